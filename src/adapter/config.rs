@@ -1,0 +1,320 @@
+//! `adapter_config.json`: what of it changes the mathematics of a merge.
+//!
+//! Fields are PEFT's (`LoraConfig`). A field that changes the result and is not implemented is refused by name, and so
+//! is a field nobody here has heard of, unless it says nothing: a merge is right or it does not happen.
+
+use serde_json::Value;
+
+use super::pattern::Pattern;
+use crate::error::{Error, Result};
+use crate::safetensors::json::Entries;
+
+/// What a merge needs of a LoRA configuration.
+#[derive(Debug, Clone)]
+pub struct AdapterConfig {
+    /// Rank where no pattern says otherwise.
+    pub r: u64,
+    /// Numerator of the scale where no pattern says otherwise.
+    pub alpha: f64,
+    /// Scale by α/√r (rsLoRA, arXiv 2312.03732) instead of α/r.
+    pub rslora: bool,
+    /// What the file says of the orientation of the base's weights; a hint, since PEFT decides by layer class.
+    pub fan_in_fan_out: bool,
+    /// Ranks by module, first match wins.
+    pub rank_pattern: Vec<(String, Pattern, u64)>,
+    /// Alphas by module, first match wins.
+    pub alpha_pattern: Vec<(String, Pattern, f64)>,
+    /// The suffixes of `target_modules` where it is a list.
+    pub target_modules: Vec<String>,
+    /// `base_model_name_or_path`, for the report.
+    pub base_name: Option<String>,
+}
+
+/// Fields that do not change the numbers of a merge from files.
+const NEUTRAL: &[&str] = &[
+    "auto_mapping",
+    "corda_config",
+    "ensure_weight_tying",
+    "eva_config",
+    "exclude_modules",
+    "inference_mode",
+    "layers_pattern",
+    "layers_to_transform",
+    "loftq_config",
+    "lora_dropout",
+    "lora_ga_config",
+    "megatron_config",
+    "megatron_core",
+    "monteclora_config",
+    "peft_version",
+    "qalora_group_size",
+    "revision",
+    "runtime_config",
+    "task_type",
+    "velora_config",
+];
+
+/// Fields that change the numbers and are not implemented, with what they mean.
+const REFUSED: &[(&str, &str)] = &[
+    ("use_dora", "DoRA rescales every output row by a learned magnitude"),
+    ("lora_bias", "the adapter has biases of its own"),
+    ("modules_to_save", "the adapter replaces whole modules"),
+    ("target_parameters", "the adapter targets bare parameters (mixture-of-experts layouts)"),
+    ("layer_replication", "the adapter repeats layers of the base"),
+    ("trainable_token_indices", "the adapter replaces rows of the embedding"),
+    ("use_qalora", "QA-LoRA pools the inputs"),
+    ("alora_invocation_tokens", "aLoRA depends on the position of tokens and cannot be merged at all"),
+    ("arrow_config", "Arrow routes between adapters at run time and cannot be merged at all"),
+    ("kasa_config", "KaSA truncates the base"),
+    ("use_bdlora", "BD-LoRA has block-diagonal factors"),
+];
+
+/// Values of `init_lora_weights` that leave the base as it was.
+const PLAIN_INITS: &[&str] = &["gaussian", "orthogonal", "eva", "mica"];
+
+impl AdapterConfig {
+    /// Parse the configuration called `file` of the adapter called `adapter`.
+    ///
+    /// # Errors
+    /// `bad-config` when it is not valid, `unsupported` for a field that changes the result and is not implemented.
+    pub fn parse(file: &str, adapter: &str, json: &[u8]) -> Result<AdapterConfig> {
+        let bad = |reason: String| Error::BadConfig { file: file.into(), reason };
+        let fields: Entries<Value> = serde_json::from_slice(json).map_err(|e| bad(format!("not valid: {e}")))?;
+        let reader = Reader { file, adapter };
+        let mut config = AdapterConfig::plain(8, 8.0);
+        let mut peft_type = None;
+        for (name, value) in &fields.0 {
+            match name.as_str() {
+                "peft_type" => peft_type = value.as_str(),
+                "r" => config.r = reader.rank(name, value)?,
+                "lora_alpha" => config.alpha = reader.number(name, value)?,
+                "use_rslora" => config.rslora = reader.flag(name, value)?,
+                "fan_in_fan_out" => config.fan_in_fan_out = reader.flag(name, value)?,
+                "rank_pattern" => config.rank_pattern = reader.patterns(name, value, Reader::rank)?,
+                "alpha_pattern" => config.alpha_pattern = reader.patterns(name, value, Reader::number)?,
+                "target_modules" => config.target_modules = target_list(value),
+                "base_model_name_or_path" => config.base_name = value.as_str().map(Into::into),
+                "bias" if value.as_str() == Some("none") || value.is_null() => {}
+                "bias" => return Err(reader.refuse("bias", "the adapter replaces biases of the base")),
+                "init_lora_weights" => reader.init(value)?,
+                neutral if NEUTRAL.contains(&neutral) => {}
+                _ if says_nothing(value) => {}
+                refused => {
+                    let meaning = REFUSED.iter().find(|row| row.0 == refused).map(|row| row.1);
+                    return Err(reader.refuse(refused, meaning.unwrap_or("an unknown field; it may change the result")));
+                }
+            }
+        }
+        match peft_type {
+            Some("LORA") => Ok(config),
+            Some(other) => {
+                Err(reader.refuse("peft_type", &format!("{other:?} adapters cannot be merged yet, only \"LORA\"")))
+            }
+            None => Err(bad("no peft_type: this is not the configuration of a PEFT adapter".into())),
+        }
+    }
+
+    /// A configuration that only says rank and alpha, for an adapter file that comes without one.
+    pub fn plain(r: u64, alpha: f64) -> AdapterConfig {
+        AdapterConfig {
+            r,
+            alpha,
+            rslora: false,
+            fan_in_fan_out: false,
+            rank_pattern: Vec::new(),
+            alpha_pattern: Vec::new(),
+            target_modules: Vec::new(),
+            base_name: None,
+        }
+    }
+
+    /// Rank that the configuration gives `module` (its path without PEFT's prefix).
+    ///
+    /// # Errors
+    /// `limit-exceeded` when a pattern takes too many steps.
+    pub fn rank_of(&self, module: &str) -> Result<u64> {
+        first_match(&self.rank_pattern, module).map(|found| found.unwrap_or(self.r))
+    }
+
+    /// Alpha that the configuration gives `module`.
+    ///
+    /// # Errors
+    /// `limit-exceeded` when a pattern takes too many steps.
+    pub fn alpha_of(&self, module: &str) -> Result<f64> {
+        first_match(&self.alpha_pattern, module).map(|found| found.unwrap_or(self.alpha))
+    }
+
+    /// Scale of a delta of rank `r`: α/r, or α/√r with rsLoRA.
+    pub fn scale(&self, alpha: f64, r: u64) -> f64 {
+        if self.rslora { alpha / (r as f64).sqrt() } else { alpha / r as f64 }
+    }
+}
+
+/// The value of the first pattern that matches `module`, in the order of the file, as in PEFT's `get_pattern_key`.
+fn first_match<T: Copy>(rows: &[(String, Pattern, T)], module: &str) -> Result<Option<T>> {
+    for (key, pattern, value) in rows {
+        if matches(key, pattern, module)? {
+            return Ok(Some(*value));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the pattern `key` matches `text`.
+///
+/// # Errors
+/// `limit-exceeded` when it takes too many steps to say.
+pub(crate) fn matches(key: &str, pattern: &Pattern, text: &str) -> Result<bool> {
+    pattern.matches(text).map_err(|reason| Error::LimitExceeded { subject: format!("the pattern {key:?}"), reason })
+}
+
+/// null, false, "", [] and {}: a field that is there and says nothing.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}
+
+fn target_list(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(Into::into)).collect()
+}
+
+struct Reader<'a> {
+    file: &'a str,
+    adapter: &'a str,
+}
+
+impl Reader<'_> {
+    fn bad<T>(&self, reason: String) -> Result<T> {
+        Err(Error::BadConfig { file: self.file.into(), reason })
+    }
+
+    fn refuse(&self, field: &str, meaning: &str) -> Error {
+        Error::Unsupported {
+            subject: format!("{}: {field}", self.file),
+            adapter: Some(self.adapter.into()),
+            tensor: None,
+            reason: format!("{meaning}; lorafold will not merge it wrongly"),
+        }
+    }
+
+    fn rank(&self, name: &str, value: &Value) -> Result<u64> {
+        match value.as_u64() {
+            Some(r) if r > 0 => Ok(r),
+            _ => self.bad(format!("{name} is {value}, not a whole number above 0")),
+        }
+    }
+
+    fn number(&self, name: &str, value: &Value) -> Result<f64> {
+        match value.as_f64() {
+            Some(number) if number.is_finite() => Ok(number),
+            _ => self.bad(format!("{name} is {value}, not a number")),
+        }
+    }
+
+    fn flag(&self, name: &str, value: &Value) -> Result<bool> {
+        match value {
+            Value::Bool(flag) => Ok(*flag),
+            Value::Null => Ok(false),
+            _ => self.bad(format!("{name} is {value}, not true or false")),
+        }
+    }
+
+    fn patterns<T>(
+        &self,
+        name: &str,
+        value: &Value,
+        read: fn(&Self, &str, &Value) -> Result<T>,
+    ) -> Result<Vec<(String, Pattern, T)>> {
+        let rows = match value {
+            Value::Null => return Ok(Vec::new()),
+            Value::Object(rows) => rows,
+            _ => return self.bad(format!("{name} is {value}, not an object")),
+        };
+        let row = |(key, value): (&String, &Value)| {
+            let pattern = Pattern::of_module_suffix(key).map_err(|reason| Error::Unsupported {
+                subject: format!("{}: {name}", self.file),
+                adapter: Some(self.adapter.into()),
+                tensor: None,
+                reason,
+            })?;
+            Ok((key.clone(), pattern, read(self, &format!("{name}.{key}"), value)?))
+        };
+        rows.iter().map(row).collect()
+    }
+
+    /// Some initialisations subtract a part of the base that PEFT takes from a *changed* base (PiSSA, OLoRA, CorDA, LoftQ,
+    /// LoRA-GA): merged onto the original the result would be wrong.
+    fn init(&self, value: &Value) -> Result<()> {
+        match value {
+            Value::Bool(_) | Value::Null => Ok(()),
+            Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => Ok(()),
+            other => Err(self.refuse(
+                "init_lora_weights",
+                &format!(
+                    "{other} trains against a changed base; convert the adapter with PEFT's \
+                     save_pretrained(path_initial_model_for_weight_conversion=…) first"
+                ),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<AdapterConfig> {
+        AdapterConfig::parse("adapter_config.json", "a", json.as_bytes())
+    }
+
+    #[test]
+    fn scales() {
+        let config =
+            parse(r#"{"peft_type":"LORA","r":16,"lora_alpha":32,"use_rslora":true,"alpha_pattern":{"q_proj":8}}"#)
+                .unwrap();
+        assert_eq!(config.scale(config.alpha_of("x.q_proj").unwrap(), config.rank_of("x.q_proj").unwrap()), 2.0);
+        assert_eq!(config.scale(config.alpha_of("x.k_proj").unwrap(), config.rank_of("x.k_proj").unwrap()), 8.0);
+    }
+
+    #[test]
+    fn the_first_pattern_wins() {
+        let config = parse(r#"{"peft_type":"LORA","r":4,"rank_pattern":{"layers.0.q":2,"q":3}}"#).unwrap();
+        assert_eq!(["layers.0.q", "layers.1.q", "k"].map(|module| config.rank_of(module).unwrap()), [2, 3, 4]);
+    }
+
+    #[test]
+    fn what_changes_the_result_is_refused_by_name() {
+        for field in [
+            r#""use_dora":true"#,
+            r#""bias":"all""#,
+            r#""modules_to_save":["lm_head"]"#,
+            r#""init_lora_weights":"pissa""#,
+            r#""layer_replication":[[0,4]]"#,
+            r#""target_parameters":["experts.w"]"#,
+            r#""something_new":3"#,
+            r#""rank_pattern":{"(a":2}"#,
+        ] {
+            let error = parse(&format!(r#"{{"peft_type":"LORA",{field}}}"#)).unwrap_err();
+            assert_eq!(error.code(), "unsupported", "{field}");
+            let name = field.split('"').nth(1).unwrap();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert_eq!(parse(r#"{"peft_type":"LOHA"}"#).unwrap_err().code(), "unsupported");
+        for json in [
+            "",
+            "[]",
+            "{}",
+            r#"{"peft_type":"LORA","r":0}"#,
+            r#"{"peft_type":"LORA","r":"8"}"#,
+            r#"{"peft_type":"LORA","lora_alpha":null}"#,
+            r#"{"peft_type":"LORA","peft_type":"LORA"}"#,
+        ] {
+            assert_eq!(parse(json).unwrap_err().code(), "bad-config", "{json}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Adapters: their configuration, the names of their tensors, the pairs of factors these make, and each pair's scale.
+
+pub mod config;
+pub mod keys;
+pub mod pairs;
+pub mod pattern;
+pub mod prefix;
+
+pub use config::AdapterConfig;
+pub use pairs::{FactorRef, Pair};

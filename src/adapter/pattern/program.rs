@@ -1,0 +1,161 @@
+//! What a pattern is parsed into: instructions for the matcher.
+//!
+//! Jumps are relative, so that a finished piece can be wrapped into a repetition without touching it.
+
+/// A program. Running past its end is a match.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Program {
+    pub(super) ops: Vec<Op>,
+    /// The items of all sets.
+    pub(super) items: Vec<Item>,
+    /// Two for each group (start and end; group 0 has none of its own but keeps the numbers simple), then two for each
+    /// loop (iterations, where the last one began).
+    pub(super) registers: usize,
+}
+
+/// One instruction.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Op {
+    /// One character, of this set.
+    One(Set),
+    /// Nothing, at such a place.
+    At(At),
+    /// Put the position into a register.
+    Save(usize),
+    /// What the group captured, once more.
+    Again(usize, Fold),
+    /// Go on; should that fail, so far ahead.
+    Fork(usize),
+    /// Go so far.
+    Jump(isize),
+    /// Begin the loop whose registers begin here.
+    Start(usize),
+    /// Decide whether there is one more iteration of the loop.
+    Repeat(Loop),
+    /// Begin an iteration of the loop with these registers, and so many that must be.
+    Iterate(usize, u32),
+    /// Begin a piece that is not backtracked into.
+    Open(Piece),
+    /// End the innermost open piece.
+    Close,
+}
+
+/// Some of a program's items.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Set {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) negated: bool,
+    pub(super) fold: Fold,
+}
+
+/// Characters in a set.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Item {
+    /// From one to the other. Numbers, since Python allows surrogates, which no text contains.
+    Range(u32, u32),
+    /// A category.
+    Class(Class),
+}
+
+/// `\d`, `\s`, `\w` and their opposites.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Class {
+    /// 'd', 's' or 'w'.
+    pub(super) letter: char,
+    pub(super) negated: bool,
+    pub(super) ascii: bool,
+}
+
+/// Whether characters that differ in case are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fold {
+    Not,
+    /// ASCII letters only.
+    Ascii,
+    /// ASCII letters, and the few others that Python counts as one of them.
+    Full,
+}
+
+/// Places in a text.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum At {
+    TextStart,
+    LineStart,
+    TextEnd,
+    LineEnd,
+    /// At the end or before a line feed that is the end.
+    LastLineEnd,
+    Boundary {
+        negated: bool,
+        ascii: bool,
+    },
+}
+
+/// A character of a word.
+pub(super) const WORD: Class = Class { letter: 'w', negated: false, ascii: false };
+
+/// A repetition.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Loop {
+    pub(super) register: usize,
+    pub(super) min: u32,
+    /// `u32::MAX` has no limit, as in Python.
+    pub(super) max: u32,
+    pub(super) lazy: bool,
+    /// So far ahead is what comes behind the loop.
+    pub(super) exit: usize,
+}
+
+/// A look-around or an atomic group.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    pub(super) kind: Kind,
+    /// It must not match.
+    pub(super) negated: bool,
+    /// So far ahead is what comes behind its `Close`.
+    pub(super) exit: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Ahead,
+    /// With its width.
+    Behind(usize),
+    Atomic,
+}
+
+impl Item {
+    pub(super) fn has(self, c: u32) -> bool {
+        match self {
+            Item::Range(from, to) => (from..=to).contains(&c),
+            Item::Class(class) => char::from_u32(c).is_some_and(|c| class.has(c)),
+        }
+    }
+}
+
+impl Class {
+    pub(super) fn has(self, c: char) -> bool {
+        let inside = match self.letter {
+            'd' => c.is_ascii_digit(),
+            // Python counts the separators 0x1c to 0x1f among white space, Unicode does not.
+            's' if self.ascii => matches!(c, ' ' | '\t'..='\r'),
+            's' => c.is_whitespace() || matches!(c, '\x1c'..='\x1f'),
+            _ => c == '_' || c.is_ascii_alphanumeric() || (!self.ascii && !c.is_ascii() && c.is_alphanumeric()),
+        };
+        inside != self.negated
+    }
+}
+
+impl Fold {
+    /// The lower-case letter for `c`, where that is one of ASCII.
+    pub(super) fn lower(self, c: char) -> char {
+        match (self, c) {
+            (Fold::Not, _) => c,
+            (Fold::Full, '\u{130}' | '\u{131}') => 'i',
+            (Fold::Full, '\u{17f}') => 's',
+            (Fold::Full, '\u{212a}') => 'k',
+            _ => c.to_ascii_lowercase(),
+        }
+    }
+}

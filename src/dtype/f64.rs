@@ -1,0 +1,15 @@
+//! From f64 to the narrow types without rounding twice.
+
+/// `value` rounded to f32 such that an inexact result has an odd last bit.
+///
+/// The odd bit remembers that something was cut off, so rounding the result to nearest in a type at least two bits narrower
+/// gives what rounding `value` itself would have given.
+pub(super) fn round_to_odd(value: f64) -> f32 {
+    let nearest = value as f32;
+    if f64::from(nearest) == value || value.is_nan() {
+        return nearest;
+    }
+    let bits = nearest.to_bits();
+    let towards_zero = if f64::from(nearest).abs() > value.abs() { bits - 1 } else { bits };
+    f32::from_bits(towards_zero | 1)
+}

@@ -1,0 +1,84 @@
+//! How the core asks for bytes: it never opens anything itself.
+
+use crate::error::{Error, Result};
+
+/// One file that can be read at any place.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct FileInfo {
+    /// Name inside its folder.
+    pub name: String,
+    /// Size in bytes, or [`UNKNOWN_SIZE`].
+    #[serde(default = "unknown_size")]
+    pub size: u64,
+}
+
+/// The size of a weight file whose server does not say: it ends where its header says.
+pub const UNKNOWN_SIZE: u64 = u64::MAX;
+
+fn unknown_size() -> u64 {
+    UNKNOWN_SIZE
+}
+
+/// The files of one base or adapter, and where they stand among all inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Folder {
+    /// What errors and reports call it.
+    pub name: String,
+    /// Number of the first file among all inputs; the others follow.
+    pub first_input: usize,
+    /// The files, in the order of the inputs.
+    pub files: Vec<FileInfo>,
+}
+
+/// Random access to the bytes of every input file, by the file's number.
+///
+/// Natively a read is done when the future is first polled; in a browser it may take as long as a network does.
+#[allow(async_fn_in_trait, reason = "no input is Send in a browser, and native threads have an input each")]
+pub trait Inputs {
+    /// Fill `buffer` with the bytes of `input` from `start` on.
+    ///
+    /// # Errors
+    /// `truncated` when the file ends first, `fetch-failed`, `source-changed` or `no-range-support` as the platform has it.
+    async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()>;
+
+    /// The sha256 of a whole file in hex, where the platform computes it faster than this crate would.
+    ///
+    /// # Errors
+    /// Those of reading.
+    async fn sha256(&self, _input: usize) -> Result<Option<String>> {
+        Ok(None)
+    }
+}
+
+/// A buffer of `bytes` zeros, or an error where memory does not suffice.
+///
+/// # Errors
+/// `limit-exceeded` when the allocation fails.
+pub fn try_buffer(subject: &str, bytes: u64) -> Result<Vec<u8>> {
+    let fail = || Error::LimitExceeded {
+        subject: subject.into(),
+        reason: format!("{bytes} bytes of memory are not to be had"),
+    };
+    let length = usize::try_from(bytes).map_err(|_| fail())?;
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(length).map_err(|_| fail())?;
+    buffer.resize(length, 0);
+    Ok(buffer)
+}
+
+/// Read a whole small file.
+///
+/// # Errors
+/// `limit-exceeded` when it is larger than `limit`, and whatever reading gives.
+pub async fn read_whole(inputs: &impl Inputs, folder: &Folder, file: usize, limit: u64) -> Result<Vec<u8>> {
+    let info = &folder.files[file];
+    if info.size > limit {
+        return Err(Error::LimitExceeded {
+            subject: info.name.clone(),
+            reason: format!("{} bytes, more than {limit}", info.size),
+        });
+    }
+    let mut bytes = try_buffer(&info.name, info.size)?;
+    inputs.read(folder.first_input + file, 0, &mut bytes).await?;
+    Ok(bytes)
+}

@@ -1,0 +1,180 @@
+//! Which files of a folder make up a model, and which only travel with it.
+
+use super::index::{ShardIndex, is_plain_name};
+use crate::error::{Error, Result};
+
+/// The file that holds the index of a sharded model.
+pub const INDEX_SUFFIX: &str = ".safetensors.index.json";
+
+/// The rooms of a model folder, as positions in its listing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Layout {
+    /// The weight files, in order of name.
+    pub shards: Vec<usize>,
+    /// The index, where there is one.
+    pub index: Option<usize>,
+    /// `config.json`, where there is one.
+    pub config: Option<usize>,
+    /// Every other file: copied to the output as it is.
+    pub others: Vec<usize>,
+}
+
+/// Find the index among `names`: `model.safetensors.index.json` first, else the only one there is.
+///
+/// # Errors
+/// `bad-header` when several could be meant.
+pub fn find_index(names: &[&str]) -> Result<Option<usize>> {
+    let found: Vec<usize> = (0..names.len()).filter(|&i| names[i].ends_with(INDEX_SUFFIX)).collect();
+    let model = found.iter().copied().find(|&i| names[i] == "model.safetensors.index.json");
+    match (model, found.as_slice()) {
+        (Some(index), _) => Ok(Some(index)),
+        (None, []) => Ok(None),
+        (None, [index]) => Ok(Some(*index)),
+        (None, [first, ..]) => Err(Error::BadHeader {
+            file: names[*first].into(),
+            reason: format!("{} indexes in one folder: give the files of one model", found.len()),
+        }),
+    }
+}
+
+impl Layout {
+    /// Sort the files of a folder. `index` is the parsed index and its position, when [`find_index`] found one.
+    ///
+    /// # Errors
+    /// `bad-header` when no weights are there or it is unclear which are meant, `truncated` when a shard is missing.
+    pub fn of(names: &[&str], index: Option<(usize, &ShardIndex)>) -> Result<Layout> {
+        let position = |name: &str| names.iter().position(|&n| n == name);
+        let weights: Vec<usize> = (0..names.len())
+            .filter(|&i| names[i].ends_with(".safetensors") && !names[i].starts_with("adapter_"))
+            .collect();
+        let mut shards = match index {
+            Some((at, index)) => indexed(names, at, index, position)?,
+            None => unindexed(names, &weights)?,
+        };
+        shards.sort_by_key(|&i| names[i]);
+        let config = position("config.json");
+        // Weights that are not part of this model would be stale beside the merged ones: they stay behind.
+        let others = (0..names.len())
+            .filter(|&i| Some(i) != config && is_plain_name(names[i]) && !is_weights(names[i]))
+            .collect();
+        Ok(Layout { shards, index: index.map(|(at, _)| at), config, others })
+    }
+}
+
+/// Whether a file holds weights (or an index or adapter) rather than something that describes the model.
+fn is_weights(name: &str) -> bool {
+    name.starts_with("adapter_")
+        || (name.starts_with("pytorch_model") && name.ends_with(".bin"))
+        || [
+            ".safetensors",
+            ".safetensors.index.json",
+            ".bin.index.json",
+            ".gguf",
+            ".pth",
+            ".pt",
+            ".ckpt",
+            ".h5",
+            ".msgpack",
+            ".onnx",
+        ]
+        .iter()
+        .any(|end| name.ends_with(end))
+}
+
+fn indexed(
+    names: &[&str],
+    at: usize,
+    index: &ShardIndex,
+    position: impl Fn(&str) -> Option<usize>,
+) -> Result<Vec<usize>> {
+    let shards = index.shards();
+    // transformers loads model.safetensors when both are there, other tools the shards: nobody can know which is meant.
+    if !shards.contains(&"model.safetensors") && position("model.safetensors").is_some() {
+        return Err(Error::BadHeader {
+            file: names[at].into(),
+            reason: "the folder has an index of shards and a model.safetensors that is not one of them: remove the stale one".into(),
+        });
+    }
+    shards
+        .into_iter()
+        .map(|shard| {
+            position(shard).ok_or_else(|| Error::Truncated {
+                file: shard.into(),
+                reason: format!("{} names this shard, but it is not there", names[at]),
+            })
+        })
+        .collect()
+}
+
+fn unindexed(names: &[&str], weights: &[usize]) -> Result<Vec<usize>> {
+    if let Some(&single) = weights.iter().find(|&&i| names[i] == "model.safetensors") {
+        return Ok(vec![single]);
+    }
+    let numbered: Vec<(usize, Numbered)> =
+        weights.iter().filter_map(|&i| Numbered::of(names[i]).map(|n| (i, n))).collect();
+    let Some((_, first)) = numbered.first() else {
+        return match weights {
+            [] => Err(Error::BadHeader { file: "base".into(), reason: "no .safetensors file is there".into() }),
+            [single] => Ok(vec![*single]),
+            [first, ..] => Err(Error::BadHeader {
+                file: names[*first].into(),
+                reason: format!("{} weight files and no index: give the files of one model", weights.len()),
+            }),
+        };
+    };
+    if let Some((i, _)) = numbered.iter().find(|(_, n)| n.stem != first.stem || n.total != first.total) {
+        return Err(Error::BadHeader {
+            file: names[*i].into(),
+            reason: "shards of two models and no index: give the files of one".into(),
+        });
+    }
+    for number in 1..=first.total {
+        if !numbered.iter().any(|(_, n)| n.number == number) {
+            return Err(Error::Truncated {
+                file: format!("{}-{number:05}-of-{:05}.safetensors", first.stem, first.total),
+                reason: "this shard is not there".into(),
+            });
+        }
+    }
+    Ok(numbered.into_iter().map(|(i, _)| i).collect())
+}
+
+/// `stem-00001-of-00003.safetensors` taken apart.
+struct Numbered<'a> {
+    stem: &'a str,
+    number: u32,
+    total: u32,
+}
+
+impl<'a> Numbered<'a> {
+    fn of(name: &'a str) -> Option<Numbered<'a>> {
+        let (rest, total) = name.strip_suffix(".safetensors")?.rsplit_once("-of-")?;
+        let (stem, number) = rest.rsplit_once('-')?;
+        Some(Numbered { stem, number: number.parse().ok()?, total: total.parse().ok().filter(|t| *t <= 10_000)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_file_or_shards() {
+        let names = ["config.json", "model.safetensors", "tokenizer.json", "pytorch_model.bin"];
+        let layout = Layout::of(&names, None).unwrap();
+        assert_eq!(layout, Layout { shards: vec![1], index: None, config: Some(0), others: vec![2] });
+
+        let names = ["model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"];
+        assert_eq!(Layout::of(&names, None).unwrap().shards, [1, 0]);
+        assert_eq!(Layout::of(&names[..1], None).unwrap_err().code(), "truncated");
+    }
+
+    #[test]
+    fn unclear_folders_are_refused() {
+        let index = ShardIndex::parse("i", br#"{"weight_map":{"a":"x-1.safetensors"}}"#).unwrap();
+        let names = ["model.safetensors.index.json", "model.safetensors", "x-1.safetensors"];
+        assert_eq!(Layout::of(&names, Some((0, &index))).unwrap_err().code(), "bad-header");
+        assert_eq!(Layout::of(&["a.safetensors", "b.safetensors"], None).unwrap_err().code(), "bad-header");
+        assert_eq!(Layout::of(&["readme.md"], None).unwrap_err().code(), "bad-header");
+    }
+}

@@ -1,0 +1,96 @@
+//! `model.safetensors.index.json`: which shard holds which tensor.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::json::Entries;
+use super::limits;
+use crate::error::{Error, Result};
+
+/// A checked index of shards.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShardIndex {
+    /// `metadata` as it stands (`total_size` and whatever else).
+    pub metadata: Map<String, Value>,
+    /// (tensor, shard file) in the order of the file.
+    pub weight_map: Vec<(String, String)>,
+}
+
+#[derive(Deserialize)]
+struct RawIndex {
+    #[serde(default)]
+    metadata: Map<String, Value>,
+    weight_map: Entries<String>,
+}
+
+impl ShardIndex {
+    /// Parse an index.
+    ///
+    /// # Errors
+    /// `bad-header` when it is not valid, names a tensor twice, or names a shard outside the folder.
+    pub fn parse(file: &str, json: &[u8]) -> Result<ShardIndex> {
+        let bad = |reason: String| Error::BadHeader { file: file.into(), reason };
+        let raw: RawIndex = serde_json::from_slice(json).map_err(|e| bad(format!("the index is not valid: {e}")))?;
+        let index = ShardIndex { metadata: raw.metadata, weight_map: raw.weight_map.0 };
+        for (tensor, shard) in &index.weight_map {
+            if !is_plain_name(shard) {
+                return Err(bad(format!("tensor {tensor:?} is in {shard:?}, which is not a plain file name")));
+            }
+        }
+        let shards = index.shards().len();
+        if shards == 0 || shards > limits::SHARDS {
+            return Err(bad(format!("the index names {shards} shards")));
+        }
+        Ok(index)
+    }
+
+    /// The names of the shards, sorted, each once.
+    pub fn shards(&self) -> Vec<&str> {
+        let mut shards: Vec<&str> = self.weight_map.iter().map(|(_, shard)| shard.as_str()).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+
+    /// The index as JSON, with the layout transformers writes (two spaces, newline at the end).
+    pub fn to_json(&self) -> Vec<u8> {
+        let map: Map<String, Value> =
+            self.weight_map.iter().map(|(tensor, shard)| (tensor.clone(), shard.clone().into())).collect();
+        let mut object = Map::new();
+        object.insert("metadata".into(), Value::Object(self.metadata.clone()));
+        object.insert("weight_map".into(), Value::Object(map));
+        let mut text = format!("{:#}", Value::Object(object));
+        text.push('\n');
+        text.into_bytes()
+    }
+}
+
+/// Whether `name` stays inside its folder on every platform.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        let index = ShardIndex::parse("i", br#"{"metadata":{"total_size":8},"weight_map":{"b":"2","a":"1"}}"#).unwrap();
+        assert_eq!(index.shards(), ["1", "2"]);
+        assert_eq!(ShardIndex::parse("i", &index.to_json()).unwrap(), index);
+    }
+
+    #[test]
+    fn bad_indexes() {
+        for json in [
+            "{}",
+            "[1]",
+            r#"{"weight_map":{}}"#,
+            r#"{"weight_map":{"a":"../x"}}"#,
+            r#"{"weight_map":{"a":"1","a":"2"}}"#,
+        ] {
+            assert_eq!(ShardIndex::parse("i", json.as_bytes()).unwrap_err().code(), "bad-header", "{json}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Every limit that protects a reader's memory from a file, in one place.
+
+/// Largest header in bytes (the format's own limit).
+pub const HEADER_BYTES: u64 = 100_000_000;
+/// Largest `*.index.json`; the largest published ones have 60 MB.
+pub const INDEX_BYTES: u64 = 100_000_000;
+/// Largest configuration file.
+pub const CONFIG_BYTES: u64 = 16 << 20;
+/// Most tensors in one file.
+pub const TENSORS: usize = 1_000_000;
+/// Longest tensor name in bytes.
+pub const NAME_BYTES: usize = 4096;
+/// Most dimensions of a tensor.
+pub const DIMENSIONS: usize = 32;
+/// Most shards of a model.
+pub const SHARDS: usize = 10_000;
+/// Largest size or offset: what JavaScript numbers hold exactly.
+pub const FILE_BYTES: u64 = 1 << 53;
