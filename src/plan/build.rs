@@ -1,0 +1,150 @@
+//! Building the plan.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::config_json::Config;
+use super::findings::Finding;
+use super::matching::{Deltas, match_adapters};
+use super::open::{Adapter, Base};
+use super::options::{Checked, PlanOptions};
+use super::output::{self, Body, OutputFile, Piece};
+use super::recipe::recipe;
+use super::tensor::{MergeSpec, PlannedTensor};
+use crate::error::{Error, Result};
+
+/// A whole merge, decided: the files of the output and how every byte of them comes about.
+#[derive(Debug, Clone)]
+pub struct MergePlan {
+    /// Every tensor, by shard and order of the header.
+    pub tensors: Vec<PlannedTensor>,
+    /// The output, weight files first.
+    pub files: Vec<OutputFile>,
+    /// What the user should know.
+    pub findings: Vec<Finding>,
+    /// What the merged files record of their making.
+    pub recipe: Value,
+    /// The base, without weights.
+    pub base: Base,
+    /// The adapters, without weights.
+    pub adapters: Vec<Adapter>,
+}
+
+/// Plan a merge.
+///
+/// # Errors
+/// Whatever can be seen in headers and configurations: `unmatched-key`, `shape-mismatch`, `unsupported`, `bad-config`,
+/// `bad-option`.
+pub fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions) -> Result<MergePlan> {
+    let checked = options.check()?;
+    let config = base.config.as_deref().map(Config::parse).transpose()?;
+    let model = config.as_ref().map(Config::model).unwrap_or_default();
+    let mut findings = Vec::new();
+    if !base.left_behind.is_empty() && base.left_behind.iter().any(|name| name != "config.json") {
+        let message = format!("not copied to the output: {}", base.left_behind.join(", "));
+        findings.push(Finding::warning("left-behind", None, message));
+    }
+    let mut deltas = match_adapters(&base, &adapters, &checked, &model, &mut findings)?;
+    if deltas.is_empty() && !adapters.is_empty() && adapters.iter().any(|adapter| adapter.weight != 0.0) {
+        return Err(nothing_to_merge(&adapters, &checked));
+    }
+    let tensors = plan_tensors(&base, &mut deltas, &checked);
+    let untie = model.tied != Some(false) && tensors.iter().any(|t| t.merge.as_ref().is_some_and(is_output_delta));
+    if untie && model.tied == Some(true) {
+        let message = "lm_head.weight is merged, so config.json no longer ties it to the embedding".into();
+        findings.push(Finding::warning("untied", None, message));
+    }
+    let recipe = recipe(&base, &adapters, &tensors, options);
+    let files = output_files(&base, &tensors, &checked, config, untie, &recipe);
+    Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
+}
+
+fn is_output_delta(merge: &MergeSpec) -> bool {
+    !merge.terms.is_empty() && (merge.tensor == "lm_head.weight" || merge.tensor.ends_with(".lm_head.weight"))
+}
+
+fn nothing_to_merge(adapters: &[Adapter], options: &Checked) -> Error {
+    if options.selects_all() {
+        return Error::UnmatchedKey {
+            adapter: adapters[0].name.clone(),
+            key: adapters[0].pairs[0].a.key.clone(),
+            reason: "nothing of any adapter matches this base: the output would be the base itself".into(),
+        };
+    }
+    Error::BadOption {
+        option: options.selecting_option().into(),
+        reason: "the pattern leaves no tensor to merge".into(),
+    }
+}
+
+fn plan_tensors(base: &Base, deltas: &mut BTreeMap<String, Deltas>, options: &Checked) -> Vec<PlannedTensor> {
+    let mut tensors = Vec::new();
+    for shard in &base.shards {
+        for info in &shard.header.tensors {
+            let found = deltas.remove(&info.name);
+            let from = info.dtype.float();
+            let to = from.map(|from| options.dtype.unwrap_or(from));
+            let start = shard.header.data_start + info.start;
+            let merge = match (from, to) {
+                (Some(from), Some(to)) if found.is_some() || from != to => {
+                    // A tensor that only changes its type is one long row: its shape does not matter.
+                    let (rows, cols) = match (&found, info.shape.as_slice()) {
+                        (Some(_), &[rows, cols]) => (rows, cols),
+                        _ => (1, info.elements()),
+                    };
+                    let Deltas { terms, transposed } = found.unwrap_or_default();
+                    let tensor = info.name.clone();
+                    Some(MergeSpec { tensor, input: shard.input, start, rows, cols, from, to, transposed, terms })
+                }
+                _ => None,
+            };
+            tensors.push(PlannedTensor {
+                name: info.name.clone(),
+                shape: info.shape.clone(),
+                from: info.dtype,
+                to: to.map_or(info.dtype, |to| to.dtype()),
+                input: shard.input,
+                start,
+                bytes_in: info.bytes(),
+                bytes_out: to.map_or(info.bytes(), |to| info.elements() * to.bytes() as u64),
+                merge,
+            });
+        }
+    }
+    tensors
+}
+
+fn output_files(
+    base: &Base,
+    tensors: &[PlannedTensor],
+    options: &Checked,
+    config: Option<Config>,
+    untie: bool,
+    recipe: &Value,
+) -> Vec<OutputFile> {
+    let groups = output::group(base, tensors, options.max_shard_bytes);
+    let mut files = output::weight_files(base, tensors, groups, recipe);
+    files.extend(output::index_file(base, &files, tensors));
+    if let (Some(config), Some(original)) = (config, &base.config) {
+        let bytes = config.rewritten(options.dtype, untie).unwrap_or_else(|| original.clone());
+        files.push(OutputFile::bytes("config.json".into(), bytes));
+    }
+    for (input, name, size) in &base.others {
+        files.push(OutputFile { name: name.clone(), size: *size, body: Body::Input(*input) });
+    }
+    files
+}
+
+impl MergePlan {
+    /// What the bytes `range` of output file number `file` are made of; see [`OutputFile::pieces`].
+    pub fn pieces(&self, file: usize, range: Range<u64>, block: u64) -> Vec<Piece> {
+        self.files.get(file).map(|file| file.pieces(range, &self.tensors, block)).unwrap_or_default()
+    }
+
+    /// Bytes of the whole output.
+    pub fn output_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+}

@@ -1,0 +1,42 @@
+//! What a plan saw and the user should know, short of an error.
+
+use serde::Serialize;
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// The result may not be what was wanted.
+    Warning,
+}
+
+/// One finding, with a stable code.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub level: Level,
+    /// Stable code, such as `prefix-rewritten`.
+    pub code: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// The adapter concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
+    /// The tensor or key concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tensor: Option<String>,
+}
+
+impl Finding {
+    /// Something good to know about an adapter.
+    pub fn info(code: &'static str, adapter: &str, message: String) -> Finding {
+        Finding { level: Level::Info, code, message, adapter: Some(adapter.into()), tensor: None }
+    }
+
+    /// Something that may make the result differ from what was wanted.
+    pub fn warning(code: &'static str, adapter: Option<&str>, message: String) -> Finding {
+        Finding { level: Level::Warning, code, message, adapter: adapter.map(Into::into), tensor: None }
+    }
+}

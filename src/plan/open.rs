@@ -1,0 +1,265 @@
+//! Reading what a plan needs of a base and of adapters: headers, indexes and configurations, never weights.
+//! (Adapters are read once as a whole, for the hash that the recipe records.)
+
+use sha2::{Digest, Sha256};
+
+use super::options::AdapterOptions;
+use crate::adapter::AdapterConfig;
+use crate::adapter::pairs::{Pair, pairs};
+use crate::error::{Error, Result};
+use crate::inputs::{Folder, Inputs, read_whole, try_buffer};
+use crate::safetensors::checkpoint::find_index;
+use crate::safetensors::index::is_plain_name;
+use crate::safetensors::{Header, Layout, ShardIndex, header, limits};
+
+/// One weight file of the base.
+#[derive(Debug, Clone)]
+pub struct Shard {
+    /// Number among all inputs.
+    pub input: usize,
+    /// File name.
+    pub name: String,
+    /// Its header.
+    pub header: Header,
+}
+
+/// A base model, without its weights.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// What errors and reports call it.
+    pub name: String,
+    /// Weight files in order of name.
+    pub shards: Vec<Shard>,
+    /// The index and its file name.
+    pub index: Option<(String, ShardIndex)>,
+    /// `config.json`.
+    pub config: Option<Vec<u8>>,
+    /// Files that are copied: (input, name, size).
+    pub others: Vec<(usize, String, u64)>,
+    /// Files of the folder that stay behind.
+    pub left_behind: Vec<String>,
+}
+
+/// An adapter, without its weights.
+#[derive(Debug, Clone)]
+pub struct Adapter {
+    /// What errors and reports call it.
+    pub name: String,
+    /// Factor on its whole delta.
+    pub weight: f64,
+    /// Replaces the configuration's alpha.
+    pub alpha: Option<f64>,
+    /// Its configuration.
+    pub config: AdapterConfig,
+    /// Its factors.
+    pub pairs: Vec<Pair>,
+    /// Number of the weight file among all inputs.
+    pub input: usize,
+    /// (file name, sha256 in hex) of each file, for the recipe.
+    pub digests: Vec<(String, String)>,
+}
+
+/// Read the headers of a base.
+///
+/// # Errors
+/// Those of [`Layout::of`], [`Header::parse`] and [`ShardIndex::parse`]; `bad-header` when index and shards disagree.
+pub async fn open_base(inputs: &impl Inputs, folder: &Folder) -> Result<Base> {
+    check_listing(folder)?;
+    let names: Vec<&str> = folder.files.iter().map(|file| file.name.as_str()).collect();
+    if names.contains(&"adapter_config.json") && !names.contains(&"config.json") {
+        return Err(Error::BadHeader {
+            file: folder.name.clone(),
+            reason: "this is an adapter, not a base: it has adapter_config.json and no config.json".into(),
+        });
+    }
+    let index = match find_index(&names)? {
+        None => None,
+        Some(at) => {
+            let json = read_whole(inputs, folder, at, limits::INDEX_BYTES).await?;
+            Some((at, ShardIndex::parse(names[at], &json)?))
+        }
+    };
+    let layout = Layout::of(&names, index.as_ref().map(|(at, index)| (*at, index)))?;
+    // The output has files of these names.
+    if let Some(&file) = layout.shards.iter().chain(&layout.index).find(|&&file| !is_plain_name(names[file])) {
+        return Err(Error::BadHeader { file: names[file].into(), reason: "this is not a plain file name".into() });
+    }
+    let mut shards = Vec::with_capacity(layout.shards.len());
+    for &file in &layout.shards {
+        let header = read_header(inputs, folder, file).await?;
+        shards.push(Shard { input: folder.first_input + file, name: names[file].into(), header });
+    }
+    let index = index.map(|(at, index)| (names[at].to_string(), index));
+    check_names(&shards, index.as_ref())?;
+    let config = match layout.config {
+        None => None,
+        Some(file) => Some(read_whole(inputs, folder, file, limits::CONFIG_BYTES).await?),
+    };
+    let others =
+        layout.others.iter().map(|&i| (folder.first_input + i, names[i].to_string(), folder.files[i].size)).collect();
+    let used = |i: &usize| {
+        layout.shards.contains(i) || layout.others.contains(i) || layout.index == Some(*i) || layout.config == Some(*i)
+    };
+    let left_behind = (0..names.len()).filter(|i| !used(i)).map(|i| names[i].to_string()).collect();
+    Ok(Base { name: folder.name.clone(), shards, index, config, others, left_behind })
+}
+
+/// Every file once.
+fn check_listing(folder: &Folder) -> Result<()> {
+    let mut names = std::collections::HashSet::new();
+    match folder.files.iter().find(|file| !names.insert(file.name.as_str())) {
+        Some(file) => Err(Error::BadHeader { file: file.name.clone(), reason: "this name is listed twice".into() }),
+        None => Ok(()),
+    }
+}
+
+/// Every tensor once, and where the index says it is.
+fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result<()> {
+    let mut places = std::collections::HashMap::new();
+    for shard in shards {
+        for tensor in &shard.header.tensors {
+            if let Some(other) = places.insert(tensor.name.as_str(), shard.name.as_str()) {
+                return Err(Error::BadHeader {
+                    file: shard.name.clone(),
+                    reason: format!("tensor {:?} is in {other} too", tensor.name),
+                });
+            }
+        }
+    }
+    let Some((file, index)) = index else { return Ok(()) };
+    for (tensor, shard) in &index.weight_map {
+        if places.get(tensor.as_str()) != Some(&shard.as_str()) {
+            return Err(Error::BadHeader {
+                file: file.clone(),
+                reason: format!("tensor {tensor:?} should be in {shard} and is not"),
+            });
+        }
+    }
+    if let Some(tensor) = (index.weight_map.len() < places.len())
+        .then(|| places.keys().find(|name| !index.weight_map.iter().any(|(tensor, _)| tensor == *name)))
+        .flatten()
+    {
+        return Err(Error::BadHeader {
+            file: file.clone(),
+            reason: format!("tensor {tensor:?} is in a shard but not in the index"),
+        });
+    }
+    Ok(())
+}
+
+/// Read an adapter's configuration and header, and hash its files.
+///
+/// # Errors
+/// `bad-config`, `bad-header`, `truncated`, `missing-pair`, `shape-mismatch`, `unsupported`, `bad-option`.
+pub async fn open_adapter(inputs: &impl Inputs, folder: &Folder, options: &AdapterOptions) -> Result<Adapter> {
+    open_in(inputs, folder, options).await.map_err(|error| error.in_folder(&folder.name))
+}
+
+async fn open_in(inputs: &impl Inputs, folder: &Folder, options: &AdapterOptions) -> Result<Adapter> {
+    let name = &folder.name;
+    let weight = finite("weight", options.weight.unwrap_or(1.0))?;
+    let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
+    check_listing(folder)?;
+    let position = |wanted: &str| folder.files.iter().position(|file| file.name == wanted);
+    if position("config.json").is_some()
+        && position("adapter_config.json").or(position("adapter_model.safetensors")).is_none()
+    {
+        return Err(Error::BadHeader {
+            file: name.clone(),
+            reason: "this is a base model, not an adapter: it has config.json and no adapter_config.json".into(),
+        });
+    }
+    let weights = adapter_weights(folder)?;
+    let file = &folder.files[weights].name;
+    let header = read_header(inputs, folder, weights).await?;
+    let pairs = pairs(name, file, &header)?;
+    let mut digests = Vec::new();
+    let config = match (position("adapter_config.json"), alpha) {
+        (Some(at), _) => {
+            let json = read_whole(inputs, folder, at, limits::CONFIG_BYTES).await?;
+            digests.push((folder.files[at].name.clone(), hex(&Sha256::digest(&json))));
+            AdapterConfig::parse(&folder.files[at].name, name, &json)?
+        }
+        // Without a configuration the ranks are the shapes'; matching checks them against `rank_of`, so they must agree.
+        (None, Some(alpha)) if pairs.iter().all(|pair| pair.rank == pairs[0].rank) => {
+            AdapterConfig::plain(pairs[0].rank, alpha)
+        }
+        (None, _) => {
+            return Err(Error::BadConfig {
+                file: format!("{name}/adapter_config.json"),
+                reason: "not there: the scale cannot be known; give the adapter's folder, or its alpha".into(),
+            });
+        }
+    };
+    digests.push((file.clone(), digest(inputs, folder, weights).await?));
+    Ok(Adapter { name: name.clone(), weight, alpha, config, pairs, input: folder.first_input + weights, digests })
+}
+
+fn adapter_weights(folder: &Folder) -> Result<usize> {
+    let safetensors: Vec<usize> =
+        (0..folder.files.len()).filter(|&i| folder.files[i].name.ends_with(".safetensors")).collect();
+    let named = safetensors.iter().find(|&&i| folder.files[i].name == "adapter_model.safetensors");
+    match (named, safetensors.as_slice()) {
+        (Some(&at), _) => Ok(at),
+        (None, [single]) => Ok(*single),
+        (None, _) if folder.files.iter().any(|file| file.name == "adapter_model.bin") => Err(Error::Unsupported {
+            subject: format!("{}/adapter_model.bin", folder.name),
+            adapter: Some(folder.name.clone()),
+            tensor: None,
+            reason: "a pickle file can run code when it is read; save the adapter as safetensors".into(),
+        }),
+        (None, found) => Err(Error::BadHeader {
+            file: folder.name.clone(),
+            reason: format!("no adapter_model.safetensors in this adapter ({} other .safetensors files)", found.len()),
+        }),
+    }
+}
+
+async fn read_header(inputs: &impl Inputs, folder: &Folder, file: usize) -> Result<Header> {
+    let info = &folder.files[file];
+    let input = folder.first_input + file;
+    if info.size < header::PREFIX_BYTES {
+        return Err(Error::Truncated {
+            file: info.name.clone(),
+            reason: format!("{} bytes hold no header", info.size),
+        });
+    }
+    let mut prefix = [0; 8];
+    inputs.read(input, 0, &mut prefix).await?;
+    let mut json = try_buffer(&info.name, Header::json_bytes(&info.name, prefix, info.size)?)?;
+    inputs.read(input, header::PREFIX_BYTES, &mut json).await?;
+    Header::parse(&info.name, &json, info.size)
+}
+
+/// Bytes hashed at a time.
+const HASH_STEP: u64 = 1 << 20;
+
+async fn digest(inputs: &impl Inputs, folder: &Folder, file: usize) -> Result<String> {
+    if let Some(sha256) = inputs.sha256(folder.first_input + file).await? {
+        return Ok(sha256);
+    }
+    let size = folder.files[file].size;
+    let mut buffer = try_buffer(&folder.files[file].name, HASH_STEP.min(size))?;
+    let mut hash = Sha256::new();
+    let mut at = 0;
+    while at < size {
+        let step = HASH_STEP.min(size - at);
+        let part = &mut buffer[..step as usize];
+        inputs.read(folder.first_input + file, at, part).await?;
+        hash.update(&*part);
+        at += step;
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn finite(option: &str, value: f64) -> Result<f64> {
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(Error::BadOption { option: option.into(), reason: format!("{value} is not a finite number") })
+    }
+}

@@ -1,0 +1,330 @@
+//! The files of the output: which tensors each holds, their headers, and what any range of bytes is made of.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::open::Base;
+use super::tensor::PlannedTensor;
+use crate::safetensors::{Header, ShardIndex, TensorInfo, checkpoint};
+
+/// One file of the output.
+#[derive(Debug, Clone)]
+pub struct OutputFile {
+    /// Name in the output folder.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// What it is made of.
+    pub body: Body,
+}
+
+/// What an output file is made of.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// Bytes that the plan holds (config.json, the index).
+    Bytes(Vec<u8>),
+    /// A file of the base, as it is.
+    Input(usize),
+    /// Weights.
+    Weights {
+        /// Length, JSON and padding.
+        header: Vec<u8>,
+        /// The tensors in the order of their bytes.
+        tensors: Vec<Placed>,
+    },
+}
+
+/// A tensor's place in an output file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed {
+    /// Number in [`MergePlan::tensors`](super::MergePlan).
+    pub tensor: usize,
+    /// Its bytes in the file.
+    pub range: Range<u64>,
+}
+
+/// A run of output bytes, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Piece {
+    /// Bytes of the plan itself.
+    Plan {
+        /// First byte in the output file.
+        at: u64,
+        /// Number of bytes.
+        bytes: u64,
+    },
+    /// Bytes of an input, as they are.
+    Copy {
+        /// First byte in the output file.
+        at: u64,
+        /// Number of bytes.
+        bytes: u64,
+        /// Number of the input.
+        input: usize,
+        /// First byte in the input.
+        start: u64,
+    },
+    /// Elements of a tensor that is computed.
+    Merge {
+        /// First byte in the output file.
+        at: u64,
+        /// Number of bytes.
+        bytes: u64,
+        /// Number of the tensor in the plan.
+        tensor: usize,
+        /// First element.
+        first: u64,
+        /// Number of elements; their bytes enclose the piece's.
+        count: u64,
+        /// Bytes of the first element that are before the piece.
+        skip: u64,
+    },
+}
+
+/// Lay out every output file except the weights' headers' recipe-dependent text, which `metadata` provides.
+pub(crate) fn weight_files(
+    base: &Base,
+    tensors: &[PlannedTensor],
+    groups: Vec<Group>,
+    recipe: &Value,
+) -> Vec<OutputFile> {
+    groups.into_iter().map(|group| weight_file(base, tensors, group, recipe)).collect()
+}
+
+/// The tensors of one output shard.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    pub(crate) name: String,
+    /// Shard of the base that gives the metadata and, when whole, the order of the header.
+    pub(crate) shard: usize,
+    /// Numbers of the tensors, in the order of the header.
+    pub(crate) tensors: Vec<usize>,
+}
+
+/// The base's own shards, as (name, shard, tensors in header order), or new ones of at most `max_bytes` of tensors.
+pub(crate) fn group(base: &Base, tensors: &[PlannedTensor], max_bytes: Option<u64>) -> Vec<Group> {
+    let mut next = 0;
+    let shards: Vec<Group> = base
+        .shards
+        .iter()
+        .enumerate()
+        .map(|(shard, file)| {
+            let first = next;
+            next += file.header.tensors.len();
+            Group { name: file.name.clone(), shard, tensors: (first..next).collect() }
+        })
+        .collect();
+    let Some(max) = max_bytes else { return shards };
+    let mut groups: Vec<Group> = Vec::new();
+    let mut filled = 0;
+    for shard in &shards {
+        let mut order = shard.tensors.clone();
+        order.sort_by_key(|&i| tensors[i].start);
+        for tensor in order {
+            let bytes = tensors[tensor].bytes_out;
+            match groups.last_mut() {
+                Some(group) if filled + bytes <= max => {
+                    group.tensors.push(tensor);
+                    filled += bytes;
+                }
+                _ => {
+                    groups.push(Group { name: String::new(), shard: shard.shard, tensors: vec![tensor] });
+                    filled = bytes;
+                }
+            }
+        }
+    }
+    let stem = stem(base);
+    let total = groups.len();
+    for (number, group) in groups.iter_mut().enumerate() {
+        group.name = match total {
+            1 => format!("{stem}.safetensors"),
+            _ => format!("{stem}-{:05}-of-{total:05}.safetensors", number + 1),
+        };
+    }
+    groups
+}
+
+/// What the names of the base's weight files begin with.
+fn stem(base: &Base) -> &str {
+    if let Some((name, _)) = &base.index {
+        return name.strip_suffix(checkpoint::INDEX_SUFFIX).unwrap_or("model");
+    }
+    match base.shards.as_slice() {
+        [single] => single.name.strip_suffix(".safetensors").unwrap_or("model"),
+        _ => "model",
+    }
+}
+
+fn weight_file(base: &Base, tensors: &[PlannedTensor], group: Group, recipe: &Value) -> OutputFile {
+    let mut order = group.tensors.clone();
+    if order.iter().all(|&i| tensors[i].from == tensors[i].to) {
+        order.sort_by_key(|&i| (tensors[i].input, tensors[i].start, tensors[i].bytes_in));
+    } else {
+        // Types have changed: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
+        order.sort_by_key(|&i| (std::cmp::Reverse(tensors[i].to.bits()), tensors[i].input, tensors[i].start));
+    }
+    let mut starts = HashMap::new();
+    let mut end = 0;
+    for &tensor in &order {
+        starts.insert(tensor, end);
+        end += tensors[tensor].bytes_out;
+    }
+    let infos: Vec<TensorInfo> = group
+        .tensors
+        .iter()
+        .map(|&i| {
+            let tensor = &tensors[i];
+            let start = starts[&i];
+            TensorInfo {
+                name: tensor.name.clone(),
+                dtype: tensor.to,
+                shape: tensor.shape.clone(),
+                start,
+                end: start + tensor.bytes_out,
+            }
+        })
+        .collect();
+    let mut metadata = base.shards[group.shard].header.metadata.clone().unwrap_or_default();
+    metadata.retain(|(key, _)| key != super::recipe::KEY);
+    metadata.push((super::recipe::KEY.into(), recipe.to_string()));
+    let header = Header::write(&infos, &metadata);
+    let data_start = header.len() as u64;
+    let placed = order
+        .into_iter()
+        .map(|tensor| {
+            let start = data_start + starts[&tensor];
+            Placed { tensor, range: start..start + tensors[tensor].bytes_out }
+        })
+        .collect();
+    OutputFile { name: group.name, size: data_start + end, body: Body::Weights { header, tensors: placed } }
+}
+
+/// The index of the output, where the base had one or there are several shards.
+pub(crate) fn index_file(base: &Base, files: &[OutputFile], tensors: &[PlannedTensor]) -> Option<OutputFile> {
+    if base.index.is_none() && files.len() < 2 {
+        return None;
+    }
+    let mut shard_of = HashMap::new();
+    for file in files {
+        if let Body::Weights { tensors: placed, .. } = &file.body {
+            shard_of.extend(placed.iter().map(|placed| (placed.tensor, file.name.clone())));
+        }
+    }
+    let by_name: HashMap<&str, usize> =
+        tensors.iter().enumerate().map(|(i, tensor)| (tensor.name.as_str(), i)).collect();
+    let mut index = match &base.index {
+        Some((_, index)) => index.clone(),
+        None => ShardIndex {
+            metadata: serde_json::Map::new(),
+            weight_map: {
+                let mut names: Vec<&str> = by_name.keys().copied().collect();
+                names.sort_unstable();
+                names.into_iter().map(|name| (name.to_string(), String::new())).collect()
+            },
+        },
+    };
+    let total: u64 = tensors.iter().map(|tensor| tensor.bytes_out).sum();
+    index.metadata.insert("total_size".into(), total.into());
+    for (name, shard) in &mut index.weight_map {
+        if let Some(file) = by_name.get(name.as_str()).and_then(|i| shard_of.get(i)) {
+            shard.clone_from(file);
+        }
+    }
+    let name = base
+        .index
+        .as_ref()
+        .map_or_else(|| format!("{}{}", stem(base), checkpoint::INDEX_SUFFIX), |(name, _)| name.clone());
+    Some(OutputFile::bytes(name, index.to_json()))
+}
+
+impl OutputFile {
+    pub(crate) fn bytes(name: String, bytes: Vec<u8>) -> OutputFile {
+        OutputFile { name, size: bytes.len() as u64, body: Body::Bytes(bytes) }
+    }
+
+    /// The bytes of the file that the plan itself holds: all of a small file, the header of a weight file.
+    pub fn plan_bytes(&self) -> &[u8] {
+        match &self.body {
+            Body::Bytes(bytes) | Body::Weights { header: bytes, .. } => bytes,
+            Body::Input(_) => &[],
+        }
+    }
+
+    /// What the bytes `range` of the file are made of, in order and without gaps. Merged pieces have at most `block`
+    /// bytes and whole rows where these are shorter; copied ones are as long as they can be.
+    pub fn pieces(&self, range: Range<u64>, tensors: &[PlannedTensor], block: u64) -> Vec<Piece> {
+        let range = range.start.min(self.size)..range.end.min(self.size);
+        let mut pieces = Vec::new();
+        if range.is_empty() {
+            return pieces;
+        }
+        let held = self.plan_bytes().len() as u64;
+        if range.start < held {
+            pieces.push(Piece::Plan { at: range.start, bytes: range.end.min(held) - range.start });
+        }
+        match &self.body {
+            Body::Bytes(_) => {}
+            Body::Input(input) => {
+                pieces.push(Piece::Copy {
+                    at: range.start,
+                    bytes: range.end - range.start,
+                    input: *input,
+                    start: range.start,
+                });
+            }
+            Body::Weights { tensors: placed, .. } => {
+                let first = placed.partition_point(|placed| placed.range.end <= range.start);
+                for place in placed[first..].iter().take_while(|place| place.range.start < range.end) {
+                    let part = place.range.start.max(range.start)..place.range.end.min(range.end);
+                    if !part.is_empty() {
+                        tensor_pieces(place, part, &tensors[place.tensor], block, &mut pieces);
+                    }
+                }
+            }
+        }
+        pieces
+    }
+}
+
+fn tensor_pieces(place: &Placed, part: Range<u64>, tensor: &PlannedTensor, block: u64, pieces: &mut Vec<Piece>) {
+    let Some(merge) = &tensor.merge else {
+        let start = tensor.start + (part.start - place.range.start);
+        let bytes = part.end - part.start;
+        // Neighbours in both files are one run.
+        if let Some(Piece::Copy { at, bytes: run, input, start: from }) = pieces.last_mut()
+            && *input == tensor.input
+            && *at + *run == part.start
+            && *from + *run == start
+        {
+            *run += bytes;
+            return;
+        }
+        pieces.push(Piece::Copy { at: part.start, bytes, input: tensor.input, start });
+        return;
+    };
+    let width = merge.to.bytes() as u64;
+    let row = merge.cols * width;
+    let per_block = (if row <= block { block - block % row.max(1) } else { block - block % width }).max(width);
+    let mut at = part.start;
+    while at < part.end {
+        // Blocks end where they would end if the whole tensor were asked for, so that any range costs the same.
+        let offset = at - place.range.start;
+        let end = (place.range.start + (offset / per_block + 1) * per_block).min(part.end);
+        let first = offset / width;
+        let last = (end - place.range.start).div_ceil(width);
+        pieces.push(Piece::Merge {
+            at,
+            bytes: end - at,
+            tensor: place.tensor,
+            first,
+            count: last - first,
+            skip: offset % width,
+        });
+        at = end;
+    }
+}
