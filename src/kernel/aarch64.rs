@@ -1,0 +1,163 @@
+//! AArch64: NEON, which every such CPU has. No fused multiplication: it would round once where the others round twice.
+
+use core::arch::aarch64::*;
+
+use super::element::Element;
+use super::isa::{Isa, Strip};
+use super::tally::Tally;
+use super::tile;
+use super::vector::Vector;
+
+impl Vector for float32x4_t {
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the caller's promise is the same.
+        unsafe { vdupq_n_f32(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_bits(bits: u32) -> Self {
+        // SAFETY: the caller's promise is the same.
+        unsafe { vreinterpretq_f32_u32(vdupq_n_u32(bits)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller's promise is the same.
+        unsafe { vld1q_f32(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { vst1q_f32(to, self) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_upper_halves(from: *const u16) -> [Self; 2] {
+        // SAFETY: the caller's promise is the same: sixteen bytes may be read.
+        unsafe {
+            let halves = vld1q_u16(from);
+            let (low, high) = (vget_low_u16(halves), vget_high_u16(halves));
+            [vreinterpretq_f32_u32(vshll_n_u16::<16>(low)), vreinterpretq_f32_u32(vshll_n_u16::<16>(high))]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_as_i16([low, high]: [Self; 2], to: *mut u16) {
+        // SAFETY: the caller's promise is the same: sixteen bytes may be written.
+        unsafe {
+            let (low, high) = (vmovn_u32(vreinterpretq_u32_f32(low)), vmovn_u32(vreinterpretq_u32_f32(high)));
+            vst1q_u16(to, vcombine_u16(low, high));
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vaddq_f32(self, other) }
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vsubq_f32(self, other) }
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vmulq_f32(self, other) }
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(self), vreinterpretq_u32_f32(other))) }
+    }
+
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(self), vreinterpretq_u32_f32(other))) }
+    }
+
+    #[inline(always)]
+    fn add_bits(self, other: Self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(self), vreinterpretq_u32_f32(other))) }
+    }
+
+    #[inline(always)]
+    fn sub_bits(self, other: Self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vreinterpretq_f32_u32(vsubq_u32(vreinterpretq_u32_f32(self), vreinterpretq_u32_f32(other))) }
+    }
+
+    #[inline(always)]
+    fn shr<const BY: i32>(self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vreinterpretq_f32_u32(vshrq_n_u32::<BY>(vreinterpretq_u32_f32(self))) }
+    }
+
+    #[inline(always)]
+    fn sar<const BY: i32>(self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vreinterpretq_f32_s32(vshrq_n_s32::<BY>(vreinterpretq_s32_f32(self))) }
+    }
+
+    #[inline(always)]
+    fn shl<const BY: i32>(self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<BY>(vreinterpretq_u32_f32(self))) }
+    }
+
+    #[inline(always)]
+    fn max_bits(self, other: Self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vreinterpretq_f32_s32(vmaxq_s32(vreinterpretq_s32_f32(self), vreinterpretq_s32_f32(other))) }
+    }
+
+    #[inline(always)]
+    fn gt_bits(self, other: Self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vreinterpretq_f32_u32(vcgtq_s32(vreinterpretq_s32_f32(self), vreinterpretq_s32_f32(other))) }
+    }
+
+    #[inline(always)]
+    fn eq_bits(self, other: Self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vreinterpretq_f32_u32(vceqq_u32(vreinterpretq_u32_f32(self), vreinterpretq_u32_f32(other))) }
+    }
+
+    #[inline(always)]
+    fn any(self) -> bool {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vmaxvq_u32(vreinterpretq_u32_f32(self)) != 0 }
+    }
+}
+
+/// NEON.
+pub(super) struct Neon;
+
+impl Isa for Neon {
+    const COLUMNS: usize = 2 * <float32x4_t as Vector>::LANES;
+
+    unsafe fn strip<F: Element, T: Element, const TALLY: bool>(strip: &Strip, tally: &mut Tally) -> usize {
+        // SAFETY: the caller's promise is the same; the instruction set is always there.
+        unsafe { tile::fold_strip::<float32x4_t, F, T, TALLY>(strip, tally) }
+    }
+
+    unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
+        // SAFETY: the caller's promise is the same; the instruction set is always there.
+        unsafe { tile::store_product::<float32x4_t>(left, right, rank, delta) }
+    }
+
+    #[cfg(feature = "bench")]
+    unsafe fn peak(turns: usize) -> f32 {
+        // SAFETY: the caller's promise is the same.
+        unsafe { tile::multiply_and_add::<float32x4_t>(turns) }
+    }
+}

@@ -1,0 +1,121 @@
+//! The element types a tile can load and store whole vectors of.
+
+use super::vector::Vector;
+use crate::dtype::Float;
+
+/// An element type. Its values are loaded as f32; its *codes* are what is stored, one in a lane.
+pub(super) trait Element {
+    const FLOAT: Float;
+    /// The bits of the least positive f32 that rounds to infinity.
+    const OVERFLOW: u32;
+
+    /// Loads `2 * LANES` values.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set, and that many elements may be read at `from`, of any alignment.
+    unsafe fn load<V: Vector>(from: *const u8) -> [V; 2];
+
+    /// The codes nearest to `values`, ties to even. Every magnitude is below `OVERFLOW`.
+    fn encode<V: Vector>(values: V) -> V;
+
+    /// The values of finite codes.
+    fn decode<V: Vector>(codes: V) -> V;
+
+    /// Stores `2 * LANES` codes.
+    ///
+    /// # Safety
+    /// That many elements may be written at `to`, of any alignment.
+    unsafe fn store<V: Vector>(codes: [V; 2], to: *mut u8);
+}
+
+pub(super) struct F16;
+pub(super) struct Bf16;
+pub(super) struct F32;
+
+impl Element for F16 {
+    const FLOAT: Float = Float::F16;
+    const OVERFLOW: u32 = 65520.0f32.to_bits();
+
+    #[inline(always)]
+    unsafe fn load<V: Vector>(from: *const u8) -> [V; 2] {
+        // SAFETY: the caller's promise is the same.
+        let [low, high] = unsafe { V::load_upper_halves(from.cast()) };
+        [low.f16_to_f32(), high.f16_to_f32()]
+    }
+
+    #[inline(always)]
+    fn encode<V: Vector>(values: V) -> V {
+        values.f32_to_f16()
+    }
+
+    #[inline(always)]
+    fn decode<V: Vector>(codes: V) -> V {
+        codes.shl::<16>().f16_to_f32()
+    }
+
+    #[inline(always)]
+    unsafe fn store<V: Vector>(codes: [V; 2], to: *mut u8) {
+        // SAFETY: the caller's promise is the same; codes are sign-extended from 16 bits.
+        unsafe { V::store_as_i16(codes, to.cast()) }
+    }
+}
+
+impl Element for Bf16 {
+    const FLOAT: Float = Float::Bf16;
+    const OVERFLOW: u32 = 0x7F7F_8000;
+
+    #[inline(always)]
+    unsafe fn load<V: Vector>(from: *const u8) -> [V; 2] {
+        // SAFETY: the caller's promise is the same.
+        unsafe { V::load_upper_halves(from.cast()) }
+    }
+
+    #[inline(always)]
+    fn encode<V: Vector>(values: V) -> V {
+        let odd = values.shr::<16>().and(values.constant(1));
+        values.add_bits(values.constant(0x7FFF)).add_bits(odd).sar::<16>()
+    }
+
+    #[inline(always)]
+    fn decode<V: Vector>(codes: V) -> V {
+        codes.shl::<16>()
+    }
+
+    #[inline(always)]
+    unsafe fn store<V: Vector>(codes: [V; 2], to: *mut u8) {
+        // SAFETY: the caller's promise is the same; codes are sign-extended from 16 bits.
+        unsafe { V::store_as_i16(codes, to.cast()) }
+    }
+}
+
+impl Element for F32 {
+    const FLOAT: Float = Float::F32;
+    const OVERFLOW: u32 = f32::INFINITY.to_bits();
+
+    #[inline(always)]
+    unsafe fn load<V: Vector>(from: *const u8) -> [V; 2] {
+        let from = from.cast::<f32>();
+        // SAFETY: the caller's promise is the same.
+        unsafe { [V::load(from), V::load(from.add(V::LANES))] }
+    }
+
+    #[inline(always)]
+    fn encode<V: Vector>(values: V) -> V {
+        values
+    }
+
+    #[inline(always)]
+    fn decode<V: Vector>(codes: V) -> V {
+        codes
+    }
+
+    #[inline(always)]
+    unsafe fn store<V: Vector>([low, high]: [V; 2], to: *mut u8) {
+        let to = to.cast::<f32>();
+        // SAFETY: the caller's promise is the same.
+        unsafe {
+            low.store(to);
+            high.store(to.add(V::LANES));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The instruction sets, and the choice among them.
+
+use super::element::{Bf16, Element, F16, F32};
+use super::tally::Tally;
+use crate::dtype::Float;
+
+/// Rows of a tile, and of a panel of the left factor.
+pub(super) const ROWS: usize = 4;
+
+/// Columns of a panel of the right factor: a multiple of every instruction set's tile.
+pub(super) const PANEL: usize = 16;
+
+/// Whole tiles side by side: `ROWS` rows of the base, `tiles` times `Isa::COLUMNS` columns from `column` on.
+pub(super) struct Strip {
+    /// The panel of the left factor: `rank` groups of `ROWS` values.
+    pub left: *const f32,
+    /// The first panel of the right factor: `rank` groups of `PANEL` values; the others follow.
+    pub right: *const f32,
+    pub rank: usize,
+    /// First column, a multiple of `Isa::COLUMNS`.
+    pub column: usize,
+    pub tiles: usize,
+    /// First element of the first row, and bytes from row to row.
+    pub base: *const u8,
+    pub base_stride: usize,
+    /// The same of the output.
+    pub out: *mut u8,
+    pub out_stride: usize,
+}
+
+/// An instruction set: the compiled forms of [`tile`](super::tile).
+pub(super) trait Isa {
+    /// Columns of a tile.
+    const COLUMNS: usize;
+
+    /// Folds the tiles of a strip up to, not including, the first that holds a value too large for the output type, an
+    /// infinity or a NaN. Returns how many it folded.
+    ///
+    /// # Safety
+    /// - The CPU has the instruction set.
+    /// - The strip's pointers cover its rows, columns and rank; base and output are the same memory or do not overlap.
+    unsafe fn strip<F: Element, T: Element, const TALLY: bool>(strip: &Strip, tally: &mut Tally) -> usize;
+
+    /// Writes the tile `left * right`, `ROWS` rows of `COLUMNS` values, to `delta`.
+    ///
+    /// # Safety
+    /// - The CPU has the instruction set.
+    /// - `left` points into a panel, `right` to the tile's first column in its panel, both `rank` long.
+    unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32);
+
+    /// Multiplies and adds, for the benchmark.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    #[cfg(feature = "bench")]
+    unsafe fn peak(turns: usize) -> f32;
+}
+
+pub(super) type StripFn = unsafe fn(&Strip, &mut Tally) -> usize;
+pub(super) type ProductFn = unsafe fn(*const f32, *const f32, usize, *mut f32);
+
+/// One instruction set's functions for one pair of types.
+#[derive(Clone, Copy)]
+pub(super) struct Kernel {
+    pub columns: usize,
+    /// `None` where a type is f64: those elements go one by one.
+    pub strip: Option<StripFn>,
+    pub product: ProductFn,
+}
+
+impl Kernel {
+    /// The fastest on this CPU.
+    pub(super) fn detect(from: Float, to: Float, tally: bool) -> Kernel {
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        return Kernel::of::<super::wasm32::Simd128>(from, to, tally);
+        #[cfg(target_arch = "aarch64")]
+        return Kernel::of::<super::aarch64::Neon>(from, to, tally);
+        #[cfg(target_arch = "x86_64")]
+        return if std::arch::is_x86_feature_detected!("avx2") {
+            Kernel::of::<super::x86_64::Avx2>(from, to, tally)
+        } else {
+            Kernel::of::<super::x86_64::Sse2>(from, to, tally)
+        };
+        #[allow(unreachable_code, reason = "only where there is no SIMD")]
+        Kernel::of::<super::scalar::Scalar>(from, to, tally)
+    }
+
+    pub(super) fn of<I: Isa>(from: Float, to: Float, tally: bool) -> Kernel {
+        let strip = match from {
+            Float::F16 => strip_from::<I, F16>(to, tally),
+            Float::Bf16 => strip_from::<I, Bf16>(to, tally),
+            Float::F32 => strip_from::<I, F32>(to, tally),
+            Float::F64 => None,
+        };
+        Kernel { columns: I::COLUMNS, strip, product: I::product }
+    }
+}
+
+fn strip_from<I: Isa, F: Element>(to: Float, tally: bool) -> Option<StripFn> {
+    match to {
+        Float::F16 => Some(strip_from_to::<I, F, F16>(tally)),
+        Float::Bf16 => Some(strip_from_to::<I, F, Bf16>(tally)),
+        Float::F32 => Some(strip_from_to::<I, F, F32>(tally)),
+        Float::F64 => None,
+    }
+}
+
+fn strip_from_to<I: Isa, F: Element, T: Element>(tally: bool) -> StripFn {
+    if tally { I::strip::<F, T, true> } else { I::strip::<F, T, false> }
+}

@@ -1,0 +1,40 @@
+//! The fold: W + L·R for a range of elements, decoded, added and rounded in one pass, the same bits on every CPU.
+//!
+//! For each element of W (rows × cols, row-major) the product of the factors L (rows × rank) and R (rank × cols) is summed up in f32,
+//! k ascending, each step a multiplication and then an addition; the sum is added to W in f32 (in f64 where W is f64) and
+//! rounded once, to nearest even, to the output type. With rank 0 that is an exact cast. NaNs are written canonically.
+//!
+//! [`Factors`] packs L and R; [`fold_in_place`] and [`fold_into`] do the work, by a [tile](tile) generic over the instruction set's
+//! [vector](vector::Vector). Every elementary operation is the same IEEE 754 operation in every instruction set, nothing is fused or
+//! reordered, so neither the CPU nor the split into ranges can show in the result.
+#![allow(unsafe_code, reason = "vector loads and stores through pointers; nothing unsafe is exported")]
+#![allow(rustdoc::private_intra_doc_links, reason = "for those who read the source")]
+
+#[cfg(target_endian = "big")]
+compile_error!("the kernels load little-endian tensors as they are");
+
+mod element;
+mod factors;
+mod fold;
+mod isa;
+mod scalar;
+mod tally;
+mod tile;
+mod vector;
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm32;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(feature = "bench")]
+pub mod bench;
+
+pub use factors::{Factors, Layout, NonFiniteAt};
+pub use fold::{NonFinite, fold_in_place, fold_into};
+pub use tally::Tally;
+
+#[cfg(test)]
+pub(crate) mod tests;

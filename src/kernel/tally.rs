@@ -1,0 +1,115 @@
+//! Statistics of a fold: what the report says of each tensor.
+
+use super::element::Element;
+use super::vector::Vector;
+
+/// Sums over folded elements. Write W for the base, d for the delta (f32), out for the stored result.
+///
+/// The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
+/// depend, in their last digits, on how the elements were split. Elements whose result is infinite or NaN count, but are not in the sums.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Tally {
+    /// Elements folded.
+    pub elements: u64,
+    /// Elements whose stored bits are not those that W alone would have in the output type.
+    pub changed: u64,
+    /// Σ d².
+    pub delta_sq: f64,
+    /// Σ W².
+    pub base_sq: f64,
+    /// The largest |d|.
+    pub max_delta: f32,
+    /// Σ (out − W) · d: divided by `delta_sq`, the share of the delta that survives rounding.
+    pub kept: f64,
+}
+
+impl Tally {
+    /// Adds the tally of other elements.
+    pub fn absorb(&mut self, other: &Tally) {
+        self.elements += other.elements;
+        self.changed += other.changed;
+        self.delta_sq += other.delta_sq;
+        self.base_sq += other.base_sq;
+        self.max_delta = self.max_delta.max(other.max_delta);
+        self.kept += other.kept;
+    }
+
+    /// Adds one element.
+    pub(super) fn add(&mut self, base: f64, delta: f32, out: f64, changed: bool) {
+        self.elements += 1;
+        self.changed += u64::from(changed);
+        if out.is_finite() && base.is_finite() && delta.is_finite() {
+            let d = f64::from(delta);
+            self.delta_sq += d * d;
+            self.base_sq += base * base;
+            self.max_delta = self.max_delta.max(delta.abs());
+            self.kept += (out - base) * d;
+        }
+    }
+}
+
+/// The same sums, lane by lane, over one strip.
+pub(super) struct Lanes<V> {
+    unchanged: V,
+    delta_sq: V,
+    base_sq: V,
+    max_delta: V,
+    kept: V,
+}
+
+impl<V: Vector> Lanes<V> {
+    /// # Safety
+    /// The CPU has the instruction set.
+    #[inline(always)]
+    pub(super) unsafe fn new() -> Self {
+        // SAFETY: the caller's promise is the same.
+        let zero = unsafe { V::splat(0.0) };
+        Lanes { unchanged: zero, delta_sq: zero, base_sq: zero, max_delta: zero, kept: zero }
+    }
+
+    /// Adds one row of a tile.
+    #[inline(always)]
+    pub(super) fn add_row<F: Element, T: Element>(&mut self, base: [V; 2], delta: [V; 2], codes: [V; 2]) {
+        let low = self.products::<F, T>(base[0], delta[0], codes[0]);
+        let high = self.products::<F, T>(base[1], delta[1], codes[1]);
+        self.delta_sq = self.delta_sq.add(low[0].add(high[0]));
+        self.base_sq = self.base_sq.add(low[1].add(high[1]));
+        self.kept = self.kept.add(low[2].add(high[2]));
+    }
+
+    /// Counts one vector, and returns d², W² and (out − W) · d.
+    #[inline(always)]
+    fn products<F: Element, T: Element>(&mut self, base: V, delta: V, codes: V) -> [V; 3] {
+        let out = T::decode(codes);
+        let same = if F::FLOAT == T::FLOAT { out.eq_bits(base) } else { codes.eq_bits(T::encode(base)) };
+        // A comparison gives -1 where it holds.
+        self.unchanged = self.unchanged.sub_bits(same);
+        self.max_delta = self.max_delta.max_bits(delta.and(delta.constant(0x7FFF_FFFF)));
+        [delta.mul(delta), base.mul(base), out.sub(base).mul(delta)]
+    }
+
+    /// Adds the lanes up, into the tally of `elements` more elements.
+    #[inline(always)]
+    pub(super) fn flush(self, elements: usize, tally: &mut Tally) {
+        let sum = |lanes: [f32; 8]| lanes[..V::LANES].iter().map(|&lane| f64::from(lane)).sum::<f64>();
+        let unchanged: u64 = spread(self.unchanged)[..V::LANES].iter().map(|lane| u64::from(lane.to_bits())).sum();
+        tally.absorb(&Tally {
+            elements: elements as u64,
+            changed: elements as u64 - unchanged,
+            delta_sq: sum(spread(self.delta_sq)),
+            base_sq: sum(spread(self.base_sq)),
+            max_delta: spread(self.max_delta)[..V::LANES].iter().copied().fold(0.0, f32::max),
+            kept: sum(spread(self.kept)),
+        });
+    }
+}
+
+/// The lanes one by one, the first `LANES` of the array.
+#[inline(always)]
+fn spread<V: Vector>(lanes: V) -> [f32; 8] {
+    const { assert!(V::LANES <= 8) };
+    let mut spread = [0.0; 8];
+    // SAFETY: the array has room for `LANES` values.
+    unsafe { lanes.store(spread.as_mut_ptr()) };
+    spread
+}

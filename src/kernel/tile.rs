@@ -1,0 +1,154 @@
+//! The tile: `ROWS` rows by two vectors of columns, decoded, added to the product of the factors, rounded and stored in one go.
+//!
+//! Generic over the instruction set. Eight vectors hold the sums; together with two of the right factor, one value of the left
+//! one and a product they fit the sixteen registers of x86-64 (fifteen in V8).
+
+use super::element::Element;
+use super::isa::{PANEL, ROWS, Strip};
+use super::tally::{Lanes, Tally};
+use super::vector::Vector;
+
+/// The body of [`Isa::strip`](super::isa::Isa::strip).
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const TALLY: bool>(
+    strip: &Strip,
+    tally: &mut Tally,
+) -> usize {
+    let columns = 2 * V::LANES;
+    let Strip { left, rank, base_stride, out_stride, .. } = *strip;
+    // SAFETY: the caller promises the instruction set, and that the pointers cover all tiles of the strip.
+    unsafe {
+        let largest = V::splat_bits(T::OVERFLOW - 1);
+        let mut lanes = Lanes::<V>::new();
+        let (mut base, mut out) = (strip.base, strip.out);
+        let mut done = 0;
+        while done < strip.tiles {
+            let column = strip.column + done * columns;
+            let right = strip.right.add(column / PANEL * PANEL * rank + column % PANEL);
+            let delta = product::<V>(left, right, rank);
+
+            let mut sums = delta;
+            let mut magnitude = V::splat_bits(0);
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let base = F::load::<V>(base.add(row * base_stride));
+                for (sum, base) in sums.iter_mut().zip(base) {
+                    *sum = base.add(*sum);
+                    magnitude = magnitude.max_bits(sum.and(V::splat_bits(0x7FFF_FFFF)));
+                    if TALLY && F::FLOAT != T::FLOAT {
+                        // The tally also encodes the base.
+                        magnitude = magnitude.max_bits(base.and(V::splat_bits(0x7FFF_FFFF)));
+                    }
+                }
+            }
+            // Infinities and NaNs are large too, as bits.
+            if magnitude.gt_bits(largest).any() {
+                break;
+            }
+
+            for (row, sums) in sums.into_iter().enumerate() {
+                let codes = [T::encode(sums[0]), T::encode(sums[1])];
+                if TALLY {
+                    let base = F::load::<V>(base.add(row * base_stride));
+                    lanes.add_row::<F, T>(base, delta[row], codes);
+                }
+                T::store(codes, out.add(row * out_stride));
+            }
+            base = base.add(columns * F::FLOAT.bytes());
+            out = out.add(columns * T::FLOAT.bytes());
+            done += 1;
+        }
+        if TALLY {
+            lanes.flush(done * columns * ROWS, tally);
+        }
+        done
+    }
+}
+
+/// The body of [`Isa::product`](super::isa::Isa::product).
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(super) unsafe fn store_product<V: Vector>(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
+    // SAFETY: the caller promises the instruction set and the pointers.
+    unsafe {
+        let rows = product::<V>(left, right, rank);
+        for (row, [low, high]) in rows.into_iter().enumerate() {
+            low.store(delta.add(row * 2 * V::LANES));
+            high.store(delta.add(row * 2 * V::LANES + V::LANES));
+        }
+    }
+}
+
+/// Σ_k left[i, k] · right[k, j], k ascending, from -0.0 on: adding that to anything changes nothing.
+///
+/// # Safety
+/// As [`Isa::product`](super::isa::Isa::product).
+#[inline(always)]
+unsafe fn product<V: Vector>(mut left: *const f32, mut right: *const f32, rank: usize) -> [[V; 2]; ROWS] {
+    // SAFETY: the caller promises the instruction set, and factors of length `rank`.
+    unsafe {
+        let mut sums = [[V::splat(-0.0); 2]; ROWS];
+        // Pointers that LLVM cannot see through. It would otherwise compute each of the six addresses of a turn by itself, as
+        // wasm allows an offset in a load only where the sum cannot wrap; and it would, were the loop unrolled here, put all
+        // loads of several turns before their use, more than there are registers. V8 unrolls it well.
+        let all = std::hint::black_box(usize::MAX);
+        for _ in 0..rank {
+            add_outer_product(&mut sums, left, right);
+            left = (left.add(ROWS) as usize & all) as *const f32;
+            right = (right.add(PANEL) as usize & all) as *const f32;
+        }
+        sums
+    }
+}
+
+/// Adds one column of the left factor times one row of the right one.
+///
+/// # Safety
+/// The CPU has the instruction set; `ROWS` values may be read at `left`, `2 * LANES` at `right`.
+#[inline(always)]
+unsafe fn add_outer_product<V: Vector>(sums: &mut [[V; 2]; ROWS], left: *const f32, right: *const f32) {
+    // SAFETY: the caller's promise is the same.
+    unsafe {
+        let right = [V::load(right), V::load(right.add(V::LANES))];
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let left = V::splat(*left.add(row));
+            // Multiply, then add: two roundings everywhere.
+            sums[0] = sums[0].add(left.mul(right[0]));
+            sums[1] = sums[1].add(left.mul(right[1]));
+        }
+    }
+}
+
+/// Independent chains of [`multiply_and_add`]: two units of each kind, each busy for three cycles.
+#[cfg(feature = "bench")]
+const CHAINS: usize = 12;
+
+/// Vectors that a turn of [`multiply_and_add`] multiplies, and then adds.
+#[cfg(feature = "bench")]
+pub(super) const PEAK_VECTORS: usize = 4 * CHAINS;
+
+/// The most multiplications and additions the engine can do: independent chains, nothing loaded or stored.
+///
+/// # Safety
+/// The CPU has the instruction set.
+#[cfg(feature = "bench")]
+#[inline(always)]
+pub(super) unsafe fn multiply_and_add<V: Vector>(turns: usize) -> f32 {
+    // SAFETY: the caller's promise is the same.
+    unsafe {
+        let mut chains = [V::splat(std::hint::black_box(1.0)); CHAINS];
+        let (factor, term) = (V::splat(std::hint::black_box(0.5)), V::splat(std::hint::black_box(0.25)));
+        for _ in 0..turns {
+            for _ in 0..PEAK_VECTORS / CHAINS {
+                chains = chains.map(|chain| chain.mul(factor).add(term));
+            }
+        }
+        let mut lanes = [0.0; 8];
+        chains.into_iter().reduce(V::add).unwrap_or(term).store(lanes.as_mut_ptr());
+        lanes[0]
+    }
+}

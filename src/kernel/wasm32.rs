@@ -1,0 +1,146 @@
+//! WebAssembly with simd128. Relaxed SIMD is not used: its results differ between engines.
+
+use core::arch::wasm32::*;
+
+use super::element::Element;
+use super::isa::{Isa, Strip};
+use super::tally::Tally;
+use super::tile;
+use super::vector::Vector;
+
+impl Vector for v128 {
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        f32x4_splat(value)
+    }
+
+    #[inline(always)]
+    unsafe fn splat_bits(bits: u32) -> Self {
+        u32x4_splat(bits)
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller's promise is the same.
+        unsafe { v128_load(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { v128_store(to.cast(), self) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_upper_halves(from: *const u16) -> [Self; 2] {
+        // SAFETY: the caller's promise is the same: sixteen bytes may be read.
+        let halves = unsafe { v128_load(from.cast()) };
+        let zero = u16x8_splat(0);
+        // Engines know these two shuffles as one instruction each.
+        [
+            u16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(zero, halves),
+            u16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(zero, halves),
+        ]
+    }
+
+    #[inline(always)]
+    unsafe fn store_as_i16([low, high]: [Self; 2], to: *mut u16) {
+        // SAFETY: the caller's promise is the same: sixteen bytes may be written.
+        unsafe { v128_store(to.cast(), i16x8_narrow_i32x4(low, high)) }
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        f32x4_add(self, other)
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        f32x4_sub(self, other)
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        f32x4_mul(self, other)
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        v128_and(self, other)
+    }
+
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        v128_or(self, other)
+    }
+
+    #[inline(always)]
+    fn add_bits(self, other: Self) -> Self {
+        i32x4_add(self, other)
+    }
+
+    #[inline(always)]
+    fn sub_bits(self, other: Self) -> Self {
+        i32x4_sub(self, other)
+    }
+
+    #[inline(always)]
+    fn shr<const BY: i32>(self) -> Self {
+        u32x4_shr(self, BY as u32)
+    }
+
+    #[inline(always)]
+    fn sar<const BY: i32>(self) -> Self {
+        i32x4_shr(self, BY as u32)
+    }
+
+    #[inline(always)]
+    fn shl<const BY: i32>(self) -> Self {
+        i32x4_shl(self, BY as u32)
+    }
+
+    #[inline(always)]
+    fn max_bits(self, other: Self) -> Self {
+        i32x4_max(self, other)
+    }
+
+    #[inline(always)]
+    fn gt_bits(self, other: Self) -> Self {
+        i32x4_gt(self, other)
+    }
+
+    #[inline(always)]
+    fn eq_bits(self, other: Self) -> Self {
+        i32x4_eq(self, other)
+    }
+
+    #[inline(always)]
+    fn any(self) -> bool {
+        v128_any_true(self)
+    }
+}
+
+/// WebAssembly simd128.
+pub(super) struct Simd128;
+
+impl Isa for Simd128 {
+    const COLUMNS: usize = 2 * <v128 as Vector>::LANES;
+
+    unsafe fn strip<F: Element, T: Element, const TALLY: bool>(strip: &Strip, tally: &mut Tally) -> usize {
+        // SAFETY: the caller's promise is the same; the instruction set is always there.
+        unsafe { tile::fold_strip::<v128, F, T, TALLY>(strip, tally) }
+    }
+
+    unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
+        // SAFETY: the caller's promise is the same; the instruction set is always there.
+        unsafe { tile::store_product::<v128>(left, right, rank, delta) }
+    }
+
+    #[cfg(feature = "bench")]
+    unsafe fn peak(turns: usize) -> f32 {
+        // SAFETY: the caller's promise is the same.
+        unsafe { tile::multiply_and_add::<v128>(turns) }
+    }
+}
