@@ -1,0 +1,207 @@
+//! Merging folders: plan, then every thread takes the next piece until none is left.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::files::{Files, block_on, failed, list_folder};
+use crate::engine::{Budget, Folder};
+use crate::error::{Error, Result};
+use crate::inputs::{Inputs, try_buffer};
+use crate::kernel::Tally;
+use crate::plan::output::Piece;
+use crate::plan::{AdapterOptions, MergePlan, PlanOptions, build, open_adapter, open_base};
+
+/// Options of a merge beside those of its plan.
+#[derive(Debug, Clone, Default)]
+pub struct MergeOptions {
+    /// What is merged, and to which type.
+    pub plan: PlanOptions,
+    /// Values may leave the finite range.
+    pub allow_nonfinite: bool,
+    /// Gather statistics for the report.
+    pub statistics: bool,
+    /// Threads; as many as the machine has when 0.
+    pub threads: usize,
+    /// Bytes of output in one block; the default budget's when 0.
+    pub block_bytes: u64,
+    /// Replace a model that is already there.
+    pub force: bool,
+}
+
+/// What a merge left behind.
+#[derive(Debug)]
+pub struct Merged {
+    /// What was planned.
+    pub plan: MergePlan,
+    /// The report.
+    pub report: serde_json::Value,
+}
+
+/// Plan the merge of the adapters (folders or files) into the base, and return the inputs' paths with the plan.
+///
+/// # Errors
+/// Those of opening and planning.
+pub fn plan_folders(
+    base: &Path,
+    adapters: &[(&Path, AdapterOptions)],
+    options: &PlanOptions,
+) -> Result<(MergePlan, Vec<PathBuf>)> {
+    let mut paths = Vec::new();
+    let base_folder = list_folder(base, &mut paths)?;
+    let folders = adapters.iter().map(|(path, _)| list_folder(path, &mut paths)).collect::<Result<Vec<_>>>()?;
+    let inputs = Files::new(paths.clone());
+    let plan = block_on(async {
+        let base = open_base(&inputs, &base_folder).await?;
+        let mut opened = Vec::new();
+        for (folder, (_, options)) in folders.iter().zip(adapters) {
+            opened.push(open_adapter(&inputs, folder, options).await?);
+        }
+        build(base, opened, options)
+    })?;
+    Ok((plan, paths))
+}
+
+/// Merge the adapters into the base and write the model to `out`. Files get their names when all are complete.
+///
+/// # Errors
+/// Those of planning and folding; `bad-option` when `out` has files and `force` is not set; `out-of-space`.
+pub fn merge_folders(
+    base: &Path,
+    adapters: &[(&Path, AdapterOptions)],
+    out: &Path,
+    options: &MergeOptions,
+) -> Result<Merged> {
+    let (plan, paths) = plan_folders(base, adapters, &options.plan)?;
+    if !options.force && fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error::BadOption { option: "out".into(), reason: format!("{} is not empty", out.display()) });
+    }
+    fs::create_dir_all(out).map_err(|e| failed(out, &e))?;
+    let partials: Vec<PathBuf> = plan.files.iter().map(|file| out.join(format!(".{}.partial", file.name))).collect();
+    let written = write_all(&plan, &paths, &partials, options).and_then(|tallies| {
+        for (file, partial) in plan.files.iter().zip(&partials) {
+            fs::rename(partial, out.join(&file.name)).map_err(|e| failed(partial, &e))?;
+        }
+        Ok(tallies)
+    });
+    match written {
+        Ok(tallies) => Ok(Merged { report: plan.report(&tallies), plan }),
+        Err(error) => {
+            for partial in &partials {
+                // Best effort: the error that is reported is the one that came first.
+                let _ = fs::remove_file(partial);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn write_all(
+    plan: &MergePlan,
+    paths: &[PathBuf],
+    partials: &[PathBuf],
+    options: &MergeOptions,
+) -> Result<Vec<(usize, Tally)>> {
+    let block = if options.block_bytes == 0 { Budget::default().block_bytes() } else { options.block_bytes };
+    let mut jobs = Vec::new();
+    for (number, file) in plan.files.iter().enumerate() {
+        let partial = File::create(&partials[number]).map_err(|e| failed(&partials[number], &e))?;
+        partial.set_len(file.size).map_err(|e| failed(&partials[number], &e))?;
+        jobs.extend(plan.pieces(number, 0..file.size, block).into_iter().map(|piece| (number, piece)));
+    }
+    let threads = match options.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let shared =
+        Shared { plan, paths, partials, options, block, jobs, next: AtomicUsize::new(0), tallies: Mutex::default() };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads.min(shared.jobs.len())).map(|_| scope.spawn(|| shared.run())).collect();
+        running
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })?;
+    Ok(shared.tallies.into_inner().unwrap_or_default())
+}
+
+struct Shared<'a> {
+    plan: &'a MergePlan,
+    paths: &'a [PathBuf],
+    partials: &'a [PathBuf],
+    options: &'a MergeOptions,
+    block: u64,
+    jobs: Vec<(usize, Piece)>,
+    next: AtomicUsize,
+    tallies: Mutex<Vec<(usize, Tally)>>,
+}
+
+impl Shared<'_> {
+    /// One thread: its own input handles, its own folder.
+    fn run(&self) -> Result<()> {
+        let inputs = Files::new(self.paths.to_vec());
+        let mut folder = Folder::new(self.options.allow_nonfinite);
+        let mut output: Option<(usize, File)> = None;
+        while let Some((number, piece)) = self.jobs.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            if output.as_ref().is_none_or(|(open, _)| open != number) {
+                let path = &self.partials[*number];
+                output = Some((*number, OpenOptions::new().write(true).open(path).map_err(|e| failed(path, &e))?));
+            }
+            let Some((_, file)) = &mut output else { continue };
+            let done = self.write_piece(&inputs, &mut folder, file, *number, piece);
+            if done.is_err() {
+                // The others stop at their next piece.
+                self.next.store(self.jobs.len(), Ordering::Relaxed);
+                return done;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_piece(
+        &self,
+        inputs: &Files,
+        folder: &mut Folder,
+        file: &mut File,
+        number: usize,
+        piece: &Piece,
+    ) -> Result<()> {
+        let mut write = |at: u64, bytes: &[u8]| {
+            file.seek(SeekFrom::Start(at))
+                .and_then(|_| file.write_all(bytes))
+                .map_err(|e| failed(&self.partials[number], &e))
+        };
+        match *piece {
+            Piece::Plan { at, bytes } => {
+                let held = self.plan.files[number].plan_bytes();
+                write(at, &held[at as usize..(at + bytes) as usize])
+            }
+            Piece::Copy { at, bytes, input, start } => {
+                let mut buffer = try_buffer(&self.plan.files[number].name, bytes.min(self.block))?;
+                let mut done = 0;
+                while done < bytes {
+                    let step = self.block.min(bytes - done);
+                    let part = &mut buffer[..step as usize];
+                    block_on(inputs.read(input, start + done, part))?;
+                    write(at + done, part)?;
+                    done += step;
+                }
+                Ok(())
+            }
+            Piece::Merge { at, bytes, tensor, first, count, skip } => {
+                let Some(spec) = &self.plan.tensors[tensor].merge else { return Ok(()) };
+                let mut tally = (self.options.statistics && !spec.terms.is_empty()).then(Tally::default);
+                let merged = block_on(folder.fold(inputs, spec, first, count, tally.as_mut()))?;
+                write(at, &merged[skip as usize..(skip + bytes) as usize])?;
+                if let (Some(tally), Ok(mut tallies)) = (tally, self.tallies.lock()) {
+                    match tallies.iter_mut().find(|(t, _)| *t == tensor) {
+                        Some((_, sum)) => sum.absorb(&tally),
+                        None => tallies.push((tensor, tally)),
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}

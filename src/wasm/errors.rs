@@ -1,0 +1,37 @@
+//! Errors on their way between Rust and JavaScript.
+
+use js_sys::Reflect;
+use wasm_bindgen::{JsCast, JsValue};
+
+use crate::error::Error;
+
+/// A JavaScript `Error` with `code`, and `tensor` and `adapter` where known.
+pub(super) fn to_js(error: &Error) -> JsValue {
+    let js = js_sys::Error::new(&error.to_string());
+    let fields = [("code", Some(error.code())), ("tensor", error.tensor()), ("adapter", error.adapter())];
+    for (name, value) in fields {
+        if let Some(value) = value {
+            // Setting a property of an object just made cannot fail.
+            let _ = Reflect::set(&js, &name.into(), &value.into());
+        }
+    }
+    js.into()
+}
+
+/// What reading `file` threw, as one of our errors.
+pub(super) fn read_failed(file: &str, thrown: &JsValue) -> Error {
+    let text =
+        |name: &str| Reflect::get(thrown, &name.into()).ok().and_then(|value| value.as_string()).unwrap_or_default();
+    let (name, code) = (text("name"), text("code"));
+    let reason = match thrown.dyn_ref::<js_sys::Error>() {
+        Some(error) => String::from(error.message()),
+        None => thrown.as_string().unwrap_or_else(|| text("message")),
+    };
+    let file = file.to_string();
+    match (name.as_str(), code.as_str()) {
+        ("AbortError", _) | (_, "aborted") => Error::Aborted,
+        // What browsers throw when a chosen file was changed or removed before it is read.
+        ("NotReadableError" | "NotFoundError", _) | (_, "source-changed") => Error::SourceChanged { file, reason },
+        _ => Error::FetchFailed { file, reason },
+    }
+}

@@ -1,0 +1,208 @@
+//! What JavaScript sees: a plan, and a merger that computes blocks of it.
+
+use js_sys::{Array, Uint8Array};
+use serde::Deserialize;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use super::errors::to_js;
+use super::input::JsInputs;
+use crate::engine::{Budget, Folder as Merging};
+use crate::error::{Error, Result};
+use crate::inputs::{FileInfo, Folder};
+use crate::kernel::Tally;
+use crate::plan::{AdapterOptions, MergePlan, MergeSpec, PlanOptions, build, open_adapter, open_base};
+
+/// A folder as JavaScript lists it; its files follow those of the folders before it among the inputs.
+#[derive(Deserialize)]
+struct Listed {
+    name: String,
+    files: Vec<FileInfo>,
+}
+
+#[derive(Deserialize)]
+struct PlanRequest {
+    base: Listed,
+    adapters: Vec<ListedAdapter>,
+    options: PlanOptions,
+}
+
+#[derive(Deserialize)]
+struct ListedAdapter {
+    #[serde(flatten)]
+    folder: Listed,
+    #[serde(flatten)]
+    options: AdapterOptions,
+}
+
+/// A block's [`Tally`] as JSON has it: infinite sums, which JSON cannot say, are null.
+#[derive(Deserialize)]
+struct BlockTally {
+    elements: u64,
+    changed: u64,
+    delta_sq: Option<f64>,
+    base_sq: Option<f64>,
+    max_delta: f32,
+    kept: Option<f64>,
+}
+
+impl From<BlockTally> for Tally {
+    fn from(block: BlockTally) -> Tally {
+        let sum = |sum: Option<f64>| sum.unwrap_or(f64::NAN);
+        Tally {
+            elements: block.elements,
+            changed: block.changed,
+            delta_sq: sum(block.delta_sq),
+            base_sq: sum(block.base_sq),
+            max_delta: block.max_delta,
+            kept: sum(block.kept),
+        }
+    }
+}
+
+/// A merge, planned.
+#[wasm_bindgen]
+pub struct Plan(MergePlan);
+
+#[wasm_bindgen]
+impl Plan {
+    /// Read headers and configurations through `inputs` and plan what `request` (JSON) asks for.
+    pub async fn open(request: String, inputs: Array) -> std::result::Result<Plan, JsValue> {
+        open(&request, &inputs).await.map(Plan).map_err(|e| to_js(&e))
+    }
+
+    /// The output files: JSON, `[{ name, size }]`.
+    pub fn files(&self) -> String {
+        let files: Vec<FileInfo> =
+            self.0.files.iter().map(|file| FileInfo { name: file.name.clone(), size: file.size }).collect();
+        json(&files)
+    }
+
+    /// What the bytes `start..end` of a file are made of: JSON, see `Piece`.
+    pub fn pieces(&self, file: usize, start: f64, end: f64, block: f64) -> String {
+        json(&self.0.pieces(file, start as u64..end as u64, block as u64))
+    }
+
+    /// The bytes of a file that the plan itself holds.
+    #[wasm_bindgen(js_name = planBytes)]
+    pub fn plan_bytes(&self, file: usize) -> Uint8Array {
+        Uint8Array::from(self.0.files.get(file).map(|file| file.plan_bytes()).unwrap_or_default())
+    }
+
+    /// All that a merger must know of a tensor: JSON.
+    #[wasm_bindgen(js_name = mergeSpec)]
+    pub fn merge_spec(&self, tensor: usize) -> Option<String> {
+        self.0.tensors.get(tensor).and_then(|tensor| tensor.merge.as_ref()).map(json)
+    }
+
+    /// The report as JSON; `tallies` is JSON, `[[tensor, tally]]` in any order, several of one tensor added up.
+    pub fn report(&self, tallies: &str) -> std::result::Result<String, JsValue> {
+        let blocks: Vec<(usize, BlockTally)> = parse("tallies", tallies).map_err(|e| to_js(&e))?;
+        let mut sums = std::collections::BTreeMap::<usize, Tally>::new();
+        for (tensor, tally) in blocks {
+            sums.entry(tensor).or_default().absorb(&tally.into());
+        }
+        Ok(json(&self.0.report(&sums.into_iter().collect::<Vec<_>>())))
+    }
+}
+
+/// Bytes of output in one block under a memory budget in bytes.
+#[wasm_bindgen(js_name = blockBytes)]
+pub fn block_bytes(budget: Option<f64>) -> std::result::Result<f64, JsValue> {
+    let budget = budget.map_or(Ok(Budget::default()), |bytes| Budget::new(bytes as u64)).map_err(|e| to_js(&e))?;
+    Ok(budget.block_bytes() as f64)
+}
+
+/// What a folder is: JSON in (`{ name, files }`) and out.
+#[wasm_bindgen]
+pub async fn inspect(request: String, inputs: Array) -> std::result::Result<String, JsValue> {
+    let inspected = async {
+        let listed: Listed = parse("request", &request)?;
+        let folder = Folder { name: listed.name, first_input: 0, files: listed.files };
+        crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder).await
+    };
+    inspected.await.map(|value| json(&value)).map_err(|e| to_js(&e))
+}
+
+/// Computes blocks of merged tensors; one for each worker.
+#[wasm_bindgen]
+pub struct Merger {
+    inputs: JsInputs,
+    merging: Merging,
+    output: (usize, usize),
+}
+
+#[wasm_bindgen]
+impl Merger {
+    /// A merger that reads from `inputs`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(inputs: Array, allow_nonfinite: bool) -> std::result::Result<Merger, JsValue> {
+        let inputs = JsInputs::new(&inputs).map_err(|e| to_js(&e))?;
+        Ok(Merger { inputs, merging: Merging::new(allow_nonfinite), output: (0, 0) })
+    }
+
+    /// Compute elements `first .. first + count` of the tensor that `spec` (JSON) describes. The bytes then stand in
+    /// the memory at `offset`, `length`, until the next call. Gives the block's statistics as JSON where wanted.
+    pub async fn fold(
+        &mut self,
+        spec: String,
+        first: f64,
+        count: f64,
+        statistics: bool,
+    ) -> std::result::Result<Option<String>, JsValue> {
+        let mut tally = statistics.then(Tally::default);
+        let spec: MergeSpec = parse("spec", &spec).map_err(|e| to_js(&e))?;
+        let merged = self.merging.fold(&self.inputs, &spec, first as u64, count as u64, tally.as_mut()).await;
+        let merged = merged.map_err(|e| to_js(&e))?;
+        self.output = (merged.as_ptr() as usize, merged.len());
+        Ok(tally.map(|tally| json(&tally)))
+    }
+
+    /// Copy bytes of an input into the memory, at `offset`, `length`.
+    pub async fn read(&mut self, input: usize, start: f64, bytes: f64) -> std::result::Result<(), JsValue> {
+        let read = self.merging.copy(&self.inputs, input, start as u64, bytes as u64).await.map_err(|e| to_js(&e))?;
+        self.output = (read.as_ptr() as usize, read.len());
+        Ok(())
+    }
+
+    /// Where the latest result stands in the memory.
+    #[wasm_bindgen(getter)]
+    pub fn offset(&self) -> usize {
+        self.output.0
+    }
+
+    /// How many bytes it has.
+    #[wasm_bindgen(getter)]
+    pub fn length(&self) -> usize {
+        self.output.1
+    }
+}
+
+async fn open(request: &str, inputs: &Array) -> Result<MergePlan> {
+    let request: PlanRequest = parse("request", request)?;
+    let inputs = JsInputs::new(inputs)?;
+    let mut first_input = 0;
+    let mut place = |listed: Listed| {
+        let folder = Folder { name: listed.name, first_input, files: listed.files };
+        first_input += folder.files.len();
+        folder
+    };
+    let base_folder = place(request.base);
+    let folders: Vec<_> =
+        request.adapters.into_iter().map(|adapter| (place(adapter.folder), adapter.options)).collect();
+    let base = open_base(&inputs, &base_folder).await?;
+    let mut adapters = Vec::with_capacity(folders.len());
+    for (folder, options) in &folders {
+        adapters.push(open_adapter(&inputs, folder, options).await?);
+    }
+    build(base, adapters, &request.options)
+}
+
+fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T> {
+    serde_json::from_str(text).map_err(|e| Error::BadOption { option: what.into(), reason: e.to_string() })
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    // Nothing that is written here has keys other than strings, the only way this can fail.
+    serde_json::to_string(value).unwrap_or_default()
+}

@@ -1,0 +1,130 @@
+//! Inputs as JavaScript gives them: Blobs, URLs, functions.
+
+use js_sys::{Array, Function, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::Blob;
+
+use super::errors::read_failed;
+use super::url::UrlFile;
+use crate::error::{Error, Result};
+use crate::inputs::Inputs;
+
+/// One input file.
+enum Input {
+    /// A `Blob` or `File`.
+    Blob(Blob),
+    /// A URL, read by ranges where the server has them.
+    Url(UrlFile),
+    /// `read(start, end)` gives a promise of a `Uint8Array`.
+    Read(Function),
+    /// `readInto(view, start)` fills the view at once: files in Node, sync handles in a worker.
+    ReadInto(Function),
+}
+
+/// Every input, by number.
+pub(super) struct JsInputs(Vec<Named>);
+
+/// An input, its name, and the platform's own hash of it where it has one (`sha256()` gives a promise of hex).
+struct Named {
+    name: String,
+    input: Input,
+    sha256: Option<Function>,
+}
+
+impl JsInputs {
+    /// From an array of `{ name, size, blob | url | readInto | read }`.
+    pub(super) fn new(array: &Array) -> Result<JsInputs> {
+        array.iter().map(|object| describe(&object)).collect::<Result<Vec<_>>>().map(JsInputs)
+    }
+}
+
+fn describe(object: &JsValue) -> Result<Named> {
+    let field = |name: &str| Reflect::get(object, &name.into()).unwrap_or(JsValue::UNDEFINED);
+    let name = field("name").as_string().unwrap_or_default();
+    let function = |name: &str| field(name).dyn_into::<Function>().ok();
+    let input = if let Ok(blob) = field("blob").dyn_into::<Blob>() {
+        Input::Blob(blob)
+    } else if let Some(url) = field("url").as_string() {
+        Input::Url(UrlFile::new(
+            url,
+            field("size").as_f64().unwrap_or(0.0) as u64,
+            field("ranges").as_bool(),
+            field("init"),
+        ))
+    } else if let Some(read_into) = function("readInto") {
+        Input::ReadInto(read_into)
+    } else if let Some(read) = function("read") {
+        Input::Read(read)
+    } else {
+        let reason = "an input has neither blob, url, readInto nor read".into();
+        return Err(Error::BadOption { option: "source".into(), reason });
+    };
+    Ok(Named { name, input, sha256: function("sha256") })
+}
+
+impl Inputs for JsInputs {
+    async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
+        let Some(Named { name, input, .. }) = self.0.get(input) else {
+            return Err(Error::FetchFailed {
+                file: format!("input {input}"),
+                reason: "there is none of that number".into(),
+            });
+        };
+        let end = start + buffer.len() as u64;
+        match input {
+            Input::Blob(blob) => {
+                let slice = blob.slice_with_f64_and_f64(start as f64, end as f64).map_err(|e| read_failed(name, &e))?;
+                let bytes = slice.array_buffer().await.map_err(|e| read_failed(name, &e))?;
+                fill(name, buffer, &Uint8Array::new(&bytes))
+            }
+            Input::Url(url) => url.read(start, buffer).await,
+            Input::Read(read) => {
+                let promise = read.call2(&JsValue::UNDEFINED, &start.into_f64(), &end.into_f64());
+                let promise = promise.map_err(|e| read_failed(name, &e))?;
+                let bytes = js_sys::Promise::resolve(&promise).await.map_err(|e| read_failed(name, &e))?;
+                let bytes = bytes.dyn_into::<Uint8Array>().map_err(|_| Error::FetchFailed {
+                    file: name.clone(),
+                    reason: "the source's read did not give a Uint8Array".into(),
+                })?;
+                fill(name, buffer, &bytes)
+            }
+            Input::ReadInto(read_into) => {
+                // SAFETY: the view is used only during this call; the function fills it synchronously, and nothing in
+                // wasm runs meanwhile that could grow the memory or free the buffer.
+                let view = unsafe { Uint8Array::view_mut_raw(buffer.as_mut_ptr(), buffer.len()) };
+                read_into.call2(&JsValue::UNDEFINED, &view, &start.into_f64()).map_err(|e| read_failed(name, &e))?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn sha256(&self, input: usize) -> Result<Option<String>> {
+        let Some(Named { name, sha256: Some(sha256), .. }) = self.0.get(input) else { return Ok(None) };
+        let promise = sha256.call0(&JsValue::UNDEFINED).map_err(|e| read_failed(name, &e))?;
+        let hex = js_sys::Promise::resolve(&promise).await.map_err(|e| read_failed(name, &e))?;
+        Ok(hex.as_string())
+    }
+}
+
+/// Offsets cross as JavaScript numbers; files are limited to what those hold exactly.
+trait IntoF64 {
+    fn into_f64(self) -> JsValue;
+}
+
+impl IntoF64 for u64 {
+    fn into_f64(self) -> JsValue {
+        JsValue::from_f64(self as f64)
+    }
+}
+
+/// Copy all of `bytes` into `buffer`; another length means that the file is not what it was.
+pub(super) fn fill(name: &str, buffer: &mut [u8], bytes: &Uint8Array) -> Result<()> {
+    if bytes.length() as usize != buffer.len() {
+        return Err(Error::SourceChanged {
+            file: name.into(),
+            reason: format!("{} bytes came where {} were asked for", bytes.length(), buffer.len()),
+        });
+    }
+    bytes.copy_to(buffer);
+    Ok(())
+}

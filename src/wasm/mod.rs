@@ -1,0 +1,9 @@
+//! The boundary to JavaScript: inputs that read Blobs, URLs and files, and the classes that JavaScript holds.
+//! No decisions are made here; structured values cross as JSON text.
+
+#![allow(unsafe_code, reason = "views of wasm memory are handed to JavaScript for the length of one call")]
+
+mod errors;
+pub mod exports;
+mod input;
+mod url;
