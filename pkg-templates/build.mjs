@@ -1,0 +1,105 @@
+// @ts-check
+// Assembles the npm package in pkg/: cargo → wasm-bindgen → wasm-opt, TypeScript → ESM, and the files beside them.
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "vite";
+import { toolPath } from "../tests/setup/tools.mjs";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = dirname(here);
+const generated = join(here, "generated");
+const pkg = join(root, "pkg");
+const target = "wasm32-unknown-unknown";
+
+/** Limits on what a page must load, gzipped; over them the build fails. */
+const LIMITS = { wasm: 260_000, browser: 20_000 };
+
+/** What wasm-opt may use: what rustc emits for this target, and SIMD. */
+const FEATURES = [
+  "simd", "bulk-memory", "bulk-memory-opt", "reference-types", "multivalue", "mutable-globals", "nontrapping-float-to-int", "sign-ext",
+  "extended-const",
+];
+
+/** @param {string} program @param {string[]} args @param {NodeJS.ProcessEnv} [env] */
+function run(program, args, env = {}) {
+  execFileSync(program, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, ...env } });
+}
+
+/** A program that an npm package brings. @param {string} name @param {string} bin */
+function npmProgram(name, bin) {
+  const require = createRequire(import.meta.url);
+  const manifest = require.resolve(`${name}/package.json`);
+  const { bin: bins } = JSON.parse(readFileSync(manifest, "utf8"));
+  return join(dirname(manifest), typeof bins === "string" ? bins : bins[bin]);
+}
+
+function buildWasm() {
+  console.log("build: cargo");
+  run("cargo", ["build", "--release", "--lib", "--target", target], {
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: "-Ctarget-feature=+simd128",
+  });
+  const targetDir = process.env.CARGO_TARGET_DIR ?? join(root, "target");
+  const wasm = join(targetDir, target, "release", "lorafold.wasm");
+  rmSync(generated, { recursive: true, force: true });
+  console.log("build: wasm-bindgen");
+  // One target serves every runtime: the entry points say where the wasm comes from.
+  run(toolPath("wasm-bindgen"), ["--target", "web", "--omit-default-module-path", "--out-dir", generated, "--out-name", "lorafold", wasm]);
+  console.log("build: wasm-opt");
+  const bound = join(generated, "lorafold_bg.wasm");
+  const features = FEATURES.map((feature) => `--enable-${feature}`);
+  run(process.execPath, [npmProgram("binaryen", "wasm-opt"), "-O3", ...features, bound, "-o", bound]);
+}
+
+function assemble() {
+  console.log("build: TypeScript");
+  rmSync(pkg, { recursive: true, force: true });
+  mkdirSync(pkg);
+  const staging = join(generated, "out");
+  run(process.execPath, [npmProgram("typescript", "tsc"), "-p", here, "--outDir", staging]);
+  cpSync(join(staging, "src"), pkg, { recursive: true });
+  rmSync(staging, { recursive: true });
+  for (const name of ["lorafold.js", "lorafold.d.ts", "lorafold_bg.wasm"]) cpSync(join(generated, name), join(pkg, name));
+  for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) cpSync(join(root, name), join(pkg, name));
+  const manifest = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
+  const version = /^version = "(.+)"$/m.exec(readFileSync(join(root, "Cargo.toml"), "utf8"))?.[1];
+  if (manifest.version !== version) throw new Error(`package.json says ${manifest.version}, Cargo.toml ${version}`);
+  writeFileSync(join(pkg, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+/** @param {string | Uint8Array} bytes */
+const gzipped = (bytes) => gzipSync(bytes, { level: 9 }).length;
+
+/** What a bundler makes of the browser's entry point, minified: the code that a page loads before it merges. */
+async function browserEntry() {
+  const bundled = /** @type {{ output: { type: string, isEntry?: boolean, code?: string }[] }} */ (
+    await build({
+      configFile: false,
+      logLevel: "silent",
+      root: pkg,
+      build: { write: false, minify: true, rollupOptions: { input: join(pkg, "browser.js"), preserveEntrySignatures: "strict" } },
+    })
+  );
+  const entry = bundled.output.find((chunk) => chunk.type === "chunk" && chunk.isEntry);
+  if (!entry?.code) throw new Error("the bundle of the browser's entry point is empty");
+  return entry.code;
+}
+
+/** Print what a page loads, and fail when it is too much. */
+async function reportSizes() {
+  const wasm = readFileSync(join(pkg, "lorafold_bg.wasm"));
+  const sizes = { wasm: gzipped(wasm), browser: gzipped(await browserEntry()) };
+  console.log(`build: wasm ${wasm.length} bytes, ${sizes.wasm} gzipped (limit ${LIMITS.wasm})`);
+  console.log(`build: JavaScript of the browser's entry point ${sizes.browser} bytes minified and gzipped (limit ${LIMITS.browser})`);
+  if (sizes.wasm > LIMITS.wasm || sizes.browser > LIMITS.browser) {
+    console.error("build: too large");
+    process.exit(1);
+  }
+}
+
+buildWasm();
+assemble();
+await reportSizes();

@@ -1,0 +1,29 @@
+/** What `lorafold --help` prints. */
+export const HELP = `lorafold folds LoRA adapters into base model weights.
+
+  lorafold merge --base B --adapter A[@weight] [--adapter …] --out DIR [options]
+  lorafold inspect PATH…
+
+B and A are a folder, a .safetensors file, or a URL.
+
+merge:
+  --base B               the base model
+  --adapter A[@weight]   an adapter, and a factor on its whole delta (1 by default); may be repeated
+  --out DIR              where the merged model goes
+  --dtype T              keep (default), f32, f16 or bf16
+  --max-shard-size S     new shards of at most S, such as 5GB; by default the base's shards are kept
+  --only REGEX           merge only tensors whose name REGEX finds something in
+  --skip REGEX           do not merge tensors whose name REGEX finds something in
+  --allow-unmatched      adapter keys that match nothing become findings
+  --allow-nonfinite      values may become infinite or NaN in the output's type
+  --workers N            worker threads; 0 computes in the main one
+  --dry-run              show the plan, read no weights, write nothing
+  --report FILE          write the report, with statistics of every tensor, to FILE
+  --force                replace the model in DIR
+  --json                 print one JSON document on stdout: the report, or the plan with --dry-run
+  --quiet                no progress
+
+inspect:
+  --json                 print one JSON document, an array of descriptions
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 aborted.`;

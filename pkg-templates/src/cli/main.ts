@@ -1,0 +1,52 @@
+import { LorafoldError } from "../errors.js";
+import { inspectCommand } from "./inspect.js";
+import { mergeCommand } from "./merge.js";
+import { UsageError } from "./usage.js";
+import { HELP } from "./help.js";
+import { readFile } from "node:fs/promises";
+
+/** Exit codes: 0 done, 1 failed, 2 usage, 130 aborted. */
+export async function main(argv: string[]): Promise<number> {
+  const [command, ...rest] = argv;
+  try {
+    switch (command) {
+      case "merge":
+        return await mergeCommand(rest);
+      case "inspect":
+        return await inspectCommand(rest);
+      case "--version":
+      case "-V": {
+        const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
+        console.log(manifest.version);
+        return 0;
+      }
+      case "--help":
+      case "-h":
+      case "help":
+        console.log(HELP);
+        return 0;
+      case undefined:
+        throw new UsageError("no command");
+      default:
+        throw new UsageError(`unknown command ${command}`);
+    }
+  } catch (error) {
+    return report(error, rest.includes("--json"));
+  }
+}
+
+function report(error: unknown, json: boolean): number {
+  if (error instanceof UsageError) {
+    if (json) console.log(JSON.stringify({ error: { code: "bad-option", message: error.message } }, null, 2));
+    console.error(`lorafold: ${error.message}\n\n${HELP}`);
+    return 2;
+  }
+  if (!(error instanceof LorafoldError)) {
+    console.error(error);
+    return 1;
+  }
+  const { code, message, tensor, adapter } = error;
+  if (json) console.log(JSON.stringify({ error: { code, message, tensor, adapter } }, null, 2));
+  console.error(`lorafold: error [${code}]: ${message}`);
+  return code === "aborted" ? 130 : 1;
+}

@@ -1,0 +1,81 @@
+/** The stable codes of {@link LorafoldError}. */
+export type ErrorCode =
+  | "bad-header" | "truncated" | "bad-config" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported"
+  | "non-finite" | "base-mismatch" | "source-changed" | "fetch-failed" | "no-range-support" | "out-of-space" | "aborted"
+  | "limit-exceeded" | "bad-option";
+
+/** The one error that lorafold throws for everything that can go wrong outside its own code. */
+export class LorafoldError extends Error {
+  override readonly name = "LorafoldError";
+  readonly code: ErrorCode;
+  /** The tensor or adapter key concerned. */
+  readonly tensor?: string;
+  /** The adapter concerned. */
+  readonly adapter?: string;
+  /** What the platform threw, where that is the cause. */
+  readonly detail?: unknown;
+
+  constructor(code: ErrorCode, message: string, about: { tensor?: string; adapter?: string; detail?: unknown } = {}) {
+    super(message, about.detail === undefined ? undefined : { cause: about.detail });
+    this.code = code;
+    if (about.tensor !== undefined) this.tensor = about.tensor;
+    if (about.adapter !== undefined) this.adapter = about.adapter;
+    if (about.detail !== undefined) this.detail = about.detail;
+  }
+}
+
+/** An error as it crosses from a worker. */
+export interface PlainError {
+  code?: ErrorCode;
+  message: string;
+  tensor?: string;
+  adapter?: string;
+}
+
+/** Take an error apart for a message to another thread. */
+export function toPlain(error: unknown): PlainError {
+  const { code, message, tensor, adapter } = error as Partial<PlainError>;
+  return {
+    message: message ?? String(error),
+    ...(code !== undefined && { code }),
+    ...(tensor !== undefined && { tensor }),
+    ...(adapter !== undefined && { adapter }),
+  };
+}
+
+/** Whatever was thrown, as what callers are promised: ours where it has a code, as it is where it is a bug. */
+export function asLorafoldError(error: unknown): unknown {
+  if (error instanceof LorafoldError) return error;
+  const plain = error as Partial<PlainError> | null;
+  if (plain && typeof plain === "object" && typeof plain.message === "string" && isCode(plain.code)) {
+    return new LorafoldError(plain.code, plain.message, plain);
+  }
+  if (plain && (plain as { name?: unknown }).name === "AbortError") return new LorafoldError("aborted", "aborted", { detail: error });
+  return error;
+}
+
+/** Platform codes (`ENOENT`) are in capitals, ours are not. */
+function isCode(code: unknown): code is ErrorCode {
+  return typeof code === "string" && /^[a-z-]+$/.test(code);
+}
+
+/** Throw `aborted` if the caller has asked to stop. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new LorafoldError("aborted", "aborted", { detail: signal.reason });
+}
+
+/** The promise, or `aborted` as soon as the signal says so. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  throwIfAborted(signal);
+  let stop = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(new LorafoldError("aborted", "aborted", { detail: signal.reason }));
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}

@@ -1,0 +1,148 @@
+import { asLorafoldError, LorafoldError, throwIfAborted, unlessAborted } from "./errors.js";
+import { engine } from "./engine.js";
+import { blockBytes, type Plan } from "./lorafold.js";
+import { type Prepared, prepare } from "./prepare.js";
+import { openSink, type PlannedFile, type Sink } from "./sinks/sink.js";
+import type { MergeOptions, MergeResult, Report } from "./types.js";
+import type { Job } from "./workers/protocol.js";
+import { Crew, type Work } from "./workers/crew.js";
+
+/** A run of output bytes, as the plan gives it. */
+type Piece =
+  | { kind: "plan"; at: number; bytes: number }
+  | { kind: "copy"; at: number; bytes: number; input: number; start: number }
+  | { kind: "merge"; at: number; bytes: number; tensor: number; first: number; count: number; skip: number };
+
+/** A piece and what is to be done for it. */
+interface Task {
+  file: number;
+  piece: Piece;
+  job?: Job;
+}
+
+/**
+ * Fold the adapters into the base.
+ *
+ * @throws {LorafoldError} for everything that can go wrong; then nothing is left in the output.
+ */
+export async function merge(options: MergeOptions): Promise<MergeResult> {
+  try {
+    throwIfAborted(options.signal);
+    const prepared = await prepare(options);
+    try {
+      return await run(prepared, options);
+    } finally {
+      prepared.plan.free();
+    }
+  } catch (error) {
+    throw asLorafoldError(error);
+  }
+}
+
+async function run(prepared: Prepared, options: MergeOptions): Promise<MergeResult> {
+  const { plan, inputs } = prepared;
+  const files = JSON.parse(plan.files()) as PlannedFile[];
+  const block = blockBytes(options.memoryBudget);
+  checkWorkers(options.workers);
+  const sink = await openSink(options.output ?? "blob", options.force ?? false, inputs);
+  let crew: Crew | undefined;
+  try {
+    await unlessAborted(sink.open(files), options.signal);
+    // A server without ranges is read in one pass, which only one reader can make.
+    const onePass = inputs.some((input) => input.ranges === false);
+    crew = new Crew(await engine(), inputs, onePass ? 1 : options.workers, options.allowNonfinite ?? false);
+    const tallies = await runTasks(prepared, files, block, sink, crew, options);
+    crew.stop(undefined);
+    throwIfAborted(options.signal);
+    const finished = await sink.finish();
+    const report = JSON.parse(plan.report(`[${tallies.join(",")}]`)) as Report;
+    return { files: finished, report };
+  } catch (error) {
+    crew?.stop(error);
+    await sink.abort();
+    throw error;
+  }
+}
+
+function checkWorkers(workers: number | undefined): void {
+  if (workers !== undefined && !(Number.isInteger(workers) && workers >= 0)) {
+    throw new LorafoldError("bad-option", `workers: ${workers} is not a whole number`);
+  }
+}
+
+/** Let every worker take the next task until none is left. Gives the statistics of blocks as JSON. */
+async function runTasks(
+  { plan, inputs }: Prepared,
+  files: PlannedFile[],
+  block: number,
+  sink: Sink,
+  crew: Crew,
+  { signal, onProgress, statistics = false }: MergeOptions,
+): Promise<string[]> {
+  const tasks = planTasks(plan, files, block, sink, statistics);
+  const total = files.reduce((sum, file) => sum + file.size, 0);
+  const tallies: string[] = [];
+  let bytes = 0;
+
+  const done = ({ file, piece }: Task) => {
+    bytes += piece.bytes;
+    onProgress?.({ bytes, total, file: files[file]!.name });
+  };
+
+  const perform = async (task: Task, work: Work): Promise<void> => {
+    const { file, piece } = task;
+    if (piece.kind === "plan") {
+      await sink.write(file, piece.at, planBytes(plan, file, piece));
+    } else if (piece.kind === "copy" && !sink.target && inputs[piece.input]!.blob) {
+      await sink.write(file, piece.at, inputs[piece.input]!.blob!.slice(piece.start, piece.start + piece.bytes));
+    } else {
+      const result = await work(task.job!);
+      if (result.tally !== undefined) tallies.push(`[${(piece as Piece & { kind: "merge" }).tensor},${result.tally}]`);
+      if (result.bytes) await sink.write(file, piece.at, new Uint8Array(result.bytes));
+    }
+    done(task);
+  };
+
+  await unlessAborted(crew.share<Task>(tasks, perform), signal);
+  return tallies;
+}
+
+function planBytes(plan: Plan, file: number, piece: Piece): Uint8Array<ArrayBuffer> {
+  return (plan.planBytes(file) as Uint8Array<ArrayBuffer>).subarray(piece.at, piece.at + piece.bytes);
+}
+
+/** Every piece of the output, in its order; long copies are cut into blocks where a worker must carry them. */
+function* planTasks(plan: Plan, files: PlannedFile[], block: number, sink: Sink, statistics: boolean): Generator<Task> {
+  const specs = new Map<number, string>();
+  for (const [file, { size }] of files.entries()) {
+    for (const piece of JSON.parse(plan.pieces(file, 0, size, block)) as Piece[]) {
+      const target = sink.target?.(file, piece.at);
+      switch (piece.kind) {
+        case "plan":
+          yield { file, piece };
+          break;
+        case "copy":
+          yield* copyTasks(file, piece, block, sink);
+          break;
+        case "merge": {
+          if (!specs.has(piece.tensor)) {
+            specs.clear();
+            specs.set(piece.tensor, plan.mergeSpec(piece.tensor)!);
+          }
+          const { first, count, skip, bytes } = piece;
+          const job: Job = { kind: "merge", spec: specs.get(piece.tensor)!, first, count, skip, bytes, statistics, ...(target && { target }) };
+          yield { file, piece, job };
+        }
+      }
+    }
+  }
+}
+
+function* copyTasks(file: number, piece: Piece & { kind: "copy" }, block: number, sink: Sink): Generator<Task> {
+  for (let done = 0; done < piece.bytes; done += block) {
+    const bytes = Math.min(block, piece.bytes - done);
+    const part = { ...piece, at: piece.at + done, start: piece.start + done, bytes };
+    const target = sink.target?.(file, part.at);
+    yield { file, piece: part, job: { kind: "copy", input: piece.input, start: part.start, bytes, ...(target && { target }) } };
+  }
+}

@@ -1,0 +1,46 @@
+import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { dirname } from "node:path";
+import { Worker } from "node:worker_threads";
+import { bindPath, FileTargets } from "./node/files.js";
+import { FolderSink } from "./node/folder-sink.js";
+import { asPath, listPath } from "./node/source.js";
+import { usePlatform } from "./platform.js";
+import type { Port } from "./workers/protocol.js";
+
+/** The entry point of Node. */
+usePlatform({
+  async loadWasm() {
+    return WebAssembly.compile(await readFile(new URL("./lorafold_bg.wasm", import.meta.url)));
+  },
+  startWorker,
+  processors: availableParallelism,
+  openSource: listPath,
+  async openSink(output, force, inputs) {
+    const path = output === "blob" || output === "opfs" ? undefined : asPath(output);
+    if (path === undefined) return undefined;
+    return new FolderSink(path, force, new Set(inputs.flatMap((input) => (input.path === undefined ? [] : [dirname(input.path)]))));
+  },
+  bindInput: bindPath,
+  write({ path, at }, bytes) {
+    const targets = new FileTargets();
+    try {
+      targets.write(path, at, bytes);
+    } finally {
+      targets.close();
+    }
+  },
+});
+
+function startWorker(): Port {
+  // Without the flags of this process: some (`--input-type`) are not for files.
+  const worker = new Worker(new URL("./workers/node-worker.js", import.meta.url), { execArgv: [] });
+  return {
+    post: (message, transfer = []) => worker.postMessage(message, transfer),
+    onMessage: (handler) => worker.on("message", (message) => handler(message as never)),
+    onError: (handler) => worker.on("error", handler),
+    terminate: () => void worker.terminate(),
+  };
+}
+
+export * from "./api.js";

@@ -1,0 +1,40 @@
+import { stat, readdir } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { LorafoldError } from "../errors.js";
+import type { Input, Listing } from "../sources/listing.js";
+import type { SourceLike } from "../types.js";
+
+/** The path a source means, when it means one. */
+export function asPath(source: unknown): string | undefined {
+  if (source instanceof URL) return source.protocol === "file:" ? fileURLToPath(source) : undefined;
+  if (typeof source !== "string") return undefined;
+  if (source.startsWith("file:")) return fileURLToPath(source);
+  return /^[a-z][a-z0-9+.-]+:\/\//i.test(source) || source.startsWith("blob:") ? undefined : resolve(source);
+}
+
+/** List a folder, or a file as a folder of one (an adapter file brings its configuration). */
+export async function listPath(source: SourceLike): Promise<Listing | undefined> {
+  const path = asPath(source);
+  if (path === undefined) return undefined;
+  const data = await stat(path).catch((error: unknown) => {
+    throw new LorafoldError("fetch-failed", `${path}: ${(error as Error).message}`, { detail: error });
+  });
+  if (data.isDirectory()) {
+    const names = (await readdir(path)).sort();
+    const files = await Promise.all(names.map((name) => fileIn(path, name)));
+    return { name: basename(path), files: files.filter((file): file is Input => file !== undefined) };
+  }
+  const files = [{ name: basename(path), size: data.size, path }];
+  if (basename(path) === "adapter_model.safetensors") {
+    const config = await fileIn(dirname(path), "adapter_config.json");
+    if (config) files.push(config as (typeof files)[0]);
+  }
+  return { name: basename(path).replace(/\.safetensors$/, ""), files };
+}
+
+async function fileIn(folder: string, name: string): Promise<Input | undefined> {
+  const path = join(folder, name);
+  const data = await stat(path).catch(() => undefined);
+  return data?.isFile() ? { name, size: data.size, path } : undefined;
+}

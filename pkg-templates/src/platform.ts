@@ -1,0 +1,38 @@
+import type { Sink } from "./sinks/sink.js";
+import type { BoundInput, Input, Listing } from "./sources/listing.js";
+import type { Output, SourceLike } from "./types.js";
+import type { Port } from "./workers/protocol.js";
+import type { WriteTarget } from "./workers/runner.js";
+
+/** What differs between a browser, Node and an edge runtime. Everything else is one code path. */
+export interface Platform {
+  /** The compiled WebAssembly. */
+  loadWasm(): Promise<WebAssembly.Module>;
+  /** Start a worker that serves the protocol; `undefined` where there are no workers. */
+  startWorker?: () => Port;
+  /** Start the worker that writes the private file system. */
+  startWriter?: () => Worker;
+  /** How many workers are useful. */
+  processors(): number;
+  /** Sources that only this platform knows (paths in Node). */
+  openSource?(source: SourceLike): Promise<Listing | undefined>;
+  /** Outputs that only this platform knows. They must not destroy an input. */
+  openSink?(output: Output, force: boolean, inputs: readonly Input[]): Promise<Sink | undefined>;
+  /** Readers for inputs that the crate cannot read by itself. */
+  bindInput?: (input: Input) => BoundInput;
+  /** Write straight from WebAssembly memory, where no worker does it. */
+  write?: WriteTarget;
+}
+
+let current: Platform | undefined;
+
+/** Called once by the entry point. */
+export function usePlatform(platform: Platform): void {
+  current = platform;
+}
+
+/** The platform of the entry point that was imported. */
+export function platform(): Platform {
+  if (!current) throw new Error("lorafold was imported without an entry point");
+  return current;
+}

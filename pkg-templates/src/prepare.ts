@@ -1,0 +1,89 @@
+import { engine } from "./engine.js";
+import { LorafoldError, unlessAborted } from "./errors.js";
+import { Plan } from "./lorafold.js";
+import { platform } from "./platform.js";
+import { type BoundInput, type Input, type Listing, listSource } from "./sources/listing.js";
+import type { AdapterOptions, PlanOptions, SourceLike } from "./types.js";
+
+/** A plan and the inputs its numbers mean. */
+export interface Prepared {
+  plan: Plan;
+  inputs: Input[];
+}
+
+/** List every source and plan. */
+export async function prepare(options: PlanOptions): Promise<Prepared> {
+  if (!options || typeof options !== "object" || options.base === undefined) {
+    throw new LorafoldError("bad-option", "base: not given");
+  }
+  const { signal } = options;
+  const adapters = (options.adapters ?? []).map(asAdapter);
+  const prepared = async (): Promise<Prepared> => {
+    const [, base, ...folders] = await Promise.all([
+      engine(),
+      listSource(options.base, "base", signal),
+      ...adapters.map((adapter) => listSource(adapter.source, "adapter", signal)),
+    ]);
+    const inputs = [base, ...folders].flatMap((folder) => folder.files).map((input) => withSignal(input, signal));
+    const request = {
+      base: listed(base),
+      adapters: folders.map((folder, number) => {
+        const { name, weight, alpha } = adapters[number]!;
+        return { ...listed(folder, name), weight: finite("weight", weight), alpha: finite("alpha", alpha) };
+      }),
+      options: planOptions(options),
+    };
+    const bound: BoundInput[] = inputs.map(platform().bindInput ?? withHash);
+    try {
+      return { plan: await Plan.open(JSON.stringify(request), bound), inputs };
+    } finally {
+      for (const input of bound) input.close?.();
+    }
+  };
+  return unlessAborted(prepared(), signal);
+}
+
+function asAdapter(adapter: SourceLike | AdapterOptions): AdapterOptions {
+  return isAdapterOptions(adapter) ? adapter : { source: adapter };
+}
+
+function isAdapterOptions(adapter: SourceLike | AdapterOptions): adapter is AdapterOptions {
+  return typeof adapter === "object" && adapter !== null && "source" in adapter;
+}
+
+function listed({ name, files }: Listing, given?: string) {
+  return { name: given ?? name, files: files.map(({ name, size }) => ({ name, size })) };
+}
+
+/** JSON has no NaN and no infinity: they would arrive as "not given". */
+function finite(option: string, value: number | undefined): number | undefined {
+  if (value !== undefined && !Number.isFinite(value)) {
+    throw new LorafoldError("bad-option", `${option}: ${String(value)} is not a finite number`);
+  }
+  return value;
+}
+
+function planOptions({ dtype, method, rounding, only, skip, maxShardSize, allowUnmatched }: PlanOptions) {
+  if (maxShardSize !== undefined && !(Number.isSafeInteger(maxShardSize) && maxShardSize > 0)) {
+    throw new LorafoldError("bad-option", `maxShardSize: ${String(maxShardSize)} is not a number of bytes`);
+  }
+  return { dtype, method, rounding, only, skip, maxShardSize, allowUnmatched: allowUnmatched ?? false };
+}
+
+/** Larger files are not taken into memory for the sake of a faster hash. */
+const HASHED_WHOLE = 256 << 20;
+
+/** A file's hash by the browser's own code, many times faster than ours; insecure pages do not have it. */
+function withHash(input: Input): Input {
+  const { blob } = input;
+  if (!blob || !globalThis.crypto?.subtle || blob.size > HASHED_WHOLE) return input;
+  const sha256 = async () => {
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
+    return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  };
+  return { ...input, sha256 };
+}
+
+function withSignal(input: Input, signal: AbortSignal | undefined): Input {
+  return signal && input.url !== undefined ? { ...input, init: { ...input.init, signal } } : input;
+}

@@ -1,0 +1,97 @@
+import { LorafoldError } from "../errors.js";
+import { platform } from "../platform.js";
+import type { MergedFile } from "../types.js";
+import type { FromWriter, ToWriter } from "../workers/opfs-protocol.js";
+import { DirectorySink } from "./directory.js";
+import { type PlannedFile, type Sink, writeFailed } from "./sink.js";
+
+/** Where merged models are in the private file system, each in a folder of its own. */
+const FOLDER = "lorafold";
+
+/** The sink of the private file system: by a writing worker where there is one, by streams elsewhere. */
+export async function openPrivateFileSystem(): Promise<Sink> {
+  if (!globalThis.navigator?.storage?.getDirectory) {
+    throw new LorafoldError("bad-option", "output: this platform has no private file system");
+  }
+  const root = await navigator.storage.getDirectory();
+  const parent = await root.getDirectoryHandle(FOLDER, { create: true });
+  const name = crypto.randomUUID();
+  const directory = await parent.getDirectoryHandle(name, { create: true });
+  const discard = () => parent.removeEntry(name, { recursive: true });
+  const worker = platform().startWriter?.();
+  return worker ? new OpfsSink(worker, directory, [FOLDER, name], discard) : new DirectorySink(directory, true, discard);
+}
+
+/** Hands every block to a worker that writes it. */
+class OpfsSink implements Sink {
+  readonly #worker: Worker;
+  readonly #directory: FileSystemDirectoryHandle;
+  readonly #path: string[];
+  readonly #discard: () => Promise<void>;
+  readonly #waiting = new Map<number, { resolve: () => void; reject: (error: unknown) => void }>();
+  #files: PlannedFile[] = [];
+  #next = 0;
+
+  constructor(worker: Worker, directory: FileSystemDirectoryHandle, path: string[], discard: () => Promise<void>) {
+    this.#worker = worker;
+    this.#directory = directory;
+    this.#path = path;
+    this.#discard = discard;
+    worker.addEventListener("message", ({ data }: MessageEvent<FromWriter>) => this.#receive(data));
+    worker.addEventListener("error", (event) => this.#fail(new Error(event.message || "the writing worker could not be started")));
+  }
+
+  async open(files: PlannedFile[]): Promise<void> {
+    this.#files = files;
+    await this.#ask({ type: "open", path: this.#path, files: files.map((file) => file.name) });
+  }
+
+  async write(file: number, at: number, bytes: Uint8Array<ArrayBuffer> | Blob): Promise<void> {
+    // A view of a part would take its whole buffer along.
+    const whole = bytes instanceof Blob || bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice();
+    const data = whole instanceof Blob ? whole : whole.buffer;
+    try {
+      await this.#ask({ type: "write", file, at, bytes: data }, data instanceof Blob ? [] : [data]);
+    } catch (error) {
+      throw writeFailed(this.#files[file]!.name, error);
+    }
+  }
+
+  async finish(): Promise<MergedFile[]> {
+    await this.#ask({ type: "close" });
+    this.#worker.terminate();
+    return Promise.all(
+      this.#files.map(async ({ name, size }) => {
+        const file = await (await this.#directory.getFileHandle(name)).getFile();
+        return { name, size, blob: async () => file, stream: () => file.stream() };
+      }),
+    );
+  }
+
+  async abort(): Promise<void> {
+    // The locks on its files go with the worker.
+    this.#worker.terminate();
+    this.#fail(new LorafoldError("aborted", "aborted"));
+    await this.#discard().catch(() => undefined);
+  }
+
+  #ask(message: ToWriter extends infer M ? (M extends { id: number } ? Omit<M, "id"> : never) : never, transfer: ArrayBuffer[] = []): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const id = this.#next++;
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.postMessage({ ...message, id }, transfer);
+    });
+  }
+
+  #receive({ id, error }: FromWriter): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (error) waiting?.reject(Object.assign(new Error(error.message), error));
+    else waiting?.resolve();
+  }
+
+  #fail(error: unknown): void {
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+  }
+}

@@ -1,0 +1,50 @@
+import { LorafoldError } from "../errors.js";
+import { platform } from "../platform.js";
+import { isDirectoryHandle } from "../sources/directory.js";
+import type { Input } from "../sources/listing.js";
+import type { MergedFile, Output } from "../types.js";
+import type { Target } from "../workers/protocol.js";
+import { BlobSink } from "./blob.js";
+import { DirectorySink } from "./directory.js";
+import { openPrivateFileSystem } from "./opfs.js";
+import { StreamSink } from "./stream.js";
+
+/** A file that will be written. */
+export interface PlannedFile {
+  name: string;
+  size: number;
+}
+
+/**
+ * Where the output goes. Nothing looks finished before `finish`, and nothing is left after `abort`, which may come
+ * while `open` is still at work.
+ * Writes come from several workers at once and in any order; every byte comes exactly once.
+ */
+export interface Sink {
+  open(files: PlannedFile[]): Promise<void>;
+  /** Resolves when the sink is ready for more from the same worker. */
+  write(file: number, at: number, bytes: Uint8Array<ArrayBuffer> | Blob): Promise<void>;
+  /** Where a worker may write bytes itself. */
+  target?(file: number, at: number): Target;
+  finish(): Promise<MergedFile[]>;
+  abort(): Promise<void>;
+}
+
+/** The sink for an output. */
+export async function openSink(output: Output, force: boolean, inputs: readonly Input[]): Promise<Sink> {
+  const own = await platform().openSink?.(output, force, inputs);
+  if (own) return own;
+  if (output === "blob") return new BlobSink();
+  if (output === "opfs") return openPrivateFileSystem();
+  if (typeof output === "function") return new StreamSink(output);
+  if (isDirectoryHandle(output)) return new DirectorySink(output, force);
+  throw new LorafoldError("bad-option", `output: ${String(output)} is not a place that files can be written to here`);
+}
+
+/** What the platform threw while writing `name`, as one of our errors. */
+export function writeFailed(name: string, error: unknown): LorafoldError {
+  if (error instanceof LorafoldError) return error;
+  const { name: kind, code, message } = error as { name?: string; code?: string; message?: string };
+  const full = kind === "QuotaExceededError" || code === "out-of-space";
+  return new LorafoldError(full ? "out-of-space" : "fetch-failed", `${name}: ${message ?? String(error)}`, { detail: error });
+}

@@ -1,0 +1,18 @@
+import type { Input, Listing } from "./listing.js";
+
+/** Whether a source is a directory handle, of a picker, a drop or the private file system. */
+export function isDirectoryHandle(source: unknown): source is FileSystemDirectoryHandle {
+  return (source as { kind?: unknown } | null)?.kind === "directory";
+}
+
+/** List the files directly inside a directory. */
+export async function listDirectory(directory: FileSystemDirectoryHandle): Promise<Listing> {
+  const files: Input[] = [];
+  for await (const handle of directory.values()) {
+    if (handle.kind !== "file") continue;
+    const file = await (handle as FileSystemFileHandle).getFile();
+    files.push({ name: file.name, size: file.size, blob: file });
+  }
+  files.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return { name: directory.name || "folder", files };
+}

@@ -1,0 +1,98 @@
+import { LorafoldError } from "../errors.js";
+import { platform } from "../platform.js";
+import type { Source, SourceLike } from "../types.js";
+import { isDirectoryHandle, listDirectory } from "./directory.js";
+import { listUrl } from "./url.js";
+
+/** One input file, as the crate and the workers take it. Exactly one of the ways to read it is given. */
+export interface Input {
+  name: string;
+  /** Not known of a stream without a length. */
+  size?: number;
+  blob?: Blob;
+  url?: string;
+  /** Whether the server of `url` answers ranged requests. */
+  ranges?: boolean;
+  /** What every request for `url` needs. */
+  init?: RequestInit;
+  /** A file in Node. */
+  path?: string;
+  read?: (start: number, end: number) => Promise<Uint8Array>;
+  readInto?: (view: Uint8Array, start: number) => void;
+  /** The platform's own hash of the whole file, in hex. */
+  sha256?: () => Promise<string>;
+}
+
+/** An input with readers of this thread's own. */
+export interface BoundInput extends Input {
+  /** Give back what the readers hold. */
+  close?: () => void;
+}
+
+/** A folder: its name and its files. */
+export interface Listing {
+  name: string;
+  files: Input[];
+}
+
+/** What a source will be used for: URLs without a listing are asked for other names. */
+export type Role = "base" | "adapter";
+
+/** List the files of any source. */
+export async function listSource(source: SourceLike, role: Role, signal?: AbortSignal): Promise<Listing> {
+  if (typeof source !== "string" && (typeof source !== "object" || source === null)) {
+    throw new LorafoldError("bad-option", `${role}: ${String(source)} is not something that files can be read from`);
+  }
+  const own = await platform().openSource?.(source);
+  if (own) return own;
+  if (source instanceof Blob) return named(role, [fromBlob(source, role)]);
+  if (source instanceof URL) return listUrl(source.href, role, signal);
+  if (typeof source === "string") return listUrl(source, role, signal);
+  if (isDirectoryHandle(source)) return listDirectory(source);
+  if (isFileList(source) && Array.from<unknown>(source).every((file) => file instanceof File)) {
+    const files = Array.from(source);
+    return named(role, topLevel(files).map((file) => fromBlob(file, role)), files[0]);
+  }
+  if (isSource(source)) return listCustom(source, role);
+  throw new LorafoldError("bad-option", `${role}: not something that files can be read from`);
+}
+
+function isFileList(source: object): source is FileList | readonly File[] {
+  return Array.isArray(source) || (typeof FileList !== "undefined" && source instanceof FileList);
+}
+
+function isSource(source: unknown): source is Source {
+  const { list, read } = source as Partial<Source>;
+  return typeof list === "function" && typeof read === "function";
+}
+
+function fromBlob(blob: Blob, role: Role): Input {
+  const unnamed = role === "base" ? "model.safetensors" : "adapter_model.safetensors";
+  return { name: blob instanceof File ? blob.name : unnamed, size: blob.size, blob };
+}
+
+/** Of a picked folder only the files directly inside: sub-folders hold other things. */
+function topLevel(files: File[]): File[] {
+  return files.filter((file) => (file.webkitRelativePath ?? "").split("/").length <= 2);
+}
+
+function named(role: Role, files: Input[], first?: File): Listing {
+  const folder = first?.webkitRelativePath?.split("/")[0];
+  const single = files.length === 1 ? files[0]?.name.replace(/\.safetensors$/, "") : undefined;
+  return { name: folder || single || role, files };
+}
+
+async function listCustom(source: Source, role: Role): Promise<Listing> {
+  const files = await Promise.resolve()
+    .then(() => source.list())
+    .catch((error: unknown) => {
+      throw new LorafoldError("fetch-failed", `${role}: the source's list failed: ${String((error as Error)?.message ?? error)}`, { detail: error });
+    });
+  if (!Array.isArray(files)) throw new LorafoldError("fetch-failed", `${role}: the source's list did not give an array`);
+  const inputs = files.map(({ name, size }) => ({
+    name,
+    size,
+    read: (start: number, end: number) => source.read(name, start, end),
+  }));
+  return { name: role, files: inputs };
+}

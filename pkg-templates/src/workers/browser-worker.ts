@@ -1,0 +1,14 @@
+import type { Port } from "./protocol.js";
+import { serve } from "./serve.js";
+
+/** The worker of browsers (and of every runtime with web workers). TypeScript's DOM types know only the window's `self`. */
+const scope = self as unknown as Worker & { close(): void };
+
+const port: Port = {
+  post: (message, transfer = []) => scope.postMessage(message, transfer),
+  onMessage: (handler) => scope.addEventListener("message", (event) => handler((event as MessageEvent).data as never)),
+  onError: () => {},
+  terminate: () => scope.close(),
+};
+
+serve(port, (input) => input);

@@ -1,0 +1,17 @@
+import { parentPort } from "node:worker_threads";
+import { FileTargets, bindPath } from "../node/files.js";
+import type { Port } from "./protocol.js";
+import { serve } from "./serve.js";
+
+/** The worker of Node: reads and writes files itself, between the disk and WebAssembly memory. */
+const owner = parentPort!;
+
+const port: Port = {
+  post: (message, transfer = []) => owner.postMessage(message, transfer),
+  onMessage: (handler) => owner.on("message", (message) => handler(message as never)),
+  onError: () => {},
+  terminate: () => process.exit(0),
+};
+
+const targets = new FileTargets();
+serve(port, bindPath, ({ path, at }, bytes) => targets.write(path, at, bytes));

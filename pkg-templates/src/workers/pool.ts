@@ -1,0 +1,62 @@
+import { asLorafoldError, toPlain } from "../errors.js";
+import type { Input } from "../sources/listing.js";
+import { type FromWorker, type Job, type Port, toRemote } from "./protocol.js";
+import type { JobResult } from "./runner.js";
+
+/** A worker in a thread of its own, which does one job at a time. */
+export class PoolWorker {
+  readonly #port: Port;
+  readonly #inputs: Input[];
+  readonly #waiting = new Map<number, { resolve: (result: JobResult) => void; reject: (error: unknown) => void }>();
+  #next = 0;
+  #failure: unknown;
+
+  constructor(port: Port, module: WebAssembly.Module, inputs: Input[], allowNonfinite: boolean) {
+    this.#port = port;
+    this.#inputs = inputs;
+    port.onMessage((message: FromWorker) => this.#receive(message));
+    port.onError((error) => this.#fail(error));
+    port.post({ type: "start", module, inputs: inputs.map(toRemote), allowNonfinite });
+  }
+
+  run(job: Job): Promise<JobResult> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      const id = this.#next++;
+      this.#waiting.set(id, { resolve, reject });
+      this.#port.post({ type: "job", id, job });
+    });
+  }
+
+  /** Stop at once, whatever the worker is doing; jobs that wait fail with `reason`. */
+  stop(reason: unknown): void {
+    this.#port.terminate();
+    this.#fail(reason);
+  }
+
+  #receive(message: FromWorker): void {
+    if (message.type === "read") {
+      void this.#read(message);
+      return;
+    }
+    const waiting = this.#waiting.get(message.id);
+    this.#waiting.delete(message.id);
+    if (message.type === "done") waiting?.resolve(message);
+    else waiting?.reject(asLorafoldError(Object.assign(new Error(message.error.message), message.error)));
+  }
+
+  async #read({ id, input, start, end }: FromWorker & { type: "read" }): Promise<void> {
+    try {
+      const bytes = await this.#inputs[input]!.read!(start, end);
+      this.#port.post({ type: "bytes", id, bytes });
+    } catch (error) {
+      this.#port.post({ type: "failed", id, error: toPlain(error) });
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failure = error;
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+  }
+}

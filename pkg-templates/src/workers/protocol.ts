@@ -1,0 +1,48 @@
+import type { PlainError } from "../errors.js";
+import type { Input } from "../sources/listing.js";
+
+/** The end of a channel to a worker, or a worker's to its owner. */
+export interface Port {
+  post(message: ToWorker | FromWorker, transfer?: ArrayBuffer[]): void;
+  /** Called for every message of the other side. */
+  onMessage(handler: (message: never) => void): void;
+  /** Called when the other side dies. */
+  onError(handler: (error: unknown) => void): void;
+  terminate(): void;
+}
+
+/** Where a worker puts bytes itself, when it can. */
+export interface Target {
+  path: string;
+  at: number;
+}
+
+/** One block to compute or to copy. */
+export type Job =
+  | { kind: "merge"; spec: string; first: number; count: number; skip: number; bytes: number; statistics: boolean; target?: Target }
+  | { kind: "copy"; input: number; start: number; bytes: number; target?: Target };
+
+/** What an owner says. */
+export type ToWorker =
+  | { type: "start"; module: WebAssembly.Module; inputs: RemoteInput[]; allowNonfinite: boolean }
+  | { type: "job"; id: number; job: Job }
+  /** The answer to `read`. */
+  | { type: "bytes"; id: number; bytes: Uint8Array }
+  | { type: "failed"; id: number; error: PlainError };
+
+/** What a worker says. */
+export type FromWorker =
+  | { type: "done"; id: number; bytes?: ArrayBuffer; tally?: string }
+  | { type: "error"; id: number; error: PlainError }
+  /** The worker wants bytes of an input that only its owner can read. */
+  | { type: "read"; id: number; input: number; start: number; end: number };
+
+/** An input as it crosses to a worker: functions stay behind. */
+export type RemoteInput = Omit<Input, "read" | "readInto" | "sha256"> & { remote?: boolean };
+
+/** What of an input can be sent. */
+export function toRemote(input: Input): RemoteInput {
+  const { read, readInto: _, sha256: __, init, ...rest } = input;
+  const { signal: ___, ...request } = init ?? {};
+  return { ...rest, ...(init && { init: request }), ...(read && { remote: true }) };
+}

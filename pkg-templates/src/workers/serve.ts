@@ -1,0 +1,61 @@
+import { initSync } from "../lorafold.js";
+import { toPlain } from "../errors.js";
+import type { Input } from "../sources/listing.js";
+import type { Port, RemoteInput, ToWorker } from "./protocol.js";
+import { JobRunner, type WriteTarget } from "./runner.js";
+
+/** Serve the protocol on `port`. `bind` adds readers for inputs that the crate cannot read by itself. */
+export function serve(port: Port, bind: (input: Input) => Input, write?: WriteTarget): void {
+  let runner: JobRunner | undefined;
+  const reads = new Reads(port);
+  port.onMessage((message: ToWorker) => {
+    switch (message.type) {
+      case "start": {
+        const { memory } = initSync({ module: message.module });
+        const inputs = message.inputs.map((input, number) => bind(reads.local(input, number)));
+        runner = new JobRunner(memory, inputs, message.allowNonfinite, write);
+        break;
+      }
+      case "job": {
+        const { id, job } = message;
+        runner!.run(job).then(
+          (result) => port.post({ type: "done", id, ...result }, result.bytes ? [result.bytes] : []),
+          (error: unknown) => port.post({ type: "error", id, error: toPlain(error) }),
+        );
+        break;
+      }
+      case "bytes":
+      case "failed":
+        reads.answer(message);
+    }
+  });
+}
+
+/** Reads that the owner of the worker does for it. */
+class Reads {
+  readonly #port: Port;
+  readonly #waiting = new Map<number, { resolve: (bytes: Uint8Array) => void; reject: (error: unknown) => void }>();
+  #next = 0;
+
+  constructor(port: Port) {
+    this.#port = port;
+  }
+
+  local({ remote, ...input }: RemoteInput, number: number): Input {
+    if (!remote) return input;
+    const read = (start: number, end: number) =>
+      new Promise<Uint8Array>((resolve, reject) => {
+        const id = this.#next++;
+        this.#waiting.set(id, { resolve, reject });
+        this.#port.post({ type: "read", id, input: number, start, end });
+      });
+    return { ...input, read };
+  }
+
+  answer(message: ToWorker & { type: "bytes" | "failed" }): void {
+    const waiting = this.#waiting.get(message.id);
+    this.#waiting.delete(message.id);
+    if (message.type === "bytes") waiting?.resolve(message.bytes);
+    else waiting?.reject(Object.assign(new Error(message.error.message), message.error));
+  }
+}
