@@ -1,0 +1,36 @@
+// @ts-check
+// Firefox preferences that keep it from asking anything of the network that the page didn't ask for.
+
+/** @type {Record<string, string | number | boolean>} */
+export const firefoxOffline = {
+  "app.normandy.enabled": false,
+  "app.shield.optoutstudies.enabled": false,
+  "app.update.auto": false,
+  "app.update.disabledForTesting": true,
+  "browser.discovery.enabled": false,
+  "browser.newtabpage.enabled": false,
+  "browser.ping-centre.telemetry": false,
+  "browser.region.network.url": "",
+  "browser.safebrowsing.blockedURIs.enabled": false,
+  "browser.safebrowsing.downloads.enabled": false,
+  "browser.safebrowsing.malware.enabled": false,
+  "browser.safebrowsing.phishing.enabled": false,
+  "browser.search.update": false,
+  "browser.startup.page": 0,
+  "datareporting.healthreport.uploadEnabled": false,
+  "datareporting.policy.dataSubmissionEnabled": false,
+  "dom.push.connection.enabled": false,
+  "extensions.getAddons.cache.enabled": false,
+  "extensions.systemAddon.update.enabled": false,
+  "extensions.update.enabled": false,
+  "media.gmp-manager.updateEnabled": false,
+  "messaging-system.rsexperimentloader.enabled": false,
+  "network.captive-portal-service.enabled": false,
+  "network.connectivity-service.enabled": false,
+  "network.dns.disablePrefetch": true,
+  "network.prefetch-next": false,
+  "services.settings.server": "data:,",
+  "toolkit.telemetry.enabled": false,
+  "toolkit.telemetry.server": "",
+  "toolkit.telemetry.unified": false,
+};

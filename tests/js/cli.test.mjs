@@ -1,0 +1,240 @@
+// @ts-check
+// The words of the command line: what they mean, what is printed and where.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { rename, symlink } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { describe, test } from "node:test";
+import { lorafold } from "./command.mjs";
+import { fixture, mergeArguments } from "./fixture.mjs";
+import { readModel, readSafetensors } from "./safetensors-file.mjs";
+import { scratch, snapshot, writeFolder } from "./scratch.mjs";
+import { CONFIGS, Q, tinyModel, V } from "./tiny-model.mjs";
+
+/** @param {import("node:test").TestContext} t */
+async function tiny(t) {
+  const folder = await scratch(t);
+  const { base, adapter } = tinyModel();
+  return {
+    folder,
+    base: await writeFolder(join(folder, "base"), base),
+    adapter: await writeFolder(join(folder, "adapter"), adapter),
+    out: join(folder, "out"),
+  };
+}
+
+describe("lorafold", { concurrency: 2 }, () => {
+  test("--help prints every flag of merge", async () => {
+    for (const word of ["--help", "-h", "help"]) {
+      const { code, stdout, stderr } = await lorafold([word]);
+      assert.equal(code, 0);
+      assert.equal(stderr, "");
+      for (const flag of ["base", "adapter", "out", "dtype", "max-shard-size", "only", "skip", "allow-unmatched", "allow-nonfinite",
+        "workers", "dry-run", "report", "force", "json", "quiet"]) assert.match(stdout, new RegExp(`--${flag}\\b`));
+      assert.match(stdout, /130 aborted/);
+    }
+  });
+
+  test("--version prints the package's", async () => {
+    const { version } = JSON.parse(readFileSync(new URL("../../pkg/package.json", import.meta.url), "utf8"));
+    assert.equal((await lorafold(["--version"])).stdout, `${version}\n`);
+  });
+
+  for (const words of [[], ["fold"], ["--base", "x"], ["inspect"], ["inspect", "--fast", "x"], ["merge", "--base"]]) {
+    test(`${JSON.stringify(words)} is wrong usage`, async () => {
+      const { code, stdout, stderr } = await lorafold(words);
+      assert.equal(code, 2);
+      assert.equal(stdout, "");
+      assert.match(stderr, /^lorafold: .+\n\n.*lorafold merge/s);
+    });
+  }
+});
+
+describe("lorafold merge", { concurrency: 2 }, () => {
+  test("says in a few lines what it did", async (t) => {
+    const { base, adapter, out } = await tiny(t);
+    const { code, stdout, stderr } = await lorafold(["merge", "--base", base, "--adapter", adapter, "--out", out]);
+    assert.equal(code, 0);
+    assert.match(stdout, /^merged 2 tensors of 4 into /);
+    assert.equal(stderr, "", "a short merge says nothing of its progress where there is no terminal");
+  });
+
+  test("--dry-run shows the plan and writes nothing", async (t) => {
+    const { folder, base, adapter, out } = await tiny(t);
+    const before = await snapshot(folder);
+    for (const more of [[], ["--out", out]]) {
+      const { code, stdout } = await lorafold(["merge", "--base", base, "--adapter", `${adapter}@0.5`, "--dry-run", ...more]);
+      assert.equal(code, 0);
+      assert.match(stdout, /base base: 4 tensors, 2 to merge/);
+      assert.match(stdout, /adapter adapter × 0.5: 2 of 2 modules/);
+      assert.match(stdout, /scale 2 \(alpha\/r = 4\/2\) on 2 tensors/);
+      assert.match(stdout, /model\.safetensors/);
+    }
+    assert.deepEqual(await snapshot(folder), before);
+  });
+
+  test("--dry-run --json prints the plan, and sees what a merge would", async (t) => {
+    const { base, adapter, out } = await tiny(t);
+    const words = ["merge", "--base", base, "--adapter", adapter];
+    const planned = JSON.parse((await lorafold([...words, "--dry-run", "--json"])).stdout);
+    const merged = JSON.parse((await lorafold([...words, "--out", out, "--json"])).stdout);
+    for (const tensor of merged.tensors) {
+      assert.equal("statistics" in tensor, tensor.action === "merge");
+      delete tensor.statistics;
+    }
+    assert.deepEqual(merged, planned);
+    const wrong = await lorafold([...words, "--only", "nothing", "--dry-run", "--json"]);
+    assert.equal(wrong.code, 1);
+    assert.equal(JSON.parse(wrong.stdout).error.code, "bad-option");
+  });
+
+  test("--json prints one document and nothing else, --report the same into a file", async (t) => {
+    const { folder, base, adapter, out } = await tiny(t);
+    const file = join(folder, "report.json");
+    const { code, stdout, stderr } = await lorafold(["merge", "--base", base, "--adapter", adapter, "--out", out, "--json", "--report", file]);
+    assert.equal(code, 0);
+    assert.equal(stderr, "");
+    assert.deepEqual(JSON.parse(stdout), JSON.parse(readFileSync(file, "utf8")));
+    assert.equal(JSON.parse(stdout).recipe.adapters.length, 1);
+  });
+
+  test("--json tells of wrong usage too", async () => {
+    const { code, stdout } = await lorafold(["merge", "--json"]);
+    assert.equal(code, 2);
+    const { error } = JSON.parse(stdout);
+    assert.equal(error.code, "bad-option");
+    assert.match(error.message, /--base/);
+  });
+
+  for (const [words, merged] of /** @type {[string[], string[]][]} */ ([
+    [["--only", "q_proj"], [Q]],
+    [["--skip", "q_proj"], [V]],
+    [["--only", "layers\\.0", "--skip", "v_proj"], [Q]],
+    [["--only", "^model.*(q|v)_proj.weight$"], [Q, V]],
+  ])) {
+    test(words.join(" "), async (t) => {
+      const { base, adapter, out } = await tiny(t);
+      const { code, stdout } = await lorafold(["merge", "--base", base, "--adapter", adapter, "--out", out, "--json", ...words]);
+      assert.equal(code, 0);
+      const changed = [...readModel(out)].filter(([name, { bytes }]) => !bytes.equals(readModel(base).get(name)?.bytes ?? Buffer.alloc(0)));
+      assert.deepEqual(changed.map(([name]) => name).sort(), merged.map((module) => `${module}.weight`).sort());
+      assert.equal(JSON.parse(stdout).merged, merged.length);
+      const recipe = JSON.parse(readSafetensors(join(out, "model.safetensors")).metadata?.["lorafold.recipe"] ?? "");
+      assert.equal(recipe.only, words[0] === "--only" ? words[1] : undefined);
+    });
+  }
+
+  for (const [suffix, weight] of /** @type {[string, number][]} */ ([
+    ["", 1], ["@0.5", 0.5], ["@-0.7", -0.7], ["@+2", 2], ["@1e-3", 1e-3], ["@.25", 0.25], ["@3.", 3], ["@0", 0],
+  ])) {
+    test(`--adapter A${suffix}`, async (t) => {
+      const { base, adapter } = await tiny(t);
+      const { code, stdout, stderr } = await lorafold(["merge", "--base", base, "--adapter", `${adapter}${suffix}`, "--dry-run", "--json"]);
+      assert.equal(code, 0, stderr);
+      const report = JSON.parse(stdout);
+      assert.equal(report.adapters[0].weight, weight);
+      assert.equal(report.merged, weight === 0 ? 0 : 2);
+    });
+  }
+
+  test("paths with an @ of their own", async (t) => {
+    const { folder, base, adapter } = await tiny(t);
+    for (const [name, weight] of /** @type {[string, string][]} */ ([["lora@v2", ""], ["lora@v2", "@0.5"], ["lora@2", "@1"], ["me@home@3.1", "@-1"]])) {
+      const there = join(folder, name);
+      await symlink(adapter, there);
+      const { code, stdout, stderr } = await lorafold(["merge", "--base", base, "--adapter", there + weight, "--dry-run", "--json"]);
+      assert.equal(code, 0, stderr);
+      assert.deepEqual([JSON.parse(stdout).adapters[0].name, JSON.parse(stdout).adapters[0].weight], [name, weight ? Number(weight.slice(1)) : 1]);
+      await rename(there, `${there}.done`);
+    }
+  });
+
+  test("relative paths, and names that need care", async (t) => {
+    const { folder, base, adapter } = await tiny(t);
+    const name = "späße & 100% $HOME";
+    await rename(base, join(folder, name));
+    const { code, stderr } = await lorafold(["merge", "--base", name, "--adapter", `./${basename(adapter)}`, "--out", "./a b/ü"], { cwd: folder });
+    assert.equal(code, 0, stderr);
+    assert.equal(readModel(join(folder, "a b", "ü")).size, 4);
+  });
+
+  test("files instead of folders", async (t) => {
+    const { folder, base, adapter, out } = await tiny(t);
+    const words = ["merge", "--base", join(base, "model.safetensors"), "--adapter", join(adapter, "adapter_model.safetensors"), "--out", out];
+    const { code, stderr } = await lorafold(words);
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(Object.keys(await snapshot(out)), ["model.safetensors"]);
+    assert.equal((await lorafold(["merge", "--base", base, "--adapter", adapter, "--out", join(folder, "all")])).code, 0);
+    assert.deepEqual(readFileSync(join(out, "model.safetensors")), readFileSync(join(folder, "all", "model.safetensors")));
+  });
+
+  test("--workers, --memory-budget and --quiet change nothing in the output", async (t) => {
+    const { folder, base, adapter } = await tiny(t);
+    const found = [];
+    for (const words of [["--workers", "0"], ["--workers", "1"], ["--workers", "5"], ["--memory-budget", "16MiB"], ["--quiet"]]) {
+      const out = join(folder, words.join(""));
+      const { code, stderr } = await lorafold(["merge", "--base", base, "--adapter", adapter, "--out", out, ...words]);
+      assert.equal(code, 0);
+      assert.equal(stderr, "");
+      found.push(await snapshot(out));
+    }
+    for (const other of found) assert.deepEqual(other, found[0]);
+  });
+});
+
+describe("lorafold inspect", { concurrency: 2 }, () => {
+  test("a base, an adapter and a merged model", async (t) => {
+    const { base, adapter, out } = await tiny(t);
+    assert.equal((await lorafold(["merge", "--base", base, "--adapter", `${adapter}@-0.5`, "--out", out])).code, 0);
+    const { code, stdout, stderr } = await lorafold(["inspect", base, adapter, out, "--json"]);
+    assert.equal(code, 0, stderr);
+    const [model, lora, merged] = JSON.parse(stdout);
+    assert.deepEqual([model.kind, model.name, model.modelType, model.tied, model.recipe], ["base", "base", "llama", false, null]);
+    assert.equal(model.parameters, 24 + 20 + 12 + 4);
+    assert.deepEqual(model.dtypes, { F32: { tensors: 4, bytes: 240 } });
+    assert.deepEqual(model.metadata, { format: "pt" });
+    assert.deepEqual(model.tensors[1], { name: `${Q}.weight`, dtype: "F32", shape: [5, 4], bytes: 80, file: "model.safetensors" });
+    assert.deepEqual([lora.kind, lora.r, lora.alpha, lora.rslora], ["adapter", CONFIGS.adapter.r, CONFIGS.adapter.lora_alpha, false]);
+    assert.deepEqual(lora.modules.map((/** @type {any} */ module) => [module.module, module.rank, module.scale, module.inputs, module.outputs]), [[Q, 2, 2, 4, 5], [V, 2, 2, 4, 3]]);
+    assert.equal(merged.kind, "merged");
+    assert.equal(merged.recipe.adapters[0].weight, -0.5);
+    assert.deepEqual(merged.recipe.adapters[0].scales, [{ rank: 2, alpha: 4, scale: 2 }]);
+    assert.match(merged.recipe.adapters[0].files[0].sha256, /^[0-9a-f]{64}$/);
+
+    const text = (await lorafold(["inspect", base, adapter, out])).stdout;
+    assert.match(text, /^base: base model \(llama\), 60 parameters in 1 files/);
+    assert.match(text, /adapter: LORA adapter, r 2, alpha 4, 2 modules/);
+    assert.match(text, /out: merged model/);
+    assert.match(text, /recipe: \{/);
+  });
+
+  test("a base with every kind of tensor", async () => {
+    const made = fixture("passthrough");
+    const [model] = JSON.parse((await lorafold(["inspect", made.base, "--json"])).stdout);
+    const tensors = readModel(made.base);
+    assert.deepEqual(model.tensors.map((/** @type {any} */ tensor) => [tensor.name, tensor.dtype, tensor.bytes]).sort(),
+      [...tensors].map(([name, { dtype, bytes }]) => [name, dtype, bytes.length]).sort());
+  });
+
+  test("what is neither, is broken or is not there", async (t) => {
+    const { folder } = await tiny(t);
+    await writeFolder(join(folder, "broken"), { "model.safetensors": Buffer.alloc(20, 255) });
+    for (const [path, code] of [["nowhere", "fetch-failed"], [".", "bad-header"], ["broken", "bad-header"]]) {
+      const ended = await lorafold(["inspect", path, "--json"], { cwd: folder });
+      assert.equal(ended.code, 1);
+      assert.equal(JSON.parse(ended.stdout).error.code, code, path);
+    }
+  });
+});
+
+test("no output names a place on this machine", async (t) => {
+  const { folder } = await tiny(t);
+  const made = fixture("two-adapters");
+  const out = join(folder, "out");
+  const { stdout } = await lorafold([...mergeArguments(made), "--out", out, "--json"]);
+  assert.ok(!stdout.includes(folder) && !stdout.includes(made.base));
+  for (const [name] of Object.entries(await snapshot(out))) {
+    const text = readFileSync(join(out, name), "latin1");
+    assert.ok(!text.includes(folder) && !text.includes(made.base), name);
+  }
+});

@@ -1,0 +1,239 @@
+//! Small models and adapters in memory, made from a seed, and a driver that merges them without any files.
+#![allow(dead_code, reason = "every test binary uses a part")]
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use lorafold::dtype::Dtype;
+use lorafold::engine::Folder as Merging;
+use lorafold::inputs::{FileInfo, Folder, Inputs};
+use lorafold::plan::output::Piece;
+use lorafold::plan::{AdapterOptions, MergePlan, PlanOptions, build, open_adapter, open_base};
+use lorafold::safetensors::{Header, TensorInfo};
+use lorafold::{Error, Result};
+
+/// SplitMix64: the same numbers on every machine.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    /// Between -1 and 1, exact in f32.
+    pub fn unit(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+}
+
+/// Files by number.
+#[derive(Default, Clone)]
+pub struct Memory(pub Vec<Vec<u8>>);
+
+impl Inputs for Memory {
+    async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
+        let bytes = self.0[input].get(start as usize..start as usize + buffer.len());
+        let bytes = bytes.ok_or_else(|| Error::SourceChanged { file: format!("{input}"), reason: "short".into() })?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return output;
+        }
+    }
+}
+
+/// A safetensors file of (name, type, shape, bytes).
+pub fn file(tensors: &[(String, Dtype, Vec<u64>, Vec<u8>)]) -> Vec<u8> {
+    let mut at = 0;
+    let infos: Vec<TensorInfo> = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            let start = at;
+            at += bytes.len() as u64;
+            TensorInfo { name: name.clone(), dtype: *dtype, shape: shape.clone(), start, end: at }
+        })
+        .collect();
+    let mut whole = Header::write(&infos, &[("format".into(), "pt".into())]);
+    for (.., bytes) in tensors {
+        whole.extend_from_slice(bytes);
+    }
+    whole
+}
+
+pub fn encode(dtype: Dtype, values: &[f32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|&value| match dtype {
+            Dtype::F16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
+            Dtype::Bf16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
+            Dtype::F64 => f64::from(value).to_le_bytes().to_vec(),
+            _ => value.to_le_bytes().to_vec(),
+        })
+        .collect()
+}
+
+/// A base of a few layers in `shards` files and some adapters, as inputs and folders.
+pub struct Model {
+    pub inputs: Memory,
+    pub base: Folder,
+    pub adapters: Vec<(Folder, AdapterOptions)>,
+}
+
+impl Model {
+    /// Everything about it (sizes, types, ranks, weights) comes from `seed`.
+    pub fn random(seed: u64) -> Model {
+        let mut random = Random(seed);
+        let float = [Dtype::Bf16, Dtype::F16, Dtype::F32, Dtype::F64][random.below(4) as usize];
+        let layers: Vec<(u64, u64)> =
+            (0..1 + random.below(3)).map(|_| (1 + random.below(40), 1 + random.below(40))).collect();
+        let mut files = BTreeMap::new();
+        let shards = 1 + random.below(2) as usize;
+        let mut tensors = vec![Vec::new(); shards];
+        for (number, &(out, inner)) in layers.iter().enumerate() {
+            let values: Vec<f32> = (0..out * inner).map(|_| random.unit()).collect();
+            let shard = number % shards;
+            tensors[shard].push((
+                format!("layers.{number}.proj.weight"),
+                float,
+                vec![out, inner],
+                encode(float, &values),
+            ));
+            let extra = random.below(9);
+            let bytes = (0..extra * 8).map(|_| random.next() as u8).collect();
+            tensors[shard].push((format!("layers.{number}.steps"), Dtype::I64, vec![extra], bytes));
+            let norm: Vec<f32> = (0..out).map(|_| random.unit()).collect();
+            tensors[shard].push((
+                format!("layers.{number}.norm.weight"),
+                Dtype::F32,
+                vec![out],
+                encode(Dtype::F32, &norm),
+            ));
+        }
+        for (number, tensors) in tensors.iter().enumerate() {
+            let name = match shards {
+                1 => "model.safetensors".into(),
+                _ => format!("model-{:05}-of-{shards:05}.safetensors", number + 1),
+            };
+            files.insert(name, file(tensors));
+        }
+        files.insert("config.json".into(), br#"{"model_type":"llama","torch_dtype":"bfloat16"}"#.to_vec());
+        files.insert("tokenizer.json".into(), b"{}".to_vec());
+        let mut inputs = Memory::default();
+        let base = add_folder(&mut inputs, "base", files);
+        let adapters =
+            (0..1 + random.below(3)).map(|number| random_adapter(&mut random, number, &layers, &mut inputs)).collect();
+        Model { inputs, base, adapters }
+    }
+
+    pub fn plan(&self, options: &PlanOptions) -> Result<MergePlan> {
+        block_on(async {
+            let base = open_base(&self.inputs, &self.base).await?;
+            let mut adapters = Vec::new();
+            for (folder, options) in &self.adapters {
+                adapters.push(open_adapter(&self.inputs, folder, options).await?);
+            }
+            build(base, adapters, options)
+        })
+    }
+
+    /// Write base and adapters to real folders below `root`.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn write(&self, root: &std::path::Path) {
+        for folder in std::iter::once(&self.base).chain(self.adapters.iter().map(|(folder, _)| folder)) {
+            let path = root.join(&folder.name);
+            std::fs::create_dir_all(&path).unwrap();
+            for (number, file) in folder.files.iter().enumerate() {
+                std::fs::write(path.join(&file.name), &self.inputs.0[folder.first_input + number]).unwrap();
+            }
+        }
+    }
+}
+
+fn random_adapter(
+    random: &mut Random,
+    number: u64,
+    layers: &[(u64, u64)],
+    inputs: &mut Memory,
+) -> (Folder, AdapterOptions) {
+    let rank = 1 + random.below(20);
+    let float = [Dtype::F32, Dtype::Bf16, Dtype::F16][random.below(3) as usize];
+    let mut tensors = Vec::new();
+    for (layer, &(out, inner)) in layers.iter().enumerate() {
+        if layer > 0 && random.below(4) == 0 {
+            continue;
+        }
+        let mut factor = |half: &str, shape: Vec<u64>| {
+            let values: Vec<f32> = (0..shape.iter().product()).map(|_| random.unit() / 4.0).collect();
+            let name = format!("base_model.model.layers.{layer}.proj.lora_{half}.weight");
+            tensors.push((name, float, shape, encode(float, &values)));
+        };
+        factor("A", vec![rank, inner]);
+        factor("B", vec![out, rank]);
+    }
+    let config = format!(
+        r#"{{"peft_type":"LORA","r":{rank},"lora_alpha":{},"use_rslora":{},"target_modules":["proj"]}}"#,
+        1 + random.below(32),
+        random.below(2) == 1
+    );
+    let files = BTreeMap::from([
+        ("adapter_config.json".to_string(), config.into_bytes()),
+        ("adapter_model.safetensors".to_string(), file(&tensors)),
+    ]);
+    let weight = [1.0, 0.3, -0.7][random.below(3) as usize];
+    (add_folder(inputs, &format!("adapter-{number}"), files), AdapterOptions { weight: Some(weight), alpha: None })
+}
+
+pub fn add_folder(inputs: &mut Memory, name: &str, files: BTreeMap<String, Vec<u8>>) -> Folder {
+    let first_input = inputs.0.len();
+    let listed = files.iter().map(|(name, bytes)| FileInfo { name: name.clone(), size: bytes.len() as u64 }).collect();
+    inputs.0.extend(files.into_values());
+    Folder { name: name.into(), first_input, files: listed }
+}
+
+/// The bytes `range` of an output file, computed in blocks of `block` bytes.
+pub fn read(
+    plan: &MergePlan,
+    inputs: &Memory,
+    file: usize,
+    range: std::ops::Range<u64>,
+    block: u64,
+) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut merging = Merging::new(false);
+    for piece in plan.pieces(file, range.clone(), block) {
+        match piece {
+            Piece::Plan { at, bytes: count } => {
+                bytes.extend_from_slice(&plan.files[file].plan_bytes()[at as usize..(at + count) as usize]);
+            }
+            Piece::Copy { bytes: count, input, start, .. } => {
+                bytes.extend_from_slice(&inputs.0[input][start as usize..(start + count) as usize]);
+            }
+            Piece::Merge { bytes: count, tensor, first, count: elements, skip, .. } => {
+                let spec = plan.tensors[tensor].merge.as_ref().expect("a merged tensor");
+                let merged = block_on(merging.fold(inputs, spec, first, elements, None))?;
+                bytes.extend_from_slice(&merged[skip as usize..(skip + count) as usize]);
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// A whole output file.
+pub fn read_file(plan: &MergePlan, inputs: &Memory, file: usize, block: u64) -> Result<Vec<u8>> {
+    read(plan, inputs, file, 0..plan.files[file].size, block)
+}

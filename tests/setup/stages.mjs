@@ -1,0 +1,147 @@
+// @ts-check
+// The stages of `npm test`, in order: each one command, what must exist for it, and how its tests are counted.
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { cargoCounts, nodeCounts, none } from "./counts.mjs";
+import { npmScript, root, toolPath } from "./tools.mjs";
+
+/**
+ * @typedef {object} Command
+ * @property {string} program
+ * @property {string[]} args
+ * @property {Record<string, string>} [env]
+ */
+
+/**
+ * @typedef {object} Stage
+ * @property {string} name
+ * @property {string} group what --only names
+ * @property {boolean} [browsers] needs Chromium and Firefox
+ * @property {boolean} [essential] what follows can't run without it
+ * @property {() => Command} command asked for only when the stage's turn comes, after setup and build
+ * @property {(output: string) => import("./counts.mjs").Counts} count
+ */
+
+/**
+ * Every test file below a folder: Node 20 and 22 understand a folder argument differently, files alike.
+ * @param {string} folder
+ * @returns {string[]}
+ */
+export function testFiles(folder) {
+  if (!existsSync(join(root, folder))) return [];
+  return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => /\.test\.m?js$/.test(name) && !name.includes("node_modules"))
+    .sort()
+    .map((name) => `${folder}/${name.replaceAll("\\", "/")}`);
+}
+
+/**
+ * @param {string} name
+ * @param {string} group
+ * @param {string[]} args
+ * @returns {Stage}
+ */
+const cargoCheck = (name, group, args) => ({ name, group, command: () => ({ program: "cargo", args }), count: none });
+
+/**
+ * The crate's tests on wasm32: `cargo test` builds them, and hands each file to a runner.
+ * @param {string} name
+ * @param {string} group
+ * @param {{ simd: boolean, runner: () => string, env?: Record<string, string> }} options
+ * @returns {Stage}
+ */
+const wasmTests = (name, group, { simd, runner, env = {} }) => ({
+  name,
+  group,
+  command: () => ({
+    program: "cargo",
+    // Not the doctests: their examples are for native programs.
+    args: ["test", "--target", "wasm32-unknown-unknown", "--no-fail-fast", "--lib", "--tests"],
+    env: {
+      CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: runner(),
+      CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: `-Ctarget-feature=${simd ? "+" : "-"}simd128`,
+      WASM_BINDGEN_TEST_TIMEOUT: "300",
+      ...env,
+    },
+  }),
+  count: cargoCounts,
+});
+
+/** @param {"chromium" | "firefox"} browser
+ * @returns {Stage} */
+const wasmInBrowser = (browser) => ({
+  ...wasmTests(`wasm tests in a worker in ${browser}`, `wasm-${browser}`, {
+    simd: true,
+    // Relative, for cargo cuts this at spaces; cargo starts runners in the package's folder.
+    runner: () => "node tests/browser/wasm-tests.mjs",
+    env: { LORAFOLD_TEST_BROWSER: browser },
+  }),
+  browsers: true,
+});
+
+/**
+ * @param {string} name
+ * @param {string} group
+ * @param {string[]} files
+ * @param {{ oneByOne?: boolean, browsers?: boolean }} [options]
+ * @returns {Stage[]}
+ */
+function nodeTests(name, group, files, { oneByOne = false, browsers = false } = {}) {
+  if (files.length === 0) return [];
+  const args = ["--test", "--test-reporter=spec", ...(oneByOne ? ["--test-concurrency=1"] : []), ...files];
+  return [{ name, group, browsers, command: () => ({ program: process.execPath, args }), count: nodeCounts }];
+}
+
+/** @returns {Stage[]} */
+function typeChecks() {
+  return ["pkg-templates", "www", "tests", "benches"]
+    .filter((folder) => existsSync(join(root, folder, "tsconfig.json")))
+    .map((folder) => ({
+      name: `types in ${folder}/`,
+      group: "types",
+      command: () => ({ program: process.execPath, args: [npmScript("typescript", "tsc"), "--noEmit", "-p", folder] }),
+      count: none,
+    }));
+}
+
+/** Those stages whose files exist. @returns {Stage[]} */
+export function allStages() {
+  const stages = [];
+  if (existsSync(join(root, "pkg-templates", "build.mjs"))) {
+    stages.push({
+      name: "build the package",
+      group: "build",
+      essential: true,
+      command: () => ({ program: process.execPath, args: ["pkg-templates/build.mjs"] }),
+      count: none,
+    });
+  }
+  stages.push(
+    cargoCheck("formatting", "lint", ["fmt", "--check"]),
+    cargoCheck("clippy, native", "lint", ["clippy", "--all-targets", "--", "-D", "warnings"]),
+    cargoCheck("clippy, wasm32", "lint", ["clippy", "--target", "wasm32-unknown-unknown", "--lib", "--tests", "--", "-D", "warnings"]),
+    {
+      name: "crate tests, native",
+      group: "native",
+      command: () => ({ program: "cargo", args: ["test", "--no-fail-fast"] }),
+      count: cargoCounts,
+    },
+    wasmTests("wasm tests in Node with simd128", "wasm", { simd: true, runner: () => toolPath("wasm-bindgen-test-runner") }),
+    wasmTests("wasm tests in Node without simd128", "wasm", { simd: false, runner: () => toolPath("wasm-bindgen-test-runner") }),
+    wasmInBrowser("chromium"),
+    wasmInBrowser("firefox"),
+    ...typeChecks(),
+    ...nodeTests("JavaScript tests", "js", [...testFiles("tests/setup"), ...testFiles("tests/js")]),
+    ...nodeTests("browser tests", "browser", testFiles("tests/browser"), { oneByOne: true, browsers: true }),
+    ...nodeTests("packaging tests", "packaging", testFiles("tests/packaging"), { oneByOne: true, browsers: true }),
+    {
+      name: "benchmark at toy size",
+      group: "bench",
+      browsers: true,
+      // Not the kernel's own: they would compile the crate twice more.
+      command: () => ({ program: process.execPath, args: ["benches/run.mjs", "--toy", "--only", "node,browser,size"] }),
+      count: none,
+    },
+  );
+  return stages;
+}

@@ -1,0 +1,100 @@
+// @ts-check
+// `npm test`: sets up, builds, runs every stage, and ends with one line that totals the tests.
+//   --only native,js   only these groups (build runs too where a later stage needs the package)
+//   --no-setup         everything is installed already
+//   --ci               as on a build machine: sets CI=true for what is started
+//   --list             only names the stages
+import { parseArgs } from "node:util";
+import { add, none, totalLine } from "./counts.mjs";
+import { run } from "./run.mjs";
+import { giveUp, setup, SetupError } from "./setup.mjs";
+import { allStages } from "./stages.mjs";
+
+/** @typedef {{ stage: import("./stages.mjs").Stage, ok: boolean, seconds: number, counts: import("./counts.mjs").Counts }} Result */
+
+/** @param {string} title */
+const heading = (title) => console.log(`\n=== ${title} ${"=".repeat(Math.max(3, 90 - title.length))}`);
+
+/** @param {import("./stages.mjs").Stage} stage
+ * @returns {Promise<Result>} */
+async function runStage(stage) {
+  heading(stage.name);
+  const started = Date.now();
+  let ok = false;
+  let counts = none();
+  try {
+    const { program, args, env } = stage.command();
+    const result = await run(program, args, { env });
+    ok = result.ok;
+    counts = stage.count(result.output);
+  } catch (error) {
+    console.error(error);
+  }
+  // Code that doesn't compile and a lint that fails count no test, and must not end in "0 failed".
+  if (!ok && counts.failed === 0) counts = add(counts, { ...none(), failed: 1 });
+  return { stage, ok: ok && counts.failed === 0, seconds: (Date.now() - started) / 1000, counts };
+}
+
+/** @param {string | undefined} only
+ * @returns {import("./stages.mjs").Stage[]} */
+function chosenStages(only) {
+  const stages = allStages();
+  if (only === undefined) return stages;
+  const groups = new Set(stages.map((stage) => stage.group));
+  const wanted = new Set(only.split(",").map((word) => word.trim()).filter(Boolean));
+  for (const word of wanted) {
+    if (!groups.has(word)) throw new SetupError(`no stage is called ${word}; there are ${[...groups].join(", ")}`);
+  }
+  const needsPackage = ["types", "js", "browser", "packaging"].some((group) => wanted.has(group));
+  return stages.filter((stage) => wanted.has(stage.group) || (needsPackage && stage.essential));
+}
+
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        only: { type: "string" },
+        ci: { type: "boolean", default: false },
+        list: { type: "boolean", default: false },
+        "no-setup": { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw new SetupError(/** @type {Error} */ (error).message);
+  }
+}
+
+async function main() {
+  const options = readOptions();
+  if (options.ci) process.env.CI = "true";
+  const stages = chosenStages(options.only);
+  if (options.list) return stages.forEach((stage) => console.log(`${stage.group.padEnd(14)}${stage.name}`));
+
+  if (!options["no-setup"]) {
+    heading("set up");
+    await setup({ browsers: stages.some((stage) => stage.browsers) });
+  }
+  /** @type {Result[]} */
+  const results = [];
+  for (const stage of stages) {
+    const result = await runStage(stage);
+    results.push(result);
+    if (stage.essential && !result.ok) {
+      console.error(`\n${stage.name} failed, and what follows needs it: stopping here.`);
+      break;
+    }
+  }
+
+  heading("summary");
+  for (const { stage, ok, seconds, counts } of results) {
+    const tests = stage.count === none && ok ? "" : totalLine(counts);
+    console.log(`${ok ? "ok    " : "FAILED"} ${stage.name.padEnd(40)} ${seconds.toFixed(0).padStart(4)} s  ${tests}`);
+  }
+  const total = results.map((result) => result.counts).reduce(add, none());
+  const ran = total.passed + total.failed > 0 || results.every((result) => result.stage.count === none);
+  if (!ran) console.error("\nNo test ran.");
+  console.log(`\n${totalLine(total)}`);
+  process.exitCode = ran && results.every((result) => result.ok) ? 0 : 1;
+}
+
+await main().catch(giveUp);
