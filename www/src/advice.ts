@@ -1,0 +1,91 @@
+import type { ErrorCode } from "lorafold";
+
+/** An option that would let the merge go on. */
+export interface Offer {
+  option: "allowUnmatched" | "allowNonfinite";
+  label: string;
+}
+
+export interface Advice {
+  /** What went wrong, in a few words. */
+  title: string;
+  /** What to do about it. */
+  todo: string;
+  offer?: Offer;
+  /** The same may succeed another time. */
+  passing?: boolean;
+}
+
+const ADVICE: Record<ErrorCode, Advice> = {
+  "bad-header": {
+    title: "Not a model that can be read",
+    todo: "Check that this is the right file or folder. If it came from a download, download it again: it may be damaged or incomplete.",
+  },
+  truncated: {
+    title: "A file ends too early",
+    todo: "It was probably not downloaded to its end. Download it again.",
+  },
+  "bad-config": {
+    title: "A configuration file cannot be read",
+    todo: "Open the file and correct it, or take the original from where the model or adapter came from.",
+  },
+  "unmatched-key": {
+    title: "Part of an adapter fits nothing in this base",
+    todo: "Most often the base is another model than the adapter was trained on: choose that one. If the part is not needed, it can be left out.",
+    offer: { option: "allowUnmatched", label: "Leave out what does not match" },
+  },
+  "shape-mismatch": {
+    title: "Shapes do not fit",
+    todo: "The base is probably of another size than the model the adapter was trained on: choose that one.",
+  },
+  "missing-pair": {
+    title: "Half of an adapter’s pair is missing",
+    todo: "The adapter file is incomplete. Download it again, or save it again with PEFT.",
+  },
+  unsupported: {
+    title: "This cannot be merged yet",
+    todo: "Nothing was skipped silently: merging it as if it were plain LoRA would give a wrong model.",
+  },
+  "non-finite": {
+    title: "A value is infinite or not a number",
+    todo: "Try a smaller weight, or float32 or bfloat16 as the number type, which hold larger values.",
+    offer: { option: "allowNonfinite", label: "Allow such values" },
+  },
+  "base-mismatch": {
+    title: "The adapter was made for another base",
+    todo: "Choose the base that the adapter was trained on.",
+  },
+  "source-changed": {
+    title: "A file changed while it was being read",
+    todo: "Choose its folder again; leave the files alone while they are merged.",
+  },
+  "fetch-failed": {
+    title: "A file could not be read or written",
+    todo: "For an address: check it, and that its server lets other pages read it (CORS). For a file: check that it is still there, and choose it again.",
+    passing: true,
+  },
+  "no-range-support": {
+    title: "The server cannot send parts of files",
+    todo: "Download the files first, and choose them here.",
+  },
+  "out-of-space": {
+    title: "There is no room for the output",
+    todo: "Free some space, or choose another place for the merged model.",
+  },
+  aborted: { title: "Stopped", todo: "Nothing was kept." },
+  "limit-exceeded": {
+    title: "Too large",
+    todo: "A limit protects this tab’s memory. If the file is not damaged, close other tabs and try again.",
+  },
+  "bad-option": { title: "An option cannot be used", todo: "Change it under “Options”, or where the merged model goes." },
+};
+
+const UNEXPECTED: Advice = {
+  title: "Something unexpected went wrong",
+  todo: "This is probably a mistake in lorafold. Reload the page and try again; if it happens again, please report it with this text.",
+};
+
+/** What to tell the user about an error of that code. */
+export function adviceFor(code: string | undefined): Advice {
+  return ADVICE[code as ErrorCode] ?? UNEXPECTED;
+}

@@ -1,0 +1,59 @@
+import { button, make } from "./dom.js";
+import type { Picked } from "./picked.js";
+import { sourceInput } from "./source-input.js";
+import { announce } from "./status.js";
+
+/** Shows the chosen base, or the ways to choose one. */
+export class BasePicker {
+  #picked: Picked | undefined;
+  readonly #place: HTMLElement;
+  readonly #input: HTMLElement;
+  readonly #onChange: () => void;
+
+  constructor(place: HTMLElement, onChange: () => void) {
+    this.#place = place;
+    this.#onChange = onChange;
+    this.#input = sourceInput(
+      {
+        prefix: "base",
+        invitation: "Drop the model’s folder here: its .safetensors file or files, with config.json and the rest beside them.",
+        add: "Use",
+        example: "hf://organisation/model or https://…",
+      },
+      (picked) => this.set(picked),
+    );
+    this.#show();
+  }
+
+  get picked(): Picked | undefined {
+    return this.#picked;
+  }
+
+  set(picked: Picked | undefined): void {
+    this.#picked = picked;
+    this.#show();
+    if (picked) announce(`Base: ${picked.name}`);
+    this.#onChange();
+  }
+
+  #show(): void {
+    const picked = this.#picked;
+    if (!picked) {
+      this.#place.replaceChildren(this.#input);
+      return;
+    }
+    const change = button("Change", { "aria-label": `Choose another base than ${picked.name}` }, () => {
+      this.set(undefined);
+      this.#input.querySelector("input")?.focus();
+    });
+    this.#place.replaceChildren(
+      make("div", { class: "chosen", "data-testid": "base-chosen" },
+        make("div", { class: "chosen-text" },
+          make("p", { class: "chosen-name" }, picked.name),
+          make("p", { class: "chosen-detail" }, picked.detail),
+        ),
+        change,
+      ),
+    );
+  }
+}

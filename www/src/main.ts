@@ -1,0 +1,161 @@
+import type { MergeOptions } from "lorafold";
+import { AdapterList } from "./adapter-list.js";
+import type { Offer } from "./advice.js";
+import { BasePicker } from "./base-picker.js";
+import { tidyPrivateStorage } from "./browser-storage.js";
+import { byId } from "./dom.js";
+import { acceptDrops, type Zone } from "./drop-target.js";
+import { clearError, showError } from "./error-view.js";
+import { formula } from "./formula.js";
+import { MergeRun } from "./merge-run.js";
+import { OptionsForm } from "./options-form.js";
+import { OutputChoice } from "./output-choice.js";
+import type { Picked } from "./picked.js";
+import { showPlan } from "./plan-view.js";
+import { Planner, type PlanState } from "./planner.js";
+import { dropResult, markResultStale, showResult } from "./result-view.js";
+import { loadSample } from "./sample.js";
+import { announce } from "./status.js";
+
+const base = new BasePicker(byId("base"), inputsChanged);
+const adapters = new AdapterList(byId("adapters"), byId("adapter-input"), inputsChanged);
+const options = new OptionsForm(byId<HTMLFormElement>("options"), byId("options-note"), inputsChanged);
+const output = new OutputChoice(showReadiness);
+const planner = new Planner(planChanged);
+const run = new MergeRun();
+const mergeButton = byId<HTMLButtonElement>("merge");
+
+const NOTHING_CHOSEN = "Choose a base model and an adapter, or try the sample. What would be merged appears here before anything is.";
+
+/** What plan and merge are asked, or what is still missing, in words. */
+function request() {
+  const chosen = { base: base.picked, adapters: adapters.options(), options: options.options() };
+  if (!chosen.base && adapters.adapters.length === 0) return NOTHING_CHOSEN;
+  if (!chosen.base) return "Choose a base model.";
+  if (typeof chosen.adapters === "string") return chosen.adapters;
+  if (typeof chosen.options === "string") return chosen.options;
+  const { statistics, allowNonfinite, ...planOptions } = chosen.options;
+  const plan = { base: chosen.base.source, adapters: chosen.adapters, ...planOptions };
+  return { plan, merge: { ...plan, statistics, ...(allowNonfinite && { allowNonfinite }) } };
+}
+
+function inputsChanged(): void {
+  const asked = request();
+  planner.ask(typeof asked === "string" ? asked : asked.plan);
+  clearError(byId("merge-error"));
+  markResultStale();
+  showFormula();
+  showReadiness();
+}
+
+function planChanged(state: PlanState): void {
+  const region = byId("plan-error");
+  if (state.kind === "failed") {
+    complain(region, state.error, () => planner.retry());
+    adapters.blame((state.error as { adapter?: string }).adapter);
+  } else {
+    clearError(region);
+    adapters.blame(undefined);
+  }
+  showPlan(state, adapters.adapters);
+  if (state.kind === "ready") announce(`Plan: ${state.report.merged} of ${state.report.base.tensors} tensors will be merged`);
+  showFormula();
+  showReadiness();
+}
+
+function showFormula(): void {
+  const { state } = planner;
+  const report = state.kind === "ready" ? state.report : state.kind === "working" ? state.last : undefined;
+  byId("formula").replaceChildren(formula(adapters.adapters, report?.adapters ?? []));
+}
+
+/** The merge button can be pressed when there is a plan and a place for the output; else it is said why not. */
+function showReadiness(): void {
+  const destination = output.options();
+  const hint = {
+    incomplete: "There is no plan yet.",
+    working: "The plan is being made.",
+    failed: "The plan shows an error: see there.",
+    ready: adapters.missingWeight ?? (typeof destination === "string" ? destination : ""),
+  }[planner.state.kind];
+  mergeButton.disabled = run.running || hint !== "";
+  byId("merge-hint").textContent = run.running ? "" : hint;
+}
+
+/** Show an error, with the ways out of it. */
+function complain(region: HTMLElement, error: unknown, retry: () => void): void {
+  // The button that had the focus goes with the error.
+  const follow = (remedy: () => void) => () => {
+    byId("plan-heading").focus();
+    remedy();
+  };
+  const take = ({ option }: Offer) => (options.isTicked(option) ? undefined : follow(() => options.tick(option)));
+  showError(region, error, { take, retry: follow(retry) });
+}
+
+async function startMerge(): Promise<void> {
+  const asked = request();
+  const destination = output.options();
+  if (typeof asked === "string" || typeof destination === "string" || adapters.missingWeight || run.running) return;
+  // At once: a second click must not start a second merge.
+  mergeButton.disabled = true;
+  clearError(byId("merge-error"));
+  dropResult();
+  if (destination.output === "opfs") await tidyPrivateStorage();
+  const mergeOptions: MergeOptions = { ...asked.merge, ...destination };
+  const merging = run.run(mergeOptions);
+  setBusy(true);
+  const ending = await merging;
+  setBusy(false);
+  switch (ending.kind) {
+    case "done":
+      await showResult({ ...ending, adapters: adapters.adapters, ...output.destination }).catch((error: unknown) =>
+        complain(byId("merge-error"), error, () => void startMerge()));
+      break;
+    case "cancelled":
+      byId("merge-hint").textContent = "Cancelled. Nothing was kept.";
+      announce("Cancelled");
+      mergeButton.focus();
+      break;
+    case "failed":
+      complain(byId("merge-error"), ending.error, () => void startMerge());
+      mergeButton.focus();
+  }
+}
+
+/** While a merge runs, what it was asked cannot be changed. */
+function setBusy(busy: boolean): void {
+  byId<HTMLFieldSetElement>("inputs").disabled = busy;
+  byId<HTMLFieldSetElement>("output").disabled = busy;
+  byId<HTMLButtonElement>("try-sample").disabled = busy;
+  document.body.classList.toggle("merging", busy);
+  showReadiness();
+}
+
+async function trySample(): Promise<void> {
+  try {
+    const sample = await loadSample();
+    adapters.clear();
+    base.set(sample.base);
+    for (const { picked, weight } of sample.adapters) adapters.add(picked, weight);
+  } catch (error) {
+    complain(byId("plan-error"), error, () => void trySample());
+  }
+}
+
+/** What is dropped on a section is for it; elsewhere, and of several on the base's, what looks like an adapter is one. */
+function dropped(zone: Zone, picked: Picked[]): void {
+  if (picked.length === 0) adapters.complain("There are no files directly in what was dropped. Drop the folder that holds the .safetensors file itself.");
+  for (const one of picked) {
+    const isAdapter = zone === "adapters" || ((zone === "page" || picked.length > 1) && one.looksLikeAdapter);
+    if (isAdapter) adapters.add(one);
+    else base.set(one);
+  }
+}
+
+mergeButton.addEventListener("click", () => void startMerge());
+byId("try-sample").addEventListener("click", () => void trySample());
+acceptDrops(() => !run.running, dropped);
+inputsChanged();
+void tidyPrivateStorage();
+if (new URLSearchParams(location.search).has("sample")) void trySample();

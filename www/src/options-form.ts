@@ -1,0 +1,69 @@
+import type { MergeOptions } from "lorafold";
+import { parseBytes } from "./format.js";
+
+/** The part of the API's options that the form holds. */
+export type FormOptions = Pick<MergeOptions, "dtype" | "only" | "skip" | "maxShardSize" | "allowUnmatched" | "allowNonfinite"> & { statistics: boolean };
+
+type Switch = "statistics" | "allowUnmatched" | "allowNonfinite";
+
+/** The "Options" section. */
+export class OptionsForm {
+  readonly #form: HTMLFormElement;
+  readonly #note: HTMLElement;
+  readonly #onChange: () => void;
+
+  constructor(form: HTMLFormElement, note: HTMLElement, onChange: () => void) {
+    this.#form = form;
+    this.#note = note;
+    this.#onChange = onChange;
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", () => this.#changed());
+  }
+
+  /** What the API takes, or what is wrong, in words. */
+  options(): FormOptions | string {
+    const options: FormOptions = { statistics: this.isTicked("statistics") };
+    const dtype = this.#text("dtype") as NonNullable<FormOptions["dtype"]>;
+    if (dtype !== "keep") options.dtype = dtype;
+    for (const name of ["only", "skip"] as const) if (this.#text(name)) options[name] = this.#text(name);
+    const size = this.#text("maxShardSize");
+    if (size) {
+      const limit = parseBytes(size);
+      if (limit === undefined) return "The largest file is no size such as 5GB or 500MB.";
+      options.maxShardSize = limit;
+    }
+    for (const name of ["allowUnmatched", "allowNonfinite"] as const) if (this.isTicked(name)) options[name] = true;
+    return options;
+  }
+
+  isTicked(name: Switch): boolean {
+    return this.#box(name).checked;
+  }
+
+  /** Tick a box, as an error's advice offers. */
+  tick(name: Switch): void {
+    this.#box(name).checked = true;
+    this.#changed();
+  }
+
+  #changed(): void {
+    const options = this.options();
+    const size = this.#form.elements.namedItem("maxShardSize") as HTMLInputElement;
+    size.setAttribute("aria-invalid", String(typeof options === "string"));
+    const changes = typeof options === "string" ? 1 : this.#changes(options);
+    this.#note.textContent = changes > 0 ? `${changes} changed` : "";
+    this.#onChange();
+  }
+
+  #changes({ statistics, ...others }: FormOptions): number {
+    return Object.keys(others).length + (statistics ? 0 : 1);
+  }
+
+  #text(name: string): string {
+    return (this.#form.elements.namedItem(name) as HTMLInputElement | HTMLSelectElement).value.trim();
+  }
+
+  #box(name: Switch): HTMLInputElement {
+    return this.#form.elements.namedItem(name) as HTMLInputElement;
+  }
+}

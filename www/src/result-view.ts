@@ -1,0 +1,83 @@
+import type { MergedFile, MergeResult } from "lorafold";
+import type { Adapter } from "./adapter-list.js";
+import { downloadUrl, followAll, revokeDownloads, saveToFolder } from "./downloads.js";
+import { button, byId, make } from "./dom.js";
+import { bytes, counted, duration } from "./format.js";
+import { openPlanDetails } from "./plan-view.js";
+import { reportView } from "./report-view.js";
+import { announce } from "./status.js";
+
+/** The result of a merge and how it came about. */
+export interface Finished {
+  result: MergeResult;
+  seconds: number;
+  adapters: readonly Adapter[];
+  /** Whether the files are still to be downloaded. */
+  download: boolean;
+  note: string | undefined;
+}
+
+/** Show the merged files and the report, and bring them to the user. */
+export async function showResult({ result, seconds, adapters, download, note }: Finished): Promise<void> {
+  const section = byId("result");
+  const total = result.files.reduce((sum, file) => sum + file.size, 0);
+  const outcome = `${bytes(total)} in ${counted(result.files.length, "file")}, ${duration(seconds)}`;
+  const files = download ? await downloads(result.files) : [fileList(result.files)];
+  byId("result-body").replaceChildren(
+    make("div", { class: "outcome-line" }, make("p", {}, outcome), note !== undefined && make("p", { class: "hint" }, note)),
+    ...files,
+    reportView(result.report, adapters),
+  );
+  openPlanDetails(false);
+  section.hidden = false;
+  section.classList.remove("stale");
+  const heading = byId("result-heading");
+  heading.textContent = "Merged";
+  heading.focus({ preventScroll: true });
+  section.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  announce(`Merged: ${outcome}`);
+}
+
+/** The inputs have changed since: what is shown is of before. */
+export function markResultStale(): void {
+  const section = byId("result");
+  if (section.hidden || section.classList.contains("stale")) return;
+  section.classList.add("stale");
+  byId("result-heading").textContent = "Merged, before your latest change";
+}
+
+/** Take the last result away, and its memory with it. */
+export function dropResult(): void {
+  revokeDownloads();
+  byId("result").hidden = true;
+  byId("result-body").replaceChildren();
+}
+
+async function downloads(files: readonly MergedFile[]): Promise<HTMLElement[]> {
+  const links = await Promise.all(files.map(async (file) =>
+    make("a", { class: "button", href: downloadUrl(await file.blob()), download: file.name, "aria-label": `Download ${file.name}` }, "Download")));
+  const note = make("p", { class: "hint", role: "status" });
+  const actions = make("div", { class: "choices" });
+  if (links.length > 1) {
+    actions.append(button("Download all", { class: "button button-primary", "data-testid": "download-all" }, () => {
+      note.textContent = "Your browser may ask once whether this page may download several files.";
+      void followAll(links);
+    }));
+  }
+  if (window.showDirectoryPicker) {
+    actions.append(button("Save to a folder…", { "data-testid": "save-folder" }, () => {
+      saveToFolder(files, (name) => (note.textContent = `Saving ${name}…`)).then(
+        (saved) => (note.textContent = saved ? "Saved." : ""),
+        (error: Error) => (note.textContent = `Not saved: ${error.message}`),
+      );
+    }));
+  }
+  return [actions, note, fileList(files, links)];
+}
+
+function fileList(files: readonly MergedFile[], links: HTMLElement[] = []): HTMLElement {
+  return make("ul", { class: "files" },
+    ...files.map(({ name, size }, number) =>
+      make("li", { "data-testid": "result-file", "data-name": name },
+        make("span", { class: "file-name code" }, name), make("span", { class: "file-size" }, bytes(size)), links[number])));
+}

@@ -1,0 +1,32 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig, type Plugin } from "vite";
+import { sample } from "./sample-plugin.js";
+
+const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
+
+/** The development server puts styles into the page itself, which the page's own policy forbids. */
+const inlineStylesInDevelopment: Plugin = {
+  name: "lorafold-development-policy",
+  apply: "serve",
+  transformIndexHtml: (html, { server }) => (server ? html.replace("default-src 'self';", "$& style-src 'self' 'unsafe-inline';") : html),
+};
+
+export default defineConfig({
+  root: path("."),
+  // The page may be served from any folder of a site.
+  base: "./",
+  build: { target: "es2022", outDir: path("dist"), emptyOutDir: true, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  worker: { format: "es" },
+  // The package as it will be published, built by `npm run build`.
+  resolve: { alias: { lorafold: path("../pkg") } },
+  optimizeDeps: { exclude: ["lorafold"] },
+  server: { fs: { allow: [path("..")] } },
+  plugins: [
+    sample({
+      source: path("../tests/fixtures/sample"),
+      base: "tiny-llama",
+      adapters: [{ name: "storyteller-lora", weight: 1 }, { name: "terse-rslora", weight: -0.5 }],
+    }),
+    inlineStylesInDevelopment,
+  ],
+});
