@@ -1,0 +1,42 @@
+// @ts-check
+// What a page must load: the wasm, and the JavaScript as a bundler makes it of the browser entry.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build } from "vite";
+import { packageFolder } from "./package.mjs";
+
+/** @typedef {import("./table.mjs").Row} Row */
+
+/** @param {string | Uint8Array} bytes */
+const gzipped = (bytes) => gzipSync(bytes, { level: 9 }).length / 1000;
+
+/** @returns {Promise<Row[]>} */
+export async function sizeRows() {
+  const result = await build({
+    configFile: false,
+    logLevel: "error",
+    root: packageFolder,
+    worker: { format: "es" },
+    build: {
+      write: false, minify: true, target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false },
+      rolldownOptions: { input: join(packageFolder, "browser.js"), preserveEntrySignatures: "strict" },
+    },
+  });
+  const { output } = /** @type {import("rolldown").RolldownOutput} */ (result);
+  let entry = 0;
+  let worker = 0;
+  for (const file of output) {
+    if (!file.fileName.endsWith(".js")) continue;
+    // The worker is a bundle of its own, with its own copy of what both need.
+    if (file.type === "chunk") entry += gzipped(file.code);
+    else worker += gzipped(file.source);
+  }
+  const wasm = gzipped(readFileSync(join(packageFolder, "lorafold_bg.wasm")));
+  const part = "start-up";
+  return [
+    { part, what: "wasm, gzipped", figure: wasm, unit: "kB", target: "≤ 150 kB", holds: wasm <= 150 },
+    { part, what: "browser entry, bundled, gzipped", figure: entry, unit: "kB", target: "≤ 20 kB", holds: entry <= 20 },
+    { part, what: "worker script, bundled, gzipped", figure: worker, unit: "kB" },
+  ];
+}
