@@ -10,6 +10,9 @@ pub struct FileInfo {
     /// Size in bytes, or [`UNKNOWN_SIZE`].
     #[serde(default = "unknown_size")]
     pub size: u64,
+    /// What its source calls this state of it (an ETag, say), where it does.
+    #[serde(default)]
+    pub version: Option<String>,
 }
 
 /// The size of a weight file whose server does not say: it ends where its header says.

@@ -2,5 +2,6 @@
 export { LorafoldError, type ErrorCode } from "./errors.js";
 export { inspect } from "./inspect.js";
 export { merge } from "./merge.js";
+export { openMerged } from "./merged/model.js";
 export { plan } from "./plan.js";
 export type * from "./types.js";

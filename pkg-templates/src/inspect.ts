@@ -2,7 +2,8 @@ import { engine } from "./engine.js";
 import { asLorafoldError, unlessAborted } from "./errors.js";
 import { inspect as inspectInputs } from "./lorafold.js";
 import { platform } from "./platform.js";
-import { type BoundInput, listSource } from "./sources/listing.js";
+import { bind } from "./sources/bind.js";
+import { listSource } from "./sources/listing.js";
 import type { Description, SourceLike } from "./types.js";
 
 /**
@@ -14,8 +15,7 @@ export async function inspect(source: SourceLike, options: { signal?: AbortSigna
   const { signal } = options;
   const described = async () => {
     const [{ name, files }] = await Promise.all([listSource(source, "base", signal), engine()]);
-    const bind = platform().bindInput;
-    const bound: BoundInput[] = bind ? files.map(bind) : files;
+    const bound = files.map((input) => bind(input, platform().bindInput));
     const request = JSON.stringify({ name, files: files.map(({ name, size }) => ({ name, size })) });
     try {
       return JSON.parse(await inspectInputs(request, bound)) as Description;

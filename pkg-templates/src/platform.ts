@@ -18,8 +18,13 @@ export interface Platform {
   openSource?(source: SourceLike): Promise<Listing | undefined>;
   /** Outputs that only this platform knows. They must not destroy an input. */
   openSink?(output: Output, force: boolean, inputs: readonly Input[]): Promise<Sink | undefined>;
-  /** Readers for inputs that the crate cannot read by itself. */
-  bindInput?: (input: Input) => BoundInput;
+  /** Readers for inputs that only this platform knows. */
+  bindInput?: (input: Input) => BoundInput | undefined;
+  /** Of a merged model that is read: bytes computed at a time, and packed factors kept; where memory is scarce. */
+  blockBytes?: number;
+  factorBytes?: number;
+  /** Adapters of at most so many bytes together are kept in memory when they come from elsewhere; 256 MiB if not said. */
+  adapterBytes?: number;
   /** Write straight from WebAssembly memory, where no worker does it. */
   write?: WriteTarget;
 }

@@ -2,7 +2,9 @@ import { engine } from "./engine.js";
 import { LorafoldError, unlessAborted } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import { platform } from "./platform.js";
+import { bind } from "./sources/bind.js";
 import { type BoundInput, type Input, type Listing, listSource } from "./sources/listing.js";
+import { inFlight } from "./sources/request.js";
 import type { AdapterOptions, PlanOptions, SourceLike } from "./types.js";
 
 /** A plan and the inputs its numbers mean. */
@@ -24,7 +26,7 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
       listSource(options.base, "base", signal),
       ...adapters.map((adapter) => listSource(adapter.source, "adapter", signal)),
     ]);
-    const inputs = [base, ...folders].flatMap((folder) => folder.files).map((input) => withSignal(input, signal));
+    const inputs = [...base.files, ...(await hold(folders.flatMap((folder) => folder.files)))];
     const request = {
       base: listed(base),
       adapters: folders.map((folder, number) => {
@@ -33,7 +35,7 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
       }),
       options: planOptions(options),
     };
-    const bound: BoundInput[] = inputs.map(platform().bindInput ?? withHash);
+    const bound = inputs.map((input) => withHash(bind(input, platform().bindInput)));
     try {
       return { plan: await Plan.open(JSON.stringify(request), bound), inputs };
     } finally {
@@ -52,7 +54,25 @@ function isAdapterOptions(adapter: SourceLike | AdapterOptions): adapter is Adap
 }
 
 function listed({ name, files }: Listing, given?: string) {
-  return { name: given ?? name, files: files.map(({ name, size }) => ({ name, size })) };
+  return { name: given ?? name, files: files.map(({ name, size, version }) => ({ name, size, version })) };
+}
+
+/** Adapters of up to this size together are kept, unless the platform says otherwise. */
+const HELD_BYTES = 256 << 20;
+
+/**
+ * Adapters are read for their hash and then again, pair by pair: what is far away is fetched once, while there is room for it.
+ */
+async function hold(inputs: Input[]): Promise<Input[]> {
+  let room = platform().adapterBytes ?? HELD_BYTES;
+  return inFlight(inputs, 1, async (input) => {
+    const { name, size, version } = input;
+    if (input.blob || input.path !== undefined || size === undefined || size > room) return input;
+    room -= size;
+    const bytes = (await bind(input).read!(0, size)) as Uint8Array<ArrayBuffer>;
+    if (bytes.length !== size) throw new LorafoldError("source-changed", `${name}: ${bytes.length} bytes came where ${size} were asked for`);
+    return { name, size, blob: new Blob([bytes]), ...(version !== undefined && { version }) };
+  });
 }
 
 /** JSON has no NaN and no infinity: they would arrive as "not given". */
@@ -74,7 +94,7 @@ function planOptions({ dtype, method, rounding, only, skip, maxShardSize, allowU
 const HASHED_WHOLE = 256 << 20;
 
 /** A file's hash by the browser's own code, many times faster than ours; insecure pages do not have it. */
-function withHash(input: Input): Input {
+function withHash(input: BoundInput): BoundInput {
   const { blob } = input;
   if (!blob || !globalThis.crypto?.subtle || blob.size > HASHED_WHOLE) return input;
   const sha256 = async () => {
@@ -82,8 +102,4 @@ function withHash(input: Input): Input {
     return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
   };
   return { ...input, sha256 };
-}
-
-function withSignal(input: Input, signal: AbortSignal | undefined): Input {
-  return signal && input.url !== undefined ? { ...input, init: { ...input.init, signal } } : input;
 }

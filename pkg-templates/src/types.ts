@@ -2,19 +2,25 @@
 
 /** Random access to a folder of files, wherever they are. */
 export interface Source {
-  /** The files of the folder. */
-  list(): Promise<{ name: string; size: number }[]>;
+  /** The files of the folder. `version` (an ETag, say) tells one state of a file from another, where that is known. */
+  list(): Promise<{ name: string; size: number; version?: string }[]>;
   /** Bytes `start` up to `end` (exclusive) of a file. */
   read(name: string, start: number, end: number): Promise<Uint8Array>;
   /** The same bytes as a stream. */
   stream?(name: string, start: number, end: number): ReadableStream<Uint8Array>;
 }
 
+/** A URL whose requests need headers of their own, such as `Authorization`. */
+export interface RemoteFolder {
+  url: string | URL;
+  headers?: Record<string, string>;
+}
+
 /**
  * Where a base or an adapter is: a file or files, a directory handle, a URL (`https://…` of a file or a folder,
  * `hf://org/name@revision`), a source of your own, and in Node a path.
  */
-export type SourceLike = Blob | File | readonly File[] | FileList | FileSystemDirectoryHandle | URL | string | Source;
+export type SourceLike = Blob | File | readonly File[] | FileList | FileSystemDirectoryHandle | URL | string | RemoteFolder | Source;
 
 /** One adapter and how it enters the merge. */
 export interface AdapterOptions {
@@ -86,6 +92,48 @@ export interface MergeOptions extends PlanOptions {
   statistics?: boolean;
   /** Replace a model that is already in the output folder. */
   force?: boolean;
+}
+
+/** What {@link openMerged} needs. */
+export interface OpenOptions extends PlanOptions {
+  /** Values may become infinite or NaN in the output's type. */
+  allowNonfinite?: boolean;
+}
+
+/** One file of a merged model that was never written. */
+export interface VirtualFile {
+  name: string;
+  size: number;
+  /** A strong entity tag: another one for other inputs, weights, options or versions of the base's files. */
+  etag: string;
+}
+
+/** Options of a read. */
+export interface ReadOptions {
+  /** Ends the read, and those of the base behind it. */
+  signal?: AbortSignal;
+}
+
+/** A merged model that was never written: every byte is computed when it is read, and equals that of the merged file. */
+export interface MergedModel {
+  readonly files: readonly VirtualFile[];
+  /** What was decided; see {@link plan}. */
+  readonly report: Report;
+  /**
+   * Bytes `start` up to `end` of a file, by default all of it.
+   *
+   * @throws {LorafoldError} `source-changed` when the base is not what it was when the model was opened.
+   */
+  read(name: string, start?: number, end?: number, options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>>;
+  /** The same bytes as a stream, computed as it is read. */
+  stream(name: string, start?: number, end?: number, options?: ReadOptions): ReadableStream<Uint8Array<ArrayBuffer>>;
+  /**
+   * The answer to a GET or HEAD request for the file that the last part of its path names: `Range` (one range), `If-Range`, `If-Match`,
+   * `If-None-Match`; 200, 206, 304, 404, 405, 412, 416, and 502 or 503 where the base fails.
+   */
+  response(request: Request): Promise<Response>;
+  /** Give the memory back. */
+  close(): void;
 }
 
 /** One file of the merged model. */

@@ -1,24 +1,24 @@
 //! One run of elements: read the base's, add the deltas, round once.
 
-use crate::dtype::Float;
+use super::factors::PackedFactors;
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, try_buffer};
-use crate::kernel::{Factors, Layout, NonFinite, Tally, fold_in_place, fold_into};
-use crate::plan::{FactorSpec, MergeSpec, Term};
+use crate::kernel::{NonFinite, Tally, fold_in_place, fold_into};
+use crate::plan::MergeSpec;
 
-/// Computes merged elements, one block after another, and keeps the packed factors of the latest tensor.
-#[derive(Default)]
+/// Computes merged elements, one block after another, and keeps the packed factors of the latest tensors.
 pub struct Folder {
-    packed: Option<(String, Factors)>,
+    packed: PackedFactors,
     base: Vec<u8>,
     merged: Vec<u8>,
     allow_nonfinite: bool,
 }
 
 impl Folder {
-    /// A folder that takes an element which leaves the finite range for an error, unless `allow_nonfinite`.
-    pub fn new(allow_nonfinite: bool) -> Folder {
-        Folder { allow_nonfinite, ..Folder::default() }
+    /// A folder that takes an element which leaves the finite range for an error, unless `allow_nonfinite`, and keeps packed factors
+    /// of at most `factor_bytes`, but always those of the latest tensor.
+    pub fn new(allow_nonfinite: bool, factor_bytes: u64) -> Folder {
+        Folder { packed: PackedFactors::new(factor_bytes), base: Vec::new(), merged: Vec::new(), allow_nonfinite }
     }
 
     /// The bytes of elements `first .. first + count` of the output tensor that `spec` describes.
@@ -34,16 +34,55 @@ impl Folder {
         count: u64,
         tally: Option<&mut Tally>,
     ) -> Result<&[u8]> {
-        self.pack(inputs, spec).await?;
+        if !self.packed.holds(&spec.tensor) {
+            let mut packing = self.packed.pack(spec)?;
+            for factor in packing.factors() {
+                let mut bytes = try_buffer(&factor.key, factor.bytes)?;
+                inputs.read(factor.input, factor.start, &mut bytes).await?;
+                packing.add(&bytes)?;
+            }
+            self.packed.keep(packing)?;
+        }
         let width = spec.from.bytes() as u64;
         resize(&mut self.base, &spec.tensor, count * width)?;
         inputs.read(spec.input, spec.start + first * width, &mut self.base).await?;
-        let Some((_, factors)) = &self.packed else {
-            return Err(Error::LimitExceeded {
-                subject: spec.tensor.clone(),
-                reason: "its factors are not packed".into(),
-            });
-        };
+        self.fold_base(spec, first, count, tally)
+    }
+
+    /// Whether [`fold_given`](Self::fold_given) needs no factors for this tensor.
+    pub fn has_factors(&self, tensor: &str) -> bool {
+        self.packed.holds(tensor)
+    }
+
+    /// [`fold`](Self::fold) for a driver that has read everything itself: `base` holds the elements, `factors` the bytes of every term's A
+    /// and B in turn, or nothing where [`has_factors`](Self::has_factors). It never waits, so that one folder can serve many
+    /// readers who wait for their own bytes.
+    ///
+    /// # Errors
+    /// As `fold`; `bad-option` when the bytes are not as many as the tensor asks for.
+    pub fn fold_given(
+        &mut self,
+        spec: &MergeSpec,
+        first: u64,
+        count: u64,
+        factors: &[Vec<u8>],
+        base: impl FnOnce(&mut [u8]) -> Result<()>,
+    ) -> Result<&[u8]> {
+        if !self.packed.holds(&spec.tensor) {
+            let mut packing = self.packed.pack(spec)?;
+            for bytes in factors {
+                packing.add(bytes)?;
+            }
+            self.packed.keep(packing)?;
+        }
+        resize(&mut self.base, &spec.tensor, count * spec.from.bytes() as u64)?;
+        base(&mut self.base)?;
+        self.fold_base(spec, first, count, None)
+    }
+
+    /// Fold the elements that stand in `self.base`.
+    fn fold_base(&mut self, spec: &MergeSpec, first: u64, count: u64, tally: Option<&mut Tally>) -> Result<&[u8]> {
+        let factors = self.packed.get(&spec.tensor)?;
         let (result, merged) = if spec.from == spec.to {
             (fold_in_place(factors, first, spec.from, &mut self.base, tally), &self.base)
         } else {
@@ -69,74 +108,6 @@ impl Folder {
         resize(&mut self.base, "a copied block", bytes)?;
         inputs.read(input, start, &mut self.base).await?;
         Ok(&self.base)
-    }
-
-    /// Have the factors of `spec` packed: rows × Σ ranks and Σ ranks × columns.
-    async fn pack(&mut self, inputs: &impl Inputs, spec: &MergeSpec) -> Result<()> {
-        if self.packed.as_ref().is_some_and(|(tensor, _)| *tensor == spec.tensor) {
-            return Ok(());
-        }
-        self.packed = None;
-        let size = |value: u64| {
-            usize::try_from(value).map_err(|_| Error::LimitExceeded {
-                subject: spec.tensor.clone(),
-                reason: format!("a side of {value} elements is too long for this machine"),
-            })
-        };
-        let mut factors = Factors::try_new(size(spec.rows)?, size(spec.cols)?, size(spec.rank())?)?;
-        let mut k0 = 0;
-        for term in &spec.terms {
-            let rank = size(term.rank)?;
-            pack_term(&mut factors, inputs, spec, term, k0, rank).await?;
-            k0 += rank;
-        }
-        self.packed = Some((spec.tensor.clone(), factors));
-        Ok(())
-    }
-}
-
-/// Pack one adapter's pair. W stored (out, in) takes B as rows and A as columns; stored (in, out) it takes Aᵀ and Bᵀ.
-/// The scale goes onto B in f64, with one rounding.
-async fn pack_term(
-    factors: &mut Factors,
-    inputs: &impl Inputs,
-    spec: &MergeSpec,
-    term: &Term,
-    k0: usize,
-    rank: usize,
-) -> Result<()> {
-    let coefficient = term.weight * term.scale;
-    let bytes = read_factor(inputs, &term.a).await?;
-    let found = if spec.transposed {
-        factors.pack_left(k0, rank, Layout::Transposed, &bytes, term.a.float, 1.0)
-    } else {
-        factors.pack_right(k0, rank, Layout::AsIs, &bytes, term.a.float, 1.0)
-    };
-    found.map_err(|at| non_finite(term, &term.a, at.index))?;
-    let bytes = read_factor(inputs, &term.b).await?;
-    let found = if spec.transposed {
-        factors.pack_right(k0, rank, Layout::Transposed, &bytes, term.b.float, coefficient)
-    } else {
-        factors.pack_left(k0, rank, Layout::AsIs, &bytes, term.b.float, coefficient)
-    };
-    found.map_err(|at| non_finite(term, &term.b, at.index))
-}
-
-async fn read_factor(inputs: &impl Inputs, factor: &FactorSpec) -> Result<Vec<u8>> {
-    let mut bytes = try_buffer(&factor.key, factor.bytes)?;
-    inputs.read(factor.input, factor.start, &mut bytes).await?;
-    Ok(bytes)
-}
-
-fn non_finite(term: &Term, factor: &FactorSpec, element: u64) -> Error {
-    Error::NonFinite {
-        tensor: factor.key.clone(),
-        element,
-        adapter: Some(term.adapter.clone()),
-        reason: match factor.float {
-            Float::F64 => "NaN, infinite, or beyond f32 once scaled".into(),
-            _ => "NaN or infinite (or becomes so once scaled)".into(),
-        },
     }
 }
 

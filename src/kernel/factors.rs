@@ -66,6 +66,11 @@ impl Factors {
         values.saturating_mul(size_of::<f32>() as u64)
     }
 
+    /// The bytes that are allocated.
+    pub fn bytes(&self) -> u64 {
+        Self::bytes_needed(self.rows, self.cols, self.rank)
+    }
+
     /// Rows of the tensor.
     pub fn rows(&self) -> usize {
         self.rows

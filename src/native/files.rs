@@ -83,7 +83,7 @@ pub fn list_folder(path: &Path, paths: &mut Vec<PathBuf>) -> Result<Folder> {
     found.sort();
     let first_input = paths.len();
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let files = found.iter().map(|(path, size)| FileInfo { name: name(path), size: *size }).collect();
+    let files = found.iter().map(|(path, size)| FileInfo { name: name(path), size: *size, version: None }).collect();
     paths.extend(found.into_iter().map(|(path, _)| path));
     Ok(Folder { name: name(path), first_input, files })
 }

@@ -11,7 +11,7 @@ use crate::engine::{Budget, Folder};
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, try_buffer};
 use crate::kernel::Tally;
-use crate::plan::output::Piece;
+use crate::plan::pieces::Piece;
 use crate::plan::{AdapterOptions, MergePlan, PlanOptions, build, open_adapter, open_base};
 
 /// Options of a merge beside those of its plan.
@@ -109,7 +109,7 @@ fn write_all(
     for (number, file) in plan.files.iter().enumerate() {
         let partial = File::create(&partials[number]).map_err(|e| failed(&partials[number], &e))?;
         partial.set_len(file.size).map_err(|e| failed(&partials[number], &e))?;
-        jobs.extend(plan.pieces(number, 0..file.size, block).into_iter().map(|piece| (number, piece)));
+        jobs.extend(plan.pieces(number, 0..file.size, block, usize::MAX).into_iter().map(|piece| (number, piece)));
     }
     let threads = match options.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -141,7 +141,7 @@ impl Shared<'_> {
     /// One thread: its own input handles, its own folder.
     fn run(&self) -> Result<()> {
         let inputs = Files::new(self.paths.to_vec());
-        let mut folder = Folder::new(self.options.allow_nonfinite);
+        let mut folder = Folder::new(self.options.allow_nonfinite, 0);
         let mut output: Option<(usize, File)> = None;
         while let Some((number, piece)) = self.jobs.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             if output.as_ref().is_none_or(|(open, _)| open != number) {
@@ -189,7 +189,7 @@ impl Shared<'_> {
                 }
                 Ok(())
             }
-            Piece::Merge { at, bytes, tensor, first, count, skip } => {
+            Piece::Merge { at, bytes, tensor, first, count, skip, .. } => {
                 let Some(spec) = &self.plan.tensors[tensor].merge else { return Ok(()) };
                 let mut tally = (self.options.statistics && !spec.terms.is_empty()).then(Tally::default);
                 let merged = block_on(folder.fold(inputs, spec, first, count, tally.as_mut()))?;

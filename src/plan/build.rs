@@ -10,7 +10,8 @@ use super::findings::Finding;
 use super::matching::{Deltas, match_adapters};
 use super::open::{Adapter, Base};
 use super::options::{Checked, PlanOptions};
-use super::output::{self, Body, OutputFile, Piece};
+use super::output::{self, Body, OutputFile};
+use super::pieces::{Piece, Run};
 use super::recipe::recipe;
 use super::tensor::{MergeSpec, PlannedTensor};
 use crate::error::{Error, Result};
@@ -138,9 +139,15 @@ fn output_files(
 }
 
 impl MergePlan {
-    /// What the bytes `range` of output file number `file` are made of; see [`OutputFile::pieces`].
-    pub fn pieces(&self, file: usize, range: Range<u64>, block: u64) -> Vec<Piece> {
-        self.files.get(file).map(|file| file.pieces(range, &self.tensors, block)).unwrap_or_default()
+    /// What the bytes `range` of output file number `file` are made of, at most `limit` pieces; see [`OutputFile::pieces`].
+    pub fn pieces(&self, file: usize, range: Range<u64>, block: u64, limit: usize) -> Vec<Piece> {
+        self.files.get(file).map(|file| file.pieces(range, &self.tensors, block, limit)).unwrap_or_default()
+    }
+
+    /// The longest beginning of the bytes `range` of output file number `file` that one read of an input serves; see [`OutputFile::run`].
+    pub fn run(&self, file: usize, range: Range<u64>) -> Run {
+        let nothing = || Run { end: range.start, source: None };
+        self.files.get(file).map_or_else(nothing, |file| file.run(range.clone(), &self.tensors))
     }
 
     /// Bytes of the whole output.

@@ -4,11 +4,13 @@
 pub mod build;
 pub mod config_json;
 pub mod findings;
+pub mod identity;
 pub mod matching;
 pub mod open;
 pub mod options;
 pub mod orientation;
 pub mod output;
+pub mod pieces;
 pub mod recipe;
 pub mod report;
 pub mod tensor;

@@ -38,6 +38,8 @@ pub struct Base {
     pub others: Vec<(usize, String, u64)>,
     /// Files of the folder that stay behind.
     pub left_behind: Vec<String>,
+    /// (name, version) of each file whose source tells versions apart.
+    pub versions: Vec<(String, String)>,
 }
 
 /// An adapter, without its weights.
@@ -101,7 +103,9 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Folder) -> Result<Base> {
         layout.shards.contains(i) || layout.others.contains(i) || layout.index == Some(*i) || layout.config == Some(*i)
     };
     let left_behind = (0..names.len()).filter(|i| !used(i)).map(|i| names[i].to_string()).collect();
-    Ok(Base { name: folder.name.clone(), shards, index, config, others, left_behind })
+    let versions =
+        folder.files.iter().filter_map(|file| Some((file.name.clone(), file.version.clone()?))).collect::<Vec<_>>();
+    Ok(Base { name: folder.name.clone(), shards, index, config, others, left_behind, versions })
 }
 
 /// Every file once.
@@ -252,7 +256,7 @@ async fn digest(inputs: &impl Inputs, folder: &Folder, file: usize) -> Result<St
     Ok(hex(&hash.finalize()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,9 +1,8 @@
-//! The files of the output: which tensors each holds, their headers, and what any range of bytes is made of.
+//! The files of the output: which tensors each holds, and their headers.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::open::Base;
@@ -44,45 +43,6 @@ pub struct Placed {
     pub tensor: usize,
     /// Its bytes in the file.
     pub range: Range<u64>,
-}
-
-/// A run of output bytes, and where it comes from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Piece {
-    /// Bytes of the plan itself.
-    Plan {
-        /// First byte in the output file.
-        at: u64,
-        /// Number of bytes.
-        bytes: u64,
-    },
-    /// Bytes of an input, as they are.
-    Copy {
-        /// First byte in the output file.
-        at: u64,
-        /// Number of bytes.
-        bytes: u64,
-        /// Number of the input.
-        input: usize,
-        /// First byte in the input.
-        start: u64,
-    },
-    /// Elements of a tensor that is computed.
-    Merge {
-        /// First byte in the output file.
-        at: u64,
-        /// Number of bytes.
-        bytes: u64,
-        /// Number of the tensor in the plan.
-        tensor: usize,
-        /// First element.
-        first: u64,
-        /// Number of elements; their bytes enclose the piece's.
-        count: u64,
-        /// Bytes of the first element that are before the piece.
-        skip: u64,
-    },
 }
 
 /// Lay out every output file except the weights' headers' recipe-dependent text, which `metadata` provides.
@@ -253,78 +213,5 @@ impl OutputFile {
             Body::Bytes(bytes) | Body::Weights { header: bytes, .. } => bytes,
             Body::Input(_) => &[],
         }
-    }
-
-    /// What the bytes `range` of the file are made of, in order and without gaps. Merged pieces have at most `block`
-    /// bytes and whole rows where these are shorter; copied ones are as long as they can be.
-    pub fn pieces(&self, range: Range<u64>, tensors: &[PlannedTensor], block: u64) -> Vec<Piece> {
-        let range = range.start.min(self.size)..range.end.min(self.size);
-        let mut pieces = Vec::new();
-        if range.is_empty() {
-            return pieces;
-        }
-        let held = self.plan_bytes().len() as u64;
-        if range.start < held {
-            pieces.push(Piece::Plan { at: range.start, bytes: range.end.min(held) - range.start });
-        }
-        match &self.body {
-            Body::Bytes(_) => {}
-            Body::Input(input) => {
-                pieces.push(Piece::Copy {
-                    at: range.start,
-                    bytes: range.end - range.start,
-                    input: *input,
-                    start: range.start,
-                });
-            }
-            Body::Weights { tensors: placed, .. } => {
-                let first = placed.partition_point(|placed| placed.range.end <= range.start);
-                for place in placed[first..].iter().take_while(|place| place.range.start < range.end) {
-                    let part = place.range.start.max(range.start)..place.range.end.min(range.end);
-                    if !part.is_empty() {
-                        tensor_pieces(place, part, &tensors[place.tensor], block, &mut pieces);
-                    }
-                }
-            }
-        }
-        pieces
-    }
-}
-
-fn tensor_pieces(place: &Placed, part: Range<u64>, tensor: &PlannedTensor, block: u64, pieces: &mut Vec<Piece>) {
-    let Some(merge) = &tensor.merge else {
-        let start = tensor.start + (part.start - place.range.start);
-        let bytes = part.end - part.start;
-        // Neighbours in both files are one run.
-        if let Some(Piece::Copy { at, bytes: run, input, start: from }) = pieces.last_mut()
-            && *input == tensor.input
-            && *at + *run == part.start
-            && *from + *run == start
-        {
-            *run += bytes;
-            return;
-        }
-        pieces.push(Piece::Copy { at: part.start, bytes, input: tensor.input, start });
-        return;
-    };
-    let width = merge.to.bytes() as u64;
-    let row = merge.cols * width;
-    let per_block = (if row <= block { block - block % row.max(1) } else { block - block % width }).max(width);
-    let mut at = part.start;
-    while at < part.end {
-        // Blocks end where they would end if the whole tensor were asked for, so that any range costs the same.
-        let offset = at - place.range.start;
-        let end = (place.range.start + (offset / per_block + 1) * per_block).min(part.end);
-        let first = offset / width;
-        let last = (end - place.range.start).div_ceil(width);
-        pieces.push(Piece::Merge {
-            at,
-            bytes: end - at,
-            tensor: place.tensor,
-            first,
-            count: last - first,
-            skip: offset % width,
-        });
-        at = end;
     }
 }

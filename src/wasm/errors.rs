@@ -32,6 +32,7 @@ pub(super) fn read_failed(file: &str, thrown: &JsValue) -> Error {
         ("AbortError", _) | (_, "aborted") => Error::Aborted,
         // What browsers throw when a chosen file was changed or removed before it is read.
         ("NotReadableError" | "NotFoundError", _) | (_, "source-changed") => Error::SourceChanged { file, reason },
+        (_, "no-range-support") => Error::NoRangeSupport { file },
         _ => Error::FetchFailed { file, reason },
     }
 }

@@ -6,11 +6,12 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::errors::to_js;
-use super::input::JsInputs;
+use super::input::{JsInputs, fill};
 use crate::engine::{Budget, Folder as Merging};
 use crate::error::{Error, Result};
 use crate::inputs::{FileInfo, Folder};
 use crate::kernel::Tally;
+use crate::plan::output::OutputFile;
 use crate::plan::{AdapterOptions, MergePlan, MergeSpec, PlanOptions, build, open_adapter, open_base};
 
 /// A folder as JavaScript lists it; its files follow those of the folders before it among the inputs.
@@ -73,14 +74,28 @@ impl Plan {
 
     /// The output files: JSON, `[{ name, size }]`.
     pub fn files(&self) -> String {
-        let files: Vec<FileInfo> =
-            self.0.files.iter().map(|file| FileInfo { name: file.name.clone(), size: file.size }).collect();
-        json(&files)
+        let file = |file: &OutputFile| serde_json::json!({ "name": file.name, "size": file.size });
+        json(&self.0.files.iter().map(file).collect::<Vec<_>>())
     }
 
-    /// What the bytes `start..end` of a file are made of: JSON, see `Piece`.
-    pub fn pieces(&self, file: usize, start: f64, end: f64, block: f64) -> String {
-        json(&self.0.pieces(file, start as u64..end as u64, block as u64))
+    /// A strong entity tag of every output file: JSON, an array of strings.
+    pub fn etags(&self) -> String {
+        json(&self.0.etags())
+    }
+
+    /// What tells this output from another, in hex; see `MergePlan::identity`.
+    pub fn identity(&self) -> String {
+        self.0.identity()
+    }
+
+    /// What the bytes `start..end` of a file are made of, at most `limit` pieces: JSON, see `Piece`.
+    pub fn pieces(&self, file: usize, start: f64, end: f64, block: f64, limit: Option<usize>) -> String {
+        json(&self.0.pieces(file, start as u64..end as u64, block as u64, limit.unwrap_or(usize::MAX)))
+    }
+
+    /// The longest beginning of the bytes `start..end` of a file that one read serves: JSON, see `Run`.
+    pub fn run(&self, file: usize, start: f64, end: f64) -> String {
+        json(&self.0.run(file, start as u64..end as u64))
     }
 
     /// The bytes of a file that the plan itself holds.
@@ -134,11 +149,11 @@ pub struct Merger {
 
 #[wasm_bindgen]
 impl Merger {
-    /// A merger that reads from `inputs`.
+    /// A merger that reads from `inputs`, and keeps packed factors of at most `factor_bytes`.
     #[wasm_bindgen(constructor)]
-    pub fn new(inputs: Array, allow_nonfinite: bool) -> std::result::Result<Merger, JsValue> {
+    pub fn new(inputs: Array, allow_nonfinite: bool, factor_bytes: f64) -> std::result::Result<Merger, JsValue> {
         let inputs = JsInputs::new(&inputs).map_err(|e| to_js(&e))?;
-        Ok(Merger { inputs, merging: Merging::new(allow_nonfinite), output: (0, 0) })
+        Ok(Merger { inputs, merging: Merging::new(allow_nonfinite, factor_bytes as u64), output: (0, 0) })
     }
 
     /// Compute elements `first .. first + count` of the tensor that `spec` (JSON) describes. The bytes then stand in
@@ -156,6 +171,32 @@ impl Merger {
         let merged = merged.map_err(|e| to_js(&e))?;
         self.output = (merged.as_ptr() as usize, merged.len());
         Ok(tally.map(|tally| json(&tally)))
+    }
+
+    /// Whether the factors of a tensor are packed already.
+    #[wasm_bindgen(js_name = hasFactors)]
+    pub fn has_factors(&self, tensor: &str) -> bool {
+        self.merging.has_factors(tensor)
+    }
+
+    /// As `fold`, of bytes that the caller has read: `base` of the elements, `factors` of every term's A and B unless
+    /// `hasFactors`. It does not wait, so that a read which is given up holds up nobody.
+    #[wasm_bindgen(js_name = foldGiven)]
+    pub fn fold_given(
+        &mut self,
+        spec: &str,
+        first: f64,
+        count: f64,
+        factors: Vec<Uint8Array>,
+        base: &Uint8Array,
+    ) -> std::result::Result<(), JsValue> {
+        let spec: MergeSpec = parse("spec", spec).map_err(|e| to_js(&e))?;
+        let factors: Vec<Vec<u8>> = factors.iter().map(Uint8Array::to_vec).collect();
+        let take = |buffer: &mut [u8]| fill(&spec.tensor, buffer, base);
+        let merged = self.merging.fold_given(&spec, first as u64, count as u64, &factors, take);
+        let merged = merged.map_err(|e| to_js(&e))?;
+        self.output = (merged.as_ptr() as usize, merged.len());
+        Ok(())
     }
 
     /// Copy bytes of an input into the memory, at `offset`, `length`.

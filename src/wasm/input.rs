@@ -1,11 +1,10 @@
-//! Inputs as JavaScript gives them: Blobs, URLs, functions.
+//! Inputs as JavaScript gives them: Blobs and functions.
 
 use js_sys::{Array, Function, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Blob;
 
 use super::errors::read_failed;
-use super::url::UrlFile;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 
@@ -13,8 +12,6 @@ use crate::inputs::Inputs;
 enum Input {
     /// A `Blob` or `File`.
     Blob(Blob),
-    /// A URL, read by ranges where the server has them.
-    Url(UrlFile),
     /// `read(start, end)` gives a promise of a `Uint8Array`.
     Read(Function),
     /// `readInto(view, start)` fills the view at once: files in Node, sync handles in a worker.
@@ -32,7 +29,7 @@ struct Named {
 }
 
 impl JsInputs {
-    /// From an array of `{ name, size, blob | url | readInto | read }`.
+    /// From an array of `{ name, blob | readInto | read }`.
     pub(super) fn new(array: &Array) -> Result<JsInputs> {
         array.iter().map(|object| describe(&object)).collect::<Result<Vec<_>>>().map(JsInputs)
     }
@@ -44,19 +41,12 @@ fn describe(object: &JsValue) -> Result<Named> {
     let function = |name: &str| field(name).dyn_into::<Function>().ok();
     let input = if let Ok(blob) = field("blob").dyn_into::<Blob>() {
         Input::Blob(blob)
-    } else if let Some(url) = field("url").as_string() {
-        Input::Url(UrlFile::new(
-            url,
-            field("size").as_f64().unwrap_or(0.0) as u64,
-            field("ranges").as_bool(),
-            field("init"),
-        ))
     } else if let Some(read_into) = function("readInto") {
         Input::ReadInto(read_into)
     } else if let Some(read) = function("read") {
         Input::Read(read)
     } else {
-        let reason = "an input has neither blob, url, readInto nor read".into();
+        let reason = "an input has neither blob, readInto nor read".into();
         return Err(Error::BadOption { option: "source".into(), reason });
     };
     Ok(Named { name, input, sha256: function("sha256") })
@@ -77,7 +67,6 @@ impl Inputs for JsInputs {
                 let bytes = slice.array_buffer().await.map_err(|e| read_failed(name, &e))?;
                 fill(name, buffer, &Uint8Array::new(&bytes))
             }
-            Input::Url(url) => url.read(start, buffer).await,
             Input::Read(read) => {
                 let promise = read.call2(&JsValue::UNDEFINED, &start.into_f64(), &end.into_f64());
                 let promise = promise.map_err(|e| read_failed(name, &e))?;

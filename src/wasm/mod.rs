@@ -1,4 +1,4 @@
-//! The boundary to JavaScript: inputs that read Blobs, URLs and files, and the classes that JavaScript holds.
+//! The boundary to JavaScript: inputs that read Blobs and whatever functions read, and the classes that JavaScript holds.
 //! No decisions are made here; structured values cross as JSON text.
 
 #![allow(unsafe_code, reason = "views of wasm memory are handed to JavaScript for the length of one call")]
@@ -6,4 +6,4 @@
 mod errors;
 pub mod exports;
 mod input;
-mod url;
+pub mod memory;

@@ -30,7 +30,7 @@ test("an instance takes its budget and the factors, no more", async (t) => {
   const plan = await Plan.open(JSON.stringify(listed), inputs);
   const merger = new Merger(inputs, false);
   /** @type {any[]} */
-  const pieces = JSON.parse(plan.pieces(0, 0, inputs[0].size, blockBytes()));
+  const pieces = JSON.parse(plan.pieces(0, 0, inputs[0].size, blockBytes(), undefined));
   const blocks = pieces.filter((piece) => piece.kind === "merge");
   assert.ok(blocks.length > 100, "the tensor is one of gigabytes");
   // The first, the last and some between: every block needs the same.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use lorafold::dtype::Dtype;
 use lorafold::engine::Folder as Merging;
 use lorafold::inputs::{FileInfo, Folder, Inputs};
-use lorafold::plan::output::Piece;
+use lorafold::plan::pieces::Piece;
 use lorafold::plan::{AdapterOptions, MergePlan, PlanOptions, build, open_adapter, open_base};
 use lorafold::safetensors::{Header, TensorInfo};
 use lorafold::{Error, Result};
@@ -200,7 +200,9 @@ fn random_adapter(
 
 pub fn add_folder(inputs: &mut Memory, name: &str, files: BTreeMap<String, Vec<u8>>) -> Folder {
     let first_input = inputs.0.len();
-    let listed = files.iter().map(|(name, bytes)| FileInfo { name: name.clone(), size: bytes.len() as u64 }).collect();
+    let info =
+        |(name, bytes): (&String, &Vec<u8>)| FileInfo { name: name.clone(), size: bytes.len() as u64, version: None };
+    let listed = files.iter().map(info).collect();
     inputs.0.extend(files.into_values());
     Folder { name: name.into(), first_input, files: listed }
 }
@@ -214,8 +216,8 @@ pub fn read(
     block: u64,
 ) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut merging = Merging::new(false);
-    for piece in plan.pieces(file, range.clone(), block) {
+    let mut merging = Merging::new(false, 0);
+    for piece in plan.pieces(file, range.clone(), block, usize::MAX) {
         match piece {
             Piece::Plan { at, bytes: count } => {
                 bytes.extend_from_slice(&plan.files[file].plan_bytes()[at as usize..(at + count) as usize]);

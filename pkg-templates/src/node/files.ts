@@ -2,11 +2,12 @@ import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { LorafoldError } from "../errors.js";
 import type { BoundInput, Input } from "../sources/listing.js";
+import { PathReader } from "./path-reader.js";
 
-/** Give an input that is a path a synchronous reader, straight into WebAssembly memory. */
-export function bindPath(input: Input): BoundInput {
-  const { path } = input;
-  if (path === undefined) return input;
+/** Give an input that is a path readers: a synchronous one, straight into WebAssembly memory, and one that lets others work meanwhile. */
+export function bindPath(input: Input): BoundInput | undefined {
+  const { path, version } = input;
+  if (path === undefined) return undefined;
   let descriptor: number | undefined;
   const readInto = (view: Uint8Array, start: number) => {
     descriptor ??= openSync(path, "r");
@@ -21,7 +22,8 @@ export function bindPath(input: Input): BoundInput {
     if (descriptor !== undefined) closeSync(descriptor);
     descriptor = undefined;
   };
-  return { ...input, readInto, sha256: async () => hashFile(path), close };
+  const open = (start: number) => new PathReader(path, version, start);
+  return { ...input, readInto, open, sha256: async () => hashFile(path), close };
 }
 
 /** Bytes hashed at a time. */

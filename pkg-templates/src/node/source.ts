@@ -1,3 +1,4 @@
+import type { Stats } from "node:fs";
 import { stat, readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,10 +26,10 @@ export async function listPath(source: SourceLike): Promise<Listing | undefined>
     const files = await Promise.all(names.map((name) => fileIn(path, name)));
     return { name: basename(path), files: files.filter((file): file is Input => file !== undefined) };
   }
-  const files = [{ name: basename(path), size: data.size, path }];
+  const files: Input[] = [{ name: basename(path), size: data.size, path, version: versionOf(data) }];
   if (basename(path) === "adapter_model.safetensors") {
     const config = await fileIn(dirname(path), "adapter_config.json");
-    if (config) files.push(config as (typeof files)[0]);
+    if (config) files.push(config);
   }
   return { name: basename(path).replace(/\.safetensors$/, ""), files };
 }
@@ -36,5 +37,8 @@ export async function listPath(source: SourceLike): Promise<Listing | undefined>
 async function fileIn(folder: string, name: string): Promise<Input | undefined> {
   const path = join(folder, name);
   const data = await stat(path).catch(() => undefined);
-  return data?.isFile() ? { name, size: data.size, path } : undefined;
+  return data?.isFile() ? { name, size: data.size, path, version: versionOf(data) } : undefined;
 }
+
+/** What tells one state of a file from another: which file it is, and when it was last written to. */
+export const versionOf = ({ ino, size, mtimeMs }: Stats): string => `${ino}-${size}-${mtimeMs}`;

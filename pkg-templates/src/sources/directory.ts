@@ -11,7 +11,7 @@ export async function listDirectory(directory: FileSystemDirectoryHandle): Promi
   for await (const handle of directory.values()) {
     if (handle.kind !== "file") continue;
     const file = await (handle as FileSystemFileHandle).getFile();
-    files.push({ name: file.name, size: file.size, blob: file });
+    files.push({ name: file.name, size: file.size, blob: file, version: String(file.lastModified) });
   }
   files.sort((a, b) => (a.name < b.name ? -1 : 1));
   return { name: directory.name || "folder", files };

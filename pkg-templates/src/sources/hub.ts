@@ -1,6 +1,7 @@
 import { LorafoldError } from "../errors.js";
 import type { Input, Listing, Role } from "./listing.js";
-import { probe, readAll } from "./url.js";
+import { inFlight, MOST_IN_FLIGHT, readAll } from "./request.js";
+import { probe } from "./url.js";
 
 /** Where `hf://` points. A property, so that a mirror can be put in its place. */
 export const hub = { endpoint: "https://huggingface.co" };
@@ -9,15 +10,15 @@ export const hub = { endpoint: "https://huggingface.co" };
 const REPOSITORY = /^hf:\/\/([^/@]+\/[^/@]+)(?:@([^/]+))?\/?$/;
 
 /** List a repository of the hub: every file at its top level. */
-export async function listHub(url: string, role: Role, signal?: AbortSignal): Promise<Listing> {
+export async function listHub(url: string, role: Role, init: RequestInit = {}): Promise<Listing> {
   const [, repository, revision = "main"] = REPOSITORY.exec(url) ?? [];
   if (!repository) throw new LorafoldError("bad-option", `${url}: not of the form hf://org/name@revision`);
   const tree = `${hub.endpoint}/api/models/${repository}/tree/${encodeURIComponent(revision)}`;
-  const entries = await readAll(tree, (response) => response.json() as Promise<{ type: string; path: string; size: number }[]>, signal);
+  const entries = await readAll(tree, (response) => response.json() as Promise<{ type: string; path: string; size: number }[]>, init);
   const names = entries.filter((entry) => entry.type === "file" && wanted(entry.path, role)).map((entry) => entry.path);
   const file = (name: string) =>
-    probe(`${hub.endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encodeURIComponent(name)}`, name, role, signal);
-  const files = (await Promise.all(names.map(file))).filter((input): input is Input => input !== undefined);
+    probe(`${hub.endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encodeURIComponent(name)}`, name, role, init);
+  const files = (await inFlight(names, MOST_IN_FLIGHT, file)).filter((input): input is Input => input !== undefined);
   return { name: repository, files };
 }
 

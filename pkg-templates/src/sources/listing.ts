@@ -1,30 +1,29 @@
 import { LorafoldError } from "../errors.js";
 import { platform } from "../platform.js";
-import type { Source, SourceLike } from "../types.js";
+import type { RemoteFolder, Source, SourceLike } from "../types.js";
 import { isDirectoryHandle, listDirectory } from "./directory.js";
+import type { ByteReader } from "./reader.js";
+import type { RemoteInput } from "./remote.js";
 import { listUrl } from "./url.js";
 
-/** One input file, as the crate and the workers take it. Exactly one of the ways to read it is given. */
-export interface Input {
+/** One input file. Exactly one of the ways to read it is given: `blob`, `url`, `path`, or functions. */
+export interface Input extends Partial<RemoteInput> {
   name: string;
-  /** Not known of a stream without a length. */
-  size?: number;
   blob?: Blob;
-  url?: string;
-  /** Whether the server of `url` answers ranged requests. */
-  ranges?: boolean;
-  /** What every request for `url` needs. */
-  init?: RequestInit;
   /** A file in Node. */
   path?: string;
   read?: (start: number, end: number) => Promise<Uint8Array>;
-  readInto?: (view: Uint8Array, start: number) => void;
+  stream?: (start: number, end: number) => ReadableStream<Uint8Array>;
   /** The platform's own hash of the whole file, in hex. */
   sha256?: () => Promise<string>;
 }
 
 /** An input with readers of this thread's own. */
 export interface BoundInput extends Input {
+  /** Fill a view at once. */
+  readInto?: (view: Uint8Array, start: number) => void;
+  /** A reader of a run of bytes. */
+  open?: (start: number, end: number, signal?: AbortSignal) => ByteReader;
   /** Give back what the readers hold. */
   close?: () => void;
 }
@@ -46,8 +45,10 @@ export async function listSource(source: SourceLike, role: Role, signal?: AbortS
   const own = await platform().openSource?.(source);
   if (own) return own;
   if (source instanceof Blob) return named(role, [fromBlob(source, role)]);
-  if (source instanceof URL) return listUrl(source.href, role, signal);
-  if (typeof source === "string") return listUrl(source, role, signal);
+  const init = signal ? { signal } : {};
+  if (source instanceof URL) return listUrl(source.href, role, init);
+  if (typeof source === "string") return listUrl(source, role, init);
+  if (isRemoteFolder(source)) return listUrl(String(source.url), role, { ...init, headers: { ...source.headers } });
   if (isDirectoryHandle(source)) return listDirectory(source);
   if (isFileList(source) && Array.from<unknown>(source).every((file) => file instanceof File)) {
     const files = Array.from(source);
@@ -61,6 +62,11 @@ function isFileList(source: object): source is FileList | readonly File[] {
   return Array.isArray(source) || (typeof FileList !== "undefined" && source instanceof FileList);
 }
 
+function isRemoteFolder(source: object): source is RemoteFolder {
+  const { url } = source as Partial<RemoteFolder>;
+  return typeof url === "string" || url instanceof URL;
+}
+
 function isSource(source: unknown): source is Source {
   const { list, read } = source as Partial<Source>;
   return typeof list === "function" && typeof read === "function";
@@ -68,7 +74,8 @@ function isSource(source: unknown): source is Source {
 
 function fromBlob(blob: Blob, role: Role): Input {
   const unnamed = role === "base" ? "model.safetensors" : "adapter_model.safetensors";
-  return { name: blob instanceof File ? blob.name : unnamed, size: blob.size, blob };
+  if (!(blob instanceof File)) return { name: unnamed, size: blob.size, blob };
+  return { name: blob.name, size: blob.size, blob, version: String(blob.lastModified) };
 }
 
 /** Of a picked folder only the files directly inside: sub-folders hold other things. */
@@ -89,10 +96,12 @@ async function listCustom(source: Source, role: Role): Promise<Listing> {
       throw new LorafoldError("fetch-failed", `${role}: the source's list failed: ${String((error as Error)?.message ?? error)}`, { detail: error });
     });
   if (!Array.isArray(files)) throw new LorafoldError("fetch-failed", `${role}: the source's list did not give an array`);
-  const inputs = files.map(({ name, size }) => ({
+  const inputs = files.map(({ name, size, version }) => ({
     name,
     size,
+    ...(version !== undefined && { version }),
     read: (start: number, end: number) => source.read(name, start, end),
+    ...(source.stream && { stream: (start: number, end: number) => source.stream!(name, start, end) }),
   }));
   return { name: role, files: inputs };
 }

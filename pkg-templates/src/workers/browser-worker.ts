@@ -11,4 +11,4 @@ const port: Port = {
   terminate: () => scope.close(),
 };
 
-serve(port, (input) => input);
+serve(port);

@@ -1,6 +1,7 @@
 import type { Engine } from "../engine.js";
 import { platform } from "../platform.js";
-import type { BoundInput, Input } from "../sources/listing.js";
+import { bind } from "../sources/bind.js";
+import type { Input } from "../sources/listing.js";
 import { PoolWorker } from "./pool.js";
 import type { Job } from "./protocol.js";
 import { JobRunner, type JobResult } from "./runner.js";
@@ -34,7 +35,7 @@ export class Crew {
       this.#hands = Array.from({ length: size }, () => new PoolWorker(startWorker(), engine.module, inputs, allowNonfinite));
     } else {
       this.#inThisThread = true;
-      const bound: BoundInput[] = bindInput ? inputs.map(bindInput) : inputs;
+      const bound = inputs.map((input) => bind(input, bindInput));
       const runner = new JobRunner(engine.memory, bound, allowNonfinite, write);
       // A job that runs cannot be stopped here; its memory is given back once it ends.
       const stop = async () => {

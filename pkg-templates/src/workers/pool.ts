@@ -1,6 +1,6 @@
 import { asLorafoldError, toPlain } from "../errors.js";
 import type { Input } from "../sources/listing.js";
-import { type FromWorker, type Job, type Port, toRemote } from "./protocol.js";
+import { type FromWorker, type Job, type Port, toPosted } from "./protocol.js";
 import type { JobResult } from "./runner.js";
 
 /** A worker in a thread of its own, which does one job at a time. */
@@ -16,7 +16,7 @@ export class PoolWorker {
     this.#inputs = inputs;
     port.onMessage((message: FromWorker) => this.#receive(message));
     port.onError((error) => this.#fail(error));
-    port.post({ type: "start", module, inputs: inputs.map(toRemote), allowNonfinite });
+    port.post({ type: "start", module, inputs: inputs.map(toPosted), allowNonfinite });
   }
 
   run(job: Job): Promise<JobResult> {

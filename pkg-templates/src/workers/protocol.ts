@@ -24,7 +24,7 @@ export type Job =
 
 /** What an owner says. */
 export type ToWorker =
-  | { type: "start"; module: WebAssembly.Module; inputs: RemoteInput[]; allowNonfinite: boolean }
+  | { type: "start"; module: WebAssembly.Module; inputs: PostedInput[]; allowNonfinite: boolean }
   | { type: "job"; id: number; job: Job }
   /** The answer to `read`. */
   | { type: "bytes"; id: number; bytes: Uint8Array }
@@ -38,11 +38,11 @@ export type FromWorker =
   | { type: "read"; id: number; input: number; start: number; end: number };
 
 /** An input as it crosses to a worker: functions stay behind. */
-export type RemoteInput = Omit<Input, "read" | "readInto" | "sha256"> & { remote?: boolean };
+export type PostedInput = Omit<Input, "read" | "stream" | "sha256" | "head"> & { remote?: boolean };
 
 /** What of an input can be sent. */
-export function toRemote(input: Input): RemoteInput {
-  const { read, readInto: _, sha256: __, init, ...rest } = input;
-  const { signal: ___, ...request } = init ?? {};
+export function toPosted(input: Input): PostedInput {
+  const { read, stream: _, sha256: __, head: ___, init, ...rest } = input;
+  const { signal: ____, ...request } = init ?? {};
   return { ...rest, ...(init && { init: request }), ...(read && { remote: true }) };
 }

@@ -1,5 +1,5 @@
 import { Merger } from "../lorafold.js";
-import type { Input } from "../sources/listing.js";
+import type { BoundInput } from "../sources/listing.js";
 import type { Job, Target } from "./protocol.js";
 
 /** What a job gives. */
@@ -20,9 +20,9 @@ export class JobRunner {
   readonly #write: WriteTarget | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(memory: WebAssembly.Memory, inputs: Input[], allowNonfinite: boolean, write?: WriteTarget) {
+  constructor(memory: WebAssembly.Memory, inputs: BoundInput[], allowNonfinite: boolean, write?: WriteTarget) {
     this.#memory = memory;
-    this.#merger = new Merger(inputs, allowNonfinite);
+    this.#merger = new Merger(inputs, allowNonfinite, 0);
     this.#write = write;
   }
 

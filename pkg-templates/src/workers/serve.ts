@@ -1,18 +1,19 @@
 import { initSync } from "../lorafold.js";
 import { toPlain } from "../errors.js";
-import type { Input } from "../sources/listing.js";
-import type { Port, RemoteInput, ToWorker } from "./protocol.js";
+import { bind } from "../sources/bind.js";
+import type { BoundInput, Input } from "../sources/listing.js";
+import type { Port, PostedInput, ToWorker } from "./protocol.js";
 import { JobRunner, type WriteTarget } from "./runner.js";
 
-/** Serve the protocol on `port`. `bind` adds readers for inputs that the crate cannot read by itself. */
-export function serve(port: Port, bind: (input: Input) => Input, write?: WriteTarget): void {
+/** Serve the protocol on `port`. `own` binds inputs that only this platform knows. */
+export function serve(port: Port, own?: (input: Input) => BoundInput | undefined, write?: WriteTarget): void {
   let runner: JobRunner | undefined;
   const reads = new Reads(port);
   port.onMessage((message: ToWorker) => {
     switch (message.type) {
       case "start": {
         const { memory } = initSync({ module: message.module });
-        const inputs = message.inputs.map((input, number) => bind(reads.local(input, number)));
+        const inputs = message.inputs.map((input, number) => bind(reads.local(input, number), own));
         runner = new JobRunner(memory, inputs, message.allowNonfinite, write);
         break;
       }
@@ -41,7 +42,7 @@ class Reads {
     this.#port = port;
   }
 
-  local({ remote, ...input }: RemoteInput, number: number): Input {
+  local({ remote, ...input }: PostedInput, number: number): Input {
     if (!remote) return input;
     const read = (start: number, end: number) =>
       new Promise<Uint8Array>((resolve, reject) => {

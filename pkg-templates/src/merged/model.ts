@@ -1,0 +1,142 @@
+import { engine } from "../engine.js";
+import { asLorafoldError, LorafoldError, throwIfAborted } from "../errors.js";
+import { Merger } from "../lorafold.js";
+import { platform } from "../platform.js";
+import { prepare } from "../prepare.js";
+import { bind } from "../sources/bind.js";
+import type { Input } from "../sources/listing.js";
+import { MOST_IN_FLIGHT } from "../sources/request.js";
+import type { MergedModel, OpenOptions, ReadOptions, Report, VirtualFile } from "../types.js";
+import { respond } from "./response.js";
+import { mergedBytes, type Workshop } from "./stream.js";
+import { Turns } from "./turns.js";
+
+/** Bytes that are computed at a time, and packed factors that are kept. */
+const BLOCK = 1 << 20;
+const FACTOR_BYTES = 24 << 20;
+
+/**
+ * The merged model as a folder that is nowhere: every byte is computed when it is read.
+ *
+ * @throws {LorafoldError} for everything that {@link plan} throws, and `no-range-support` where the base can only be read in one pass.
+ */
+export async function openMerged(options: OpenOptions): Promise<MergedModel> {
+  try {
+    const { plan, inputs } = await prepare(options);
+    const onePass = inputs.find((input) => input.ranges === false);
+    if (onePass) {
+      plan.free();
+      throw new LorafoldError("no-range-support", `${onePass.url}: the server does not answer ranged requests, which reading at any place needs`);
+    }
+    const { memory } = await engine();
+    const { bindInput, blockBytes = BLOCK, factorBytes = FACTOR_BYTES } = platform();
+    const shop: Workshop = {
+      plan,
+      inputs: inputs.map((input) => bind(withoutSignal(input), bindInput)),
+      merger: new Merger([], options.allowNonfinite ?? false, factorBytes),
+      memory,
+      block: blockBytes,
+      turns: new Turns(MOST_IN_FLIGHT),
+    };
+    return new OpenModel(shop);
+  } catch (error) {
+    throw asLorafoldError(error);
+  }
+}
+
+/** The signal of the options ends the opening; every read has its own. */
+function withoutSignal(input: Input): Input {
+  if (!input.init?.signal) return input;
+  const { signal: _, ...init } = input.init;
+  return { ...input, init };
+}
+
+class OpenModel implements MergedModel {
+  readonly files: readonly VirtualFile[];
+  readonly report: Report;
+  readonly #shop: Workshop;
+  readonly #reads = new Turns(MOST_IN_FLIGHT);
+  #closed = false;
+
+  constructor(shop: Workshop) {
+    this.#shop = shop;
+    const etags = JSON.parse(shop.plan.etags()) as string[];
+    const files = JSON.parse(shop.plan.files()) as { name: string; size: number }[];
+    this.files = files.map((file, number) => ({ ...file, etag: etags[number]! }));
+    this.report = JSON.parse(shop.plan.report("[]")) as Report;
+  }
+
+  async read(name: string, start = 0, end?: number, { signal }: ReadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const { number, last } = this.#range(name, start, end);
+    const whole = await this.#reads.take(async () => {
+      const bytes = new Uint8Array(last - start);
+      let filled = 0;
+      for await (const part of mergedBytes(this.#shop, number, start, last, signal)) {
+        bytes.set(part, filled);
+        filled += part.length;
+      }
+      return bytes;
+    }, signal).catch((error: unknown) => {
+      throw asLorafoldError(error);
+    });
+    return whole;
+  }
+
+  stream(name: string, start = 0, end?: number, { signal }: ReadOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const { number, last } = this.#range(name, start, end);
+    const stop = new AbortController();
+    const abort = () => stop.abort(signal?.reason);
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort, { once: true });
+    const bytes = mergedBytes(this.#shop, number, start, last, stop.signal);
+    const done = () => signal?.removeEventListener("abort", abort);
+    return new ReadableStream<Uint8Array<ArrayBuffer>>(
+      {
+        async pull(controller) {
+          try {
+            throwIfAborted(stop.signal);
+            const next = await bytes.next();
+            if (!next.done) return controller.enqueue(next.value);
+            done();
+            controller.close();
+          } catch (error) {
+            done();
+            controller.error(asLorafoldError(error));
+          }
+        },
+        async cancel() {
+          done();
+          // A read that is under way ends with its request; then the generator can be left.
+          stop.abort();
+          bytes.return().catch(() => undefined);
+        },
+      },
+      // Nothing is computed before somebody wants it.
+      { highWaterMark: 0 },
+    );
+  }
+
+  response(request: Request): Promise<Response> {
+    return respond(this, request);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const input of this.#shop.inputs) input.close?.();
+    this.#shop.merger.free();
+    this.#shop.plan.free();
+  }
+
+  #range(name: string, start: number, end: number | undefined): { number: number; last: number } {
+    if (this.#closed) throw new LorafoldError("bad-option", "the merged model is closed");
+    const number = this.files.findIndex((file) => file.name === name);
+    if (number < 0) throw new LorafoldError("bad-option", `the merged model has no file ${name}`);
+    const { size } = this.files[number]!;
+    const last = end ?? size;
+    if (!(Number.isInteger(start) && Number.isInteger(last) && 0 <= start && start <= last && last <= size)) {
+      throw new LorafoldError("bad-option", `${name} has ${size} bytes: ${start} to ${last} is no range of it`);
+    }
+    return { number, last };
+  }
+}

@@ -1,0 +1,138 @@
+import { LorafoldError } from "../errors.js";
+import type { Merger, Plan } from "../lorafold.js";
+import { openReader } from "../sources/bind.js";
+import type { BoundInput } from "../sources/listing.js";
+import type { ByteReader } from "../sources/reader.js";
+import type { Turns } from "./turns.js";
+
+/** What the bytes of a merged file are computed from. */
+export interface Workshop {
+  plan: Plan;
+  inputs: readonly BoundInput[];
+  merger: Merger;
+  memory: WebAssembly.Memory;
+  /** Bytes computed at a time. */
+  block: number;
+  turns: Turns;
+}
+
+/** A run of output bytes that one read of an input serves, as the plan gives it. */
+interface Run {
+  end: number;
+  source: { input: number; start: number; end: number } | null;
+}
+
+/** A run of output bytes, as the plan gives it. */
+type Piece =
+  | { kind: "plan"; at: number; bytes: number }
+  | { kind: "copy"; at: number; bytes: number }
+  | { kind: "merge"; at: number; bytes: number; tensor: number; first: number; count: number; skip: number; baseBytes: number };
+
+/** What a merge specification says that is needed here. */
+interface Spec {
+  tensor: string;
+  terms: { a: Factor; b: Factor }[];
+}
+interface Factor {
+  input: number;
+  start: number;
+  bytes: number;
+}
+
+/** Pieces that are asked of the plan at once. */
+const PIECES = 64;
+
+/** Bytes of a factor pair's file between A and B that are read rather than asked around. */
+const GAP = 1 << 16;
+
+/**
+ * The bytes `start` up to `end` of an output file, block by block, each computed when it is asked for. The base is read as few runs as there
+ * can be: one, wherever the output has the order of the base.
+ */
+export async function* mergedBytes(shop: Workshop, file: number, start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+  const { plan, inputs } = shop;
+  for (let at = start; at < end; ) {
+    const run = JSON.parse(plan.run(file, at, end)) as Run;
+    const { source } = run;
+    const reader = source ? openReader(inputs[source.input]!, source.start, source.end, signal) : undefined;
+    try {
+      while (at < run.end) {
+        for (const piece of JSON.parse(plan.pieces(file, at, run.end, shop.block, PIECES)) as Piece[]) {
+          for await (const bytes of pieceBytes(shop, file, piece, reader, signal)) {
+            at += bytes.length;
+            yield bytes;
+          }
+        }
+      }
+    } catch (error) {
+      throw readFailed(source ? inputs[source.input]!.name : "", error);
+    } finally {
+      reader?.cancel();
+    }
+  }
+}
+
+async function* pieceBytes(shop: Workshop, file: number, piece: Piece, reader: ByteReader | undefined, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const { plan, turns, block } = shop;
+  switch (piece.kind) {
+    case "plan":
+      yield (plan.planBytes(file) as Uint8Array<ArrayBuffer>).slice(piece.at, piece.at + piece.bytes);
+      return;
+    case "copy":
+      for (let left = piece.bytes; left > 0; left -= block) yield await turns.take(() => reader!.take(Math.min(block, left)), signal);
+      return;
+    case "merge":
+      yield await turns.take(() => fold(shop, piece, reader!, signal), signal);
+  }
+}
+
+async function fold(shop: Workshop, piece: Piece & { kind: "merge" }, reader: ByteReader, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  const { plan, merger, memory } = shop;
+  const text = plan.mergeSpec(piece.tensor)!;
+  const spec = JSON.parse(text) as Spec;
+  const [base, factors] = await Promise.all([
+    reader.take(piece.baseBytes),
+    merger.hasFactors(spec.tensor) ? undefined : readFactors(shop, spec, signal),
+  ]);
+  // They may have made room for others' while the base was awaited.
+  const missing = merger.hasFactors(spec.tensor) ? [] : (factors ?? (await readFactors(shop, spec, signal)));
+  merger.foldGiven(text, piece.first, piece.count, missing, base);
+  return new Uint8Array(memory.buffer, merger.offset + piece.skip, piece.bytes).slice();
+}
+
+/** The bytes of every term's A and B, one after another; those that stand side by side come by one read. */
+async function readFactors({ inputs }: Workshop, { terms }: Spec, signal?: AbortSignal): Promise<Uint8Array[]> {
+  const factors: Uint8Array[] = [];
+  for (const { a, b } of terms) {
+    const [low, high] = a.start <= b.start ? [a, b] : [b, a];
+    const together = a.input === b.input && high.start - (low.start + low.bytes) <= GAP;
+    if (together) {
+      const both = await readRange(inputs[low.input]!, low.start, high.start + high.bytes, signal);
+      factors.push(...[a, b].map(({ start, bytes }) => both.subarray(start - low.start, start - low.start + bytes)));
+    } else {
+      for (const { input, start, bytes } of [a, b]) factors.push(await readRange(inputs[input]!, start, start + bytes, signal));
+    }
+  }
+  return factors;
+}
+
+async function readRange(input: BoundInput, start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
+  const reader = openReader(input, start, end, signal);
+  try {
+    return await reader.take(end - start);
+  } finally {
+    reader.cancel();
+  }
+}
+
+/** What reading threw, as one of our errors where the platform threw its own. */
+function readFailed(name: string, error: unknown): unknown {
+  const { code, name: kind, message } = error as Partial<LorafoldError>;
+  if (error instanceof LorafoldError || (code !== undefined && /^[a-z-]+$/.test(code))) return error;
+  // What browsers throw when a chosen file was changed or removed before it is read.
+  if ((kind as string) === "NotReadableError" || (kind as string) === "NotFoundError") {
+    return new LorafoldError("source-changed", `${name}: ${message}`, { detail: error });
+  }
+  if ((kind as string) === "AbortError") return error;
+  return new LorafoldError("fetch-failed", `${name}: ${message ?? String(error)}`, { detail: error });
+}

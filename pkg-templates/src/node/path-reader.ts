@@ -1,0 +1,45 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { LorafoldError } from "../errors.js";
+import type { ByteReader } from "../sources/reader.js";
+import { versionOf } from "./source.js";
+
+/** Reads a run of a file, and leaves the thread to others meanwhile. */
+export class PathReader implements ByteReader {
+  readonly #path: string;
+  readonly #version: string | undefined;
+  #at: number;
+  #handle: FileHandle | undefined;
+
+  constructor(path: string, version: string | undefined, start: number) {
+    this.#path = path;
+    this.#version = version;
+    this.#at = start;
+  }
+
+  async take(bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    const whole = new Uint8Array(bytes);
+    try {
+      this.#handle ??= await open(this.#path);
+      for (let filled = 0; filled < bytes; ) {
+        const { bytesRead } = await this.#handle.read(whole, filled, bytes - filled, this.#at);
+        if (bytesRead === 0) throw new LorafoldError("source-changed", `${this.#path}: it ends before byte ${this.#at + bytes - filled}`);
+        filled += bytesRead;
+        this.#at += bytesRead;
+      }
+      // After the bytes: what changes later does not matter to them.
+      if (this.#version !== undefined && versionOf(await this.#handle.stat()) !== this.#version) {
+        throw new LorafoldError("source-changed", `${this.#path}: it was written to after it was listed`);
+      }
+      return whole;
+    } catch (error) {
+      this.cancel();
+      if (error instanceof LorafoldError) throw error;
+      throw new LorafoldError("fetch-failed", `${this.#path}: ${(error as Error).message}`, { detail: error });
+    }
+  }
+
+  cancel(): void {
+    this.#handle?.close().catch(() => undefined);
+    this.#handle = undefined;
+  }
+}

@@ -1,0 +1,27 @@
+import type { BoundInput, Input } from "./listing.js";
+import { type ByteReader, RandomReader, StreamReader } from "./reader.js";
+import { RemoteFile } from "./remote.js";
+
+/** Give an input readers of this thread's own: those of its platform, or those of files behind URLs. */
+export function bind(input: Input, own?: (input: Input) => BoundInput | undefined): BoundInput {
+  const bound = own?.(input);
+  if (bound) return bound;
+  const { url } = input;
+  if (url === undefined) return input;
+  const file = new RemoteFile({ ...input, url });
+  return {
+    ...input,
+    read: (start, end) => file.read(start, end),
+    open: (start, end, signal) => file.open(start, end, signal),
+    close: () => file.close(),
+  };
+}
+
+/** A reader of bytes `start` up to `end`: one stream where the input has streams, parts as they are wanted where not. */
+export function openReader(input: BoundInput, start: number, end: number, signal?: AbortSignal): ByteReader {
+  if (input.open) return input.open(start, end, signal);
+  if (input.stream) return new StreamReader(input.name, input.stream(start, end));
+  const { blob, read } = input;
+  const any = read ?? (async (from: number, to: number) => new Uint8Array(await blob!.slice(from, to).arrayBuffer()));
+  return new RandomReader(input.name, start, any);
+}

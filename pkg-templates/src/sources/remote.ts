@@ -1,0 +1,170 @@
+import { LorafoldError } from "../errors.js";
+import { type ByteReader, StreamReader } from "./reader.js";
+import { fetchFailed, refused, request } from "./request.js";
+
+/** A file behind a URL, as far as it is known. */
+export interface RemoteInput {
+  url: string;
+  /** Not known of a stream without a length. */
+  size?: number;
+  /** Whether the server answers ranged requests. */
+  ranges?: boolean;
+  /** What every request needs. */
+  init?: RequestInit;
+  /** The server's name for this state of the file. */
+  version?: string;
+  /** The file's first bytes, which came with the question whether it is there. */
+  head?: Uint8Array;
+}
+
+/** How often a body that breaks off is asked for again from there, and after how many bytes that count begins anew. */
+const RESUMES = 3;
+const RESUMED_WELL = 16 << 20;
+
+/** A file behind a URL: by ranges where the server has them, as one stream where not. */
+export class RemoteFile {
+  readonly #file: RemoteInput;
+  /** Of a server without ranges: the body, and where it stands. */
+  #stream: StreamReader | undefined;
+
+  constructor(file: RemoteInput) {
+    this.#file = file;
+  }
+
+  /** Bytes `start` up to `end`. */
+  async read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+    const { head, ranges } = this.#file;
+    if (head && end <= head.length) return head.slice(start, end) as Uint8Array<ArrayBuffer>;
+    if (start === end) return new Uint8Array(0);
+    if (ranges === false) return this.#readOn(start, end);
+    const reader = this.open(start, end);
+    try {
+      return await reader.take(end - start);
+    } finally {
+      reader.cancel();
+    }
+  }
+
+  /** One request for bytes `start` up to `end`, which goes on where its body breaks off. */
+  open(start: number, end: number, signal?: AbortSignal): ByteReader {
+    return new ResumingReader(this.#file, start, end, signal);
+  }
+
+  close(): void {
+    this.#stream?.cancel();
+    this.#stream = undefined;
+  }
+
+  /** Reads in the order of the file cost one pass; a step back begins a new one. */
+  async #readOn(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+    // Taken out while it is awaited: a read that fails leaves no half-used stream behind.
+    let stream = this.#stream;
+    this.#stream = undefined;
+    if (!stream || stream.taken > start) {
+      stream?.cancel();
+      const { url, init } = this.#file;
+      const response = await request(url, init);
+      if (!response.ok || !response.body) throw refused(url, response);
+      checkVersion(this.#file, response);
+      stream = new StreamReader(url, response.body);
+    }
+    try {
+      await stream.skip(start - stream.taken);
+      const bytes = await stream.take(end - start);
+      this.#stream = stream;
+      return bytes;
+    } catch (error) {
+      stream.cancel();
+      throw fetchFailed(this.#file.url, error, this.#file.init?.signal ?? undefined);
+    }
+  }
+}
+
+/** Reads a range; a connection that is lost is made anew, for the rest. */
+class ResumingReader implements ByteReader {
+  readonly #file: RemoteInput;
+  readonly #signal: AbortSignal | undefined;
+  readonly #end: number;
+  #at: number;
+  #body: StreamReader | undefined;
+  #resumes = 0;
+  #lostAt = 0;
+
+  constructor(file: RemoteInput, start: number, end: number, signal?: AbortSignal) {
+    this.#file = file;
+    this.#at = start;
+    this.#end = end;
+    this.#signal = signal ?? file.init?.signal ?? undefined;
+  }
+
+  async take(bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    const whole = new Uint8Array(bytes);
+    let filled = 0;
+    while (filled < bytes) {
+      this.#body ??= await this.#ask();
+      const before = this.#body.taken;
+      try {
+        await this.#body.fill(whole, filled);
+      } catch (error) {
+        const came = this.#body.taken - before;
+        filled += came;
+        this.#at += came;
+        this.#lost(error);
+        continue;
+      }
+      this.#at += bytes - filled;
+      filled = bytes;
+    }
+    return whole;
+  }
+
+  cancel(): void {
+    this.#body?.cancel();
+    this.#body = undefined;
+  }
+
+  /** The connection was lost: ask again, unless that happens all the time, or the body was complete and too short. */
+  #lost(error: unknown): void {
+    this.cancel();
+    if (this.#at - this.#lostAt > RESUMED_WELL) this.#resumes = 0;
+    this.#lostAt = this.#at;
+    if (error instanceof LorafoldError || this.#signal?.aborted || ++this.#resumes > RESUMES) {
+      throw fetchFailed(this.#file.url, error, this.#signal);
+    }
+  }
+
+  async #ask(): Promise<StreamReader> {
+    const { url, init, size } = this.#file;
+    const last = this.#end - 1;
+    const headers = { ...(init?.headers as Record<string, string> | undefined), range: `bytes=${this.#at}-${last}` };
+    const response = await request(url, { ...init, headers, signal: this.#signal ?? null });
+    try {
+      if (response.status === 200) throw new LorafoldError("no-range-support", `${url}: the server does not answer ranged requests`);
+      // It was as long as this when the plan was made.
+      if (response.status === 416) throw new LorafoldError("source-changed", `${url}: the server has no bytes ${this.#at}-${last}`);
+      if (response.status !== 206 || !response.body) throw refused(url, response);
+      // Servers of other origins often hide this header; where it shows, it must say what was asked for.
+      const range = response.headers.get("content-range");
+      if (range !== null && range !== `bytes ${this.#at}-${last}/${size ?? "*"}` && range !== `bytes ${this.#at}-${last}/*`) {
+        throw new LorafoldError("source-changed", `${url}: asked for bytes ${this.#at}-${last} of ${size ?? "?"}, the server sent ${JSON.stringify(range)}`);
+      }
+      checkVersion(this.#file, response);
+    } catch (error) {
+      response.body?.cancel().catch(() => undefined);
+      throw error;
+    }
+    return new StreamReader(url, response.body);
+  }
+}
+
+/** What a server calls the state of a file: its ETag, else when it was changed last; nothing where it says neither. */
+export function versionOf(response: Response): string | undefined {
+  return response.headers.get("etag") ?? response.headers.get("last-modified") ?? undefined;
+}
+
+function checkVersion({ url, version }: RemoteInput, response: Response): void {
+  const found = versionOf(response);
+  if (version !== undefined && found !== undefined && found !== version) {
+    throw new LorafoldError("source-changed", `${url}: it was ${version} and is now ${found}`);
+  }
+}

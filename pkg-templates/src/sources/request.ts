@@ -1,0 +1,94 @@
+import { LorafoldError } from "../errors.js";
+
+/** Milliseconds before each further try; a server's `Retry-After` goes first. */
+const WAITS = [250, 500, 1000];
+
+/** A server that wants to be left alone for longer than this is not waited for. */
+const LONGEST_WAIT = 30_000;
+
+/**
+ * `fetch` that tries again while the server is too busy (429) or broken (5xx). The last answer is given whatever it says.
+ *
+ * @throws {LorafoldError} `fetch-failed` where no answer comes, `aborted`.
+ */
+export async function request(url: string, init: RequestInit = {}): Promise<Response> {
+  const signal = init.signal ?? undefined;
+  for (let attempt = 0; ; attempt++) {
+    const response = await fetch(url, init).catch((error: unknown) => {
+      throw fetchFailed(url, error, signal);
+    });
+    const wait = Math.max(WAITS[attempt] ?? Number.POSITIVE_INFINITY, retryAfter(response));
+    if (!passes(response.status) || wait > LONGEST_WAIT) return response;
+    await response.body?.cancel();
+    await pause(wait, signal);
+  }
+}
+
+/** Whether a status may be another one soon; 501 and 505 are about what the server cannot do. */
+const passes = (status: number) => status === 429 || (status >= 500 && status !== 501 && status !== 505);
+
+/** `Retry-After` in milliseconds: seconds, or a date. */
+function retryAfter(response: Response): number {
+  const text = response.headers.get("retry-after");
+  if (text === null) return 0;
+  const wait = /^\d+$/.test(text.trim()) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isNaN(wait) ? 0 : wait;
+}
+
+function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(new LorafoldError("aborted", "aborted", { detail: signal?.reason }));
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+    if (signal?.aborted) stop();
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** An answer that is none, as an error. */
+export const refused = (url: string, response: Response): LorafoldError =>
+  new LorafoldError("fetch-failed", `${url}: the server answered ${`${response.status} ${response.statusText}`.trim()}`);
+
+/** What `fetch`, or reading its answer, threw. */
+export function fetchFailed(url: string, error: unknown, signal?: AbortSignal): LorafoldError {
+  if (error instanceof LorafoldError) return error;
+  if (signal?.aborted) return new LorafoldError("aborted", "aborted", { detail: signal.reason });
+  const { message, cause } = error as { message?: string; cause?: { message?: string } };
+  const reason = [message ?? String(error), cause?.message].filter(Boolean).join(": ");
+  return new LorafoldError("fetch-failed", `${url}: ${reason}`, { detail: error });
+}
+
+/** Fetch a small file, or something that a server says, as a whole. */
+export async function readAll<T>(url: string, read: (response: Response) => Promise<T>, init?: RequestInit): Promise<T> {
+  const response = await request(url, init);
+  if (!response.ok) throw refused(url, response);
+  return read(response).catch((error: unknown) => {
+    throw fetchFailed(url, error, init?.signal ?? undefined);
+  });
+}
+
+/** `work` for every item, `most` at a time; the first failure ends it. The results have the order of the items. */
+export async function inFlight<T, R>(items: readonly T[], most: number, work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = new Array(items.length);
+  const left = items.entries();
+  let failed = false;
+  const loop = async () => {
+    for (const [index, item] of left) {
+      if (failed) return;
+      results[index] = await work(item);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(most, items.length) }, loop)).catch((error: unknown) => {
+    failed = true;
+    throw error;
+  });
+  return results;
+}
+
+/** Requests that one listing, or one merged model, has under way at a time: platforms at the edge allow six. */
+export const MOST_IN_FLIGHT = 4;
