@@ -37,7 +37,9 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
     };
     const bound = inputs.map((input) => withHash(bind(input, platform().bindInput)));
     try {
-      return { plan: await Plan.open(JSON.stringify(request), bound), inputs };
+      const plan = await Plan.open(JSON.stringify(request), bound);
+      // What was kept of a file's beginning was for the plan: weights are read anew, from the file as it is then.
+      return { plan, inputs: inputs.map(({ head: _, ...input }) => input) };
     } finally {
       for (const input of bound) input.close?.();
     }

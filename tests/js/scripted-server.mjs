@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 
 /**
  * @typedef {{ status?: number, headers?: Record<string, string | number>, body?: Uint8Array, cutAfter?: number }} Answer
- * @typedef {{ name: string, range: [number, number] | undefined, count: number, file: Uint8Array | undefined }} Asked `count`: how often the file was asked for before
+ * @typedef {{ name: string, range: [number, number] | undefined, count: number, file: Uint8Array | undefined, headers: import("node:http").IncomingHttpHeaders }} Asked `count`: how often the file was asked for before
  */
 
 /** A correct answer with ranges. @param {Asked} asked @returns {Answer} */
@@ -31,7 +31,7 @@ export async function scriptedServer(files, answer = correct) {
     const name = decodeURIComponent(new URL(request.url ?? "/", "http://test").pathname.slice(1));
     const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
     counts[name] = (counts[name] ?? 0) + 1;
-    const asked = { name, count: counts[name] - 1, file: files[name], range: from === undefined ? undefined : /** @type {[number, number]} */ ([Number(from), Number(to)]) };
+    const asked = { name, count: counts[name] - 1, file: files[name], headers: request.headers, range: from === undefined ? undefined : /** @type {[number, number]} */ ([Number(from), Number(to)]) };
     const { status = 200, headers = {}, body, cutAfter } = answer(asked);
     response.writeHead(status, headers);
     if (cutAfter === undefined || !body) return void response.end(body);

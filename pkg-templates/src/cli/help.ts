@@ -2,6 +2,7 @@
 export const HELP = `lorafold folds LoRA adapters into base model weights.
 
   lorafold merge --base B --adapter A[@weight] [--adapter …] --out DIR [options]
+  lorafold serve --base B --adapter A[@weight] [--adapter …] [--port P] [options]
   lorafold inspect PATH…
 
 B and A are a folder, a .safetensors file, or a URL.
@@ -22,6 +23,12 @@ merge:
   --force                replace the model in DIR
   --json                 print one JSON document on stdout: the report, or the plan with --dry-run
   --quiet                no progress
+
+serve: the merged model over HTTP, with ranges, on this machine alone; nothing is written, every byte is computed when it is asked for
+  --port P               8417 by default; 0 takes a free one
+  --dtype, --max-shard-size, --only, --skip, --allow-unmatched, --allow-nonfinite: as for merge
+  --json                 print one JSON document when it listens: url, files, findings
+  --quiet                print nothing
 
 inspect:
   --json                 print one JSON document, an array of descriptions

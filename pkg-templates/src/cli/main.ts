@@ -1,6 +1,7 @@
 import { LorafoldError } from "../errors.js";
 import { inspectCommand } from "./inspect.js";
 import { mergeCommand } from "./merge.js";
+import { serveCommand } from "./serve.js";
 import { UsageError } from "./usage.js";
 import { HELP } from "./help.js";
 import { readFile } from "node:fs/promises";
@@ -14,6 +15,8 @@ export async function main(argv: string[]): Promise<number> {
         return await mergeCommand(rest);
       case "inspect":
         return await inspectCommand(rest);
+      case "serve":
+        return await serveCommand(rest);
       case "--version":
       case "-V": {
         const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")) as { version: string };

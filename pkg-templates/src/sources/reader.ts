@@ -43,6 +43,11 @@ export class StreamReader implements ByteReader {
     }
   }
 
+  /** Whether more has come than was taken. */
+  get overfull(): boolean {
+    return this.#chunk.length > 0;
+  }
+
   /** Pass over bytes. */
   async skip(bytes: number): Promise<void> {
     const step = 1 << 20;

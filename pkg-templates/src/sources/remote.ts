@@ -114,8 +114,14 @@ class ResumingReader implements ByteReader {
       }
       this.#at += bytes - filled;
       filled = bytes;
+      if (this.#at === this.#end && this.#body.overfull) throw this.#sent("more than that");
     }
     return whole;
+  }
+
+  #sent(what: string): LorafoldError {
+    const { url, size } = this.#file;
+    return new LorafoldError("source-changed", `${url}: asked for bytes ${this.#at}-${this.#end - 1} of ${size ?? "?"}, the server sent ${what}`);
   }
 
   cancel(): void {
@@ -146,7 +152,7 @@ class ResumingReader implements ByteReader {
       // Servers of other origins often hide this header; where it shows, it must say what was asked for.
       const range = response.headers.get("content-range");
       if (range !== null && range !== `bytes ${this.#at}-${last}/${size ?? "*"}` && range !== `bytes ${this.#at}-${last}/*`) {
-        throw new LorafoldError("source-changed", `${url}: asked for bytes ${this.#at}-${last} of ${size ?? "?"}, the server sent ${JSON.stringify(range)}`);
+        throw this.#sent(JSON.stringify(range));
       }
       checkVersion(this.#file, response);
     } catch (error) {

@@ -1,0 +1,63 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { ReadableStream as NodeStream } from "node:stream/web";
+import { LorafoldError } from "../errors.js";
+import type { MergedModel } from "../types.js";
+
+/** A server that runs. */
+export interface Listening {
+  /** Such as `http://127.0.0.1:8417/`. */
+  url: string;
+  close(): Promise<void>;
+}
+
+/** Only this machine's own programs can connect. */
+const HOST = "127.0.0.1";
+
+/** Names that a request may call this server by: a page of another site that points its own name here must not read the model. */
+const OWN_NAMES = new Set([HOST, "localhost", "[::1]"]);
+
+/** Serve a merged model on a port of this machine; 0 takes a free one. */
+export async function listen(model: MergedModel, port: number): Promise<Listening> {
+  const server = createServer((request, response) => {
+    answer(model, request, response).catch(() => response.destroy());
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => reject(new LorafoldError("bad-option", `port ${port}: ${error.message}`, { detail: error })));
+    server.listen(port, HOST, resolve);
+  });
+  return {
+    url: `http://${HOST}:${(server.address() as AddressInfo).port}/`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+async function answer(model: MergedModel, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  const gone = new AbortController();
+  outgoing.once("close", () => gone.abort());
+  const { host = HOST } = incoming.headers;
+  // Not by the rules for relative URLs: `//a` is a path here, not a host.
+  const address = `http://${host}${incoming.url ?? "/"}`;
+  if (!URL.canParse(address) || !OWN_NAMES.has(new URL(address).hostname)) return void outgoing.writeHead(421).end();
+  const url = new URL(address);
+  const response = url.pathname === "/" && incoming.method === "GET" ? listing(model) : await model.response(asRequest(url, incoming, gone.signal));
+  outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+  if (!response.body) return void outgoing.end();
+  await pipeline(Readable.fromWeb(response.body as NodeStream<Uint8Array>, { highWaterMark: 1 }), outgoing);
+}
+
+function listing({ files }: MergedModel): Response {
+  return Response.json({ files });
+}
+
+function asRequest(url: URL, { method = "GET", headers }: IncomingMessage, signal: AbortSignal): Request {
+  const pairs = Object.entries(headers).flatMap(([name, value]): [string, string][] => (value === undefined ? [] : [[name, String(value)]]));
+  // `fetch` knows no TRACE and CONNECT; the answer to them is that of any other method that is not allowed.
+  return new Request(url, { method: /^(TRACE|CONNECT|TRACK)$/i.test(method) ? "OPTIONS" : method, headers: pairs, signal });
+}
