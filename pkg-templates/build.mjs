@@ -63,6 +63,7 @@ function assemble() {
   cpSync(join(staging, "src"), pkg, { recursive: true });
   rmSync(staging, { recursive: true });
   for (const name of ["lorafold.js", "lorafold.d.ts", "lorafold_bg.wasm"]) cpSync(join(generated, name), join(pkg, name));
+  cpSync(join(here, "src", "lorafold_bg.d.wasm.ts"), join(pkg, "lorafold_bg.wasm.d.ts"));
   for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) cpSync(join(root, name), join(pkg, name));
   const manifest = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
   const version = /^version = "(.+)"$/m.exec(readFileSync(join(root, "Cargo.toml"), "utf8"))?.[1];

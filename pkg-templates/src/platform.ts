@@ -1,3 +1,4 @@
+import { LorafoldError } from "./errors.js";
 import type { Sink } from "./sinks/sink.js";
 import type { BoundInput, Input, Listing } from "./sources/listing.js";
 import type { Output, SourceLike } from "./types.js";
@@ -31,13 +32,13 @@ export interface Platform {
 
 let current: Platform | undefined;
 
-/** Called once by the entry point. */
+/** Called by an entry point that has all it needs, or once the caller has brought the rest. */
 export function usePlatform(platform: Platform): void {
   current = platform;
 }
 
 /** The platform of the entry point that was imported. */
 export function platform(): Platform {
-  if (!current) throw new Error("lorafold was imported without an entry point");
+  if (!current) throw new LorafoldError("bad-option", "lorafold has no WebAssembly yet: call initialize() first, or import lorafold itself");
   return current;
 }

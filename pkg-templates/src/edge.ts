@@ -1,0 +1,14 @@
+import { bringWasm, type WasmSource } from "./wasm-source.js";
+
+/**
+ * Give lorafold its WebAssembly (`lorafold/lorafold_bg.wasm`), compiled where the runtime itself compiles nothing. Once, before
+ * anything else; what is called meanwhile waits for it. workerd needs no such call: there the import brings it.
+ *
+ * @throws {LorafoldError} `bad-option` if it is something else, `fetch-failed` if it is an answer that says so.
+ */
+export function initialize(wasm: WasmSource | Promise<WasmSource>): Promise<void> {
+  return bringWasm(wasm, { processors: () => 1 });
+}
+
+export type { WasmSource } from "./wasm-source.js";
+export * from "./api.js";

@@ -1,0 +1,36 @@
+import { engine } from "./engine.js";
+import { LorafoldError } from "./errors.js";
+import { type Platform, usePlatform } from "./platform.js";
+
+/** lorafold's WebAssembly as callers may have it: compiled, its bytes, or the answer to a request for them. */
+export type WasmSource = WebAssembly.Module | BufferSource | Response;
+
+/** Compile what a caller or an entry point has. */
+export async function compile(source: WasmSource | Promise<WasmSource>): Promise<WebAssembly.Module> {
+  const found = await source;
+  if (found instanceof WebAssembly.Module) return found;
+  try {
+    if (found instanceof ArrayBuffer || ArrayBuffer.isView(found)) return await WebAssembly.compile(found);
+    if (typeof Response !== "undefined" && found instanceof Response) return await compileResponse(found);
+  } catch (error) {
+    if (error instanceof LorafoldError) throw error;
+    throw new LorafoldError("bad-option", `this is not lorafold's WebAssembly: ${(error as Error).message}`, { detail: error });
+  }
+  throw new LorafoldError("bad-option", `initialize: ${String(found)} is neither a WebAssembly.Module nor its bytes nor a Response`);
+}
+
+async function compileResponse(response: Response): Promise<WebAssembly.Module> {
+  if (!response.ok) throw new LorafoldError("fetch-failed", `${response.url}: status ${response.status} instead of lorafold's WebAssembly`);
+  // Some servers do not know the type of .wasm files, which streaming compilation insists on.
+  const streams = response.headers.get("content-type") === "application/wasm" && "compileStreaming" in WebAssembly;
+  return streams ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
+}
+
+/** Run on the WebAssembly that a caller brings; resolves when it runs. */
+export async function bringWasm(source: WasmSource | Promise<WasmSource>, platform: Omit<Platform, "loadWasm">): Promise<void> {
+  const module = compile(source);
+  usePlatform({ ...platform, loadWasm: () => module });
+  // What is wrong with the source is told to whoever gave it, even where other WebAssembly runs already.
+  await module;
+  await engine();
+}

@@ -1,0 +1,11 @@
+import type { Port } from "./protocol.js";
+
+/** The owner's end of the channel to a web worker. */
+export function webPort(worker: Worker): Port {
+  return {
+    post: (message, transfer = []) => worker.postMessage(message, transfer),
+    onMessage: (handler) => worker.addEventListener("message", (event) => handler(event.data as never)),
+    onError: (handler) => worker.addEventListener("error", (event) => handler(event.error ?? new Error(event.message || "a worker could not be started"))),
+    terminate: () => worker.terminate(),
+  };
+}
