@@ -1,3 +1,4 @@
+import { LorafoldError } from "./errors.js";
 import { initSync } from "./lorafold.js";
 import { platform } from "./platform.js";
 
@@ -12,13 +13,15 @@ let loading: Promise<Engine> | undefined;
 
 /** The module, loaded once and instantiated in this thread. */
 export function engine(): Promise<Engine> {
-  loading ??= platform()
-    .loadWasm()
+  // Without a platform this rejects, rather than throws in the middle of its caller's other promises.
+  loading ??= Promise.resolve()
+    .then(() => platform().loadWasm())
     .then((module) => ({ module, memory: initSync({ module }).memory }))
     .catch((error: unknown) => {
       // A failed download can be tried again.
       loading = undefined;
-      throw error;
+      if (!(error instanceof WebAssembly.LinkError)) throw error;
+      throw new LorafoldError("bad-option", `this WebAssembly belongs to another version of lorafold: ${error.message}`, { detail: error });
     });
   return loading;
 }

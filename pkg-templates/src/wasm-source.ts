@@ -8,15 +8,21 @@ export type WasmSource = WebAssembly.Module | BufferSource | Response;
 /** Compile what a caller or an entry point has. */
 export async function compile(source: WasmSource | Promise<WasmSource>): Promise<WebAssembly.Module> {
   const found = await source;
-  if (found instanceof WebAssembly.Module) return found;
+  let module: WebAssembly.Module | undefined;
   try {
-    if (found instanceof ArrayBuffer || ArrayBuffer.isView(found)) return await WebAssembly.compile(found);
-    if (typeof Response !== "undefined" && found instanceof Response) return await compileResponse(found);
+    if (found instanceof WebAssembly.Module) module = found;
+    else if (found instanceof ArrayBuffer || ArrayBuffer.isView(found)) module = await WebAssembly.compile(found);
+    else if (typeof Response !== "undefined" && found instanceof Response) module = await compileResponse(found);
   } catch (error) {
     if (error instanceof LorafoldError) throw error;
     throw new LorafoldError("bad-option", `this is not lorafold's WebAssembly: ${(error as Error).message}`, { detail: error });
   }
-  throw new LorafoldError("bad-option", `initialize: ${String(found)} is neither a WebAssembly.Module nor its bytes nor a Response`);
+  if (!module) throw new LorafoldError("bad-option", `initialize: ${String(found)} is neither a WebAssembly.Module nor its bytes nor a Response`);
+  // The glue would take any module, and keep it.
+  if (!WebAssembly.Module.exports(module).some(({ name }) => name === "plan_open")) {
+    throw new LorafoldError("bad-option", "this is not lorafold's WebAssembly, but another module");
+  }
+  return module;
 }
 
 async function compileResponse(response: Response): Promise<WebAssembly.Module> {
