@@ -16,8 +16,8 @@ export async function hashes({ files }) {
   return sums;
 }
 
-/** What a page does: merge into memory and into the private file system, by workers; the test reads `globalThis.result`. */
-export async function provePage({ merge, LorafoldError }, { outputs = ["blob", "opfs"], workers = 2 } = {}) {
+/** What a page does: merge into memory and into the private file system, by workers; the test reads the console. */
+export async function provePage({ merge, LorafoldError }, { outputs = ["blob", "opfs"], workers = 2, more = {} } = {}) {
   let started = 0;
   const Native = globalThis.Worker;
   globalThis.Worker = class extends Native {
@@ -28,12 +28,13 @@ export async function provePage({ merge, LorafoldError }, { outputs = ["blob", "
   };
   const origin = new URLSearchParams(location.search).get("sample");
   const options = models((name) => `${origin}/sample/${name}/`);
+  const result = { sums: [] };
   try {
-    const sums = [];
-    for (const output of outputs) sums.push(await hashes(await merge({ ...options, output, workers })));
-    const code = await merge({ ...options, only: "(" }).catch((error) => error instanceof LorafoldError && error.code);
-    globalThis.result = { sums, started, code };
+    for (const output of outputs) result.sums.push(await hashes(await merge({ ...options, output, workers })));
+    result.started = started;
+    result.code = await merge({ ...options, only: "(" }).catch((error) => error instanceof LorafoldError && error.code);
   } catch (error) {
-    globalThis.result = { error: `${error.code}: ${error.stack}` };
+    result.error = `${error.code}: ${error.stack}`;
   }
+  console.info(`result ${JSON.stringify({ ...result, ...more })}`);
 }
