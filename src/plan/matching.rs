@@ -75,9 +75,16 @@ impl<'a> Matcher<'a> {
             ));
         }
         let mut placed = Vec::new();
+        let mut takers: HashMap<String, &Pair> = HashMap::new();
         for pair in &self.adapter.pairs {
             match rewrite.place(&pair.module, in_base) {
-                Some(path) => placed.push((pair, format!("{path}.weight"))),
+                Some(path) => {
+                    let tensor = format!("{path}.weight");
+                    if let Some(other) = takers.insert(tensor.clone(), pair) {
+                        return Err(self.placed_twice(&tensor, other, pair));
+                    }
+                    placed.push((pair, tensor));
+                }
                 None => self.unmatched(pair, findings)?,
             }
         }
@@ -97,6 +104,14 @@ impl<'a> Matcher<'a> {
         }
         self.check_targets(findings);
         Ok(())
+    }
+
+    /// The same module in two spellings: added twice, the delta would be twice what was trained.
+    fn placed_twice(&self, tensor: &str, one: &Pair, other: &Pair) -> Error {
+        Error::BadHeader {
+            file: self.adapter.name.clone(),
+            reason: format!("{:?} and {:?} both mean {tensor} of the base: remove one", one.a.key, other.a.key),
+        }
     }
 
     fn unmatched(&self, pair: &Pair, findings: &mut Vec<Finding>) -> Result<()> {

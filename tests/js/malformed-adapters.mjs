@@ -59,6 +59,7 @@ export const ADAPTERS = [
   { name: "half B missing", change: tensors("adapter", (all) => void delete all[factor(V, "B")]), code: "missing-pair", says: [factor(V, "A"), factor(V, "B")] },
   { name: "no factors at all", change: tensors("adapter", (all) => Object.keys(all).forEach((name) => delete all[name])), code: "bad-header", says: [FILE] },
   { name: "a factor twice in two spellings", change: tensors("adapter", (all) => void (all[`${Q}.lora_A.weight`] = all[factor(Q, "A")])), code: "bad-header", says: [FILE, "same factor"] },
+  { name: "a module twice, once without the prefix of the body", change: tensors("adapter", (all) => { for (const half of /** @type {const} */ (["A", "B"])) all[factor("layers.0.self_attn.q_proj", half)] = all[factor(Q, half)]; }), code: "bad-header", says: [factor(Q, "A"), factor("layers.0.self_attn.q_proj", "A")] },
   { name: "other inputs", change: tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "F32", shape: [2, 3], values: Array(6).fill(1) })), code: "shape-mismatch", says: [`${Q}.weight`, "3 inputs"] },
   { name: "other outputs", change: tensors("adapter", (all) => void (all[factor(Q, "B")] = { dtype: "F32", shape: [6, 2], values: Array(12).fill(1) })), code: "shape-mismatch", says: [`${Q}.weight`, "6 outputs"] },
   { name: "ranks that differ", change: tensors("adapter", (all) => void (all[factor(Q, "B")] = { dtype: "F32", shape: [5, 3], values: Array(15).fill(1) })), code: "shape-mismatch", says: [factor(Q, "B"), "ranks"] },
