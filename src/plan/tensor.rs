@@ -95,3 +95,19 @@ pub struct PlannedTensor {
     /// How it is computed; `None` when its bytes are the base's.
     pub merge: Option<MergeSpec>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_reaches_a_worker_with_every_bit() {
+        let factor = || FactorSpec { key: "k".into(), input: 0, start: 0, bytes: 0, float: Float::F32 };
+        for rank in 1..500u64 {
+            let scale = 32.0 / (rank as f64).sqrt();
+            let term = Term { adapter: "a".into(), a: factor(), b: factor(), rank, alpha: 32.0, scale, weight: -0.1 / scale };
+            let back: Term = serde_json::from_str(&serde_json::to_string(&term).unwrap()).unwrap();
+            assert_eq!(back, term);
+        }
+    }
+}
