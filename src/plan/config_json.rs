@@ -9,11 +9,18 @@ use crate::error::{Error, Result};
 /// config.json, parsed.
 pub(crate) struct Config(Map<String, Value>);
 
+/// What Python's `json` writes for floats that JSON does not have (`"time_step_limit": [0.0, Infinity]` of Mamba models),
+/// the longest first.
+const PYTHON_FLOATS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+
 impl Config {
     pub(crate) fn parse(json: &[u8]) -> Result<Config> {
-        serde_json::from_slice(json)
-            .map(Config)
-            .map_err(|e| Error::BadConfig { file: "config.json".into(), reason: format!("not valid: {e}") })
+        let bad = |e: &dyn std::fmt::Display| Error::BadConfig {
+            file: "config.json".into(),
+            reason: format!("not valid: {e}"),
+        };
+        let text = std::str::from_utf8(json).map_err(|e| bad(&e))?;
+        serde_json::from_str(&quoted(text)).map(Config).map_err(|e| bad(&e))
     }
 
     pub(crate) fn model(&self) -> Model {
@@ -32,8 +39,51 @@ impl Config {
         if untie {
             self.0.insert("tie_word_embeddings".into(), Value::Bool(false));
         }
-        (self.0 != before).then(|| format!("{:#}\n", Value::Object(self.0)).into_bytes())
+        (self.0 != before).then(|| unquoted(format!("{:#}\n", Value::Object(self.0))).into_bytes())
     }
+}
+
+/// A string that no configuration has, to stand for one of Python's floats.
+fn stand_in(float: &str) -> String {
+    format!("\"\\u0000{float}\"")
+}
+
+/// Python's floats outside of strings replaced by strings.
+fn quoted(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(first) = rest.chars().next() {
+        let length = if first == '"' {
+            string_length(rest)
+        } else if let Some(float) = PYTHON_FLOATS.iter().find(|float| rest.starts_with(**float)) {
+            text.push_str(&stand_in(float));
+            rest = &rest[float.len()..];
+            continue;
+        } else {
+            first.len_utf8()
+        };
+        text.push_str(&rest[..length]);
+        rest = &rest[length..];
+    }
+    text
+}
+
+/// Bytes of the string that `json` begins with, both quotes included; all of it when the string has no end.
+fn string_length(json: &str) -> usize {
+    let mut escaped = true;
+    for (at, byte) in json.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    json.len()
+}
+
+fn unquoted(json: String) -> String {
+    PYTHON_FLOATS.iter().fold(json, |text, float| text.replace(&stand_in(float), float))
 }
 
 /// transformers writes the type as `torch_dtype` (v4) or `dtype` (v5), also inside the configurations of sub-models.
@@ -59,6 +109,26 @@ fn torch_name(dtype: Float) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pythons_floats_are_read_and_written_back() {
+        let json = r#"{"model_type":"mamba2","limit":[0.0,Infinity,-Infinity,NaN],"say \"NaN\\":"-Infinity","dtype":"float32"}"#;
+        let config = || Config::parse(json.as_bytes()).unwrap();
+        assert_eq!(config().model().model_type.as_deref(), Some("mamba2"));
+        let text = String::from_utf8(config().rewritten(Some(Float::F16), false).unwrap()).unwrap();
+        let expected = json.replace("float32", "float16");
+        assert_eq!(text.split_whitespace().collect::<String>(), expected.split_whitespace().collect::<String>());
+        for json in ["{\"a\":Infinit}", "{\"a", "\"\\", "{\"a\":--Infinity}", "{\"a\":NaN1}"] {
+            assert_eq!(Config::parse(json.as_bytes()).err().map(|e| e.code()), Some("bad-config"), "{json}");
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_last_digit() {
+        let json = br#"{"a":11.313708498984761,"dtype":"float32"}"#;
+        let text = String::from_utf8(Config::parse(json).unwrap().rewritten(Some(Float::F16), false).unwrap()).unwrap();
+        assert!(text.contains("11.313708498984761"), "{text}");
+    }
 
     #[test]
     fn only_what_the_merge_demands_changes() {

@@ -1,6 +1,8 @@
 //! Reading what a plan needs of a base and of adapters: headers, indexes and configurations, never weights.
 //! (Adapters are read once as a whole, for the hash that the recipe records.)
 
+use std::collections::{HashMap, HashSet};
+
 use sha2::{Digest, Sha256};
 
 use super::options::AdapterOptions;
@@ -110,7 +112,7 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Folder) -> Result<Base> {
 
 /// Every file once.
 fn check_listing(folder: &Folder) -> Result<()> {
-    let mut names = std::collections::HashSet::new();
+    let mut names = HashSet::new();
     match folder.files.iter().find(|file| !names.insert(file.name.as_str())) {
         Some(file) => Err(Error::BadHeader { file: file.name.clone(), reason: "this name is listed twice".into() }),
         None => Ok(()),
@@ -119,7 +121,7 @@ fn check_listing(folder: &Folder) -> Result<()> {
 
 /// Every tensor once, and where the index says it is.
 fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result<()> {
-    let mut places = std::collections::HashMap::new();
+    let mut places = HashMap::new();
     for shard in shards {
         for tensor in &shard.header.tensors {
             if let Some(other) = places.insert(tensor.name.as_str(), shard.name.as_str()) {
@@ -139,10 +141,8 @@ fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result
             });
         }
     }
-    if let Some(tensor) = (index.weight_map.len() < places.len())
-        .then(|| places.keys().find(|name| !index.weight_map.iter().any(|(tensor, _)| tensor == *name)))
-        .flatten()
-    {
+    let indexed: HashSet<&str> = index.weight_map.iter().map(|(tensor, _)| tensor.as_str()).collect();
+    if let Some(tensor) = places.keys().filter(|name| !indexed.contains(*name)).min() {
         return Err(Error::BadHeader {
             file: file.clone(),
             reason: format!("tensor {tensor:?} is in a shard but not in the index"),

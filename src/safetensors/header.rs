@@ -56,7 +56,7 @@ impl Header {
     /// The length of the JSON, from the first eight bytes of a file of `file_bytes` bytes.
     ///
     /// # Errors
-    /// `truncated` when the file cannot hold the header, `limit-exceeded` when the header is over the limit.
+    /// `truncated` when the file cannot hold the header, `bad-header` when the header is over the format's limit.
     pub fn json_bytes(file: &str, prefix: [u8; 8], file_bytes: u64) -> Result<u64> {
         let length = u64::from_le_bytes(prefix);
         if length > limits::HEADER_BYTES {
@@ -77,8 +77,8 @@ impl Header {
     /// Parse and check the JSON of a header. `file_bytes` is the size of the whole file, where it is known.
     ///
     /// # Errors
-    /// `bad-header` for whatever breaks the format, `truncated` when the file is shorter than its tensors,
-    /// `limit-exceeded` beyond [`limits`].
+    /// `bad-header` for whatever breaks the format or goes beyond [`limits`], `truncated` when the file is shorter than
+    /// its tensors.
     pub fn parse(file: &str, json: &[u8], file_bytes: u64) -> Result<Header> {
         if json.first() != Some(&b'{') {
             return Err(bad(file, "the header does not start with '{'".into()));
