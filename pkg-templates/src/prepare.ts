@@ -31,7 +31,7 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
       base: listed(base),
       adapters: folders.map((folder, number) => {
         const { name, weight, alpha } = adapters[number]!;
-        return { ...listed(folder, name), weight: finite("weight", weight), alpha: finite("alpha", alpha) };
+        return { folder: listed(folder, name), options: { weight: exact("weight", weight), alpha: exact("alpha", alpha) } };
       }),
       options: planOptions(options),
     };
@@ -77,12 +77,12 @@ async function hold(inputs: Input[]): Promise<Input[]> {
   });
 }
 
-/** JSON has no NaN and no infinity: they would arrive as "not given". */
-function finite(option: string, value: number | undefined): number | undefined {
+/** A number as text: as a JSON number its last bit could change on the way. */
+function exact(option: string, value: number | undefined): string | undefined {
   if (value !== undefined && !Number.isFinite(value)) {
     throw new LorafoldError("bad-option", `${option}: ${String(value)} is not a finite number`);
   }
-  return value;
+  return value?.toString();
 }
 
 function planOptions({ dtype, method, rounding, only, skip, maxShardSize, allowUnmatched }: PlanOptions) {

@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod config_json;
+mod exact;
 pub mod findings;
 pub mod identity;
 pub mod matching;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::exact;
 use crate::adapter::config::matches;
 use crate::adapter::pattern::Pattern;
 use crate::dtype::Float;
@@ -27,13 +28,15 @@ pub struct PlanOptions {
     pub allow_unmatched: bool,
 }
 
-/// What is asked of one adapter.
+/// What is asked of one adapter. In JSON the numbers are strings, which keep every bit.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AdapterOptions {
     /// Factor on the whole delta; 1 when not given.
+    #[serde(deserialize_with = "exact::optional")]
     pub weight: Option<f64>,
     /// Replaces `lora_alpha`, patterns included.
+    #[serde(deserialize_with = "exact::optional")]
     pub alpha: Option<f64>,
 }
 

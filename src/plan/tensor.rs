@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::exact;
 use crate::dtype::{Dtype, Float};
 
 /// One factor: where its bytes are.
@@ -31,10 +32,13 @@ pub struct Term {
     /// Rank of this pair.
     pub rank: u64,
     /// Alpha after patterns and override.
+    #[serde(with = "exact")]
     pub alpha: f64,
     /// α/r or α/√r.
+    #[serde(with = "exact")]
     pub scale: f64,
     /// The user's weight.
+    #[serde(with = "exact")]
     pub weight: f64,
 }
 

@@ -30,9 +30,7 @@ struct PlanRequest {
 
 #[derive(Deserialize)]
 struct ListedAdapter {
-    #[serde(flatten)]
     folder: Listed,
-    #[serde(flatten)]
     options: AdapterOptions,
 }
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
-import { merge } from "../../pkg/node.js";
+import { merge, plan } from "../../pkg/node.js";
 import { serve } from "../browser/serve.mjs";
 import { adapterOptions, fixture, FIXTURES } from "./fixture.mjs";
 import { random } from "./numbers.mjs";
@@ -27,6 +27,13 @@ async function readFolder(folder) {
 const custom = (files) => ({
   list: async () => Object.entries(files).map(([name, { length }]) => ({ name, size: length })),
   read: async (name, start, end) => files[name].slice(start, end),
+});
+
+test("a weight of seventeen digits arrives with every bit", async () => {
+  const made = fixture("linear-r4");
+  const weight = 11.313708498984761;
+  const { adapters } = await plan({ base: made.base, adapters: [{ source: made.adapters[0].path, weight }] });
+  assert.equal(adapters[0].weight, weight);
 });
 
 describe("where inputs come from", () => {

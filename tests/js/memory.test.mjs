@@ -25,7 +25,7 @@ test("an instance takes its budget and the factors, no more", async (t) => {
     };
   });
   const file = (/** @type {number} */ number, /** @type {string} */ name) => ({ name, size: inputs[number].size });
-  const adapters = [{ name: "a", files: [file(1, "adapter_config.json"), file(2, "adapter_model.safetensors")] }];
+  const adapters = [{ folder: { name: "a", files: [file(1, "adapter_config.json"), file(2, "adapter_model.safetensors")] }, options: {} }];
   const listed = { base: { name: "b", files: [file(0, "model.safetensors")] }, adapters, options: {} };
   const plan = await Plan.open(JSON.stringify(listed), inputs);
   const merger = new Merger(inputs, false);
