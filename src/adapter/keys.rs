@@ -19,12 +19,17 @@ pub enum Key {
         /// Which half.
         half: Half,
     },
+    /// What a method kept for its training (VeLoRA, MonteCLoRA): the result is the pair's alone.
+    TrainingState,
     /// A kind of tensor that changes the result and cannot be merged yet; says what it is.
     Unsupported(&'static str),
 }
 
 /// Names that training wrappers (`torch.compile`, FSDP, activation checkpointing) leave inside module paths.
 const WRAPPERS: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+
+/// Marks of tensors that only training has a use for: PEFT's merge leaves them aside too.
+const TRAINING_STATE: [&str; 2] = [".lora_velora_embed", ".lora_monteclora_sampler."];
 
 /// Marks of tensors that are known and not implemented, looked for in the key.
 const UNSUPPORTED: &[(&str, &str)] = &[
@@ -52,6 +57,9 @@ impl Key {
         let path = key.split('.').filter(|part| !WRAPPERS.contains(part)).collect::<Vec<_>>().join(".");
         let path = path.strip_prefix("module.").unwrap_or(&path);
         let path = path.strip_prefix("base_model.model.").unwrap_or(path);
+        if TRAINING_STATE.iter().any(|mark| path.contains(mark)) {
+            return Key::TrainingState;
+        }
         if let Some(kind) = UNSUPPORTED.iter().find(|row| path.contains(row.0)) {
             return Key::Unsupported(kind.1);
         }
@@ -86,6 +94,9 @@ mod tests {
             "_orig_mod.base_model.model.model.layers.0.q_proj.lora_A.weight",
         ] {
             assert_eq!(Key::parse(key), Key::Factor { module: "model.layers.0.q_proj".into(), half: Half::A }, "{key}");
+        }
+        for key in ["m.q.lora_velora_embed", "m.q.lora_monteclora_sampler.std_prior"] {
+            assert_eq!(Key::parse(key), Key::TrainingState, "{key}");
         }
         for key in ["base_model.model.lm_head.weight", "x.lora_embedding_A", "x.lora_magnitude_vector", "x.lora_B.bias"]
         {

@@ -55,6 +55,7 @@ pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
                     });
                 }
             }
+            Key::TrainingState => {}
             Key::Unsupported(kind) => {
                 return Err(Error::Unsupported {
                     subject: tensor.name.clone(),

@@ -174,16 +174,21 @@ async fn open_in(inputs: &impl Inputs, folder: &Folder, options: &AdapterOptions
         });
     }
     let weights = adapter_weights(folder)?;
+    let mut digests = Vec::new();
+    // Before the tensors, so that what is not supported is called by the name of its field.
+    let config = match position("adapter_config.json") {
+        None => None,
+        Some(at) => {
+            let json = read_whole(inputs, folder, at, limits::CONFIG_BYTES).await?;
+            digests.push((folder.files[at].name.clone(), hex(&Sha256::digest(&json))));
+            Some(AdapterConfig::parse(&folder.files[at].name, name, &json)?)
+        }
+    };
     let file = &folder.files[weights].name;
     let header = read_header(inputs, folder, weights).await?;
     let pairs = pairs(name, file, &header)?;
-    let mut digests = Vec::new();
-    let config = match (position("adapter_config.json"), alpha) {
-        (Some(at), _) => {
-            let json = read_whole(inputs, folder, at, limits::CONFIG_BYTES).await?;
-            digests.push((folder.files[at].name.clone(), hex(&Sha256::digest(&json))));
-            AdapterConfig::parse(&folder.files[at].name, name, &json)?
-        }
+    let config = match (config, alpha) {
+        (Some(config), _) => config,
         // Without a configuration the ranks are the shapes'; matching checks them against `rank_of`, so they must agree.
         (None, Some(alpha)) if pairs.iter().all(|pair| pair.rank == pairs[0].rank) => {
             AdapterConfig::plain(pairs[0].rank, alpha)

@@ -17,7 +17,7 @@ const REFUSED = [
   ["use_dora", true], ["bias", "all"], ["bias", "lora_only"], ["modules_to_save", ["lm_head"]], ["lora_bias", true], ["target_parameters", ["experts.w"]],
   ["layer_replication", [[0, 1], [0, 1]]], ["trainable_token_indices", [1, 2]], ["trainable_token_indices", { embed_tokens: [0] }],
   ["init_lora_weights", "pissa"], ["init_lora_weights", "pissa_niter_16"], ["init_lora_weights", "olora"], ["init_lora_weights", "loftq"],
-  ["init_lora_weights", "corda"], ["init_lora_weights", "lora_ga"], ["use_qalora", true], ["alora_invocation_tokens", [5]],
+  ["init_lora_weights", "corda"], ["init_lora_weights", "lora_ga"], ["use_qalora", true], ["use_bdlora", { nblocks: 2 }], ["kasa_config", { beta: 1 }], ["arrow_config", { top_k: 3 }], ["alora_invocation_tokens", [5]],
   ["field_of_tomorrow", 1], ["field_of_tomorrow", { on: true }],
 ];
 
@@ -69,6 +69,14 @@ export const ADAPTERS = [
   { name: "a module that the base does not have", change: tensors("adapter", (all) => { for (const half of /** @type {const} */ (["A", "B"])) all[factor("model.layers.7.self_attn.q_proj", half)] = all[factor(Q, half)]; }), code: "unmatched-key", says: ["model.layers.7.self_attn.q_proj"] },
   { name: "lm_head of a tied base", change: tensors("adapter", (all) => { for (const half of /** @type {const} */ (["A", "B"])) all[factor("lm_head", half)] = all[factor(Q, half)]; }), code: "unmatched-key", says: ["lm_head"] },
   { name: "LoRA on the embedding", change: tensors("adapter", (all) => void (all["base_model.model.model.embed_tokens.lora_embedding_A"] = { dtype: "F32", shape: [2, 6], values: Array(12).fill(1) })), code: "unsupported", says: ["lora_embedding_A"] },
+  { name: "DoRA as PEFT writes it", change: (model) => {
+    tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_magnitude_vector`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) }))(model);
+    config({ use_dora: true })(model);
+  }, code: "unsupported", says: [CONFIG, "use_dora"] },
+  { name: "BD-LoRA as PEFT writes it", change: (model) => {
+    tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] }))(model);
+    config({ use_bdlora: { target_modules_bd_a: ["q_proj"], nblocks: 2 } })(model);
+  }, code: "unsupported", says: [CONFIG, "use_bdlora"] },
   { name: "a DoRA magnitude", change: tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_magnitude_vector.weight`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) })), code: "unsupported", says: ["lora_magnitude_vector"] },
   { name: "a bias of lora_B", change: tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_B.bias`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) })), code: "unsupported", says: ["lora_B.bias"] },
   { name: "a saved module", change: tensors("adapter", (all) => void (all["base_model.model.lm_head.weight"] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] })), code: "unsupported", says: ["lm_head.weight"] },
