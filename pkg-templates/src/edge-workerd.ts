@@ -1,7 +1,8 @@
 import wasm from "./lorafold_bg.wasm";
+import { EDGE } from "./edge-platform.js";
 import { usePlatform } from "./platform.js";
 
 /** The entry point of workerd (Cloudflare Workers), which imports WebAssembly compiled. It is instantiated when first needed. */
-usePlatform({ loadWasm: async () => wasm, processors: () => 1 });
+usePlatform({ ...EDGE, loadWasm: async () => wasm });
 
 export * from "./edge.js";

@@ -1,3 +1,4 @@
+import { EDGE } from "./edge-platform.js";
 import { bringWasm, type WasmSource } from "./wasm-source.js";
 
 /**
@@ -7,8 +8,9 @@ import { bringWasm, type WasmSource } from "./wasm-source.js";
  * @throws {LorafoldError} `bad-option` if it is something else, `fetch-failed` if it is an answer that says so.
  */
 export function initialize(wasm: WasmSource | Promise<WasmSource>): Promise<void> {
-  return bringWasm(wasm, { processors: () => 1 });
+  return bringWasm(wasm, EDGE);
 }
 
 export type { WasmSource } from "./wasm-source.js";
+export { r2Source, type R2BucketLike } from "./sources/r2.js";
 export * from "./api.js";

@@ -1,5 +1,5 @@
 import { LorafoldError } from "./errors.js";
-import { initSync } from "./lorafold.js";
+import { initSync, limitMemory } from "./lorafold.js";
 import { platform } from "./platform.js";
 
 /** The WebAssembly of this thread. */
@@ -16,7 +16,11 @@ export function engine(): Promise<Engine> {
   // Without a platform this rejects, rather than throws in the middle of its caller's other promises.
   loading ??= Promise.resolve()
     .then(() => platform().loadWasm())
-    .then((module) => ({ module, memory: initSync({ module }).memory }))
+    .then((module) => {
+      const { memory } = initSync({ module });
+      limitMemory(platform().memoryBytes ?? Number.POSITIVE_INFINITY);
+      return { module, memory };
+    })
     .catch((error: unknown) => {
       // A failed download can be tried again.
       loading = undefined;

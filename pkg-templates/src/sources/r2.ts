@@ -1,0 +1,84 @@
+import { LorafoldError } from "../errors.js";
+import type { Source } from "../types.js";
+
+/** What is used of an R2 bucket's binding. */
+export interface R2BucketLike {
+  list(options: { prefix: string; delimiter: string; cursor?: string }): Promise<{ objects: R2ObjectLike[]; truncated: boolean; cursor?: string }>;
+  get(key: string, options: { range: { offset: number; length: number }; onlyIf: { etagMatches: string } }): Promise<(R2ObjectLike & { body?: ReadableStream<Uint8Array> }) | null>;
+}
+
+interface R2ObjectLike {
+  key: string;
+  size: number;
+  etag: string;
+}
+
+/** Milliseconds before each further try of a read that fails. */
+const WAITS = [250, 500, 1000];
+
+/** The files directly below `prefix` in a bucket, as a base or an adapter. Every read is of the object that was listed, or `source-changed`. */
+export function r2Source(bucket: R2BucketLike, prefix: string): Source {
+  const folder = prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
+  const etags = new Map<string, string>();
+
+  const body = async (name: string, start: number, end: number): Promise<ReadableStream<Uint8Array>> => {
+    const etag = etags.get(name);
+    if (etag === undefined) throw new LorafoldError("fetch-failed", `${folder}${name}: not listed`);
+    const range = { offset: start, length: end - start };
+    const object = await patiently(() => bucket.get(folder + name, { range, onlyIf: { etagMatches: etag } })).catch((error: unknown) => {
+      throw new LorafoldError("fetch-failed", `${folder}${name}: ${String((error as Error)?.message ?? error)}`, { detail: error });
+    });
+    if (!object) throw new LorafoldError("source-changed", `${folder}${name}: it is not there any more`);
+    // An object without a body is one that is not what `onlyIf` says.
+    if (!object.body) throw new LorafoldError("source-changed", `${folder}${name}: it was ${etag} and is now ${object.etag}`);
+    return object.body;
+  };
+
+  return {
+    async list() {
+      const files = [];
+      for (let cursor: string | undefined, more = true; more; ) {
+        const page = await patiently(() => bucket.list({ prefix: folder, delimiter: "/", ...(cursor !== undefined && { cursor }) }));
+        for (const { key, size, etag } of page.objects) {
+          const name = key.slice(folder.length);
+          if (name === "") continue;
+          etags.set(name, etag);
+          files.push({ name, size, version: etag });
+        }
+        cursor = page.cursor;
+        more = page.truncated;
+      }
+      return files;
+    },
+    async read(name, start, end) {
+      if (start === end) return new Uint8Array(0);
+      return new Uint8Array(await new Response(await body(name, start, end)).arrayBuffer());
+    },
+    stream(name, start, end) {
+      let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+      return new ReadableStream<Uint8Array>(
+        {
+          async pull(controller) {
+            reader ??= (await body(name, start, end)).getReader();
+            const { done, value } = await reader.read();
+            if (done) controller.close();
+            else controller.enqueue(value);
+          },
+          cancel: (reason) => reader?.cancel(reason),
+        },
+        { highWaterMark: 0 },
+      );
+    },
+  };
+}
+
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (const wait of WAITS) {
+    try {
+      return await work();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+  return work();
+}
