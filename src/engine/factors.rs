@@ -28,18 +28,12 @@ impl<'a> Packing<'a> {
         self.spec.terms.iter().flat_map(|term| [&term.a, &term.b])
     }
 
-    /// Pack the next factor. W stored (out, in) takes B as rows and A as columns; stored (in, out) it takes Aᵀ and Bᵀ.
+    /// Pack the next factor, all of whose bytes are given. W stored (out, in) takes B as rows and A as columns; stored (in, out) it takes Aᵀ and Bᵀ.
     /// The scale goes onto B in f64, with one rounding.
     pub(super) fn add(&mut self, bytes: &[u8]) -> Result<()> {
-        let Some(term) = self.spec.terms.get(self.next / 2) else { return Err(self.miscounted()) };
+        let Some(term) = self.spec.terms.get(self.next / 2) else { return Ok(()) };
         let is_b = self.next % 2 == 1;
         let (factor, scale) = if is_b { (&term.b, term.weight * term.scale) } else { (&term.a, 1.0) };
-        if bytes.len() as u64 != factor.bytes {
-            return Err(Error::BadOption {
-                option: "factors".into(),
-                reason: format!("{} bytes of {}, which has {}", bytes.len(), factor.key, factor.bytes),
-            });
-        }
         let rank = size(self.spec, term.rank)?;
         let layout = if self.spec.transposed { Layout::Transposed } else { Layout::AsIs };
         let found = if is_b == self.spec.transposed {
@@ -53,13 +47,6 @@ impl<'a> Packing<'a> {
             self.k0 += rank;
         }
         Ok(())
-    }
-
-    fn miscounted(&self) -> Error {
-        Error::BadOption {
-            option: "factors".into(),
-            reason: format!("{} of the {} factors of {}", self.next, 2 * self.spec.terms.len(), self.spec.tensor),
-        }
     }
 }
 
@@ -111,13 +98,10 @@ impl PackedFactors {
         Packing::begin(spec)
     }
 
-    /// Keep what was packed.
-    pub(super) fn keep(&mut self, packing: Packing) -> Result<()> {
-        if packing.next != 2 * packing.spec.terms.len() {
-            return Err(packing.miscounted());
-        }
+    /// Keep what was packed, which must be every factor.
+    pub(super) fn keep(&mut self, packing: Packing) {
+        debug_assert_eq!(packing.next, 2 * packing.spec.terms.len());
         self.tensors.push_back((packing.spec.tensor.clone(), packing.factors));
-        Ok(())
     }
 
     /// The factors of a tensor, which are now the latest used.

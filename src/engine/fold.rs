@@ -41,7 +41,7 @@ impl Folder {
                 inputs.read(factor.input, factor.start, &mut bytes).await?;
                 packing.add(&bytes)?;
             }
-            self.packed.keep(packing)?;
+            self.packed.keep(packing);
         }
         let width = spec.from.bytes() as u64;
         resize(&mut self.base, &spec.tensor, count * width)?;
@@ -54,26 +54,28 @@ impl Folder {
         self.packed.holds(tensor)
     }
 
-    /// [`fold`](Self::fold) for a driver that has read everything itself: `base` holds the elements, `factors` the bytes of every term's A
-    /// and B in turn, or nothing where [`has_factors`](Self::has_factors). It never waits, so that one folder can serve many
-    /// readers who wait for their own bytes.
+    /// [`fold`](Self::fold) for a driver that has read everything itself: `base` fills in the elements' bytes, `factor` those of the factor of
+    /// that number (every term's A and B in turn), which is not asked where [`has_factors`](Self::has_factors). It never waits, so that
+    /// one folder can serve many readers who wait for their own bytes.
     ///
     /// # Errors
-    /// As `fold`; `bad-option` when the bytes are not as many as the tensor asks for.
+    /// As `fold`, and whatever `base` and `factor` give.
     pub fn fold_given(
         &mut self,
         spec: &MergeSpec,
         first: u64,
         count: u64,
-        factors: &[Vec<u8>],
+        mut factor: impl FnMut(usize, &mut [u8]) -> Result<()>,
         base: impl FnOnce(&mut [u8]) -> Result<()>,
     ) -> Result<&[u8]> {
         if !self.packed.holds(&spec.tensor) {
             let mut packing = self.packed.pack(spec)?;
-            for bytes in factors {
-                packing.add(bytes)?;
+            for (number, wanted) in packing.factors().enumerate() {
+                let mut bytes = try_buffer(&wanted.key, wanted.bytes)?;
+                factor(number, &mut bytes)?;
+                packing.add(&bytes)?;
             }
-            self.packed.keep(packing)?;
+            self.packed.keep(packing);
         }
         resize(&mut self.base, &spec.tensor, count * spec.from.bytes() as u64)?;
         base(&mut self.base)?;

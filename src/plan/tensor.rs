@@ -109,7 +109,8 @@ mod tests {
         let factor = || FactorSpec { key: "k".into(), input: 0, start: 0, bytes: 0, float: Float::F32 };
         for rank in 1..500u64 {
             let scale = 32.0 / (rank as f64).sqrt();
-            let term = Term { adapter: "a".into(), a: factor(), b: factor(), rank, alpha: 32.0, scale, weight: -0.1 / scale };
+            let term =
+                Term { adapter: "a".into(), a: factor(), b: factor(), rank, alpha: 32.0, scale, weight: -0.1 / scale };
             let back: Term = serde_json::from_str(&serde_json::to_string(&term).unwrap()).unwrap();
             assert_eq!(back, term);
         }

@@ -189,9 +189,12 @@ impl Merger {
         base: &Uint8Array,
     ) -> std::result::Result<(), JsValue> {
         let spec: MergeSpec = parse("spec", spec).map_err(|e| to_js(&e))?;
-        let factors: Vec<Vec<u8>> = factors.iter().map(Uint8Array::to_vec).collect();
+        let factor = |number: usize, buffer: &mut [u8]| match factors.get(number) {
+            Some(bytes) => fill(&spec.tensor, buffer, bytes),
+            None => Err(Error::BadOption { option: "factors".into(), reason: format!("{number} are too few") }),
+        };
         let take = |buffer: &mut [u8]| fill(&spec.tensor, buffer, base);
-        let merged = self.merging.fold_given(&spec, first as u64, count as u64, &factors, take);
+        let merged = self.merging.fold_given(&spec, first as u64, count as u64, factor, take);
         let merged = merged.map_err(|e| to_js(&e))?;
         self.output = (merged.as_ptr() as usize, merged.len());
         Ok(())

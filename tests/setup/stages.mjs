@@ -94,7 +94,7 @@ function nodeTests(name, group, files, { oneByOne = false, browsers = false } = 
 
 /** @returns {Stage[]} */
 function typeChecks() {
-  return ["pkg-templates", "www", "tests", "benches"]
+  return ["pkg-templates", "www", "tests", "tests/edge", "tests/edge-job", "benches"]
     .filter((folder) => existsSync(join(root, folder, "tsconfig.json")))
     .map((folder) => ({
       name: `types in ${folder}/`,
@@ -132,6 +132,7 @@ export function allStages() {
     wasmInBrowser("firefox"),
     ...typeChecks(),
     ...nodeTests("JavaScript tests", "js", [...testFiles("tests/setup"), ...testFiles("tests/js")]),
+    ...nodeTests("edge tests", "edge", [...testFiles("tests/edge"), ...testFiles("tests/edge-job")], { oneByOne: true }),
     ...nodeTests("browser tests", "browser", testFiles("tests/browser"), { oneByOne: true, browsers: true }),
     ...nodeTests("packaging tests", "packaging", testFiles("tests/packaging"), { oneByOne: true, browsers: true }),
     {

@@ -9,7 +9,7 @@ export async function respond(model: MergedModel, request: Request): Promise<Res
   const file = model.files.find(({ name }) => name === requestedName(request.url));
   if (!file) return failure(404, "bad-option", "the merged model has no such file");
   const { name, size, etag } = file;
-  const about = { etag, "accept-ranges": "bytes", "cache-control": "no-cache" };
+  const about = { etag, "accept-ranges": "bytes", "cache-control": "no-cache, no-transform" };
   if (!matches(headers, etag)) return failure(412, "source-changed", `${name} is another than If-Match says`, about);
   if (isKnown(headers, etag)) return new Response(null, { status: 304, headers: about });
   const wanted = method === "GET" ? wantedRange(headers, etag, size) : undefined;

@@ -1,0 +1,38 @@
+import { type MergedModel, openMerged, type OpenOptions, r2Source, type SourceLike } from "lorafold/edge";
+import type { Env } from "./env.js";
+
+/**
+ * The models that this isolate has opened: headers, plan and packed factors. Never a promise: in workerd one request must not wait for what
+ * another one reads.
+ */
+const opened = new Map<string, MergedModel>();
+
+const keyOf = ({ BASE, ADAPTERS, DTYPE }: Env) => JSON.stringify([BASE, ADAPTERS, DTYPE]);
+
+/** The merged model, opened by the first request that an isolate has. */
+export async function mergedModel(env: Env): Promise<MergedModel> {
+  const key = keyOf(env);
+  const known = opened.get(key);
+  if (known) return known;
+  const adapters = (JSON.parse(env.ADAPTERS) as { source: string; weight?: number }[]).map(({ source, ...rest }) => ({ source: sourceOf(source, env), ...rest }));
+  const model = await openMerged({ base: sourceOf(env.BASE, env), adapters, dtype: (env.DTYPE ?? "keep") as NonNullable<OpenOptions["dtype"]> });
+  // Two that came at once have opened it twice: one of them is kept.
+  const first = opened.get(key);
+  if (first) {
+    model.close();
+    return first;
+  }
+  opened.set(key, model);
+  return model;
+}
+
+/** Open it anew for the next request; those under way keep what they have. */
+export function forget(env: Env): void {
+  opened.delete(keyOf(env));
+}
+
+function sourceOf(text: string, { BUCKET, BASE_TOKEN }: Env): SourceLike {
+  if (!text.startsWith("r2:")) return BASE_TOKEN ? { url: text, headers: { authorization: `Bearer ${BASE_TOKEN}` } } : text;
+  if (!BUCKET) throw new Error(`${text}: no bucket is bound as BUCKET`);
+  return r2Source(BUCKET, text.slice(3));
+}

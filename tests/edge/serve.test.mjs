@@ -1,0 +1,170 @@
+// @ts-check
+// The serving template in workerd: a merged model out of R2, or of a base behind a URL, under the platform's limits.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { Miniflare } from "miniflare";
+import { merge } from "../../pkg/node.js";
+import { serve } from "../browser/serve.mjs";
+import { random } from "../js/numbers.mjs";
+import { hashes, sha256 } from "../js/scratch.mjs";
+import { bundle, root, upload } from "./isolate.mjs";
+
+const SAMPLE = join(root, "tests", "fixtures", "sample");
+const ADAPTERS = [["storyteller-lora", 0.8], ["terse-rslora", -0.3]];
+const VARS = /** @type {Record<string, string>} */ (
+  Object.fromEntries([...readFileSync(join(root, "pkg-templates", "edge", "wrangler.toml"), "utf8").matchAll(/^([A-Z_]+) = "(.*)"$/gm)].map(([, name, value]) => [name, value]))
+);
+
+/** @type {Awaited<ReturnType<typeof bundle>>} */
+let modules;
+/** @type {Record<string, string>} */
+let expected;
+/** @type {Map<string, Buffer>} */
+let written;
+/** @type {import("../browser/serve.mjs").TestServer} */
+let origin;
+
+before(async () => {
+  modules = await bundle(join(root, "pkg-templates", "edge", "src", "index.ts"));
+  const merged = await merge({ base: join(SAMPLE, "tiny-llama"), adapters: ADAPTERS.map(([name, weight]) => ({ source: join(SAMPLE, String(name)), weight: Number(weight) })) });
+  expected = await hashes(merged);
+  written = new Map(await Promise.all(merged.files.map(async ({ name, blob }) => /** @type {const} */ ([name, Buffer.from(await (await blob()).arrayBuffer())]))));
+  origin = await serve({ "/": SAMPLE });
+});
+after(() => origin?.close());
+
+/** @param {{ after: (hook: () => Promise<void>) => void }} t @param {Record<string, string>} bindings */
+async function isolate(t, bindings) {
+  const flare = new Miniflare({ modules, modulesRoot: "/", compatibilityDate: "2025-09-01", compatibilityFlags: ["enable_request_signal"], r2Buckets: ["BUCKET"], bindings: { ...VARS, ...bindings } });
+  t.after(() => flare.dispose());
+  return flare;
+}
+
+/** @param {string} prefix */
+const adaptersAt = (prefix) => JSON.stringify(ADAPTERS.map(([name, weight]) => ({ source: `${prefix}${name}`, weight })));
+
+/**
+ * Not compressed on the way: the local platform does that whatever `no-transform` says.
+ * @param {Miniflare} flare @param {string} path @param {Record<string, string>} [headers] @param {string} [method]
+ */
+const get = (flare, path, headers = {}, method = "GET") =>
+  flare.dispatchFetch(`http://edge.example/${path}`, { method, headers: { "accept-encoding": "identity", ...headers } });
+
+/** @param {{ arrayBuffer(): Promise<ArrayBuffer> }} response */
+const bytes = async (response) => Buffer.from(await response.arrayBuffer());
+
+/** Every file whole, and random ranges of the weights. @param {Miniflare} flare */
+async function compare(flare) {
+  for (const [name, hash] of Object.entries(expected)) {
+    const response = await get(flare, `models/mine/${name}`);
+    assert.equal(response.status, 200, `${name}: ${response.status}`);
+    assert.equal(Number(response.headers.get("content-length")), written.get(name)?.length, name);
+    assert.equal(sha256(await bytes(response)), hash, name);
+  }
+  const next = random(3);
+  const [name, whole] = /** @type {[string, Buffer]} */ ([...written].find(([name]) => name.endsWith(".safetensors")));
+  await Promise.all(Array.from({ length: 40 }, async () => {
+    const start = Math.floor(next() * whole.length);
+    const end = Math.min(whole.length, start + 1 + Math.floor(next() ** 2 * 30_000));
+    const response = await get(flare, name, { range: `bytes=${start}-${end - 1}` });
+    assert.deepEqual([response.status, response.headers.get("content-length")], [206, String(end - start)]);
+    assert.ok(whole.subarray(start, end).equals(await bytes(response)));
+  }));
+}
+
+/** @param {Miniflare} flare @param {string} folder @param {string} prefix */
+async function fill(flare, folder, prefix) {
+  const bucket = /** @type {any} */ (await flare.getR2Bucket("BUCKET"));
+  await upload(bucket, prefix, join(SAMPLE, folder));
+  return bucket;
+}
+
+describe("the serving template", () => {
+  test("from R2", async (t) => {
+    const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: adaptersAt("r2:adapters/") });
+    await fill(flare, "tiny-llama", "models/tiny");
+    for (const [name] of ADAPTERS) await fill(flare, String(name), `adapters/${name}`);
+    await compare(flare);
+  });
+
+  test("from a base behind a URL, with a request for each range and a token", async (t) => {
+    const flare = await isolate(t, { BASE: `${origin.origin}/tiny-llama/`, ADAPTERS: adaptersAt(`${origin.origin}/`), BASE_TOKEN: "sesame" });
+    await compare(flare);
+    const before = origin.requests.length;
+    const name = [...written.keys()].find((file) => file.endsWith(".safetensors"));
+    await bytes(await get(flare, String(name)));
+    assert.deepEqual(origin.requests.slice(before).map(({ path, status }) => [path, status]), [[`/tiny-llama/${name}`, 206]]);
+  });
+
+  test("what is not allowed is not there", async (t) => {
+    const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: adaptersAt("r2:adapters/"), ALLOW: "*.safetensors config.json" });
+    await fill(flare, "tiny-llama", "models/tiny");
+    for (const [name] of ADAPTERS) await fill(flare, String(name), `adapters/${name}`);
+    for (const [path, status] of /** @type {[string, number][]} */ ([["config.json", 200], ["a/b/config.json", 200], ["tokenizer.json", 404], ["", 404], ["xconfig.json", 404], ["nothing.safetensors", 404]])) {
+      const response = await get(flare, path);
+      assert.equal(response.status, status, path);
+      await response.arrayBuffer();
+    }
+    assert.equal((await get(flare, "config.json", {}, "POST")).status, 405);
+  });
+
+  test("a token is asked for, and what it guards is not for public caches", async (t) => {
+    const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: "[]", ACCESS_TOKEN: "open" });
+    await fill(flare, "tiny-llama", "models/tiny");
+    for (const headers of /** @type {Record<string, string>[]} */ ([{}, { authorization: "Bearer shut" }, { authorization: "open" }, { authorization: "Bearer " }])) {
+      const response = await get(flare, "config.json", headers);
+      assert.deepEqual([response.status, response.headers.get("www-authenticate")], [401, "Bearer"]);
+      await response.arrayBuffer();
+    }
+    const response = await get(flare, "config.json", { authorization: "Bearer open" });
+    assert.deepEqual([response.status, response.headers.get("cache-control")], [200, "private, max-age=3600, no-transform"]);
+    await response.arrayBuffer();
+  });
+
+  test("conditions are answered, and caches are told how long", async (t) => {
+    const flare = await isolate(t, { BASE: `${origin.origin}/tiny-llama/`, ADAPTERS: adaptersAt(`${origin.origin}/`) });
+    const head = await get(flare, "config.json", {}, "HEAD");
+    const etag = head.headers.get("etag") ?? "";
+    assert.deepEqual([head.status, head.headers.get("content-length"), head.headers.get("accept-ranges"), head.headers.get("cache-control")],
+      [200, String(written.get("config.json")?.length), "bytes", "public, max-age=3600, no-transform"]);
+    assert.equal((await get(flare, "config.json", { "if-none-match": etag })).status, 304);
+    assert.equal((await get(flare, "config.json", { range: "bytes=999999-" })).status, 416);
+    const partial = await get(flare, "config.json", { range: "bytes=0-3", "if-range": etag });
+    assert.deepEqual([partial.status, (await bytes(partial)).length], [206, 4]);
+  });
+
+  test("a base that is replaced is never mixed, and is served anew", async (t) => {
+    const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: adaptersAt("r2:adapters/") });
+    const bucket = await fill(flare, "tiny-llama", "models/tiny");
+    for (const [name] of ADAPTERS) await fill(flare, String(name), `adapters/${name}`);
+    const shard = String([...written.keys()].find((file) => file.endsWith(".safetensors")));
+    const range = { range: "bytes=-1000" };
+    const first = await get(flare, shard, range);
+    assert.ok(written.get(shard)?.subarray(-1000).equals(await bytes(first)));
+    const changed = new Uint8Array(readFileSync(join(SAMPLE, "tiny-llama", shard)));
+    changed.fill(0, changed.length - 5000);
+    await bucket.put(`models/tiny/${shard}`, changed);
+    const broken = await get(flare, shard, range);
+    assert.equal(broken.status, 503);
+    assert.equal(/** @type {any} */ (await broken.json()).error.code, "source-changed");
+    const anew = await get(flare, shard, range);
+    assert.equal(anew.status, 206);
+    assert.notEqual(anew.headers.get("etag"), first.headers.get("etag"));
+    assert.ok(!written.get(shard)?.subarray(-1000).equals(await bytes(anew)));
+  });
+
+  test("what is wrong is said with its code", async (t) => {
+    for (const [bindings, code] of /** @type {[Record<string, string>, string][]} */ ([
+      [{ BASE: "r2:nowhere", ADAPTERS: "[]" }, "bad-header"],
+      [{ BASE: `${origin.origin}/nowhere/`, ADAPTERS: "[]" }, "fetch-failed"],
+      [{ BASE: `${origin.origin}/tiny-llama/`, ADAPTERS: JSON.stringify([{ source: `${origin.origin}/tiny-llama/` }]) }, "bad-header"],
+    ])) {
+      const flare = await isolate(t, bindings);
+      const response = await get(flare, "config.json");
+      assert.ok(response.status >= 500, String(response.status));
+      assert.equal(/** @type {any} */ (await response.json()).error.code, code);
+    }
+  });
+});
