@@ -169,5 +169,21 @@ fn a_failed_merge_leaves_nothing() {
         &MergeOptions::default(),
     );
     assert_eq!(merged.unwrap_err().code(), "non-finite");
-    assert_eq!(fs::read_dir(&out).map_or(0, |entries| entries.count()), 0);
+    assert!(!out.exists());
+}
+
+#[test]
+fn the_output_never_takes_the_place_of_an_input() {
+    let model = Model::random(8);
+    let scratch = Scratch::new("inputs");
+    model.write(&scratch.0);
+    let base = scratch.0.join("base");
+    let adapter = scratch.0.join(&model.adapters[0].0.name);
+    let before = values(&base);
+    for out in [base.clone(), base.join("..").join("base"), adapter.clone()] {
+        let options = MergeOptions { force: true, ..MergeOptions::default() };
+        let merged = merge_folders(&base, &[(&adapter, AdapterOptions::default())], &out, &options);
+        assert_eq!(merged.unwrap_err().code(), "bad-option", "{}", out.display());
+    }
+    assert_eq!(values(&base), before);
 }

@@ -67,7 +67,8 @@ pub fn plan_folders(
 /// Merge the adapters into the base and write the model to `out`. Files get their names when all are complete.
 ///
 /// # Errors
-/// Those of planning and folding; `bad-option` when `out` has files and `force` is not set; `out-of-space`.
+/// Those of planning and folding; `bad-option` when `out` has files and `force` is not set, or is a folder that the merge
+/// reads; `out-of-space`.
 pub fn merge_folders(
     base: &Path,
     adapters: &[(&Path, AdapterOptions)],
@@ -75,14 +76,20 @@ pub fn merge_folders(
     options: &MergeOptions,
 ) -> Result<Merged> {
     let (plan, paths) = plan_folders(base, adapters, &options.plan)?;
+    refuse_inputs(out, &paths)?;
     if !options.force && fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(Error::BadOption { option: "out".into(), reason: format!("{} is not empty", out.display()) });
     }
+    let made = !out.exists();
     fs::create_dir_all(out).map_err(|e| failed(out, &e))?;
     let partials: Vec<PathBuf> = plan.files.iter().map(|file| out.join(format!(".{}.partial", file.name))).collect();
     let written = write_all(&plan, &paths, &partials, options).and_then(|tallies| {
-        for (file, partial) in plan.files.iter().zip(&partials) {
-            fs::rename(partial, out.join(&file.name)).map_err(|e| failed(partial, &e))?;
+        // config.json is the last: without it no tool takes the folder for a model.
+        let mut finished: Vec<(&str, &PathBuf)> =
+            plan.files.iter().map(|file| file.name.as_str()).zip(&partials).collect();
+        finished.sort_by_key(|(name, _)| *name == "config.json");
+        for (name, partial) in finished {
+            fs::rename(partial, out.join(name)).map_err(|e| failed(partial, &e))?;
         }
         Ok(tallies)
     });
@@ -93,9 +100,24 @@ pub fn merge_folders(
                 // Best effort: the error that is reported is the one that came first.
                 let _ = fs::remove_file(partial);
             }
+            if made {
+                let _ = fs::remove_dir(out);
+            }
             Err(error)
         }
     }
+}
+
+/// The output must not take the place of what it is made from. Other spellings and links lead to the same folder.
+fn refuse_inputs(out: &Path, inputs: &[PathBuf]) -> Result<()> {
+    let Ok(folder) = fs::canonicalize(out) else { return Ok(()) };
+    let reads =
+        |input: &PathBuf| input.parent().is_some_and(|parent| fs::canonicalize(parent).is_ok_and(|p| p == folder));
+    if inputs.iter().any(reads) {
+        let reason = format!("{} is a folder that the merge reads; give it another one", out.display());
+        return Err(Error::BadOption { option: "out".into(), reason });
+    }
+    Ok(())
 }
 
 fn write_all(
