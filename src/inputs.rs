@@ -31,6 +31,8 @@ pub struct Folder {
     pub first_input: usize,
     /// The files, in the order of the inputs.
     pub files: Vec<FileInfo>,
+    /// Folders inside it, which nobody reads: their names are for the report.
+    pub folders: Vec<String>,
 }
 
 /// Random access to the bytes of every input file, by the file's number.

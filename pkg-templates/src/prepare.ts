@@ -55,8 +55,8 @@ function isAdapterOptions(adapter: SourceLike | AdapterOptions): adapter is Adap
   return typeof adapter === "object" && adapter !== null && "source" in adapter;
 }
 
-function listed({ name, files }: Listing, given?: string) {
-  return { name: given ?? name, files: files.map(({ name, size, version }) => ({ name, size, version })) };
+function listed({ name, files, folders }: Listing, given?: string) {
+  return { name: given ?? name, files: files.map(({ name, size, version }) => ({ name, size, version })), folders };
 }
 
 /** Adapters of up to this size together are kept, unless the platform says otherwise. */

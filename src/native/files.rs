@@ -67,7 +67,9 @@ pub(super) fn failed(path: &Path, error: &std::io::Error) -> Error {
 /// # Errors
 /// `fetch-failed` when it cannot be listed.
 pub fn list_folder(path: &Path, paths: &mut Vec<PathBuf>) -> Result<Folder> {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut found = Vec::new();
+    let mut folders = Vec::new();
     let data = std::fs::metadata(path).map_err(|e| failed(path, &e))?;
     if data.is_dir() {
         for entry in std::fs::read_dir(path).map_err(|e| failed(path, &e))? {
@@ -75,17 +77,20 @@ pub fn list_folder(path: &Path, paths: &mut Vec<PathBuf>) -> Result<Folder> {
             let data = std::fs::metadata(&path).map_err(|e| failed(&path, &e))?;
             if data.is_file() {
                 found.push((path, data.len()));
+            } else if data.is_dir() {
+                folders.push(name(&path));
             }
         }
     } else {
         found.push((path.to_path_buf(), data.len()));
     }
     found.sort();
+    folders.retain(|name| !name.starts_with('.'));
+    folders.sort();
     let first_input = paths.len();
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let files = found.iter().map(|(path, size)| FileInfo { name: name(path), size: *size, version: None }).collect();
     paths.extend(found.into_iter().map(|(path, _)| path));
-    Ok(Folder { name: name(path), first_input, files })
+    Ok(Folder { name: name(path), first_input, files, folders })
 }
 
 /// The result of a future that only ever waits for files.

@@ -38,7 +38,7 @@ pub struct Base {
     pub config: Option<Vec<u8>>,
     /// Files that are copied: (input, name, size).
     pub others: Vec<(usize, String, u64)>,
-    /// Files of the folder that stay behind.
+    /// Files of the folder that stay behind, and folders inside it.
     pub left_behind: Vec<String>,
     /// (name, version) of each file whose source tells versions apart.
     pub versions: Vec<(String, String)>,
@@ -104,7 +104,8 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Folder) -> Result<Base> {
     let used = |i: &usize| {
         layout.shards.contains(i) || layout.others.contains(i) || layout.index == Some(*i) || layout.config == Some(*i)
     };
-    let left_behind = (0..names.len()).filter(|i| !used(i)).map(|i| names[i].to_string()).collect();
+    let files = (0..names.len()).filter(|i| !used(i)).map(|i| names[i].to_string());
+    let left_behind = files.chain(folder.folders.iter().map(|name| format!("{name}/"))).collect();
     let versions =
         folder.files.iter().filter_map(|file| Some((file.name.clone(), file.version.clone()?))).collect::<Vec<_>>();
     Ok(Base { name: folder.name.clone(), shards, index, config, others, left_behind, versions })

@@ -19,6 +19,8 @@ use crate::plan::{AdapterOptions, MergePlan, MergeSpec, PlanOptions, build, open
 struct Listed {
     name: String,
     files: Vec<FileInfo>,
+    #[serde(default)]
+    folders: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -131,7 +133,7 @@ pub fn block_bytes(budget: Option<f64>) -> std::result::Result<f64, JsValue> {
 pub async fn inspect(request: String, inputs: Array) -> std::result::Result<String, JsValue> {
     let inspected = async {
         let listed: Listed = parse("request", &request)?;
-        let folder = Folder { name: listed.name, first_input: 0, files: listed.files };
+        let folder = Folder { name: listed.name, first_input: 0, files: listed.files, folders: listed.folders };
         crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder).await
     };
     inspected.await.map(|value| json(&value)).map_err(|e| to_js(&e))
@@ -225,7 +227,7 @@ async fn open(request: &str, inputs: &Array) -> Result<MergePlan> {
     let inputs = JsInputs::new(inputs)?;
     let mut first_input = 0;
     let mut place = |listed: Listed| {
-        let folder = Folder { name: listed.name, first_input, files: listed.files };
+        let folder = Folder { name: listed.name, first_input, files: listed.files, folders: listed.folders };
         first_input += folder.files.len();
         folder
     };

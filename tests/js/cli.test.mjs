@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { rename, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, test } from "node:test";
+import { FLAGS } from "../../pkg/cli/merge.js";
 import { lorafold } from "./command.mjs";
 import { fixture, mergeArguments } from "./fixture.mjs";
 import { readModel, readSafetensors } from "./safetensors-file.mjs";
@@ -25,12 +26,11 @@ async function tiny(t) {
 
 describe("lorafold", { concurrency: 2 }, () => {
   test("--help prints every flag of merge", async () => {
-    for (const word of ["--help", "-h", "help"]) {
-      const { code, stdout, stderr } = await lorafold([word]);
+    for (const words of [["--help"], ["-h"], ["help"], ["merge", "--help"], ["inspect", "-h"]]) {
+      const { code, stdout, stderr } = await lorafold(words);
       assert.equal(code, 0);
       assert.equal(stderr, "");
-      for (const flag of ["base", "adapter", "out", "dtype", "max-shard-size", "only", "skip", "allow-unmatched", "allow-nonfinite",
-        "workers", "dry-run", "report", "force", "json", "quiet"]) assert.match(stdout, new RegExp(`--${flag}\\b`));
+      for (const flag of Object.keys(FLAGS)) assert.match(stdout, new RegExp(`--${flag}\\b`));
       assert.match(stdout, /130 aborted/);
     }
   });
@@ -51,6 +51,14 @@ describe("lorafold", { concurrency: 2 }, () => {
 });
 
 describe("lorafold merge", { concurrency: 2 }, () => {
+  test("says which folders of the base it does not copy", async (t) => {
+    const { base, adapter } = await tiny(t);
+    await writeFolder(join(base, "1_Pooling"), { "config.json": "{}" });
+    await writeFolder(join(base, ".cache"), { "lock": "" });
+    const { stdout } = await lorafold(["merge", "--base", base, "--adapter", adapter, "--dry-run"]);
+    assert.match(stdout, /^warning \[left-behind\]: not copied to the output: 1_Pooling\/$/m);
+  });
+
   test("says in a few lines what it did", async (t) => {
     const { base, adapter, out } = await tiny(t);
     const { code, stdout, stderr } = await lorafold(["merge", "--base", base, "--adapter", adapter, "--out", out]);

@@ -204,7 +204,7 @@ pub fn add_folder(inputs: &mut Memory, name: &str, files: BTreeMap<String, Vec<u
         |(name, bytes): (&String, &Vec<u8>)| FileInfo { name: name.clone(), size: bytes.len() as u64, version: None };
     let listed = files.iter().map(info).collect();
     inputs.0.extend(files.into_values());
-    Folder { name: name.into(), first_input, files: listed }
+    Folder { name: name.into(), first_input, files: listed, folders: Vec::new() }
 }
 
 /// The bytes `range` of an output file, computed in blocks of `block` bytes.

@@ -13,7 +13,8 @@ export interface Picked {
 
 /** A folder's files, or some files, as one thing. `undefined` when there are none. */
 export function pickFiles(files: readonly File[]): Picked | undefined {
-  const direct = files.filter(isDirectlyInside).filter((file) => !file.name.startsWith("."));
+  const visible = files.filter((file) => !file.name.startsWith("."));
+  const direct = visible.filter(isDirectlyInside);
   const first = direct[0];
   if (!first) return undefined;
   const names = direct.map((file) => file.name);
@@ -22,7 +23,8 @@ export function pickFiles(files: readonly File[]): Picked | undefined {
   const size = direct.reduce((sum, file) => sum + file.size, 0);
   return {
     name: folder || (weights.length === 1 ? weights[0]!.replace(/\.safetensors$/, "") : `${weights.length || names.length} files`),
-    source: direct,
+    // Those in sub-folders too: the plan says that they are not copied.
+    source: visible,
     detail: `${counted(direct.length, "file")}, ${bytes(size)}`,
     looksLikeAdapter: names.some((name) => name === "adapter_config.json" || name.startsWith("adapter_model")),
   };

@@ -21,7 +21,7 @@ export function sourceInput(words: Words, onPick: (picked: Picked) => void): HTM
   };
 
   const fileInput = (label: string, folder: boolean) => {
-    const attributes = { type: "file", class: "visually-hidden", multiple: true, webkitdirectory: folder };
+    const attributes = { type: "file", class: "visually-hidden", multiple: true, webkitdirectory: folder, "aria-label": `${label} for the ${prefix}` };
     const input = make("input", { ...attributes, "data-testid": `${prefix}-${folder ? "folder" : "files"}` });
     input.addEventListener("change", () => {
       const files = [...(input.files ?? [])];

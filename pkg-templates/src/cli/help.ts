@@ -11,13 +11,16 @@ merge:
   --base B               the base model
   --adapter A[@weight]   an adapter, and a factor on its whole delta (1 by default); may be repeated
   --out DIR              where the merged model goes
+  --method M             how several deltas combine: linear (default), the exact weighted sum
   --dtype T              keep (default), f32, f16 or bf16
+  --rounding R           nearest (default), to even
   --max-shard-size S     new shards of at most S, such as 5GB; by default the base's shards are kept
   --only REGEX           merge only tensors whose name REGEX finds something in
   --skip REGEX           do not merge tensors whose name REGEX finds something in
   --allow-unmatched      adapter keys that match nothing become findings
   --allow-nonfinite      values may become infinite or NaN in the output's type
   --workers N            worker threads; 0 computes in the main one
+  --memory-budget S      memory of each worker beside the adapters' factors (64MiB by default)
   --dry-run              show the plan, read no weights, write nothing
   --report FILE          write the report, with statistics of every tensor, to FILE
   --force                replace the model in DIR
@@ -32,5 +35,7 @@ serve: the merged model over HTTP, with ranges, on this machine alone; nothing i
 
 inspect:
   --json                 print one JSON document, an array of descriptions
+
+  lorafold --help, lorafold --version
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 aborted.`;

@@ -8,7 +8,9 @@ import { readFile } from "node:fs/promises";
 
 /** Exit codes: 0 done, 1 failed, 2 usage, 130 aborted. */
 export async function main(argv: string[]): Promise<number> {
-  const [command, ...rest] = argv;
+  const [first, ...rest] = argv;
+  // `lorafold merge --help` asks for the same.
+  const command = rest[0] === "--help" || rest[0] === "-h" ? "--help" : first;
   try {
     switch (command) {
       case "merge":

@@ -7,7 +7,8 @@ import { planText, resultText } from "./text.js";
 import { ProgressLine } from "./progress.js";
 import { bytes, number, parse, UsageError } from "./usage.js";
 
-const FLAGS = {
+/** The flags of `lorafold merge`. */
+export const FLAGS = {
   ...PLAN_FLAGS,
   out: { type: "string" },
   workers: { type: "string" },

@@ -23,20 +23,23 @@ export async function listPath(source: SourceLike): Promise<Listing | undefined>
   });
   if (data.isDirectory()) {
     const names = (await readdir(path)).sort();
-    const files = await Promise.all(names.map((name) => fileIn(path, name)));
-    return { name: basename(path), files: files.filter((file): file is Input => file !== undefined) };
+    const found = await Promise.all(names.map((name) => entryIn(path, name)));
+    const files = found.filter((entry): entry is Input => typeof entry === "object");
+    return { name: basename(path), files, folders: found.filter((entry) => typeof entry === "string") };
   }
   const files: Input[] = [{ name: basename(path), size: data.size, path, version: versionOf(data) }];
   if (basename(path) === "adapter_model.safetensors") {
-    const config = await fileIn(dirname(path), "adapter_config.json");
-    if (config) files.push(config);
+    const config = await entryIn(dirname(path), "adapter_config.json");
+    if (typeof config === "object") files.push(config);
   }
   return { name: basename(path).replace(/\.safetensors$/, ""), files };
 }
 
-async function fileIn(folder: string, name: string): Promise<Input | undefined> {
+/** A file; of a folder its name, where it is not hidden. */
+async function entryIn(folder: string, name: string): Promise<Input | string | undefined> {
   const path = join(folder, name);
   const data = await stat(path).catch(() => undefined);
+  if (data?.isDirectory() && !name.startsWith(".")) return name;
   return data?.isFile() ? { name, size: data.size, path, version: versionOf(data) } : undefined;
 }
 

@@ -8,11 +8,15 @@ export function isDirectoryHandle(source: unknown): source is FileSystemDirector
 /** List the files directly inside a directory. */
 export async function listDirectory(directory: FileSystemDirectoryHandle): Promise<Listing> {
   const files: Input[] = [];
+  const folders: string[] = [];
   for await (const handle of directory.values()) {
-    if (handle.kind !== "file") continue;
+    if (handle.kind !== "file") {
+      if (!handle.name.startsWith(".")) folders.push(handle.name);
+      continue;
+    }
     const file = await (handle as FileSystemFileHandle).getFile();
     files.push({ name: file.name, size: file.size, blob: file, version: String(file.lastModified) });
   }
   files.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { name: directory.name || "folder", files };
+  return { name: directory.name || "folder", files, folders: folders.sort() };
 }

@@ -19,7 +19,8 @@ export async function listHub(url: string, role: Role, init: RequestInit = {}): 
   const file = (name: string) =>
     probe(`${hub.endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encodeURIComponent(name)}`, name, role, init);
   const files = (await inFlight(names, MOST_IN_FLIGHT, file)).filter((input): input is Input => input !== undefined);
-  return { name: repository, files };
+  const folders = entries.filter((entry) => entry.type === "directory").map((entry) => entry.path);
+  return { name: repository, files, folders };
 }
 
 /** Not the same weights again in other formats, and of an adapter only what makes it one. */

@@ -32,6 +32,8 @@ export interface BoundInput extends Input {
 export interface Listing {
   name: string;
   files: Input[];
+  /** Folders inside it, which are not read; hidden ones are nobody's business. */
+  folders?: string[];
 }
 
 /** What a source will be used for: URLs without a listing are asked for other names. */
@@ -52,7 +54,7 @@ export async function listSource(source: SourceLike, role: Role, signal?: AbortS
   if (isDirectoryHandle(source)) return listDirectory(source);
   if (isFileList(source) && Array.from<unknown>(source).every((file) => file instanceof File)) {
     const files = Array.from(source);
-    return named(role, topLevel(files).map((file) => fromBlob(file, role)), files[0]);
+    return { ...named(role, topLevel(files).map((file) => fromBlob(file, role)), files[0]), folders: subfolders(files) };
   }
   if (isSource(source)) return listCustom(source, role);
   throw new LorafoldError("bad-option", `${role}: not something that files can be read from`);
@@ -81,6 +83,11 @@ function fromBlob(blob: Blob, role: Role): Input {
 /** Of a picked folder only the files directly inside: sub-folders hold other things. */
 function topLevel(files: File[]): File[] {
   return files.filter((file) => (file.webkitRelativePath ?? "").split("/").length <= 2);
+}
+
+function subfolders(files: File[]): string[] {
+  const below = files.map((file) => (file.webkitRelativePath ?? "").split("/")).filter((path) => path.length > 2);
+  return [...new Set(below.map((path) => path[1]!))].filter((name) => !name.startsWith(".")).sort();
 }
 
 function named(role: Role, files: Input[], first?: File): Listing {
