@@ -6,18 +6,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
+import { example } from "./readme.mjs";
 
 const root = resolve(import.meta.dirname ?? ".", "../..");
-const readme = readFileSync(join(root, "README.md"), "utf8");
 /** @type {string} */
 let project;
-
-/** The fenced block after `<!-- example: NAME -->`. @param {string} name */
-function example(name) {
-  const found = new RegExp(`<!-- example: ${name} -->\n\`\`\`\\w+\n([^]*?)\n\`\`\``).exec(readme)?.[1];
-  assert.ok(found, `README.md has no example ${name}`);
-  return found;
-}
 
 before(() => {
   // A user's project: the package installed, and the sample beside it.

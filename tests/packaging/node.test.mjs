@@ -2,6 +2,7 @@
 // The packed package in Node, Deno and Bun, imported and required.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { example } from "../js/readme.mjs";
 import { bun, deno } from "./programs.mjs";
 import { packedProject, sample } from "./project.mjs";
 
@@ -31,7 +32,7 @@ async function check(name, text, options) {
 
 test("Node, import", () => check("main.mjs", script('import { merge } from "lorafold";')));
 
-test("Node, require", () => check("main.cjs", script('const { merge } = require("lorafold");')));
+test("Node, require, as the README has it", () => check("main.cjs", script(example("require"))));
 
 test("Node, import() in CommonJS", () => check("main.cjs", script('const merge = async (options) => (await import("lorafold")).merge(options);')));
 

@@ -1,5 +1,5 @@
 // @ts-check
-// Runtimes that npm packages carry. Their own commands are scripts that Node starts, and install scripts may be off: so the program itself.
+// Programs that npm packages carry. Their own commands are scripts that Node starts, and install scripts may be off: so the program itself.
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -32,6 +32,12 @@ export function deno() {
 export function bun() {
   const path = program("Bun", [[`@oven/bun-${process.platform}-${process.arch}`, `bin/bun${suffix}`], ["bun", "bin/bun.exe"]]);
   return { program: path, args: ["--no-install"] };
+}
+
+/** esbuild's command line. */
+export function esbuild() {
+  const file = process.platform === "win32" ? "esbuild.exe" : "bin/esbuild";
+  return program("esbuild", [[`@esbuild/${process.platform}-${process.arch}`, file]]);
 }
 
 /** workerd. */

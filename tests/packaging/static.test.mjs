@@ -6,10 +6,12 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { browserNames, launch } from "../browser/harness.mjs";
 import { serve } from "../browser/serve.mjs";
+import { example } from "../js/readme.mjs";
 import { checkPage } from "./page.mjs";
 import { packedProject, sample } from "./project.mjs";
 
-const policy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'";
+// The README's line is the policy in force.
+const [header = "", policy = ""] = example("policy").split(": ");
 
 /** @param {string} script */
 const page = (script) => `<!doctype html><meta charset="utf-8"><title>static</title><script type="module" src="${script}"></script>`;
@@ -46,7 +48,7 @@ before(async () => {
   const folder = project.write({ ...pages, "prove.js": readFileSync(join(project.folder, "prove.js"), "utf8") });
   server = await serve(
     { "/": folder, "/lorafold/": project.installed, "/sample/": sample },
-    { headers: { "Content-Security-Policy": policy } },
+    { headers: { [header]: policy } },
   );
 });
 after(async () => {
