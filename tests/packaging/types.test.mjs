@@ -1,0 +1,123 @@
+// @ts-check
+// The packed package's declarations and manifest, as consumers' tools see them.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { publint } from "publint";
+import { npmScript } from "../setup/tools.mjs";
+import { packedProject, root } from "./project.mjs";
+
+const execute = promisify(execFile);
+
+/** @type {import("./project.mjs").Project} */
+let project;
+/** @type {any} */
+let manifest;
+before(async () => {
+  project = await packedProject();
+  manifest = JSON.parse(readFileSync(join(project.installed, "package.json"), "utf8"));
+});
+after(() => project?.remove());
+
+/** Uses of every subpath; what is marked must be an error. */
+const consumer = `import { inspect, LorafoldError, merge, plan, type MergeResult, type Report } from "lorafold";
+import * as edge from "lorafold/edge";
+import * as slim from "lorafold/slim";
+import wasm from "lorafold/lorafold_bg.wasm";
+import "lorafold/worker";
+
+const adapters = [{ source: new Blob([]), weight: 0.5 }, "adapter"];
+const result: MergeResult = await merge({ base: "base", adapters, onProgress: ({ bytes }) => void bytes });
+const report: Report = await plan({ base: new URL("https://example.org/model/"), adapters });
+const code: "bad-option" extends LorafoldError["code"] ? true : false = true;
+await slim.initialize(fetch("wasm"), { startWorker: () => new Worker("worker.js", { type: "module" }) });
+await edge.initialize(wasm);
+const same: typeof merge[] = [edge.merge, slim.merge];
+const description = await edge.inspect(new Blob([]));
+if (description.kind === "adapter") console.log(description.alpha, result.files, report, code, same, inspect);
+// @ts-expect-error there is no such method
+await merge({ base: "base", adapters, method: "average" });
+// @ts-expect-error edge has no workers
+await edge.initialize(wasm, { startWorker: () => new Worker("worker.js") });
+`;
+
+/** @param {string} name @param {string} text @param {Record<string, unknown>} options */
+async function compile(name, text, options) {
+  const compilerOptions = { target: "es2022", strict: true, noEmit: true, skipLibCheck: false, types: [], ...options };
+  const folder = project.write({ [name]: text, "tsconfig.json": JSON.stringify({ compilerOptions, files: [name] }) });
+  await execute(process.execPath, [npmScript("typescript", "tsc"), "-p", folder]).catch((error) => assert.fail(error.stdout));
+}
+
+describe("TypeScript", () => {
+  const resolutions = {
+    nodenext: { module: "nodenext", moduleResolution: "nodenext" },
+    bundler: { module: "esnext", moduleResolution: "bundler" },
+    "bundler, for workerd": { module: "esnext", moduleResolution: "bundler", customConditions: ["workerd"] },
+    "bundler, for browsers": { module: "esnext", moduleResolution: "bundler", customConditions: ["browser"] },
+  };
+  for (const [name, options] of Object.entries(resolutions)) {
+    test(name, () => compile("consumer.ts", consumer, options));
+  }
+
+  test("nodenext, required", () => compile(
+    "consumer.cts",
+    `import lorafold = require("lorafold");\nexport const merged: Promise<lorafold.MergeResult> = lorafold.merge({ base: "base", adapters: [] });\n`,
+    resolutions.nodenext,
+  ));
+
+  test("a project of Node's without the types of pages", () => compile(
+    "consumer.ts",
+    `import { merge } from "lorafold";\nconst { files } = await merge({ base: "base", adapters: ["adapter"] });\nfor (const { name } of files) console.log(name.length);\n`,
+    { ...resolutions.nodenext, lib: ["es2023"], types: ["node"], typeRoots: [join(root, "node_modules", "@types")], skipLibCheck: true },
+  ));
+});
+
+test("publint has nothing to say", async () => {
+  const { messages } = await publint({ pkgDir: project.installed, pack: false, strict: true });
+  assert.deepEqual(messages, []);
+});
+
+test("Are the types wrong? has nothing to say", async () => {
+  const script = npmScript("@arethetypeswrong/cli", "attw");
+  await execute(process.execPath, [script, project.tarball, "--profile", "esm-only", "--no-emoji"]).catch((error) => assert.fail(error.stdout));
+});
+
+test("the package has one .wasm, one glue, and nothing that runs or comes along on installation", () => {
+  const files = readdirSync(project.installed, { recursive: true, encoding: "utf8" });
+  assert.deepEqual(files.filter((name) => name.endsWith(".wasm")), ["lorafold_bg.wasm"]);
+  const glue = files.filter((name) => name.endsWith(".js") && readFileSync(join(project.installed, name), "utf8").includes("WebAssembly.Instance("));
+  assert.deepEqual(glue, ["lorafold.js"]);
+  for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) assert.ok(files.includes(name), name);
+  assert.deepEqual(files.filter((name) => name === "src" || /\.(ts|tsbuildinfo|map)$/.test(name.replace(/\.d\.ts$/, ""))), []);
+  for (const key of ["scripts", "dependencies", "optionalDependencies", "peerDependencies", "bundleDependencies"]) {
+    assert.equal(manifest[key], undefined, key);
+  }
+});
+
+test("what the manifest names exists, and every entry point counts as having side effects", () => {
+  /** @param {any} target @returns {string[]} */
+  const leaves = (target) => (typeof target === "string" ? [target] : Object.values(target).flatMap(leaves));
+  const named = [...leaves(manifest.exports), manifest.types, ...Object.values(manifest.bin)];
+  for (const path of named) assert.ok(existsSync(join(project.installed, path)), path);
+  // A bundler that dropped one of these would drop the platform.
+  const acting = readdirSync(project.installed, { recursive: true, encoding: "utf8" })
+    .map((name) => name.replaceAll("\\", "/"))
+    .filter((name) => name.endsWith(".js") && /^(usePlatform|serve|scope\.|process\.)/m.test(readFileSync(join(project.installed, name), "utf8")));
+  assert.ok(acting.length >= 6, `${acting}`);
+  const patterns = manifest.sideEffects.map((/** @type {string} */ glob) => new RegExp(`^${glob.replace("./", "").replaceAll(".", "\\.").replace("*", "[^/]*")}$`));
+  assert.deepEqual(acting.filter((name) => !patterns.some((/** @type {RegExp} */ pattern) => pattern.test(name))), []);
+});
+
+test("every entry point exports all of the API", async () => {
+  const exportsOf = async (/** @type {string} */ file) => Object.keys(await import(pathToFileURL(join(project.installed, file)).href));
+  const api = await exportsOf("api.js");
+  assert.ok(api.includes("merge"));
+  for (const entry of ["node.js", "browser.js", "edge.js", "slim.js"]) {
+    const found = await exportsOf(entry);
+    assert.deepEqual(api.filter((name) => !found.includes(name)), [], entry);
+  }
+});
