@@ -8,6 +8,13 @@ use super::isa::{PANEL, ROWS, Strip};
 use super::tally::{Lanes, Tally};
 use super::vector::Vector;
 
+/// Writes a block out once for each value of a constant. The module for browsers is compiled for size, where LLVM leaves short
+/// loops as they are; but vectors indexed by a variable live in memory, not in registers.
+macro_rules! written_out {
+    ($index:ident in [$($value:literal)*] $body:block) => { $({ const $index: usize = $value; $body })* };
+}
+const _: () = assert!(ROWS == 4, "what is written out below");
+
 /// The body of [`Isa::strip`](super::isa::Isa::strip).
 ///
 /// # Safety
@@ -32,30 +39,30 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const TALLY: 
 
             let mut sums = delta;
             let mut magnitude = V::splat_bits(0);
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let base = F::load::<V>(base.add(row * base_stride));
-                for (sum, base) in sums.iter_mut().zip(base) {
-                    *sum = base.add(*sum);
-                    magnitude = magnitude.max_bits(sum.and(V::splat_bits(0x7FFF_FFFF)));
+            written_out!(ROW in [0 1 2 3] {
+                let base = F::load::<V>(base.add(ROW * base_stride));
+                written_out!(HALF in [0 1] {
+                    sums[ROW][HALF] = base[HALF].add(sums[ROW][HALF]);
+                    magnitude = magnitude.max_bits(sums[ROW][HALF].and(V::splat_bits(0x7FFF_FFFF)));
                     if TALLY && F::FLOAT != T::FLOAT {
                         // The tally also encodes the base.
-                        magnitude = magnitude.max_bits(base.and(V::splat_bits(0x7FFF_FFFF)));
+                        magnitude = magnitude.max_bits(base[HALF].and(V::splat_bits(0x7FFF_FFFF)));
                     }
-                }
-            }
+                });
+            });
             // Infinities and NaNs are large too, as bits.
             if magnitude.gt_bits(largest).any() {
                 break;
             }
 
-            for (row, sums) in sums.into_iter().enumerate() {
-                let codes = [T::encode(sums[0]), T::encode(sums[1])];
+            written_out!(ROW in [0 1 2 3] {
+                let codes = [T::encode(sums[ROW][0]), T::encode(sums[ROW][1])];
                 if TALLY {
-                    let base = F::load::<V>(base.add(row * base_stride));
-                    lanes.add_row::<F, T>(base, delta[row], codes);
+                    let base = F::load::<V>(base.add(ROW * base_stride));
+                    lanes.add_row::<F, T>(base, delta[ROW], codes);
                 }
-                T::store(codes, out.add(row * out_stride));
-            }
+                T::store(codes, out.add(ROW * out_stride));
+            });
             base = base.add(columns * F::FLOAT.bytes());
             out = out.add(columns * T::FLOAT.bytes());
             done += 1;
@@ -76,10 +83,10 @@ pub(super) unsafe fn store_product<V: Vector>(left: *const f32, right: *const f3
     // SAFETY: the caller promises the instruction set and the pointers.
     unsafe {
         let rows = product::<V>(left, right, rank);
-        for (row, [low, high]) in rows.into_iter().enumerate() {
-            low.store(delta.add(row * 2 * V::LANES));
-            high.store(delta.add(row * 2 * V::LANES + V::LANES));
-        }
+        written_out!(ROW in [0 1 2 3] {
+            rows[ROW][0].store(delta.add(ROW * 2 * V::LANES));
+            rows[ROW][1].store(delta.add(ROW * 2 * V::LANES + V::LANES));
+        });
     }
 }
 
@@ -114,12 +121,12 @@ unsafe fn add_outer_product<V: Vector>(sums: &mut [[V; 2]; ROWS], left: *const f
     // SAFETY: the caller's promise is the same.
     unsafe {
         let right = [V::load(right), V::load(right.add(V::LANES))];
-        for (row, sums) in sums.iter_mut().enumerate() {
-            let left = V::splat(*left.add(row));
+        written_out!(ROW in [0 1 2 3] {
+            let left = V::splat(*left.add(ROW));
             // Multiply, then add: two roundings everywhere.
-            sums[0] = sums[0].add(left.mul(right[0]));
-            sums[1] = sums[1].add(left.mul(right[1]));
-        }
+            sums[ROW][0] = sums[ROW][0].add(left.mul(right[0]));
+            sums[ROW][1] = sums[ROW][1].add(left.mul(right[1]));
+        });
     }
 }
 
@@ -144,11 +151,17 @@ pub(super) unsafe fn multiply_and_add<V: Vector>(turns: usize) -> f32 {
         let (factor, term) = (V::splat(std::hint::black_box(0.5)), V::splat(std::hint::black_box(0.25)));
         for _ in 0..turns {
             for _ in 0..PEAK_VECTORS / CHAINS {
-                chains = chains.map(|chain| chain.mul(factor).add(term));
+                written_out!(CHAIN in [0 1 2 3 4 5 6 7 8 9 10 11] {
+                    chains[CHAIN] = chains[CHAIN].mul(factor).add(term);
+                });
             }
         }
         let mut lanes = [0.0; 8];
-        chains.into_iter().reduce(V::add).unwrap_or(term).store(lanes.as_mut_ptr());
+        let mut sum = term;
+        written_out!(CHAIN in [0 1 2 3 4 5 6 7 8 9 10 11] {
+            sum = sum.add(chains[CHAIN]);
+        });
+        sum.store(lanes.as_mut_ptr());
         lanes[0]
     }
 }
