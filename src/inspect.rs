@@ -1,14 +1,13 @@
 //! What a folder is: a base, an adapter or a merged model, from headers and configurations alone.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::inputs::{Folder, Inputs};
 use crate::plan::recipe;
 use crate::plan::{AdapterOptions, open_adapter, open_base};
 use crate::safetensors::TensorInfo;
+use crate::safetensors::json::{object, sorted};
 
 /// Describe a folder as JSON: `kind` is "adapter", "base" or "merged" (a base with a recipe).
 ///
@@ -30,69 +29,86 @@ async fn inspect_adapter(inputs: &impl Inputs, folder: &Folder) -> Result<Value>
         .iter()
         .map(|pair| {
             let alpha = adapter.config.alpha_of(&pair.module)?;
-            Ok(json!({
-                "module": pair.module, "rank": pair.rank, "alpha": alpha, "scale": adapter.config.scale(alpha, pair.rank),
-                "inputs": pair.inputs, "outputs": pair.outputs, "dtype": pair.a.float.dtype().name(),
-            }))
+            Ok(object([
+                ("module", pair.module.as_str().into()),
+                ("rank", pair.rank.into()),
+                ("alpha", alpha.into()),
+                ("scale", adapter.config.scale(alpha, pair.rank).into()),
+                ("inputs", pair.inputs.into()),
+                ("outputs", pair.outputs.into()),
+                ("dtype", pair.a.float.dtype().name().into()),
+            ]))
         })
         .collect::<Result<_>>()?;
-    let files: Vec<Value> =
-        adapter.digests.iter().map(|(name, sha256)| json!({ "name": name, "sha256": sha256 })).collect();
-    Ok(json!({
-        "kind": "adapter",
-        "name": adapter.name,
-        "type": "LORA",
-        "convention": "peft",
-        "r": adapter.config.r,
-        "alpha": adapter.config.alpha,
-        "rslora": adapter.config.rslora,
-        "baseModel": adapter.config.base_name,
-        "files": files,
-        "modules": pairs,
-    }))
+    Ok(object([
+        ("kind", "adapter".into()),
+        ("name", adapter.name.as_str().into()),
+        ("type", "LORA".into()),
+        ("convention", "peft".into()),
+        ("r", adapter.config.r.into()),
+        ("alpha", adapter.config.alpha.into()),
+        ("rslora", adapter.config.rslora.into()),
+        ("baseModel", adapter.config.base_name.as_deref().into()),
+        ("files", recipe::digests(&adapter)),
+        ("modules", pairs.into()),
+    ]))
 }
 
 async fn inspect_model(inputs: &impl Inputs, folder: &Folder) -> Result<Value> {
     let base = open_base(inputs, folder).await?;
-    let mut dtypes: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    let mut dtypes: Vec<(&str, u64, u64)> = Vec::new();
     let mut metadata = Map::new();
     let mut tensors = Vec::new();
     let mut files = Vec::new();
     for shard in &base.shards {
         for (key, value) in shard.header.metadata.iter().flatten() {
-            metadata.entry(key.clone()).or_insert_with(|| value.clone().into());
+            if !metadata.contains_key(key) {
+                metadata.insert(key.clone(), value.as_str().into());
+            }
         }
         for tensor in &shard.header.tensors {
-            let sum = dtypes.entry(tensor.dtype.name()).or_default();
-            *sum = (sum.0 + 1, sum.1 + tensor.bytes());
+            let name = tensor.dtype.name();
+            match dtypes.iter_mut().find(|sum| sum.0 == name) {
+                Some(sum) => *sum = (name, sum.1 + 1, sum.2 + tensor.bytes()),
+                None => dtypes.push((name, 1, tensor.bytes())),
+            }
             tensors.push(describe(tensor, &shard.name));
         }
-        files.push(json!({ "name": shard.name, "tensors": shard.header.tensors.len() }));
+        files.push(object([("name", shard.name.as_str().into()), ("tensors", shard.header.tensors.len().into())]));
     }
     let recipe = metadata
         .remove(recipe::KEY)
-        .and_then(|text| text.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()));
+        .and_then(|text| text.as_str().and_then(|text| serde_json::from_slice::<Value>(text.as_bytes()).ok()));
     let config: Value =
         base.config.as_deref().and_then(|json| serde_json::from_slice(json).ok()).unwrap_or(Value::Null);
-    let dtypes: Map<String, Value> = dtypes
-        .into_iter()
-        .map(|(name, (count, bytes))| (name.into(), json!({ "tensors": count, "bytes": bytes })))
-        .collect();
+    let mut by_dtype = Map::new();
+    for name in sorted(dtypes.iter().map(|sum| sum.0).collect()) {
+        for (_, count, bytes) in dtypes.iter().filter(|sum| sum.0 == name) {
+            by_dtype.insert(name.into(), object([("tensors", (*count).into()), ("bytes", (*bytes).into())]));
+        }
+    }
     let parameters: u64 = base.shards.iter().flat_map(|shard| &shard.header.tensors).map(TensorInfo::elements).sum();
-    Ok(json!({
-        "kind": if recipe.is_some() { "merged" } else { "base" },
-        "name": base.name,
-        "modelType": config["model_type"],
-        "tied": config["tie_word_embeddings"],
-        "parameters": parameters,
-        "dtypes": dtypes,
-        "files": files,
-        "metadata": metadata,
-        "recipe": recipe,
-        "tensors": tensors,
-    }))
+    let said = |name: &str| config.as_object().and_then(|config| config.get(name)).cloned().unwrap_or(Value::Null);
+    Ok(object([
+        ("kind", if recipe.is_some() { "merged" } else { "base" }.into()),
+        ("name", base.name.as_str().into()),
+        ("modelType", said("model_type")),
+        ("tied", said("tie_word_embeddings")),
+        ("parameters", parameters.into()),
+        ("dtypes", by_dtype.into()),
+        ("files", files.into()),
+        ("metadata", metadata.into()),
+        ("recipe", recipe.into()),
+        ("tensors", tensors.into()),
+    ]))
 }
 
 fn describe(tensor: &TensorInfo, file: &str) -> Value {
-    json!({ "name": tensor.name, "dtype": tensor.dtype.name(), "shape": tensor.shape, "bytes": tensor.bytes(), "file": file })
+    object([
+        ("name", tensor.name.as_str().into()),
+        ("dtype", tensor.dtype.name().into()),
+        ("shape", tensor.shape.as_slice().into()),
+        ("bytes", tensor.bytes().into()),
+        ("file", file.into()),
+    ])
 }

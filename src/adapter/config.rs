@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::pattern::Pattern;
 use crate::error::{Error, Result};
-use crate::safetensors::json::Entries;
+use crate::safetensors::json::{Entries, text};
 
 /// What a merge needs of a LoRA configuration.
 #[derive(Debug, Clone)]
@@ -205,14 +205,14 @@ impl Reader<'_> {
     fn rank(&self, name: &str, value: &Value) -> Result<u64> {
         match value.as_u64() {
             Some(r) if r > 0 => Ok(r),
-            _ => self.bad(format!("{name} is {value}, not a whole number above 0")),
+            _ => self.bad(format!("{name} is {}, not a whole number above 0", text(value))),
         }
     }
 
     fn number(&self, name: &str, value: &Value) -> Result<f64> {
         match value.as_f64() {
             Some(number) if number.is_finite() => Ok(number),
-            _ => self.bad(format!("{name} is {value}, not a number")),
+            _ => self.bad(format!("{name} is {}, not a number", text(value))),
         }
     }
 
@@ -220,7 +220,7 @@ impl Reader<'_> {
         match value {
             Value::Bool(flag) => Ok(*flag),
             Value::Null => Ok(false),
-            _ => self.bad(format!("{name} is {value}, not true or false")),
+            _ => self.bad(format!("{name} is {}, not true or false", text(value))),
         }
     }
 
@@ -233,7 +233,7 @@ impl Reader<'_> {
         let rows = match value {
             Value::Null => return Ok(Vec::new()),
             Value::Object(rows) => rows,
-            _ => return self.bad(format!("{name} is {value}, not an object")),
+            _ => return self.bad(format!("{name} is {}, not an object", text(value))),
         };
         let row = |(key, value): (&String, &Value)| {
             let pattern = Pattern::of_module_suffix(key).map_err(|reason| Error::Unsupported {
@@ -253,11 +253,12 @@ impl Reader<'_> {
         match value {
             Value::Bool(_) | Value::Null => Ok(()),
             Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => Ok(()),
-            other => Err(self.refuse(
+            _ => Err(self.refuse(
                 "init_lora_weights",
                 &format!(
-                    "{other} trains against a changed base; convert the adapter with PEFT's \
-                     save_pretrained(path_initial_model_for_weight_conversion=…) first"
+                    "{} trains against a changed base; convert the adapter with PEFT's \
+                     save_pretrained(path_initial_model_for_weight_conversion=…) first",
+                    text(value)
                 ),
             )),
         }

@@ -1,10 +1,9 @@
 //! The pairs of factors in an adapter file.
 
-use std::collections::BTreeMap;
-
 use super::keys::{Half, Key};
 use crate::dtype::Float;
 use crate::error::{Error, Result};
+use crate::safetensors::json::sorted;
 use crate::safetensors::{Header, TensorInfo};
 
 /// Where one factor lies in its file.
@@ -43,18 +42,10 @@ pub struct Pair {
 /// `unsupported` for a tensor of another kind, `missing-pair` for half a pair, `shape-mismatch` for halves that do not
 /// fit each other, `bad-header` for an adapter without factors or with one given twice.
 pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
-    let mut modules: BTreeMap<String, [Option<&TensorInfo>; 2]> = BTreeMap::new();
+    let mut factors = Vec::with_capacity(header.tensors.len());
     for tensor in &header.tensors {
         match Key::parse(&tensor.name) {
-            Key::Factor { module, half } => {
-                let halves = modules.entry(module).or_default();
-                if let Some(other) = halves[half as usize].replace(tensor) {
-                    return Err(Error::BadHeader {
-                        file: file.into(),
-                        reason: format!("{:?} and {:?} are the same factor", other.name, tensor.name),
-                    });
-                }
-            }
+            Key::Factor { module, half } => factors.push((module, half, tensor)),
             Key::TrainingState => {}
             Key::Unsupported(kind) => {
                 return Err(Error::Unsupported {
@@ -66,10 +57,21 @@ pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
             }
         }
     }
-    if modules.is_empty() {
+    if factors.is_empty() {
         return Err(Error::BadHeader { file: file.into(), reason: "no LoRA factors in this file".into() });
     }
-    modules.into_iter().map(|(module, halves)| pair(adapter, header, module, halves)).collect()
+    let modules = sorted(factors.iter().map(|(module, ..)| module.as_str()).collect());
+    let mut halves: Vec<[Option<&TensorInfo>; 2]> = vec![[None; 2]; modules.len()];
+    for (module, half, tensor) in &factors {
+        let place = modules.binary_search(&module.as_str()).ok().and_then(|at| halves.get_mut(at));
+        if let Some(other) = place.and_then(|halves| halves[*half as usize].replace(tensor)) {
+            return Err(Error::BadHeader {
+                file: file.into(),
+                reason: format!("{:?} and {:?} are the same factor", other.name, tensor.name),
+            });
+        }
+    }
+    modules.into_iter().zip(halves).map(|(module, halves)| pair(adapter, header, module.into(), halves)).collect()
 }
 
 fn pair(adapter: &str, header: &Header, module: String, halves: [Option<&TensorInfo>; 2]) -> Result<Pair> {

@@ -1,6 +1,5 @@
 //! Building the plan.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::Value;
@@ -47,11 +46,14 @@ pub fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions) -> Resul
         let message = format!("not copied to the output: {}", base.left_behind.join(", "));
         findings.push(Finding::warning("left-behind", None, message));
     }
-    let mut deltas = match_adapters(&base, &adapters, &checked, &model, &mut findings)?;
-    if deltas.is_empty() && !adapters.is_empty() && adapters.iter().any(|adapter| adapter.weight != 0.0) {
+    let deltas = match_adapters(&base, &adapters, &checked, &model, &mut findings)?;
+    if deltas.iter().all(|deltas| deltas.terms.is_empty())
+        && !adapters.is_empty()
+        && adapters.iter().any(|adapter| adapter.weight != 0.0)
+    {
         return Err(nothing_to_merge(&adapters, &checked));
     }
-    let tensors = plan_tensors(&base, &mut deltas, &checked);
+    let tensors = plan_tensors(&base, deltas, &checked);
     let untie = model.tied != Some(false) && tensors.iter().any(|t| t.merge.as_ref().is_some_and(is_output_delta));
     if untie && model.tied == Some(true) {
         let message = "lm_head.weight is merged, so config.json no longer ties it to the embedding".into();
@@ -80,11 +82,12 @@ fn nothing_to_merge(adapters: &[Adapter], options: &Checked) -> Error {
     }
 }
 
-fn plan_tensors(base: &Base, deltas: &mut BTreeMap<String, Deltas>, options: &Checked) -> Vec<PlannedTensor> {
-    let mut tensors = Vec::new();
+fn plan_tensors(base: &Base, deltas: Vec<Deltas>, options: &Checked) -> Vec<PlannedTensor> {
+    let mut tensors = Vec::with_capacity(deltas.len());
+    let mut deltas = deltas.into_iter();
     for shard in &base.shards {
         for info in &shard.header.tensors {
-            let found = deltas.remove(&info.name);
+            let found = deltas.next().filter(|deltas| !deltas.terms.is_empty());
             let from = info.dtype.float();
             let to = from.map(|from| options.dtype.unwrap_or(from));
             let start = shard.header.data_start + info.start;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::matching::Model;
 use crate::dtype::Float;
 use crate::error::{Error, Result};
+use crate::safetensors::json;
 
 /// config.json, parsed.
 pub(crate) struct Config(Map<String, Value>);
@@ -15,12 +16,13 @@ const PYTHON_FLOATS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
 impl Config {
     pub(crate) fn parse(json: &[u8]) -> Result<Config> {
-        let bad = |e: &dyn std::fmt::Display| Error::BadConfig {
-            file: "config.json".into(),
-            reason: format!("not valid: {e}"),
-        };
-        let text = std::str::from_utf8(json).map_err(|e| bad(&e))?;
-        serde_json::from_str(&quoted(text)).map(Config).map_err(|e| bad(&e))
+        let bad = |reason: String| Error::BadConfig { file: "config.json".into(), reason };
+        let text = std::str::from_utf8(json).map_err(|e| bad(format!("not valid: {e}")))?;
+        match serde_json::from_slice(quoted(text).as_bytes()) {
+            Ok(Value::Object(fields)) => Ok(Config(fields)),
+            Ok(_) => Err(bad("not an object".into())),
+            Err(error) => Err(bad(format!("not valid: {error}"))),
+        }
     }
 
     pub(crate) fn model(&self) -> Model {
@@ -39,7 +41,7 @@ impl Config {
         if untie {
             self.0.insert("tie_word_embeddings".into(), Value::Bool(false));
         }
-        (self.0 != before).then(|| unquoted(format!("{:#}\n", Value::Object(self.0))).into_bytes())
+        (self.0 != before).then(|| unquoted(json::pretty(&Value::Object(self.0))))
     }
 }
 
@@ -82,8 +84,10 @@ fn string_length(json: &str) -> usize {
     json.len()
 }
 
-fn unquoted(json: String) -> String {
-    PYTHON_FLOATS.iter().fold(json, |text, float| text.replace(&stand_in(float), float))
+fn unquoted(json: Vec<u8>) -> Vec<u8> {
+    // It comes from serde_json, which writes UTF-8.
+    let text = String::from_utf8(json).unwrap_or_default();
+    PYTHON_FLOATS.iter().fold(text, |text, float| text.replace(&stand_in(float), float)).into_bytes()
 }
 
 /// transformers writes the type as `torch_dtype` (v4) or `dtype` (v5), also inside the configurations of sub-models.

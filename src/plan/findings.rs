@@ -1,10 +1,11 @@
 //! What a plan saw and the user should know, short of an error.
 
-use serde::Serialize;
+use serde_json::Value;
+
+use crate::safetensors::json::object;
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// Good to know.
     Info,
@@ -13,7 +14,7 @@ pub enum Level {
 }
 
 /// One finding, with a stable code.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// How much it matters.
     pub level: Level,
@@ -22,14 +23,27 @@ pub struct Finding {
     /// One sentence.
     pub message: String,
     /// The adapter concerned.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
     /// The tensor or key concerned.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tensor: Option<String>,
 }
 
 impl Finding {
+    pub(crate) fn to_json(&self) -> Value {
+        let level = match self.level {
+            Level::Info => "info",
+            Level::Warning => "warning",
+        };
+        let mut finding =
+            object([("level", level.into()), ("code", self.code.into()), ("message", self.message.as_str().into())]);
+        for (name, value) in [("adapter", &self.adapter), ("tensor", &self.tensor)] {
+            if let (Some(value), Value::Object(finding)) = (value, &mut finding) {
+                finding.insert(name.into(), value.as_str().into());
+            }
+        }
+        finding
+    }
+
     /// Something good to know about an adapter.
     pub fn info(code: &'static str, adapter: &str, message: String) -> Finding {
         Finding { level: Level::Info, code, message, adapter: Some(adapter.into()), tensor: None }

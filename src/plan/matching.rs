@@ -1,6 +1,6 @@
 //! Adapters against the base: which pair adds to which tensor, with which scale, or why it cannot.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::findings::Finding;
 use super::open::{Adapter, Base};
@@ -22,24 +22,37 @@ pub(crate) struct Deltas {
     pub(crate) transposed: bool,
 }
 
-/// Base tensors by name.
-pub(crate) type BaseTensors<'a> = HashMap<&'a str, &'a TensorInfo>;
+/// Base tensors by name: their numbers, and what the headers say of each.
+struct BaseTensors<'a> {
+    numbers: BTreeMap<&'a str, usize>,
+    infos: Vec<&'a TensorInfo>,
+}
 
-/// Match every adapter. The result is by tensor name.
+impl<'a> BaseTensors<'a> {
+    fn of(base: &'a Base) -> BaseTensors<'a> {
+        let infos: Vec<&TensorInfo> = base.shards.iter().flat_map(|shard| &shard.header.tensors).collect();
+        let mut numbers = BTreeMap::new();
+        for (number, info) in infos.iter().enumerate() {
+            numbers.insert(info.name.as_str(), number);
+        }
+        BaseTensors { numbers, infos }
+    }
+
+    fn get(&self, name: &str) -> Option<&'a TensorInfo> {
+        self.numbers.get(name).map(|&number| self.infos[number])
+    }
+}
+
+/// Match every adapter. The result is by the number of the tensor, counted through all shards.
 pub(crate) fn match_adapters(
     base: &Base,
     adapters: &[Adapter],
     options: &Checked,
     model: &Model,
     findings: &mut Vec<Finding>,
-) -> Result<BTreeMap<String, Deltas>> {
-    let tensors: BaseTensors = base
-        .shards
-        .iter()
-        .flat_map(|shard| &shard.header.tensors)
-        .map(|tensor| (tensor.name.as_str(), tensor))
-        .collect();
-    let mut deltas = BTreeMap::new();
+) -> Result<Vec<Deltas>> {
+    let tensors = BaseTensors::of(base);
+    let mut deltas = vec![Deltas::default(); tensors.infos.len()];
     for adapter in adapters {
         let matcher = Matcher { adapter, tensors: &tensors, options, model };
         matcher.check_patterns(findings)?;
@@ -63,9 +76,9 @@ struct Matcher<'a> {
 }
 
 impl<'a> Matcher<'a> {
-    fn run(&self, deltas: &mut BTreeMap<String, Deltas>, findings: &mut Vec<Finding>) -> Result<()> {
+    fn run(&self, deltas: &mut [Deltas], findings: &mut Vec<Finding>) -> Result<()> {
         let name = &self.adapter.name;
-        let in_base = |path: &str| self.tensors.contains_key(format!("{path}.weight").as_str());
+        let in_base = |path: &str| self.tensors.numbers.contains_key(format!("{path}.weight").as_str());
         let rewrite = Rewrite::choose(self.adapter.pairs.iter().map(|pair| pair.module.as_str()), in_base);
         if !rewrite.is_identity() {
             findings.push(Finding::info(
@@ -75,7 +88,7 @@ impl<'a> Matcher<'a> {
             ));
         }
         let mut placed = Vec::new();
-        let mut takers: HashMap<String, &Pair> = HashMap::new();
+        let mut takers: BTreeMap<String, &Pair> = BTreeMap::new();
         for pair in &self.adapter.pairs {
             match rewrite.place(&pair.module, in_base) {
                 Some(path) => {
@@ -95,9 +108,10 @@ impl<'a> Matcher<'a> {
             if !self.options.selects(&tensor)? || self.adapter.weight == 0.0 {
                 continue;
             }
-            let entry: &mut Deltas = deltas.entry(tensor).or_default();
-            entry.transposed = transposed;
-            entry.terms.push(term);
+            if let Some(&number) = self.tensors.numbers.get(tensor.as_str()) {
+                deltas[number].transposed = transposed;
+                deltas[number].terms.push(term);
+            }
         }
         if self.adapter.weight == 0.0 {
             findings.push(Finding::warning("zero-weight", Some(name), "its weight is 0: it adds nothing".into()));
@@ -119,7 +133,7 @@ impl<'a> Matcher<'a> {
             "the base has no lm_head.weight of its own, its output is tied to the embedding; untie and save it first"
                 .into()
         } else {
-            let example = self.tensors.keys().filter(|key| key.ends_with(".weight")).min().unwrap_or(&"nothing");
+            let example = self.tensors.numbers.keys().find(|key| key.ends_with(".weight")).unwrap_or(&"nothing");
             format!(
                 "the base has no tensor {}.weight (it has, for example, {example}): is it the right base?",
                 pair.module

@@ -1,7 +1,7 @@
 //! Reading what a plan needs of a base and of adapters: headers, indexes and configurations, never weights.
 //! (Adapters are read once as a whole, for the hash that the recipe records.)
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::inputs::{Folder, Inputs, read_whole, try_buffer};
 use crate::safetensors::checkpoint::find_index;
 use crate::safetensors::index::is_plain_name;
+use crate::safetensors::json::{repeated, sorted};
 use crate::safetensors::{Header, Layout, ShardIndex, header, limits};
 
 /// One weight file of the base.
@@ -113,37 +114,36 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Folder) -> Result<Base> {
 
 /// Every file once.
 fn check_listing(folder: &Folder) -> Result<()> {
-    let mut names = HashSet::new();
-    match folder.files.iter().find(|file| !names.insert(file.name.as_str())) {
-        Some(file) => Err(Error::BadHeader { file: file.name.clone(), reason: "this name is listed twice".into() }),
+    match repeated(folder.files.iter().map(|file| file.name.as_str()).collect()) {
+        Some(name) => Err(Error::BadHeader { file: name.into(), reason: "this name is listed twice".into() }),
         None => Ok(()),
     }
 }
 
 /// Every tensor once, and where the index says it is.
 fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result<()> {
-    let mut places = HashMap::new();
+    let mut places: BTreeMap<&str, &Shard> = BTreeMap::new();
     for shard in shards {
         for tensor in &shard.header.tensors {
-            if let Some(other) = places.insert(tensor.name.as_str(), shard.name.as_str()) {
+            if let Some(other) = places.insert(tensor.name.as_str(), shard) {
                 return Err(Error::BadHeader {
                     file: shard.name.clone(),
-                    reason: format!("tensor {:?} is in {other} too", tensor.name),
+                    reason: format!("tensor {:?} is in {} too", tensor.name, other.name),
                 });
             }
         }
     }
     let Some((file, index)) = index else { return Ok(()) };
     for (tensor, shard) in &index.weight_map {
-        if places.get(tensor.as_str()) != Some(&shard.as_str()) {
+        if places.get(tensor.as_str()).is_none_or(|place| place.name != *shard) {
             return Err(Error::BadHeader {
                 file: file.clone(),
                 reason: format!("tensor {tensor:?} should be in {shard} and is not"),
             });
         }
     }
-    let indexed: HashSet<&str> = index.weight_map.iter().map(|(tensor, _)| tensor.as_str()).collect();
-    if let Some(tensor) = places.keys().filter(|name| !indexed.contains(*name)).min() {
+    let listed = sorted(index.weight_map.iter().map(|(tensor, _)| tensor.as_str()).collect());
+    if let Some(tensor) = places.keys().find(|tensor| listed.binary_search(tensor).is_err()) {
         return Err(Error::BadHeader {
             file: file.clone(),
             reason: format!("tensor {tensor:?} is in a shard but not in the index"),

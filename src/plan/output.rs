@@ -1,13 +1,14 @@
 //! The files of the output: which tensors each holds, and their headers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::Value;
 
 use super::open::Base;
 use super::tensor::PlannedTensor;
-use crate::safetensors::{Header, ShardIndex, TensorInfo, checkpoint};
+use crate::safetensors::header::sort;
+use crate::safetensors::{Header, ShardIndex, TensorInfo, checkpoint, json};
 
 /// One file of the output.
 #[derive(Debug, Clone)]
@@ -83,7 +84,7 @@ pub(crate) fn group(base: &Base, tensors: &[PlannedTensor], max_bytes: Option<u6
     let mut filled = 0;
     for shard in &shards {
         let mut order = shard.tensors.clone();
-        order.sort_by_key(|&i| tensors[i].start);
+        sort(&mut order, &|i| [tensors[i].start, 0, 0]);
         for tensor in order {
             let bytes = tensors[tensor].bytes_out;
             match groups.last_mut() {
@@ -121,25 +122,27 @@ fn stem(base: &Base) -> &str {
 }
 
 fn weight_file(base: &Base, tensors: &[PlannedTensor], group: Group, recipe: &Value) -> OutputFile {
-    let mut order = group.tensors.clone();
-    if order.iter().all(|&i| tensors[i].from == tensors[i].to) {
-        order.sort_by_key(|&i| (tensors[i].input, tensors[i].start, tensors[i].bytes_in));
+    // Positions in the group.
+    let mut order: Vec<usize> = (0..group.tensors.len()).collect();
+    let tensor = |position: usize| &tensors[group.tensors[position]];
+    if group.tensors.iter().all(|&i| tensors[i].from == tensors[i].to) {
+        sort(&mut order, &|i| [tensor(i).input as u64, tensor(i).start, tensor(i).bytes_in]);
     } else {
         // Types have changed: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
-        order.sort_by_key(|&i| (std::cmp::Reverse(tensors[i].to.bits()), tensors[i].input, tensors[i].start));
+        sort(&mut order, &|i| [u64::MAX - tensor(i).to.bits(), tensor(i).input as u64, tensor(i).start]);
     }
-    let mut starts = HashMap::new();
+    let mut starts = vec![0; order.len()];
     let mut end = 0;
-    for &tensor in &order {
-        starts.insert(tensor, end);
-        end += tensors[tensor].bytes_out;
+    for &position in &order {
+        starts[position] = end;
+        end += tensor(position).bytes_out;
     }
     let infos: Vec<TensorInfo> = group
         .tensors
         .iter()
-        .map(|&i| {
+        .zip(&starts)
+        .map(|(&i, &start)| {
             let tensor = &tensors[i];
-            let start = starts[&i];
             TensorInfo {
                 name: tensor.name.clone(),
                 dtype: tensor.to,
@@ -151,14 +154,14 @@ fn weight_file(base: &Base, tensors: &[PlannedTensor], group: Group, recipe: &Va
         .collect();
     let mut metadata = base.shards[group.shard].header.metadata.clone().unwrap_or_default();
     metadata.retain(|(key, _)| key != super::recipe::KEY);
-    metadata.push((super::recipe::KEY.into(), recipe.to_string()));
+    metadata.push((super::recipe::KEY.into(), json::text(recipe)));
     let header = Header::write(&infos, &metadata);
     let data_start = header.len() as u64;
     let placed = order
         .into_iter()
-        .map(|tensor| {
-            let start = data_start + starts[&tensor];
-            Placed { tensor, range: start..start + tensors[tensor].bytes_out }
+        .map(|position| {
+            let start = data_start + starts[position];
+            Placed { tensor: group.tensors[position], range: start..start + tensor(position).bytes_out }
         })
         .collect();
     OutputFile { name: group.name, size: data_start + end, body: Body::Weights { header, tensors: placed } }
@@ -169,30 +172,26 @@ pub(crate) fn index_file(base: &Base, files: &[OutputFile], tensors: &[PlannedTe
     if base.index.is_none() && files.len() < 2 {
         return None;
     }
-    let mut shard_of = HashMap::new();
+    let mut file_of: BTreeMap<&str, &OutputFile> = BTreeMap::new();
     for file in files {
         if let Body::Weights { tensors: placed, .. } = &file.body {
-            shard_of.extend(placed.iter().map(|placed| (placed.tensor, file.name.clone())));
+            for placed in placed {
+                file_of.insert(&tensors[placed.tensor].name, file);
+            }
         }
     }
-    let by_name: HashMap<&str, usize> =
-        tensors.iter().enumerate().map(|(i, tensor)| (tensor.name.as_str(), i)).collect();
     let mut index = match &base.index {
         Some((_, index)) => index.clone(),
         None => ShardIndex {
             metadata: serde_json::Map::new(),
-            weight_map: {
-                let mut names: Vec<&str> = by_name.keys().copied().collect();
-                names.sort_unstable();
-                names.into_iter().map(|name| (name.to_string(), String::new())).collect()
-            },
+            weight_map: file_of.keys().map(|name| (name.to_string(), String::new())).collect(),
         },
     };
     let total: u64 = tensors.iter().map(|tensor| tensor.bytes_out).sum();
     index.metadata.insert("total_size".into(), total.into());
     for (name, shard) in &mut index.weight_map {
-        if let Some(file) = by_name.get(name.as_str()).and_then(|i| shard_of.get(i)) {
-            shard.clone_from(file);
+        if let Some(file) = file_of.get(name.as_str()) {
+            shard.clone_from(&file.name);
         }
     }
     let name = base

@@ -2,11 +2,12 @@
 //!
 //! It holds no dates, paths or host names, so that the same inputs give the same bytes everywhere.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::open::{Adapter, Base};
 use super::options::PlanOptions;
 use super::tensor::PlannedTensor;
+use crate::safetensors::json::object;
 
 /// Key of the recipe in `__metadata__`.
 pub const KEY: &str = "lorafold.recipe";
@@ -18,21 +19,21 @@ pub(crate) fn recipe(base: &Base, adapters: &[Adapter], tensors: &[PlannedTensor
         .iter()
         .map(|shard| {
             let end = shard.header.tensors.iter().map(|tensor| tensor.end).max().unwrap_or(0);
-            json!({ "name": shard.name, "size": shard.header.data_start + end })
+            object([("name", shard.name.as_str().into()), ("size", (shard.header.data_start + end).into())])
         })
         .collect();
     let adapters: Vec<Value> = adapters.iter().map(|adapter| one_adapter(adapter, tensors)).collect();
-    let mut recipe = json!({
-        "lorafold": env!("CARGO_PKG_VERSION"),
-        "method": options.method.as_deref().unwrap_or("linear"),
-        "dtype": options.dtype.as_deref().map_or("keep", long_name),
-        "rounding": options.rounding.as_deref().unwrap_or("nearest"),
-        "base": { "files": shards },
-        "adapters": adapters,
-    });
+    let mut recipe = object([
+        ("lorafold", env!("CARGO_PKG_VERSION").into()),
+        ("method", options.method.as_deref().unwrap_or("linear").into()),
+        ("dtype", options.dtype.as_deref().map_or("keep", long_name).into()),
+        ("rounding", options.rounding.as_deref().unwrap_or("nearest").into()),
+        ("base", object([("files", shards.into())])),
+        ("adapters", adapters.into()),
+    ]);
     for (name, pattern) in [("only", &options.only), ("skip", &options.skip)] {
-        if let Some(pattern) = pattern {
-            recipe[name] = json!(pattern);
+        if let (Some(pattern), Value::Object(recipe)) = (pattern, &mut recipe) {
+            recipe.insert(name.into(), pattern.as_str().into());
         }
     }
     recipe
@@ -49,15 +50,29 @@ fn long_name(dtype: &str) -> &str {
 }
 
 fn one_adapter(adapter: &Adapter, tensors: &[PlannedTensor]) -> Value {
-    let files: Vec<Value> =
-        adapter.digests.iter().map(|(name, sha256)| json!({ "name": name, "sha256": sha256 })).collect();
-    let mut scales: Vec<Value> = Vec::new();
+    let mut scales: Vec<(u64, f64, f64)> = Vec::new();
     let merges = tensors.iter().filter_map(|tensor| tensor.merge.as_ref());
     for term in merges.flat_map(|merge| &merge.terms).filter(|term| term.a.input == adapter.input) {
-        let scale = json!({ "rank": term.rank, "alpha": term.alpha, "scale": term.scale });
+        let scale = (term.rank, term.alpha, term.scale);
         if !scales.contains(&scale) {
             scales.push(scale);
         }
     }
-    json!({ "files": files, "weight": adapter.weight, "rslora": adapter.config.rslora, "scales": scales })
+    let scale = |(rank, alpha, scale): (u64, f64, f64)| {
+        object([("rank", rank.into()), ("alpha", alpha.into()), ("scale", scale.into())])
+    };
+    object([
+        ("files", digests(adapter)),
+        ("weight", adapter.weight.into()),
+        ("rslora", adapter.config.rslora.into()),
+        ("scales", scales.into_iter().map(scale).collect()),
+    ])
+}
+
+/// The adapter's files and their hashes.
+pub(crate) fn digests(adapter: &Adapter) -> Value {
+    let digest = |(name, sha256): &(String, String)| {
+        object([("name", name.as_str().into()), ("sha256", sha256.as_str().into())])
+    };
+    adapter.digests.iter().map(digest).collect()
 }

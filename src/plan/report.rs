@@ -1,36 +1,39 @@
 //! The report: what was decided for every tensor, and, where it was asked for, what the merge did to its numbers.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::build::MergePlan;
+use super::findings::Finding;
+use super::output::OutputFile;
 use super::tensor::{PlannedTensor, Term};
 use crate::kernel::Tally;
+use crate::safetensors::json::{object, text};
 
 impl MergePlan {
     /// The report as JSON. `tallies` holds (tensor number, statistics) of the merged tensors, or nothing.
     pub fn report(&self, tallies: &[(usize, Tally)]) -> Value {
-        let tensors: Vec<Value> = self
-            .tensors
-            .iter()
-            .enumerate()
-            .map(|(number, tensor)| {
-                let tally = tallies.iter().find(|(n, _)| *n == number).map(|(_, tally)| tally);
-                tensor_report(tensor, tally)
-            })
-            .collect();
+        let mut by_tensor: Vec<Option<&Tally>> = vec![None; self.tensors.len()];
+        for (number, tally) in tallies {
+            if let Some(place) = by_tensor.get_mut(*number) {
+                *place = Some(tally);
+            }
+        }
+        let tensors: Vec<Value> =
+            self.tensors.iter().zip(by_tensor).map(|(tensor, tally)| tensor_report(tensor, tally)).collect();
         let merged = self.tensors.iter().filter(|tensor| adds_deltas(tensor)).count();
-        let files: Vec<Value> = self.files.iter().map(|file| json!({ "name": file.name, "size": file.size })).collect();
-        json!({
-            "lorafold": env!("CARGO_PKG_VERSION"),
-            "base": { "name": self.base.name, "tensors": self.tensors.len() },
-            "adapters": self.adapters.iter().map(|adapter| self.adapter_report(adapter)).collect::<Vec<_>>(),
-            "merged": merged,
-            "files": files,
-            "outputBytes": self.output_bytes(),
-            "tensors": tensors,
-            "findings": self.findings,
-            "recipe": self.recipe,
-        })
+        let file = |file: &OutputFile| object([("name", file.name.as_str().into()), ("size", file.size.into())]);
+        let base = [("name", self.base.name.as_str().into()), ("tensors", self.tensors.len().into())];
+        object([
+            ("lorafold", env!("CARGO_PKG_VERSION").into()),
+            ("base", object(base)),
+            ("adapters", self.adapters.iter().map(|adapter| self.adapter_report(adapter)).collect()),
+            ("merged", merged.into()),
+            ("files", self.files.iter().map(file).collect()),
+            ("outputBytes", self.output_bytes().into()),
+            ("tensors", tensors.into()),
+            ("findings", self.findings.iter().map(Finding::to_json).collect()),
+            ("recipe", self.recipe.clone()),
+        ])
     }
 
     fn adapter_report(&self, adapter: &super::open::Adapter) -> Value {
@@ -41,30 +44,36 @@ impl MergePlan {
             .flat_map(|merge| &merge.terms)
             .filter(|term| term.a.input == adapter.input)
             .collect();
-        let mut scales: Vec<Value> = Vec::new();
+        // Rank and alpha decide the scale.
+        let mut scales: Vec<(&Term, u64)> = Vec::new();
         for term in &terms {
-            let (rule, root) = if adapter.config.rslora { ("alpha/sqrt(r)", "√") } else { ("alpha/r", "") };
-            let why = format!("{rule} = {}/{root}{}", term.alpha, term.rank);
-            let scale = json!({ "rank": term.rank, "alpha": term.alpha, "scale": term.scale, "why": why });
-            match scales.iter_mut().find(|row| row["why"] == scale["why"]) {
-                Some(row) => row["tensors"] = json!(row["tensors"].as_u64().unwrap_or(0) + 1),
-                None => {
-                    let mut row = scale;
-                    row["tensors"] = json!(1);
-                    scales.push(row);
-                }
+            match scales.iter_mut().find(|(other, _)| other.rank == term.rank && other.alpha == term.alpha) {
+                Some((_, tensors)) => *tensors += 1,
+                None => scales.push((term, 1)),
             }
         }
-        json!({
-            "name": adapter.name,
-            "weight": adapter.weight,
-            "type": "LORA",
-            "rslora": adapter.config.rslora,
-            "baseModel": adapter.config.base_name,
-            "modules": adapter.pairs.len(),
-            "matched": terms.len(),
-            "scales": scales,
-        })
+        let (rule, root) = if adapter.config.rslora { ("alpha/sqrt(r)", "√") } else { ("alpha/r", "") };
+        let scale = |(term, tensors): (&Term, u64)| {
+            let alpha = text(&term.alpha.into());
+            let why = format!("{rule} = {}/{root}{}", alpha.strip_suffix(".0").unwrap_or(&alpha), term.rank);
+            object([
+                ("rank", term.rank.into()),
+                ("alpha", term.alpha.into()),
+                ("scale", term.scale.into()),
+                ("why", why.into()),
+                ("tensors", tensors.into()),
+            ])
+        };
+        object([
+            ("name", adapter.name.as_str().into()),
+            ("weight", adapter.weight.into()),
+            ("type", "LORA".into()),
+            ("rslora", adapter.config.rslora.into()),
+            ("baseModel", adapter.config.base_name.as_deref().into()),
+            ("modules", adapter.pairs.len().into()),
+            ("matched", terms.len().into()),
+            ("scales", scales.into_iter().map(scale).collect()),
+        ])
     }
 }
 
@@ -78,40 +87,80 @@ fn tensor_report(tensor: &PlannedTensor, tally: Option<&Tally>) -> Value {
         Some(merge) if merge.terms.is_empty() => "convert",
         Some(_) => "merge",
     };
-    let mut report = json!({
-        "name": tensor.name,
-        "action": action,
-        "shape": tensor.shape,
-        "dtype": tensor.from.name(),
-        "outputDtype": tensor.to.name(),
-    });
-    if let Some(merge) = tensor.merge.as_ref().filter(|merge| !merge.terms.is_empty()) {
-        report["transposed"] = json!(merge.transposed);
-        let adapters = merge.terms.iter().map(|term| {
-            json!({ "adapter": term.adapter, "rank": term.rank, "alpha": term.alpha, "scale": term.scale, "weight": term.weight })
-        });
-        report["adapters"] = Value::Array(adapters.collect());
+    let mut report = object([
+        ("name", tensor.name.as_str().into()),
+        ("action", action.into()),
+        ("shape", tensor.shape.as_slice().into()),
+        ("dtype", tensor.from.name().into()),
+        ("outputDtype", tensor.to.name().into()),
+    ]);
+    if let (Some(merge), Value::Object(report)) = (&tensor.merge, &mut report)
+        && !merge.terms.is_empty()
+    {
+        report.insert("transposed".into(), merge.transposed.into());
+        report.insert("adapters".into(), merge.terms.iter().map(term_report).collect());
         if let Some(tally) = tally {
-            report["statistics"] = statistics(tally);
+            report.insert("statistics".into(), statistics(tally));
         }
     }
     report
+}
+
+fn term_report(term: &Term) -> Value {
+    object([
+        ("adapter", term.adapter.as_str().into()),
+        ("rank", term.rank.into()),
+        ("alpha", term.alpha.into()),
+        ("scale", term.scale.into()),
+        ("weight", term.weight.into()),
+    ])
 }
 
 /// ‖ΔW‖/‖W‖, the largest |ΔW|, the share of elements whose stored bits changed, and the share of ‖ΔW‖² that survives
 /// rounding, ⟨stored change, ΔW⟩ / ‖ΔW‖². Rounded to six digits: sums over blocks of other sizes differ beyond.
 fn statistics(tally: &Tally) -> Value {
     let share = |part: f64, whole: f64| if whole > 0.0 { Some(six(part / whole)) } else { None };
-    json!({
-        "deltaNorm": six(tally.delta_sq.sqrt()),
-        "baseNorm": six(tally.base_sq.sqrt()),
-        "relativeNorm": share(tally.delta_sq.sqrt(), tally.base_sq.sqrt()),
-        "maxDelta": six(f64::from(tally.max_delta)),
-        "changed": share(tally.changed as f64, tally.elements as f64),
-        "signalKept": share(tally.kept, tally.delta_sq),
-    })
+    object([
+        ("deltaNorm", six(tally.delta_sq.sqrt()).into()),
+        ("baseNorm", six(tally.base_sq.sqrt()).into()),
+        ("relativeNorm", share(tally.delta_sq.sqrt(), tally.base_sq.sqrt()).into()),
+        ("maxDelta", six(f64::from(tally.max_delta)).into()),
+        ("changed", share(tally.changed as f64, tally.elements as f64).into()),
+        ("signalKept", share(tally.kept, tally.delta_sq).into()),
+    ])
 }
 
+/// `value` to six digits. Powers of ten up to 10²² are exact, so the last division gives the number nearest to those digits;
+/// what would take a larger power is left as it is.
 fn six(value: f64) -> f64 {
-    format!("{value:.5e}").parse().unwrap_or(value)
+    let magnitude = value.abs();
+    if !(1e-16..1e22).contains(&magnitude) {
+        return value;
+    }
+    let mut times = 1.0;
+    while magnitude * times < 1e5 {
+        times *= 10.0;
+    }
+    let mut over = 1.0;
+    while magnitude / over >= 1e6 {
+        over *= 10.0;
+    }
+    (value * times / over).round_ties_even() * over / times
+}
+
+#[cfg(test)]
+mod tests {
+    use super::six;
+
+    #[test]
+    fn six_digits() {
+        let values =
+            [0.0, 1.0, 0.1, 1.0 / 3.0, 2.0 / 3.0e-7, -123_456.789, 999_999.5, 4.56789e-13, 1.23456e21, f64::MAX];
+        for value in values.into_iter().chain((1..2000).map(|i| f64::from(i).powi(7) / 3e9)) {
+            let expected: f64 = format!("{value:.5e}").parse().unwrap();
+            assert!(six(value) == expected || value == f64::MAX, "{value:e} became {:e}", six(value));
+        }
+        assert!(six(f64::NAN).is_nan());
+        assert_eq!(six(f64::INFINITY), f64::INFINITY);
+    }
 }

@@ -1,6 +1,7 @@
 //! Which files of a folder make up a model, and which only travel with it.
 
 use super::index::{ShardIndex, is_plain_name};
+use super::json;
 use crate::error::{Error, Result};
 
 /// The file that holds the index of a sharded model.
@@ -51,7 +52,8 @@ impl Layout {
             Some((at, index)) => indexed(names, at, index, position)?,
             None => unindexed(names, &weights)?,
         };
-        shards.sort_by_key(|&i| names[i]);
+        let in_order = json::sorted(shards.iter().map(|&i| names[i]).collect());
+        shards = in_order.into_iter().filter_map(position).collect();
         let config = position("config.json");
         // Weights that are not part of this model would be stale beside the merged ones: they stay behind.
         let others = (0..names.len())

@@ -2,10 +2,9 @@
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
-use std::collections::HashSet;
 use std::fmt;
 
-use super::json::Entries;
+use super::json::{self, Entries};
 use super::limits;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -96,7 +95,7 @@ impl Header {
     /// Indices into `tensors`, in the order of the data.
     pub fn data_order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.tensors.len()).collect();
-        order.sort_by_key(|&i| (self.tensors[i].start, self.tensors[i].end));
+        sort(&mut order, &|i| [self.tensors[i].start, self.tensors[i].end, 0]);
         order
     }
 
@@ -143,12 +142,14 @@ impl Header {
             object.insert("__metadata__".into(), serde_json::Value::Object(entries));
         }
         for tensor in tensors {
-            let entry = serde_json::json!({
-                "dtype": tensor.dtype.name(), "shape": tensor.shape, "data_offsets": [tensor.start, tensor.end],
-            });
+            let entry = json::object([
+                ("dtype", tensor.dtype.name().into()),
+                ("shape", tensor.shape.as_slice().into()),
+                ("data_offsets", [tensor.start, tensor.end].as_slice().into()),
+            ]);
             object.insert(tensor.name.clone(), entry);
         }
-        let json = serde_json::Value::Object(object).to_string();
+        let json = json::text(&serde_json::Value::Object(object));
         let padded = json.len().next_multiple_of(8);
         let mut bytes = Vec::with_capacity(8 + padded);
         bytes.extend_from_slice(&(padded as u64).to_le_bytes());
@@ -156,6 +157,11 @@ impl Header {
         bytes.resize(8 + padded, b' ');
         bytes
     }
+}
+
+/// Sorts numbers of tensors by what `key` says of each; equal ones stay in order.
+pub(crate) fn sort(order: &mut [usize], key: &dyn Fn(usize) -> [u64; 3]) {
+    order.sort_by_key(|&i| key(i));
 }
 
 fn bad(file: &str, reason: String) -> Error {
@@ -185,20 +191,18 @@ impl<'de> Deserialize<'de> for RawHeader {
             }
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> std::result::Result<RawHeader, M::Error> {
                 let mut header = RawHeader { tensors: Vec::new(), metadata: None };
-                let mut seen = HashSet::new();
                 while let Some(key) = map.next_key::<String>()? {
-                    if !seen.insert(key.clone()) {
-                        return Err(M::Error::custom(format!("the key {key:?} is given twice")));
-                    }
-                    if seen.len() > limits::TENSORS {
-                        return Err(M::Error::custom(format!("more than {} tensors", limits::TENSORS)));
-                    }
                     if key == "__metadata__" {
-                        header.metadata = Some(map.next_value::<Entries<String>>()?.0);
+                        if header.metadata.replace(map.next_value::<Entries<String>>()?.0).is_some() {
+                            return Err(M::Error::custom("__metadata__ is given twice"));
+                        }
+                    } else if header.tensors.len() == limits::TENSORS {
+                        return Err(M::Error::custom(format!("more than {} tensors", limits::TENSORS)));
                     } else {
                         header.tensors.push((key, map.next_value()?));
                     }
                 }
+                json::refuse_repeated(header.tensors.iter().map(|(name, _)| name.as_str()).collect())?;
                 Ok(header)
             }
         }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::json::Entries;
+use super::json::{self, Entries};
 use super::limits;
 use crate::error::{Error, Result};
 
@@ -19,7 +19,7 @@ pub struct ShardIndex {
 #[derive(Deserialize)]
 struct RawIndex {
     #[serde(default)]
-    metadata: Map<String, Value>,
+    metadata: Value,
     weight_map: Entries<String>,
 }
 
@@ -31,7 +31,12 @@ impl ShardIndex {
     pub fn parse(file: &str, json: &[u8]) -> Result<ShardIndex> {
         let bad = |reason: String| Error::BadHeader { file: file.into(), reason };
         let raw: RawIndex = serde_json::from_slice(json).map_err(|e| bad(format!("the index is not valid: {e}")))?;
-        let index = ShardIndex { metadata: raw.metadata, weight_map: raw.weight_map.0 };
+        let metadata = match raw.metadata {
+            Value::Object(metadata) => metadata,
+            Value::Null => Map::new(),
+            _ => return Err(bad("the index is not valid: metadata is no object".into())),
+        };
+        let index = ShardIndex { metadata, weight_map: raw.weight_map.0 };
         for (tensor, shard) in &index.weight_map {
             if !is_plain_name(shard) {
                 return Err(bad(format!("tensor {tensor:?} is in {shard:?}, which is not a plain file name")));
@@ -46,22 +51,15 @@ impl ShardIndex {
 
     /// The names of the shards, sorted, each once.
     pub fn shards(&self) -> Vec<&str> {
-        let mut shards: Vec<&str> = self.weight_map.iter().map(|(_, shard)| shard.as_str()).collect();
-        shards.sort_unstable();
-        shards.dedup();
-        shards
+        json::sorted(self.weight_map.iter().map(|(_, shard)| shard.as_str()).collect())
     }
 
     /// The index as JSON, with the layout transformers writes (two spaces, newline at the end).
     pub fn to_json(&self) -> Vec<u8> {
         let map: Map<String, Value> =
             self.weight_map.iter().map(|(tensor, shard)| (tensor.clone(), shard.clone().into())).collect();
-        let mut object = Map::new();
-        object.insert("metadata".into(), Value::Object(self.metadata.clone()));
-        object.insert("weight_map".into(), Value::Object(map));
-        let mut text = format!("{:#}", Value::Object(object));
-        text.push('\n');
-        text.into_bytes()
+        let metadata = Value::Object(self.metadata.clone());
+        json::pretty(&json::object([("metadata", metadata), ("weight_map", Value::Object(map))]))
     }
 }
 

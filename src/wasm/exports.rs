@@ -13,6 +13,7 @@ use crate::inputs::{FileInfo, Folder};
 use crate::kernel::Tally;
 use crate::plan::output::OutputFile;
 use crate::plan::{AdapterOptions, MergePlan, MergeSpec, PlanOptions, build, open_adapter, open_base};
+use crate::safetensors::json::{object, text};
 
 /// A folder as JavaScript lists it; its files follow those of the folders before it among the inputs.
 #[derive(Deserialize)]
@@ -74,8 +75,8 @@ impl Plan {
 
     /// The output files: JSON, `[{ name, size }]`.
     pub fn files(&self) -> String {
-        let file = |file: &OutputFile| serde_json::json!({ "name": file.name, "size": file.size });
-        json(&self.0.files.iter().map(file).collect::<Vec<_>>())
+        let file = |file: &OutputFile| object([("name", file.name.as_str().into()), ("size", file.size.into())]);
+        text(&self.0.files.iter().map(file).collect())
     }
 
     /// A strong entity tag of every output file: JSON, an array of strings.
@@ -113,11 +114,14 @@ impl Plan {
     /// The report as JSON; `tallies` is JSON, `[[tensor, tally]]` in any order, several of one tensor added up.
     pub fn report(&self, tallies: &str) -> std::result::Result<String, JsValue> {
         let blocks: Vec<(usize, BlockTally)> = parse("tallies", tallies).map_err(|e| to_js(&e))?;
-        let mut sums = std::collections::BTreeMap::<usize, Tally>::new();
+        let mut sums = vec![Tally::default(); self.0.tensors.len()];
         for (tensor, tally) in blocks {
-            sums.entry(tensor).or_default().absorb(&tally.into());
+            if let Some(sum) = sums.get_mut(tensor) {
+                sum.absorb(&tally.into());
+            }
         }
-        Ok(json(&self.0.report(&sums.into_iter().collect::<Vec<_>>())))
+        let sums: Vec<_> = sums.into_iter().enumerate().filter(|(_, sum)| sum.elements > 0).collect();
+        Ok(json(&self.0.report(&sums)))
     }
 }
 
@@ -243,7 +247,7 @@ async fn open(request: &str, inputs: &Array) -> Result<MergePlan> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T> {
-    serde_json::from_str(text).map_err(|e| Error::BadOption { option: what.into(), reason: e.to_string() })
+    serde_json::from_slice(text.as_bytes()).map_err(|e| Error::BadOption { option: what.into(), reason: e.to_string() })
 }
 
 fn json(value: &impl serde::Serialize) -> String {
