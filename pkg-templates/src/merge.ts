@@ -1,6 +1,7 @@
 import { asLorafoldError, LorafoldError, throwIfAborted, unlessAborted } from "./errors.js";
 import { engine } from "./engine.js";
 import { blockBytes, type Plan } from "./lorafold.js";
+import { platform } from "./platform.js";
 import { type Prepared, prepare } from "./prepare.js";
 import { openSink, type PlannedFile, type Sink } from "./sinks/sink.js";
 import type { MergeOptions, MergeResult, Report } from "./types.js";
@@ -12,6 +13,13 @@ type Piece =
   | { kind: "plan"; at: number; bytes: number }
   | { kind: "copy"; at: number; bytes: number; input: number; start: number }
   | { kind: "merge"; at: number; bytes: number; tensor: number; first: number; count: number; skip: number };
+
+/** Bytes `start` up to `end` of an output file. */
+export interface FileRange {
+  file: number;
+  start: number;
+  end: number;
+}
 
 /** A piece and what is to be done for it. */
 interface Task {
@@ -42,21 +50,33 @@ export async function merge(options: MergeOptions): Promise<MergeResult> {
 async function run(prepared: Prepared, options: MergeOptions): Promise<MergeResult> {
   const { plan, inputs } = prepared;
   const files = JSON.parse(plan.files()) as PlannedFile[];
-  const block = blockBytes(options.memoryBudget);
-  checkWorkers(options.workers);
   const sink = await openSink(options.output ?? "blob", options.force ?? false, inputs);
+  const { finished, tallies } = await fill(prepared, files, files.map(({ size }, file) => ({ file, start: 0, end: size })), sink, options);
+  return { files: finished, report: JSON.parse(plan.report(`[${tallies.join(",")}]`)) as Report };
+}
+
+/** Compute the wanted bytes of the files into the sink, which is left as it was when something fails. Gives the statistics of blocks as JSON. */
+export async function fill<T>(
+  prepared: Prepared,
+  files: PlannedFile[],
+  wanted: FileRange[],
+  sink: Sink<T>,
+  options: MergeOptions,
+): Promise<{ finished: T; tallies: string[] }> {
+  const { inputs } = prepared;
   let crew: Crew | undefined;
   try {
+    const block = blockBytes(options.memoryBudget);
+    checkWorkers(options.workers);
     await unlessAborted(sink.open(files), options.signal);
     // A server without ranges is read in one pass, which only one reader can make.
     const onePass = inputs.some((input) => input.ranges === false);
     crew = new Crew(await engine(), inputs, onePass ? 1 : options.workers, options.allowNonfinite ?? false);
-    const tallies = await runTasks(prepared, files, block, sink, crew, options);
+    const tallies = await runTasks(prepared, files, wanted, block, sink, crew, options);
     crew.stop(undefined);
+    await platform().checkInputs?.(inputs);
     throwIfAborted(options.signal);
-    const finished = await sink.finish();
-    const report = JSON.parse(plan.report(`[${tallies.join(",")}]`)) as Report;
-    return { files: finished, report };
+    return { finished: await sink.finish(), tallies };
   } catch (error) {
     crew?.stop(error);
     await sink.abort();
@@ -74,13 +94,14 @@ function checkWorkers(workers: number | undefined): void {
 async function runTasks(
   { plan, inputs }: Prepared,
   files: PlannedFile[],
+  wanted: FileRange[],
   block: number,
-  sink: Sink,
+  sink: Sink<unknown>,
   crew: Crew,
   { signal, onProgress, statistics = false }: MergeOptions,
 ): Promise<string[]> {
-  const tasks = planTasks(plan, files, block, sink, statistics);
-  const total = files.reduce((sum, file) => sum + file.size, 0);
+  const tasks = planTasks(plan, wanted, block, sink, statistics);
+  const total = wanted.reduce((sum, { start, end }) => sum + end - start, 0);
   const tallies: string[] = [];
   let bytes = 0;
 
@@ -111,11 +132,11 @@ function planBytes(plan: Plan, file: number, piece: Piece): Uint8Array<ArrayBuff
   return (plan.planBytes(file) as Uint8Array<ArrayBuffer>).subarray(piece.at, piece.at + piece.bytes);
 }
 
-/** Every piece of the output, in its order; long copies are cut into blocks where a worker must carry them. */
-function* planTasks(plan: Plan, files: PlannedFile[], block: number, sink: Sink, statistics: boolean): Generator<Task> {
+/** Every piece of the wanted bytes, in their order; long copies are cut into blocks where a worker must carry them. */
+function* planTasks(plan: Plan, wanted: FileRange[], block: number, sink: Sink<unknown>, statistics: boolean): Generator<Task> {
   const specs = new Map<number, string>();
-  for (const [file, { size }] of files.entries()) {
-    for (const piece of JSON.parse(plan.pieces(file, 0, size, block)) as Piece[]) {
+  for (const { file, start, end } of wanted) {
+    for (const piece of JSON.parse(plan.pieces(file, start, end, block)) as Piece[]) {
       const target = sink.target?.(file, piece.at);
       switch (piece.kind) {
         case "plan":
@@ -138,7 +159,7 @@ function* planTasks(plan: Plan, files: PlannedFile[], block: number, sink: Sink,
   }
 }
 
-function* copyTasks(file: number, piece: Piece & { kind: "copy" }, block: number, sink: Sink): Generator<Task> {
+function* copyTasks(file: number, piece: Piece & { kind: "copy" }, block: number, sink: Sink<unknown>): Generator<Task> {
   for (let done = 0; done < piece.bytes; done += block) {
     const bytes = Math.min(block, piece.bytes - done);
     const part = { ...piece, at: piece.at + done, start: piece.start + done, bytes };

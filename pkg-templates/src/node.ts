@@ -1,10 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { dirname } from "node:path";
 import { Worker } from "node:worker_threads";
 import { bindPath, FileTargets } from "./node/files.js";
 import { FolderSink } from "./node/folder-sink.js";
-import { asPath, listPath } from "./node/source.js";
+import { asPath, checkInputs, listPath } from "./node/source.js";
 import { usePlatform } from "./platform.js";
 import type { Port } from "./workers/protocol.js";
 
@@ -19,9 +18,10 @@ usePlatform({
   async openSink(output, force, inputs) {
     const path = output === "blob" || output === "opfs" ? undefined : asPath(output);
     if (path === undefined) return undefined;
-    return new FolderSink(path, force, new Set(inputs.flatMap((input) => (input.path === undefined ? [] : [dirname(input.path)]))));
+    return new FolderSink(path, force, inputs);
   },
   bindInput: bindPath,
+  checkInputs,
   write({ path, at }, bytes) {
     const targets = new FileTargets();
     try {
@@ -43,4 +43,5 @@ function startWorker(): Port {
   };
 }
 
+export { finishParts, mergePart, type Part, type PartOptions, type PartResult } from "./node/parts.js";
 export * from "./api.js";

@@ -21,6 +21,8 @@ export interface Platform {
   openSink?(output: Output, force: boolean, inputs: readonly Input[]): Promise<Sink | undefined>;
   /** Readers for inputs that only this platform knows. */
   bindInput?: (input: Input) => BoundInput | undefined;
+  /** Fails with `source-changed` where an input is not what was listed any more, and the platform itself would not say so. */
+  checkInputs?(inputs: readonly Input[]): Promise<void>;
   /** The most memory that WebAssembly may take; no limit but its own if not said. */
   memoryBytes?: number;
   /** Of a merged model that is read: bytes computed at a time, and packed factors kept; where memory is scarce. */

@@ -21,6 +21,8 @@ merge:
   --allow-nonfinite      values may become infinite or NaN in the output's type
   --workers N            worker threads; 0 computes in the main one
   --memory-budget S      memory of each worker beside the adapters' factors (64MiB by default)
+  --part I/N             merge only the I-th of N parts of the output: run all of them, on any machines that share DIR …
+  --finish               … and then this, with --out: checks every part and completes the model
   --dry-run              show the plan, read no weights, write nothing
   --report FILE          write the report, with statistics of every tensor, to FILE
   --force                replace the model in DIR

@@ -2,6 +2,7 @@ import { access, constants, stat, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { LorafoldError, merge, plan } from "../node.js";
 import type { MergeOptions, Report } from "../types.js";
+import { finishCommand, mergePartCommand, partOption } from "./parts.js";
 import { PLAN_FLAGS, planOptions } from "./plan-flags.js";
 import { planText, resultText } from "./text.js";
 import { ProgressLine } from "./progress.js";
@@ -13,6 +14,8 @@ export const FLAGS = {
   out: { type: "string" },
   workers: { type: "string" },
   "memory-budget": { type: "string" },
+  part: { type: "string" },
+  finish: { type: "boolean" },
   "dry-run": { type: "boolean" },
   json: { type: "boolean" },
   report: { type: "string" },
@@ -23,8 +26,16 @@ export const FLAGS = {
 /** `lorafold merge` */
 export async function mergeCommand(argv: string[]): Promise<number> {
   const { values } = parse({ args: argv, options: FLAGS });
+  const { json = false, quiet = false, force = false, part } = values;
+  if (values.finish) {
+    if (values.out === undefined) throw new UsageError("merge: --out is missing");
+    if (part !== undefined || values["dry-run"]) throw new UsageError("merge: --finish goes without --part and --dry-run");
+    return finishCommand(values.out, values.base === undefined ? undefined : planOptions("merge", values), { json, force });
+  }
   const options = mergeOptions(values);
   if (values.out === undefined && !values["dry-run"]) throw new UsageError("merge: --out is missing");
+  const share = part === undefined ? undefined : partOption(part);
+  if (share && values.report !== undefined) throw new UsageError("merge: --part goes without --report: statistics are of whole tensors");
   if (values.report !== undefined) await checkReport(values.report);
   const stop = new AbortController();
   const interrupt = () => stop.abort();
@@ -35,7 +46,8 @@ export async function mergeCommand(argv: string[]): Promise<number> {
       await print(planned, values, planText(planned));
       return 0;
     }
-    const line = values.quiet ? undefined : new ProgressLine(process.stderr);
+    if (share) return await mergePartCommand({ ...options, output: values.out!, signal: stop.signal }, share, { json, quiet });
+    const line = quiet ? undefined : new ProgressLine(process.stderr);
     try {
       const { report } = await merge({ ...options, signal: stop.signal, onProgress: (progress) => line?.show(progress) });
       line?.end();

@@ -1,16 +1,13 @@
-import { mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
-import { createReadStream } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { mkdir, open, readdir, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { Readable } from "node:stream";
 import { LorafoldError } from "../errors.js";
 import type { PlannedFile, Sink } from "../sinks/sink.js";
+import type { Input } from "../sources/listing.js";
 import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
 import { FileTargets, writeFailed } from "./files.js";
+import { partial, publish, refuseInputs } from "./model-folder.js";
 
-/** A file that is not finished is hidden, and no tool takes it for weights. */
-const partial = (name: string) => `.${name}.partial`;
 /** Weights that a merge which was killed has left. */
 const LEFT_OVER = /^\..+\.safetensors\.partial$/;
 
@@ -18,17 +15,17 @@ const LEFT_OVER = /^\..+\.safetensors\.partial$/;
 export class FolderSink implements Sink {
   readonly #folder: string;
   readonly #force: boolean;
-  readonly #inputFolders: ReadonlySet<string>;
+  readonly #inputs: readonly Input[];
   readonly #targets = new FileTargets();
   #files: PlannedFile[] = [];
   #opening: Promise<void> | undefined;
   #madeFolder: string | undefined;
 
-  /** `inputFolders`: folders that the merge reads, which it must not write to. */
-  constructor(folder: string, force: boolean, inputFolders: ReadonlySet<string>) {
+  /** `inputs`: what the merge reads, and must not write to. */
+  constructor(folder: string, force: boolean, inputs: readonly Input[]) {
     this.#folder = folder;
     this.#force = force;
-    this.#inputFolders = inputFolders;
+    this.#inputs = inputs;
   }
 
   open(files: PlannedFile[]): Promise<void> {
@@ -36,7 +33,7 @@ export class FolderSink implements Sink {
   }
 
   async #open(files: PlannedFile[]): Promise<void> {
-    await this.#refuseInputs();
+    await refuseInputs(this.#folder, this.#inputs);
     const there: string[] = await readdir(this.#folder).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return [];
       throw new LorafoldError("bad-option", `output: ${this.#folder}: ${error.message}`, { detail: error });
@@ -79,28 +76,7 @@ export class FolderSink implements Sink {
 
   async finish(): Promise<MergedFile[]> {
     this.#targets.close();
-    if (this.#force) {
-      await this.#removeStale().catch((error: unknown) => {
-        throw writeFailed(this.#folder, error);
-      });
-    }
-    // config.json is the last: without it no tool takes the folder for a model.
-    const order = this.#files.map((_, file) => file).sort((a, b) => this.#rank(a) - this.#rank(b));
-    for (const file of order) {
-      const { name, size } = this.#files[file]!;
-      const from = this.#partialPath(file);
-      try {
-        if ((await stat(from)).size !== size) throw new Error("its size is not what it should be");
-        await rename(from, join(this.#folder, name));
-      } catch (error) {
-        throw writeFailed(from, error);
-      }
-    }
-    return this.#files.map(({ name, size }) => {
-      const path = join(this.#folder, name);
-      const stream = () => Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>;
-      return { name, size, blob: async () => new Blob([await readFile(path)]), stream };
-    });
+    return publish(this.#folder, this.#files, this.#force);
   }
 
   async abort(): Promise<void> {
@@ -114,39 +90,7 @@ export class FolderSink implements Sink {
     }
   }
 
-  /** Other spellings and links lead to the same folder: the file system knows. */
-  async #refuseInputs(): Promise<void> {
-    const identity = async (path: string) => {
-      const found = await stat(path, { bigint: true }).catch(() => undefined);
-      return found && `${found.dev} ${found.ino}`;
-    };
-    const output = await identity(this.#folder);
-    if (output === undefined) return;
-    for (const input of this.#inputFolders) {
-      if ((await identity(input)) === output) {
-        throw new LorafoldError("bad-option", `output: ${this.#folder} is a folder that the merge reads; give it another one`);
-      }
-    }
-  }
-
-  /**
-   * Weights of the model that is replaced would be taken for part of the new one. And without configuration and index
-   * no tool takes the folder for a model while only some of its files are the new ones.
-   */
-  async #removeStale(): Promise<void> {
-    const kept = new Set(this.#files.map((file) => file.name));
-    for (const name of await readdir(this.#folder)) {
-      const weights = /\.safetensors(\.index\.json)?$/.test(name) && !name.startsWith("adapter_");
-      const first = name === "config.json" || name.endsWith(".index.json");
-      if (kept.has(name) ? first : weights) await rm(join(this.#folder, name));
-    }
-  }
-
   #partialPath(file: number): string {
     return join(this.#folder, partial(this.#files[file]!.name));
-  }
-
-  #rank(file: number): number {
-    return Number(this.#files[file]!.name === "config.json");
   }
 }

@@ -45,3 +45,12 @@ async function entryIn(folder: string, name: string): Promise<Input | string | u
 
 /** What tells one state of a file from another: which file it is, and when it was last written to. */
 export const versionOf = ({ ino, size, mtimeMs }: Stats): string => `${ino}-${size}-${mtimeMs}`;
+
+/** Whoever writes to an input while it is read would have a mixture of two models. */
+export async function checkInputs(inputs: readonly Input[]): Promise<void> {
+  for (const { path, version } of inputs) {
+    if (path === undefined || version === undefined) continue;
+    const data = await stat(path).catch(() => undefined);
+    if (!data || versionOf(data) !== version) throw new LorafoldError("source-changed", `${path}: it was written to while it was read`);
+  }
+}

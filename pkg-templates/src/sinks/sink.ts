@@ -20,13 +20,13 @@ export interface PlannedFile {
  * while `open` is still at work.
  * Writes come from several workers at once and in any order; every byte comes exactly once.
  */
-export interface Sink {
+export interface Sink<T = MergedFile[]> {
   open(files: PlannedFile[]): Promise<void>;
   /** Resolves when the sink is ready for more from the same worker. */
   write(file: number, at: number, bytes: Uint8Array<ArrayBuffer> | Blob): Promise<void>;
   /** Where a worker may write bytes itself. */
   target?(file: number, at: number): Target;
-  finish(): Promise<MergedFile[]>;
+  finish(): Promise<T>;
   abort(): Promise<void>;
 }
 

@@ -1,0 +1,111 @@
+import { mkdir, open, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { LorafoldError } from "../errors.js";
+import type { FileRange } from "../merge.js";
+import type { PlannedFile, Sink } from "../sinks/sink.js";
+import type { Input } from "../sources/listing.js";
+import type { Target } from "../workers/protocol.js";
+import { FileTargets, writeFailed } from "./files.js";
+import { partial, refuseInputs } from "./model-folder.js";
+import { hashRange, readReceipts, type Receipt, removeReceipt, writeReceipt } from "./receipts.js";
+
+/** Which part, and of what. */
+export interface PartPlace {
+  identity: string;
+  part: number;
+  of: number;
+  wanted: FileRange[];
+  force: boolean;
+  inputs: readonly Input[];
+}
+
+/** Writes one part of a model into files that other parts, on other machines, write to at the same time. */
+export class PartSink implements Sink<Receipt> {
+  readonly #folder: string;
+  readonly #place: PartPlace;
+  readonly #targets = new FileTargets();
+  #files: PlannedFile[] = [];
+
+  constructor(folder: string, place: PartPlace) {
+    this.#folder = folder;
+    this.#place = place;
+  }
+
+  async open(files: PlannedFile[]): Promise<void> {
+    const { force, wanted, inputs } = this.#place;
+    this.#files = files;
+    await refuseInputs(this.#folder, inputs);
+    try {
+      await mkdir(this.#folder, { recursive: true });
+    } catch (error) {
+      throw writeFailed(this.#folder, error);
+    }
+    if (!force && (await stat(join(this.#folder, "config.json")).catch(() => undefined))) {
+      throw new LorafoldError("bad-option", `output: ${this.#folder} has a model already; force replaces it`);
+    }
+    await this.#refuseOthers();
+    // Whatever an earlier try wrote does not count from now on.
+    await removeReceipt(this.#folder, this.#place);
+    for (const file of new Set(wanted.map((range) => range.file))) {
+      try {
+        // Not truncated: other parts are at work in it.
+        const handle = await open(this.#path(file), "a");
+        try {
+          await handle.truncate(files[file]!.size);
+        } finally {
+          await handle.close();
+        }
+      } catch (error) {
+        throw writeFailed(this.#path(file), error);
+      }
+    }
+  }
+
+  /** Parts of another merge in the same folder would never fit together. */
+  async #refuseOthers(): Promise<void> {
+    const { identity, of, force } = this.#place;
+    for (const receipt of await readReceipts(this.#folder)) {
+      if (receipt.identity === identity && receipt.of === of) continue;
+      if (!force) {
+        throw new LorafoldError("bad-option", `output: ${this.#folder} has part ${receipt.part} of ${receipt.of} of another merge; force removes it`);
+      }
+      await removeReceipt(this.#folder, receipt);
+    }
+  }
+
+  target(file: number, at: number): Target {
+    return { path: this.#path(file), at };
+  }
+
+  async write(file: number, at: number, bytes: Uint8Array<ArrayBuffer> | Blob): Promise<void> {
+    this.#targets.write(this.#path(file), at, bytes instanceof Blob ? new Uint8Array(await bytes.arrayBuffer()) : bytes);
+  }
+
+  async finish(): Promise<Receipt> {
+    this.#targets.close();
+    const { identity, part, of, wanted } = this.#place;
+    const receipt: Receipt = { identity, part, of, files: this.#files, written: [] };
+    try {
+      for (const { file, start, end } of wanted) {
+        const path = this.#path(file);
+        // The receipt must not outlive the bytes when the machine goes down.
+        const handle = await open(path, "r+");
+        await handle.sync().finally(() => handle.close());
+        receipt.written.push({ file: this.#files[file]!.name, start, end, sha256: await hashRange(path, start, end) });
+      }
+      await writeReceipt(this.#folder, receipt);
+    } catch (error) {
+      throw writeFailed(this.#folder, error);
+    }
+    return receipt;
+  }
+
+  /** What other parts wrote is in the same files: they stay, without a receipt of this part. */
+  async abort(): Promise<void> {
+    this.#targets.close();
+  }
+
+  #path(file: number): string {
+    return join(this.#folder, partial(this.#files[file]!.name));
+  }
+}

@@ -1,0 +1,129 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { asLorafoldError, LorafoldError } from "../errors.js";
+import { type FileRange, fill } from "../merge.js";
+import { prepare } from "../prepare.js";
+import type { PlannedFile } from "../sinks/sink.js";
+import type { MergedFile, MergeOptions, PlanOptions } from "../types.js";
+import { partial, publish } from "./model-folder.js";
+import { PartSink } from "./part-sink.js";
+import { hashRange, readReceipts, type Receipt, removeReceipt } from "./receipts.js";
+import { asPath } from "./source.js";
+
+/** The `part`-th, from 1 on, of `of` shares of the output. */
+export interface Part {
+  part: number;
+  of: number;
+}
+
+/** What {@link mergePart} needs: `output` is a folder that all machines share. */
+export type PartOptions = Omit<MergeOptions, "output" | "statistics"> & { output: string };
+
+/** What a part gives. */
+export interface PartResult extends Part {
+  /** What all parts of one merge have in common. */
+  identity: string;
+  /** Bytes written. */
+  bytes: number;
+}
+
+/** Parts begin at multiples of this: elements are not cut, and neighbours do not write to the same pages. */
+const ALIGNMENT = 1 << 20;
+
+/**
+ * Merge one share of the output into a folder, so that any system that runs a command many times can spread one model over many
+ * machines. A share that is merged twice is the same bytes. {@link finishParts} checks and completes.
+ *
+ * @throws {LorafoldError} as {@link merge}; `bad-option` where the folder has parts of another merge.
+ */
+export async function mergePart(options: PartOptions, { part, of }: Part): Promise<PartResult> {
+  try {
+    if (!(Number.isInteger(part) && Number.isInteger(of) && 1 <= part && part <= of)) {
+      throw new LorafoldError("bad-option", `part: ${part} of ${of} is no part`);
+    }
+    const folder = asPath(options.output);
+    if (folder === undefined) throw new LorafoldError("bad-option", `output: ${options.output} is not a folder`);
+    const prepared = await prepare(options);
+    try {
+      const { plan, inputs } = prepared;
+      const files = JSON.parse(plan.files()) as PlannedFile[];
+      const wanted = share(files, part, of);
+      const identity = plan.identity();
+      const sink = new PartSink(folder, { identity, part, of, wanted, force: options.force ?? false, inputs });
+      await fill(prepared, files, wanted, sink, { ...options, statistics: false });
+      return { part, of, identity, bytes: wanted.reduce((sum, { start, end }) => sum + end - start, 0) };
+    } finally {
+      prepared.plan.free();
+    }
+  } catch (error) {
+    throw asLorafoldError(error);
+  }
+}
+
+/** The ranges of a part: all files one after the other, cut evenly. A file without bytes belongs to the part at whose beginning it lies. */
+function share(files: readonly PlannedFile[], part: number, of: number): FileRange[] {
+  const total = files.reduce((sum, { size }) => sum + size, 0);
+  const cut = (number: number) => (number === of ? Number.POSITIVE_INFINITY : Math.round((total * number) / of / ALIGNMENT) * ALIGNMENT);
+  const [from, to] = [cut(part - 1), cut(part)];
+  const ranges: FileRange[] = [];
+  let at = 0;
+  for (const [file, { size }] of files.entries()) {
+    const start = Math.max(from - at, 0);
+    const end = Math.min(to - at, size);
+    if (start < end || (size === 0 && from <= at && at < to)) ranges.push({ file, start: Math.min(start, size), end });
+    at += size;
+  }
+  return ranges;
+}
+
+/**
+ * Check that every part of a folder is there and on the disk as it was written, then give the files their names.
+ *
+ * @param merge what was merged: then the parts must be those of this merge.
+ * @throws {LorafoldError} `truncated` where a part is missing or damaged, which is then to be merged again.
+ */
+export async function finishParts(output: string, { merge, force = false }: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
+  try {
+    const folder = asPath(output) ?? output;
+    const receipts = await readReceipts(folder);
+    const [first] = receipts;
+    if (!first) throw new LorafoldError("truncated", `${folder}: no part of a model is there`);
+    const identity = merge ? await identityOf(merge) : first.identity;
+    const other = receipts.find((receipt) => receipt.identity !== identity || receipt.of !== first.of);
+    if (other) throw new LorafoldError("bad-option", `${folder}: part ${other.part} of ${other.of} is of another merge`);
+    const missing = Array.from({ length: first.of }, (_, index) => index + 1).filter((part) => !receipts.some((receipt) => receipt.part === part));
+    if (missing.length > 0) throw new LorafoldError("truncated", `${folder}: of ${first.of} parts these are missing: ${missing.join(", ")}`);
+    for (const receipt of receipts) await check(folder, receipt);
+    // A finish that was stopped has named some of them already.
+    const unnamed = [];
+    for (const file of first.files) if (await exists(join(folder, partial(file.name)))) unnamed.push(file);
+    const named = await publish(folder, unnamed.length === first.files.length ? first.files : unnamed, force && unnamed.length === first.files.length);
+    for (const receipt of receipts) await removeReceipt(folder, receipt);
+    return named;
+  } catch (error) {
+    throw asLorafoldError(error);
+  }
+}
+
+async function identityOf(options: PlanOptions): Promise<string> {
+  const { plan } = await prepare(options);
+  try {
+    return plan.identity();
+  } finally {
+    plan.free();
+  }
+}
+
+/** Whether the bytes of a part are what was written; a part whose are not is no part any more. */
+async function check(folder: string, receipt: Receipt): Promise<void> {
+  for (const { file, start, end, sha256 } of receipt.written) {
+    const hidden = join(folder, partial(file));
+    const path = (await exists(hidden)) ? hidden : join(folder, file);
+    const found = await hashRange(path, start, end).catch(() => undefined);
+    if (found === sha256) continue;
+    await removeReceipt(folder, receipt);
+    throw new LorafoldError("truncated", `${path}: bytes ${start} to ${end} are not what part ${receipt.part} of ${receipt.of} wrote: merge that part again`);
+  }
+}
+
+const exists = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined)) !== undefined;

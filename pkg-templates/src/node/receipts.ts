@@ -1,0 +1,74 @@
+import { createHash } from "node:crypto";
+import { open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { LorafoldError } from "../errors.js";
+import type { PlannedFile } from "../sinks/sink.js";
+
+/** What a part that is done leaves in the folder. */
+export interface Receipt {
+  /** Of the plan: all parts of a merge have the same. */
+  identity: string;
+  part: number;
+  of: number;
+  files: PlannedFile[];
+  written: { file: string; start: number; end: number; sha256: string }[];
+}
+
+const NAME = /^\.lorafold-part-\d+-of-\d+\.json$/;
+
+const nameOf = ({ part, of }: { part: number; of: number }) => `.lorafold-part-${part}-of-${of}.json`;
+
+/** The receipts in a folder. */
+export async function readReceipts(folder: string): Promise<Receipt[]> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw new LorafoldError("bad-option", `output: ${folder}: ${(error as Error).message}`, { detail: error });
+  });
+  const receipts = await Promise.all(
+    names.filter((name) => NAME.test(name)).map(async (name) => {
+      try {
+        return JSON.parse(await readFile(join(folder, name), "utf8")) as Receipt;
+      } catch (error) {
+        throw new LorafoldError("bad-config", `${join(folder, name)}: ${(error as Error).message}`, { detail: error });
+      }
+    }),
+  );
+  return receipts.sort((a, b) => a.part - b.part);
+}
+
+/** Written to another name first: a receipt is whole, or not there. */
+export async function writeReceipt(folder: string, receipt: Receipt): Promise<void> {
+  const path = join(folder, nameOf(receipt));
+  const file = await open(`${path}.partial`, "w");
+  try {
+    await file.writeFile(`${JSON.stringify(receipt, null, 2)}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(`${path}.partial`, path);
+}
+
+export async function removeReceipt(folder: string, receipt: { part: number; of: number }): Promise<void> {
+  await rm(join(folder, nameOf(receipt)), { force: true });
+}
+
+/** Bytes hashed at a time. */
+const STEP = 4 << 20;
+
+/** The sha256 of bytes `start` up to `end` of a file, as they stand on the disk. */
+export async function hashRange(path: string, start: number, end: number): Promise<string> {
+  const hash = createHash("sha256");
+  const buffer = new Uint8Array(Math.min(STEP, end - start));
+  const file = await open(path);
+  try {
+    for (let at = start; at < end; ) {
+      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - at), at);
+      if (bytesRead === 0) throw new LorafoldError("truncated", `${path}: it ends at byte ${at}`);
+      hash.update(buffer.subarray(0, bytesRead));
+      at += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+  return hash.digest("hex");
+}

@@ -1,0 +1,178 @@
+// @ts-check
+// One model merged by many processes that share nothing but a folder.
+import assert from "node:assert/strict";
+import { copyFile, open, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { finishParts, merge, mergePart } from "../../pkg/node.js";
+import { lorafold, start } from "./command.mjs";
+import { FIXTURES } from "./fixture.mjs";
+import { random } from "./numbers.mjs";
+import { buildSafetensors } from "./safetensors-file.mjs";
+import { scratch, snapshot, writeFolder } from "./scratch.mjs";
+import { factor, Q, V } from "./tiny-model.mjs";
+
+/** Several MB in two shards: parts begin at multiples of 1 MiB. @param {string} folder */
+async function model(folder) {
+  const next = random(9);
+  const tensor = (/** @type {number[]} */ shape, dtype = "BF16") => ({ dtype, shape, bytes: Uint8Array.from({ length: shape.reduce((a, b) => a * b) * (dtype === "F32" ? 4 : 2) }, (_, i) => (i % 2 ? 0x3c : Math.floor(next() * 256))) });
+  const shards = [
+    { [`${Q}.weight`]: tensor([1024, 768]), "model.norm.weight": tensor([768]) },
+    { [`${V}.weight`]: tensor([512, 768], "F32"), "lm_head.weight": tensor([1500, 768]) },
+  ];
+  /** @type {Record<string, string>} */
+  const map = {};
+  /** @type {Record<string, Uint8Array | string>} */
+  const base = { "config.json": '{"tie_word_embeddings":false}', "empty.txt": "" };
+  for (const [i, shard] of shards.entries()) {
+    const name = `model-0000${i + 1}-of-00002.safetensors`;
+    base[name] = buildSafetensors(shard);
+    for (const key of Object.keys(shard)) map[key] = name;
+  }
+  base["model.safetensors.index.json"] = JSON.stringify({ metadata: {}, weight_map: map });
+  const values = (/** @type {number} */ count) => Array.from({ length: count }, () => next() - 0.5);
+  const adapter = {
+    "adapter_config.json": JSON.stringify({ peft_type: "LORA", r: 4, lora_alpha: 8 }),
+    "adapter_model.safetensors": buildSafetensors({
+      [factor(Q, "A")]: { dtype: "F32", shape: [4, 768], values: values(3072) }, [factor(Q, "B")]: { dtype: "F32", shape: [1024, 4], values: values(4096) },
+      [factor(V, "A")]: { dtype: "F32", shape: [4, 768], values: values(3072) }, [factor(V, "B")]: { dtype: "F32", shape: [512, 4], values: values(2048) },
+    }),
+  };
+  return { base: await writeFolder(join(folder, "base"), base), adapters: [await writeFolder(join(folder, "adapter"), adapter)] };
+}
+
+/** The visible files. @param {string} folder */
+const visible = async (folder) => Object.fromEntries(Object.entries(await snapshot(folder)).filter(([name]) => !name.startsWith(".")));
+
+/** @param {{ after: (hook: () => Promise<void>) => void }} t */
+async function prepared(t) {
+  const folder = await scratch(t);
+  const options = await model(folder);
+  await merge({ ...options, output: join(folder, "whole") });
+  return { options, expected: await snapshot(join(folder, "whole")), output: join(folder, "out"), folder };
+}
+
+test("any number of parts, in any order, some of them twice", async (t) => {
+  const { options, expected, folder } = await prepared(t);
+  for (const of of [1, 2, 3, 5, 40]) {
+    const output = join(folder, `of-${of}`);
+    const next = random(of);
+    const order = Array.from({ length: of }, (_, i) => i + 1).sort(() => next() - 0.5);
+    let bytes = 0;
+    for (const part of [...order, order[0]]) bytes += (await mergePart({ ...options, output, workers: part % 2 }, { part, of })).bytes;
+    assert.deepEqual(await visible(output), {}, "nothing looks finished");
+    assert.ok(bytes > 0);
+    const files = await finishParts(output);
+    assert.deepEqual(await snapshot(output), expected, `${of} parts`);
+    assert.deepEqual(files.map(({ name }) => name).sort(), Object.keys(expected).sort());
+  }
+});
+
+test("parts that run at the same time, as a cluster runs them", async (t) => {
+  const { options, expected, output } = await prepared(t);
+  const args = ["merge", "--base", options.base, "--adapter", options.adapters[0], "--out", output, "--quiet"];
+  const ended = await Promise.all(["1/3", "2/3", "3/3", "2/3"].map((part) => lorafold([...args, "--part", part, "--json"])));
+  assert.deepEqual(ended.map(({ code }) => code), [0, 0, 0, 0], ended.map(({ stderr }) => stderr).join());
+  assert.equal(new Set(ended.map(({ stdout }) => JSON.parse(stdout).identity)).size, 1);
+  const finished = await lorafold([...args, "--finish", "--json"]);
+  assert.equal(finished.code, 0, finished.stderr);
+  assert.equal(JSON.parse(finished.stdout).files.length, Object.keys(expected).length);
+  assert.deepEqual(await snapshot(output), expected);
+});
+
+test("a part that is missing, or was killed, is asked for", async (t) => {
+  const { options, expected, output } = await prepared(t);
+  await assert.rejects(finishParts(output), { code: "bad-option" });
+  await mergePart({ ...options, output }, { part: 1, of: 3 });
+  const { child, ended } = start(["merge", "--base", options.base, "--adapter", options.adapters[0], "--out", output, "--part", "3/3"]);
+  child.kill("SIGKILL");
+  await ended;
+  await assert.rejects(finishParts(output), { code: "truncated", message: /missing: 2(, 3)?$/ });
+  assert.deepEqual(await visible(output), {});
+  await mergePart({ ...options, output }, { part: 2, of: 3 });
+  await mergePart({ ...options, output }, { part: 3, of: 3 });
+  await finishParts(output, { merge: options });
+  assert.deepEqual(await snapshot(output), expected);
+});
+
+test("a part whose bytes were damaged is found, and only that one is merged again", async (t) => {
+  const { options, expected, output } = await prepared(t);
+  for (const part of [1, 2, 3]) await mergePart({ ...options, output }, { part, of: 3 });
+  const file = await open(join(output, ".model-00002-of-00002.safetensors.partial"), "r+");
+  await file.write(new Uint8Array([1, 2, 3]), 0, 3, 3_500_000);
+  await file.close();
+  const damaged = await finishParts(output).catch((/** @type {any} */ error) => error);
+  assert.equal(damaged.code, "truncated");
+  const [, part] = /part (\d) of 3 wrote: merge that part again/.exec(damaged.message) ?? [];
+  assert.deepEqual(await visible(output), {});
+  await assert.rejects(finishParts(output), { code: "truncated", message: new RegExp(`missing: ${part}$`) });
+  await mergePart({ ...options, output }, { part: Number(part), of: 3 });
+  await finishParts(output);
+  assert.deepEqual(await snapshot(output), expected);
+});
+
+test("parts of different merges do not become one model", async (t) => {
+  const { options, expected, output } = await prepared(t);
+  const other = { ...options, adapters: [{ source: options.adapters[0], weight: 0.5 }] };
+  await mergePart({ ...options, output }, { part: 1, of: 2 });
+  await assert.rejects(mergePart({ ...other, output }, { part: 2, of: 2 }), { code: "bad-option", message: /another merge/ });
+  await assert.rejects(mergePart({ ...options, output }, { part: 2, of: 3 }), { code: "bad-option", message: /another merge/ });
+  await mergePart({ ...options, output }, { part: 2, of: 2 });
+  await assert.rejects(finishParts(output, { merge: other }), { code: "bad-option", message: /another merge/ });
+  await finishParts(output, { merge: options });
+  assert.deepEqual(await snapshot(output), expected);
+  // A finished model is not merged over, unless that is wanted.
+  await assert.rejects(mergePart({ ...options, output }, { part: 1, of: 1 }), { code: "bad-option", message: /force/ });
+  await mergePart({ ...other, output, force: true }, { part: 1, of: 1 });
+  await finishParts(output, { force: true });
+  assert.notDeepEqual(await snapshot(output), expected);
+  assert.deepEqual(Object.keys(await snapshot(output)), Object.keys(expected));
+});
+
+test("a finish that was stopped half way is finished by the next", async (t) => {
+  const { options, expected, output } = await prepared(t);
+  for (const part of [1, 2]) await mergePart({ ...options, output }, { part, of: 2 });
+  const name = "model-00001-of-00002.safetensors";
+  await rename(join(output, `.${name}.partial`), join(output, name));
+  await finishParts(output);
+  assert.deepEqual(await snapshot(output), expected);
+});
+
+test("a receipt that is no receipt, and a file that is gone, are said", async (t) => {
+  const { options, output } = await prepared(t);
+  await mergePart({ ...options, output }, { part: 1, of: 1 });
+  const receipt = (await readdir(output)).find((name) => name.startsWith(".lorafold-part")) ?? "";
+  await copyFile(join(output, receipt), join(output, "kept"));
+  await writeFile(join(output, receipt), "{");
+  await assert.rejects(finishParts(output), { code: "bad-config", message: /lorafold-part/ });
+  await rename(join(output, "kept"), join(output, receipt));
+  await rm(join(output, ".config.json.partial"));
+  await assert.rejects(finishParts(output), { code: "truncated", message: /config\.json/ });
+});
+
+test("what is no part is refused", async (t) => {
+  const folder = await scratch(t);
+  const base = join(FIXTURES, "sample", "tiny-llama");
+  const adapter = join(FIXTURES, "sample", "storyteller-lora");
+  for (const part of [{ part: 0, of: 2 }, { part: 3, of: 2 }, { part: 1.5, of: 2 }, { part: 1, of: Number.NaN }]) {
+    await assert.rejects(mergePart({ base, adapters: [adapter], output: join(folder, "out") }, part), { code: "bad-option" });
+  }
+  await assert.rejects(mergePart({ base, adapters: [adapter], output: base }, { part: 1, of: 1 }), { code: "bad-option", message: /reads/ });
+  const args = ["merge", "--base", base, "--adapter", adapter, "--out", join(folder, "out")];
+  for (const words of [["--part", "0/2"], ["--part", "3/2"], ["--part", "x"], ["--part", "1/2", "--finish"], ["--part", "1/2", "--report", join(folder, "r")]]) {
+    assert.equal((await lorafold([...args, ...words])).code, 2, words.join(" "));
+  }
+  assert.deepEqual(await snapshot(folder), {});
+});
+
+test("a base that is written to while it is merged is no model", async (t) => {
+  const { options, folder } = await prepared(t);
+  let touched = false;
+  const onProgress = () => {
+    if (touched) return;
+    touched = true;
+    void writeFile(join(options.base, "config.json"), '{"tie_word_embeddings":false} ');
+  };
+  await assert.rejects(merge({ ...options, output: join(folder, "mixed"), onProgress, memoryBudget: 16 << 20 }), { code: "source-changed", message: /config\.json/ });
+  assert.deepEqual(await snapshot(join(folder, "mixed")), {});
+});
