@@ -1,0 +1,130 @@
+//! Merge-on-read as a driver does it: runs of the base, read from their beginning to their end, give the same bytes as the whole.
+
+mod model;
+
+use lorafold::engine::Folder as Merging;
+use lorafold::inputs::Inputs;
+use lorafold::plan::pieces::{Piece, Run};
+use lorafold::plan::{MergePlan, PlanOptions};
+use model::{Model, Random, block_on, read_file};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+/// The bytes `at .. end` of a file, and how many runs of the base were read.
+fn by_runs(
+    plan: &MergePlan,
+    model: &Model,
+    merging: &mut Merging,
+    file: usize,
+    mut at: u64,
+    end: u64,
+    block: u64,
+) -> (Vec<u8>, usize) {
+    let mut bytes = Vec::new();
+    let mut runs = 0;
+    while at < end {
+        let Run { end: run_end, source } = plan.run(file, at..end);
+        assert!(run_end > at, "no progress at {at}");
+        // Nothing but the next bytes of the run can be had.
+        let mut rest: &[u8] = match &source {
+            None => &[],
+            Some(source) => {
+                runs += 1;
+                &model.inputs.0[source.input][source.start as usize..source.end as usize]
+            }
+        };
+        let mut take = |count: u64| {
+            let (next, left) = rest.split_at(count as usize);
+            rest = left;
+            next
+        };
+        while at < run_end {
+            let pieces = plan.pieces(file, at..run_end, block, 3);
+            assert!(pieces.len() <= 3 && !pieces.is_empty());
+            for piece in pieces {
+                let count = match piece {
+                    Piece::Plan { at, bytes: count } => {
+                        bytes.extend_from_slice(&plan.files[file].plan_bytes()[at as usize..(at + count) as usize]);
+                        count
+                    }
+                    Piece::Copy { bytes: count, .. } => {
+                        bytes.extend_from_slice(take(count));
+                        count
+                    }
+                    Piece::Merge { bytes: count, tensor, first, count: elements, skip, base_bytes, .. } => {
+                        let spec = plan.tensors[tensor].merge.as_ref().unwrap();
+                        let factors: Vec<_> = spec.terms.iter().flat_map(|term| [&term.a, &term.b]).collect();
+                        let known = merging.has_factors(&spec.tensor);
+                        let factor = |number: usize, buffer: &mut [u8]| {
+                            assert!(!known, "factors that are there are not asked for");
+                            block_on(model.inputs.read(factors[number].input, factors[number].start, buffer))
+                        };
+                        let base = |buffer: &mut [u8]| {
+                            buffer.copy_from_slice(take(base_bytes));
+                            Ok(())
+                        };
+                        let merged = merging.fold_given(spec, first, elements, factor, base).unwrap();
+                        bytes.extend_from_slice(&merged[skip as usize..(skip + count) as usize]);
+                        count
+                    }
+                };
+                at += count;
+            }
+        }
+        assert!(rest.is_empty(), "the run is longer than its pieces");
+    }
+    (bytes, runs)
+}
+
+#[test]
+fn any_range_by_runs_is_the_same_range_of_the_whole() {
+    for seed in 300..340 {
+        let model = Model::random(seed);
+        let mut random = Random(seed);
+        let dtype = ["keep", "float32", "bfloat16"][random.below(3) as usize];
+        let max_shard_size = (random.below(3) == 0).then_some(400);
+        let options = PlanOptions { dtype: Some(dtype.into()), max_shard_size, ..PlanOptions::default() };
+        let plan = model.plan(&options).unwrap();
+        // One folder for all: room for the factors of no tensor, some, or all.
+        let mut merging = Merging::new(false, [0, 2000, u64::MAX][random.below(3) as usize]);
+        for file in 0..plan.files.len() {
+            let whole = read_file(&plan, &model.inputs, file, 1 << 20).unwrap();
+            for turn in 0..20 {
+                let start = random.below(whole.len() as u64 + 1);
+                let end =
+                    if turn == 0 { whole.len() as u64 } else { start + random.below(whole.len() as u64 + 1 - start) };
+                let block = 1 + random.below(300);
+                let (part, runs) = by_runs(&plan, &model, &mut merging, file, start, end, block);
+                assert_eq!(
+                    part,
+                    whole[start as usize..end as usize],
+                    "seed {seed} file {file} {start}..{end} block {block}"
+                );
+                if dtype == "keep" && max_shard_size.is_none() {
+                    assert!(runs <= 1, "{runs} runs of the base for one range of an output in its order");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_identity_knows_options_and_adapters_and_the_tags_know_the_base() {
+    let model = Model::random(7);
+    let plan = |options: &PlanOptions| model.plan(options).unwrap();
+    let keep = plan(&PlanOptions::default());
+    assert_eq!(keep.identity(), plan(&PlanOptions::default()).identity());
+    let other = plan(&PlanOptions { dtype: Some("float32".into()), ..PlanOptions::default() });
+    assert_ne!(keep.identity(), other.identity());
+    let tags = keep.etags();
+    assert_eq!(tags.len(), keep.files.len());
+    assert!(tags.iter().all(|tag| tag.len() == 34 && tag.starts_with('"') && tag.ends_with('"')));
+    let mut distinct = tags.clone();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct.len(), tags.len());
+    let mut changed = keep.clone();
+    changed.base.versions.push(("model.safetensors".into(), "another".into()));
+    assert_eq!(changed.identity(), keep.identity());
+    assert!(changed.etags().iter().zip(&tags).all(|(new, old)| new != old));
+}
