@@ -1,7 +1,7 @@
 // @ts-check
 // `npm run bench`: makes its models, measures everything and prints one table. No network, no Python.
 //   --toy                    tiny models, one round: only shows that it works
-//   --only kernel,node,…     only these of kernel, native, node, browser, size
+//   --only kernel,node,…     only these of kernel, native, node, browser, edge, size
 //   --rounds N               of everything that is measured in turn
 //   --json FILE              the table's rows, the machine and the versions
 // LORAFOLD_BENCH_DIR and LORAFOLD_BENCH_PKG: see model.mjs and package.mjs.
@@ -15,7 +15,7 @@ import { tableText } from "./table.mjs";
 
 /** @typedef {import("./table.mjs").Row} Row */
 
-const PARTS = ["kernel", "native", "node", "browser", "size"];
+const PARTS = ["kernel", "native", "node", "browser", "edge", "size"];
 
 /** @param {string} text */
 const say = (text) => console.log(`bench: ${text}`);
@@ -68,6 +68,10 @@ async function main() {
     const browser = await browserRows({ toy, say, ...rounds });
     rows.push(...browser.rows);
     about.chromium = browser.version;
+  }
+  if (wanted.has("edge")) {
+    const { edgeRows } = await import("./edge.mjs");
+    rows.push(...(await edgeRows({ toy, say, ...rounds })));
   }
   if (wanted.has("size")) {
     const { sizeRows } = await import("./sizes.mjs");
