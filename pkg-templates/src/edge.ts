@@ -1,3 +1,8 @@
+/**
+ * The API for edge functions: without workers, and with nothing of Node.
+ *
+ * @module lorafold/edge
+ */
 import { EDGE } from "./edge-platform.js";
 import { bringWasm, type WasmSource } from "./wasm-source.js";
 

@@ -1,3 +1,8 @@
+/**
+ * The API for those who bring the WebAssembly and the workers.
+ *
+ * @module lorafold/slim
+ */
 import { bringWasm, type WasmSource } from "./wasm-source.js";
 import { webPort } from "./workers/web-port.js";
 

@@ -85,6 +85,7 @@ export interface MergeOptions extends PlanOptions {
   workers?: number;
   /** Bytes of WebAssembly memory that each worker may use beside the factors of one tensor; 64 MiB by default. */
   memoryBudget?: number;
+  /** Told after each piece of the output. */
   onProgress?: (progress: Progress) => void;
   /** Values may become infinite or NaN in the output's type. */
   allowNonfinite?: boolean;
@@ -142,6 +143,7 @@ export interface MergedFile {
   size: number;
   /** The file's bytes; not for outputs that were streams. */
   blob(): Promise<Blob>;
+  /** The same from the beginning, block by block. */
   stream(): ReadableStream<Uint8Array>;
 }
 

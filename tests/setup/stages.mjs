@@ -131,6 +131,12 @@ export function allStages() {
     wasmInBrowser("chromium"),
     wasmInBrowser("firefox"),
     ...typeChecks(),
+    {
+      name: "API reference",
+      group: "docs",
+      command: () => ({ program: process.execPath, args: ["docs/build.mjs"] }),
+      count: none,
+    },
     ...nodeTests("JavaScript tests", "js", [...testFiles("tests/setup"), ...testFiles("tests/js")]),
     ...nodeTests("edge tests", "edge", [...testFiles("tests/edge"), ...testFiles("tests/edge-job")], { oneByOne: true }),
     ...nodeTests("browser tests", "browser", testFiles("tests/browser"), { oneByOne: true, browsers: true }),

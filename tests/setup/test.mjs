@@ -45,7 +45,7 @@ function chosenStages(only) {
   for (const word of wanted) {
     if (!groups.has(word)) throw new SetupError(`no stage is called ${word}; there are ${[...groups].join(", ")}`);
   }
-  const needsPackage = ["types", "js", "edge", "browser", "packaging"].some((group) => wanted.has(group));
+  const needsPackage = ["types", "docs", "js", "edge", "browser", "packaging"].some((group) => wanted.has(group));
   return stages.filter((stage) => wanted.has(stage.group) || (needsPackage && stage.essential));
 }
 

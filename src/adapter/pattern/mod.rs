@@ -1,7 +1,7 @@
 //! Regular expressions as PEFT uses them: Python's `re`, of 3.11.
 //!
 //! PEFT's keys are Python's, look-around included; a library that knows these is larger than the rest of lorafold. This
-//! one parses into a small [program] and runs it by backtracking, within a number of steps, so that a pattern that
+//! one parses into a small `program` and runs it by backtracking, within a number of steps, so that a pattern that
 //! would take for ever is an error. What it does not know (conditional groups, `\N{…}`, non-ASCII characters where case
 //! is ignored) it refuses by name. `\d` knows ASCII digits only, and `\w` goes by [`char::is_alphanumeric`].
 
