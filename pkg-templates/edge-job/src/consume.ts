@@ -1,0 +1,45 @@
+import { LorafoldError } from "lorafold/edge";
+import { failJob, troubleKey } from "./end.js";
+import { type Env, numberOf } from "./env.js";
+import { finishJob } from "./finish.js";
+import { changeJob, type Job, readJob } from "./job.js";
+import type { Task } from "./task.js";
+import { mergePart } from "./part.js";
+import { Refusal } from "./refusal.js";
+
+/** Codes of errors that may pass: a source that cannot be reached, an isolate that other jobs have filled. */
+const PASSING = new Set(["fetch-failed", "limit-exceeded", "aborted"]);
+
+/** Do what a message asks for. What fails for good fails the job; whatever else goes wrong is tried again by the queue. */
+export async function consume(message: Message<Task>, env: Env): Promise<void> {
+  const { body } = message;
+  let job: Job | undefined;
+  try {
+    job = (await readJob(env, body.job))?.job;
+    if (job) await ("finish" in body ? finishJob(env, job) : mergePart(env, job, body));
+    message.ack();
+  } catch (thrown) {
+    const error = { code: codeOf(thrown) ?? "failed", message: String((thrown as Error)?.message ?? thrown) };
+    console.error(JSON.stringify({ ...body, ...error }));
+    try {
+      if (job && codeOf(thrown) !== undefined && !PASSING.has(error.code)) {
+        await failJob(env, job, error);
+        return message.ack();
+      }
+      const trouble = { ...error, attempts: message.attempts, ...body };
+      if (job) await env.BUCKET.put(troubleKey(env, job.id), JSON.stringify(trouble));
+    } catch (again) {
+      console.error(JSON.stringify(body), String(again));
+    }
+    message.retry({ delaySeconds: Math.min(numberOf(env.RETRY_SECONDS, 10) * 2 ** (message.attempts - 1), 3600) });
+  }
+}
+
+/** The code of an error of ours; what R2 and the platform throw has none. */
+const codeOf = (thrown: unknown): string | undefined => (thrown instanceof LorafoldError || thrown instanceof Refusal ? thrown.code : undefined);
+
+/** A message that was tried in vain as often as wrangler.toml says: the job waits until somebody asks for it again. */
+export async function giveUp({ body }: Message<Task>, env: Env): Promise<void> {
+  if (!(await readJob(env, body.job))) return;
+  await changeJob(env, body.job, (job) => (job.status === "running" ? { ...job, status: "stalled" } : undefined));
+}

@@ -1,0 +1,78 @@
+import type { MergedModel } from "lorafold/edge";
+import { cleanUp } from "./end.js";
+import type { Env } from "./env.js";
+import { changeJob, isOpen, type Job, type JobFile, readJob, type Stored, writeJob } from "./job.js";
+import { withModel } from "./model.js";
+import { claimOutput, filesIn, isOfModel } from "./output.js";
+import { cut } from "./parts.js";
+import { queueParts } from "./queue-parts.js";
+import { Refusal } from "./refusal.js";
+import type { JobRequest } from "./request.js";
+import { abortUpload, beginUpload } from "./uploads.js";
+
+/** Begin a job; or go on with it where it was begun before: the same merge into the same folder is the same job. */
+export function startJob(env: Env, request: JobRequest): Promise<Job> {
+  // Opened anew: what is held may be of a base that has changed since.
+  return withModel(env, request, () => false, async (model) => {
+    const id = await idOf(model, request.out);
+    const before = await readJob(env, id);
+    if (before && isOpen(before.job)) return goOn(env, before.job);
+    if (before) await cleanUp(env, before.job);
+    const there = await filesIn(env, request.out);
+    if (before?.job.status === "done" && !request.force && model.files.every(({ name, size }) => there.get(name) === size)) return before.job;
+    const old = [...there.keys()].filter((name) => isOfModel(name) || model.files.some((file) => file.name === name));
+    if (old.length > 0 && !request.force) throw new Refusal(409, "output-exists", `${request.out} has a model already: ${old.slice(0, 3).join(", ")}`);
+    await claimOutput(env, request.out, id);
+    // config.json first, so that what is left looks like no model while others go.
+    for (const name of old.sort((a, b) => Number(b === "config.json") - Number(a === "config.json"))) await env.BUCKET.delete(`${request.out}/${name}`);
+    return begin(env, model, id, request, await readJob(env, id));
+  });
+}
+
+async function begin(env: Env, model: MergedModel, id: string, request: JobRequest, before: Stored | undefined): Promise<Job> {
+  if (before && isOpen(before.job)) return goOn(env, before.job);
+  const files: JobFile[] = model.files.map((file) => {
+    const { parts, partSize } = cut(file, env);
+    return { name: file.name, size: file.size, etag: file.etag, parts, partSize, round: 1, queued: parts === 0 };
+  });
+  const findings = model.report.findings.map(({ level, code, message }) => ({ level, code, message }));
+  const job: Job = { id, run: crypto.randomUUID(), status: "running", request, files, findings, cleaned: false };
+  try {
+    for (const file of files) if (file.parts > 0) file.upload = await beginUpload(env, job, file);
+    if (await writeJob(env, job, before)) {
+      await queueParts(env, job);
+      return (await readJob(env, id))?.job ?? job;
+    }
+  } catch (error) {
+    // Unless the job stands, in which case it is gone on with when it is asked for again.
+    if ((await readJob(env, id).catch(() => undefined))?.job.run !== job.run) await abortAll(env, job);
+    throw error;
+  }
+  // The same was asked for twice at once, and the other was quicker.
+  await abortAll(env, job);
+  return (await readJob(env, id))!.job;
+}
+
+async function abortAll(env: Env, job: Job): Promise<void> {
+  for (const file of job.files) await abortUpload(env, job, file).catch(() => undefined);
+}
+
+async function goOn(env: Env, job: Job): Promise<Job> {
+  let now = job;
+  if (job.status === "stalled") {
+    now = await changeJob(env, job.id, (stalled) => {
+      if (stalled.status !== "stalled") return undefined;
+      return { ...stalled, status: "running", files: stalled.files.map((file) => ({ ...file, queued: file.parts === 0 })) };
+    });
+  }
+  if (now.files.every(({ queued }) => queued)) return now;
+  await queueParts(env, now);
+  return (await readJob(env, job.id))?.job ?? now;
+}
+
+/** The same for the same inputs, options and folder. */
+async function idOf({ files }: MergedModel, out: string): Promise<string> {
+  const text = JSON.stringify([out, files.map(({ name, size, etag }) => [name, size, etag])]);
+  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(hash).subarray(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,68 @@
+import type { Env } from "./env.js";
+import { isOpen, type Job, type JobFile, keyOf, readJob, withFile, writeJob } from "./job.js";
+import { queueParts } from "./queue-parts.js";
+import { dropReceipts } from "./receipts.js";
+import { Refusal } from "./refusal.js";
+
+/** Uploads of one file that are begun before something must be wrong. */
+const MOST_ROUNDS = 5;
+
+/** What R2's errors end with. */
+const NO_SUCH_UPLOAD = 10024;
+const INVALID_PART = 10025;
+const BAD_UPLOAD = 10048;
+
+const codeOf = (error: unknown) => Number(/\((\d+)\)$/.exec((error as Error)?.message ?? "")?.[1]);
+
+/** Whether an upload is gone: completed, aborted, or dropped by R2 after seven days. */
+export const isGone = (error: unknown): boolean => codeOf(error) === NO_SUCH_UPLOAD;
+
+/** Whether an upload cannot be completed, however often it is tried: a part is another than its receipt says. */
+export const isSpoilt = (error: unknown): boolean => isGone(error) || [INVALID_PART, BAD_UPLOAD].includes(codeOf(error));
+
+/** How objects say which run, and which of its uploads, has made them. */
+export function markOf(job: Job, { name, round }: JobFile): R2PutOptions & { customMetadata: Record<string, string> } {
+  return {
+    customMetadata: { "lorafold-job": job.id, "lorafold-upload": `${job.run}/${round}` },
+    httpMetadata: { contentType: name.endsWith(".json") ? "application/json" : "application/octet-stream" },
+  };
+}
+
+/** Begin an upload; what is uploaded is not seen before it is completed. */
+export async function beginUpload({ BUCKET }: Env, job: Job, file: JobFile): Promise<string> {
+  return (await BUCKET.createMultipartUpload(keyOf(job, file), markOf(job, file))).uploadId;
+}
+
+export async function abortUpload({ BUCKET }: Env, job: Job, file: JobFile): Promise<void> {
+  if (file.upload === undefined) return;
+  await BUCKET.resumeMultipartUpload(keyOf(job, file), file.upload).abort().catch((error: unknown) => {
+    if (!isGone(error)) throw error;
+  });
+}
+
+/** Whether the file is in its place, whole and made by its present upload. */
+export async function isWritten({ BUCKET }: Env, job: Job, file: JobFile): Promise<boolean> {
+  const object = await BUCKET.head(keyOf(job, file));
+  return object?.size === file.size && object.customMetadata?.["lorafold-upload"] === markOf(job, file).customMetadata["lorafold-upload"];
+}
+
+/** Begin a file's upload again, unless somebody else has, or the job has ended. */
+export async function beginAgain(env: Env, job: Job, number: number): Promise<void> {
+  const spoilt = job.files[number]!;
+  if (spoilt.round >= MOST_ROUNDS) throw new Refusal(500, "upload-lost", `${spoilt.name}: ${MOST_ROUNDS} uploads were spoilt or lost`);
+  const next: JobFile = { ...spoilt, round: spoilt.round + 1, queued: false };
+  const upload = await beginUpload(env, job, next);
+  for (;;) {
+    const stored = await readJob(env, job.id);
+    if (!stored || stored.job.run !== job.run || !isOpen(stored.job) || stored.job.files[number]!.round !== spoilt.round) {
+      return abortUpload(env, job, { ...next, upload });
+    }
+    const begun = withFile(stored.job, number, { ...next, upload });
+    if (!(await writeJob(env, begun, stored))) continue;
+    await queueParts(env, begun);
+    // Last, for nothing depends on it.
+    await dropReceipts(env, job, number);
+    await abortUpload(env, job, spoilt);
+    return;
+  }
+}
