@@ -8,7 +8,7 @@ import { mergePart } from "./part.js";
 import { Refusal } from "./refusal.js";
 
 /** Codes of errors that may pass: a source that cannot be reached, an isolate that other jobs have filled. */
-const PASSING = new Set(["fetch-failed", "limit-exceeded", "aborted"]);
+const PASSING = new Set(["fetch-failed", "limit-exceeded"]);
 
 /** Do what a message asks for. What fails for good fails the job; whatever else goes wrong is tried again by the queue. */
 export async function consume(message: Message<Task>, env: Env): Promise<void> {

@@ -9,18 +9,21 @@ const FORGOTTEN = 15 * 60_000;
 /** Say that a folder is this job's to write. Two jobs at once would mix their shards. */
 export async function claimOutput(env: Env, out: string, id: string): Promise<void> {
   const key = `${env.JOBS_PREFIX ?? ".lorafold-jobs"}/outputs/${out}`;
-  const claim = await env.BUCKET.get(key);
-  const owner = await claim?.text();
-  if (claim && owner !== id) {
-    const other = (await readJob(env, owner!))?.job;
-    if (other ? isOpen(other) : Date.now() - claim.uploaded.getTime() < FORGOTTEN) throw busy(out, owner!);
-    if (other) await cleanUp(env, other);
+  for (;;) {
+    const claim = await env.BUCKET.get(key);
+    const owner = await claim?.text();
+    if (owner === id) return;
+    if (claim) {
+      const other = (await readJob(env, owner!))?.job;
+      if (other ? isOpen(other) : Date.now() - claim.uploaded.getTime() < FORGOTTEN) {
+        throw new Refusal(409, "busy", `${out} is being written to by job ${owner}`);
+      }
+      if (other) await cleanUp(env, other);
+    }
+    const onlyIf = claim ? { etagMatches: claim.etag } : { etagDoesNotMatch: "*" };
+    if (await env.BUCKET.put(key, id, { onlyIf })) return;
   }
-  const onlyIf = claim ? { etagMatches: claim.etag } : { etagDoesNotMatch: "*" };
-  if (owner !== id && !(await env.BUCKET.put(key, id, { onlyIf }))) throw busy(out, "another");
 }
-
-const busy = (out: string, owner: string) => new Refusal(409, "busy", `${out} is being written to by job ${owner}`);
 
 /** Sizes of the files that are directly in a folder. */
 export async function filesIn({ BUCKET }: Env, out: string): Promise<Map<string, number>> {

@@ -38,35 +38,28 @@ async function uploadPart({ BUCKET }: Env, job: Job, number: number, part: numbe
   const writer = body.writable.getWriter();
   const hash = new crypto.DigestStream("SHA-256");
   const hashed = hash.digest.catch(() => undefined);
-  const stop = new AbortController();
-  const computed = fill(model.stream(file.name, start, end, { signal: stop.signal }), writer, hash);
-  const uploaded = BUCKET.resumeMultipartUpload(keyOf(job, file), file.upload!).uploadPart(part, body.readable).catch(async (error: unknown) => {
-    stop.abort(error);
-    // Nobody reads what is written any more.
-    await writer.abort(error).catch(() => undefined);
-    throw error;
-  });
-  const [computing, uploading] = await Promise.allSettled([computed, uploaded]);
-  // Whichever failed first has made the other one fail.
-  if (computing.status === "rejected" && !stop.signal.aborted) throw computing.reason;
-  if (uploading.status === "rejected") throw uploading.reason;
-  const sha256 = Array.from(new Uint8Array((await hashed)!), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return { part, etag: uploading.value.etag, size: end - start, sha256 };
-}
-
-async function fill(bytes: ReadableStream<Uint8Array>, writer: WritableStreamDefaultWriter<Uint8Array>, hash: DigestStream): Promise<void> {
   const hasher = hash.getWriter();
-  try {
-    for await (const chunk of bytes) {
+  const stop = new AbortController();
+  // Whichever fails first makes the other one fail.
+  const failures: unknown[] = [];
+  const fail = async (error: unknown) => {
+    failures.push(error);
+    stop.abort(error);
+    await Promise.allSettled([writer.abort(error), hasher.abort(error)]);
+  };
+  const compute = async () => {
+    for await (const chunk of model.stream(file.name, start, end, { signal: stop.signal })) {
       await hasher.write(chunk);
       await writer.write(chunk);
     }
     await hasher.close();
     await writer.close();
-  } catch (error) {
-    await Promise.allSettled([hasher.abort(error), writer.abort(error)]);
-    throw error;
-  }
+  };
+  const upload = BUCKET.resumeMultipartUpload(keyOf(job, file), file.upload!);
+  const [uploaded] = await Promise.all([upload.uploadPart(part, body.readable).catch(fail), compute().catch(fail)]);
+  if (!uploaded) throw failures[0];
+  const sha256 = Array.from(new Uint8Array((await hashed)!), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return { part, etag: uploaded.etag, size: end - start, sha256 };
 }
 
 /** Whether every part of every file has its receipt. The part's own file is looked at first: as a rule it is not complete yet. */

@@ -1,0 +1,51 @@
+// @ts-check
+// The template as users deploy it: its TypeScript bundled, lorafold's WebAssembly beside it, and what wrangler.toml says.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const pkg = join(root, "pkg");
+export const TEMPLATE = join(root, "pkg-templates", "edge-job");
+
+/** @param {string} entry @returns {Promise<import("miniflare").ModuleDefinition[]>} */
+export async function bundle(entry) {
+  const { outputFiles: [bundled] } = await build({
+    entryPoints: [entry], bundle: true, write: false, format: "esm", target: "es2022", conditions: ["workerd"], logLevel: "silent",
+    alias: { "lorafold/edge": join(pkg, "edge-workerd.js") },
+    plugins: [{ name: "wasm", setup: ({ onResolve }) => onResolve({ filter: /\.wasm$/ }, () => ({ path: "./lorafold_bg.wasm", external: true })) }],
+  });
+  return [
+    { type: "ESModule", path: "worker.js", contents: bundled.text },
+    { type: "CompiledWasm", path: "lorafold_bg.wasm", contents: readFileSync(join(pkg, "lorafold_bg.wasm")) },
+  ];
+}
+
+/** A module of the template, to be called here. @param {string} name */
+export async function templateModule(name) {
+  const { outputFiles: [bundled] } = await build({ entryPoints: [join(TEMPLATE, "src", name)], bundle: true, write: false, format: "esm", logLevel: "silent" });
+  return import(`data:text/javascript,${encodeURIComponent(bundled.text)}`);
+}
+
+/** What wrangler.toml says, as far as it is as simple as ours. @returns {Record<string, any>} */
+export function wranglerConfig() {
+  /** @type {Record<string, any>} */
+  const config = {};
+  let table = config;
+  for (const line of readFileSync(join(TEMPLATE, "wrangler.toml"), "utf8").split("\n")) {
+    const [, array, path] = /^\[(\[)?([\w.]+)\]\]?$/.exec(line) ?? [];
+    if (path) {
+      const keys = path.split(".");
+      const last = /** @type {string} */ (keys.pop());
+      const parent = keys.reduce((at, key) => (at[key] ??= {}), config);
+      if (array) (parent[last] ??= []).push((table = {}));
+      else table = parent[last] ??= {};
+      continue;
+    }
+    const [, key, value] = /^(\w+) = (.+)$/.exec(line) ?? [];
+    if (key) table[key] = JSON.parse(value);
+    else if (line !== "" && !line.startsWith("#")) throw new Error(`wrangler.toml: ${line}`);
+  }
+  return config;
+}
