@@ -26,9 +26,9 @@ let bundled;
 
 /**
  * @typedef {Awaited<ReturnType<typeof startPlatform>>} Platform
- * @param {{ folder: string, vars?: Record<string, string>, maxRetries?: number }} options `folder` is where the bucket lies
+ * @param {{ folder: string, vars?: Record<string, string>, maxRetries?: number, inspectorPort?: number }} options `folder` is where the bucket lies
  */
-export async function startPlatform({ folder, vars = {}, maxRetries }) {
+export async function startPlatform({ folder, vars = {}, maxRetries, inspectorPort }) {
   const config = wranglerConfig();
   /** @type {Op[]} */
   const log = [];
@@ -53,6 +53,7 @@ export async function startPlatform({ folder, vars = {}, maxRetries }) {
       },
     },
     cf: false,
+    ...(inspectorPort !== undefined && { inspectorPort }),
     log: new Log(LogLevel.NONE),
     handleRuntimeStdio: (/** @type {import("node:stream").Readable} */ out, /** @type {import("node:stream").Readable} */ error) => [out, error].forEach((stream) => stream.resume()),
   });
