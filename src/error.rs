@@ -64,7 +64,7 @@ pub enum Error {
         missing: String,
     },
     /// Something that lorafold knows it cannot merge.
-    #[error("{subject}: {reason}")]
+    #[error("{}{subject}: {reason}", of(adapter))]
     Unsupported {
         /// The file, adapter, field or tensor.
         subject: String,
@@ -76,7 +76,7 @@ pub enum Error {
         reason: String,
     },
     /// A NaN or infinity where none may be.
-    #[error("{tensor}, element {element}: {reason}")]
+    #[error("{}{tensor}, element {element}: {reason}", of(adapter))]
     NonFinite {
         /// The tensor, of the base or of an adapter.
         tensor: String,
@@ -144,6 +144,11 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+/// Several adapters have files, fields and tensors of the same names: the message says whose.
+fn of(adapter: &Option<String>) -> String {
+    adapter.as_ref().map(|name| format!("adapter {name}: ")).unwrap_or_default()
 }
 
 impl Error {

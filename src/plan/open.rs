@@ -213,7 +213,7 @@ fn adapter_weights(folder: &Folder) -> Result<usize> {
         (Some(&at), _) => Ok(at),
         (None, [single]) => Ok(*single),
         (None, _) if folder.files.iter().any(|file| file.name == "adapter_model.bin") => Err(Error::Unsupported {
-            subject: format!("{}/adapter_model.bin", folder.name),
+            subject: "adapter_model.bin".into(),
             adapter: Some(folder.name.clone()),
             tensor: None,
             reason: "a pickle file can run code when it is read; save the adapter as safetensors".into(),

@@ -365,6 +365,19 @@ for (const name of browserNames) {
         assert.match(await error("bad-config"), /adapter_config\.json/);
         await page.getByRole("button", { name: "Remove broken" }).click();
         await planned(tab);
+        // A factor that is no number: nothing in the options would allow it.
+        const bytes = await readFile(join(right, "adapter", "adapter_model.safetensors"));
+        bytes.fill(0xff, bytes.length - 8);
+        await cp(join(right, "adapter", "adapter_config.json"), join(broken, "adapter_config.json"));
+        await writeFile(join(broken, "adapter_model.safetensors"), bytes);
+        await setFolder(at("adapter-folder"), broken);
+        await planned(tab);
+        await page.click(at("merge"));
+        await page.waitForSelector(`${at("merge-error")} >> text=non-finite`);
+        assert.match(await page.innerText(at("merge-error")), /Adapter\s+broken/);
+        assert.equal(await page.locator(`${at("merge-error")} button`).count(), 0);
+        await page.getByRole("button", { name: "Remove broken" }).click();
+        await planned(tab);
         // A weight that is no number.
         await type(page.locator(at("adapter-weight")), "");
         assert.ok(await page.isDisabled(at("merge")));
@@ -383,7 +396,13 @@ for (const name of browserNames) {
           }
           assert.fail(`Tab does not reach ${id}`);
         };
-        await tabTo("try-sample");
+        await tabTo("base-url");
+        await page.keyboard.type(`${site.origin}/nothing/`);
+        await page.keyboard.press("Enter");
+        assert.match(await page.evaluate(() => document.activeElement?.ariaLabel ?? ""), /^Choose another base/);
+        await page.keyboard.press("Enter");
+        assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("data-testid")), "base-folder");
+        await page.focus(at("try-sample"));
         await page.keyboard.press("Enter");
         await planned(tab);
         await tabTo("adapter-weight");

@@ -85,7 +85,14 @@ const UNEXPECTED: Advice = {
   todo: "This is probably a mistake in lorafold. Reload the page and try again; if it happens again, please report it with this text.",
 };
 
-/** What to tell the user about an error of that code. */
-export function adviceFor(code: string | undefined): Advice {
+/** A factor of an adapter that is no number: nothing allows that. */
+const BROKEN_FACTOR: Advice = {
+  title: "An adapter has a value that is infinite or not a number",
+  todo: "Its training went wrong, or its file is damaged: take another copy of it. If its weight or alpha is very large, try a smaller one.",
+};
+
+/** What to tell the user about an error of that code; `adapter` is the one it is about, where it is about one. */
+export function adviceFor(code: string | undefined, adapter?: string): Advice {
+  if (code === "non-finite" && adapter !== undefined) return BROKEN_FACTOR;
   return ADVICE[code as ErrorCode] ?? UNEXPECTED;
 }

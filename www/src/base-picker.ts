@@ -31,7 +31,10 @@ export class BasePicker {
 
   set(picked: Picked | undefined): void {
     this.#picked = picked;
+    const focused = this.#place.contains(document.activeElement);
     this.#show();
+    // What had the focus is gone: it goes where one would go on.
+    if (focused) this.#place.querySelector<HTMLElement>("button, input")?.focus();
     if (picked) announce(`Base: ${picked.name}`);
     this.#onChange();
   }
@@ -44,7 +47,6 @@ export class BasePicker {
     }
     const change = button("Change", { "aria-label": `Choose another base than ${picked.name}` }, () => {
       this.set(undefined);
-      this.#input.querySelector("input")?.focus();
     });
     this.#place.replaceChildren(
       make("div", { class: "chosen", "data-testid": "base-chosen" },

@@ -12,7 +12,7 @@ export interface Remedies {
 /** Show an error in a region with role=alert: what, where, which code, and what to do. */
 export function showError(region: HTMLElement, error: unknown, remedies: Remedies): void {
   const known = error instanceof LorafoldError ? error : undefined;
-  const { title, todo, offer, passing } = adviceFor(known?.code);
+  const { title, todo, offer, passing } = adviceFor(known?.code, known?.adapter);
   const facts = make("dl", { class: "error-facts" });
   const fact = (name: string, value: string | undefined) => {
     if (value !== undefined) facts.append(make("div", {}, make("dt", {}, name), make("dd", { class: "code" }, value)));
