@@ -288,16 +288,27 @@ for (const name of browserNames) {
         const { page } = tab;
         await page.check(at("output-folder"));
         assert.ok(await page.isDisabled(at("merge")));
+        await page.evaluate(async () => {
+          const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("picked", { create: true });
+          for (const name of ["model-00003-of-00003.safetensors", "notes.txt"]) await folder.getFileHandle(name, { create: true });
+        });
         await page.click(at("output-choose-folder"));
+        // Another model's weights would become part of this one.
+        await page.click(at("merge"));
+        await page.waitForSelector(`${at("merge-error")} >> text=model-00003-of-00003.safetensors`);
+        await page.check(at("output-force"));
         await mergeNow(tab);
+        await page.uncheck(at("output-force"));
         assert.equal(await page.locator(`${at("result-file")} a`).count(), 0);
         const written = page.evaluate(async () => {
           const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("picked");
           const names = [];
           for await (const name of folder.keys()) names.push(name);
-          return names.length;
+          return names.sort();
         });
-        assert.equal(await written, 7);
+        const names = (await written).filter((name) => name !== "notes.txt");
+        assert.equal((await written).length, 8);
+        assert.deepEqual(names, Object.keys(await sampleByCommandLine()).sort());
         // Again, into what is a model now: refused, unless replacing it is allowed.
         await page.click(at("merge"));
         await page.waitForSelector(`${at("merge-error")} >> text=bad-option`);

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { LorafoldError } from "../errors.js";
 import type { PlannedFile } from "../sinks/sink.js";
+import { isWeights } from "../sinks/stale.js";
 import type { Input } from "../sources/listing.js";
 import type { MergedFile } from "../types.js";
 import { writeFailed } from "./files.js";
@@ -58,8 +59,7 @@ export async function publish(folder: string, files: readonly PlannedFile[], for
 async function removeStale(folder: string, files: readonly PlannedFile[]): Promise<void> {
   const kept = new Set(files.map((file) => file.name));
   for (const name of await readdir(folder)) {
-    const weights = /\.safetensors(\.index\.json)?$/.test(name) && !name.startsWith("adapter_");
     const first = name === "config.json" || name.endsWith(".index.json");
-    if (kept.has(name) ? first : weights) await rm(join(folder, name));
+    if (kept.has(name) ? first : isWeights(name)) await rm(join(folder, name));
   }
 }

@@ -1,6 +1,7 @@
 import { LorafoldError } from "../errors.js";
 import type { MergedFile } from "../types.js";
 import { type PlannedFile, type Sink, writeFailed } from "./sink.js";
+import { isWeights } from "./stale.js";
 
 interface OpenFile extends PlannedFile {
   handle: FileSystemFileHandle;
@@ -15,6 +16,8 @@ export class DirectorySink implements Sink {
   readonly #discard: (() => Promise<void>) | undefined;
   /** Names that were not there before. */
   readonly #made: string[] = [];
+  /** Weights of the model that is replaced. */
+  #stale: string[] = [];
   #files: OpenFile[] = [];
   #opening: Promise<void> | undefined;
 
@@ -29,12 +32,16 @@ export class DirectorySink implements Sink {
   }
 
   async #open(files: PlannedFile[]): Promise<void> {
+    const planned = new Set(files.map((file) => file.name));
+    const there = new Set<string>();
+    for await (const name of this.#directory.keys()) there.add(name);
+    const inTheWay = [...there].find((name) => planned.has(name) || isWeights(name));
+    if (inTheWay !== undefined && !this.#force) {
+      throw new LorafoldError("bad-option", `output: ${inTheWay} is already in the folder; force replaces the model in it`);
+    }
+    this.#stale = [...there].filter((name) => !planned.has(name) && isWeights(name));
     for (const file of files) {
-      const there = await this.#directory.getFileHandle(file.name).catch(() => undefined);
-      if (there && !this.#force) {
-        throw new LorafoldError("bad-option", `${file.name} is already in the output folder; force replaces it`);
-      }
-      if (!there) this.#made.push(file.name);
+      if (!there.has(file.name)) this.#made.push(file.name);
       const handle = await this.#directory.getFileHandle(file.name, { create: true });
       // What is written here shows in the folder only when it is closed.
       this.#files.push({ ...file, handle, writable: await handle.createWritable() });
@@ -51,6 +58,7 @@ export class DirectorySink implements Sink {
   }
 
   async finish(): Promise<MergedFile[]> {
+    for (const name of this.#stale) await this.#directory.removeEntry(name);
     // config.json is the last file: without it no tool takes the folder for a model.
     const order = [...this.#files].sort((a, b) => Number(a.name === "config.json") - Number(b.name === "config.json"));
     for (const { name, writable } of order) {
