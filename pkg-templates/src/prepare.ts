@@ -19,6 +19,7 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
     throw new LorafoldError("bad-option", "base: not given");
   }
   const { signal } = options;
+  if (!Array.isArray(options.adapters ?? [])) throw new LorafoldError("bad-option", "adapters: not an array");
   const adapters = (options.adapters ?? []).map(asAdapter);
   const prepared = async (): Promise<Prepared> => {
     const [, base, ...folders] = await Promise.all([
@@ -27,11 +28,12 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
       ...adapters.map((adapter) => listSource(adapter.source, "adapter", signal)),
     ]);
     const inputs = [...base.files, ...(await hold(folders.flatMap((folder) => folder.files)))];
+    const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? folder.name));
     const request = {
       base: listed(base),
       adapters: folders.map((folder, number) => {
-        const { name, weight, alpha } = adapters[number]!;
-        return { folder: listed(folder, name), options: { weight: exact("weight", weight), alpha: exact("alpha", alpha) } };
+        const { weight, alpha } = adapters[number]!;
+        return { folder: listed(folder, names[number]), options: { weight: exact("weight", weight), alpha: exact("alpha", alpha) } };
       }),
       options: planOptions(options),
     };
@@ -53,6 +55,17 @@ function asAdapter(adapter: SourceLike | AdapterOptions): AdapterOptions {
 
 function isAdapterOptions(adapter: SourceLike | AdapterOptions): adapter is AdapterOptions {
   return typeof adapter === "object" && adapter !== null && "source" in adapter;
+}
+
+/** Errors and the report tell adapters apart by name, and folders of checkpoints often have the same. */
+function distinct(names: string[]): string[] {
+  const taken = new Set<string>();
+  return names.map((name) => {
+    let free = name;
+    for (let number = 2; taken.has(free); number++) free = `${name} (${number})`;
+    taken.add(free);
+    return free;
+  });
 }
 
 function listed({ name, files, folders }: Listing, given?: string) {

@@ -51,6 +51,16 @@ describe("lorafold", { concurrency: 2 }, () => {
 });
 
 describe("lorafold merge", { concurrency: 2 }, () => {
+  test("tells adapters of the same name apart", async (t) => {
+    const { folder, base, adapter } = await tiny(t);
+    const broken = tinyModel().adapter;
+    broken["adapter_config.json"] = Buffer.from(JSON.stringify({ ...CONFIGS.adapter, use_dora: true }));
+    const other = await writeFolder(join(folder, "run2", "adapter"), broken);
+    const { code, stderr } = await lorafold(["merge", "--base", base, "--adapter", adapter, "--adapter", other, "--dry-run"]);
+    assert.equal(code, 1);
+    assert.match(stderr, /adapter adapter \(2\): adapter_config\.json: use_dora/);
+  });
+
   test("says which folders of the base it does not copy", async (t) => {
     const { base, adapter } = await tiny(t);
     await writeFolder(join(base, "1_Pooling"), { "config.json": "{}" });

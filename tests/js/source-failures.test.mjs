@@ -37,6 +37,22 @@ const SERVERS = [
   ["that does not say how long a file is", (asked) => (asked.name === WEIGHTS && asked.range ? { ...correct(asked), headers: { "Content-Range": "bytes 0-0/*" } } : asked.name === WEIGHTS ? { status: 405 } : correct(asked)), "fetch-failed", /how large/],
 ];
 
+test("an adapter behind a URL is inspected as one", async (t) => {
+  const server = await scriptedServer(tinyModel().adapter, correct);
+  t.after(server.close);
+  for (const url of [server.url, new URL("adapter_model.safetensors", server.url).href]) {
+    const described = await inspect(url);
+    assert.equal(described.kind, "adapter", url);
+  }
+});
+
+test("adapters that are no array are refused in words", async () => {
+  for (const adapters of ["folder", {}, 5]) {
+    const given = /** @type {any} */ ({ base: asFiles(tinyModel().base), adapters });
+    await assert.rejects(plan(given), { name: "LorafoldError", code: "bad-option", message: /adapters/ });
+  }
+});
+
 describe("a server", { concurrency: 2 }, () => {
   for (const [how, answer, code, says] of SERVERS) {
     test(how, async (t) => {
