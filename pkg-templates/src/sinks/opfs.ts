@@ -17,9 +17,24 @@ export async function openPrivateFileSystem(): Promise<Sink> {
   const parent = await root.getDirectoryHandle(FOLDER, { create: true });
   const name = crypto.randomUUID();
   const directory = await parent.getDirectoryHandle(name, { create: true });
-  const discard = () => parent.removeEntry(name, { recursive: true });
+  const discard = () => remove(parent, name);
   const worker = platform().startWriter?.();
   return worker ? new OpfsSink(worker, directory, [FOLDER, name], discard) : new DirectorySink(directory, true, discard);
+}
+
+/** How often, and after how many milliseconds, a folder that is still locked is tried again. */
+const [TRIES, PAUSE] = [100, 10];
+
+/** Remove a folder. The locks of a worker that was ended are held for a moment more. */
+async function remove(parent: FileSystemDirectoryHandle, name: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await parent.removeEntry(name, { recursive: true });
+    } catch (error) {
+      if (tries === TRIES || (error as Error).name === "NotFoundError") throw error;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
+  }
 }
 
 /** Hands every block to a worker that writes it. */
