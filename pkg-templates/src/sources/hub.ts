@@ -6,8 +6,8 @@ import { probe } from "./url.js";
 /** Where `hf://` points. A property, so that a mirror can be put in its place. */
 export const hub = { endpoint: "https://huggingface.co" };
 
-/** `hf://org/name@revision`, taken apart. */
-const REPOSITORY = /^hf:\/\/([^/@]+\/[^/@]+)(?:@([^/]+))?\/?$/;
+/** `hf://org/name@revision`, taken apart; revisions may have slashes (`refs/pr/1`). */
+const REPOSITORY = /^hf:\/\/([^/@]+\/[^/@]+)(?:@(.+?))?\/?$/;
 
 /** List a repository of the hub: every file at its top level. */
 export async function listHub(url: string, role: Role, init: RequestInit = {}): Promise<Listing> {

@@ -1,0 +1,56 @@
+// @ts-check
+// `hf://org/name@revision`, answered by a server that stands in for the hub.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { merge, plan } from "../../pkg/node.js";
+import { hub } from "../../pkg/sources/hub.js";
+import { correct, scriptedServer } from "./scripted-server.mjs";
+import { hashes } from "./scratch.mjs";
+import { asFiles, tinyModel } from "./tiny-model.mjs";
+
+const { base, adapter } = tinyModel();
+const REVISIONS = ["main", "refs/pr/1"];
+
+/** What the hub serves of a repository: its listing and its files. @param {string} name @param {Record<string, Buffer>} files */
+const repository = (name, files) =>
+  Object.fromEntries(REVISIONS.flatMap((revision) => {
+    const listing = [
+      { type: "directory", path: "onnx", size: 0 },
+      ...Object.entries(files).map(([path, { length }]) => ({ type: "file", path, size: length })),
+    ];
+    return [
+      [`api/models/${name}/tree/${revision}`, Buffer.from(JSON.stringify(listing))],
+      ...Object.entries(files).map(([path, bytes]) => [`${name}/resolve/${revision}/${path}`, bytes]),
+    ];
+  }));
+
+describe("the hub", () => {
+  const endpoint = hub.endpoint;
+  /** @type {Awaited<ReturnType<typeof scriptedServer>>} */
+  let server;
+  before(async () => {
+    const extra = { "pytorch_model.bin": Buffer.alloc(9), ".gitattributes": Buffer.from("x") };
+    server = await scriptedServer({ ...repository("org/base", { ...base, ...extra }), ...repository("org/lora", { ...adapter, "README.md": Buffer.from("x") }) }, correct);
+    hub.endpoint = server.url.replace(/\/$/, "");
+  });
+  after(() => {
+    hub.endpoint = endpoint;
+    server.close();
+  });
+
+  for (const suffix of ["", "/", ...REVISIONS.map((revision) => `@${revision}`)]) {
+    test(`hf://org/base${suffix} merges as the files do`, async () => {
+      const expected = await hashes(await merge({ base: asFiles(base), adapters: [asFiles(adapter)] }));
+      const merged = await merge({ base: `hf://org/base${suffix}`, adapters: [`hf://org/lora${suffix}`] });
+      assert.deepEqual(await hashes(merged), expected);
+      assert.equal(merged.report.base.name, "org/base");
+      assert.deepEqual(merged.report.findings.map(({ message }) => message), ["not copied to the output: onnx/"]);
+    });
+  }
+
+  test("a repository or a revision that is not there", async () => {
+    for (const source of ["hf://org/nothing", "hf://org/base@v9"]) {
+      await assert.rejects(plan({ base: source, adapters: [asFiles(adapter)] }), { code: "fetch-failed", message: /404/ });
+    }
+  });
+});
