@@ -2,13 +2,12 @@
 //
 //   node benches/kernel.mjs [--wasm FILE] [--rows N] [--cols N] [--seconds S] [--json FILE]
 //
-// Without --wasm it builds the module itself. The roofline of a rank is the time of decoding and encoding alone (rank 0)
+// Without --wasm it builds the module itself, as the package's is built. The roofline of a rank is the time of decoding and encoding alone (rank 0)
 // plus 2 · rank operations an element at the measured peak of multiplications and additions.
-import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { compile, optimise } from "../pkg-templates/wasm.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -25,14 +24,9 @@ const FLOATS = ["f16", "bf16", "f32"];
 const RANKS = [4, 8, 16, 32, 64, 128];
 
 function build() {
-  const root = fileURLToPath(new URL("..", import.meta.url));
-  const target = process.env.CARGO_TARGET_DIR ?? `${root}target`;
-  execFileSync(
-    "cargo",
-    ["build", "--release", "--lib", "--target", "wasm32-unknown-unknown", "--features", "bench"],
-    { cwd: root, stdio: "inherit", env: { ...process.env, RUSTFLAGS: "-Ctarget-feature=+simd128", CARGO_TARGET_DIR: target } },
-  );
-  return `${target}/wasm32-unknown-unknown/release/lorafold.wasm`;
+  const wasm = compile(["bench"]);
+  optimise(wasm, `${wasm}.optimised`);
+  return `${wasm}.optimised`;
 }
 
 // The module's other imports belong to parts that a benchmark does not call.

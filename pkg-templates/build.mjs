@@ -1,57 +1,31 @@
 // @ts-check
 // Assembles the npm package in pkg/: cargo → wasm-bindgen → wasm-opt, TypeScript → ESM, and the files beside them.
-import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "vite";
 import { toolPath } from "../tests/setup/tools.mjs";
+import { compile, npmProgram, optimise, run } from "./wasm.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = dirname(here);
 const generated = join(here, "generated");
 const pkg = join(root, "pkg");
-const target = "wasm32-unknown-unknown";
 
 /** Limits on what a page must load, gzipped; over them the build fails. */
-const LIMITS = { wasm: 260_000, browser: 20_000 };
-
-/** What wasm-opt may use: what rustc emits for this target, and SIMD. */
-const FEATURES = [
-  "simd", "bulk-memory", "bulk-memory-opt", "reference-types", "multivalue", "mutable-globals", "nontrapping-float-to-int", "sign-ext",
-  "extended-const",
-];
-
-/** @param {string} program @param {string[]} args @param {NodeJS.ProcessEnv} [env] */
-function run(program, args, env = {}) {
-  execFileSync(program, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, ...env } });
-}
-
-/** A program that an npm package brings. @param {string} name @param {string} bin */
-function npmProgram(name, bin) {
-  const require = createRequire(import.meta.url);
-  const manifest = require.resolve(`${name}/package.json`);
-  const { bin: bins } = JSON.parse(readFileSync(manifest, "utf8"));
-  return join(dirname(manifest), typeof bins === "string" ? bins : bins[bin]);
-}
+const LIMITS = { wasm: 150_000, browser: 20_000 };
 
 function buildWasm() {
   console.log("build: cargo");
-  run("cargo", ["build", "--release", "--lib", "--target", target], {
-    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: "-Ctarget-feature=+simd128",
-  });
-  const targetDir = process.env.CARGO_TARGET_DIR ?? join(root, "target");
-  const wasm = join(targetDir, target, "release", "lorafold.wasm");
+  const wasm = compile();
   rmSync(generated, { recursive: true, force: true });
   console.log("build: wasm-bindgen");
   // One target serves every runtime: the entry points say where the wasm comes from.
   run(toolPath("wasm-bindgen"), ["--target", "web", "--omit-default-module-path", "--out-dir", generated, "--out-name", "lorafold", wasm]);
   console.log("build: wasm-opt");
   const bound = join(generated, "lorafold_bg.wasm");
-  const features = FEATURES.map((feature) => `--enable-${feature}`);
-  run(process.execPath, [npmProgram("binaryen", "wasm-opt"), "-O3", ...features, bound, "-o", bound]);
+  optimise(bound, bound);
 }
 
 function assemble() {

@@ -3,12 +3,11 @@
 use crate::error::{Error, Result};
 
 /// One file that can be read at any place.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct FileInfo {
     /// Name inside its folder.
     pub name: String,
     /// Size in bytes, or [`UNKNOWN_SIZE`].
-    #[serde(default = "unknown_size")]
     pub size: u64,
     /// What its source calls this state of it (an ETag, say), where it does.
     #[serde(default)]
@@ -17,10 +16,6 @@ pub struct FileInfo {
 
 /// The size of a weight file whose server does not say: it ends where its header says.
 pub const UNKNOWN_SIZE: u64 = u64::MAX;
-
-fn unknown_size() -> u64 {
-    UNKNOWN_SIZE
-}
 
 /// The files of one base or adapter, and where they stand among all inputs.
 #[derive(Debug, Clone, PartialEq)]

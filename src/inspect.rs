@@ -7,7 +7,7 @@ use crate::inputs::{Folder, Inputs};
 use crate::plan::recipe;
 use crate::plan::{AdapterOptions, open_adapter, open_base};
 use crate::safetensors::TensorInfo;
-use crate::safetensors::json::{object, sorted};
+use crate::safetensors::json::{Json, object, sorted};
 
 /// Describe a folder as JSON: `kind` is "adapter", "base" or "merged" (a base with a recipe).
 ///
@@ -78,9 +78,8 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Folder) -> Result<Value> {
     }
     let recipe = metadata
         .remove(recipe::KEY)
-        .and_then(|text| text.as_str().and_then(|text| serde_json::from_slice::<Value>(text.as_bytes()).ok()));
-    let config: Value =
-        base.config.as_deref().and_then(|json| serde_json::from_slice(json).ok()).unwrap_or(Value::Null);
+        .and_then(|text| text.as_str().and_then(|text| Json::parse(text.as_bytes()).ok().map(Value::from)));
+    let config = base.config.as_deref().and_then(|json| Json::parse(json).ok()).map_or(Value::Null, Value::from);
     let mut by_dtype = Map::new();
     for name in sorted(dtypes.iter().map(|sum| sum.0).collect()) {
         for (_, count, bytes) in dtypes.iter().filter(|sum| sum.0 == name) {

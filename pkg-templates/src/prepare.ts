@@ -33,7 +33,7 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
       base: listed(base),
       adapters: folders.map((folder, number) => {
         const { weight, alpha } = adapters[number]!;
-        return { folder: listed(folder, names[number]), options: { weight: exact("weight", weight), alpha: exact("alpha", alpha) } };
+        return { folder: listed(folder, names[number]), options: { weight: finite("weight", weight), alpha: finite("alpha", alpha) } };
       }),
       options: planOptions(options),
     };
@@ -90,12 +90,12 @@ async function hold(inputs: Input[]): Promise<Input[]> {
   });
 }
 
-/** A number as text: as a JSON number its last bit could change on the way. */
-function exact(option: string, value: number | undefined): string | undefined {
+/** JSON has no NaN and no infinity: they would arrive as "not given". */
+function finite(option: string, value: number | undefined): number | undefined {
   if (value !== undefined && !Number.isFinite(value)) {
     throw new LorafoldError("bad-option", `${option}: ${String(value)} is not a finite number`);
   }
-  return value?.toString();
+  return value;
 }
 
 function planOptions({ dtype, method, rounding, only, skip, maxShardSize, allowUnmatched }: PlanOptions) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::pattern::Pattern;
 use crate::error::{Error, Result};
-use crate::safetensors::json::{Entries, text};
+use crate::safetensors::json::{Json, text};
 
 /// What a merge needs of a LoRA configuration.
 #[derive(Debug, Clone)]
@@ -79,11 +79,16 @@ impl AdapterConfig {
     /// `bad-config` when it is not valid, `unsupported` for a field that changes the result and is not implemented.
     pub fn parse(file: &str, adapter: &str, json: &[u8]) -> Result<AdapterConfig> {
         let bad = |reason: String| Error::BadConfig { file: file.into(), reason };
-        let fields: Entries<Value> = serde_json::from_slice(json).map_err(|e| bad(format!("not valid: {e}")))?;
+        let fields: Vec<(String, Value)> = Json::parse(json)
+            .and_then(Json::entries)
+            .map_err(bad)?
+            .into_iter()
+            .map(|(name, value)| (name, value.into()))
+            .collect();
         let reader = Reader { file, adapter };
         let mut config = AdapterConfig::plain(8, 8.0);
         let mut peft_type = None;
-        for (name, value) in &fields.0 {
+        for (name, value) in &fields {
             match name.as_str() {
                 "peft_type" => peft_type = value.as_str(),
                 "r" => config.r = reader.rank(name, value)?,

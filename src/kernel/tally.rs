@@ -7,7 +7,7 @@ use super::vector::Vector;
 ///
 /// The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
 /// depend, in their last digits, on how the elements were split. Elements whose result is infinite or NaN count, but are not in the sums.
-#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
 pub struct Tally {
     /// Elements folded.
     pub elements: u64,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::matching::Model;
 use crate::dtype::Float;
 use crate::error::{Error, Result};
-use crate::safetensors::json;
+use crate::safetensors::json::{self, Json};
 
 /// config.json, parsed.
 pub(crate) struct Config(Map<String, Value>);
@@ -18,10 +18,9 @@ impl Config {
     pub(crate) fn parse(json: &[u8]) -> Result<Config> {
         let bad = |reason: String| Error::BadConfig { file: "config.json".into(), reason };
         let text = std::str::from_utf8(json).map_err(|e| bad(format!("not valid: {e}")))?;
-        match serde_json::from_slice(quoted(text).as_bytes()) {
-            Ok(Value::Object(fields)) => Ok(Config(fields)),
-            Ok(_) => Err(bad("not an object".into())),
-            Err(error) => Err(bad(format!("not valid: {error}"))),
+        match Json::parse(quoted(text).as_bytes()).map_err(bad)?.into() {
+            Value::Object(fields) => Ok(Config(fields)),
+            _ => Err(bad("not an object".into())),
         }
     }
 

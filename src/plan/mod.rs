@@ -3,7 +3,6 @@
 
 pub mod build;
 pub mod config_json;
-mod exact;
 pub mod findings;
 pub mod identity;
 pub mod matching;

@@ -270,6 +270,6 @@ fn finite(option: &str, value: f64) -> Result<f64> {
     if value.is_finite() {
         Ok(value)
     } else {
-        Err(Error::BadOption { option: option.into(), reason: format!("{value} is not a finite number") })
+        Err(Error::BadOption { option: option.into(), reason: "not a finite number".into() })
     }
 }

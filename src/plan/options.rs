@@ -1,16 +1,12 @@
 //! The options of a merge, as they come from JavaScript, the command line or Rust.
 
-use serde::Deserialize;
-
-use super::exact;
 use crate::adapter::config::matches;
 use crate::adapter::pattern::Pattern;
 use crate::dtype::Float;
 use crate::error::{Error, Result};
 
-/// Options of [`build`](super::build()). In JSON the names are in camelCase.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// Options of [`build`](super::build()).
+#[derive(Debug, Clone, Default)]
 pub struct PlanOptions {
     /// "keep" (default), "float32"/"f32", "float16"/"f16" or "bfloat16"/"bf16".
     pub dtype: Option<String>,
@@ -28,15 +24,12 @@ pub struct PlanOptions {
     pub allow_unmatched: bool,
 }
 
-/// What is asked of one adapter. In JSON the numbers are strings, which keep every bit.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// What is asked of one adapter.
+#[derive(Debug, Clone, Default)]
 pub struct AdapterOptions {
     /// Factor on the whole delta; 1 when not given.
-    #[serde(deserialize_with = "exact::optional")]
     pub weight: Option<f64>,
     /// Replaces `lora_alpha`, patterns included.
-    #[serde(deserialize_with = "exact::optional")]
     pub alpha: Option<f64>,
 }
 

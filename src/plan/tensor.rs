@@ -1,12 +1,11 @@
 //! What a plan says of one tensor.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::exact;
 use crate::dtype::{Dtype, Float};
 
 /// One factor: where its bytes are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FactorSpec {
     /// Key in the adapter file.
     pub key: String,
@@ -21,7 +20,7 @@ pub struct FactorSpec {
 }
 
 /// One adapter's delta on one tensor: `weight · scale · B @ A`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Term {
     /// The adapter's name.
     pub adapter: String,
@@ -32,18 +31,15 @@ pub struct Term {
     /// Rank of this pair.
     pub rank: u64,
     /// Alpha after patterns and override.
-    #[serde(with = "exact")]
     pub alpha: f64,
     /// α/r or α/√r.
-    #[serde(with = "exact")]
     pub scale: f64,
     /// The user's weight.
-    #[serde(with = "exact")]
     pub weight: f64,
 }
 
 /// Everything needed to compute any elements of one output tensor: a worker needs no more than this and the inputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MergeSpec {
     /// The tensor's name.
     pub tensor: String,

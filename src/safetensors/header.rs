@@ -1,10 +1,6 @@
 //! The header of a safetensors file: eight bytes of length, then JSON that names every tensor and its bytes.
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
-use std::fmt;
-
-use super::json::{self, Entries};
+use super::json::{self, Json};
 use super::limits;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -82,12 +78,21 @@ impl Header {
         if json.first() != Some(&b'{') {
             return Err(bad(file, "the header does not start with '{'".into()));
         }
-        let raw: RawHeader =
-            serde_json::from_slice(json).map_err(|e| bad(file, format!("the header is not valid: {e}")))?;
+        let fields = Json::parse(json).and_then(Json::entries);
         let data_start = PREFIX_BYTES + json.len() as u64;
-        let tensors =
-            raw.tensors.into_iter().map(|(name, entry)| entry.check(file, name)).collect::<Result<Vec<_>>>()?;
-        let header = Header { tensors, metadata: raw.metadata, data_start };
+        let mut metadata = None;
+        let mut tensors = Vec::new();
+        for (name, entry) in fields.map_err(|fault| bad(file, format!("the header is {fault}")))? {
+            if name == "__metadata__" {
+                metadata = Some(entry.texts().map_err(|fault| bad(file, format!("{name}: {fault}")))?);
+            } else if tensors.len() == limits::TENSORS {
+                return Err(bad(file, format!("the header has more than {} tensors", limits::TENSORS)));
+            } else {
+                let raw = RawTensor::read(entry).map_err(|fault| bad(file, format!("tensor {name:?}: {fault}")))?;
+                tensors.push(raw.check(file, name)?);
+            }
+        }
+        let header = Header { tensors, metadata, data_start };
         header.check_tiling(file, file_bytes)?;
         Ok(header)
     }
@@ -168,49 +173,41 @@ fn bad(file: &str, reason: String) -> Error {
     Error::BadHeader { file: file.into(), reason }
 }
 
-struct RawHeader {
-    tensors: Vec<(String, RawTensor)>,
-    metadata: Option<Vec<(String, String)>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One tensor's entry, not yet checked.
 struct RawTensor {
     dtype: String,
     shape: Vec<u64>,
     data_offsets: (u64, u64),
 }
 
-impl<'de> Deserialize<'de> for RawHeader {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = RawHeader;
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("an object of tensors")
-            }
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> std::result::Result<RawHeader, M::Error> {
-                let mut header = RawHeader { tensors: Vec::new(), metadata: None };
-                while let Some(key) = map.next_key::<String>()? {
-                    if key == "__metadata__" {
-                        if header.metadata.replace(map.next_value::<Entries<String>>()?.0).is_some() {
-                            return Err(M::Error::custom("__metadata__ is given twice"));
-                        }
-                    } else if header.tensors.len() == limits::TENSORS {
-                        return Err(M::Error::custom(format!("more than {} tensors", limits::TENSORS)));
-                    } else {
-                        header.tensors.push((key, map.next_value()?));
+impl RawTensor {
+    /// Exactly the format's three fields.
+    fn read(entry: Json) -> std::result::Result<RawTensor, String> {
+        let (mut dtype, mut shape, mut data_offsets) = (None, None, None);
+        for (name, value) in entry.entries()? {
+            let whole = |value: &Json| match value {
+                Json::List(items) => items.iter().map(Json::whole).collect::<Option<Vec<u64>>>(),
+                _ => None,
+            };
+            match name.as_str() {
+                "dtype" => {
+                    if let Json::Text(name) = value {
+                        dtype = Some(name);
                     }
                 }
-                json::refuse_repeated(header.tensors.iter().map(|(name, _)| name.as_str()).collect())?;
-                Ok(header)
+                "shape" => shape = whole(&value),
+                "data_offsets" => data_offsets = whole(&value),
+                _ => return Err(format!("unknown field {name:?}")),
             }
         }
-        deserializer.deserialize_map(Fields)
+        match (dtype, shape, data_offsets.as_deref()) {
+            (Some(dtype), Some(shape), Some(&[start, end])) => {
+                Ok(RawTensor { dtype, shape, data_offsets: (start, end) })
+            }
+            _ => Err("it needs dtype, a string, and shape and two data_offsets, whole numbers".into()),
+        }
     }
-}
 
-impl RawTensor {
     fn check(self, file: &str, name: String) -> Result<TensorInfo> {
         let fault = |reason: String| Err(bad(file, format!("tensor {name:?}: {reason}")));
         if name.len() > limits::NAME_BYTES {

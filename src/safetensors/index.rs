@@ -1,9 +1,8 @@
 //! `model.safetensors.index.json`: which shard holds which tensor.
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::json::{self, Entries};
+use super::json::{self, Json};
 use super::limits;
 use crate::error::{Error, Result};
 
@@ -16,13 +15,6 @@ pub struct ShardIndex {
     pub weight_map: Vec<(String, String)>,
 }
 
-#[derive(Deserialize)]
-struct RawIndex {
-    #[serde(default)]
-    metadata: Value,
-    weight_map: Entries<String>,
-}
-
 impl ShardIndex {
     /// Parse an index.
     ///
@@ -30,13 +22,23 @@ impl ShardIndex {
     /// `bad-header` when it is not valid, names a tensor twice, or names a shard outside the folder.
     pub fn parse(file: &str, json: &[u8]) -> Result<ShardIndex> {
         let bad = |reason: String| Error::BadHeader { file: file.into(), reason };
-        let raw: RawIndex = serde_json::from_slice(json).map_err(|e| bad(format!("the index is not valid: {e}")))?;
-        let metadata = match raw.metadata {
-            Value::Object(metadata) => metadata,
-            Value::Null => Map::new(),
-            _ => return Err(bad("the index is not valid: metadata is no object".into())),
-        };
-        let index = ShardIndex { metadata, weight_map: raw.weight_map.0 };
+        let mut index = ShardIndex { metadata: Map::new(), weight_map: Vec::new() };
+        let fields = Json::parse(json).and_then(Json::entries).map_err(|fault| bad(format!("the index is {fault}")))?;
+        for (name, value) in fields {
+            match name.as_str() {
+                "metadata" => {
+                    let Value::Object(metadata) = value.into() else {
+                        return Err(bad("the index's metadata is not an object".into()));
+                    };
+                    index.metadata = metadata;
+                }
+                "weight_map" => {
+                    index.weight_map =
+                        value.texts().map_err(|fault| bad(format!("the index's weight_map: {fault}")))?;
+                }
+                _ => {}
+            }
+        }
         for (tensor, shard) in &index.weight_map {
             if !is_plain_name(shard) {
                 return Err(bad(format!("tensor {tensor:?} is in {shard:?}, which is not a plain file name")));

@@ -1,42 +1,144 @@
-//! JSON: objects that keep the order of their keys and refuse a key given twice, which `serde_json`'s maps do not; and one way of
-//! making values and text. (`json!`, `Display` and each further type that is written or read are compiled once more, and most of
-//! what a page loads was that.)
+//! JSON: one type that everything is read into, because objects must keep the order of their keys and a key given twice is an
+//! error, which `serde_json`'s maps do not see; and one way of making values and text. (Each further type that is read or written,
+//! `json!` and `Display` are compiled once more, and most of what a page had to load was that.)
 
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Number, Value};
 
-/// The entries of a JSON object in the order of the file, without duplicates.
-pub(crate) struct Entries<V>(pub(crate) Vec<(String, V)>);
+/// A value as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Json {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Json>),
+    /// In the order of the text.
+    Object(Vec<(String, Json)>),
+}
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder<V>(PhantomData<V>);
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for InOrder<V> {
-            type Value = Entries<V>;
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut entries = Vec::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    entries.push((key, map.next_value()?));
-                }
-                refuse_repeated(entries.iter().map(|(key, _)| key.as_str()).collect())?;
-                Ok(Entries(entries))
-            }
+impl Json {
+    /// # Errors
+    /// Why it is not valid, and where.
+    pub(crate) fn parse(json: &[u8]) -> Result<Json, String> {
+        serde_json::from_slice(json).map_err(|error| format!("not valid: {error}"))
+    }
+
+    /// The entries of an object, each key once.
+    ///
+    /// # Errors
+    /// Another type, or a key given twice.
+    pub(crate) fn entries(self) -> Result<Vec<(String, Json)>, String> {
+        let Json::Object(entries) = self else { return Err("not an object".into()) };
+        match repeated(entries.iter().map(|(key, _)| key.as_str()).collect()) {
+            Some(key) => Err(format!("the key {key:?} is given twice")),
+            None => Ok(entries),
         }
-        deserializer.deserialize_map(InOrder(PhantomData))
+    }
+
+    /// The entries of an object of texts, each key once.
+    ///
+    /// # Errors
+    /// As [`entries`](Self::entries), or another type inside.
+    pub(crate) fn texts(self) -> Result<Vec<(String, String)>, String> {
+        let mut texts = Vec::new();
+        for (key, value) in self.entries()? {
+            let Json::Text(text) = value else { return Err(format!("{key:?} is not a string")) };
+            texts.push((key, text));
+        }
+        Ok(texts)
+    }
+
+    /// A whole number that is not negative.
+    pub(crate) fn whole(&self) -> Option<u64> {
+        match self {
+            Json::Number(number) => number.as_u64(),
+            _ => None,
+        }
     }
 }
 
-/// An error when a key is given twice.
-pub(crate) fn refuse_repeated<E: serde::de::Error>(keys: Vec<&str>) -> Result<(), E> {
-    match repeated(keys) {
-        Some(key) => Err(E::custom(format!("the key {key:?} is given twice"))),
-        None => Ok(()),
+impl From<Json> for Value {
+    fn from(json: Json) -> Value {
+        match json {
+            Json::Null => Value::Null,
+            Json::Bool(flag) => Value::Bool(flag),
+            Json::Number(number) => Value::Number(number),
+            Json::Text(text) => Value::String(text),
+            Json::List(items) => Value::Array(items.into_iter().map(Value::from).collect()),
+            Json::Object(entries) => {
+                let mut object = serde_json::Map::new();
+                for (key, value) in entries {
+                    object.insert(key, value.into());
+                }
+                Value::Object(object)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
+        deserializer.deserialize_any(Anything)
+    }
+}
+
+/// The key of that entry.
+const NUMBER: &str = "$serde_json::private::Number";
+
+struct Anything;
+
+impl<'de> Visitor<'de> for Anything {
+    type Value = Json;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::Text(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+        let mut object: Vec<(String, Json)> = Vec::new();
+        while let Some(key) = entries.next_key()? {
+            object.push((key, entries.next_value()?));
+        }
+        // Every digit of a number is kept (`arbitrary_precision`), for which it is handed over as an object of one entry.
+        match object.as_slice() {
+            [(key, Json::Text(digits))] if key == NUMBER => digits.parse().map(Json::Number).map_err(A::Error::custom),
+            _ => Ok(Json::Object(object)),
+        }
     }
 }
 
@@ -54,14 +156,14 @@ pub(crate) fn repeated(mut names: Vec<&str>) -> Option<&str> {
 }
 
 /// A JSON object.
-pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    collected(&mut fields.into_iter())
+pub(crate) fn object<const N: usize>(mut fields: [(&str, Value); N]) -> Value {
+    taken(&mut fields)
 }
 
-fn collected(fields: &mut dyn Iterator<Item = (&str, Value)>) -> Value {
+fn taken(fields: &mut [(&str, Value)]) -> Value {
     let mut object = serde_json::Map::new();
     for (name, value) in fields {
-        object.insert(name.into(), value);
+        object.insert((*name).into(), std::mem::take(value));
     }
     Value::Object(object)
 }

@@ -1,66 +1,18 @@
 //! What JavaScript sees: a plan, and a merger that computes blocks of it.
 
 use js_sys::{Array, Uint8Array};
-use serde::Deserialize;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::errors::to_js;
 use super::input::{JsInputs, fill};
+use super::requests;
 use crate::engine::{Budget, Folder as Merging};
 use crate::error::{Error, Result};
-use crate::inputs::{FileInfo, Folder};
 use crate::kernel::Tally;
 use crate::plan::output::OutputFile;
-use crate::plan::{AdapterOptions, MergePlan, MergeSpec, PlanOptions, build, open_adapter, open_base};
+use crate::plan::{MergePlan, build, open_adapter, open_base};
 use crate::safetensors::json::{object, text};
-
-/// A folder as JavaScript lists it; its files follow those of the folders before it among the inputs.
-#[derive(Deserialize)]
-struct Listed {
-    name: String,
-    files: Vec<FileInfo>,
-    #[serde(default)]
-    folders: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct PlanRequest {
-    base: Listed,
-    adapters: Vec<ListedAdapter>,
-    options: PlanOptions,
-}
-
-#[derive(Deserialize)]
-struct ListedAdapter {
-    folder: Listed,
-    options: AdapterOptions,
-}
-
-/// A block's [`Tally`] as JSON has it: infinite sums, which JSON cannot say, are null.
-#[derive(Deserialize)]
-struct BlockTally {
-    elements: u64,
-    changed: u64,
-    delta_sq: Option<f64>,
-    base_sq: Option<f64>,
-    max_delta: f32,
-    kept: Option<f64>,
-}
-
-impl From<BlockTally> for Tally {
-    fn from(block: BlockTally) -> Tally {
-        let sum = |sum: Option<f64>| sum.unwrap_or(f64::NAN);
-        Tally {
-            elements: block.elements,
-            changed: block.changed,
-            delta_sq: sum(block.delta_sq),
-            base_sq: sum(block.base_sq),
-            max_delta: block.max_delta,
-            kept: sum(block.kept),
-        }
-    }
-}
 
 /// A merge, planned.
 #[wasm_bindgen]
@@ -113,15 +65,8 @@ impl Plan {
 
     /// The report as JSON; `tallies` is JSON, `[[tensor, tally]]` in any order, several of one tensor added up.
     pub fn report(&self, tallies: &str) -> std::result::Result<String, JsValue> {
-        let blocks: Vec<(usize, BlockTally)> = parse("tallies", tallies).map_err(|e| to_js(&e))?;
-        let mut sums = vec![Tally::default(); self.0.tensors.len()];
-        for (tensor, tally) in blocks {
-            if let Some(sum) = sums.get_mut(tensor) {
-                sum.absorb(&tally.into());
-            }
-        }
-        let sums: Vec<_> = sums.into_iter().enumerate().filter(|(_, sum)| sum.elements > 0).collect();
-        Ok(json(&self.0.report(&sums)))
+        let tallies = requests::tallies(tallies, self.0.tensors.len()).map_err(|e| to_js(&e))?;
+        Ok(json(&self.0.report(&tallies)))
     }
 }
 
@@ -136,8 +81,7 @@ pub fn block_bytes(budget: Option<f64>) -> std::result::Result<f64, JsValue> {
 #[wasm_bindgen]
 pub async fn inspect(request: String, inputs: Array) -> std::result::Result<String, JsValue> {
     let inspected = async {
-        let listed: Listed = parse("request", &request)?;
-        let folder = Folder { name: listed.name, first_input: 0, files: listed.files, folders: listed.folders };
+        let folder = requests::folder(&request)?;
         crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder).await
     };
     inspected.await.map(|value| json(&value)).map_err(|e| to_js(&e))
@@ -170,7 +114,7 @@ impl Merger {
         statistics: bool,
     ) -> std::result::Result<Option<String>, JsValue> {
         let mut tally = statistics.then(Tally::default);
-        let spec: MergeSpec = parse("spec", &spec).map_err(|e| to_js(&e))?;
+        let spec = requests::merge_spec(&spec).map_err(|e| to_js(&e))?;
         let merged = self.merging.fold(&self.inputs, &spec, first as u64, count as u64, tally.as_mut()).await;
         let merged = merged.map_err(|e| to_js(&e))?;
         self.output = (merged.as_ptr() as usize, merged.len());
@@ -194,7 +138,7 @@ impl Merger {
         factors: Vec<Uint8Array>,
         base: &Uint8Array,
     ) -> std::result::Result<(), JsValue> {
-        let spec: MergeSpec = parse("spec", spec).map_err(|e| to_js(&e))?;
+        let spec = requests::merge_spec(spec).map_err(|e| to_js(&e))?;
         let factor = |number: usize, buffer: &mut [u8]| match factors.get(number) {
             Some(bytes) => fill(&spec.tensor, buffer, bytes),
             None => Err(Error::BadOption { option: "factors".into(), reason: format!("{number} are too few") }),
@@ -227,27 +171,14 @@ impl Merger {
 }
 
 async fn open(request: &str, inputs: &Array) -> Result<MergePlan> {
-    let request: PlanRequest = parse("request", request)?;
+    let request = requests::plan_request(request)?;
     let inputs = JsInputs::new(inputs)?;
-    let mut first_input = 0;
-    let mut place = |listed: Listed| {
-        let folder = Folder { name: listed.name, first_input, files: listed.files, folders: listed.folders };
-        first_input += folder.files.len();
-        folder
-    };
-    let base_folder = place(request.base);
-    let folders: Vec<_> =
-        request.adapters.into_iter().map(|adapter| (place(adapter.folder), adapter.options)).collect();
-    let base = open_base(&inputs, &base_folder).await?;
-    let mut adapters = Vec::with_capacity(folders.len());
-    for (folder, options) in &folders {
+    let base = open_base(&inputs, &request.base).await?;
+    let mut adapters = Vec::with_capacity(request.adapters.len());
+    for (folder, options) in &request.adapters {
         adapters.push(open_adapter(&inputs, folder, options).await?);
     }
     build(base, adapters, &request.options)
-}
-
-fn parse<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T> {
-    serde_json::from_slice(text.as_bytes()).map_err(|e| Error::BadOption { option: what.into(), reason: e.to_string() })
 }
 
 fn json(value: &impl serde::Serialize) -> String {

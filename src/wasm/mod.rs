@@ -7,3 +7,4 @@ mod errors;
 pub mod exports;
 mod input;
 pub mod memory;
+mod requests;

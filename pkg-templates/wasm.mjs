@@ -1,0 +1,49 @@
+// @ts-check
+// Rust → wasm, for the package and for the benchmark of the kernel.
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const target = "wasm32-unknown-unknown";
+
+/** What wasm-opt may use: what rustc emits for this target, and SIMD. */
+const FEATURES = [
+  "simd", "bulk-memory", "bulk-memory-opt", "reference-types", "multivalue", "mutable-globals", "nontrapping-float-to-int", "sign-ext",
+  "extended-const",
+];
+
+/** @param {string} program @param {string[]} args @param {NodeJS.ProcessEnv} [env] */
+export function run(program, args, env = {}) {
+  execFileSync(program, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, ...env } });
+}
+
+/** A program that an npm package brings. @param {string} name @param {string} bin */
+export function npmProgram(name, bin) {
+  const require = createRequire(import.meta.url);
+  const manifest = require.resolve(`${name}/package.json`);
+  const { bin: bins } = JSON.parse(readFileSync(manifest, "utf8"));
+  return join(dirname(manifest), typeof bins === "string" ? bins : bins[bin]);
+}
+
+/** The file that cargo makes. @param {string[]} [features] */
+export function compile(features = []) {
+  const flags = [
+    "-Ctarget-feature=+simd128",
+    // Panics name source files: without this by where they lie on the machine that compiles.
+    `--remap-path-prefix=${join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "registry", "src")}=`,
+  ];
+  const wanted = features.length > 0 ? ["--features", features.join(",")] : [];
+  run("cargo", ["build", "--profile", "wasm", "--lib", "--target", target, ...wanted], { CARGO_ENCODED_RUSTFLAGS: flags.join("\x1f") });
+  return join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), target, "wasm", "lorafold.wasm");
+}
+
+/** @param {string} from @param {string} to */
+export function optimise(from, to) {
+  const features = FEATURES.map((feature) => `--enable-${feature}`);
+  const stripped = ["--strip-debug", "--strip-producers", "--strip-target-features"];
+  run(process.execPath, [npmProgram("binaryen", "wasm-opt"), "-O3", ...stripped, ...features, from, "-o", to]);
+}
