@@ -98,6 +98,22 @@ describe("abort", () => {
     }
   });
 
+  test("by the output itself, at its first write", async () => {
+    /** @type {unknown[]} */
+    const unhandled = [];
+    const note = (/** @type {unknown} */ error) => void unhandled.push(error);
+    process.on("unhandledRejection", note);
+    try {
+      const controller = new AbortController();
+      const output = () => new WritableStream({ write: () => controller.abort() });
+      await assert.rejects(merge({ ...sample, output, workers: 1, signal: controller.signal }), aborted);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      assert.deepEqual(unhandled, []);
+    } finally {
+      process.off("unhandledRejection", note);
+    }
+  });
+
   test("a signal that is never used is not held on to", async () => {
     const { signal } = new AbortController();
     const listeners = { added: 0, removed: 0 };
