@@ -17,5 +17,5 @@ export function initialize(wasm: WasmSource | Promise<WasmSource>): Promise<void
 }
 
 export type { WasmSource } from "./wasm-source.js";
-export { r2Source, type R2BucketLike } from "./sources/r2.js";
+export { r2Source, type R2BucketLike, type R2ObjectLike } from "./sources/r2.js";
 export * from "./api.js";

@@ -4,7 +4,7 @@
 //! k ascending, each step a multiplication and then an addition; the sum is added to W in f32 (in f64 where W is f64) and
 //! rounded once, to nearest even, to the output type. With rank 0 that is an exact cast. NaNs are written canonically.
 //!
-//! [`Factors`] packs L and R; [`fold_in_place`] and [`fold_into`] do the work, by a [tile](tile) generic over the instruction set's
+//! [`Factors`] packs L and R; [`fold_in_place`] and [`fold_into`] do the work, by a [tile] generic over the instruction set's
 //! [vector](vector::Vector). Every elementary operation is the same IEEE 754 operation in every instruction set, nothing is fused or
 //! reordered, so neither the CPU nor the split into ranges can show in the result.
 #![allow(unsafe_code, reason = "vector loads and stores through pointers; nothing unsafe is exported")]

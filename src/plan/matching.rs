@@ -88,12 +88,13 @@ impl<'a> Matcher<'a> {
             ));
         }
         let mut placed = Vec::new();
-        let mut takers: BTreeMap<String, &Pair> = BTreeMap::new();
+        let mut takers: Vec<Option<&Pair>> = vec![None; self.tensors.numbers.len()];
         for pair in &self.adapter.pairs {
             match rewrite.place(&pair.module, in_base) {
                 Some(path) => {
                     let tensor = format!("{path}.weight");
-                    if let Some(other) = takers.insert(tensor.clone(), pair) {
+                    let taker = self.tensors.numbers.get(tensor.as_str()).and_then(|&number| takers.get_mut(number));
+                    if let Some(other) = taker.and_then(|taker| taker.replace(pair)) {
                         return Err(self.placed_twice(&tensor, other, pair));
                     }
                     placed.push((pair, tensor));

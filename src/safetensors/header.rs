@@ -166,7 +166,7 @@ impl Header {
 
 /// Sorts numbers of tensors by what `key` says of each; equal ones stay in order.
 pub(crate) fn sort(order: &mut [usize], key: &dyn Fn(usize) -> [u64; 3]) {
-    order.sort_by_key(|&i| key(i));
+    order.sort_unstable_by_key(|&i| (key(i), i));
 }
 
 fn bad(file: &str, reason: String) -> Error {

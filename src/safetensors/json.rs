@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 
 /// A value as it was read.
@@ -85,9 +85,6 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
-/// The key of that entry.
-const NUMBER: &str = "$serde_json::private::Number";
-
 struct Anything;
 
 impl<'de> Visitor<'de> for Anything {
@@ -130,15 +127,11 @@ impl<'de> Visitor<'de> for Anything {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
-        let mut object: Vec<(String, Json)> = Vec::new();
+        let mut object = Vec::new();
         while let Some(key) = entries.next_key()? {
             object.push((key, entries.next_value()?));
         }
-        // Every digit of a number is kept (`arbitrary_precision`), for which it is handed over as an object of one entry.
-        match object.as_slice() {
-            [(key, Json::Text(digits))] if key == NUMBER => digits.parse().map(Json::Number).map_err(A::Error::custom),
-            _ => Ok(Json::Object(object)),
-        }
+        Ok(Json::Object(object))
     }
 }
 

@@ -3,11 +3,14 @@ import type { Source } from "../types.js";
 
 /** What is used of an R2 bucket's binding. */
 export interface R2BucketLike {
+  /** Objects below a prefix, page by page. */
   list(options: { prefix: string; delimiter: string; cursor?: string }): Promise<{ objects: R2ObjectLike[]; truncated: boolean; cursor?: string }>;
+  /** A range of an object; without a body where it is not the one that `onlyIf` names. */
   get(key: string, options: { range: { offset: number; length: number }; onlyIf: { etagMatches: string } }): Promise<(R2ObjectLike & { body?: ReadableStream<Uint8Array> }) | null>;
 }
 
-interface R2ObjectLike {
+/** What is used of an object in a bucket. */
+export interface R2ObjectLike {
   key: string;
   size: number;
   etag: string;

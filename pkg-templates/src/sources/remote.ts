@@ -1,6 +1,6 @@
 import { LorafoldError } from "../errors.js";
 import { type ByteReader, StreamReader } from "./reader.js";
-import { fetchFailed, refused, request } from "./request.js";
+import { discard, fetchFailed, refused, request } from "./request.js";
 
 /** A file behind a URL, as far as it is known. */
 export interface RemoteInput {
@@ -156,7 +156,7 @@ class ResumingReader implements ByteReader {
       }
       checkVersion(this.#file, response);
     } catch (error) {
-      response.body?.cancel().catch(() => undefined);
+      discard(response);
       throw error;
     }
     return new StreamReader(url, response.body);

@@ -19,9 +19,14 @@ export async function request(url: string, init: RequestInit = {}): Promise<Resp
     });
     const wait = Math.max(WAITS[attempt] ?? Number.POSITIVE_INFINITY, retryAfter(response));
     if (!passes(response.status) || wait > LONGEST_WAIT) return response;
-    await response.body?.cancel();
+    discard(response);
     await pause(wait, signal);
   }
+}
+
+/** Nobody wants the body; a connection that dies over it is nobody's error. */
+export function discard({ body }: Response): void {
+  body?.cancel().catch(() => undefined);
 }
 
 /** Whether a status may be another one soon; 501 and 505 are about what the server cannot do. */

@@ -2,7 +2,7 @@ import { LorafoldError } from "../errors.js";
 import { listHub } from "./hub.js";
 import type { Input, Listing, Role } from "./listing.js";
 import { versionOf } from "./remote.js";
-import { fetchFailed, inFlight, MOST_IN_FLIGHT, readAll, refused, request } from "./request.js";
+import { discard, fetchFailed, inFlight, MOST_IN_FLIGHT, readAll, refused, request } from "./request.js";
 
 /** Files of a model folder that cannot be listed, in the names that model hubs use. */
 const SIDE_FILES = [
@@ -93,12 +93,12 @@ export async function probe(url: string, name: string, role: Role, init: Request
     return { ...input, ranges: true, size, ...(whole && { head }) };
   }
   if (response.status === 416) {
-    await response.body?.cancel();
+    discard(response);
     return { name, size: 0, blob: new Blob() };
   }
   // No ranges. Weights of a base are read in one pass, however long; what needs random access is kept.
   if (response.ok && role === "base" && name.endsWith(".safetensors")) {
-    await response.body?.cancel();
+    discard(response);
     const length = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
     return { ...input, ranges: false, ...(length !== null && { size: Number(length) }) };
   }
@@ -108,7 +108,7 @@ export async function probe(url: string, name: string, role: Role, init: Request
     });
     return { name, size: blob.size, blob, ...(version !== undefined && { version }) };
   }
-  await response.body?.cancel();
+  discard(response);
   if (response.status === 404 || response.status === 410) return undefined;
   throw refused(url, response);
 }
@@ -131,7 +131,7 @@ async function readHead(url: string, response: Response, init: RequestInit): Pro
     throw fetchFailed(url, error, init.signal ?? undefined);
   }
   // Not what was asked for: whoever reads the file will find that out.
-  await reader.cancel();
+  reader.cancel().catch(() => undefined);
   return new Uint8Array(0);
 }
 
