@@ -37,6 +37,9 @@ function assemble() {
   cpSync(join(staging, "src"), pkg, { recursive: true });
   rmSync(staging, { recursive: true });
   for (const name of ["lorafold.js", "lorafold.d.ts", "lorafold_bg.wasm"]) cpSync(join(generated, name), join(pkg, name));
+  // Its classes can be disposed of, which the libraries of most consumers' targets do not know of.
+  const glue = join(pkg, "lorafold.d.ts");
+  writeFileSync(glue, `/// <reference lib="esnext.disposable" />\n${readFileSync(glue, "utf8")}`);
   cpSync(join(here, "src", "lorafold_bg.d.wasm.ts"), join(pkg, "lorafold_bg.wasm.d.ts"));
   for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) cpSync(join(root, name), join(pkg, name));
   const manifest = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));

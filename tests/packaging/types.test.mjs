@@ -37,8 +37,10 @@ const code: "bad-option" extends LorafoldError["code"] ? true : false = true;
 await slim.initialize(fetch("wasm"), { startWorker: () => new Worker("worker.js", { type: "module" }) });
 await edge.initialize(wasm);
 const same: typeof merge[] = [edge.merge, slim.merge];
+const merged = await edge.openMerged({ base: "base", adapters });
+const answer: Response = await merged.response(new Request("https://example.org/config.json"));
 const description = await edge.inspect(new Blob([]));
-if (description.kind === "adapter") console.log(description.alpha, result.files, report, code, same, inspect);
+if (description.kind === "adapter") console.log(description.alpha, result.files, report, code, same, inspect, answer);
 // @ts-expect-error there is no such method
 await merge({ base: "base", adapters, method: "average" });
 // @ts-expect-error edge has no workers
@@ -106,7 +108,7 @@ test("what the manifest names exists, and every entry point counts as having sid
   // A bundler that dropped one of these would drop the platform.
   const acting = readdirSync(project.installed, { recursive: true, encoding: "utf8" })
     .map((name) => name.replaceAll("\\", "/"))
-    .filter((name) => name.endsWith(".js") && /^(usePlatform|serve|scope\.|process\.)/m.test(readFileSync(join(project.installed, name), "utf8")));
+    .filter((name) => name.endsWith(".js") && /^(usePlatform\(|serve\(|scope\.|process\.)/m.test(readFileSync(join(project.installed, name), "utf8")));
   assert.ok(acting.length >= 6, `${acting}`);
   const patterns = manifest.sideEffects.map((/** @type {string} */ glob) => new RegExp(`^${glob.replace("./", "").replaceAll(".", "\\.").replace("*", "[^/]*")}$`));
   assert.deepEqual(acting.filter((name) => !patterns.some((/** @type {RegExp} */ pattern) => pattern.test(name))), []);
