@@ -28,7 +28,7 @@ test("an instance takes its budget and the factors, no more", async (t) => {
   const adapters = [{ folder: { name: "a", files: [file(1, "adapter_config.json"), file(2, "adapter_model.safetensors")] }, options: {} }];
   const listed = { base: { name: "b", files: [file(0, "model.safetensors")] }, adapters, options: {} };
   const plan = await Plan.open(JSON.stringify(listed), inputs);
-  const merger = new Merger(inputs, false);
+  const merger = new Merger(inputs, false, 0);
   /** @type {any[]} */
   const pieces = JSON.parse(plan.pieces(0, 0, inputs[0].size, blockBytes(), undefined));
   const blocks = pieces.filter((piece) => piece.kind === "merge");

@@ -16,6 +16,7 @@ import { factor, Q, V } from "./tiny-model.mjs";
 async function model(folder) {
   const next = random(9);
   const tensor = (/** @type {number[]} */ shape, dtype = "BF16") => ({ dtype, shape, bytes: Uint8Array.from({ length: shape.reduce((a, b) => a * b) * (dtype === "F32" ? 4 : 2) }, (_, i) => (i % 2 ? 0x3c : Math.floor(next() * 256))) });
+  /** @type {Record<string, import("./safetensors-file.mjs").NewTensor>[]} */
   const shards = [
     { [`${Q}.weight`]: tensor([1024, 768]), "model.norm.weight": tensor([768]) },
     { [`${V}.weight`]: tensor([512, 768], "F32"), "lm_head.weight": tensor([1500, 768]) },
