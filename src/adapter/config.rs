@@ -293,6 +293,64 @@ mod tests {
         assert_eq!(["layers.0.q", "layers.1.q", "k"].map(|module| config.rank_of(module).unwrap()), [2, 3, 4]);
     }
 
+    /// The fields of `LoraConfig` in PEFT 0.21.2.
+    const PEFT_FIELDS: [&str; 42] = [
+        "task_type",
+        "peft_type",
+        "auto_mapping",
+        "peft_version",
+        "base_model_name_or_path",
+        "revision",
+        "inference_mode",
+        "r",
+        "target_modules",
+        "exclude_modules",
+        "lora_alpha",
+        "lora_dropout",
+        "fan_in_fan_out",
+        "bias",
+        "use_rslora",
+        "modules_to_save",
+        "init_lora_weights",
+        "layers_to_transform",
+        "layers_pattern",
+        "rank_pattern",
+        "alpha_pattern",
+        "megatron_config",
+        "megatron_core",
+        "trainable_token_indices",
+        "loftq_config",
+        "eva_config",
+        "corda_config",
+        "lora_ga_config",
+        "use_dora",
+        "velora_config",
+        "alora_invocation_tokens",
+        "use_qalora",
+        "qalora_group_size",
+        "monteclora_config",
+        "layer_replication",
+        "runtime_config",
+        "lora_bias",
+        "target_parameters",
+        "use_bdlora",
+        "arrow_config",
+        "kasa_config",
+        "ensure_weight_tying",
+    ];
+
+    #[test]
+    fn every_field_of_peft_is_known() {
+        for field in PEFT_FIELDS.into_iter().filter(|field| *field != "peft_type") {
+            match parse(&format!(r#"{{"peft_type":"LORA","{field}":{{"x":1}}}}"#)) {
+                Ok(_) => {}
+                Err(error) => assert!(!error.to_string().contains("unknown field"), "{error}"),
+            }
+        }
+        let error = parse(r#"{"peft_type":"LORA","field_of_tomorrow":{"x":1}}"#).unwrap_err();
+        assert!(error.to_string().contains("field_of_tomorrow: an unknown field"), "{error}");
+    }
+
     #[test]
     fn what_changes_the_result_is_refused_by_name() {
         for field in [
