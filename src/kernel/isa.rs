@@ -19,6 +19,7 @@ pub(super) struct Strip {
     pub rank: usize,
     /// First column, a multiple of `Isa::COLUMNS`.
     pub column: usize,
+    /// At least one.
     pub tiles: usize,
     /// First element of the first row, and bytes from row to row.
     pub base: *const u8,

@@ -9,7 +9,7 @@ use super::tally::{Lanes, Tally};
 use super::vector::Vector;
 
 /// Writes a block out once for each value of a constant. The module for browsers is compiled for size, where LLVM leaves short
-/// loops as they are; but vectors indexed by a variable live in memory, not in registers.
+/// loops (and `[value; N]`) as they are; but vectors indexed by a variable live in memory, not in registers.
 macro_rules! written_out {
     ($index:ident in [$($value:literal)*] $body:block) => { $({ const $index: usize = $value; $body })* };
 }
@@ -32,7 +32,8 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const TALLY: 
         let mut lanes = Lanes::<V>::new();
         let (mut base, mut out) = (strip.base, strip.out);
         let mut done = 0;
-        while done < strip.tiles {
+        debug_assert!(strip.tiles > 0);
+        loop {
             let column = strip.column + done * columns;
             let right = strip.right.add(column / PANEL * PANEL * rank + column % PANEL);
             let delta = product::<V>(left, right, rank);
@@ -66,6 +67,9 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const TALLY: 
             base = base.add(columns * F::FLOAT.bytes());
             out = out.add(columns * T::FLOAT.bytes());
             done += 1;
+            if done == strip.tiles {
+                break;
+            }
         }
         if TALLY {
             lanes.flush(done * columns * ROWS, tally);
@@ -98,15 +102,24 @@ pub(super) unsafe fn store_product<V: Vector>(left: *const f32, right: *const f3
 unsafe fn product<V: Vector>(mut left: *const f32, mut right: *const f32, rank: usize) -> [[V; 2]; ROWS] {
     // SAFETY: the caller promises the instruction set, and factors of length `rank`.
     unsafe {
-        let mut sums = [[V::splat(-0.0); 2]; ROWS];
+        let zero = V::splat(-0.0);
+        let mut sums = [[zero, zero], [zero, zero], [zero, zero], [zero, zero]];
         // Pointers that LLVM cannot see through. It would otherwise compute each of the six addresses of a turn by itself, as
         // wasm allows an offset in a load only where the sum cannot wrap; and it would, were the loop unrolled here, put all
         // loads of several turns before their use, more than there are registers. V8 unrolls it well.
         let all = std::hint::black_box(usize::MAX);
-        for _ in 0..rank {
-            add_outer_product(&mut sums, left, right);
-            left = (left.add(ROWS) as usize & all) as *const f32;
-            right = (right.add(PANEL) as usize & all) as *const f32;
+        let mut turns = rank;
+        if turns > 0 {
+            // Tested at its end, which LLVM does not do by itself when it compiles for size.
+            loop {
+                add_outer_product(&mut sums, left, right);
+                left = (left.add(ROWS) as usize & all) as *const f32;
+                right = (right.add(PANEL) as usize & all) as *const f32;
+                turns -= 1;
+                if turns == 0 {
+                    break;
+                }
+            }
         }
         sums
     }

@@ -41,6 +41,9 @@ function hashFile(path: string): string {
   return hash.digest("hex");
 }
 
+/** Bytes written at a time: of a longer write Linux makes pages that take several times as long to come by (benches/NOTES.md). */
+const WRITE_STEP = 1 << 20;
+
 /** Output files that a worker writes, each opened once. */
 export class FileTargets {
   readonly #open = new Map<string, number>();
@@ -54,7 +57,7 @@ export class FileTargets {
     try {
       let written = 0;
       while (written < bytes.length) {
-        written += writeSync(descriptor, bytes, written, bytes.length - written, at + written);
+        written += writeSync(descriptor, bytes, written, Math.min(WRITE_STEP, bytes.length - written), at + written);
       }
     } catch (error) {
       throw writeFailed(path, error);
