@@ -42,6 +42,7 @@ function assemble() {
   writeFileSync(glue, `/// <reference lib="esnext.disposable" />\n${readFileSync(glue, "utf8")}`);
   cpSync(join(here, "src", "lorafold_bg.d.wasm.ts"), join(pkg, "lorafold_bg.wasm.d.ts"));
   for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) cpSync(join(root, name), join(pkg, name));
+  for (const name of ["edge", "edge-job"]) cpSync(join(here, name), join(pkg, "templates", name), { recursive: true });
   const manifest = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
   const version = /^version = "(.+)"$/m.exec(readFileSync(join(root, "Cargo.toml"), "utf8"))?.[1];
   if (manifest.version !== version) throw new Error(`package.json says ${manifest.version}, Cargo.toml ${version}`);

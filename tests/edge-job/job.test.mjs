@@ -352,19 +352,28 @@ test("a value that is not finite fails the job with its code and its tensor", as
   assert.deepEqual(await platform.keys("out/infinite/"), []);
 });
 
-test("an upload that R2 has dropped is begun again", async () => {
-  let dropped = false;
-  platform.set(async (op) => {
-    if (dropped || !isPart(op) || op.part !== 2) return "";
-    dropped = true;
-    await platform.bucket.resumeMultipartUpload(op.key, op.uploadId).abort();
-    platform.log.push({ phase: "after", op: "abort", key: op.key, uploadId: op.uploadId });
-    return "";
+for (const [name, isError] of /** @type {[string, (op: Op) => boolean][]} */ ([
+  ["", () => false],
+  [", though its messages cannot be sent at first", ({ op }) => op === "sendBatch"],
+  [", though its state cannot be written at first", ({ op, phase, key }) => op === "put" && phase === "before" && key.endsWith("job.json")],
+])) {
+  test(`an upload that R2 has dropped is begun again${name}`, async () => {
+    let dropped = false;
+    let failed = 0;
+    platform.set(async (op) => {
+      if (dropped) return isError(op) && failed++ === 0 ? "fail" : "";
+      if (!isPart(op) || op.part !== 2) return "";
+      dropped = true;
+      await platform.bucket.resumeMultipartUpload(op.key, op.uploadId).abort();
+      platform.log.push({ phase: "after", op: "abort", key: op.key, uploadId: op.uploadId });
+      return "";
+    });
+    const out = `out/dropped${name.length}`;
+    const id = await begin(request("small", out));
+    await assertDone(id, out, expected.small);
+    assert.equal(platform.log.filter(({ op }) => op === "created").length, 2);
   });
-  const id = await begin(request("large", "out/dropped"));
-  await assertDone(id, "out/dropped", expected.large);
-  assert.equal(platform.log.filter(({ op }) => op === "created").length, 4);
-});
+}
 
 test("uploads that are dropped again and again fail the job", async () => {
   platform.set(async (op) => {

@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { Log, LogLevel, Miniflare, Response } from "miniflare";
+import { bundle } from "../edge/isolate.mjs";
 import { sha256 } from "../js/scratch.mjs";
-import { bundle, wranglerConfig } from "./template.mjs";
+import { wranglerConfig } from "./template.mjs";
 
 /**
  * @typedef {object} Op something that the worker does, or is about to do
@@ -21,7 +22,7 @@ import { bundle, wranglerConfig } from "./template.mjs";
 
 export const TOKEN = "a secret";
 
-/** @type {Promise<import("miniflare").ModuleDefinition[]> | undefined} */
+/** @type {ReturnType<typeof bundle> | undefined} */
 let bundled;
 
 /**

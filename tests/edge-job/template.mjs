@@ -1,26 +1,11 @@
 // @ts-check
-// The template as users deploy it: its TypeScript bundled, lorafold's WebAssembly beside it, and what wrangler.toml says.
+// What wrangler.toml says, and the template's modules.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { root } from "../edge/isolate.mjs";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const pkg = join(root, "pkg");
-export const TEMPLATE = join(root, "pkg-templates", "edge-job");
-
-/** @param {string} entry @returns {Promise<import("miniflare").ModuleDefinition[]>} */
-export async function bundle(entry) {
-  const { outputFiles: [bundled] } = await build({
-    entryPoints: [entry], bundle: true, write: false, format: "esm", target: "es2022", conditions: ["workerd"], logLevel: "silent",
-    alias: { "lorafold/edge": join(pkg, "edge-workerd.js") },
-    plugins: [{ name: "wasm", setup: ({ onResolve }) => onResolve({ filter: /\.wasm$/ }, () => ({ path: "./lorafold_bg.wasm", external: true })) }],
-  });
-  return [
-    { type: "ESModule", path: "worker.js", contents: bundled.text },
-    { type: "CompiledWasm", path: "lorafold_bg.wasm", contents: readFileSync(join(pkg, "lorafold_bg.wasm")) },
-  ];
-}
+const TEMPLATE = join(root, "pkg-templates", "edge-job");
 
 /** A module of the template, to be called here. @param {string} name */
 export async function templateModule(name) {

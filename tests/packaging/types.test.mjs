@@ -89,7 +89,12 @@ test("Are the types wrong? has nothing to say", async () => {
 });
 
 test("the package has one .wasm, one glue, and nothing that runs or comes along on installation", () => {
-  const files = readdirSync(project.installed, { recursive: true, encoding: "utf8" });
+  const all = readdirSync(project.installed, { recursive: true, encoding: "utf8" });
+  // Templates are projects of their own, in TypeScript.
+  const [templates, files] = [true, false].map((own) => all.filter((name) => /^templates\b/.test(name) === own));
+  for (const name of ["edge", "edge-job"]) {
+    for (const file of ["README.md", "package.json", "tsconfig.json", "wrangler.toml", "src/index.ts"]) assert.ok(templates.includes(join("templates", name, file)), `${name}: ${file}`);
+  }
   assert.deepEqual(files.filter((name) => name.endsWith(".wasm")), ["lorafold_bg.wasm"]);
   const glue = files.filter((name) => name.endsWith(".js") && readFileSync(join(project.installed, name), "utf8").includes("WebAssembly.Instance("));
   assert.deepEqual(glue, ["lorafold.js"]);

@@ -31,7 +31,7 @@ export async function consume(message: Message<Task>, env: Env): Promise<void> {
     } catch (again) {
       console.error(JSON.stringify(body), String(again));
     }
-    message.retry({ delaySeconds: Math.min(numberOf(env.RETRY_SECONDS, 10) * 2 ** (message.attempts - 1), 3600) });
+    message.retry({ delaySeconds: Math.round(Math.min(numberOf(env.RETRY_SECONDS, 10) * 2 ** (message.attempts - 1), 3600)) });
   }
 }
 
@@ -41,5 +41,6 @@ const codeOf = (thrown: unknown): string | undefined => (thrown instanceof Loraf
 /** A message that was tried in vain as often as wrangler.toml says: the job waits until somebody asks for it again. */
 export async function giveUp({ body }: Message<Task>, env: Env): Promise<void> {
   if (!(await readJob(env, body.job))) return;
-  await changeJob(env, body.job, (job) => (job.status === "running" ? { ...job, status: "stalled" } : undefined));
+  const isOf = ({ files }: Job) => "finish" in body || files[body.file]?.round === body.round;
+  await changeJob(env, body.job, (job) => (job.status === "running" && isOf(job) ? { ...job, status: "stalled" } : undefined));
 }

@@ -63,15 +63,22 @@ export async function writeJob(env: Env, job: Job, before: Stored | undefined): 
   return (await env.BUCKET.put(stateKey(env, job.id), JSON.stringify(job), { onlyIf, httpMetadata })) !== null;
 }
 
+/** R2 takes one write a second to the same key. */
+const BETWEEN_WRITES = 1100;
+
 /** Change a job's state, whoever else does so at the same time. `change` gives nothing where there is nothing to change. */
 export async function changeJob(env: Env, id: string, change: (job: Job) => Job | undefined): Promise<Job> {
-  for (;;) {
-    const stored = await readJob(env, id);
-    if (!stored) throw new Error(`job ${id} has no state`);
-    const changed = change(stored.job);
-    if (!changed) return stored.job;
-    if (await writeJob(env, changed, stored)) return changed;
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 200));
+  for (let failures = 0; ; ) {
+    try {
+      const stored = await readJob(env, id);
+      if (!stored) throw new Error(`job ${id} has no state`);
+      const changed = change(stored.job);
+      if (!changed) return stored.job;
+      if (await writeJob(env, changed, stored)) return changed;
+    } catch (error) {
+      if (++failures > 3) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, failures * BETWEEN_WRITES + Math.random() * 200));
   }
 }
 

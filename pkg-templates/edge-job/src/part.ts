@@ -5,6 +5,7 @@ import { isOpen, type Job, keyOf, readJob } from "./job.js";
 import type { Task } from "./task.js";
 import { withModelOf } from "./model.js";
 import { rangeOf } from "./parts.js";
+import { queueParts } from "./queue-parts.js";
 import { dropReceipt, hasReceipt, type Receipt, receiptsOf, writeReceipt } from "./receipts.js";
 import { beginAgain, isGone, isWritten } from "./uploads.js";
 
@@ -12,7 +13,12 @@ import { beginAgain, isGone, isWritten } from "./uploads.js";
 export async function mergePart(env: Env, job: Job, { file: number, round, part }: Exclude<Task, { finish: true }>): Promise<void> {
   if (!isOpen(job)) return cleanUp(env, job);
   const file = job.files[number];
-  if (!file?.upload || file.round !== round || !(part >= 1 && part <= file.parts)) return;
+  if (!file?.upload || !(part >= 1 && part <= file.parts)) return;
+  if (file.round !== round) {
+    // Whoever has begun the upload again has not come to send for its parts: this message may be what he was at.
+    if (!file.queued) await queueParts(env, job);
+    return;
+  }
   if (!(await hasReceipt(env, job, number, part))) {
     try {
       const receipt = await withModelOf(env, job, (model) => uploadPart(env, job, number, part, model));

@@ -1,5 +1,5 @@
 import type { Env } from "./env.js";
-import { isOpen, type Job, type JobFile, keyOf, readJob, withFile, writeJob } from "./job.js";
+import { changeJob, isOpen, type Job, type JobFile, keyOf, withFile } from "./job.js";
 import { queueParts } from "./queue-parts.js";
 import { dropReceipts } from "./receipts.js";
 import { Refusal } from "./refusal.js";
@@ -52,17 +52,16 @@ export async function beginAgain(env: Env, job: Job, number: number): Promise<vo
   if (spoilt.round >= MOST_ROUNDS) throw new Refusal(500, "upload-lost", `${spoilt.name}: ${MOST_ROUNDS} uploads were spoilt or lost`);
   const next: JobFile = { ...spoilt, round: spoilt.round + 1, queued: false };
   const upload = await beginUpload(env, job, next);
-  for (;;) {
-    const stored = await readJob(env, job.id);
-    if (!stored || stored.job.run !== job.run || !isOpen(stored.job) || stored.job.files[number]!.round !== spoilt.round) {
-      return abortUpload(env, job, { ...next, upload });
-    }
-    const begun = withFile(stored.job, number, { ...next, upload });
-    if (!(await writeJob(env, begun, stored))) continue;
-    await queueParts(env, begun);
-    // Last, for nothing depends on it.
-    await dropReceipts(env, job, number);
-    await abortUpload(env, job, spoilt);
-    return;
-  }
+  const now = await changeJob(env, job.id, (now) => {
+    if (now.run !== job.run || !isOpen(now) || now.files[number]!.round !== spoilt.round) return undefined;
+    return withFile(now, number, { ...next, upload });
+  }).catch(async (error: unknown) => {
+    await abortUpload(env, job, { ...next, upload });
+    throw error;
+  });
+  if (now.files[number]?.upload !== upload) return abortUpload(env, job, { ...next, upload });
+  await queueParts(env, now);
+  // Last, for nothing depends on it.
+  await dropReceipts(env, job, number);
+  await abortUpload(env, job, spoilt);
 }
