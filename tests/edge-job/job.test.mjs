@@ -155,6 +155,24 @@ test("every part by two consumers, all of them at once", async () => {
   await assertDone(id, "out/crowd", expected.large);
 });
 
+test("the last step by four consumers at once", async () => {
+  /** @type {Promise<any[]> | undefined} */
+  let delivered;
+  let arrived = 0;
+  const all = gate();
+  platform.set(async ({ op, phase, key }) => {
+    if (op === "send") delivered ??= platform.deliver(Array(3).fill({ job: key, finish: true }));
+    if (op !== "complete" || phase !== "before") return "";
+    if (++arrived === 4) all.open();
+    await all.passed;
+    return "";
+  });
+  const id = await begin(request("large", "out/last"));
+  await assertDone(id, "out/last", expected.large);
+  for (const { outcome } of (await delivered) ?? []) assert.equal(outcome, "ok");
+  assert.equal((await delivered)?.length, 3);
+});
+
 test("two consumers upload the same part, and the receipt is of the one that was replaced", async () => {
   const received = gate();
   let receipts = 0;
@@ -352,11 +370,11 @@ test("a value that is not finite fails the job with its code and its tensor", as
   assert.deepEqual(await platform.keys("out/infinite/"), []);
 });
 
-for (const [name, isError] of /** @type {[string, (op: Op) => boolean][]} */ ([
+for (const [number, [name, isError]] of /** @type {[string, (op: Op) => boolean][]} */ ([
   ["", () => false],
   [", though its messages cannot be sent at first", ({ op }) => op === "sendBatch"],
   [", though its state cannot be written at first", ({ op, phase, key }) => op === "put" && phase === "before" && key.endsWith("job.json")],
-])) {
+]).entries()) {
   test(`an upload that R2 has dropped is begun again${name}`, async () => {
     let dropped = false;
     let failed = 0;
@@ -368,7 +386,7 @@ for (const [name, isError] of /** @type {[string, (op: Op) => boolean][]} */ ([
       platform.log.push({ phase: "after", op: "abort", key: op.key, uploadId: op.uploadId });
       return "";
     });
-    const out = `out/dropped${name.length}`;
+    const out = `out/dropped-${number}`;
     const id = await begin(request("small", out));
     await assertDone(id, out, expected.small);
     assert.equal(platform.log.filter(({ op }) => op === "created").length, 2);
