@@ -476,28 +476,34 @@ describe("a client", () => {
     assert.ok(notes);
   });
 
-  test("cannot write two models into one folder at once; cancelling leaves nothing", async () => {
-    const held = gate();
-    platform.set(async (op) => {
-      if (isPart(op)) await held.passed;
-      return "";
-    });
-    const id = await begin(request("small", "out/busy"));
-    const other = { ...request("small", "out/busy"), adapters: [{ source: "r2:small/adapter", weight: 2 }] };
-    const refused = await platform.ask("POST", "/jobs", other);
-    assert.deepEqual([refused.status, refused.body.error.code], [409, "busy"]);
-    const cancelled = await platform.ask("DELETE", `/jobs/${id}`);
-    assert.deepEqual([cancelled.status, cancelled.body.status, cancelled.body.error.code], [200, "failed", "aborted"]);
-    held.open();
-    await assertClean(id);
-    platform.set(() => "");
-    const next = await begin(other);
-    assert.equal((await platform.ended(next)).status, "done");
-    // The consumer of the cancelled job was in the middle of a part.
-    await assertClean(id);
-    assert.notDeepEqual(await platform.hashes("out/busy"), expected.small);
+  for (const [name, isHeld] of /** @type {[string, (op: Op) => boolean][]} */ ([
+    ["before a part is uploaded", isPart],
+    ["between a part and its receipt", (op) => isReceipt(op) && op.phase === "before"],
+  ])) {
+    test(`cannot write two models into one folder at once, and may cancel: ${name}`, async () => {
+      const out = `out/busy ${name}`;
+      const held = gate();
+      platform.set(async (op) => {
+        if (isHeld(op)) await held.passed;
+        return "";
+      });
+      const id = await begin(request("small", out));
+      while (!platform.log.some(isHeld)) await new Promise((resolve) => setTimeout(resolve, 10));
+      const other = { ...request("small", out), adapters: [{ source: "r2:small/adapter", weight: 2 }] };
+      const refused = await platform.ask("POST", "/jobs", other);
+      assert.deepEqual([refused.status, refused.body.error.code], [409, "busy"]);
+      const cancelled = await platform.ask("DELETE", `/jobs/${id}`);
+      assert.deepEqual([cancelled.status, cancelled.body.status, cancelled.body.error.code], [200, "failed", "aborted"]);
+      // The consumer is in the middle of a part, and the job's other messages are in the queue.
+      held.open();
+      platform.set(() => "");
+      const next = await begin(other);
+      assert.equal((await platform.ended(next)).status, "done");
+      await assertClean(id);
+      assert.notDeepEqual(await platform.hashes(out), expected.small);
 
-    // Cancelled jobs can be begun again.
-    await assertDone(await begin(request("small", "out/busy", { force: true })), "out/busy", expected.small);
-  });
+      // What was cancelled can be begun again.
+      await assertDone(await begin(request("small", out, { force: true })), out, expected.small);
+    });
+  }
 });
