@@ -113,7 +113,7 @@ test("a job makes what the command line makes; nothing is seen of it before ever
   assert.equal(uploads(), 7);
 
   log.length = 0;
-  const again = await platform.ask("POST", "/jobs", request("large", "small/base"));
+  const again = await platform.ask("POST", "/jobs", request("large", "out/plain"));
   assert.deepEqual([again.status, again.body.id, again.body.status], [200, id, "done"]);
   assert.equal(log.filter(({ op }) => op === "create" || op === "sendBatch").length, 0);
 });
