@@ -134,7 +134,7 @@ export function allStages() {
     {
       name: "API reference",
       group: "docs",
-      command: () => ({ program: process.execPath, args: ["docs/build.mjs"] }),
+      command: () => ({ program: process.execPath, args: ["pkg-templates/reference/build.mjs"] }),
       count: none,
     },
     ...nodeTests("JavaScript tests", "js", [...testFiles("tests/setup"), ...testFiles("tests/js")]),
