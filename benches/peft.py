@@ -11,6 +11,9 @@ import resource
 import sys
 import time
 
+# This file has the library's name: from its own folder Python would import it instead.
+sys.path.pop(0)
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 
