@@ -54,6 +54,15 @@ export function asLorafoldError(error: unknown): unknown {
   return error;
 }
 
+/** What reading an input threw, as one of ours. */
+export function readFailed(name: string, error: unknown): unknown {
+  const { code, name: kind, message } = error as Partial<Error & { code: unknown }>;
+  if (error instanceof LorafoldError || (typeof code === "string" && isCode(code as ErrorCode)) || kind === "AbortError") return error;
+  // What browsers throw when a chosen file was changed or removed before it is read.
+  const changed = kind === "NotReadableError" || kind === "NotFoundError";
+  return new LorafoldError(changed ? "source-changed" : "fetch-failed", `${name}: ${message ?? String(error)}`, { detail: error });
+}
+
 /** Platform codes (`ENOENT`) are in capitals, ours are not. */
 function isCode(code: unknown): code is ErrorCode {
   return typeof code === "string" && /^[a-z-]+$/.test(code);

@@ -12,7 +12,7 @@ import { Crew, type Work } from "./workers/crew.js";
 type Piece =
   | { kind: "plan"; at: number; bytes: number }
   | { kind: "copy"; at: number; bytes: number; input: number; start: number }
-  | { kind: "merge"; at: number; bytes: number; tensor: number; first: number; count: number; skip: number };
+  | { kind: "merge"; at: number; bytes: number; tensor: number; first: number; count: number; skip: number; input: number; start: number; baseBytes: number };
 
 /** Bytes `start` up to `end` of an output file. */
 export interface FileRange {
@@ -114,7 +114,7 @@ async function runTasks(
     const { file, piece } = task;
     if (piece.kind === "plan") {
       await sink.write(file, piece.at, planBytes(plan, file, piece));
-    } else if (piece.kind === "copy" && !sink.target && inputs[piece.input]!.blob) {
+    } else if (piece.kind === "copy" && !task.job!.target && inputs[piece.input]!.blob) {
       await sink.write(file, piece.at, inputs[piece.input]!.blob!.slice(piece.start, piece.start + piece.bytes));
     } else {
       const result = await work(task.job!);
@@ -150,8 +150,8 @@ function* planTasks(plan: Plan, wanted: FileRange[], block: number, sink: Sink<u
             specs.clear();
             specs.set(piece.tensor, plan.mergeSpec(piece.tensor)!);
           }
-          const { first, count, skip, bytes } = piece;
-          const job: Job = { kind: "merge", spec: specs.get(piece.tensor)!, first, count, skip, bytes, statistics, ...(target && { target }) };
+          const { at: _, tensor, ...place } = piece;
+          const job: Job = { ...place, spec: specs.get(tensor)!, statistics, ...(target && { target }) };
           yield { file, piece, job };
         }
       }

@@ -22,13 +22,15 @@ usePlatform({
   },
   bindInput: bindPath,
   checkInputs,
-  write({ path, at }, bytes) {
-    const targets = new FileTargets();
-    try {
-      targets.write(path, at, bytes);
-    } finally {
-      targets.close();
-    }
+  writer: {
+    write({ path, at }, bytes) {
+      const targets = new FileTargets();
+      try {
+        targets.write(path, at, bytes);
+      } finally {
+        targets.close();
+      }
+    },
   },
 });
 

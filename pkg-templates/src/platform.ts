@@ -3,7 +3,7 @@ import type { Sink } from "./sinks/sink.js";
 import type { BoundInput, Input, Listing } from "./sources/listing.js";
 import type { Output, SourceLike } from "./types.js";
 import type { Port } from "./workers/protocol.js";
-import type { WriteTarget } from "./workers/runner.js";
+import type { Writer } from "./workers/runner.js";
 
 /** What differs between a browser, Node and an edge runtime. Everything else is one code path. */
 export interface Platform {
@@ -31,7 +31,7 @@ export interface Platform {
   /** Adapters of at most so many bytes together are kept in memory when they come from elsewhere; 256 MiB if not said. */
   adapterBytes?: number;
   /** Write straight from WebAssembly memory, where no worker does it. */
-  write?: WriteTarget;
+  writer?: Writer;
 }
 
 let current: Platform | undefined;

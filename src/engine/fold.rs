@@ -34,19 +34,45 @@ impl Folder {
         count: u64,
         tally: Option<&mut Tally>,
     ) -> Result<&[u8]> {
-        if !self.packed.holds(&spec.tensor) {
-            let mut packing = self.packed.pack(spec)?;
-            for factor in packing.factors() {
-                let mut bytes = try_buffer(&factor.key, factor.bytes)?;
-                inputs.read(factor.input, factor.start, &mut bytes).await?;
-                packing.add(&bytes)?;
-            }
-            self.packed.keep(packing);
-        }
+        self.pack(inputs, spec).await?;
         let width = spec.from.bytes() as u64;
         resize(&mut self.base, &spec.tensor, count * width)?;
         inputs.read(spec.input, spec.start + first * width, &mut self.base).await?;
         self.fold_base(spec, first, count, tally)
+    }
+
+    /// [`fold`](Self::fold) of elements that were read ahead: `base` fills them in.
+    ///
+    /// # Errors
+    /// As `fold`, and whatever `base` gives.
+    pub async fn fold_read(
+        &mut self,
+        inputs: &impl Inputs,
+        spec: &MergeSpec,
+        first: u64,
+        count: u64,
+        tally: Option<&mut Tally>,
+        base: impl FnOnce(&mut [u8]) -> Result<()>,
+    ) -> Result<&[u8]> {
+        self.pack(inputs, spec).await?;
+        resize(&mut self.base, &spec.tensor, count * spec.from.bytes() as u64)?;
+        base(&mut self.base)?;
+        self.fold_base(spec, first, count, tally)
+    }
+
+    /// Have the factors of `spec` packed.
+    async fn pack(&mut self, inputs: &impl Inputs, spec: &MergeSpec) -> Result<()> {
+        if self.packed.holds(&spec.tensor) {
+            return Ok(());
+        }
+        let mut packing = self.packed.pack(spec)?;
+        for factor in packing.factors() {
+            let mut bytes = try_buffer(&factor.key, factor.bytes)?;
+            inputs.read(factor.input, factor.start, &mut bytes).await?;
+            packing.add(&bytes)?;
+        }
+        self.packed.keep(packing);
+        Ok(())
     }
 
     /// Whether [`fold_given`](Self::fold_given) needs no factors for this tensor.

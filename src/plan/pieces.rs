@@ -43,7 +43,11 @@ pub enum Piece {
         count: u64,
         /// Bytes of the first element that are before the piece.
         skip: u64,
-        /// Bytes of the base that hold these elements.
+        /// Number of the base's input.
+        input: usize,
+        /// First byte in it of these elements.
+        start: u64,
+        /// Bytes that they have there.
         #[serde(rename = "baseBytes")]
         base_bytes: u64,
     },
@@ -198,6 +202,8 @@ fn tensor_pieces(
             first,
             count: last - first,
             skip: offset % width,
+            input: merge.input,
+            start: merge.start + first * merge.from.bytes() as u64,
             base_bytes: (last - first) * merge.from.bytes() as u64,
         });
         at = end;

@@ -105,17 +105,25 @@ impl Merger {
     }
 
     /// Compute elements `first .. first + count` of the tensor that `spec` (JSON) describes. The bytes then stand in
-    /// the memory at `offset`, `length`, until the next call. Gives the block's statistics as JSON where wanted.
+    /// the memory at `offset`, `length`, until the next call. Gives the block's statistics as JSON where wanted. `base` has the elements' bytes where they were read ahead.
     pub async fn fold(
         &mut self,
         spec: String,
         first: f64,
         count: f64,
         statistics: bool,
+        base: Option<Uint8Array>,
     ) -> std::result::Result<Option<String>, JsValue> {
         let mut tally = statistics.then(Tally::default);
         let spec = requests::merge_spec(&spec).map_err(|e| to_js(&e))?;
-        let merged = self.merging.fold(&self.inputs, &spec, first as u64, count as u64, tally.as_mut()).await;
+        let (first, count, tallied) = (first as u64, count as u64, tally.as_mut());
+        let merged = match &base {
+            None => self.merging.fold(&self.inputs, &spec, first, count, tallied).await,
+            Some(bytes) => {
+                let take = |buffer: &mut [u8]| fill(&spec.tensor, buffer, bytes);
+                self.merging.fold_read(&self.inputs, &spec, first, count, tallied, take).await
+            }
+        };
         let merged = merged.map_err(|e| to_js(&e))?;
         self.output = (merged.as_ptr() as usize, merged.len());
         Ok(tally.map(|tally| json(&tally)))

@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { readFailed } from "../errors.js";
 import type { Merger, Plan } from "../lorafold.js";
 import { openReader } from "../sources/bind.js";
 import type { BoundInput } from "../sources/listing.js";
@@ -123,16 +123,4 @@ async function readRange(input: BoundInput, start: number, end: number, signal?:
   } finally {
     reader.cancel();
   }
-}
-
-/** What reading threw, as one of our errors where the platform threw its own. */
-function readFailed(name: string, error: unknown): unknown {
-  const { code, name: kind, message } = error as Partial<LorafoldError>;
-  if (error instanceof LorafoldError || (code !== undefined && /^[a-z-]+$/.test(code))) return error;
-  // What browsers throw when a chosen file was changed or removed before it is read.
-  if ((kind as string) === "NotReadableError" || (kind as string) === "NotFoundError") {
-    return new LorafoldError("source-changed", `${name}: ${message}`, { detail: error });
-  }
-  if ((kind as string) === "AbortError") return error;
-  return new LorafoldError("fetch-failed", `${name}: ${message ?? String(error)}`, { detail: error });
 }

@@ -1,6 +1,7 @@
 import { LorafoldError } from "../errors.js";
 import { platform } from "../platform.js";
 import type { MergedFile } from "../types.js";
+import type { Target } from "../workers/protocol.js";
 import type { FromWriter, ToWriter } from "../workers/opfs-protocol.js";
 import { DirectorySink } from "./directory.js";
 import { type PlannedFile, type Sink, writeFailed } from "./sink.js";
@@ -37,14 +38,15 @@ async function remove(parent: FileSystemDirectoryHandle, name: string): Promise<
   }
 }
 
-/** Hands every block to a worker that writes it. */
+/** Workers write their blocks themselves where they can share files; elsewhere one worker writes for all. */
 class OpfsSink implements Sink {
   readonly #worker: Worker;
   readonly #directory: FileSystemDirectoryHandle;
   readonly #path: string[];
   readonly #discard: () => Promise<void>;
-  readonly #waiting = new Map<number, { resolve: () => void; reject: (error: unknown) => void }>();
+  readonly #waiting = new Map<number, { resolve: (shared: boolean) => void; reject: (error: unknown) => void }>();
   #files: PlannedFile[] = [];
+  #shared = false;
   #next = 0;
 
   constructor(worker: Worker, directory: FileSystemDirectoryHandle, path: string[], discard: () => Promise<void>) {
@@ -58,7 +60,11 @@ class OpfsSink implements Sink {
 
   async open(files: PlannedFile[]): Promise<void> {
     this.#files = files;
-    await this.#ask({ type: "open", path: this.#path, files: files.map((file) => file.name) });
+    this.#shared = await this.#ask({ type: "open", path: this.#path, files: files.map((file) => file.name) });
+  }
+
+  target(file: number, at: number): Target | undefined {
+    return this.#shared ? { path: [...this.#path, this.#files[file]!.name].join("/"), at } : undefined;
   }
 
   async write(file: number, at: number, bytes: Uint8Array<ArrayBuffer> | Blob): Promise<void> {
@@ -90,7 +96,7 @@ class OpfsSink implements Sink {
     await this.#discard().catch(() => undefined);
   }
 
-  #ask(message: ToWriter extends infer M ? (M extends { id: number } ? Omit<M, "id"> : never) : never, transfer: ArrayBuffer[] = []): Promise<void> {
+  #ask(message: ToWriter extends infer M ? (M extends { id: number } ? Omit<M, "id"> : never) : never, transfer: ArrayBuffer[] = []): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const id = this.#next++;
       this.#waiting.set(id, { resolve, reject });
@@ -98,11 +104,11 @@ class OpfsSink implements Sink {
     });
   }
 
-  #receive({ id, error }: FromWriter): void {
+  #receive({ id, error, shared = false }: FromWriter): void {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (error) waiting?.reject(Object.assign(new Error(error.message), error));
-    else waiting?.resolve();
+    else waiting?.resolve(shared);
   }
 
   #fail(error: unknown): void {

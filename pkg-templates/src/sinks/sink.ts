@@ -25,7 +25,7 @@ export interface Sink<T = MergedFile[]> {
   /** Resolves when the sink is ready for more from the same worker. */
   write(file: number, at: number, bytes: Uint8Array<ArrayBuffer> | Blob): Promise<void>;
   /** Where a worker may write bytes itself. */
-  target?(file: number, at: number): Target;
+  target?(file: number, at: number): Target | undefined;
   finish(): Promise<T>;
   abort(): Promise<void>;
 }

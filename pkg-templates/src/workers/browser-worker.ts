@@ -1,5 +1,6 @@
 import type { Port } from "./protocol.js";
 import { serve } from "./serve.js";
+import { openSync, type SyncHandle, writeAll } from "./sync-files.js";
 
 /** The worker of browsers (and of every runtime with web workers). TypeScript's DOM types know only the window's `self`. */
 const scope = self as unknown as Worker & { close(): void };
@@ -11,4 +12,11 @@ const port: Port = {
   terminate: () => scope.close(),
 };
 
-serve(port);
+const handles = new Map<string, SyncHandle>();
+
+serve(port, undefined, {
+  async open({ path }) {
+    if (!handles.has(path)) handles.set(path, await openSync(path.split("/")));
+  },
+  write: ({ path, at }, bytes) => writeAll(handles.get(path)!, bytes, at),
+});

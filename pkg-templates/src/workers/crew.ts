@@ -29,14 +29,14 @@ export class Crew {
   #stopped = false;
 
   constructor(engine: Engine, inputs: Input[], workers: number | undefined, allowNonfinite: boolean) {
-    const { startWorker, processors, bindInput, write } = platform();
+    const { startWorker, processors, bindInput, writer } = platform();
     const size = startWorker ? (workers ?? Math.max(1, Math.min(processors(), 8))) : 0;
     if (startWorker && size > 0) {
       this.#hands = Array.from({ length: size }, () => new PoolWorker(startWorker(), engine.module, inputs, allowNonfinite));
     } else {
       this.#inThisThread = true;
       const bound = inputs.map((input) => bind(input, bindInput));
-      const runner = new JobRunner(engine.memory, bound, allowNonfinite, write);
+      const runner = new JobRunner(engine.memory, bound, allowNonfinite, writer);
       // A job that runs cannot be stopped here; its memory is given back once it ends.
       const stop = async () => {
         await runner.idle();

@@ -14,4 +14,4 @@ const port: Port = {
 };
 
 const targets = new FileTargets();
-serve(port, bindPath, ({ path, at }, bytes) => targets.write(path, at, bytes));
+serve(port, bindPath, { write: ({ path, at }, bytes) => targets.write(path, at, bytes) });

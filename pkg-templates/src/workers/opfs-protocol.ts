@@ -10,5 +10,7 @@ export type ToWriter = { id: number } & (
 /** Its answer to each. */
 export interface FromWriter {
   id: number;
+  /** Of `open`: other workers may write to the files, too. */
+  shared?: boolean;
   error?: PlainError;
 }

@@ -11,7 +11,7 @@ export interface Port {
   terminate(): void;
 }
 
-/** Where a worker puts bytes itself, when it can. */
+/** Where a worker puts bytes itself, when it can: a path on disk, or in the private file system of a browser. */
 export interface Target {
   path: string;
   at: number;
@@ -19,7 +19,12 @@ export interface Target {
 
 /** One block to compute or to copy. */
 export type Job =
-  | { kind: "merge"; spec: string; first: number; count: number; skip: number; bytes: number; statistics: boolean; target?: Target }
+  | {
+      kind: "merge"; spec: string; first: number; count: number; skip: number; bytes: number; statistics: boolean;
+      /** Where the base's elements stand. */
+      input: number; start: number; baseBytes: number;
+      target?: Target;
+    }
   | { kind: "copy"; input: number; start: number; bytes: number; target?: Target };
 
 /** What an owner says. */

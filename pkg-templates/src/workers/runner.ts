@@ -1,3 +1,4 @@
+import { readFailed } from "../errors.js";
 import { Merger } from "../lorafold.js";
 import type { BoundInput } from "../sources/listing.js";
 import type { Job, Target } from "./protocol.js";
@@ -10,27 +11,45 @@ export interface JobResult {
   tally?: string;
 }
 
-/** Write bytes that stand in WebAssembly memory to where they belong. */
-export type WriteTarget = (target: Target, bytes: Uint8Array) => void;
+/** Puts bytes where they belong. */
+export interface Writer {
+  /** What must be waited for before a target can be written to. */
+  open?(target: Target): Promise<void>;
+  /** Write bytes that may stand in WebAssembly memory. */
+  write(target: Target, bytes: Uint8Array<ArrayBuffer>): void;
+}
 
 /** Does jobs in this thread, one at a time. */
 export class JobRunner {
   readonly #memory: WebAssembly.Memory;
   readonly #merger: Merger;
-  readonly #write: WriteTarget | undefined;
+  readonly #inputs: BoundInput[];
+  readonly #writer: Writer | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(memory: WebAssembly.Memory, inputs: BoundInput[], allowNonfinite: boolean, write?: WriteTarget) {
+  constructor(memory: WebAssembly.Memory, inputs: BoundInput[], allowNonfinite: boolean, writer?: Writer) {
     this.#memory = memory;
     this.#merger = new Merger(inputs, allowNonfinite, 0);
-    this.#write = write;
+    this.#inputs = inputs;
+    this.#writer = writer;
   }
 
-  /** Do a job once those before it are done. */
+  /** Do a job once those before it are done. What a browser reads by itself it reads meanwhile. */
   run(job: Job): Promise<JobResult> {
-    const result = this.#last.then(() => this.#perform(job));
+    const ahead = this.#readAhead(job);
+    // Whoever waits for the job hears of it.
+    ahead?.catch(() => undefined);
+    const result = this.#last.then(() => this.#perform(job, ahead));
     this.#last = result.catch(() => undefined);
     return result;
+  }
+
+  #readAhead({ input, start, ...job }: Job): Promise<ArrayBuffer> | undefined {
+    const { blob, name } = this.#inputs[input]!;
+    const bytes = job.kind === "merge" ? job.baseBytes : job.bytes;
+    return blob?.slice(start, start + bytes).arrayBuffer().catch((error: unknown) => {
+      throw readFailed(name, error);
+    });
   }
 
   /** Resolves when no job is running. */
@@ -43,17 +62,28 @@ export class JobRunner {
     this.#merger.free();
   }
 
-  async #perform(job: Job): Promise<JobResult> {
+  async #perform(job: Job, ahead: Promise<ArrayBuffer> | undefined): Promise<JobResult> {
     const merger = this.#merger;
+    const { target } = job;
+    if (target) await this.#writer?.open?.(target);
+    const base = ahead && new Uint8Array(await ahead);
     let tally: string | undefined;
-    if (job.kind === "merge") tally = await merger.fold(job.spec, job.first, job.count, job.statistics);
-    else await merger.read(job.input, job.start, job.bytes);
-    const skip = job.kind === "merge" ? job.skip : 0;
+    let skip = 0;
+    if (job.kind === "merge") {
+      tally = await merger.fold(job.spec, job.first, job.count, job.statistics, base);
+      skip = job.skip;
+    } else if (base) {
+      if (!target) return { bytes: base.buffer };
+      this.#writer?.write(target, base);
+      return {};
+    } else {
+      await merger.read(job.input, job.start, job.bytes);
+    }
     // A fresh view each time: the memory may have grown, which leaves older views empty.
-    const bytes = new Uint8Array(this.#memory.buffer, merger.offset + skip, job.bytes);
+    const bytes = new Uint8Array(this.#memory.buffer as ArrayBuffer, merger.offset + skip, job.bytes);
     const result = tally === undefined ? {} : { tally };
-    if (!job.target) return { ...result, bytes: bytes.slice().buffer };
-    this.#write?.(job.target, bytes);
+    if (!target) return { ...result, bytes: bytes.slice().buffer };
+    this.#writer?.write(target, bytes);
     return result;
   }
 }

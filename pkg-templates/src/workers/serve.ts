@@ -3,10 +3,10 @@ import { toPlain } from "../errors.js";
 import { bind } from "../sources/bind.js";
 import type { BoundInput, Input } from "../sources/listing.js";
 import type { Port, PostedInput, ToWorker } from "./protocol.js";
-import { JobRunner, type WriteTarget } from "./runner.js";
+import { JobRunner, type Writer } from "./runner.js";
 
 /** Serve the protocol on `port`. `own` binds inputs that only this platform knows. */
-export function serve(port: Port, own?: (input: Input) => BoundInput | undefined, write?: WriteTarget): void {
+export function serve(port: Port, own?: (input: Input) => BoundInput | undefined, writer?: Writer): void {
   let runner: JobRunner | undefined;
   const reads = new Reads(port);
   port.onMessage((message: ToWorker) => {
@@ -14,7 +14,7 @@ export function serve(port: Port, own?: (input: Input) => BoundInput | undefined
       case "start": {
         const { memory } = initSync({ module: message.module });
         const inputs = message.inputs.map((input, number) => bind(reads.local(input, number), own));
-        runner = new JobRunner(memory, inputs, message.allowNonfinite, write);
+        runner = new JobRunner(memory, inputs, message.allowNonfinite, writer);
         break;
       }
       case "job": {
