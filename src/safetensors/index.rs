@@ -46,7 +46,7 @@ impl ShardIndex {
         }
         let shards = index.shards().len();
         if shards == 0 || shards > limits::SHARDS {
-            return Err(bad(format!("the index names {shards} shards")));
+            return Err(bad(format!("the index's weight_map names {shards} shards")));
         }
         Ok(index)
     }
