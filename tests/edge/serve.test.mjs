@@ -1,7 +1,7 @@
 // @ts-check
 // The serving template in workerd: a merged model out of R2, or of a base behind a URL, under the platform's limits.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Miniflare } from "miniflare";
@@ -9,6 +9,7 @@ import { merge } from "../../pkg/node.js";
 import { serve } from "../browser/serve.mjs";
 import { random } from "../js/numbers.mjs";
 import { hashes, sha256 } from "../js/scratch.mjs";
+import { correct, scriptedServer } from "../js/scripted-server.mjs";
 import { bundle, root, upload } from "./isolate.mjs";
 
 const SAMPLE = join(root, "tests", "fixtures", "sample");
@@ -96,6 +97,25 @@ describe("the serving template", () => {
     const name = [...written.keys()].find((file) => file.endsWith(".safetensors"));
     await bytes(await get(flare, String(name)));
     assert.deepEqual(origin.requests.slice(before).map(({ path, status }) => [path, status]), [[`/tiny-llama/${name}`, 206]]);
+  });
+
+  test("the base's token goes to the base's server alone", async (t) => {
+    /** @type {string[]} */
+    const seen = [];
+    const watched = async (/** @type {string} */ name) => {
+      const files = Object.fromEntries(["tiny-llama", "storyteller-lora"].flatMap((folder) => readdirSync(join(SAMPLE, folder)).map((file) => [`${folder}/${file}`, readFileSync(join(SAMPLE, folder, file))])));
+      const server = await scriptedServer(files, (asked) => {
+        if (asked.headers.authorization) seen.push(`${name} ${asked.headers.authorization} ${asked.name.split("/")[0]}`);
+        return correct(asked);
+      });
+      t.after(server.close);
+      return server;
+    };
+    const [one, other] = [await watched("one"), await watched("other")];
+    const adapters = [one, other].map(({ url }) => ({ source: `${url}storyteller-lora/`, weight: 0.5 }));
+    const flare = await isolate(t, { BASE: `${one.url}tiny-llama/`, ADAPTERS: JSON.stringify(adapters), BASE_TOKEN: "sesame" });
+    assert.equal((await get(flare, "config.json")).status, 200);
+    assert.deepEqual([...new Set(seen)].sort(), ["one Bearer sesame storyteller-lora", "one Bearer sesame tiny-llama"]);
   });
 
   test("what is not allowed is not there", async (t) => {

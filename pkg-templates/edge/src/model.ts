@@ -31,8 +31,13 @@ export function forget(env: Env): void {
   opened.delete(keyOf(env));
 }
 
-function sourceOf(text: string, { BUCKET, BASE_TOKEN }: Env): SourceLike {
-  if (!text.startsWith("r2:")) return BASE_TOKEN ? { url: text, headers: { authorization: `Bearer ${BASE_TOKEN}` } } : text;
+function sourceOf(text: string, { BUCKET, BASE, BASE_TOKEN }: Env): SourceLike {
+  if (!text.startsWith("r2:")) {
+    // The token is for the server of the base; adapters of others must not learn it.
+    return BASE_TOKEN && serverOf(text) === serverOf(BASE) ? { url: text, headers: { authorization: `Bearer ${BASE_TOKEN}` } } : text;
+  }
   if (!BUCKET) throw new Error(`${text}: no bucket is bound as BUCKET`);
   return r2Source(BUCKET, text.slice(3));
 }
+
+const serverOf = (text: string): string => (text.startsWith("hf://") ? "hf" : new URL(text).origin);
