@@ -7,7 +7,7 @@ import type { PlannedFile } from "../sinks/sink.js";
 import type { MergedFile, MergeOptions, PlanOptions } from "../types.js";
 import { partial, publish } from "./model-folder.js";
 import { PartSink } from "./part-sink.js";
-import { hashRange, readReceipts, type Receipt, removeReceipt } from "./receipts.js";
+import { hashRange, readReceipts, type Receipt, removeReceipt, removeReceipts } from "./receipts.js";
 import { asPath } from "./source.js";
 
 /** The `part`-th, from 1 on, of `of` shares of the output. */
@@ -98,7 +98,7 @@ export async function finishParts(output: string, { merge, force = false }: { me
     const unnamed = [];
     for (const file of first.files) if (await exists(join(folder, partial(file.name)))) unnamed.push(file);
     const named = await publish(folder, unnamed.length === first.files.length ? first.files : unnamed, force && unnamed.length === first.files.length);
-    for (const receipt of receipts) await removeReceipt(folder, receipt);
+    await removeReceipts(folder);
     return named;
   } catch (error) {
     throw asLorafoldError(error);

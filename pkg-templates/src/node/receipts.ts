@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { LorafoldError } from "../errors.js";
@@ -38,14 +38,21 @@ export async function readReceipts(folder: string): Promise<Receipt[]> {
 /** Written to another name first: a receipt is whole, or not there. */
 export async function writeReceipt(folder: string, receipt: Receipt): Promise<void> {
   const path = join(folder, nameOf(receipt));
-  const file = await open(`${path}.partial`, "w");
+  // The same part may be merged by two machines at once.
+  const hidden = `${path}.${randomUUID()}.partial`;
+  const file = await open(hidden, "w");
   try {
     await file.writeFile(`${JSON.stringify(receipt, null, 2)}\n`);
     await file.sync();
   } finally {
     await file.close();
   }
-  await rename(`${path}.partial`, path);
+  await rename(hidden, path);
+}
+
+/** Also what a part that was killed left of its own. */
+export async function removeReceipts(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) if (name.startsWith(".lorafold-part-")) await rm(join(folder, name), { force: true });
 }
 
 export async function removeReceipt(folder: string, receipt: { part: number; of: number }): Promise<void> {
