@@ -119,7 +119,8 @@ async function runTasks(
     } else {
       const result = await work(task.job!);
       if (result.tally !== undefined) tallies.push(`[${(piece as Piece & { kind: "merge" }).tensor},${result.tally}]`);
-      if (result.bytes) await sink.write(file, piece.at, new Uint8Array(result.bytes));
+      const made = result.blob ?? (result.bytes && new Uint8Array(result.bytes));
+      if (made) await sink.write(file, piece.at, made);
     }
     done(task);
   };
@@ -151,7 +152,7 @@ function* planTasks(plan: Plan, wanted: FileRange[], block: number, sink: Sink<u
             specs.set(piece.tensor, plan.mergeSpec(piece.tensor)!);
           }
           const { at: _, tensor, ...place } = piece;
-          const job: Job = { ...place, spec: specs.get(tensor)!, statistics, ...(target && { target }) };
+          const job: Job = { ...place, spec: specs.get(tensor)!, statistics, ...(target && { target }), ...(sink.keepsBlobs && { asBlob: true }) };
           yield { file, piece, job };
         }
       }
@@ -164,6 +165,6 @@ function* copyTasks(file: number, piece: Piece & { kind: "copy" }, block: number
     const bytes = Math.min(block, piece.bytes - done);
     const part = { ...piece, at: piece.at + done, start: piece.start + done, bytes };
     const target = sink.target?.(file, part.at);
-    yield { file, piece: part, job: { kind: "copy", input: piece.input, start: part.start, bytes, ...(target && { target }) } };
+    yield { file, piece: part, job: { kind: "copy", input: piece.input, start: part.start, bytes, ...(target && { target }), ...(sink.keepsBlobs && { asBlob: true }) } };
   }
 }

@@ -3,6 +3,7 @@ import type { PlannedFile, Sink } from "./sink.js";
 
 /** Keeps every file as a Blob; parts that are slices of input files stay where they are. */
 export class BlobSink implements Sink {
+  readonly keepsBlobs = true;
   #files: (PlannedFile & { parts: { at: number; blob: Blob }[] })[] = [];
 
   async open(files: PlannedFile[]): Promise<void> {

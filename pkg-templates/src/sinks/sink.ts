@@ -24,6 +24,8 @@ export interface Sink<T = MergedFile[]> {
   open(files: PlannedFile[]): Promise<void>;
   /** Resolves when the sink is ready for more from the same worker. */
   write(file: number, at: number, bytes: Uint8Array<ArrayBuffer> | Blob): Promise<void>;
+  /** Whether it keeps Blobs, which workers then make. */
+  readonly keepsBlobs?: boolean;
   /** Where a worker may write bytes itself. */
   target?(file: number, at: number): Target | undefined;
   finish(): Promise<T>;

@@ -17,15 +17,16 @@ export interface Target {
   at: number;
 }
 
-/** One block to compute or to copy. */
-export type Job =
+/** One block to compute or to copy. Its bytes go to the target, become a Blob where the block is made, or come back. */
+export type Job = { target?: Target; asBlob?: boolean } & JobWork;
+
+type JobWork =
   | {
       kind: "merge"; spec: string; first: number; count: number; skip: number; bytes: number; statistics: boolean;
       /** Where the base's elements stand. */
       input: number; start: number; baseBytes: number;
-      target?: Target;
     }
-  | { kind: "copy"; input: number; start: number; bytes: number; target?: Target };
+  | { kind: "copy"; input: number; start: number; bytes: number };
 
 /** What an owner says. */
 export type ToWorker =
@@ -37,7 +38,7 @@ export type ToWorker =
 
 /** What a worker says. */
 export type FromWorker =
-  | { type: "done"; id: number; bytes?: ArrayBuffer; tally?: string }
+  | { type: "done"; id: number; bytes?: ArrayBuffer; blob?: Blob; tally?: string }
   | { type: "error"; id: number; error: PlainError }
   /** The worker wants bytes of an input that only its owner can read. */
   | { type: "read"; id: number; input: number; start: number; end: number };

@@ -7,6 +7,8 @@ import type { Job, Target } from "./protocol.js";
 export interface JobResult {
   /** The bytes, unless they are written already. */
   bytes?: ArrayBuffer;
+  /** The same as a Blob, where that was asked for. */
+  blob?: Blob;
   /** Statistics as JSON, where wanted. */
   tally?: string;
 }
@@ -73,6 +75,7 @@ export class JobRunner {
       tally = await merger.fold(job.spec, job.first, job.count, job.statistics, base);
       skip = job.skip;
     } else if (base) {
+      if (job.asBlob) return { blob: new Blob([base]) };
       if (!target) return { bytes: base.buffer };
       this.#writer?.write(target, base);
       return {};
@@ -82,6 +85,8 @@ export class JobRunner {
     // A fresh view each time: the memory may have grown, which leaves older views empty.
     const bytes = new Uint8Array(this.#memory.buffer as ArrayBuffer, merger.offset + skip, job.bytes);
     const result = tally === undefined ? {} : { tally };
+    // A browser keeps it elsewhere: that way is shorter from here, and every worker goes it at the same time.
+    if (job.asBlob) return { ...result, blob: new Blob([bytes]) };
     if (!target) return { ...result, bytes: bytes.slice().buffer };
     this.#writer?.write(target, bytes);
     return result;
