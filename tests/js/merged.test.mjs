@@ -118,6 +118,21 @@ test("what is not there, and what is no range, is refused", async () => {
   await assert.rejects(opened.read(name, 0, 1), { code: "bad-option", message: /closed/ });
 });
 
+test("a model that is closed while it is read ends the reads", async () => {
+  for (let turn = 0; turn < 30; turn++) {
+    const opened = await openMerged(SAMPLE);
+    const { name } = /** @type {{ name: string }} */ (opened.files[0]);
+    const reads = [opened.read(name), collect(opened.stream(name)), opened.response(new Request(`http://any/${name}`)).then((response) => response.arrayBuffer())];
+    // At another moment each time.
+    for (let wait = 0; wait < turn; wait++) await null;
+    if (turn % 3 === 0) await new Promise((resolve) => setTimeout(resolve, turn / 10));
+    opened.close();
+    for (const ended of await Promise.allSettled(reads)) {
+      if (ended.status === "rejected") assert.match(String(ended.reason), /LorafoldError: the merged model is closed|terminated|aborted/);
+    }
+  }
+});
+
 test("what cannot be merged is not opened", async () => {
   const { base, adapter } = tinyModel();
   await assert.rejects(openMerged({ base: asFiles(base), adapters: [{ source: asFiles(adapter), weight: Number.NaN }] }), { code: "bad-option" });

@@ -8,7 +8,7 @@ import type { Input } from "../sources/listing.js";
 import { MOST_IN_FLIGHT } from "../sources/request.js";
 import type { MergedModel, OpenOptions, ReadOptions, Report, VirtualFile } from "../types.js";
 import { respond } from "./response.js";
-import { mergedBytes, type Workshop } from "./stream.js";
+import { demandOpen, mergedBytes, type Workshop } from "./stream.js";
 import { Turns } from "./turns.js";
 
 /** Bytes that are computed at a time, and packed factors that are kept. */
@@ -37,6 +37,7 @@ export async function openMerged(options: OpenOptions): Promise<MergedModel> {
       memory,
       block: blockBytes,
       turns: new Turns(MOST_IN_FLIGHT),
+      closed: false,
     };
     return new OpenModel(shop);
   } catch (error) {
@@ -56,7 +57,6 @@ class OpenModel implements MergedModel {
   readonly report: Report;
   readonly #shop: Workshop;
   readonly #reads = new Turns(MOST_IN_FLIGHT);
-  #closed = false;
 
   constructor(shop: Workshop) {
     this.#shop = shop;
@@ -121,15 +121,15 @@ class OpenModel implements MergedModel {
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#shop.closed) return;
+    this.#shop.closed = true;
     for (const input of this.#shop.inputs) input.close?.();
     this.#shop.merger.free();
     this.#shop.plan.free();
   }
 
   #range(name: string, start: number, end: number | undefined): { number: number; last: number } {
-    if (this.#closed) throw new LorafoldError("bad-option", "the merged model is closed");
+    demandOpen(this.#shop);
     const number = this.files.findIndex((file) => file.name === name);
     if (number < 0) throw new LorafoldError("bad-option", `the merged model has no file ${name}`);
     const { size } = this.files[number]!;

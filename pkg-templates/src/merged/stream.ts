@@ -1,4 +1,4 @@
-import { readFailed } from "../errors.js";
+import { LorafoldError, readFailed } from "../errors.js";
 import type { Merger, Plan } from "../lorafold.js";
 import { openReader } from "../sources/bind.js";
 import type { BoundInput } from "../sources/listing.js";
@@ -14,6 +14,8 @@ export interface Workshop {
   /** Bytes computed at a time. */
   block: number;
   turns: Turns;
+  /** Plan and merger are gone. */
+  closed: boolean;
 }
 
 /** A run of output bytes that one read of an input serves, as the plan gives it. */
@@ -52,11 +54,13 @@ const GAP = 1 << 16;
 export async function* mergedBytes(shop: Workshop, file: number, start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   const { plan, inputs } = shop;
   for (let at = start; at < end; ) {
+    demandOpen(shop);
     const run = JSON.parse(plan.run(file, at, end)) as Run;
     const { source } = run;
     const reader = source ? openReader(inputs[source.input]!, source.start, source.end, signal) : undefined;
     try {
       while (at < run.end) {
+        demandOpen(shop);
         for (const piece of JSON.parse(plan.pieces(file, at, run.end, shop.block, PIECES)) as Piece[]) {
           for await (const bytes of pieceBytes(shop, file, piece, reader, signal)) {
             at += bytes.length;
@@ -74,6 +78,7 @@ export async function* mergedBytes(shop: Workshop, file: number, start: number, 
 
 async function* pieceBytes(shop: Workshop, file: number, piece: Piece, reader: ByteReader | undefined, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   const { plan, turns, block } = shop;
+  demandOpen(shop);
   switch (piece.kind) {
     case "plan":
       yield (plan.planBytes(file) as Uint8Array<ArrayBuffer>).slice(piece.at, piece.at + piece.bytes);
@@ -86,14 +91,21 @@ async function* pieceBytes(shop: Workshop, file: number, piece: Piece, reader: B
   }
 }
 
+/** After everything that was waited for. */
+export function demandOpen({ closed }: Workshop): void {
+  if (closed) throw new LorafoldError("bad-option", "the merged model is closed");
+}
+
 async function fold(shop: Workshop, piece: Piece & { kind: "merge" }, reader: ByteReader, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
   const { plan, merger, memory } = shop;
+  demandOpen(shop);
   const text = plan.mergeSpec(piece.tensor)!;
   const spec = JSON.parse(text) as Spec;
   const [base, factors] = await Promise.all([
     reader.take(piece.baseBytes),
     merger.hasFactors(spec.tensor) ? undefined : readFactors(shop, spec, signal),
   ]);
+  demandOpen(shop);
   // They may have made room for others' while the base was awaited.
   const missing = merger.hasFactors(spec.tensor) ? [] : (factors ?? (await readFactors(shop, spec, signal)));
   merger.foldGiven(text, piece.first, piece.count, missing, base);
