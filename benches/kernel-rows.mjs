@@ -31,7 +31,7 @@ export async function kernelRows({ toy }) {
     const holds = promised === undefined || toy ? {} : { holds: ofRoofline >= ROOFLINE };
     rows.push({ part, what: `${float}, r=${rank}`, figure: rate / 1e9, unit: "Gelem/s", ratio: ofRoofline, of: "of roofline", ...target, ...holds });
     if (float === "bf16" && rank === 16) {
-      rows.push({ part, what: "bf16, r=16, statistics", figure: 100 * tally, unit: "% more", target: "≤ 5 %", ...(!toy && { holds: tally <= 0.05 }) });
+      rows.push({ part, what: "bf16, r=16, statistics", figure: 100 * tally, unit: "% more", target: "off by default" });
     }
   }
   return { rows, rates };
