@@ -40,7 +40,9 @@ async function load(name, url, pid, merged) {
         const body = Buffer.from(await response.arrayBuffer());
         const expected = Buffer.alloc(length);
         readSync(descriptor, expected, 0, length, start);
-        if (response.status !== 206 || !body.equals(expected)) wrong++;
+        if (response.status !== 206 || !body.equals(expected)) {
+          if (wrong++ < 3) console.error(`${name}: ${response.status}, ${body.length} bytes for ${length}: ${body.subarray(0, 300)}`);
+        }
         requests++;
         bytes += body.length;
       } catch (error) {

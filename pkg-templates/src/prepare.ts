@@ -22,11 +22,12 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
   if (!Array.isArray(options.adapters ?? [])) throw new LorafoldError("bad-option", "adapters: not an array");
   const adapters = (options.adapters ?? []).map(asAdapter);
   const prepared = async (): Promise<Prepared> => {
-    const [, base, ...folders] = await Promise.all([
-      engine(),
-      listSource(options.base, "base", signal),
-      ...adapters.map((adapter) => listSource(adapter.source, "adapter", signal)),
-    ]);
+    // One after another: each listing has as many requests under way as a platform may allow in all.
+    const listings = async () => {
+      const base = await listSource(options.base, "base", signal);
+      return { base, folders: await inFlight(adapters, 1, (adapter) => listSource(adapter.source, "adapter", signal)) };
+    };
+    const [{ base, folders }] = await Promise.all([listings(), engine()]);
     const inputs = [...base.files, ...(await hold(folders.flatMap((folder) => folder.files)))];
     const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? folder.name));
     const request = {

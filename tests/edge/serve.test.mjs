@@ -8,8 +8,10 @@ import { Miniflare } from "miniflare";
 import { merge } from "../../pkg/node.js";
 import { serve } from "../browser/serve.mjs";
 import { random } from "../js/numbers.mjs";
-import { hashes, sha256 } from "../js/scratch.mjs";
+import { buildSafetensors } from "../js/safetensors-file.mjs";
+import { hashes, scratch, sha256, writeFolder } from "../js/scratch.mjs";
 import { correct, scriptedServer } from "../js/scripted-server.mjs";
+import { factor, Q, V } from "../js/tiny-model.mjs";
 import { bundle, root, upload } from "./isolate.mjs";
 
 const SAMPLE = join(root, "tests", "fixtures", "sample");
@@ -97,6 +99,44 @@ describe("the serving template", () => {
     const name = [...written.keys()].find((file) => file.endsWith(".safetensors"));
     await bytes(await get(flare, String(name)));
     assert.deepEqual(origin.requests.slice(before).map(({ path, status }) => [path, status]), [[`/tiny-llama/${name}`, 206]]);
+  });
+
+  test("more clients at once than have a turn, each for longer than one", async (t) => {
+    const folder = await scratch(t);
+    const next = random(5);
+    const noise = (/** @type {number} */ count) => Array.from({ length: count }, () => next() - 0.5);
+    const side = 1024;
+    await writeFolder(join(folder, "base"), { "config.json": "{}", "model.safetensors": buildSafetensors({
+      [`${Q}.weight`]: { dtype: "BF16", shape: [side, side], values: noise(side * side) },
+      [`${V}.weight`]: { dtype: "BF16", shape: [side, side], values: noise(side * side) },
+      "model.norm.weight": { dtype: "BF16", shape: [side], values: noise(side) },
+    }) });
+    const factors = [Q, V].flatMap((module) => [[factor(module, "A"), [4, side]], [factor(module, "B"), [side, 4]]]);
+    await writeFolder(join(folder, "adapter"), { "adapter_config.json": JSON.stringify({ peft_type: "LORA", r: 4, lora_alpha: 8 }),
+      "adapter_model.safetensors": buildSafetensors(Object.fromEntries(factors.map(([name, shape]) => [name, { dtype: "F32", shape, values: noise(4 * side) }]))) });
+    const { files } = await merge({ base: join(folder, "base"), adapters: [join(folder, "adapter")] });
+    const whole = await bytes(/** @type {Blob} */ (await files.find(({ name }) => name === "model.safetensors")?.blob()));
+    const slow = await serve({ "/": folder }, { latency: 10 });
+    t.after(slow.close);
+    const flare = await isolate(t, { BASE: `${slow.origin}/base/`, ADAPTERS: JSON.stringify([{ source: `${slow.origin}/adapter/` }]) });
+    let most = 0;
+    const watch = setInterval(() => (most = Math.max(most, slow.requests.filter(({ complete }) => !complete).length)), 1);
+    t.after(async () => clearInterval(watch));
+    await bytes(await get(flare, "config.json"));
+    assert.ok(most >= 2 && most <= 4, `${most} requests at once while the model is opened`);
+    slow.set({ latency: 0 });
+    // Over real connections, one after another on each: there requests outlive each other.
+    const url = new URL("model.safetensors", await flare.ready);
+    await Promise.all(Array.from({ length: 50 }, async (_, client) => {
+      for (let turn = 0; turn < 40; turn++) {
+        const length = 1 + Math.floor(next() ** 2 * (3 << 20));
+        const start = Math.floor(next() * (whole.length - length));
+        const response = await fetch(url, { headers: { range: `bytes=${start}-${start + length - 1}`, "accept-encoding": "identity" } });
+        const body = await bytes(response);
+        assert.equal(response.status, 206, body.toString("utf8", 0, 500));
+        assert.ok(whole.subarray(start, start + length).equals(body), `client ${client}`);
+      }
+    }));
   });
 
   test("the base's token goes to the base's server alone", async (t) => {

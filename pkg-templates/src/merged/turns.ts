@@ -3,12 +3,19 @@ import { throwIfAborted } from "../errors.js";
 /** Milliseconds after which a turn counts as lost: edge runtimes drop the work of a client that went away without a word. */
 const LOST = 30_000;
 
-/** Lets only so many do something at a time: each block of bytes that is read and computed needs memory and a connection. */
+/** Milliseconds between two looks at whether there is a turn, at first and at most. */
+const [SOON, LATER] = [1, 16];
+
+/**
+ * Lets only so many do something at a time: each block of bytes that is read and computed needs memory and a connection.
+ *
+ * Those who wait look again by timers of their own, rather than be woken by whoever has finished: in workerd each request has a context, and
+ * what goes on in another's may touch nothing of its own.
+ */
 export class Turns {
   readonly #most: number;
   /** When each turn that is under way began. */
   readonly #running = new Set<{ began: number }>();
-  #waiting: (() => void)[] = [];
 
   constructor(most: number) {
     this.#most = most;
@@ -17,32 +24,21 @@ export class Turns {
   /** Do `work` when it is its turn. */
   async take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     throwIfAborted(signal);
-    while (this.#full()) await this.#change();
+    for (let wait = SOON; this.#full(); wait = Math.min(2 * wait, LATER)) {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      throwIfAborted(signal);
+    }
     const turn = { began: Date.now() };
     this.#running.add(turn);
     try {
-      throwIfAborted(signal);
       return await work();
     } finally {
       this.#running.delete(turn);
-      // All of them: one that was woken alone could be one whose client went away.
-      for (const wake of this.#waiting.splice(0)) wake();
     }
   }
 
   #full(): boolean {
     for (const turn of this.#running) if (Date.now() - turn.began > LOST) this.#running.delete(turn);
     return this.#running.size >= this.#most;
-  }
-
-  /** Somebody has finished, or it is time to look for lost turns. */
-  #change(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, LOST / 10);
-      this.#waiting.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
   }
 }
