@@ -1,0 +1,94 @@
+// @ts-check
+// The merge job as its clients see it: tokens, mistakes, models that are there already, cancelling.
+import assert from "node:assert/strict";
+import { mkdtemp } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { startPlatform, TOKEN } from "./platform.mjs";
+import { assertClean, assertDone, begin, expected, folder, gate, isPart, isReceipt, JOBS, models, platform, request } from "./setting.mjs";
+
+/** @typedef {import("./platform.mjs").Op} Op */
+
+describe("a client", () => {
+  test("needs the token", async (t) => {
+    for (const [token, status] of /** @type {[string, number][]} */ ([["another", 401], ["", 401], [TOKEN, 404]])) {
+      assert.equal((await platform.ask("GET", `/jobs/${"0".repeat(32)}`, undefined, token)).status, status);
+    }
+    const open = await startPlatform({ folder: await mkdtemp(join(folder, "open-")), vars: { ACCESS_TOKEN: "" } });
+    t.after(() => open.stop());
+    const { status, body } = await open.ask("POST", "/jobs", request("small", "out/open"));
+    assert.deepEqual([status, body.error.code], [503, "no-token"]);
+  });
+
+  test("is told what is wrong with its request", async () => {
+    const good = request("small", "out/bad");
+    for (const [asked, status, says] of /** @type {[any, number, RegExp][]} */ ([
+      ["{", 400, /JSON/],
+      [[], 400, /object/],
+      [{ ...good, outt: "x" }, 400, /outt/],
+      [{ ...good, out: 5 }, 400, /out/],
+      [{ base: good.base, out: good.out }, 400, /adapters: not given/],
+      [{ ...good, adapters: [{ weight: 1 }] }, 400, /adapter 1: source/],
+      [{ ...good, adapters: [{ source: "r2:small/adapter", weigth: 1 }] }, 400, /weigth/],
+      [{ ...good, base: "/etc" }, 400, /neither/],
+      [{ ...good, out: "" }, 400, /folder/],
+      [{ ...good, out: "a/../b" }, 400, /folder/],
+      [{ ...good, out: "small/base/" }, 400, /source/],
+      [{ ...good, out: `${JOBS}/x` }, 400, /state/],
+      [{ ...good, dtype: "float12" }, 422, /float12/],
+      [{ ...good, base: "r2:nowhere" }, 422, /base/],
+      [{ ...good, adapters: ["r2:small/base"] }, 422, /adapter/],
+    ])) {
+      const answer = await platform.ask("POST", "/jobs", asked);
+      assert.equal(answer.status, status, JSON.stringify(answer.body));
+      assert.match(answer.body.error.message, says);
+    }
+    assert.equal((await platform.ask("PUT", "/jobs")).status, 404);
+    assert.deepEqual(await platform.keys("out/bad/"), []);
+  });
+
+  test("does not overwrite a model unless it says so, and then nothing of the old one is left", async () => {
+    await assertDone(await begin(request("large", "out/old")), "out/old", expected.large);
+    const { status, body } = await platform.ask("POST", "/jobs", request("small", "out/old"));
+    assert.deepEqual([status, body.error.code], [409, "output-exists"]);
+    await platform.bucket.put("out/old/notes.txt", "mine");
+    const id = await begin(request("small", "out/old", { force: true }));
+    await platform.ended(id);
+    // Shards of the old model and what it shares with the new one are gone or replaced; what no model is made of stays.
+    const { "tokenizer.json": tokenizer, "notes.txt": notes, ...rest } = await platform.hashes("out/old");
+    assert.deepEqual(rest, expected.small);
+    assert.equal(tokenizer, expected.large["tokenizer.json"]);
+    assert.ok(notes);
+  });
+
+  for (const [name, isHeld] of /** @type {[string, (op: Op) => boolean][]} */ ([
+    ["before a part is uploaded", isPart],
+    ["between a part and its receipt", (op) => isReceipt(op) && op.phase === "before"],
+  ])) {
+    test(`cannot write two models into one folder at once, and may cancel: ${name}`, async () => {
+      const out = `out/busy ${name}`;
+      const held = gate();
+      platform.set(async (op) => {
+        if (isHeld(op)) await held.passed;
+        return "";
+      });
+      const id = await begin(request("small", out));
+      while (!platform.log.some(isHeld)) await new Promise((resolve) => setTimeout(resolve, 10));
+      const other = { ...request("small", out), adapters: [{ source: "r2:small/adapter", weight: 2 }] };
+      const refused = await platform.ask("POST", "/jobs", other);
+      assert.deepEqual([refused.status, refused.body.error.code], [409, "busy"]);
+      const cancelled = await platform.ask("DELETE", `/jobs/${id}`);
+      assert.deepEqual([cancelled.status, cancelled.body.status, cancelled.body.error.code], [200, "failed", "aborted"]);
+      // The consumer is in the middle of a part, and the job's other messages are in the queue.
+      held.open();
+      platform.set(() => "");
+      const next = await begin(other);
+      assert.equal((await platform.ended(next)).status, "done");
+      await assertClean(id);
+      assert.notDeepEqual(await platform.hashes(out), expected.small);
+
+      // What was cancelled can be begun again.
+      await assertDone(await begin(request("small", out, { force: true })), out, expected.small);
+    });
+  }
+});
