@@ -75,7 +75,7 @@ export async function browserRows({ toy, rounds = toy ? 1 : 3, say }) {
 }
 
 /**
- * Every way of copying, and the merge beside the fastest of them.
+ * Every way of copying, and the merge beside the plain one, which a page would write first, and beside the fastest.
  * @param {"Blob" | "OPFS"} sink @param {Record<string, { ms: number }>} seen @param {import("./model.mjs").Shape} shape @param {boolean} toy
  * @returns {Row[]}
  */
@@ -84,12 +84,14 @@ function sinkRows(sink, seen, shape, toy) {
   // The copy of all bytes does more than a merge into Blobs does: it is shown, and not compared with.
   const copies = Object.entries(seen).filter(([name]) => name.startsWith(`${sink}: copy`));
   const fastest = Math.min(...copies.filter(([name]) => !name.includes("all bytes")).map(([, { ms }]) => ms));
+  const plain = seen[sink === "Blob" ? "Blob: copy, 1 slice at once" : "OPFS: copy by streams"].ms;
   const { ms } = seen[`${sink}: merge`];
-  const ratio = ms / fastest;
   const bytes = sink === "Blob" ? mergedBytes(shape) : baseBytes(shape);
   return [
     ...copies.map(([name, copy]) => ({ part, what: `File → ${name}`, figure: copy.ms / 1000, unit: "s" })),
-    { part, what: `File → ${sink}: merge, r=16 (${(bytes / ms / 1e6).toFixed(2)} GB/s)`, figure: ms / 1000, unit: "s", ratio, of: "copy", target: "≤ 1.15×", ...(!toy && { holds: ratio <= 1.15 }) },
+    ...Object.entries({ "the plain copy": plain, "the fastest copy": fastest }).map(([of, copy]) => ({
+      part, what: `File → ${sink}: merge, r=16 (${(bytes / ms / 1e6).toFixed(2)} GB/s)`, figure: ms / 1000, unit: "s", ratio: ms / copy, of, target: "≤ 1.15×", ...(!toy && { holds: ms / copy <= 1.15 }),
+    })),
   ];
 }
 
