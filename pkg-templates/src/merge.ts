@@ -1,18 +1,13 @@
 import { asLorafoldError, LorafoldError, throwIfAborted, unlessAborted } from "./errors.js";
 import { engine } from "./engine.js";
 import { blockBytes, type Plan } from "./lorafold.js";
+import type { Piece } from "./pieces.js";
 import { platform } from "./platform.js";
 import { type Prepared, prepare } from "./prepare.js";
 import { openSink, type PlannedFile, type Sink } from "./sinks/sink.js";
 import type { MergeOptions, MergeResult, Report } from "./types.js";
 import type { Job } from "./workers/protocol.js";
 import { Crew, type Work } from "./workers/crew.js";
-
-/** A run of output bytes, as the plan gives it. */
-type Piece =
-  | { kind: "plan"; at: number; bytes: number }
-  | { kind: "copy"; at: number; bytes: number; input: number; start: number }
-  | { kind: "merge"; at: number; bytes: number; tensor: number; first: number; count: number; skip: number; input: number; start: number; baseBytes: number };
 
 /** Bytes `start` up to `end` of an output file. */
 export interface FileRange {

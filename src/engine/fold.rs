@@ -55,9 +55,7 @@ impl Folder {
         base: impl FnOnce(&mut [u8]) -> Result<()>,
     ) -> Result<&[u8]> {
         self.pack(inputs, spec).await?;
-        resize(&mut self.base, &spec.tensor, count * spec.from.bytes() as u64)?;
-        base(&mut self.base)?;
-        self.fold_base(spec, first, count, tally)
+        self.fold_filled(spec, first, count, tally, base)
     }
 
     /// Have the factors of `spec` packed.
@@ -103,9 +101,21 @@ impl Folder {
             }
             self.packed.keep(packing);
         }
+        self.fold_filled(spec, first, count, None, base)
+    }
+
+    /// Fold the elements that `base` fills in.
+    fn fold_filled(
+        &mut self,
+        spec: &MergeSpec,
+        first: u64,
+        count: u64,
+        tally: Option<&mut Tally>,
+        base: impl FnOnce(&mut [u8]) -> Result<()>,
+    ) -> Result<&[u8]> {
         resize(&mut self.base, &spec.tensor, count * spec.from.bytes() as u64)?;
         base(&mut self.base)?;
-        self.fold_base(spec, first, count, None)
+        self.fold_base(spec, first, count, tally)
     }
 
     /// Fold the elements that stand in `self.base`.

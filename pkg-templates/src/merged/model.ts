@@ -8,8 +8,9 @@ import type { Input } from "../sources/listing.js";
 import { MOST_IN_FLIGHT } from "../sources/request.js";
 import type { MergedModel, OpenOptions, ReadOptions, Report, VirtualFile } from "../types.js";
 import { respond } from "./response.js";
-import { demandOpen, mergedBytes, type Workshop } from "./stream.js";
+import { mergedBytes } from "./stream.js";
 import { Turns } from "./turns.js";
+import { Workshop } from "./workshop.js";
 
 /** Bytes that are computed at a time, and packed factors that are kept. */
 const BLOCK = 1 << 20;
@@ -30,15 +31,8 @@ export async function openMerged(options: OpenOptions): Promise<MergedModel> {
     }
     const { memory } = await engine();
     const { bindInput, blockBytes = BLOCK, factorBytes = FACTOR_BYTES } = platform();
-    const shop: Workshop = {
-      plan,
-      inputs: inputs.map((input) => bind(withoutSignal(input), bindInput)),
-      merger: new Merger([], options.allowNonfinite ?? false, factorBytes),
-      memory,
-      block: blockBytes,
-      turns: new Turns(MOST_IN_FLIGHT),
-      closed: false,
-    };
+    const merger = new Merger([], options.allowNonfinite ?? false, factorBytes);
+    const shop = new Workshop(plan, merger, inputs.map((input) => bind(withoutSignal(input), bindInput)), memory, blockBytes);
     return new OpenModel(shop);
   } catch (error) {
     throw asLorafoldError(error);
@@ -68,7 +62,7 @@ class OpenModel implements MergedModel {
 
   async read(name: string, start = 0, end?: number, { signal }: ReadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     const { number, last } = this.#range(name, start, end);
-    const whole = await this.#reads.take(async () => {
+    return this.#reads.take(async () => {
       const bytes = new Uint8Array(last - start);
       let filled = 0;
       for await (const part of mergedBytes(this.#shop, number, start, last, signal)) {
@@ -79,7 +73,6 @@ class OpenModel implements MergedModel {
     }, signal).catch((error: unknown) => {
       throw asLorafoldError(error);
     });
-    return whole;
   }
 
   stream(name: string, start = 0, end?: number, { signal }: ReadOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
@@ -121,15 +114,11 @@ class OpenModel implements MergedModel {
   }
 
   close(): void {
-    if (this.#shop.closed) return;
-    this.#shop.closed = true;
-    for (const input of this.#shop.inputs) input.close?.();
-    this.#shop.merger.free();
-    this.#shop.plan.free();
+    this.#shop.close();
   }
 
   #range(name: string, start: number, end: number | undefined): { number: number; last: number } {
-    demandOpen(this.#shop);
+    this.#shop.demandOpen();
     const number = this.files.findIndex((file) => file.name === name);
     if (number < 0) throw new LorafoldError("bad-option", `the merged model has no file ${name}`);
     const { size } = this.files[number]!;

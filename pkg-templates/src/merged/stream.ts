@@ -1,44 +1,14 @@
-import { LorafoldError, readFailed } from "../errors.js";
-import type { Merger, Plan } from "../lorafold.js";
+import { readFailed } from "../errors.js";
+import type { Piece } from "../pieces.js";
 import { openReader } from "../sources/bind.js";
 import type { BoundInput } from "../sources/listing.js";
 import type { ByteReader } from "../sources/reader.js";
-import type { Turns } from "./turns.js";
-
-/** What the bytes of a merged file are computed from. */
-export interface Workshop {
-  plan: Plan;
-  inputs: readonly BoundInput[];
-  merger: Merger;
-  memory: WebAssembly.Memory;
-  /** Bytes computed at a time. */
-  block: number;
-  turns: Turns;
-  /** Plan and merger are gone. */
-  closed: boolean;
-}
+import type { Factor, Workshop } from "./workshop.js";
 
 /** A run of output bytes that one read of an input serves, as the plan gives it. */
 interface Run {
   end: number;
   source: { input: number; start: number; end: number } | null;
-}
-
-/** A run of output bytes, as the plan gives it. */
-type Piece =
-  | { kind: "plan"; at: number; bytes: number }
-  | { kind: "copy"; at: number; bytes: number }
-  | { kind: "merge"; at: number; bytes: number; tensor: number; first: number; count: number; skip: number; baseBytes: number };
-
-/** What a merge specification says that is needed here. */
-interface Spec {
-  tensor: string;
-  terms: { a: Factor; b: Factor }[];
-}
-interface Factor {
-  input: number;
-  start: number;
-  bytes: number;
 }
 
 /** Pieces that are asked of the plan at once. */
@@ -52,16 +22,14 @@ const GAP = 1 << 16;
  * can be: one, wherever the output has the order of the base.
  */
 export async function* mergedBytes(shop: Workshop, file: number, start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-  const { plan, inputs } = shop;
+  const { inputs } = shop;
   for (let at = start; at < end; ) {
-    demandOpen(shop);
-    const run = JSON.parse(plan.run(file, at, end)) as Run;
+    const run = JSON.parse(shop.plan.run(file, at, end)) as Run;
     const { source } = run;
     const reader = source ? openReader(inputs[source.input]!, source.start, source.end, signal) : undefined;
     try {
       while (at < run.end) {
-        demandOpen(shop);
-        for (const piece of JSON.parse(plan.pieces(file, at, run.end, shop.block, PIECES)) as Piece[]) {
+        for (const piece of JSON.parse(shop.plan.pieces(file, at, run.end, shop.block, PIECES)) as Piece[]) {
           for await (const bytes of pieceBytes(shop, file, piece, reader, signal)) {
             at += bytes.length;
             yield bytes;
@@ -77,11 +45,10 @@ export async function* mergedBytes(shop: Workshop, file: number, start: number, 
 }
 
 async function* pieceBytes(shop: Workshop, file: number, piece: Piece, reader: ByteReader | undefined, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const { plan, turns, block } = shop;
-  demandOpen(shop);
+  const { turns, block } = shop;
   switch (piece.kind) {
     case "plan":
-      yield (plan.planBytes(file) as Uint8Array<ArrayBuffer>).slice(piece.at, piece.at + piece.bytes);
+      yield (shop.plan.planBytes(file) as Uint8Array<ArrayBuffer>).slice(piece.at, piece.at + piece.bytes);
       return;
     case "copy":
       for (let left = piece.bytes; left > 0; left -= block) yield await turns.take(() => reader!.take(Math.min(block, left)), signal);
@@ -91,29 +58,21 @@ async function* pieceBytes(shop: Workshop, file: number, piece: Piece, reader: B
   }
 }
 
-/** After everything that was waited for. */
-export function demandOpen({ closed }: Workshop): void {
-  if (closed) throw new LorafoldError("bad-option", "the merged model is closed");
-}
-
 async function fold(shop: Workshop, piece: Piece & { kind: "merge" }, reader: ByteReader, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-  const { plan, merger, memory } = shop;
-  demandOpen(shop);
-  const text = plan.mergeSpec(piece.tensor)!;
-  const spec = JSON.parse(text) as Spec;
+  const { text, spec } = shop.spec(piece.tensor);
   const [base, factors] = await Promise.all([
     reader.take(piece.baseBytes),
-    merger.hasFactors(spec.tensor) ? undefined : readFactors(shop, spec, signal),
+    shop.merger.hasFactors(spec.tensor) ? undefined : readFactors(shop, spec.terms, signal),
   ]);
-  demandOpen(shop);
   // They may have made room for others' while the base was awaited.
-  const missing = merger.hasFactors(spec.tensor) ? [] : (factors ?? (await readFactors(shop, spec, signal)));
+  const missing = shop.merger.hasFactors(spec.tensor) ? [] : (factors ?? (await readFactors(shop, spec.terms, signal)));
+  const { merger } = shop;
   merger.foldGiven(text, piece.first, piece.count, missing, base);
-  return new Uint8Array(memory.buffer, merger.offset + piece.skip, piece.bytes).slice();
+  return new Uint8Array(shop.memory.buffer as ArrayBuffer, merger.offset + piece.skip, piece.bytes).slice();
 }
 
 /** The bytes of every term's A and B, one after another; those that stand side by side come by one read. */
-async function readFactors({ inputs }: Workshop, { terms }: Spec, signal?: AbortSignal): Promise<Uint8Array[]> {
+async function readFactors({ inputs }: Workshop, terms: readonly { a: Factor; b: Factor }[], signal?: AbortSignal): Promise<Uint8Array[]> {
   const factors: Uint8Array[] = [];
   for (const { a, b } of terms) {
     const [low, high] = a.start <= b.start ? [a, b] : [b, a];

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rm, rmdir, stat } from "node:fs/promises";
+import { mkdir, readdir, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { LorafoldError } from "../errors.js";
 import type { PlannedFile, Sink } from "../sinks/sink.js";
@@ -6,7 +6,7 @@ import type { Input } from "../sources/listing.js";
 import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
 import { FileTargets, writeFailed } from "./files.js";
-import { partial, publish, refuseInputs } from "./model-folder.js";
+import { allot, partial, publish, refuseInputs } from "./model-folder.js";
 
 /** Weights that a merge which was killed has left. */
 const LEFT_OVER = /^\..+\.safetensors\.partial$/;
@@ -52,14 +52,7 @@ export class FolderSink implements Sink {
     try {
       for (const name of there.filter((name) => LEFT_OVER.test(name))) await rm(join(this.#folder, name));
       this.#madeFolder = await mkdir(this.#folder, { recursive: true });
-      for (const { name, size } of files) {
-        const file = await open(join(this.#folder, partial(name)), "w");
-        try {
-          await file.truncate(size);
-        } finally {
-          await file.close();
-        }
-      }
+      for (const { name, size } of files) await allot(join(this.#folder, partial(name)), size, "w");
     } catch (error) {
       throw writeFailed(this.#folder, error);
     }

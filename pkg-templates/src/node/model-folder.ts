@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { LorafoldError } from "../errors.js";
@@ -11,6 +11,16 @@ import { writeFailed } from "./files.js";
 
 /** A file that is not finished is hidden, and no tool takes it for weights. */
 export const partial = (name: string) => `.${name}.partial`;
+
+/** Give a hidden file its size, by the flag "w" as a new one, by "a" with what is in it. */
+export async function allot(path: string, size: number, flag: "w" | "a"): Promise<void> {
+  const file = await open(path, flag);
+  try {
+    await file.truncate(size);
+  } finally {
+    await file.close();
+  }
+}
 
 /** The merge must not write to a folder that it reads. Other spellings and links lead to the same folder: the file system knows. */
 export async function refuseInputs(folder: string, inputs: readonly Input[]): Promise<void> {

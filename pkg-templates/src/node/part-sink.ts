@@ -6,7 +6,7 @@ import type { PlannedFile, Sink } from "../sinks/sink.js";
 import type { Input } from "../sources/listing.js";
 import type { Target } from "../workers/protocol.js";
 import { FileTargets, writeFailed } from "./files.js";
-import { partial, refuseInputs } from "./model-folder.js";
+import { allot, partial, refuseInputs } from "./model-folder.js";
 import { hashRange, readReceipts, type Receipt, removeReceipt, writeReceipt } from "./receipts.js";
 
 /** Which part, and of what. */
@@ -49,12 +49,7 @@ export class PartSink implements Sink<Receipt> {
     for (const file of new Set(wanted.map((range) => range.file))) {
       try {
         // Not truncated: other parts are at work in it.
-        const handle = await open(this.#path(file), "a");
-        try {
-          await handle.truncate(files[file]!.size);
-        } finally {
-          await handle.close();
-        }
+        await allot(this.#path(file), files[file]!.size, "a");
       } catch (error) {
         throw writeFailed(this.#path(file), error);
       }

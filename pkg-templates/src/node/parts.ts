@@ -97,7 +97,7 @@ export async function finishParts(output: string, { merge, force = false }: { me
     // A finish that was stopped has named some of them already.
     const unnamed = [];
     for (const file of first.files) if (await exists(join(folder, partial(file.name)))) unnamed.push(file);
-    const named = await publish(folder, unnamed.length === first.files.length ? first.files : unnamed, force && unnamed.length === first.files.length);
+    const named = await publish(folder, unnamed, force && unnamed.length === first.files.length);
     await removeReceipts(folder);
     return named;
   } catch (error) {

@@ -50,11 +50,12 @@ export async function writeReceipt(folder: string, receipt: Receipt): Promise<vo
   await rename(hidden, path);
 }
 
-/** Also what a part that was killed left of its own. */
+/** Remove every receipt, and what a part that was killed left of its own. */
 export async function removeReceipts(folder: string): Promise<void> {
   for (const name of await readdir(folder)) if (name.startsWith(".lorafold-part-")) await rm(join(folder, name), { force: true });
 }
 
+/** From now on the part does not count. */
 export async function removeReceipt(folder: string, receipt: { part: number; of: number }): Promise<void> {
   await rm(join(folder, nameOf(receipt)), { force: true });
 }

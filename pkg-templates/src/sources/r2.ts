@@ -1,5 +1,6 @@
 import { LorafoldError } from "../errors.js";
 import type { Source } from "../types.js";
+import { WAITS } from "./request.js";
 
 /** What is used of an R2 bucket's binding. */
 export interface R2BucketLike {
@@ -15,9 +16,6 @@ export interface R2ObjectLike {
   size: number;
   etag: string;
 }
-
-/** Milliseconds before each further try of a read that fails. */
-const WAITS = [250, 500, 1000];
 
 /** The files directly below `prefix` in a bucket, as a base or an adapter. Every read is of the object that was listed, or `source-changed`. */
 export function r2Source(bucket: R2BucketLike, prefix: string): Source {

@@ -1,7 +1,7 @@
 import { LorafoldError } from "../errors.js";
 
 /** Milliseconds before each further try; a server's `Retry-After` goes first. */
-const WAITS = [250, 500, 1000];
+export const WAITS = [250, 500, 1000];
 
 /** A server that wants to be left alone for longer than this is not waited for. */
 const LONGEST_WAIT = 30_000;
