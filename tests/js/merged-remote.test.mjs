@@ -1,12 +1,14 @@
 // @ts-check
 // Merge-on-read of a base that a server has: how often it is asked, and what comes of servers that change, refuse, lie and die.
 import assert from "node:assert/strict";
+import { cp, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { merge, openMerged } from "../../pkg/node.js";
 import { serve } from "../browser/serve.mjs";
 import { FIXTURES } from "./fixture.mjs";
 import { correct, scriptedServer, whole } from "./scripted-server.mjs";
+import { scratch } from "./scratch.mjs";
 import { asFiles, tinyModel } from "./tiny-model.mjs";
 
 const FOLDER = join(FIXTURES, "sample");
@@ -61,6 +63,24 @@ test("never more than four requests under way", async (t) => {
     assert.ok(written?.subarray(start, start + 64).equals(await opened.read(name, start, start + 64)));
   }));
   assert.ok(most >= 2 && most <= 4, `${most} requests at once`);
+  opened.close();
+});
+
+test("an adapter that fails ends the request for the base", async (t) => {
+  const { server, options } = await sample(t);
+  const path = join(await scratch(t), "adapter");
+  await cp(join(FOLDER, "storyteller-lora"), path, { recursive: true });
+  const opened = await openMerged({ ...options, adapters: [path] });
+  await utimes(join(path, "adapter_model.safetensors"), 5, 5);
+  server.set({ latency: 50, chunkSize: 512, chunkDelay: 20 });
+  const { name, size } = /** @type {{ name: string, size: number }} */ (opened.files.find((file) => file.name === "model-00001-of-00002.safetensors"));
+  // From a merged tensor on: the factors are wanted while the base is asked for.
+  await assert.rejects(opened.read(name, size - 70_000), { code: "source-changed", message: /adapter_model/ });
+  const sent = () => server.requests.map((request) => request.sent).join();
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  const then = sent();
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  assert.equal(sent(), then, "the base is still being read");
   opened.close();
 });
 

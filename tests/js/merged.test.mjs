@@ -133,6 +133,24 @@ test("a model that is closed while it is read ends the reads", async () => {
   }
 });
 
+test("reads that wait for their turn when the model is closed begin nothing", async () => {
+  const opened = await openMerged(SAMPLE);
+  const { name, size } = /** @type {{ name: string, size: number }} */ (opened.files.find((file) => file.name === "model-00001-of-00002.safetensors"));
+  // From a merged tensor to the next, of both of which all but the base is known from here on.
+  const start = size - 10_000;
+  await opened.read(name, start);
+  const readers = Array.from({ length: 12 }, () => opened.stream(name, start).getReader());
+  await Promise.all(readers.map((reader) => reader.read()));
+  const reads = readers.map((reader) => reader.read());
+  await new Promise((resolve) => setImmediate(resolve));
+  opened.close();
+  const ended = await Promise.allSettled(reads);
+  assert.ok(ended.some(({ status }) => status === "rejected"));
+  for (const end of ended) if (end.status === "rejected") assert.match(String(end.reason), /LorafoldError: the merged model is closed/);
+  // A promise that nobody waits for would fail here.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+});
+
 test("what cannot be merged is not opened", async () => {
   const { base, adapter } = tinyModel();
   await assert.rejects(openMerged({ base: asFiles(base), adapters: [{ source: asFiles(adapter), weight: Number.NaN }] }), { code: "bad-option" });

@@ -60,10 +60,11 @@ async function* pieceBytes(shop: Workshop, file: number, piece: Piece, reader: B
 
 async function fold(shop: Workshop, piece: Piece & { kind: "merge" }, reader: ByteReader, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
   const { text, spec } = shop.spec(piece.tensor);
-  const [base, factors] = await Promise.all([
-    reader.take(piece.baseBytes),
-    shop.merger.hasFactors(spec.tensor) ? undefined : readFactors(shop, spec.terms, signal),
-  ]);
+  // Asked before a read begins, which whatever threw then would leave alone.
+  const known = shop.merger.hasFactors(spec.tensor);
+  const reads = [reader.take(piece.baseBytes), known ? undefined : readFactors(shop, spec.terms, signal)] as const;
+  await Promise.allSettled(reads);
+  const [base, factors] = await Promise.all(reads);
   // They may have made room for others' while the base was awaited.
   const missing = shop.merger.hasFactors(spec.tensor) ? [] : (factors ?? (await readFactors(shop, spec.terms, signal)));
   const { merger } = shop;
