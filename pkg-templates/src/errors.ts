@@ -34,7 +34,7 @@ export interface PlainError {
 
 /** Take an error apart for a message to another thread. */
 export function toPlain(error: unknown): PlainError {
-  const { code, message, tensor, adapter } = error as Partial<PlainError>;
+  const { code, message, tensor, adapter } = (error ?? {}) as Partial<PlainError>;
   return {
     message: message ?? String(error),
     ...(code !== undefined && { code }),
@@ -56,7 +56,7 @@ export function asLorafoldError(error: unknown): unknown {
 
 /** What reading an input threw, as one of ours. */
 export function readFailed(name: string, error: unknown): unknown {
-  const { code, name: kind, message } = error as Partial<Error & { code: unknown }>;
+  const { code, name: kind, message } = (error ?? {}) as Partial<Error & { code: unknown }>;
   if (error instanceof LorafoldError || (typeof code === "string" && isCode(code as ErrorCode)) || kind === "AbortError") return error;
   // What browsers throw when a chosen file was changed or removed before it is read.
   const changed = kind === "NotReadableError" || kind === "NotFoundError";

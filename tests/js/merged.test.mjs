@@ -151,6 +151,44 @@ test("reads that wait for their turn when the model is closed begin nothing", as
   await new Promise((resolve) => setTimeout(resolve, 50));
 });
 
+test("readers that have gone hold up nobody, and leave no stream of the base", async () => {
+  const { base, adapter } = tinyModel();
+  let stalls = false;
+  let [opened, cancelled] = [0, 0];
+  const source = {
+    list: async () => Object.entries(base).map(([name, { length }]) => ({ name, size: length })),
+    read: async (/** @type {string} */ name, /** @type {number} */ start, /** @type {number} */ end) =>
+      /** @type {any} */ (stalls ? new Promise(() => {}) : new Uint8Array(base[/** @type {keyof typeof base} */ (name)].subarray(start, end))),
+  };
+  const model = await openMerged({ base: source, adapters: [asFiles(adapter)] });
+  stalls = true;
+  const stop = new AbortController();
+  for (let reader = 0; reader < 4; reader++) void model.read("model.safetensors", undefined, undefined, { signal: stop.signal }).catch(() => undefined);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  stalls = false;
+  stop.abort();
+  const began = performance.now();
+  await model.read("model.safetensors");
+  assert.ok(performance.now() - began < 20_000, "it waited until the turns counted as lost");
+  model.close();
+
+  const streaming = { ...source, stream: (/** @type {string} */ name, /** @type {number} */ start, /** @type {number} */ end) => {
+    opened++;
+    const whole = new Uint8Array(base[/** @type {keyof typeof base} */ (name)].subarray(start, end));
+    return new ReadableStream({ pull: (controller) => controller.enqueue(whole), cancel: () => void cancelled++ }, { highWaterMark: 0 });
+  } };
+  const streamed = await openMerged({ base: streaming, adapters: [asFiles(adapter)] });
+  const leaving = new AbortController();
+  const reader = streamed.stream("model.safetensors", 0, undefined, { signal: leaving.signal }).getReader();
+  for (let block = 0; opened === 0 && block < 4; block++) await reader.read();
+  leaving.abort();
+  await assert.rejects(reader.read(), { code: "aborted" });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.ok(opened > 0);
+  assert.equal(cancelled, opened);
+  streamed.close();
+});
+
 test("what cannot be merged is not opened", async () => {
   const { base, adapter } = tinyModel();
   await assert.rejects(openMerged({ base: asFiles(base), adapters: [{ source: asFiles(adapter), weight: Number.NaN }] }), { code: "bad-option" });

@@ -96,6 +96,16 @@ describe("an output folder with something in it", { concurrency: 2 }, () => {
 });
 
 describe("an output folder that is an input", { concurrency: 2 }, () => {
+  test("that links of the base lead to", async (t) => {
+    const { folder, base, adapter } = await tiny(t);
+    const links = join(folder, "links");
+    await mkdir(links);
+    for (const name of ["config.json", "model.safetensors"]) await symlink(join(base, name), join(links, name));
+    const before = await snapshot(base);
+    await refused(["merge", "--base", links, "--adapter", adapter, "--out", base, "--force"], "bad-option");
+    assert.deepEqual(await snapshot(base), before);
+  });
+
   /** @type {[string, (paths: { folder: string, base: string, adapter: string }) => Promise<string> | string][]} */
   const spellings = [
     ["the base", ({ base }) => base],

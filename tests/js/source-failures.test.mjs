@@ -1,7 +1,7 @@
 // @ts-check
 // Inputs that fail while they are read, or are not what they were.
 import assert from "node:assert/strict";
-import { readFile, rm, truncate } from "node:fs/promises";
+import { readFile, rm, symlink, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { inspect, merge, plan } from "../../pkg/node.js";
@@ -126,6 +126,7 @@ describe("a source of one's own", () => {
     ["whose read fails", source({ read: () => Promise.reject(mine) }), "fetch-failed", /the dog ate it/],
     ["whose read throws", source({ read: () => { throw mine; } }), "fetch-failed", /the dog ate it/],
     ["whose read fails later", lying(() => Promise.reject(mine)), "fetch-failed", /model\.safetensors.*the dog ate it/],
+    ["whose read fails later with nothing", lying(() => Promise.reject(undefined)), "fetch-failed", /model\.safetensors/],
     ["that gives fewer bytes", lying((bytes) => bytes.subarray(1)), "source-changed", /model\.safetensors/],
     ["that gives more bytes", lying((bytes) => Buffer.concat([bytes, bytes])), "source-changed", /model\.safetensors/],
     ["that gives text", lying(() => "text"), "fetch-failed", /Uint8Array/],
@@ -211,6 +212,20 @@ describe("files that change once the plan is made", () => {
         { code: "source-changed", message: /adapter_model\.safetensors/ });
     }
   });
+});
+
+test("a URL that is none, and an empty path, are refused in words", async () => {
+  await assert.rejects(inspect("http://127.0.0.1:1/50%off/"), { name: "LorafoldError", code: "bad-option", message: /50%off/ });
+  const { base, adapter } = tinyModel();
+  await assert.rejects(inspect(""), { name: "LorafoldError", code: "bad-option", message: /empty/ });
+  await assert.rejects(merge({ base: asFiles(base), adapters: [asFiles(adapter)], output: "", force: true }), { code: "bad-option", message: /empty/ });
+});
+
+test("a link of a base that leads nowhere is an error, not a file less", async (t) => {
+  const { base, adapter } = tinyModel();
+  const path = await writeFolder(join(await scratch(t), "base"), base);
+  await symlink("nowhere", join(path, "tokenizer.model"));
+  await assert.rejects(merge({ base: path, adapters: [asFiles(adapter)] }), { code: "fetch-failed", message: /tokenizer\.model/ });
 });
 
 test("a key of an adapter may be as strange as JSON allows", async () => {

@@ -94,6 +94,8 @@ class OpenModel implements MergedModel {
             controller.close();
           } catch (error) {
             done();
+            // A stream that has failed is never cancelled: what it reads of the base ends here.
+            bytes.return().catch(() => undefined);
             controller.error(asLorafoldError(error));
           }
         },

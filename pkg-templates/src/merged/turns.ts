@@ -30,10 +30,14 @@ export class Turns {
     }
     const turn = { began: Date.now() };
     this.#running.add(turn);
+    const end = () => void this.#running.delete(turn);
+    // An edge runtime may never come back to the work of a client that has gone, but says so.
+    signal?.addEventListener("abort", end, { once: true });
     try {
       return await work();
     } finally {
-      this.#running.delete(turn);
+      signal?.removeEventListener("abort", end);
+      end();
     }
   }
 

@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { open, readdir, readFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { LorafoldError } from "../errors.js";
@@ -30,7 +30,10 @@ export async function refuseInputs(folder: string, inputs: readonly Input[]): Pr
   };
   const output = await identity(folder);
   if (output === undefined) return;
-  for (const input of new Set(inputs.flatMap(({ path }) => (path === undefined ? [] : [dirname(path)])))) {
+  // Of a link both its folder and that of the file it leads to.
+  const paths = inputs.flatMap(({ path }) => (path === undefined ? [] : [path]));
+  const real = await Promise.all(paths.map((path) => realpath(path).catch(() => path)));
+  for (const input of new Set([...paths, ...real].map(dirname))) {
     if ((await identity(input)) === output) {
       throw new LorafoldError("bad-option", `output: ${folder} is a folder that the merge reads; give it another one`);
     }

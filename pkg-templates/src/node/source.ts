@@ -10,6 +10,7 @@ import type { SourceLike } from "../types.js";
 export function asPath(source: unknown): string | undefined {
   if (source instanceof URL) return source.protocol === "file:" ? fileURLToPath(source) : undefined;
   if (typeof source !== "string") return undefined;
+  if (source === "") throw new LorafoldError("bad-option", "a path is empty");
   if (source.startsWith("file:")) return fileURLToPath(source);
   return /^[a-z][a-z0-9+.-]+:\/\//i.test(source) || source.startsWith("blob:") ? undefined : resolve(source);
 }
@@ -29,7 +30,7 @@ export async function listPath(source: SourceLike): Promise<Listing | undefined>
   }
   const files: Input[] = [{ name: basename(path), size: data.size, path, version: versionOf(data) }];
   if (basename(path) === "adapter_model.safetensors") {
-    const config = await entryIn(dirname(path), "adapter_config.json");
+    const config = await entryIn(dirname(path), "adapter_config.json").catch(() => undefined);
     if (typeof config === "object") files.push(config);
   }
   return { name: basename(path).replace(/\.safetensors$/, ""), files };
@@ -38,9 +39,12 @@ export async function listPath(source: SourceLike): Promise<Listing | undefined>
 /** A file; of a folder its name, where it is not hidden. */
 async function entryIn(folder: string, name: string): Promise<Input | string | undefined> {
   const path = join(folder, name);
-  const data = await stat(path).catch(() => undefined);
-  if (data?.isDirectory() && !name.startsWith(".")) return name;
-  return data?.isFile() ? { name, size: data.size, path, version: versionOf(data) } : undefined;
+  const data = await stat(path).catch((error: unknown) => {
+    // A link that leads nowhere: without it the model would lack a file.
+    throw new LorafoldError("fetch-failed", `${path}: ${(error as Error).message}`, { detail: error });
+  });
+  if (data.isDirectory()) return name.startsWith(".") ? undefined : name;
+  return data.isFile() ? { name, size: data.size, path, version: versionOf(data) } : undefined;
 }
 
 /** What tells one state of a file from another: which file it is, and when it was last written to. */

@@ -63,7 +63,7 @@ export const refused = (url: string, response: Response): LorafoldError =>
 export function fetchFailed(url: string, error: unknown, signal?: AbortSignal): LorafoldError {
   if (error instanceof LorafoldError) return error;
   if (signal?.aborted) return new LorafoldError("aborted", "aborted", { detail: signal.reason });
-  const { message, cause } = error as { message?: string; cause?: { message?: string } };
+  const { message, cause } = (error ?? {}) as { message?: string; cause?: { message?: string } };
   const reason = [message ?? String(error), cause?.message].filter(Boolean).join(": ");
   return new LorafoldError("fetch-failed", `${url}: ${reason}`, { detail: error });
 }
@@ -71,7 +71,10 @@ export function fetchFailed(url: string, error: unknown, signal?: AbortSignal): 
 /** Fetch a small file, or something that a server says, as a whole. */
 export async function readAll<T>(url: string, read: (response: Response) => Promise<T>, init?: RequestInit): Promise<T> {
   const response = await request(url, init);
-  if (!response.ok) throw refused(url, response);
+  if (!response.ok) {
+    discard(response);
+    throw refused(url, response);
+  }
   return read(response).catch((error: unknown) => {
     throw fetchFailed(url, error, init?.signal ?? undefined);
   });

@@ -26,7 +26,12 @@ export async function listUrl(url: string, role: Role, init: RequestInit = {}): 
 }
 
 function lastPart(path: string): string {
-  return decodeURIComponent(path.split("/").filter(Boolean).at(-1) ?? "");
+  const part = path.split("/").filter(Boolean).at(-1) ?? "";
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new LorafoldError("bad-option", `${path}: ${part} is no part of a URL`);
+  }
 }
 
 async function listFile(url: URL, role: Role, init: RequestInit = {}): Promise<Listing> {

@@ -48,7 +48,9 @@ export class PoolWorker {
   async #read({ id, input, start, end }: FromWorker & { type: "read" }): Promise<void> {
     try {
       const bytes = await this.#inputs[input]!.read!(start, end);
-      this.#port.post({ type: "bytes", id, bytes });
+      // Of a view the whole buffer behind it would cross.
+      const own = ArrayBuffer.isView(bytes) && bytes.byteLength < bytes.buffer.byteLength ? bytes.slice() : bytes;
+      this.#port.post({ type: "bytes", id, bytes: own });
     } catch (error) {
       this.#port.post({ type: "failed", id, error: toPlain(error) });
     }
