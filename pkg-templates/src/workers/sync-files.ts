@@ -11,10 +11,13 @@ type SyncFile = FileSystemFileHandle & { createSyncAccessHandle(options?: { mode
 /** Whether several workers may have the same file open; elsewhere it is locked by whoever opens it. */
 export const canShare = (): boolean => "mode" in ((globalThis as { FileSystemSyncAccessHandle?: { prototype: object } }).FileSystemSyncAccessHandle?.prototype ?? {});
 
-/** Open a file of the private file system, which is made where it is not there. Only workers can; it is several times as fast as streams. */
+/**
+ * Open a file of the private file system, which is made where it is not there; its folder is not, for that may be gone since an abort. Only
+ * workers can; it is several times as fast as streams.
+ */
 export async function openSync(path: readonly string[]): Promise<SyncHandle> {
   let directory = await navigator.storage.getDirectory();
-  for (const name of path.slice(0, -1)) directory = await directory.getDirectoryHandle(name, { create: true });
+  for (const name of path.slice(0, -1)) directory = await directory.getDirectoryHandle(name);
   const file = (await directory.getFileHandle(path.at(-1)!, { create: true })) as SyncFile;
   return file.createSyncAccessHandle(...(canShare() ? [{ mode: "readwrite-unsafe" }] : []));
 }
