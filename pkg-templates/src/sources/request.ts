@@ -55,9 +55,11 @@ function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<v
   });
 }
 
-/** An answer that is none, as an error. */
-export const refused = (url: string, response: Response): LorafoldError =>
-  new LorafoldError("fetch-failed", `${url}: the server answered ${`${response.status} ${response.statusText}`.trim()}`);
+/** An answer that is none, as an error; nobody reads its body. */
+export function refused(url: string, response: Response): LorafoldError {
+  discard(response);
+  return new LorafoldError("fetch-failed", `${url}: the server answered ${`${response.status} ${response.statusText}`.trim()}`);
+}
 
 /** What `fetch`, or reading its answer, threw. */
 export function fetchFailed(url: string, error: unknown, signal?: AbortSignal): LorafoldError {
@@ -71,10 +73,7 @@ export function fetchFailed(url: string, error: unknown, signal?: AbortSignal): 
 /** Fetch a small file, or something that a server says, as a whole. */
 export async function readAll<T>(url: string, read: (response: Response) => Promise<T>, init?: RequestInit): Promise<T> {
   const response = await request(url, init);
-  if (!response.ok) {
-    discard(response);
-    throw refused(url, response);
-  }
+  if (!response.ok) throw refused(url, response);
   return read(response).catch((error: unknown) => {
     throw fetchFailed(url, error, init?.signal ?? undefined);
   });

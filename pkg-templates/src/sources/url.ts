@@ -113,9 +113,9 @@ export async function probe(url: string, name: string, role: Role, init: Request
     });
     return { name, size: blob.size, blob, ...(version !== undefined && { version }) };
   }
+  if (response.status !== 404 && response.status !== 410) throw refused(url, response);
   discard(response);
-  if (response.status === 404 || response.status === 410) return undefined;
-  throw refused(url, response);
+  return undefined;
 }
 
 /** The first bytes, and no more of them than were asked for. */
