@@ -4,10 +4,11 @@ use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::inputs::{Folder, Inputs};
+use crate::plan::config_json::Config;
 use crate::plan::recipe;
 use crate::plan::{AdapterOptions, open_adapter, open_base};
 use crate::safetensors::TensorInfo;
-use crate::safetensors::json::{Json, object, sorted};
+use crate::safetensors::json::{object, sorted};
 
 /// Describe a folder as JSON: `kind` is "adapter", "base" or "merged" (a base with a recipe).
 ///
@@ -76,10 +77,9 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Folder) -> Result<Value> {
         }
         files.push(object([("name", shard.name.as_str().into()), ("tensors", shard.header.tensors.len().into())]));
     }
-    let recipe = metadata
-        .remove(recipe::KEY)
-        .and_then(|text| text.as_str().and_then(|text| Json::parse(text.as_bytes()).ok().map(Value::from)));
-    let config = base.config.as_deref().and_then(|json| Json::parse(json).ok()).map_or(Value::Null, Value::from);
+    metadata.remove(recipe::KEY);
+    let recipe = recipe::of(&base);
+    let config = base.config.as_deref().and_then(|json| Config::parse(json).ok()).unwrap_or_default();
     let mut by_dtype = Map::new();
     for name in sorted(dtypes.iter().map(|sum| sum.0).collect()) {
         for (_, count, bytes) in dtypes.iter().filter(|sum| sum.0 == name) {
@@ -87,7 +87,7 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Folder) -> Result<Value> {
         }
     }
     let parameters: u64 = base.shards.iter().flat_map(|shard| &shard.header.tensors).map(TensorInfo::elements).sum();
-    let said = |name: &str| config.as_object().and_then(|config| config.get(name)).cloned().unwrap_or(Value::Null);
+    let said = |name: &str| config.get(name).cloned().unwrap_or(Value::Null);
     Ok(object([
         ("kind", if recipe.is_some() { "merged" } else { "base" }.into()),
         ("name", base.name.as_str().into()),

@@ -31,24 +31,24 @@ const WRAPPERS: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_w
 /// Marks of tensors that only training has a use for: PEFT's merge leaves them aside too.
 const TRAINING_STATE: [&str; 2] = [".lora_velora_embed", ".lora_monteclora_sampler."];
 
-/// Marks of tensors that are known and not implemented, looked for in the key.
+/// Marks of tensors that are known and not implemented: beginnings of parts of the path.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("lora_embedding_", "LoRA on an embedding"),
-    ("lora_magnitude_vector", "a DoRA magnitude"),
-    ("lora_B.bias", "a bias of lora_B"),
-    ("lora_diag", "a KaSA diagonal"),
-    ("trainable_tokens_delta", "trained rows of the embedding"),
+    (".lora_embedding_", "LoRA on an embedding"),
+    (".lora_magnitude_vector", "a DoRA magnitude"),
+    (".lora_B.bias", "a bias of lora_B"),
+    (".lora_diag", "a KaSA diagonal"),
+    (".trainable_tokens_delta", "trained rows of the embedding"),
     (".base_layer.", "a copy of a base tensor, stored in the adapter"),
-    ("modules_to_save", "a module that the adapter replaces"),
-    ("lora_down", "a kohya factor"),
-    ("lora_up", "a kohya factor"),
-    ("hada_w", "a LoHa factor"),
-    ("lokr_w", "a LoKr factor"),
-    ("lora_a", "an MLX factor"),
-    ("lora_b", "an MLX factor"),
-    ("ia3_l", "an IA3 vector"),
-    ("oft_", "an OFT rotation"),
-    ("vera_", "a VeRA vector"),
+    (".modules_to_save", "a module that the adapter replaces"),
+    (".lora_down", "a kohya factor"),
+    (".lora_up", "a kohya factor"),
+    (".hada_w", "a LoHa factor"),
+    (".lokr_w", "a LoKr factor"),
+    (".lora_a", "an MLX factor"),
+    (".lora_b", "an MLX factor"),
+    (".ia3_l", "an IA3 vector"),
+    (".oft_", "an OFT rotation"),
+    (".vera_", "a VeRA vector"),
 ];
 
 impl Key {
@@ -60,7 +60,9 @@ impl Key {
         if TRAINING_STATE.iter().any(|mark| path.contains(mark)) {
             return Key::TrainingState;
         }
-        if let Some(kind) = UNSUPPORTED.iter().find(|row| path.contains(row.0)) {
+        // Where a part begins: the module `soft_gate` is no `oft_`.
+        let dotted = format!(".{path}");
+        if let Some(kind) = UNSUPPORTED.iter().find(|row| dotted.contains(row.0)) {
             return Key::Unsupported(kind.1);
         }
         for (mark, half) in [(".lora_A", Half::A), (".lora_B", Half::B)] {
@@ -94,6 +96,10 @@ mod tests {
             "_orig_mod.base_model.model.model.layers.0.q_proj.lora_A.weight",
         ] {
             assert_eq!(Key::parse(key), Key::Factor { module: "model.layers.0.q_proj".into(), half: Half::A }, "{key}");
+        }
+        for module in ["layers.0.soft_gate", "nohada_w.lowvera_proj", "x.my_base_layer"] {
+            let key = format!("base_model.model.{module}.lora_A.weight");
+            assert_eq!(Key::parse(&key), Key::Factor { module: module.into(), half: Half::A }, "{key}");
         }
         for key in ["m.q.lora_velora_embed", "m.q.lora_monteclora_sampler.std_prior"] {
             assert_eq!(Key::parse(key), Key::TrainingState, "{key}");

@@ -43,7 +43,8 @@ pub fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions) -> Resul
     let model = config.as_ref().map(Config::model).unwrap_or_default();
     let mut findings = Vec::new();
     if !base.left_behind.is_empty() && base.left_behind.iter().any(|name| name != "config.json") {
-        let message = format!("not copied to the output: {}", base.left_behind.join(", "));
+        let names: Vec<&str> = base.left_behind.iter().map(String::as_str).collect();
+        let message = format!("not copied to the output: {}", names.join(", "));
         findings.push(Finding::warning("left-behind", None, message));
     }
     let deltas = match_adapters(&base, &adapters, &checked, &model, &mut findings)?;

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::safetensors::json::{self, Json};
 
 /// config.json, parsed.
+#[derive(Default)]
 pub(crate) struct Config(Map<String, Value>);
 
 /// What Python's `json` writes for floats that JSON does not have (`"time_step_limit": [0.0, Infinity]` of Mamba models),
@@ -24,11 +25,15 @@ impl Config {
         }
     }
 
+    /// The value of a field.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
     pub(crate) fn model(&self) -> Model {
-        Model {
-            model_type: self.0.get("model_type").and_then(Value::as_str).map(Into::into),
-            tied: self.0.get("tie_word_embeddings").and_then(Value::as_bool),
-        }
+        let mut types = Vec::new();
+        add_types(&self.0, &mut types);
+        Model { types, tied: self.0.get("tie_word_embeddings").and_then(Value::as_bool) }
     }
 
     /// The text for the output, or `None` when the base's can stay as it is.
@@ -41,6 +46,16 @@ impl Config {
             self.0.insert("tie_word_embeddings".into(), Value::Bool(false));
         }
         (self.0 != before).then(|| unquoted(json::pretty(&Value::Object(self.0))))
+    }
+}
+
+/// The `model_type` of a model and of its parts (`text_config`, `decoder`), the model's first.
+fn add_types(config: &Map<String, Value>, types: &mut Vec<String>) {
+    types.extend(config.get("model_type").and_then(Value::as_str).map(String::from));
+    for part in config.values() {
+        if let Value::Object(part) = part {
+            add_types(part, types);
+        }
     }
 }
 
@@ -117,13 +132,19 @@ mod tests {
     fn pythons_floats_are_read_and_written_back() {
         let json = r#"{"model_type":"mamba2","limit":[0.0,Infinity,-Infinity,NaN],"say \"NaN\\":"-Infinity","dtype":"float32"}"#;
         let config = || Config::parse(json.as_bytes()).unwrap();
-        assert_eq!(config().model().model_type.as_deref(), Some("mamba2"));
+        assert_eq!(config().model().types, ["mamba2"]);
         let text = String::from_utf8(config().rewritten(Some(Float::F16), false).unwrap()).unwrap();
         let expected = json.replace("float32", "float16");
         assert_eq!(text.split_whitespace().collect::<String>(), expected.split_whitespace().collect::<String>());
         for json in ["{\"a\":Infinit}", "{\"a", "\"\\", "{\"a\":--Infinity}", "{\"a\":NaN1}"] {
             assert_eq!(Config::parse(json.as_bytes()).err().map(|e| e.code()), Some("bad-config"), "{json}");
         }
+    }
+
+    #[test]
+    fn parts_have_types_too() {
+        let json = br#"{"decoder":{"model_type":"gpt2"},"encoder":{"model_type":"vit"},"model_type":"vision-encoder-decoder"}"#;
+        assert_eq!(Config::parse(json).unwrap().model().types, ["vision-encoder-decoder", "gpt2", "vit"]);
     }
 
     #[test]

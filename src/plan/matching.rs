@@ -1,17 +1,16 @@
 //! Adapters against the base: which pair adds to which tensor, with which scale, or why it cannot.
 
-use std::collections::BTreeMap;
-
 use super::findings::Finding;
 use super::open::{Adapter, Base};
 use super::options::Checked;
-use super::orientation::{Evidence, Fit, fit, square_is_transposed};
+use super::orientation::{Evidence, Fit, fit};
 use super::tensor::{FactorSpec, Term};
 use crate::adapter::config::matches;
 use crate::adapter::pairs::{FactorRef, Pair};
 use crate::adapter::prefix::Rewrite;
 use crate::error::{Error, Result};
 use crate::safetensors::TensorInfo;
+use crate::safetensors::names::Names;
 
 /// The deltas of one base tensor.
 #[derive(Debug, Clone, Default)]
@@ -24,22 +23,26 @@ pub(crate) struct Deltas {
 
 /// Base tensors by name: their numbers, and what the headers say of each.
 struct BaseTensors<'a> {
-    numbers: BTreeMap<&'a str, usize>,
+    numbers: Names,
     infos: Vec<&'a TensorInfo>,
 }
 
 impl<'a> BaseTensors<'a> {
     fn of(base: &'a Base) -> BaseTensors<'a> {
         let infos: Vec<&TensorInfo> = base.shards.iter().flat_map(|shard| &shard.header.tensors).collect();
-        let mut numbers = BTreeMap::new();
+        let mut numbers = Names::default();
         for (number, info) in infos.iter().enumerate() {
-            numbers.insert(info.name.as_str(), number);
+            numbers.insert(&info.name, number);
         }
         BaseTensors { numbers, infos }
     }
 
-    fn get(&self, name: &str) -> Option<&'a TensorInfo> {
-        self.numbers.get(name).map(|&number| self.infos[number])
+    /// How the weight of `pair`, in the base `tensor`, is stored.
+    fn fit(&self, pair: &Pair, tensor: usize) -> Fit {
+        match self.infos[tensor].shape.as_slice() {
+            &[rows, cols] => fit(rows, cols, pair.inputs, pair.outputs),
+            _ => Fit::Neither,
+        }
     }
 }
 
@@ -53,10 +56,20 @@ pub(crate) fn match_adapters(
 ) -> Result<Vec<Deltas>> {
     let tensors = BaseTensors::of(base);
     let mut deltas = vec![Deltas::default(); tensors.infos.len()];
-    for adapter in adapters {
-        let matcher = Matcher { adapter, tensors: &tensors, options, model };
+    let matchers = adapters.iter().map(|adapter| Matcher { adapter, tensors: &tensors, options, model });
+    let mut placed = Vec::new();
+    for matcher in matchers {
         matcher.check_patterns(findings)?;
-        matcher.run(&mut deltas, findings)?;
+        let pairs = matcher.place(findings)?;
+        placed.push((matcher, pairs));
+    }
+    let flag = adapters.iter().any(|adapter| adapter.config.fan_in_fan_out);
+    let mut evidence = Evidence::new(&model.types, flag);
+    for (_, pairs) in &placed {
+        pairs.iter().for_each(|&(pair, tensor)| evidence.note(&pair.module, tensors.fit(pair, tensor)));
+    }
+    for (matcher, pairs) in &placed {
+        matcher.add(pairs, &evidence, &mut deltas, findings)?;
     }
     Ok(deltas)
 }
@@ -64,7 +77,8 @@ pub(crate) fn match_adapters(
 /// What config.json says that matters here.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
-    pub(crate) model_type: Option<String>,
+    /// Every `model_type`, those of the model's parts included.
+    pub(crate) types: Vec<String>,
     pub(crate) tied: Option<bool>,
 }
 
@@ -76,10 +90,13 @@ struct Matcher<'a> {
 }
 
 impl<'a> Matcher<'a> {
-    fn run(&self, deltas: &mut [Deltas], findings: &mut Vec<Finding>) -> Result<()> {
+    /// The number of the base's tensor that each pair of the adapter changes.
+    fn place(&self, findings: &mut Vec<Finding>) -> Result<Vec<(&'a Pair, usize)>> {
         let name = &self.adapter.name;
-        let in_base = |path: &str| self.tensors.numbers.contains_key(format!("{path}.weight").as_str());
-        let rewrite = Rewrite::choose(self.adapter.pairs.iter().map(|pair| pair.module.as_str()), in_base);
+        let BaseTensors { numbers, infos } = self.tensors;
+        let modules: Vec<&str> = self.adapter.pairs.iter().map(|pair| pair.module.as_str()).collect();
+        let paths: Vec<&str> = infos.iter().filter_map(|info| info.name.strip_suffix(".weight")).collect();
+        let rewrite = Rewrite::choose(&modules, &paths).map_err(|prefixes| self.ambiguous(&prefixes))?;
         if !rewrite.is_identity() {
             findings.push(Finding::info(
                 "prefix-rewritten",
@@ -87,32 +104,51 @@ impl<'a> Matcher<'a> {
                 format!("its modules begin with {:?} where the base has {:?}", rewrite.strip, rewrite.add),
             ));
         }
+        let number = |path: &str| numbers.get(&format!("{path}.weight"));
         let mut placed = Vec::new();
-        let mut takers: Vec<Option<&Pair>> = vec![None; self.tensors.numbers.len()];
+        let mut takers: Vec<Option<&Pair>> = vec![None; infos.len()];
         for pair in &self.adapter.pairs {
-            match rewrite.place(&pair.module, in_base) {
-                Some(path) => {
-                    let tensor = format!("{path}.weight");
-                    let taker = self.tensors.numbers.get(tensor.as_str()).and_then(|&number| takers.get_mut(number));
-                    if let Some(other) = taker.and_then(|taker| taker.replace(pair)) {
-                        return Err(self.placed_twice(&tensor, other, pair));
-                    }
-                    placed.push((pair, tensor));
-                }
-                None => self.unmatched(pair, findings)?,
+            let path = rewrite.place(&pair.module, |path| number(path).is_some());
+            let Some(tensor) = path.and_then(|path| number(&path)) else {
+                self.unmatched(pair, findings)?;
+                continue;
+            };
+            if let Some(other) = takers[tensor].replace(pair) {
+                return Err(self.placed_twice(tensor, other, pair));
             }
+            placed.push((pair, tensor));
         }
-        let others = self.orientation_of_others(&placed);
-        for (pair, tensor) in placed {
+        Ok(placed)
+    }
+
+    /// Add the adapter's terms to the deltas of the tensors it changes.
+    fn add(
+        &self,
+        placed: &[(&Pair, usize)],
+        evidence: &Evidence,
+        deltas: &mut [Deltas],
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
+        let mut assumed = 0;
+        for &(pair, tensor) in placed {
             let term = self.term(pair)?;
-            let transposed = self.transposed(pair, &tensor, others)?;
-            if !self.options.selects(&tensor)? || self.adapter.weight == 0.0 {
+            let (transposed, by_flag) = self.transposed(pair, tensor, evidence)?;
+            if !self.options.selects(&self.tensors.infos[tensor].name)? || self.adapter.weight == 0.0 {
                 continue;
             }
-            if let Some(&number) = self.tensors.numbers.get(tensor.as_str()) {
-                deltas[number].transposed = transposed;
-                deltas[number].terms.push(term);
+            assumed += usize::from(by_flag);
+            let deltas = &mut deltas[tensor];
+            if !deltas.terms.is_empty() && deltas.transposed != transposed {
+                return Err(self.misfit(pair, tensor));
             }
+            deltas.transposed = transposed;
+            deltas.terms.push(term);
+        }
+        let name = &self.adapter.name;
+        if assumed > 0 {
+            let message =
+                format!("{assumed} square weights are taken as stored (in, out): only fan_in_fan_out says so");
+            findings.push(Finding::warning("orientation-assumed", Some(name), message));
         }
         if self.adapter.weight == 0.0 {
             findings.push(Finding::warning("zero-weight", Some(name), "its weight is 0: it adds nothing".into()));
@@ -121,8 +157,21 @@ impl<'a> Matcher<'a> {
         Ok(())
     }
 
+    /// Added to any of them the delta would be wrong in all but one.
+    fn ambiguous(&self, prefixes: &[&str]) -> Error {
+        Error::UnmatchedKey {
+            adapter: self.adapter.name.clone(),
+            key: self.adapter.pairs[0].a.key.clone(),
+            reason: format!(
+                "the adapter fits several parts of the base ({}): put the prefix of the one it was trained on before its keys",
+                prefixes.join(", ")
+            ),
+        }
+    }
+
     /// The same module in two spellings: added twice, the delta would be twice what was trained.
-    fn placed_twice(&self, tensor: &str, one: &Pair, other: &Pair) -> Error {
+    fn placed_twice(&self, tensor: usize, one: &Pair, other: &Pair) -> Error {
+        let tensor = &self.tensors.infos[tensor].name;
         Error::BadHeader {
             file: self.adapter.name.clone(),
             reason: format!("{:?} and {:?} both mean {tensor} of the base: remove one", one.a.key, other.a.key),
@@ -134,7 +183,8 @@ impl<'a> Matcher<'a> {
             "the base has no lm_head.weight of its own, its output is tied to the embedding; untie and save it first"
                 .into()
         } else {
-            let example = self.tensors.numbers.keys().find(|key| key.ends_with(".weight")).unwrap_or(&"nothing");
+            let mut names = self.tensors.infos.iter().map(|info| info.name.as_str());
+            let example = names.find(|name| name.ends_with(".weight")).unwrap_or("nothing");
             format!(
                 "the base has no tensor {}.weight (it has, for example, {example}): is it the right base?",
                 pair.module
@@ -183,30 +233,15 @@ impl<'a> Matcher<'a> {
         })
     }
 
-    /// What the shapes of the weights that are not square say about this base.
-    fn orientation_of_others(&self, placed: &[(&Pair, String)]) -> Option<bool> {
-        placed.iter().find_map(|(pair, tensor)| match self.fit(pair, tensor) {
-            Fit::Straight => Some(false),
-            Fit::Transposed => Some(true),
-            Fit::Either | Fit::Neither => None,
-        })
-    }
-
-    fn fit(&self, pair: &Pair, tensor: &str) -> Fit {
-        match self.tensors.get(tensor).map(|info| info.shape.as_slice()) {
-            Some(&[rows, cols]) => fit(rows, cols, pair.inputs, pair.outputs),
-            _ => Fit::Neither,
-        }
-    }
-
-    fn transposed(&self, pair: &Pair, tensor: &str, others: Option<bool>) -> Result<bool> {
+    /// Whether the weight is stored (in, out), and whether only the adapter's flag says so.
+    fn transposed(&self, pair: &Pair, tensor: usize, evidence: &Evidence) -> Result<(bool, bool)> {
+        let info = self.tensors.infos[tensor];
         let unsupported = |reason: String| Error::Unsupported {
-            subject: tensor.to_string(),
+            subject: info.name.clone(),
             adapter: Some(self.adapter.name.clone()),
-            tensor: Some(tensor.to_string()),
+            tensor: Some(info.name.clone()),
             reason,
         };
-        let Some(info) = self.tensors.get(tensor) else { return Ok(false) };
         if info.dtype.float().is_none() {
             return Err(unsupported(format!(
                 "the base stores it as {}; merging into quantised weights is not supported, merge into the unquantised base",
@@ -216,22 +251,23 @@ impl<'a> Matcher<'a> {
         if info.shape.len() != 2 {
             return Err(unsupported(format!("its shape {:?} is not that of a linear layer", info.shape)));
         }
-        match self.fit(pair, tensor) {
-            Fit::Straight => Ok(false),
-            Fit::Transposed => Ok(true),
-            Fit::Either => {
-                let flag = self.adapter.config.fan_in_fan_out;
-                let evidence = Evidence { model_type: self.model.model_type.as_deref(), others, flag };
-                Ok(square_is_transposed(&pair.module, evidence))
-            }
-            Fit::Neither => Err(Error::ShapeMismatch {
-                adapter: self.adapter.name.clone(),
-                tensor: tensor.to_string(),
-                reason: format!(
-                    "the base has {:?}, the adapter maps {} inputs to {} outputs: is it the right base?",
-                    info.shape, pair.inputs, pair.outputs
-                ),
-            }),
+        match self.tensors.fit(pair, tensor) {
+            Fit::Straight => Ok((false, false)),
+            Fit::Transposed => Ok((true, false)),
+            Fit::Either => Ok(evidence.square_is_transposed(&pair.module)),
+            Fit::Neither => Err(self.misfit(pair, tensor)),
+        }
+    }
+
+    fn misfit(&self, pair: &Pair, tensor: usize) -> Error {
+        let info = self.tensors.infos[tensor];
+        Error::ShapeMismatch {
+            adapter: self.adapter.name.clone(),
+            tensor: info.name.clone(),
+            reason: format!(
+                "the base has {:?}, the adapter maps {} inputs to {} outputs: is it the right base?",
+                info.shape, pair.inputs, pair.outputs
+            ),
         }
     }
 

@@ -1,8 +1,6 @@
 //! Reading what a plan needs of a base and of adapters: headers, indexes and configurations, never weights.
 //! (Adapters are read once as a whole, for the hash that the recipe records.)
 
-use std::collections::BTreeMap;
-
 use sha2::{Digest, Sha256};
 
 use super::options::AdapterOptions;
@@ -13,6 +11,7 @@ use crate::inputs::{Folder, Inputs, read_whole, try_buffer};
 use crate::safetensors::checkpoint::find_index;
 use crate::safetensors::index::is_plain_name;
 use crate::safetensors::json::{repeated, sorted};
+use crate::safetensors::names::Names;
 use crate::safetensors::{Header, Layout, ShardIndex, header, limits};
 
 /// One weight file of the base.
@@ -122,20 +121,20 @@ fn check_listing(folder: &Folder) -> Result<()> {
 
 /// Every tensor once, and where the index says it is.
 fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result<()> {
-    let mut places: BTreeMap<&str, &Shard> = BTreeMap::new();
-    for shard in shards {
+    let mut places = Names::default();
+    for (number, shard) in shards.iter().enumerate() {
         for tensor in &shard.header.tensors {
-            if let Some(other) = places.insert(tensor.name.as_str(), shard) {
+            if let Some(other) = places.insert(&tensor.name, number) {
                 return Err(Error::BadHeader {
                     file: shard.name.clone(),
-                    reason: format!("tensor {:?} is in {} too", tensor.name, other.name),
+                    reason: format!("tensor {:?} is in {} too", tensor.name, shards[other].name),
                 });
             }
         }
     }
     let Some((file, index)) = index else { return Ok(()) };
     for (tensor, shard) in &index.weight_map {
-        if places.get(tensor.as_str()).is_none_or(|place| place.name != *shard) {
+        if places.get(tensor).is_none_or(|place| shards[place].name != *shard) {
             return Err(Error::BadHeader {
                 file: file.clone(),
                 reason: format!("tensor {tensor:?} should be in {shard} and is not"),
@@ -143,7 +142,7 @@ fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result
         }
     }
     let listed = sorted(index.weight_map.iter().map(|(tensor, _)| tensor.as_str()).collect());
-    if let Some(tensor) = places.keys().find(|tensor| listed.binary_search(tensor).is_err()) {
+    if let Some(tensor) = places.names().into_iter().find(|tensor| listed.binary_search(tensor).is_err()) {
         return Err(Error::BadHeader {
             file: file.clone(),
             reason: format!("tensor {tensor:?} is in a shard but not in the index"),

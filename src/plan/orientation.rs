@@ -7,6 +7,8 @@
 const CONV1D_MODELS: [&str; 5] = ["gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"];
 /// The names those layers have.
 const CONV1D_LAYERS: [&str; 4] = ["c_attn", "c_proj", "c_fc", "q_attn"];
+/// The kind of these layers.
+const CONV1D: &str = "Conv1D";
 
 /// What the shapes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,25 +33,58 @@ pub fn fit(rows: u64, cols: u64, inputs: u64, outputs: u64) -> Fit {
     }
 }
 
-/// What is known when a weight is square.
-#[derive(Debug, Clone, Copy)]
-pub struct Evidence<'a> {
-    /// `model_type` of the base's config.json.
-    pub model_type: Option<&'a str>,
-    /// Whether weights of the same model that are not square are transposed.
-    pub others: Option<bool>,
-    /// `fan_in_fan_out` of the adapter's configuration.
-    pub flag: bool,
+/// What is known of square weights, gathered from all adapters: their shapes are facts of the one base.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence<'a> {
+    /// Every `model_type` of the base's config.json, those of its parts included.
+    model_types: &'a [String],
+    /// Whether an adapter's configuration says `fan_in_fan_out`.
+    flag: bool,
+    /// How layers with a name of its own kind are stored, by the first weight of that kind that is not square.
+    kinds: Vec<(&'a str, bool)>,
+    /// Whether some adapted layer has the name of a `Conv1D`.
+    conv1d: bool,
 }
 
-/// Whether the square weight of `module` is stored transposed.
-pub fn square_is_transposed(module: &str, evidence: Evidence) -> bool {
-    let layer = module.rsplit('.').next().unwrap_or(module);
-    match evidence.model_type {
-        Some(model) if CONV1D_MODELS.contains(&model) => CONV1D_LAYERS.contains(&layer),
-        // The shapes of its neighbours are facts of the base; the flag is only what a training script said.
-        _ => evidence.others.unwrap_or(evidence.flag),
+impl<'a> Evidence<'a> {
+    /// Before any shape is known.
+    pub(crate) fn new(model_types: &'a [String], flag: bool) -> Evidence<'a> {
+        Evidence { model_types, flag, ..Evidence::default() }
     }
+
+    /// Note the shape of the weight of `module`.
+    pub(crate) fn note(&mut self, module: &'a str, fit: Fit) {
+        let kind = kind(module);
+        self.conv1d |= kind == CONV1D;
+        if matches!(fit, Fit::Straight | Fit::Transposed) && self.of_kind(kind).is_none() {
+            self.kinds.push((kind, fit == Fit::Transposed));
+        }
+    }
+
+    fn of_kind(&self, kind: &str) -> Option<bool> {
+        self.kinds.iter().find(|known| known.0 == kind).map(|known| known.1)
+    }
+
+    /// Whether the square weight of `module` is stored transposed, and whether only the flag says so.
+    pub(crate) fn square_is_transposed(&self, module: &str) -> (bool, bool) {
+        let kind = kind(module);
+        let of_conv1d_model = |model: &String| CONV1D_MODELS.contains(&model.as_str());
+        match self.of_kind(kind) {
+            Some(transposed) => (transposed, false),
+            None if kind == CONV1D && self.model_types.iter().any(of_conv1d_model) => (true, false),
+            // A flag is only what a training script said, and it means the layers that need it: PEFT takes it back for others.
+            None => {
+                let meant = self.flag && (kind == CONV1D || !self.conv1d);
+                (meant, meant)
+            }
+        }
+    }
+}
+
+/// Layers that are stored alike: those of one name, and all that are named as a `Conv1D`.
+fn kind(module: &str) -> &str {
+    let layer = module.rsplit('.').next().unwrap_or(module);
+    if CONV1D_LAYERS.contains(&layer) { CONV1D } else { layer }
 }
 
 #[cfg(test)]
@@ -57,16 +92,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_decide_and_squares_ask() {
+    fn shapes_decide() {
         assert_eq!(fit(6, 2, 2, 6), Fit::Straight);
         assert_eq!(fit(2, 6, 2, 6), Fit::Transposed);
         assert_eq!(fit(4, 4, 4, 4), Fit::Either);
         assert_eq!(fit(4, 5, 4, 4), Fit::Neither);
-        let gpt2 = Evidence { model_type: Some("gpt2"), others: None, flag: false };
-        assert!(square_is_transposed("h.0.attn.c_proj", gpt2));
-        assert!(!square_is_transposed("score", Evidence { flag: true, ..gpt2 }));
-        let llama = Evidence { model_type: Some("llama"), others: Some(false), flag: true };
-        assert!(!square_is_transposed("q_proj", llama));
-        assert!(square_is_transposed("x", Evidence { model_type: None, others: None, flag: true }));
+    }
+
+    #[test]
+    fn squares_ask_their_kind_then_the_model_then_the_flag() {
+        let gpt2 = ["vision-encoder-decoder".into(), "vit".into(), "gpt2".into()];
+        let mut both = Evidence::new(&gpt2, true);
+        both.note("encoder.query", Fit::Either);
+        both.note("decoder.h.0.attn.c_proj", Fit::Either);
+        assert_eq!(both.square_is_transposed("decoder.h.0.attn.c_proj"), (true, false));
+        assert_eq!(both.square_is_transposed("encoder.query"), (false, false));
+
+        let bigcode = ["gpt_bigcode".into()];
+        let mut straight = Evidence::new(&bigcode, true);
+        straight.note("h.0.mlp.c_fc", Fit::Straight);
+        assert_eq!(straight.square_is_transposed("h.0.attn.c_proj"), (false, false));
+
+        assert_eq!(Evidence::new(&[], true).square_is_transposed("x"), (true, true));
+        assert_eq!(Evidence::new(&[], false).square_is_transposed("x"), (false, false));
     }
 }

@@ -1,6 +1,5 @@
 //! The files of the output: which tensors each holds, and their headers.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::Value;
@@ -8,6 +7,8 @@ use serde_json::Value;
 use super::open::Base;
 use super::tensor::PlannedTensor;
 use crate::safetensors::header::sort;
+use crate::safetensors::json::sorted;
+use crate::safetensors::names::Names;
 use crate::safetensors::{Header, ShardIndex, TensorInfo, checkpoint, json};
 
 /// One file of the output.
@@ -154,6 +155,10 @@ fn weight_file(base: &Base, tensors: &[PlannedTensor], group: Group, recipe: &Va
         .collect();
     let mut metadata = base.shards[group.shard].header.metadata.clone().unwrap_or_default();
     metadata.retain(|(key, _)| key != super::recipe::KEY);
+    // Without a format transformers 4 does not load a file; this one is laid out as torch lays it out.
+    if !metadata.iter().any(|(key, _)| key == "format") {
+        metadata.push(("format".into(), "pt".into()));
+    }
     metadata.push((super::recipe::KEY.into(), json::text(recipe)));
     let header = Header::write(&infos, &metadata);
     let data_start = header.len() as u64;
@@ -172,11 +177,11 @@ pub(crate) fn index_file(base: &Base, files: &[OutputFile], tensors: &[PlannedTe
     if base.index.is_none() && files.len() < 2 {
         return None;
     }
-    let mut file_of: BTreeMap<&str, &OutputFile> = BTreeMap::new();
-    for file in files {
+    let mut file_of = Names::default();
+    for (number, file) in files.iter().enumerate() {
         if let Body::Weights { tensors: placed, .. } = &file.body {
             for placed in placed {
-                file_of.insert(&tensors[placed.tensor].name, file);
+                file_of.insert(&tensors[placed.tensor].name, number);
             }
         }
     }
@@ -184,14 +189,14 @@ pub(crate) fn index_file(base: &Base, files: &[OutputFile], tensors: &[PlannedTe
         Some((_, index)) => index.clone(),
         None => ShardIndex {
             metadata: serde_json::Map::new(),
-            weight_map: file_of.keys().map(|name| (name.to_string(), String::new())).collect(),
+            weight_map: sorted(file_of.names()).into_iter().map(|name| (name.into(), String::new())).collect(),
         },
     };
     let total: u64 = tensors.iter().map(|tensor| tensor.bytes_out).sum();
     index.metadata.insert("total_size".into(), total.into());
     for (name, shard) in &mut index.weight_map {
-        if let Some(file) = file_of.get(name.as_str()) {
-            shard.clone_from(&file.name);
+        if let Some(file) = file_of.get(name) {
+            shard.clone_from(&files[file].name);
         }
     }
     let name = base

@@ -7,10 +7,17 @@ use serde_json::Value;
 use super::open::{Adapter, Base};
 use super::options::PlanOptions;
 use super::tensor::PlannedTensor;
-use crate::safetensors::json::object;
+use crate::safetensors::json::{Json, object};
 
 /// Key of the recipe in `__metadata__`.
 pub const KEY: &str = "lorafold.recipe";
+
+/// The recipe that a merged model carries.
+pub(crate) fn of(base: &Base) -> Option<Value> {
+    let mut metadata = base.shards.iter().flat_map(|shard| shard.header.metadata.iter().flatten());
+    let (_, text) = metadata.find(|(key, _)| key == KEY)?;
+    Json::parse(text.as_bytes()).ok().map(Value::from)
+}
 
 /// The recipe as a JSON object.
 pub(crate) fn recipe(base: &Base, adapters: &[Adapter], tensors: &[PlannedTensor], options: &PlanOptions) -> Value {
@@ -22,13 +29,17 @@ pub(crate) fn recipe(base: &Base, adapters: &[Adapter], tensors: &[PlannedTensor
             object([("name", shard.name.as_str().into()), ("size", (shard.header.data_start + end).into())])
         })
         .collect();
+    let mut made_of = object([("files", shards.into())]);
+    if let (Some(earlier), Value::Object(made_of)) = (of(base), &mut made_of) {
+        made_of.insert("recipe".into(), earlier);
+    }
     let adapters: Vec<Value> = adapters.iter().map(|adapter| one_adapter(adapter, tensors)).collect();
     let mut recipe = object([
         ("lorafold", env!("CARGO_PKG_VERSION").into()),
         ("method", options.method.as_deref().unwrap_or("linear").into()),
         ("dtype", options.dtype.as_deref().map_or("keep", long_name).into()),
         ("rounding", options.rounding.as_deref().unwrap_or("nearest").into()),
-        ("base", object([("files", shards.into())])),
+        ("base", made_of),
         ("adapters", adapters.into()),
     ]);
     for (name, pattern) in [("only", &options.only), ("skip", &options.skip)] {

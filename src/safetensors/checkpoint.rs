@@ -57,10 +57,17 @@ impl Layout {
         let config = position("config.json");
         // Weights that are not part of this model would be stale beside the merged ones: they stay behind.
         let others = (0..names.len())
-            .filter(|&i| Some(i) != config && is_plain_name(names[i]) && !is_weights(names[i]))
+            .filter(|&i| {
+                Some(i) != config && is_plain_name(names[i]) && !is_weights(names[i]) && !is_unfinished(names[i])
+            })
             .collect();
         Ok(Layout { shards, index: index.map(|(at, _)| at), config, others })
     }
+}
+
+/// Whether a file is what a merge into this folder keeps there while it has not finished.
+fn is_unfinished(name: &str) -> bool {
+    name.starts_with('.') && (name.ends_with(".partial") || name.starts_with(".lorafold-"))
 }
 
 /// Whether a file holds weights (or an index or adapter) rather than something that describes the model.
@@ -162,7 +169,14 @@ mod tests {
 
     #[test]
     fn one_file_or_shards() {
-        let names = ["config.json", "model.safetensors", "tokenizer.json", "pytorch_model.bin"];
+        let names = [
+            "config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "pytorch_model.bin",
+            ".config.json.0a1b.partial",
+            ".lorafold-part-1-of-2.json",
+        ];
         let layout = Layout::of(&names, None).unwrap();
         assert_eq!(layout, Layout { shards: vec![1], index: None, config: Some(0), others: vec![2] });
 

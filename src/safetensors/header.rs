@@ -84,7 +84,10 @@ impl Header {
         let mut tensors = Vec::new();
         for (name, entry) in fields.map_err(|fault| bad(file, format!("the header is {fault}")))? {
             if name == "__metadata__" {
-                metadata = Some(entry.texts().map_err(|fault| bad(file, format!("{name}: {fault}")))?);
+                // null is what the safetensors crate reads as none.
+                if entry != Json::Null {
+                    metadata = Some(entry.texts().map_err(|fault| bad(file, format!("{name}: {fault}")))?);
+                }
             } else if tensors.len() == limits::TENSORS {
                 return Err(bad(file, format!("the header has more than {} tensors", limits::TENSORS)));
             } else {

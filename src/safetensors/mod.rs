@@ -8,6 +8,7 @@ pub mod header;
 pub mod index;
 pub(crate) mod json;
 pub mod limits;
+pub(crate) mod names;
 
 pub use checkpoint::Layout;
 pub use header::{Header, TensorInfo};

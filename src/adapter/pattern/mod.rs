@@ -17,6 +17,8 @@ use program::Program;
 #[derive(Debug, Clone)]
 pub struct Pattern {
     program: Program,
+    /// The key where it is a name, as it mostly is: its dots stand for any character. Configurations may list every module.
+    name: Option<String>,
     /// Only at the start of the text, as `re.match`; otherwise anywhere, as `re.search`.
     anchored: bool,
 }
@@ -30,7 +32,10 @@ impl Pattern {
     pub fn of_module_suffix(key: &str) -> Result<Pattern, String> {
         // PEFT's own text, not one that should mean the same: its groups shift the key's numbers, and a key may even
         // close them.
-        compile(r"(.*\.)?(", key, ")$", true)
+        let mut pattern = compile(r"(.*\.)?(", key, ")$", true)?;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+        pattern.name = key.chars().all(is_plain).then(|| key.into());
+        Ok(pattern)
     }
 
     /// A pattern that may match anywhere in a name, for `--only` and `--skip`.
@@ -46,6 +51,16 @@ impl Pattern {
     /// # Errors
     /// Why that cannot be said: it takes too many steps to find out.
     pub fn matches(&self, text: &str) -> Result<bool, String> {
+        match &self.name {
+            // No dot stands for part of a character or for a line's end.
+            Some(name) if text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Ok(ends_with(text.as_bytes(), name.as_bytes()))
+            }
+            _ => self.search(text),
+        }
+    }
+
+    fn search(&self, text: &str) -> Result<bool, String> {
         matcher::matches(&self.program, text, self.anchored)
     }
 }
@@ -55,7 +70,14 @@ fn compile(before: &str, pattern: &str, behind: &str, anchored: bool) -> Result<
         let position = position.saturating_sub(before.len()).min(pattern.chars().count());
         format!("{pattern:?} is not a pattern: {fault} (at character {position})")
     })?;
-    Ok(Pattern { program, anchored })
+    Ok(Pattern { program, name: None, anchored })
+}
+
+/// Whether a path ends in `name`, at its beginning or behind a dot.
+fn ends_with(path: &[u8], name: &[u8]) -> bool {
+    let Some(start) = path.len().checked_sub(name.len()) else { return false };
+    let fits = |(&c, &wanted): (&u8, &u8)| wanted == b'.' || c == wanted;
+    path[start..].iter().zip(name).rev().all(fits) && (start == 0 || path[start - 1] == b'.')
 }
 
 #[cfg(test)]
@@ -83,6 +105,20 @@ mod tests {
         }
         let ten = Pattern::of_module_suffix("0.self_attn.q_proj").unwrap();
         assert_eq!(ten.matches("model.layers.10.self_attn.q_proj"), Ok(false));
+    }
+
+    /// Names are matched without the machine; it must not show.
+    #[test]
+    fn names_match_as_patterns_do() {
+        let names = ["", ".", "a", "a.b", "b", ".b", "b.", "a..b", "aab", "q_a.b", "ab.b"];
+        for key in names {
+            let pattern = Pattern::of_module_suffix(key).unwrap();
+            assert!(pattern.name.is_some());
+            for path in names {
+                assert_eq!(pattern.matches(path), pattern.search(path), "{key:?} in {path:?}");
+            }
+        }
+        assert_eq!(Pattern::of_module_suffix("a.b").unwrap().matches("aéb"), Ok(true));
     }
 
     #[test]

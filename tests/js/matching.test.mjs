@@ -1,0 +1,140 @@
+// @ts-check
+// Which tensor a pair belongs to, and which way round: models of which several parts have the same paths, square weights,
+// adapters that contradict each other.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { inspect, merge, plan } from "../../pkg/node.js";
+import { buildSafetensors, parseSafetensors, valuesOf } from "./safetensors-file.mjs";
+import { asFiles } from "./tiny-model.mjs";
+
+/** @typedef {Record<string, [number, number]>} Shapes */
+
+const ramp = (/** @type {number} */ count, /** @type {number} */ from) => Array.from({ length: count }, (_, i) => from + ((i * 7) % 11));
+const tensor = (/** @type {[number, number]} */ shape, /** @type {number} */ from) => ({ dtype: "F32", shape, values: ramp(shape[0] * shape[1], from) });
+
+/** A base with weights of these shapes. @param {Shapes} shapes @param {object} [config] @param {Record<string, string>} [metadata] */
+const baseOf = (shapes, config = {}, metadata = { format: "pt" }) =>
+  asFiles({
+    "config.json": Buffer.from(JSON.stringify(config)),
+    "model.safetensors": buildSafetensors(Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [`${name}.weight`, tensor(shape, -3)])), metadata),
+  });
+
+/** An adapter of rank 1 for modules of [outputs, inputs]. @param {Shapes} modules @param {object} [config] */
+const adapterOf = (modules, config = {}) =>
+  asFiles({
+    "adapter_config.json": Buffer.from(JSON.stringify({ peft_type: "LORA", r: 1, lora_alpha: 1, ...config })),
+    "adapter_model.safetensors": buildSafetensors(
+      Object.fromEntries(
+        Object.entries(modules).flatMap(([module, [outputs, inputs]]) => [
+          [`base_model.model.${module}.lora_A.weight`, tensor([1, inputs], 1)],
+          [`base_model.model.${module}.lora_B.weight`, tensor([outputs, 1], -2)],
+        ]),
+      ),
+    ),
+  });
+
+/** @param {import("../../pkg/types.js").MergeOptions} options */
+async function merged(options) {
+  const { files } = await merge({ ...options, workers: 0 });
+  const file = files.find(({ name }) => name === "model.safetensors");
+  assert.ok(file);
+  return parseSafetensors(Buffer.from(await (await file.blob()).arrayBuffer()));
+}
+
+/** W + B·A of a square of three, or W + (B·A)ᵀ. @param {boolean} transposed */
+function square(transposed) {
+  const [a, b] = [ramp(3, 1), ramp(3, -2)];
+  return ramp(9, -3).map((w, at) => {
+    const [row, col] = [Math.floor(at / 3), at % 3];
+    return w + (transposed ? b[col] * a[row] : b[row] * a[col]);
+  });
+}
+
+test("an adapter of one part is not merged into another with the same paths", async () => {
+  const base = baseOf({ "model.encoder.layers.0.q_proj": [3, 3], "model.decoder.layers.0.q_proj": [3, 3], proj_out: [3, 3] });
+  const adapters = (/** @type {string} */ module) => [adapterOf({ [module]: [3, 3] })];
+  for (const module of ["layers.0.q_proj", "model.layers.0.q_proj"]) {
+    await assert.rejects(plan({ base, adapters: adapters(module) }), (/** @type {any} */ error) => {
+      assert.equal(error.code, "unmatched-key");
+      assert.match(error.message, /model\.decoder\., model\.encoder\./);
+      return true;
+    });
+  }
+  const { tensors } = await merged({ base, adapters: adapters("encoder.layers.0.q_proj") });
+  const values = (/** @type {string} */ name) => [...valuesOf(/** @type {any} */ (tensors.get(`${name}.weight`)))];
+  assert.deepEqual(values("model.encoder.layers.0.q_proj"), square(false));
+  assert.deepEqual(values("model.decoder.layers.0.q_proj"), ramp(9, -3));
+});
+
+/** What the merge makes of each module's square. @param {Shapes} shapes @param {object} config @param {object} [flag] */
+async function orientations(shapes, config, flag) {
+  const { tensors } = await merged({ base: baseOf(shapes, config), adapters: [adapterOf(shapes, flag)] });
+  const is = (/** @type {string} */ module) => {
+    const values = [...valuesOf(/** @type {any} */ (tensors.get(`${module}.weight`)))];
+    assert.deepEqual(values, square(values[1] === square(true)[1]));
+    return values[1] === square(true)[1];
+  };
+  return Object.fromEntries(Object.keys(shapes).filter((module) => shapes[module][0] === shapes[module][1]).map((module) => [module, is(module)]));
+}
+
+test("linear layers beside Conv1D keep their orientation", async () => {
+  /** @type {Shapes} */
+  const squares = { "encoder.layer.0.query": [3, 3], "decoder.h.0.attn.c_proj": [3, 3] };
+  const config = { model_type: "vision-encoder-decoder", encoder: { model_type: "vit" }, decoder: { model_type: "gpt2" } };
+  const right = { "encoder.layer.0.query": false, "decoder.h.0.attn.c_proj": true };
+  for (const fan_in_fan_out of [true, false]) assert.deepEqual(await orientations(squares, config, { fan_in_fan_out }), right);
+  // The flag is for the layers that need it.
+  assert.deepEqual(await orientations(squares, {}, { fan_in_fan_out: true }), right);
+});
+
+test("only a flag: the merge goes by it and says so", async () => {
+  const base = baseOf({ "net.mix": [3, 3] });
+  const adapters = [adapterOf({ "net.mix": [3, 3] }, { fan_in_fan_out: true })];
+  const { findings } = await plan({ base, adapters });
+  assert.deepEqual(findings.map(({ level, code }) => [level, code]), [["warning", "orientation-assumed"]]);
+});
+
+test("two adapters that take one weight for different layers are refused", async () => {
+  const base = baseOf({ "net.mix": [4, 2] });
+  const adapters = [adapterOf({ "net.mix": [4, 2] }), adapterOf({ "net.mix": [2, 4] })];
+  await assert.rejects(plan({ base, adapters }), { code: "shape-mismatch" });
+  await plan({ base, adapters: [adapters[1]] });
+});
+
+test("a format is written where the base has none, and kept where it has one", async () => {
+  /** @type {Shapes} */
+  const shapes = { "net.mix": [3, 3] };
+  for (const [metadata, format] of /** @type {const} */ ([[{}, "pt"], [{ format: "mlx" }, "mlx"], [{ note: "x" }, "pt"]])) {
+    const parsed = await merged({ base: baseOf(shapes, {}, metadata), adapters: [adapterOf(shapes)] });
+    assert.equal(parsed.metadata?.format, format);
+  }
+});
+
+test("what an unfinished merge has left in a base is not copied", async () => {
+  /** @type {Shapes} */
+  const shapes = { "net.mix": [3, 3] };
+  const left = asFiles({ ".config.json.partial": Buffer.from("?"), ".model.safetensors.0a.partial": Buffer.from("?"), ".lorafold-part-1-of-2.json": Buffer.from("?") });
+  const { files, findings } = await plan({ base: [...baseOf(shapes), ...left], adapters: [adapterOf(shapes)] });
+  assert.deepEqual(files.map(({ name }) => name).sort(), ["config.json", "model.safetensors"]);
+  assert.match(findings[0].message, /\.config\.json\.partial/);
+});
+
+test("a merge into a merged model keeps the recipe of the first", async () => {
+  /** @type {Shapes} */
+  const shapes = { "net.mix": [3, 3] };
+  const adapters = [adapterOf(shapes)];
+  const { files } = await merge({ base: baseOf(shapes), adapters, workers: 0 });
+  const base = await Promise.all(files.map(async ({ name, blob }) => new File([await blob()], name)));
+  const first = await inspect(base);
+  const second = JSON.parse((await merged({ base, adapters })).metadata?.["lorafold.recipe"] ?? "");
+  assert.equal(first.kind, "merged");
+  assert.deepEqual(second.base.recipe, first.recipe);
+});
+
+test("inspect reads a configuration with Python's floats", async () => {
+  const files = baseOf({ "net.mix": [3, 3] });
+  const config = new File(['{"model_type":"mamba2","limit":[0.0,Infinity]}'], "config.json");
+  const description = await inspect([...files.filter(({ name }) => name !== "config.json"), config]);
+  assert.ok(description.kind === "base");
+  assert.equal(description.modelType, "mamba2");
+});
