@@ -186,4 +186,19 @@ fn the_output_never_takes_the_place_of_an_input() {
         assert_eq!(merged.unwrap_err().code(), "bad-option", "{}", out.display());
     }
     assert_eq!(values(&base), before);
+
+    // A folder of links, as caches have them, into the one that is to be written.
+    #[cfg(unix)]
+    {
+        let links = scratch.0.join("links");
+        fs::create_dir(&links).unwrap();
+        for entry in fs::read_dir(&base).unwrap() {
+            let path = entry.unwrap().path();
+            std::os::unix::fs::symlink(&path, links.join(path.file_name().unwrap())).unwrap();
+        }
+        let options = MergeOptions { force: true, ..MergeOptions::default() };
+        let merged = merge_folders(&links, &[(&adapter, AdapterOptions::default())], &base, &options);
+        assert_eq!(merged.unwrap_err().code(), "bad-option");
+        assert_eq!(values(&base), before);
+    }
 }

@@ -11,6 +11,7 @@ use crate::engine::{Budget, Folder};
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, try_buffer};
 use crate::kernel::Tally;
+use crate::plan::output::OutputFile;
 use crate::plan::pieces::Piece;
 use crate::plan::{AdapterOptions, MergePlan, PlanOptions, build, open_adapter, open_base};
 
@@ -82,12 +83,18 @@ pub fn merge_folders(
     }
     let made = !out.exists();
     fs::create_dir_all(out).map_err(|e| failed(out, &e))?;
-    let partials: Vec<PathBuf> = plan.files.iter().map(|file| out.join(format!(".{}.partial", file.name))).collect();
+    // Another process may be merging into the same folder.
+    let hidden = |file: &OutputFile| out.join(format!(".{}.{}.partial", file.name, std::process::id()));
+    let partials: Vec<PathBuf> = plan.files.iter().map(hidden).collect();
     let written = write_all(&plan, &paths, &partials, options).and_then(|tallies| {
         // config.json is the last: without it no tool takes the folder for a model.
         let mut finished: Vec<(&str, &PathBuf)> =
             plan.files.iter().map(|file| file.name.as_str()).zip(&partials).collect();
         finished.sort_by_key(|(name, _)| *name == "config.json");
+        // Nor may an older model's be there while the weights are half replaced.
+        if options.force {
+            let _ = fs::remove_file(out.join("config.json"));
+        }
         for (name, partial) in finished {
             fs::rename(partial, out.join(name)).map_err(|e| failed(partial, &e))?;
         }
@@ -111,8 +118,11 @@ pub fn merge_folders(
 /// The output must not take the place of what it is made from. Other spellings and links lead to the same folder.
 fn refuse_inputs(out: &Path, inputs: &[PathBuf]) -> Result<()> {
     let Ok(folder) = fs::canonicalize(out) else { return Ok(()) };
-    let reads =
-        |input: &PathBuf| input.parent().is_some_and(|parent| fs::canonicalize(parent).is_ok_and(|p| p == folder));
+    let lies_there = |path: PathBuf| path.parent().is_some_and(|parent| parent == folder);
+    let reads = |input: &PathBuf| {
+        let beside = input.parent().is_some_and(|parent| fs::canonicalize(parent).is_ok_and(|parent| parent == folder));
+        beside || fs::canonicalize(input).is_ok_and(lies_there)
+    };
     if inputs.iter().any(reads) {
         let reason = format!("{} is a folder that the merge reads; give it another one", out.display());
         return Err(Error::BadOption { option: "out".into(), reason });
