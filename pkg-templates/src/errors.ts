@@ -32,35 +32,42 @@ export interface PlainError {
   adapter?: string;
 }
 
+/** What an error may say of itself. */
+type Thrown = { [field in "name" | "code" | "cause" | "tensor" | "adapter"]?: unknown } & { message: string };
+
+/** Whatever was thrown, be it nothing at all, as the fields of an error. */
+export function thrown(error: unknown): Thrown {
+  const fields: Partial<Record<keyof Thrown, unknown>> = error ?? {};
+  const { name, code, message, cause, tensor, adapter } = fields;
+  return { name, code, message: typeof message === "string" ? message : String(error), cause, tensor, adapter };
+}
+
 /** Take an error apart for a message to another thread. */
 export function toPlain(error: unknown): PlainError {
-  const { code, message, tensor, adapter } = (error ?? {}) as Partial<PlainError>;
+  const { code, message, tensor, adapter } = thrown(error);
   return {
-    message: message ?? String(error),
-    ...(code !== undefined && { code }),
-    ...(tensor !== undefined && { tensor }),
-    ...(adapter !== undefined && { adapter }),
+    message,
+    ...(isCode(code) && { code }),
+    ...(typeof tensor === "string" && { tensor }),
+    ...(typeof adapter === "string" && { adapter }),
   };
 }
 
 /** Whatever was thrown, as what callers are promised: ours where it has a code, as it is where it is a bug. */
 export function asLorafoldError(error: unknown): unknown {
   if (error instanceof LorafoldError) return error;
-  const plain = error as Partial<PlainError> | null;
-  if (plain && typeof plain === "object" && typeof plain.message === "string" && isCode(plain.code)) {
-    return new LorafoldError(plain.code, plain.message, plain);
-  }
-  if (plain && (plain as { name?: unknown }).name === "AbortError") return new LorafoldError("aborted", "aborted", { detail: error });
-  return error;
+  const { code, message, ...about } = toPlain(error);
+  if (code !== undefined) return new LorafoldError(code, message, about);
+  return thrown(error).name === "AbortError" ? new LorafoldError("aborted", "aborted", { detail: error }) : error;
 }
 
 /** What reading an input threw, as one of ours. */
 export function readFailed(name: string, error: unknown): unknown {
-  const { code, name: kind, message } = (error ?? {}) as Partial<Error & { code: unknown }>;
-  if (error instanceof LorafoldError || (typeof code === "string" && isCode(code as ErrorCode)) || kind === "AbortError") return error;
+  const { code, name: kind, message } = thrown(error);
+  if (error instanceof LorafoldError || isCode(code) || kind === "AbortError") return error;
   // What browsers throw when a chosen file was changed or removed before it is read.
   const changed = kind === "NotReadableError" || kind === "NotFoundError";
-  return new LorafoldError(changed ? "source-changed" : "fetch-failed", `${name}: ${message ?? String(error)}`, { detail: error });
+  return new LorafoldError(changed ? "source-changed" : "fetch-failed", `${name}: ${message}`, { detail: error });
 }
 
 /** Platform codes (`ENOENT`) are in capitals, ours are not. */

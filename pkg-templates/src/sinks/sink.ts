@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { LorafoldError, thrown } from "../errors.js";
 import { platform } from "../platform.js";
 import { isDirectoryHandle } from "../sources/directory.js";
 import type { Input } from "../sources/listing.js";
@@ -46,7 +46,7 @@ export async function openSink(output: Output, force: boolean, inputs: readonly 
 /** What the platform threw while writing `name`, as one of our errors. */
 export function writeFailed(name: string, error: unknown): LorafoldError {
   if (error instanceof LorafoldError) return error;
-  const { name: kind, code, message } = (error ?? {}) as { name?: string; code?: string; message?: string };
+  const { name: kind, code, message } = thrown(error);
   const full = kind === "QuotaExceededError" || code === "out-of-space";
-  return new LorafoldError(full ? "out-of-space" : "fetch-failed", `${name}: ${message ?? String(error)}`, { detail: error });
+  return new LorafoldError(full ? "out-of-space" : "fetch-failed", `${name}: ${message}`, { detail: error });
 }

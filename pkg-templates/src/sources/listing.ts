@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { LorafoldError, thrown } from "../errors.js";
 import { platform } from "../platform.js";
 import type { RemoteFolder, Source, SourceLike } from "../types.js";
 import { isDirectoryHandle, listDirectory } from "./directory.js";
@@ -100,7 +100,7 @@ async function listCustom(source: Source, role: Role): Promise<Listing> {
   const files = await Promise.resolve()
     .then(() => source.list())
     .catch((error: unknown) => {
-      throw new LorafoldError("fetch-failed", `${role}: the source's list failed: ${String((error as Error)?.message ?? error)}`, { detail: error });
+      throw new LorafoldError("fetch-failed", `${role}: the source's list failed: ${thrown(error).message}`, { detail: error });
     });
   if (!Array.isArray(files)) throw new LorafoldError("fetch-failed", `${role}: the source's list did not give an array`);
   const inputs = files.map(({ name, size, version }) => ({

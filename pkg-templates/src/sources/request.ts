@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { LorafoldError, thrown } from "../errors.js";
 
 /** Milliseconds before each further try; a server's `Retry-After` goes first. */
 export const WAITS = [250, 500, 1000];
@@ -65,8 +65,8 @@ export function refused(url: string, response: Response): LorafoldError {
 export function fetchFailed(url: string, error: unknown, signal?: AbortSignal): LorafoldError {
   if (error instanceof LorafoldError) return error;
   if (signal?.aborted) return new LorafoldError("aborted", "aborted", { detail: signal.reason });
-  const { message, cause } = (error ?? {}) as { message?: string; cause?: { message?: string } };
-  const reason = [message ?? String(error), cause?.message].filter(Boolean).join(": ");
+  const { message, cause } = thrown(error);
+  const reason = [message, cause === undefined ? "" : thrown(cause).message].filter(Boolean).join(": ");
   return new LorafoldError("fetch-failed", `${url}: ${reason}`, { detail: error });
 }
 
