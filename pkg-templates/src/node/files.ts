@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
-import { LorafoldError } from "../errors.js";
+import { LorafoldError, thrown } from "../errors.js";
 import type { BoundInput, Input } from "../sources/listing.js";
 import { PathReader } from "./path-reader.js";
 
@@ -72,7 +72,8 @@ export class FileTargets {
 
 /** What the platform threw while writing, as one of our errors. */
 export function writeFailed(path: string, error: unknown): LorafoldError {
-  const { code, message } = error as NodeJS.ErrnoException;
+  if (error instanceof LorafoldError) return error;
+  const { code, message } = thrown(error);
   const full = code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG";
   return new LorafoldError(full ? "out-of-space" : "fetch-failed", `${path}: ${message}`, { detail: error });
 }

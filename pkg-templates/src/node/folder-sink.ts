@@ -1,21 +1,21 @@
-import { mkdir, readdir, rm, rmdir, stat } from "node:fs/promises";
+import { mkdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { LorafoldError } from "../errors.js";
 import type { PlannedFile, Sink } from "../sinks/sink.js";
 import type { Input } from "../sources/listing.js";
 import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
 import { FileTargets, writeFailed } from "./files.js";
-import { allot, partial, publish, refuseInputs } from "./model-folder.js";
-
-/** Weights that a merge which was killed has left. */
-const LEFT_OVER = /^\..+\.safetensors\.partial$/;
+import { hasEnded, newToken, parsePartial, partial } from "./hidden.js";
+import { allot, namesIn, refuseInputs, refuseOccupied, replaced } from "./model-folder.js";
+import { publish } from "./publish.js";
 
 /** Writes into a folder on disk. Files get their names when all of them are complete. */
 export class FolderSink implements Sink {
   readonly #folder: string;
   readonly #force: boolean;
   readonly #inputs: readonly Input[];
+  /** Other merges may be at work in the same folder. */
+  readonly #token = newToken();
   readonly #targets = new FileTargets();
   #files: PlannedFile[] = [];
   #opening: Promise<void> | undefined;
@@ -34,25 +34,19 @@ export class FolderSink implements Sink {
 
   async #open(files: PlannedFile[]): Promise<void> {
     await refuseInputs(this.#folder, this.#inputs);
-    const there: string[] = await readdir(this.#folder).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return [];
-      throw new LorafoldError("bad-option", `output: ${this.#folder}: ${error.message}`, { detail: error });
+    const names = files.map((file) => file.name);
+    // Better to know before the merge than after it.
+    if (this.#force) await replaced(this.#folder, names);
+    else await refuseOccupied(this.#folder);
+    const leftOver = (await namesIn(this.#folder)).filter((name) => {
+      const hidden = parsePartial(name);
+      return hidden && names.includes(hidden.name) && hasEnded(hidden.token);
     });
-    // What an earlier merge that was killed left behind does not count.
-    if (!this.#force && there.some((name) => !name.endsWith(".partial"))) {
-      throw new LorafoldError("bad-option", `output: ${this.#folder} is not empty; force replaces the model in it`);
-    }
-    for (const { name } of files.filter((file) => there.includes(file.name))) {
-      const path = join(this.#folder, name);
-      if ((await stat(path).catch(() => undefined))?.isDirectory()) {
-        throw new LorafoldError("bad-option", `output: ${path} is a folder, and the model has a file of that name`);
-      }
-    }
     this.#files = files;
     try {
-      for (const name of there.filter((name) => LEFT_OVER.test(name))) await rm(join(this.#folder, name));
+      for (const name of leftOver) await rm(join(this.#folder, name), { force: true });
       this.#madeFolder = await mkdir(this.#folder, { recursive: true });
-      for (const { name, size } of files) await allot(join(this.#folder, partial(name)), size, "w");
+      for (const [file, { size }] of files.entries()) await allot(this.#partialPath(file), size, "w");
     } catch (error) {
       throw writeFailed(this.#folder, error);
     }
@@ -69,7 +63,7 @@ export class FolderSink implements Sink {
 
   async finish(): Promise<MergedFile[]> {
     this.#targets.close();
-    return publish(this.#folder, this.#files, this.#force);
+    return publish(this.#folder, this.#files, { token: this.#token, force: this.#force });
   }
 
   async abort(): Promise<void> {
@@ -84,6 +78,6 @@ export class FolderSink implements Sink {
   }
 
   #partialPath(file: number): string {
-    return join(this.#folder, partial(this.#files[file]!.name));
+    return join(this.#folder, partial(this.#files[file]!.name, this.#token));
   }
 }

@@ -1,16 +1,9 @@
-import { createReadStream } from "node:fs";
-import { open, readdir, readFile, realpath, rename, rm, stat } from "node:fs/promises";
+import { open, readdir, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { Readable } from "node:stream";
-import { LorafoldError } from "../errors.js";
-import type { PlannedFile } from "../sinks/sink.js";
+import { LorafoldError, thrown } from "../errors.js";
 import { isWeights } from "../sinks/stale.js";
 import type { Input } from "../sources/listing.js";
-import type { MergedFile } from "../types.js";
-import { writeFailed } from "./files.js";
-
-/** A file that is not finished is hidden, and no tool takes it for weights. */
-export const partial = (name: string) => `.${name}.partial`;
+import { LOCK, parsePartial } from "./hidden.js";
 
 /** Give a hidden file its size, by the flag "w" as a new one, by "a" with what is in it. */
 export async function allot(path: string, size: number, flag: "w" | "a"): Promise<void> {
@@ -22,12 +15,14 @@ export async function allot(path: string, size: number, flag: "w" | "a"): Promis
   }
 }
 
-/** The merge must not write to a folder that it reads. Other spellings and links lead to the same folder: the file system knows. */
+/** Which file or folder a path leads to: other spellings and links lead to the same, as the file system knows. Nothing where nothing is. */
+export async function identity(path: string): Promise<string | undefined> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  return found && `${found.dev} ${found.ino}`;
+}
+
+/** The merge must not write to a folder that it reads. */
 export async function refuseInputs(folder: string, inputs: readonly Input[]): Promise<void> {
-  const identity = async (path: string) => {
-    const found = await stat(path, { bigint: true }).catch(() => undefined);
-    return found && `${found.dev} ${found.ino}`;
-  };
   const output = await identity(folder);
   if (output === undefined) return;
   // Of a link both its folder and that of the file it leads to.
@@ -40,39 +35,41 @@ export async function refuseInputs(folder: string, inputs: readonly Input[]): Pr
   }
 }
 
-/** Give complete files their names. With `force` they replace the model that is there. */
-export async function publish(folder: string, files: readonly PlannedFile[], force: boolean): Promise<MergedFile[]> {
-  if (force) {
-    await removeStale(folder, files).catch((error: unknown) => {
-      throw writeFailed(folder, error);
-    });
-  }
-  // config.json is the last: without it no tool takes the folder for a model.
-  const rank = ({ name }: PlannedFile) => Number(name === "config.json");
-  for (const { name, size } of [...files].sort((a, b) => rank(a) - rank(b))) {
-    const from = join(folder, partial(name));
-    try {
-      if ((await stat(from)).size !== size) throw new Error("its size is not what it should be");
-      await rename(from, join(folder, name));
-    } catch (error) {
-      throw writeFailed(from, error);
-    }
-  }
-  return files.map(({ name, size }) => {
-    const path = join(folder, name);
-    const stream = () => Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>;
-    return { name, size, blob: async () => new Blob([await readFile(path)]), stream };
+/** The names in an output folder; none where it is not there yet. */
+export async function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch((error: unknown) => {
+    const { code, message } = thrown(error);
+    if (code === "ENOENT") return [];
+    throw new LorafoldError("bad-option", `output: ${folder}: ${message}`, { detail: error });
   });
 }
 
-/**
- * Weights of the model that is replaced would be taken for part of the new one. And without configuration and index
- * no tool takes the folder for a model while only some of its files are the new ones.
- */
-async function removeStale(folder: string, files: readonly PlannedFile[]): Promise<void> {
-  const kept = new Set(files.map((file) => file.name));
-  for (const name of await readdir(folder)) {
-    const first = name === "config.json" || name.endsWith(".index.json");
-    if (kept.has(name) ? first : isWeights(name)) await rm(join(folder, name));
+/** Without `force` a folder must be empty. The hidden files of merges that are at work in it, or were killed, do not count. */
+export async function refuseOccupied(folder: string): Promise<void> {
+  if ((await namesIn(folder)).some((name) => name !== LOCK && !parsePartial(name))) {
+    throw new LorafoldError("bad-option", `output: ${folder} is not empty; force replaces the model in it`);
   }
+}
+
+/**
+ * What of a folder gives way to a model of these files: files of their names, and weights, which would be taken for part of the new model.
+ * Configuration and index are the first.
+ *
+ * @throws {LorafoldError} `bad-option` where one of them is a folder.
+ */
+export async function replaced(folder: string, files: readonly string[]): Promise<string[]> {
+  const planned = new Set(files);
+  const old = (await namesIn(folder)).filter((name) => planned.has(name) || isWeights(name));
+  for (const name of old) {
+    const path = join(folder, name);
+    if (!(await stat(path).catch(() => undefined))?.isDirectory()) continue;
+    throw new LorafoldError("bad-option", `output: ${path} is a folder, where the model ${planned.has(name) ? "has" : "that is replaced would have"} a file`);
+  }
+  return namingOrder(old).reverse();
+}
+
+/** Without its configuration, and without the index of its shards, no tool takes a folder for a model: they come last. */
+export function namingOrder(names: readonly string[]): string[] {
+  const rank = (name: string) => (name === "config.json" ? 2 : Number(name.endsWith(".index.json")));
+  return [...names].sort((a, b) => rank(a) - rank(b));
 }

@@ -6,7 +6,8 @@ import type { PlannedFile, Sink } from "../sinks/sink.js";
 import type { Input } from "../sources/listing.js";
 import type { Target } from "../workers/protocol.js";
 import { FileTargets, writeFailed } from "./files.js";
-import { allot, partial, refuseInputs } from "./model-folder.js";
+import { partial } from "./hidden.js";
+import { allot, refuseInputs } from "./model-folder.js";
 import { hashRange, readReceipts, type Receipt, removeReceipt, writeReceipt } from "./receipts.js";
 
 /** Which part, and of what. */

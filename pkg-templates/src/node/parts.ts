@@ -5,8 +5,9 @@ import { type FileRange, fill } from "../merge.js";
 import { prepare } from "../prepare.js";
 import type { PlannedFile } from "../sinks/sink.js";
 import type { MergedFile, MergeOptions, PlanOptions } from "../types.js";
-import { partial, publish } from "./model-folder.js";
+import { partial } from "./hidden.js";
 import { PartSink } from "./part-sink.js";
+import { publish } from "./publish.js";
 import { hashRange, readReceipts, type Receipt, removeReceipt, removeReceipts } from "./receipts.js";
 import { asPath } from "./source.js";
 
@@ -97,7 +98,7 @@ export async function finishParts(output: string, { merge, force = false }: { me
     // A finish that was stopped has named some of them already.
     const unnamed = [];
     for (const file of first.files) if (await exists(join(folder, partial(file.name)))) unnamed.push(file);
-    const named = await publish(folder, unnamed, force && unnamed.length === first.files.length);
+    const named = await publish(folder, unnamed, { force: force && unnamed.length === first.files.length });
     await removeReceipts(folder);
     return named;
   } catch (error) {

@@ -1,0 +1,84 @@
+import { createReadStream } from "node:fs";
+import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { LorafoldError, thrown } from "../errors.js";
+import type { PlannedFile } from "../sinks/sink.js";
+import type { MergedFile } from "../types.js";
+import { writeFailed } from "./files.js";
+import { hasEnded, LOCK, newToken, partial } from "./hidden.js";
+import { namingOrder, refuseOccupied, replaced } from "./model-folder.js";
+
+/** What is done with a model that is in the folder. */
+export interface Publication {
+  /** Of the merge whose files they are; parts have none, and may have been published half way by a process that was killed. */
+  token?: string;
+  /** Replace the model that is there. */
+  force: boolean;
+}
+
+/**
+ * Give complete files their names, or, where that fails, leave the folder as it was.
+ *
+ * @throws {LorafoldError} `bad-option` where the folder has something in it meanwhile, and neither `force` nor a part says that it may.
+ */
+export async function publish(folder: string, files: readonly PlannedFile[], { token, force }: Publication): Promise<MergedFile[]> {
+  const unlock = await lock(folder);
+  try {
+    if (!force && token !== undefined) await refuseOccupied(folder);
+    await name(folder, files, token, force);
+  } finally {
+    await unlock();
+  }
+  return files.map(({ name, size }) => {
+    const path = join(folder, name);
+    const stream = () => Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>;
+    return { name, size, blob: async () => new Blob([await readFile(path)]), stream };
+  });
+}
+
+/**
+ * The old model is set aside, configuration and index first, and the new one gets its names, configuration and index last: at no moment
+ * does a tool take the folder for a model while only some of its files are there.
+ */
+async function name(folder: string, files: readonly PlannedFile[], token: string | undefined, force: boolean): Promise<void> {
+  const moved: { from: string; to: string }[] = [];
+  const move = async (from: string, to: string) => {
+    await rename(join(folder, from), join(folder, to));
+    moved.push({ from, to });
+  };
+  const aside = newToken();
+  const old = force ? await replaced(folder, files.map((file) => file.name)) : [];
+  try {
+    for (const { name, size } of files) {
+      const path = join(folder, partial(name, token));
+      if ((await stat(path)).size !== size) throw new Error(`${path}: its size is not what it should be`);
+    }
+    for (const name of old) await move(name, partial(name, aside));
+    for (const name of namingOrder(files.map((file) => file.name))) await move(partial(name, token), name);
+  } catch (error) {
+    // Backwards, so that what makes it a model comes back last, and only if all else did.
+    try {
+      for (const { from, to } of moved.reverse()) await rename(join(folder, to), join(folder, from));
+    } catch {
+      // The first error says more.
+    }
+    throw writeFailed(folder, error);
+  }
+  await Promise.allSettled(old.map((name) => rm(join(folder, partial(name, aside)))));
+}
+
+/** Two merges that name their files in one folder at the same time would mix them. */
+async function lock(folder: string): Promise<() => Promise<void>> {
+  const path = join(folder, LOCK);
+  const remove = () => rm(path, { force: true });
+  try {
+    // Of a process that was killed.
+    if (hasEnded(await readFile(path, "utf8").catch(() => ""))) await remove();
+    await writeFile(path, newToken(), { flag: "wx" });
+  } catch (error) {
+    if (thrown(error).code !== "EEXIST") throw writeFailed(path, error);
+    throw new LorafoldError("bad-option", `output: ${folder}: another merge is giving its files their names; ${path} is in its way while it does`, { detail: error });
+  }
+  return remove;
+}
