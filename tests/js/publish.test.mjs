@@ -2,7 +2,7 @@
 // Files get their names when a merge ends: all of them or none, and never together with those of another merge.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { merge } from "../../pkg/node.js";
@@ -124,4 +124,18 @@ describe("names that cannot be given", () => {
     assert.ok(!begun);
     assert.deepEqual(await snapshot(out), before);
   });
+});
+
+test("a file of any size is a Blob that is not in memory", async (t) => {
+  const folder = await scratch(t);
+  // More than can be read at once, and sparse.
+  const file = { name: "model.safetensors", size: 3 * 2 ** 30 };
+  const path = join(folder, partial(file.name));
+  await writeFile(path, "first");
+  await truncate(path, file.size);
+  const [named] = await publish(folder, [file], { force: false });
+  const blob = await named.blob();
+  assert.equal(blob.size, file.size);
+  assert.equal(await blob.slice(0, 5).text(), "first");
+  assert.equal((await blob.slice(file.size - 9).arrayBuffer()).byteLength, 9);
 });

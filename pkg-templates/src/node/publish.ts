@@ -1,4 +1,4 @@
-import { createReadStream } from "node:fs";
+import { createReadStream, openAsBlob } from "node:fs";
 import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -33,7 +33,7 @@ export async function publish(folder: string, files: readonly PlannedFile[], { t
   return files.map(({ name, size }) => {
     const path = join(folder, name);
     const stream = () => Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>;
-    return { name, size, blob: async () => new Blob([await readFile(path)]), stream };
+    return { name, size, blob: () => openAsBlob(path), stream };
   });
 }
 
