@@ -9,7 +9,7 @@ import { JobRunner, type JobResult } from "./runner.js";
 /** Something that does jobs, one after another. */
 interface Hand {
   run(job: Job): Promise<JobResult>;
-  stop(reason: unknown): void;
+  stop(reason: unknown): void | Promise<void>;
 }
 
 /** Does a job on some worker. */
@@ -23,41 +23,41 @@ const TURN = 30;
 
 /** The workers of one merge, or the calling thread where there are none. */
 export class Crew {
-  readonly #hands: Hand[];
-  readonly #inThisThread: boolean = false;
+  readonly #start: () => Hand;
+  readonly #size: number;
+  readonly #inThisThread: boolean;
+  readonly #hands: Hand[] = [];
   #turnBegan = performance.now();
   #stopped = false;
 
   constructor(engine: Engine, inputs: Input[], workers: number | undefined, allowNonfinite: boolean) {
     const { startWorker, processors, bindInput, writer } = platform();
     const size = startWorker ? (workers ?? Math.max(1, Math.min(processors(), 8))) : 0;
-    if (startWorker && size > 0) {
-      this.#hands = Array.from({ length: size }, () => new PoolWorker(startWorker(), engine.module, inputs, allowNonfinite));
-    } else {
-      this.#inThisThread = true;
-      const bound = inputs.map((input) => bind(input, bindInput));
-      const runner = new JobRunner(engine.memory, bound, allowNonfinite, writer);
-      // A job that runs cannot be stopped here; its memory is given back once it ends.
-      const stop = async () => {
-        await runner.idle();
-        runner.free();
-        for (const input of bound) input.close?.();
-      };
-      this.#hands = [{ run: (job) => runner.run(job), stop: () => void stop() }];
-    }
+    this.#size = Math.max(1, size);
+    this.#inThisThread = size === 0;
+    this.#start =
+      startWorker && size > 0
+        ? () => new PoolWorker(startWorker(), engine.module, inputs, allowNonfinite)
+        : () => new JobRunner(engine.memory, inputs.map((input) => bind(input, bindInput)), allowNonfinite, writer);
   }
 
   /** Let every worker take the next task until none is left, or one fails. */
   async share<T>(tasks: Iterator<T>, perform: (task: T, work: Work) => Promise<void>): Promise<void> {
-    const loop = async (hand: Hand) => {
+    const loop = async (hand: number) => {
       while (!this.#stopped) {
         const { done, value } = tasks.next();
         if (done) return;
-        await perform(value, (job) => hand.run(job));
+        await perform(value, (job) => this.#hand(hand).run(job));
         if (this.#inThisThread && performance.now() - this.#turnBegan > TURN) await this.#giveTurn();
       }
     };
-    await Promise.all(this.#hands.flatMap((hand) => Array.from({ length: IN_FLIGHT }, () => loop(hand))));
+    // Every worker its first task, then every worker its second: where there are few, few start.
+    await Promise.all(Array.from({ length: IN_FLIGHT * this.#size }, (_, number) => loop(number % this.#size)));
+  }
+
+  /** A worker is started by its first job. */
+  #hand(number: number): Hand {
+    return (this.#hands[number] ??= this.#start());
   }
 
   /** Files are read and written without waiting, so that events would not come before the end. */
@@ -71,6 +71,7 @@ export class Crew {
   stop(reason: unknown): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    for (const hand of this.#hands) hand.stop(reason);
+    // Those that were not started are holes.
+    this.#hands.forEach((hand) => void hand.stop(reason));
   }
 }

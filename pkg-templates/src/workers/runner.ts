@@ -1,4 +1,4 @@
-import { readFailed } from "../errors.js";
+import { LorafoldError, readFailed } from "../errors.js";
 import { Merger } from "../lorafold.js";
 import type { BoundInput } from "../sources/listing.js";
 import type { Job, Target } from "./protocol.js";
@@ -28,6 +28,7 @@ export class JobRunner {
   readonly #inputs: BoundInput[];
   readonly #writer: Writer | undefined;
   #last: Promise<unknown> = Promise.resolve();
+  #stopped = false;
 
   constructor(memory: WebAssembly.Memory, inputs: BoundInput[], allowNonfinite: boolean, writer?: Writer) {
     this.#memory = memory;
@@ -54,19 +55,18 @@ export class JobRunner {
     });
   }
 
-  /** Resolves when no job is running. */
-  async idle(): Promise<void> {
+  /** From now on nothing is written. Gives everything back once the job that is running, which cannot be stopped, has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
     await this.#last;
-  }
-
-  /** Give the memory back; to be called when idle. */
-  free(): void {
     this.#merger.free();
+    for (const input of this.#inputs) input.close?.();
   }
 
   async #perform(job: Job, ahead: Promise<ArrayBuffer> | undefined): Promise<JobResult> {
     const merger = this.#merger;
     const { target } = job;
+    this.#unlessStopped();
     if (target) await this.#writer?.open?.(target);
     const base = ahead && new Uint8Array(await ahead);
     let tally: string | undefined;
@@ -77,7 +77,7 @@ export class JobRunner {
     } else if (base) {
       if (job.asBlob) return { blob: new Blob([base]) };
       if (!target) return { bytes: base.buffer };
-      this.#writer?.write(target, base);
+      this.#write(target, base);
       return {};
     } else {
       await merger.read(job.input, job.start, job.bytes);
@@ -88,7 +88,17 @@ export class JobRunner {
     // A browser keeps it elsewhere: that way is shorter from here, and every worker goes it at the same time.
     if (job.asBlob) return { ...result, blob: new Blob([bytes]) };
     if (!target) return { ...result, bytes: bytes.slice().buffer };
-    this.#writer?.write(target, bytes);
+    this.#write(target, bytes);
     return result;
+  }
+
+  /** Where the bytes of a job that was stopped would go there may be another merge's by now. */
+  #write(target: Target, bytes: Uint8Array<ArrayBuffer>): void {
+    this.#unlessStopped();
+    this.#writer?.write(target, bytes);
+  }
+
+  #unlessStopped(): void {
+    if (this.#stopped) throw new LorafoldError("aborted", "aborted");
   }
 }
