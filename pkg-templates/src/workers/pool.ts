@@ -1,7 +1,10 @@
 import { asLorafoldError, toPlain } from "../errors.js";
 import type { Input } from "../sources/listing.js";
-import { type FromWorker, type Job, type Port, toPosted } from "./protocol.js";
+import { type FromWorker, type Job, type Port, toPosted, type ToWorker } from "./protocol.js";
 import type { JobResult } from "./runner.js";
+
+/** Milliseconds that a worker which is stopped has to load its code. */
+const LOADING = 10_000;
 
 /** A worker in a thread of its own, which does one job at a time. */
 export class PoolWorker {
@@ -9,32 +12,52 @@ export class PoolWorker {
   readonly #inputs: Input[];
   readonly #waiting = new Map<number, { resolve: (result: JobResult) => void; reject: (error: unknown) => void }>();
   #next = 0;
-  #failure: unknown;
+  /** Why it does no more jobs. */
+  #over: { reason: unknown } | undefined;
+  #loaded!: () => void;
+  /** Resolves when its code is loaded, or cannot be. Until then nothing is sent, and nothing ends it: in Node that would leave the files open that it loads from. */
+  readonly #ready = new Promise<void>((resolve) => (this.#loaded = resolve));
 
   constructor(port: Port, module: WebAssembly.Module, inputs: Input[], allowNonfinite: boolean) {
     this.#port = port;
     this.#inputs = inputs;
     port.onMessage((message: FromWorker) => this.#receive(message));
-    port.onError((error) => this.#fail(error));
-    port.post({ type: "start", module, inputs: inputs.map(toPosted), allowNonfinite });
+    port.onError((error) => {
+      this.#fail(error);
+      this.#loaded();
+    });
+    this.#post({ type: "start", module, inputs: inputs.map(toPosted), allowNonfinite });
   }
 
   run(job: Job): Promise<JobResult> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#over) return Promise.reject(this.#over.reason);
     return new Promise((resolve, reject) => {
       const id = this.#next++;
       this.#waiting.set(id, { resolve, reject });
-      this.#port.post({ type: "job", id, job });
+      this.#post({ type: "job", id, job });
     });
   }
 
-  /** Stop at once, whatever the worker is doing; jobs that wait fail with `reason`. */
+  #post(message: ToWorker): void {
+    this.#ready
+      .then(() => {
+        if (!this.#over) this.#port.post(message);
+      })
+      .catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Stop at once, whatever job the worker is doing; jobs that wait fail with `reason`. */
   stop(reason: unknown): void {
-    this.#port.terminate();
     this.#fail(reason);
+    const late = setTimeout(this.#loaded, LOADING);
+    void this.#ready.then(() => {
+      clearTimeout(late);
+      this.#port.terminate();
+    });
   }
 
   #receive(message: FromWorker): void {
+    if (message.type === "ready") return this.#loaded();
     if (message.type === "read") {
       void this.#read(message);
       return;
@@ -57,7 +80,7 @@ export class PoolWorker {
   }
 
   #fail(error: unknown): void {
-    this.#failure = error;
+    this.#over ??= { reason: error };
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }

@@ -38,6 +38,8 @@ export type ToWorker =
 
 /** What a worker says. */
 export type FromWorker =
+  /** Its code is loaded: from now on it can be given work, and ended. */
+  | { type: "ready" }
   | { type: "done"; id: number; bytes?: ArrayBuffer; blob?: Blob; tally?: string }
   | { type: "error"; id: number; error: PlainError }
   /** The worker wants bytes of an input that only its owner can read. */

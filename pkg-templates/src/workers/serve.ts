@@ -30,6 +30,7 @@ export function serve(port: Port, own?: (input: Input) => BoundInput | undefined
         reads.answer(message);
     }
   });
+  port.post({ type: "ready" });
 }
 
 /** Reads that the owner of the worker does for it. */
