@@ -1,9 +1,8 @@
-import { access, constants, stat, writeFile } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
-import { LorafoldError, merge, plan } from "../node.js";
+import { merge, plan } from "../node.js";
 import type { MergeOptions, Report } from "../types.js";
 import { finishCommand, mergePartCommand, partOption } from "./parts.js";
 import { PLAN_FLAGS, planOptions } from "./plan-flags.js";
+import { checkReport, writeReport } from "./report.js";
 import { planText, resultText } from "./text.js";
 import { ProgressLine } from "./progress.js";
 import { bytes, number, parse, UsageError } from "./usage.js";
@@ -36,12 +35,13 @@ export async function mergeCommand(argv: string[]): Promise<number> {
   if (values.out === undefined && !values["dry-run"]) throw new UsageError("merge: --out is missing");
   const share = part === undefined ? undefined : partOption(part);
   if (share && values.report !== undefined) throw new UsageError("merge: --part goes without --report: statistics are of whole tensors");
-  if (values.report !== undefined) await checkReport(values.report);
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  const dry = values["dry-run"] ?? false;
   try {
-    if (values["dry-run"]) {
+    if (values.report !== undefined) await checkReport(values.report, { ...options, signal: stop.signal }, { output: values.out, made: !dry });
+    if (dry) {
       const planned = await plan({ ...options, signal: stop.signal });
       await print(planned, values, planText(planned));
       return 0;
@@ -76,25 +76,7 @@ function mergeOptions(values: Values): MergeOptions {
   };
 }
 
-/** Better to know before the merge than after it. */
-async function checkReport(path: string): Promise<void> {
-  try {
-    await access(dirname(resolve(path)), constants.W_OK);
-    if ((await stat(path).catch(() => undefined))?.isDirectory()) throw new Error(`${path} is a folder`);
-  } catch (error) {
-    throw reportFailed(error);
-  }
-}
-
-function reportFailed(error: unknown): LorafoldError {
-  return new LorafoldError("bad-option", `report: ${(error as Error).message}`, { detail: error });
-}
-
 async function print(report: Report, values: Values, text: string): Promise<void> {
-  if (values.report !== undefined) {
-    await writeFile(values.report, `${JSON.stringify(report, null, 2)}\n`).catch((error: unknown) => {
-      throw reportFailed(error);
-    });
-  }
+  if (values.report !== undefined) await writeReport(values.report, report);
   console.log(values.json ? JSON.stringify(report, null, 2) : text);
 }
