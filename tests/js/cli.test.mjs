@@ -124,6 +124,16 @@ describe("lorafold merge", { concurrency: 2 }, () => {
     assert.match(error.message, /--base/);
   });
 
+  test("--json tells of a mistake of lorafold's own too", async (t) => {
+    const { base, adapter } = await tiny(t);
+    const broken = "data:text/javascript,WebAssembly.compile = async () => { throw new TypeError('of lorafold') }";
+    const env = { ...process.env, NODE_OPTIONS: `--import=${JSON.stringify(broken)}` };
+    const { code, stdout, stderr } = await lorafold(["merge", "--base", base, "--adapter", adapter, "--dry-run", "--json"], { env });
+    assert.equal(code, 1);
+    assert.deepEqual(JSON.parse(stdout), { error: { code: "internal", message: "of lorafold" } });
+    assert.match(stderr, /TypeError: of lorafold/);
+  });
+
   for (const [words, merged] of /** @type {[string[], string[]][]} */ ([
     [["--only", "q_proj"], [Q]],
     [["--skip", "q_proj"], [V]],

@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { LorafoldError, thrown } from "../errors.js";
 import { inspectCommand } from "./inspect.js";
 import { mergeCommand } from "./merge.js";
 import { serveCommand } from "./serve.js";
@@ -41,17 +41,22 @@ export async function main(argv: string[]): Promise<number> {
 }
 
 function report(error: unknown, json: boolean): number {
+  const said = (code: string, { message, tensor, adapter }: { message: string; tensor?: string; adapter?: string }) => {
+    if (json) console.log(JSON.stringify({ error: { code, message, tensor, adapter } }, null, 2));
+  };
   if (error instanceof UsageError) {
-    if (json) console.log(JSON.stringify({ error: { code: "bad-option", message: error.message } }, null, 2));
+    said("bad-option", error);
     console.error(`lorafold: ${error.message}\n\n${HELP}`);
     return 2;
   }
   if (!(error instanceof LorafoldError)) {
+    // A mistake of ours, of which the stack says where.
+    said("internal", { message: thrown(error).message });
     console.error(error);
     return 1;
   }
-  const { code, message, tensor, adapter } = error;
-  if (json) console.log(JSON.stringify({ error: { code, message, tensor, adapter } }, null, 2));
+  const { code, message } = error;
+  said(code, error);
   console.error(`lorafold: error [${code}]: ${message}`);
   return code === "aborted" ? 130 : 1;
 }
