@@ -1,29 +1,70 @@
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { LorafoldError, thrown } from "../errors.js";
 import type { BoundInput, Input } from "../sources/listing.js";
 import { PathReader } from "./path-reader.js";
+import { changed, versionOf } from "./source.js";
+
+/** Files that one thread has open for reading, and as many for writing. A model may have more shards than a process may have files open. */
+const MOST_OPEN = 32;
+
+/** Files that are opened when they are needed, and closed when others are. */
+class OpenFiles<Key> {
+  /** The one that was used last is the last. */
+  readonly #open = new Map<Key, number>();
+
+  /** Valid until the next call. */
+  descriptor(key: Key, open: () => number): number {
+    const descriptor = this.#open.get(key) ?? open();
+    this.#open.delete(key);
+    this.#open.set(key, descriptor);
+    const [oldest] = this.#open.keys();
+    if (this.#open.size > MOST_OPEN && oldest !== undefined) this.close(oldest);
+    return descriptor;
+  }
+
+  close(key: Key): void {
+    const descriptor = this.#open.get(key);
+    if (descriptor !== undefined) closeSync(descriptor);
+    this.#open.delete(key);
+  }
+
+  closeAll(): void {
+    for (const key of [...this.#open.keys()]) this.close(key);
+  }
+}
+
+/** What this thread reads. */
+const reading = new OpenFiles<Input>();
+
+/** Open an input, which may have become another file since it was listed. */
+function openListed(path: string, version: string | undefined): number {
+  const descriptor = openSync(path, "r");
+  if (version === undefined || versionOf(fstatSync(descriptor)) === version) return descriptor;
+  closeSync(descriptor);
+  throw changed(path);
+}
 
 /** Give an input that is a path readers: a synchronous one, straight into WebAssembly memory, and one that lets others work meanwhile. */
 export function bindPath(input: Input): BoundInput | undefined {
   const { path, version } = input;
   if (path === undefined) return undefined;
-  let descriptor: number | undefined;
-  const readInto = (view: Uint8Array, start: number) => {
-    descriptor ??= openSync(path, "r");
-    let filled = 0;
-    while (filled < view.length) {
-      const got = readSync(descriptor, view, filled, view.length - filled, start + filled);
-      if (got === 0) throw new LorafoldError("source-changed", `${path}: it ends before byte ${start + view.length}`);
-      filled += got;
-    }
+  const bound: BoundInput = {
+    ...input,
+    readInto(view, start) {
+      const descriptor = reading.descriptor(bound, () => openListed(path, version));
+      let filled = 0;
+      while (filled < view.length) {
+        const got = readSync(descriptor, view, filled, view.length - filled, start + filled);
+        if (got === 0) throw new LorafoldError("source-changed", `${path}: it ends before byte ${start + view.length}`);
+        filled += got;
+      }
+    },
+    open: (start) => new PathReader(path, version, start),
+    sha256: async () => hashFile(path),
+    close: () => reading.close(bound),
   };
-  const close = () => {
-    if (descriptor !== undefined) closeSync(descriptor);
-    descriptor = undefined;
-  };
-  const open = (start: number) => new PathReader(path, version, start);
-  return { ...input, readInto, open, sha256: async () => hashFile(path), close };
+  return bound;
 }
 
 /** Bytes hashed at a time. */
@@ -44,17 +85,13 @@ function hashFile(path: string): string {
 /** Bytes written at a time: of a longer write Linux makes pages that take several times as long to come by (benches/NOTES.md). */
 const WRITE_STEP = 1 << 20;
 
-/** Output files that a worker writes, each opened once. */
+/** Output files that a worker writes. */
 export class FileTargets {
-  readonly #open = new Map<string, number>();
+  readonly #open = new OpenFiles<string>();
 
   write(path: string, at: number, bytes: Uint8Array): void {
-    let descriptor = this.#open.get(path);
-    if (descriptor === undefined) {
-      descriptor = openSync(path, "r+");
-      this.#open.set(path, descriptor);
-    }
     try {
+      const descriptor = this.#open.descriptor(path, () => openSync(path, "r+"));
       let written = 0;
       while (written < bytes.length) {
         written += writeSync(descriptor, bytes, written, Math.min(WRITE_STEP, bytes.length - written), at + written);
@@ -65,8 +102,7 @@ export class FileTargets {
   }
 
   close(): void {
-    for (const descriptor of this.#open.values()) closeSync(descriptor);
-    this.#open.clear();
+    this.#open.closeAll();
   }
 }
 

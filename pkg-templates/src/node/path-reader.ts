@@ -1,7 +1,7 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { LorafoldError } from "../errors.js";
+import { LorafoldError, thrown } from "../errors.js";
 import type { ByteReader } from "../sources/reader.js";
-import { versionOf } from "./source.js";
+import { changed, versionOf } from "./source.js";
 
 /** Reads a run of a file, and leaves the thread to others meanwhile. */
 export class PathReader implements ByteReader {
@@ -27,14 +27,12 @@ export class PathReader implements ByteReader {
         this.#at += bytesRead;
       }
       // After the bytes: what changes later does not matter to them.
-      if (this.#version !== undefined && versionOf(await this.#handle.stat()) !== this.#version) {
-        throw new LorafoldError("source-changed", `${this.#path}: it was written to after it was listed`);
-      }
+      if (this.#version !== undefined && versionOf(await this.#handle.stat()) !== this.#version) throw changed(this.#path);
       return whole;
     } catch (error) {
       this.cancel();
       if (error instanceof LorafoldError) throw error;
-      throw new LorafoldError("fetch-failed", `${this.#path}: ${(error as Error).message}`, { detail: error });
+      throw new LorafoldError("fetch-failed", `${this.#path}: ${thrown(error).message}`, { detail: error });
     }
   }
 

@@ -2,17 +2,25 @@ import type { Stats } from "node:fs";
 import { stat, readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { LorafoldError } from "../errors.js";
+import { LorafoldError, thrown } from "../errors.js";
 import type { Input, Listing } from "../sources/listing.js";
 import type { SourceLike } from "../types.js";
 
 /** The path a source means, when it means one. */
 export function asPath(source: unknown): string | undefined {
-  if (source instanceof URL) return source.protocol === "file:" ? fileURLToPath(source) : undefined;
+  if (source instanceof URL) return source.protocol === "file:" ? pathOfUrl(source) : undefined;
   if (typeof source !== "string") return undefined;
   if (source === "") throw new LorafoldError("bad-option", "a path is empty");
-  if (source.startsWith("file:")) return fileURLToPath(source);
+  if (source.startsWith("file:")) return pathOfUrl(source);
   return /^[a-z][a-z0-9+.-]+:\/\//i.test(source) || source.startsWith("blob:") ? undefined : resolve(source);
+}
+
+function pathOfUrl(url: string | URL): string {
+  try {
+    return fileURLToPath(url);
+  } catch (error) {
+    throw new LorafoldError("bad-option", `${url}: ${thrown(error).message}`, { detail: error });
+  }
 }
 
 /** List a folder, or a file as a folder of one (an adapter file brings its configuration). */
@@ -20,7 +28,7 @@ export async function listPath(source: SourceLike): Promise<Listing | undefined>
   const path = asPath(source);
   if (path === undefined) return undefined;
   const data = await stat(path).catch((error: unknown) => {
-    throw new LorafoldError("fetch-failed", `${path}: ${(error as Error).message}`, { detail: error });
+    throw new LorafoldError("fetch-failed", `${path}: ${thrown(error).message}`, { detail: error });
   });
   if (data.isDirectory()) {
     const names = (await readdir(path)).sort();
@@ -41,7 +49,7 @@ async function entryIn(folder: string, name: string): Promise<Input | string | u
   const path = join(folder, name);
   const data = await stat(path).catch((error: unknown) => {
     // A link that leads nowhere: without it the model would lack a file.
-    throw new LorafoldError("fetch-failed", `${path}: ${(error as Error).message}`, { detail: error });
+    throw new LorafoldError("fetch-failed", `${path}: ${thrown(error).message}`, { detail: error });
   });
   if (data.isDirectory()) return name.startsWith(".") ? undefined : name;
   return data.isFile() ? { name, size: data.size, path, version: versionOf(data) } : undefined;
@@ -55,6 +63,9 @@ export async function checkInputs(inputs: readonly Input[]): Promise<void> {
   for (const { path, version } of inputs) {
     if (path === undefined || version === undefined) continue;
     const data = await stat(path).catch(() => undefined);
-    if (!data || versionOf(data) !== version) throw new LorafoldError("source-changed", `${path}: it was written to while it was read`);
+    if (!data || versionOf(data) !== version) throw changed(path);
   }
 }
+
+/** An input is not what it was when it was listed. */
+export const changed = (path: string): LorafoldError => new LorafoldError("source-changed", `${path}: it was written to after it was listed`);
