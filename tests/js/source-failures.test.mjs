@@ -123,6 +123,8 @@ describe("a source of one's own", () => {
     ["whose list fails", source({ list: () => Promise.reject(mine) }), "fetch-failed", /the dog ate it/],
     ["whose list throws", source({ list: () => { throw mine; } }), "fetch-failed", /the dog ate it/],
     ["whose list is none", source({ list: async () => /** @type {any} */ (undefined) }), "fetch-failed", /list/],
+    ["whose list has nothing in it", source({ list: async () => /** @type {any} */ ([null]) }), "fetch-failed", /list gave null/],
+    ["whose list has no size", source({ list: async () => /** @type {any} */ ([{ name: WEIGHTS }]) }), "fetch-failed", /list gave .*model\.safetensors/],
     ["whose read fails", source({ read: () => Promise.reject(mine) }), "fetch-failed", /the dog ate it/],
     ["whose read throws", source({ read: () => { throw mine; } }), "fetch-failed", /the dog ate it/],
     ["whose read fails later", lying(() => Promise.reject(mine)), "fetch-failed", /model\.safetensors.*the dog ate it/],
@@ -217,6 +219,9 @@ describe("files that change once the plan is made", () => {
 test("a URL that is none, and an empty path, are refused in words", async () => {
   await assert.rejects(inspect("http://127.0.0.1:1/50%off/"), { name: "LorafoldError", code: "bad-option", message: /50%off/ });
   const { base, adapter } = tinyModel();
+  for (const url of ["file:///a%2Fb", "file://host/model", new URL("file:///a%2Fb")]) {
+    await assert.rejects(inspect(url), { name: "LorafoldError", code: "bad-option", message: /^file:/ });
+  }
   await assert.rejects(inspect(""), { name: "LorafoldError", code: "bad-option", message: /empty/ });
   await assert.rejects(merge({ base: asFiles(base), adapters: [asFiles(adapter)], output: "", force: true }), { code: "bad-option", message: /empty/ });
 });

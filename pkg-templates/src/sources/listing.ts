@@ -103,12 +103,24 @@ async function listCustom(source: Source, role: Role): Promise<Listing> {
       throw new LorafoldError("fetch-failed", `${role}: the source's list failed: ${thrown(error).message}`, { detail: error });
     });
   if (!Array.isArray(files)) throw new LorafoldError("fetch-failed", `${role}: the source's list did not give an array`);
-  const inputs = files.map(({ name, size, version }) => ({
-    name,
-    size,
-    ...(version !== undefined && { version }),
-    read: (start: number, end: number) => source.read(name, start, end),
-    ...(source.stream && { stream: (start: number, end: number) => source.stream!(name, start, end) }),
-  }));
+  const inputs = files.map((file: unknown) => {
+    if (!isListed(file)) throw new LorafoldError("fetch-failed", `${role}: the source's list gave ${JSON.stringify(file)}, not a file's name and size in bytes`);
+    const { name, size, version } = file;
+    return {
+      name,
+      size,
+      ...(version !== undefined && { version }),
+      read: (start: number, end: number) => source.read(name, start, end),
+      ...(source.stream && { stream: (start: number, end: number) => source.stream!(name, start, end) }),
+    };
+  });
   return { name: role, files: inputs };
+}
+
+type Listed = Awaited<ReturnType<Source["list"]>>[number];
+
+function isListed(file: unknown): file is Listed {
+  if (typeof file !== "object" || file === null) return false;
+  const { name, size, version }: { [field in keyof Listed]?: unknown } = file;
+  return typeof name === "string" && Number.isSafeInteger(size) && Number(size) >= 0 && (typeof version === "string" || (version ?? undefined) === undefined);
 }
