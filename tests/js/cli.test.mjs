@@ -1,12 +1,12 @@
 // @ts-check
 // The words of the command line: what they mean, what is printed and where.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { rename, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, test } from "node:test";
 import { FLAGS } from "../../pkg/cli/merge.js";
-import { lorafold } from "./command.mjs";
+import { lorafold, start } from "./command.mjs";
 import { fixture, mergeArguments } from "./fixture.mjs";
 import { readModel, readSafetensors } from "./safetensors-file.mjs";
 import { scratch, snapshot, writeFolder } from "./scratch.mjs";
@@ -207,6 +207,50 @@ describe("lorafold merge", { concurrency: 2 }, () => {
       found.push(await snapshot(out));
     }
     for (const other of found) assert.deepEqual(other, found[0]);
+  });
+});
+
+describe("a reader that has gone", { concurrency: 2 }, () => {
+  /** Run a command whose standard output and error nobody reads. @param {string[]} words @param {("stdout" | "stderr")[]} closed */
+  async function unread(words, closed) {
+    const { child, ended } = start(words);
+    for (const name of closed) child[name]?.destroy();
+    return ended;
+  }
+
+  test("of the result does not make it a failure", async (t) => {
+    const { base, adapter, out } = await tiny(t);
+    for (const words of [["inspect", base, "--json"], ["merge", "--base", base, "--adapter", adapter, "--out", out, "--json"], ["--help"]]) {
+      const { code, stderr } = await unread(words, ["stdout"]);
+      assert.equal(stderr, "");
+      assert.equal(code, 0, words[0]);
+    }
+    assert.equal(readModel(out).size, 4);
+  });
+
+  test("of messages does not hide a failure", async (t) => {
+    const { base, adapter } = await tiny(t);
+    assert.equal((await unread(["merge", "--base", base, "--adapter", join(adapter, "nowhere"), "--dry-run"], ["stdout", "stderr"])).code, 1);
+    assert.equal((await unread(["merge"], ["stderr"])).code, 2);
+  });
+
+  test("of progress does not end a merge", async (t) => {
+    const { base, adapter, out, folder } = await tiny(t);
+    // Where there is a terminal, progress is shown at once.
+    const terminal = "data:text/javascript,process.stderr.isTTY = true";
+    const { child, ended } = start(["merge", "--base", base, "--adapter", adapter, "--out", out], { env: { ...process.env, NODE_OPTIONS: `--import=${JSON.stringify(terminal)}` } });
+    child.stderr?.destroy();
+    assert.equal((await ended).code, 0);
+    assert.deepEqual(Object.keys(await snapshot(out)), Object.keys(await snapshot(join(folder, "base"))));
+  });
+});
+
+describe("what cannot be printed", { skip: !existsSync("/dev/full") && "this system has no full device" }, () => {
+  test("is a failure", async (t) => {
+    const { base } = await tiny(t);
+    const full = openSync("/dev/full", "w");
+    t.after(() => closeSync(full));
+    assert.equal((await lorafold(["inspect", base], { stdio: ["ignore", full, "pipe"] })).code, 1);
   });
 });
 

@@ -8,6 +8,7 @@ import { readFile } from "node:fs/promises";
 
 /** Exit codes: 0 done, 1 failed, 2 usage, 130 aborted. */
 export async function main(argv: string[]): Promise<number> {
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", outputFailed);
   const [first, ...rest] = argv;
   // `lorafold merge --help` asks for the same.
   const command = rest[0] === "--help" || rest[0] === "-h" ? "--help" : first;
@@ -38,6 +39,11 @@ export async function main(argv: string[]): Promise<number> {
   } catch (error) {
     return report(error, rest.includes("--json"));
   }
+}
+
+/** Whoever reads what is printed may go (`| head`): that is no failure, and no reason to leave a merge half done. */
+function outputFailed(error: Error): void {
+  if (thrown(error).code !== "EPIPE") process.once("exit", () => (process.exitCode ||= 1));
 }
 
 function report(error: unknown, json: boolean): number {
