@@ -58,7 +58,7 @@ export async function fill<T>(
   sink: Sink<T>,
   options: MergeOptions,
 ): Promise<{ finished: T; tallies: string[] }> {
-  const { inputs } = prepared;
+  const { inputs, used } = prepared;
   let crew: Crew | undefined;
   try {
     const block = blockBytes(options.memoryBudget);
@@ -69,7 +69,8 @@ export async function fill<T>(
     crew = new Crew(await engine(), inputs, onePass ? 1 : options.workers, options.allowNonfinite ?? false);
     const tallies = await runTasks(prepared, files, wanted, block, sink, crew, options);
     crew.stop(undefined);
-    await platform().checkInputs?.(inputs);
+    // Whatever else is in their folders may change.
+    await platform().checkInputs?.(inputs.filter((_, number) => used.has(number)));
     throwIfAborted(options.signal);
     return { finished: await sink.finish(), tallies };
   } catch (error) {
@@ -87,7 +88,7 @@ function checkWorkers(workers: number | undefined): void {
 
 /** Let every worker take the next task until none is left. Gives the statistics of blocks as JSON. */
 async function runTasks(
-  { plan, inputs }: Prepared,
+  { plan, inputs, used }: Prepared,
   files: PlannedFile[],
   wanted: FileRange[],
   block: number,
@@ -107,6 +108,7 @@ async function runTasks(
 
   const perform = async (task: Task, work: Work): Promise<void> => {
     const { file, piece } = task;
+    if (task.job) used.add(task.job.input);
     if (piece.kind === "plan") {
       await sink.write(file, piece.at, planBytes(plan, file, piece));
     } else if (piece.kind === "copy" && !task.job!.target && inputs[piece.input]!.blob) {

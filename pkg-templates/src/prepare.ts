@@ -11,6 +11,8 @@ import type { AdapterOptions, PlanOptions, SourceLike } from "./types.js";
 export interface Prepared {
   plan: Plan;
   inputs: Input[];
+  /** Numbers of the inputs that count: the plan was made from them, or bytes of them are merged or copied. */
+  used: Set<number>;
 }
 
 /** List every source and plan. */
@@ -38,11 +40,12 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
       }),
       options: planOptions(options),
     };
-    const bound = inputs.map((input) => withHash(bind(input, platform().bindInput)));
+    const used = new Set<number>();
+    const bound = inputs.map((input, number) => noting(withHash(bind(input, platform().bindInput)), () => used.add(number)));
     try {
       const plan = await Plan.open(JSON.stringify(request), bound);
       // What was kept of a file's beginning was for the plan: weights are read anew, from the file as it is then.
-      return { plan, inputs: inputs.map(({ head: _, ...input }) => input) };
+      return { plan, inputs: inputs.map(({ head: _, ...input }) => input), used };
     } finally {
       for (const input of bound) input.close?.();
     }
@@ -104,6 +107,19 @@ function planOptions({ dtype, method, rounding, only, skip, maxShardSize, allowU
     throw new LorafoldError("bad-option", `maxShardSize: ${String(maxShardSize)} is not a number of bytes`);
   }
   return { dtype, method, rounding, only, skip, maxShardSize, allowUnmatched: allowUnmatched ?? false };
+}
+
+/** Note when a file is read by the platform's own readers; of a Blob the browser itself says when it is not what it was. */
+function noting(input: BoundInput, note: () => void): BoundInput {
+  const { readInto } = input;
+  if (!readInto) return input;
+  return {
+    ...input,
+    readInto(view, start) {
+      note();
+      readInto(view, start);
+    },
+  };
 }
 
 /** Larger files are not taken into memory for the sake of a faster hash. */

@@ -1,6 +1,7 @@
 // @ts-check
 // Inputs that fail while they are read, or are not what they were.
 import assert from "node:assert/strict";
+import { appendFileSync } from "node:fs";
 import { readFile, rm, symlink, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -199,6 +200,22 @@ describe("files that change once the plan is made", () => {
       });
     }
   }
+
+  test("what is neither read nor copied may change, what is copied may not", async (t) => {
+    const folder = await scratch(t);
+    const { base, adapter } = tinyModel();
+    const paths = { base: await writeFolder(join(folder, "base"), { ...base, "pytorch_model.bin": "old" }), adapter: await writeFolder(join(folder, "adapter"), { ...adapter, "optimizer.pt": "old" }) };
+    const mergeWhile = async (/** @type {string[]} */ ...names) => {
+      const onProgress = () => names.splice(0).forEach((name) => appendFileSync(join(folder, name), " "));
+      return merge({ base: paths.base, adapters: [paths.adapter], output: join(folder, "out"), force: true, workers: 1, onProgress });
+    };
+    await mergeWhile("base/pytorch_model.bin", "adapter/optimizer.pt");
+    for (const name of ["base/config.json", "base/tokenizer.json", "base/model.safetensors", "adapter/adapter_config.json", "adapter/adapter_model.safetensors"]) {
+      await assert.rejects(mergeWhile(name), { code: "source-changed" }, name);
+      await writeFolder(paths.base, base);
+      await writeFolder(paths.adapter, adapter);
+    }
+  });
 
   test("an adapter that is cut off", async (t) => {
     const folder = await scratch(t);
