@@ -1,6 +1,6 @@
 import { LorafoldError } from "./errors.js";
 import type { Sink } from "./sinks/sink.js";
-import type { BoundInput, Input, Listing } from "./sources/listing.js";
+import type { BoundInput, Input, Listing, Role } from "./sources/listing.js";
 import type { Output, SourceLike } from "./types.js";
 import type { Port } from "./workers/protocol.js";
 import type { Writer } from "./workers/runner.js";
@@ -16,7 +16,7 @@ export interface Platform {
   /** How many workers are useful. */
   processors(): number;
   /** Sources that only this platform knows (paths in Node). */
-  openSource?(source: SourceLike): Promise<Listing | undefined>;
+  openSource?(source: SourceLike, role: Role): Promise<Listing | undefined>;
   /** Outputs that only this platform knows. They must not destroy an input. */
   openSink?(output: Output, force: boolean, inputs: readonly Input[]): Promise<Sink | undefined>;
   /** Readers for inputs that only this platform knows. */

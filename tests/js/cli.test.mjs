@@ -196,6 +196,16 @@ describe("lorafold merge", { concurrency: 2 }, () => {
     assert.deepEqual(readFileSync(join(out, "model.safetensors")), readFileSync(join(folder, "all", "model.safetensors")));
   });
 
+  test("an adapter file of any name brings the configuration beside it, a base's file does not", async (t) => {
+    const { base, adapter, out } = await tiny(t);
+    await rename(join(adapter, "adapter_model.safetensors"), join(adapter, "lora.safetensors"));
+    await writeFolder(base, { "adapter_config.json": "{}" });
+    const { code, stdout, stderr } = await lorafold(["merge", "--base", join(base, "model.safetensors"), "--adapter", join(adapter, "lora.safetensors"), "--out", out, "--json"]);
+    assert.equal(code, 0, stderr);
+    assert.equal(JSON.parse(stdout).adapters[0].scales[0].alpha, CONFIGS.adapter.lora_alpha);
+    assert.deepEqual(Object.keys(await snapshot(out)), ["model.safetensors"]);
+  });
+
   test("--workers, --memory-budget and --quiet change nothing in the output", async (t) => {
     const { folder, base, adapter } = await tiny(t);
     const found = [];

@@ -3,7 +3,7 @@ import { stat, readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LorafoldError, thrown } from "../errors.js";
-import type { Input, Listing } from "../sources/listing.js";
+import type { Input, Listing, Role } from "../sources/listing.js";
 import type { SourceLike } from "../types.js";
 
 /** The path a source means, when it means one. */
@@ -23,8 +23,8 @@ function pathOfUrl(url: string | URL): string {
   }
 }
 
-/** List a folder, or a file as a folder of one (an adapter file brings its configuration). */
-export async function listPath(source: SourceLike): Promise<Listing | undefined> {
+/** List a folder, or a file as a folder of one (an adapter's brings the configuration beside it, as it does behind a URL). */
+export async function listPath(source: SourceLike, role: Role): Promise<Listing | undefined> {
   const path = asPath(source);
   if (path === undefined) return undefined;
   const data = await stat(path).catch((error: unknown) => {
@@ -37,7 +37,7 @@ export async function listPath(source: SourceLike): Promise<Listing | undefined>
     return { name: basename(path), files, folders: found.filter((entry) => typeof entry === "string") };
   }
   const files: Input[] = [{ name: basename(path), size: data.size, path, version: versionOf(data) }];
-  if (basename(path) === "adapter_model.safetensors") {
+  if (role === "adapter" || basename(path) === "adapter_model.safetensors") {
     const config = await entryIn(dirname(path), "adapter_config.json").catch(() => undefined);
     if (typeof config === "object") files.push(config);
   }

@@ -44,7 +44,7 @@ export async function listSource(source: SourceLike, role: Role, signal?: AbortS
   if (typeof source !== "string" && (typeof source !== "object" || source === null)) {
     throw new LorafoldError("bad-option", `${role}: ${String(source)} is not something that files can be read from`);
   }
-  const own = await platform().openSource?.(source);
+  const own = await platform().openSource?.(source, role);
   if (own) return own;
   if (source instanceof Blob) return named(role, [fromBlob(source, role)]);
   const init = signal ? { signal } : {};
