@@ -34,14 +34,25 @@ usePlatform({
   },
 });
 
+/** Milliseconds that a worker which is stopped has to load its code. */
+const LOADING = 10_000;
+
 function startWorker(): Port {
   // Without the flags of this process: some (`--input-type`) are not for files.
   const worker = new Worker(new URL("./workers/node-worker.js", import.meta.url), { execArgv: [] });
+  // A thread that is ended while it loads its code leaves the files of it open in this process.
+  const loaded = new Promise<void>((resolve) => worker.once("message", () => resolve()).once("exit", () => resolve()));
+  const terminate = async () => {
+    const late = setTimeout(() => void worker.terminate(), LOADING);
+    await loaded;
+    clearTimeout(late);
+    await worker.terminate();
+  };
   return {
     post: (message, transfer = []) => worker.postMessage(message, transfer),
     onMessage: (handler) => worker.on("message", (message) => handler(message as never)),
     onError: (handler) => worker.on("error", handler),
-    terminate: () => void worker.terminate(),
+    terminate: () => void terminate(),
   };
 }
 

@@ -3,9 +3,6 @@ import type { Input } from "../sources/listing.js";
 import { type FromWorker, type Job, type Port, toPosted, type ToWorker } from "./protocol.js";
 import type { JobResult } from "./runner.js";
 
-/** Milliseconds that a worker which is stopped has to load its code. */
-const LOADING = 10_000;
-
 /** A worker in a thread of its own, which does one job at a time. */
 export class PoolWorker {
   readonly #port: Port;
@@ -15,17 +12,14 @@ export class PoolWorker {
   /** Why it does no more jobs. */
   #over: { reason: unknown } | undefined;
   #loaded!: () => void;
-  /** Resolves when its code is loaded, or cannot be. Until then nothing is sent, and nothing ends it: in Node that would leave the files open that it loads from. */
+  /** Resolves when its code is loaded. Nothing is sent before: one that is stopped meanwhile has nothing to do. */
   readonly #ready = new Promise<void>((resolve) => (this.#loaded = resolve));
 
   constructor(port: Port, module: WebAssembly.Module, inputs: Input[], allowNonfinite: boolean) {
     this.#port = port;
     this.#inputs = inputs;
     port.onMessage((message: FromWorker) => this.#receive(message));
-    port.onError((error) => {
-      this.#fail(error);
-      this.#loaded();
-    });
+    port.onError((error) => this.#fail(error));
     this.#post({ type: "start", module, inputs: inputs.map(toPosted), allowNonfinite });
   }
 
@@ -48,12 +42,8 @@ export class PoolWorker {
 
   /** Stop at once, whatever job the worker is doing; jobs that wait fail with `reason`. */
   stop(reason: unknown): void {
+    this.#port.terminate();
     this.#fail(reason);
-    const late = setTimeout(this.#loaded, LOADING);
-    void this.#ready.then(() => {
-      clearTimeout(late);
-      this.#port.terminate();
-    });
   }
 
   #receive(message: FromWorker): void {

@@ -38,7 +38,7 @@ export type ToWorker =
 
 /** What a worker says. */
 export type FromWorker =
-  /** Its code is loaded: from now on it can be given work, and ended. */
+  /** The first: its code is loaded. */
   | { type: "ready" }
   | { type: "done"; id: number; bytes?: ArrayBuffer; blob?: Blob; tally?: string }
   | { type: "error"; id: number; error: PlainError }
