@@ -92,3 +92,12 @@ describe("a client", () => {
     });
   }
 });
+
+test("a job that is done is not said to be so when another merge of equal sizes has taken its place", async () => {
+  const [asked, other] = [request("small", "out/taken"), { ...request("small", "out/taken", { force: true }), adapters: [{ source: "r2:small/adapter", weight: 0.7 }] }];
+  await assertDone(await begin(asked), "out/taken", expected.small);
+  assert.equal((await platform.ended(await begin(other))).status, "done");
+  const { status, body } = await platform.ask("POST", "/jobs", asked);
+  assert.deepEqual([status, body.error?.code], [409, "output-exists"]);
+  await assertDone(await begin({ ...asked, force: true }), "out/taken", expected.small);
+});

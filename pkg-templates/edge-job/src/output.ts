@@ -25,12 +25,12 @@ export async function claimOutput(env: Env, out: string, id: string): Promise<vo
   }
 }
 
-/** Sizes of the files that are directly in a folder. */
-export async function filesIn({ BUCKET }: Env, out: string): Promise<Map<string, number>> {
-  const found = new Map<string, number>();
+/** Names of the files that are directly in a folder. */
+export async function filesIn({ BUCKET }: Env, out: string): Promise<string[]> {
+  const found: string[] = [];
   for (let cursor: string | undefined, more = true; more; ) {
     const page = await BUCKET.list({ prefix: `${out}/`, delimiter: "/", ...(cursor !== undefined && { cursor }) });
-    for (const { key, size } of page.objects) found.set(key.slice(out.length + 1), size);
+    for (const { key } of page.objects) found.push(key.slice(out.length + 1));
     more = page.truncated;
     cursor = page.truncated ? page.cursor : undefined;
   }

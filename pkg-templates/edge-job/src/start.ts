@@ -8,7 +8,7 @@ import { cut } from "./parts.js";
 import { queueParts } from "./queue-parts.js";
 import { Refusal } from "./refusal.js";
 import type { JobRequest } from "./request.js";
-import { abortUpload, beginUpload } from "./uploads.js";
+import { abortUpload, beginUpload, firstUnwritten } from "./uploads.js";
 
 /** Begin a job; or go on with it where it was begun before: the same merge into the same folder is the same job. */
 export function startJob(env: Env, request: JobRequest): Promise<Job> {
@@ -18,9 +18,10 @@ export function startJob(env: Env, request: JobRequest): Promise<Job> {
     const before = await readJob(env, id);
     if (before && isOpen(before.job)) return goOn(env, before.job);
     if (before) await cleanUp(env, before.job);
+    // Files of the same sizes may be of another merge.
+    if (before?.job.status === "done" && !request.force && (await firstUnwritten(env, before.job)) === undefined) return before.job;
     const there = await filesIn(env, request.out);
-    if (before?.job.status === "done" && !request.force && model.files.every(({ name, size }) => there.get(name) === size)) return before.job;
-    const old = [...there.keys()].filter((name) => isOfModel(name) || model.files.some((file) => file.name === name));
+    const old = there.filter((name) => isOfModel(name) || model.files.some((file) => file.name === name));
     if (old.length > 0 && !request.force) throw new Refusal(409, "output-exists", `${request.out} has a model already: ${old.slice(0, 3).join(", ")}`);
     await claimOutput(env, request.out, id);
     // config.json first, so that what is left looks like no model while others go.

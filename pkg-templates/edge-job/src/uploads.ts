@@ -46,6 +46,12 @@ export async function isWritten({ BUCKET }: Env, job: Job, file: JobFile): Promi
   return object?.size === file.size && object.customMetadata?.["lorafold-upload"] === markOf(job, file).customMetadata["lorafold-upload"];
 }
 
+/** The first of the job's files that is not in its place. */
+export async function firstUnwritten(env: Env, job: Job): Promise<number | undefined> {
+  for (const [number, file] of job.files.entries()) if (!(await isWritten(env, job, file))) return number;
+  return undefined;
+}
+
 /** Begin a file's upload again, unless somebody else has, or the job has ended. */
 export async function beginAgain(env: Env, job: Job, number: number): Promise<void> {
   const spoilt = job.files[number]!;
