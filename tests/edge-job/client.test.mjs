@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { filesOf, SHARD } from "./model.mjs";
 import { startPlatform, TOKEN } from "./platform.mjs";
 import { assertClean, assertDone, begin, expected, folder, gate, isPart, isReceipt, JOBS, models, platform, request } from "./setting.mjs";
 
@@ -100,4 +101,58 @@ test("a job that is done is not said to be so when another merge of equal sizes 
   const { status, body } = await platform.ask("POST", "/jobs", asked);
   assert.deepEqual([status, body.error?.code], [409, "output-exists"]);
   await assertDone(await begin({ ...asked, force: true }), "out/taken", expected.small);
+});
+
+describe("a model that is replaced", () => {
+  test("by two requests at once is deleted by one of them before the merge begins", async () => {
+    const out = "out/replaced-twice";
+    for (const [file, bytes] of await filesOf(models.small.base)) await platform.bucket.put(`${out}/${file}`, bytes);
+    const [arrived, held] = [gate(), gate()];
+    let first = true;
+    platform.set(async ({ op, phase, key }) => {
+      if (op !== "delete" || phase !== "before" || key !== `${out}/config.json` || !first) return "";
+      first = false;
+      arrived.open();
+      await held.passed;
+      return "";
+    });
+    const asked = request("small", out, { force: true });
+    const slow = platform.ask("POST", "/jobs", asked);
+    await arrived.passed;
+    // The second one does what the first one has not, and the job is done meanwhile.
+    const id = await begin(asked);
+    await assertDone(id, out, expected.small);
+    platform.log.length = 0;
+    held.open();
+    assert.equal((await slow).body.id, id);
+    // What it was about to delete is deleted, is missed, and is made again.
+    const deleted = platform.log.filter(({ op, phase, key }) => op === "delete" && phase === "after" && key.startsWith(`${out}/`)).map(({ key }) => key);
+    assert.equal(deleted[0], `${out}/config.json`);
+    await assertDone(id, out, expected.small);
+  });
+
+  test("is not missed when the deletion of a shard takes effect after the new one is there", async () => {
+    const out = "out/late-deletion";
+    for (const [file, bytes] of await filesOf(models.small.base)) await platform.bucket.put(`${out}/${file}`, bytes);
+    const [arrived, held] = [gate(), gate()];
+    let first = true;
+    /** @type {Promise<any> | undefined} */
+    let slow;
+    platform.set(async ({ op, phase, key }) => {
+      if (op === "delete" && phase === "before" && key === `${out}/${SHARD}` && first) {
+        first = false;
+        arrived.open();
+        await held.passed;
+      }
+      if (phase === "before" && key === `${out}/config.json` && (op === "put" || op === "complete")) {
+        held.open();
+        await slow;
+      }
+      return "";
+    });
+    const asked = request("small", out, { force: true });
+    slow = platform.ask("POST", "/jobs", asked);
+    await arrived.passed;
+    await assertDone(await begin(asked), out, expected.small);
+  });
 });

@@ -6,7 +6,7 @@ import { withModelOf } from "./model.js";
 import { rangeOf } from "./parts.js";
 import { queueParts } from "./queue-parts.js";
 import { type Receipt, receiptsOf } from "./receipts.js";
-import { beginAgain, isSpoilt, isWritten, markOf } from "./uploads.js";
+import { beginAgain, firstUnwritten, isSpoilt, isWritten, markOf } from "./uploads.js";
 
 /**
  * The last step: verify every part, complete the uploads, write the small files. Nothing is visible before every part is verified, and
@@ -31,6 +31,9 @@ export async function finishJob(env: Env, job: Job): Promise<void> {
     return true;
   });
   if (!written) return;
+  // Whoever was deleting the model that was here before may have been slower than the merge.
+  const lost = await firstUnwritten(env, job);
+  if (lost !== undefined) return beginAgain(env, job, lost);
   const ended = await changeJob(env, job.id, (now) => {
     if (now.run !== job.run || !isOpen(now)) return undefined;
     const { error: _, ...rest } = now;

@@ -31,6 +31,8 @@ export interface Job {
   files: JobFile[];
   findings: { level: string; code: string; message: string }[];
   error?: { code: string; message: string };
+  /** Files of the model that is replaced: they are deleted before any part's message is sent, and are not the job's business afterwards. */
+  old?: string[];
   /** A job that has ended: whether its uploads and receipts are gone. */
   cleaned: boolean;
 }

@@ -1,7 +1,7 @@
 import type { MergedModel } from "lorafold/edge";
 import { cleanUp } from "./end.js";
 import type { Env } from "./env.js";
-import { changeJob, isOpen, type Job, type JobFile, readJob, type Stored, writeJob } from "./job.js";
+import { changeJob, isOpen, type Job, type JobFile, keyOf, readJob, type Stored, writeJob } from "./job.js";
 import { withModel } from "./model.js";
 import { claimOutput, filesIn, isOfModel } from "./output.js";
 import { cut } from "./parts.js";
@@ -15,35 +15,39 @@ export function startJob(env: Env, request: JobRequest): Promise<Job> {
   // Opened anew: what is held may be of a base that has changed since.
   return withModel(env, request, () => false, async (model) => {
     const id = await idOf(model, request.out);
-    const before = await readJob(env, id);
-    if (before && isOpen(before.job)) return goOn(env, before.job);
-    if (before) await cleanUp(env, before.job);
-    // Files of the same sizes may be of another merge.
-    if (before?.job.status === "done" && !request.force && (await firstUnwritten(env, before.job)) === undefined) return before.job;
-    const there = await filesIn(env, request.out);
-    const old = there.filter((name) => isOfModel(name) || model.files.some((file) => file.name === name));
-    if (old.length > 0 && !request.force) throw new Refusal(409, "output-exists", `${request.out} has a model already: ${old.slice(0, 3).join(", ")}`);
-    await claimOutput(env, request.out, id);
-    // config.json first, so that what is left looks like no model while others go.
-    for (const name of old.sort((a, b) => Number(b === "config.json") - Number(a === "config.json"))) await env.BUCKET.delete(`${request.out}/${name}`);
-    return begin(env, model, id, request, await readJob(env, id));
+    for (;;) {
+      const job = await beginOrGoOn(env, model, id, request);
+      // Who was slow to delete an old file has deleted a new one.
+      if (job.status !== "done" || (await firstUnwritten(env, job)) === undefined) return job;
+    }
   });
 }
 
-async function begin(env: Env, model: MergedModel, id: string, request: JobRequest, before: Stored | undefined): Promise<Job> {
+async function beginOrGoOn(env: Env, model: MergedModel, id: string, request: JobRequest): Promise<Job> {
+  const ended = await readJob(env, id);
+  if (ended) await cleanUp(env, ended.job);
+  // Of all who ask at once, one begins the job: the state is written in place of this one, or not at all.
+  const before = await readJob(env, id);
   if (before && isOpen(before.job)) return goOn(env, before.job);
+  // Files of the same sizes may be of another merge.
+  if (before?.job.status === "done" && !request.force && (await firstUnwritten(env, before.job)) === undefined) return before.job;
+  const there = await filesIn(env, request.out);
+  const old = there.filter((name) => isOfModel(name) || model.files.some((file) => file.name === name));
+  if (old.length > 0 && !request.force) throw new Refusal(409, "output-exists", `${request.out} has a model already: ${old.slice(0, 3).join(", ")}`);
+  await claimOutput(env, request.out, id);
+  return begin(env, model, id, request, old, before);
+}
+
+async function begin(env: Env, model: MergedModel, id: string, request: JobRequest, old: string[], before: Stored | undefined): Promise<Job> {
   const files: JobFile[] = model.files.map((file) => {
     const { parts, partSize } = cut(file, env);
     return { name: file.name, size: file.size, etag: file.etag, parts, partSize, round: 1, queued: parts === 0 };
   });
   const findings = model.report.findings.map(({ level, code, message }) => ({ level, code, message }));
-  const job: Job = { id, run: crypto.randomUUID(), status: "running", request, files, findings, cleaned: false };
+  const job: Job = { id, run: crypto.randomUUID(), status: "running", request, files, findings, ...(old.length > 0 && { old }), cleaned: false };
   try {
     for (const file of files) if (file.parts > 0) file.upload = await beginUpload(env, job, file);
-    if (await writeJob(env, job, before)) {
-      await queueParts(env, job);
-      return (await readJob(env, id))?.job ?? job;
-    }
+    if (await writeJob(env, job, before)) return await goOn(env, job);
   } catch (error) {
     // Unless the job stands, in which case it is gone on with when it is asked for again.
     if ((await readJob(env, id).catch(() => undefined))?.job.run !== job.run) await abortAll(env, job);
@@ -59,16 +63,32 @@ async function abortAll(env: Env, job: Job): Promise<void> {
 }
 
 async function goOn(env: Env, job: Job): Promise<Job> {
-  let now = job;
-  if (job.status === "stalled") {
+  let now = await deleteOld(env, job);
+  if (now.status === "stalled") {
     now = await changeJob(env, job.id, (stalled) => {
       if (stalled.status !== "stalled") return undefined;
       return { ...stalled, status: "running", files: stalled.files.map((file) => ({ ...file, queued: file.parts === 0 })) };
     });
   }
-  if (now.files.every(({ queued }) => queued)) return now;
+  if (!isOpen(now) || now.files.every(({ queued }) => queued)) return now;
   await queueParts(env, now);
   return (await readJob(env, job.id))?.job ?? now;
+}
+
+/** Delete the model that is replaced, unless somebody else has: what has its names then is new. */
+async function deleteOld(env: Env, job: Job): Promise<Job> {
+  // config.json first, so that what is left looks like no model while others go.
+  const names = (job.old ?? []).toSorted((a, b) => Number(b === "config.json") - Number(a === "config.json"));
+  for (const name of names) {
+    const now = (await readJob(env, job.id))?.job;
+    if (!now?.old || now.run !== job.run || !isOpen(now)) return now ?? job;
+    await env.BUCKET.delete(keyOf(job, { name }));
+  }
+  if (names.length === 0) return job;
+  return changeJob(env, job.id, (now) => {
+    const { old, ...rest } = now;
+    return old && now.run === job.run ? rest : undefined;
+  });
 }
 
 /** The same for the same inputs, options and folder. */
