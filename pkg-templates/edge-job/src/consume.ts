@@ -39,8 +39,17 @@ export async function consume(message: Message<Task>, env: Env): Promise<void> {
 const codeOf = (thrown: unknown): string | undefined => (thrown instanceof LorafoldError || thrown instanceof Refusal ? thrown.code : undefined);
 
 /** A message that was tried in vain as often as wrangler.toml says: the job waits until somebody asks for it again. */
-export async function giveUp({ body }: Message<Task>, env: Env): Promise<void> {
-  if (!(await readJob(env, body.job))) return;
-  const isOf = ({ files }: Job) => "finish" in body || files[body.file]?.round === body.round;
-  await changeJob(env, body.job, (job) => (job.status === "running" && isOf(job) ? { ...job, status: "stalled" } : undefined));
+export async function giveUp(message: Message<Task>, env: Env): Promise<void> {
+  const { body } = message;
+  try {
+    const isOf = ({ files }: Job) => "finish" in body || files[body.file]?.round === body.round;
+    if (await readJob(env, body.job)) {
+      await changeJob(env, body.job, (job) => (job.status === "running" && isOf(job) ? { ...job, status: "stalled" } : undefined));
+    }
+    message.ack();
+  } catch (error) {
+    // One message that is none, or one error of R2, is not to keep the others of its batch from being heard.
+    console.error(JSON.stringify(body), String(error));
+    message.retry();
+  }
 }
