@@ -167,3 +167,66 @@ test("messages that are tried in vain stall the job; asking again does the rest,
   await assertDone(id, "out/stalled", expected.large, own);
   assert.equal(uploads(own.log) - before, 2);
 });
+
+test("messages that are lost are sent again when a job that nothing has come of is asked for, and not before", async (t) => {
+  const own = await startPlatform({ folder: await mkdtemp(join(folder, "losing-")), vars: { QUIET_SECONDS: "0" } });
+  t.after(() => own.stop());
+  for (const on of [platform, own]) {
+    if (on === own) await fill(own);
+    on.set(({ op }) => (op === "sendBatch" ? "lose" : ""));
+    const id = await begin(request("small", "out/lost-messages"), on);
+    on.set(() => "");
+    on.log.length = 0;
+    assert.equal(await begin(request("small", "out/lost-messages"), on), id);
+    const sent = on.log.filter(({ op }) => op === "sendBatch").length;
+    assert.equal(sent, on === own ? 1 : 0);
+    if (on === own) await assertDone(id, "out/lost-messages", expected.small, own);
+    else assert.equal((await on.ask("DELETE", `/jobs/${id}`)).status, 200);
+  }
+});
+
+test("a run that is cleaned up late leaves the next one its receipts", async () => {
+  const out = "out/late-cleaning";
+  const [arrived, held, gone, received, rest] = Array.from({ length: 5 }, gate);
+  let run = 1;
+  let first = true;
+  platform.set(async (op) => {
+    if (run === 1) {
+      if (isPart(op)) await gone.passed;
+      if (op.op === "list" && op.phase === "before" && op.key.includes("/receipts/") && !op.key.endsWith("/1/") && first) {
+        first = false;
+        arrived.open();
+        await held.passed;
+      }
+      return "";
+    }
+    if (isPart(op) && op.part === 2) await rest.passed;
+    if (isReceipt(op) && op.phase === "after") received.open();
+    return "";
+  });
+  const id = await begin(request("small", out));
+  const cancelled = platform.ask("DELETE", `/jobs/${id}`);
+  await arrived.passed;
+  run = 2;
+  gone.open();
+  assert.equal(await begin(request("small", out)), id);
+  // One part of the second run is done when the first one's cleaner goes on.
+  await received.passed;
+  held.open();
+  assert.equal((await cancelled).status, 200);
+  rest.open();
+  await assertDone(id, out, expected.small);
+});
+
+test("one message that is none does not keep the others from stalling their job", async () => {
+  platform.set(({ op }) => (op === "sendBatch" ? "lose" : ""));
+  const id = await begin(request("small", "out/dead-letters"));
+  const worker = /** @type {any} */ (await platform.mf.getWorker());
+  const bodies = [null, "text", { job: id, file: 1, round: 1, part: 1 }];
+  const ended = await worker.queue("merge-job-dead", bodies.map((body, number) => ({ id: String(number), timestamp: new Date(), attempts: 1, body })));
+  assert.equal(ended.outcome, "ok");
+  assert.deepEqual(ended.explicitAcks, ["1", "2"]);
+  assert.deepEqual(ended.retryMessages.map((/** @type {any} */ { msgId }) => msgId), ["0"]);
+  assert.equal((await platform.ask("GET", `/jobs/${id}`)).body.status, "stalled");
+  assert.equal((await platform.ask("DELETE", `/jobs/${id}`)).status, 200);
+});

@@ -34,7 +34,9 @@ function faultyQueue(queue: Queue<Task>, ask: Ask): Queue<Task> {
       await queue.send(task);
     },
     async sendBatch(messages: { body: Task }[]) {
-      if ((await ask("before", "sendBatch", messages[0]?.body.job ?? "", { tasks: messages.map(({ body }) => body) })) === "twice") await queue.sendBatch(messages);
+      const verdict = await ask("before", "sendBatch", messages[0]?.body.job ?? "", { tasks: messages.map(({ body }) => body) });
+      if (verdict === "lose") return;
+      if (verdict === "twice") await queue.sendBatch(messages);
       await queue.sendBatch(messages);
     },
   } as unknown as Queue<Task>;

@@ -18,7 +18,7 @@ import { wranglerConfig } from "./template.mjs";
  * @property {any[]} [tasks]
  */
 
-/** What is to become of it: "" (nothing), "fail", and for some "cut", "half", "twice". @typedef {(op: Op) => string | Promise<string>} Faults */
+/** What is to become of it: "" (nothing), "fail", and for some "cut", "half", "twice", "lose". @typedef {(op: Op) => string | Promise<string>} Faults */
 
 export const TOKEN = "a secret";
 

@@ -44,5 +44,5 @@ test("wrangler.toml sends one part to a consumer, and what was tried in vain to 
   assert.equal(parts.dead_letter_queue, dead.queue);
   assert.match(dead.queue, /-dead$/);
   assert.equal(r2_buckets[0].binding, "BUCKET");
-  assert.deepEqual(Object.keys(vars), ["PART_MIB", "JOBS_PREFIX", "RETRY_SECONDS"]);
+  assert.deepEqual(Object.keys(vars), ["PART_MIB", "JOBS_PREFIX", "RETRY_SECONDS", "QUIET_SECONDS"]);
 });

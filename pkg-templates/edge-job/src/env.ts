@@ -7,6 +7,7 @@ export interface Env {
   PART_MIB?: string;
   JOBS_PREFIX?: string;
   RETRY_SECONDS?: string;
+  QUIET_SECONDS?: string;
   ACCESS_TOKEN?: string;
 }
 

@@ -37,10 +37,11 @@ export interface Job {
   cleaned: boolean;
 }
 
-/** A job and the version of its state, which a change is made to. */
+/** A job, the version of its state, which a change is made to, and when that was written (milliseconds). */
 export interface Stored {
   job: Job;
   version: string;
+  written: number;
 }
 
 export const isOpen = ({ status }: Job): boolean => status === "running" || status === "stalled";
@@ -55,7 +56,7 @@ const stateKey = (env: Env, id: string) => `${folderOf(env, id)}/job.json`;
 
 export async function readJob(env: Env, id: string): Promise<Stored | undefined> {
   const object = await env.BUCKET.get(stateKey(env, id));
-  return object ? { job: await object.json<Job>(), version: object.etag } : undefined;
+  return object ? { job: await object.json<Job>(), version: object.etag, written: object.uploaded.getTime() } : undefined;
 }
 
 /** Write a state unless somebody else has written another one than `before` meanwhile. */

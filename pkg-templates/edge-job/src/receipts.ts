@@ -11,9 +11,10 @@ export interface Receipt {
   sha256: string;
 }
 
-const prefixOf = (env: Env, job: Job) => `${folderOf(env, job.id)}/receipts/`;
+/** Of one run: who cleans up after another must not see them. */
+const prefixOf = (env: Env, job: Job) => `${folderOf(env, job.id)}/receipts/${job.run}/`;
 
-const filePrefix = (env: Env, job: Job, file: number) => `${prefixOf(env, job)}${job.run}/${file}/${job.files[file]!.round}/`;
+const filePrefix = (env: Env, job: Job, file: number) => `${prefixOf(env, job)}${file}/${job.files[file]!.round}/`;
 
 const keyOfPart = (env: Env, job: Job, file: number, part: number) => `${filePrefix(env, job, file)}${String(part).padStart(5, "0")}`;
 
@@ -38,7 +39,14 @@ export async function receiptsOf(env: Env, job: Job, file: number): Promise<Rece
   return receipts.sort((a, b) => a.part - b.part);
 }
 
-/** Delete those of one upload, or all of the job's. */
+/** When the latest one was written, in milliseconds; 0 where there is none. */
+export async function latestReceipt(env: Env, job: Job): Promise<number> {
+  let latest = 0;
+  for await (const { uploaded } of listed(env, prefixOf(env, job))) latest = Math.max(latest, uploaded.getTime());
+  return latest;
+}
+
+/** Delete those of one upload, or all of the run's. */
 export async function dropReceipts(env: Env, job: Job, file?: number): Promise<void> {
   const prefix = file === undefined ? prefixOf(env, job) : filePrefix(env, job, file);
   const keys = [];

@@ -1,11 +1,12 @@
 import type { MergedModel } from "lorafold/edge";
 import { cleanUp } from "./end.js";
-import type { Env } from "./env.js";
+import { type Env, numberOf } from "./env.js";
 import { changeJob, isOpen, type Job, type JobFile, keyOf, readJob, type Stored, writeJob } from "./job.js";
 import { withModel } from "./model.js";
 import { claimOutput, filesIn, isOfModel } from "./output.js";
 import { cut } from "./parts.js";
 import { queueParts } from "./queue-parts.js";
+import { latestReceipt } from "./receipts.js";
 import { Refusal } from "./refusal.js";
 import type { JobRequest } from "./request.js";
 import { abortUpload, beginUpload, firstUnwritten } from "./uploads.js";
@@ -28,7 +29,7 @@ async function beginOrGoOn(env: Env, model: MergedModel, id: string, request: Jo
   if (ended) await cleanUp(env, ended.job);
   // Of all who ask at once, one begins the job: the state is written in place of this one, or not at all.
   const before = await readJob(env, id);
-  if (before && isOpen(before.job)) return goOn(env, before.job);
+  if (before && isOpen(before.job)) return goOn(env, before.job, await isQuiet(env, before));
   // Files of the same sizes may be of another merge.
   if (before?.job.status === "done" && !request.force && (await firstUnwritten(env, before.job)) === undefined) return before.job;
   const there = await filesIn(env, request.out);
@@ -62,12 +63,18 @@ async function abortAll(env: Env, job: Job): Promise<void> {
   for (const file of job.files) await abortUpload(env, job, file).catch(() => undefined);
 }
 
-async function goOn(env: Env, job: Job): Promise<Job> {
+/** Whether nothing has come of a job's messages for so long that they must be lost: queues do not keep them for ever. */
+async function isQuiet(env: Env, { job, written }: Stored): Promise<boolean> {
+  return Date.now() - Math.max(written, await latestReceipt(env, job)) >= numberOf(env.QUIET_SECONDS, 3600) * 1000;
+}
+
+/** Do what the job lacks; its messages are sent once more where they have been tried in vain, or are `lost`. */
+async function goOn(env: Env, job: Job, lost = false): Promise<Job> {
   let now = await deleteOld(env, job);
-  if (now.status === "stalled") {
-    now = await changeJob(env, job.id, (stalled) => {
-      if (stalled.status !== "stalled") return undefined;
-      return { ...stalled, status: "running", files: stalled.files.map((file) => ({ ...file, queued: file.parts === 0 })) };
+  if (now.status === "stalled" || lost) {
+    now = await changeJob(env, job.id, (now) => {
+      if (now.run !== job.run || !(now.status === "stalled" || (lost && isOpen(now)))) return undefined;
+      return { ...now, status: "running", files: now.files.map((file) => ({ ...file, queued: file.parts === 0 })) };
     });
   }
   if (!isOpen(now) || now.files.every(({ queued }) => queued)) return now;
