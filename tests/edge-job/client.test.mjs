@@ -144,7 +144,7 @@ describe("a model that is replaced", () => {
         arrived.open();
         await held.passed;
       }
-      if (phase === "before" && key === `${out}/config.json` && (op === "put" || op === "complete")) {
+      if (phase === "before" && key === `${out}/config.json` && op === "complete") {
         held.open();
         await slow;
       }

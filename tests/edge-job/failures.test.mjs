@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { writeFolder } from "../js/scratch.mjs";
+import { sha256, writeFolder } from "../js/scratch.mjs";
 import { byCommandLine, filesOf, SHARD } from "./model.mjs";
 import { startPlatform } from "./platform.mjs";
 import { assertClean, assertDone, begin, expected, fill, folder, gate, isPart, isReceipt, models, platform, request, uploads } from "./setting.mjs";
@@ -17,7 +17,7 @@ describe("a worker that dies", () => {
     ["in the middle of a part", (op, part) => (op.phase === "half" ? "die" : isPart(op) && part === 3 ? "half" : "")],
     ["between a part and its receipt", (op, part) => (isReceipt(op) && op.phase === "before" && part === 2 ? "die" : "")],
     ["between two completions", ({ op, phase }) => (op === "complete" && phase === "after" ? "die" : "")],
-    ["before config.json", ({ op, phase, key }) => (op === "put" && phase === "before" && key.endsWith("/config.json") ? "die" : ""), "small"],
+    ["before config.json", ({ op, phase, key }) => (op === "complete" && phase === "before" && key.endsWith("/config.json") ? "die" : ""), "small"],
     ["between the end and the cleaning up", ({ op, phase }) => (op === "delete" && phase === "before" ? "die" : ""), "small"],
   ];
   for (const [name, isDeath, model = "large"] of deaths) {
@@ -133,7 +133,7 @@ for (const [number, [name, isError]] of /** @type {[string, (op: Op) => boolean]
     const out = `out/dropped-${number}`;
     const id = await begin(request("small", out));
     await assertDone(id, out, expected.small);
-    assert.equal(platform.log.filter(({ op }) => op === "created").length, 2);
+    assert.equal(platform.log.filter(({ op, key }) => op === "created" && key.endsWith(SHARD)).length, 2);
   });
 }
 
@@ -229,4 +229,48 @@ test("one message that is none does not keep the others from stalling their job"
   assert.deepEqual(ended.retryMessages.map((/** @type {any} */ { msgId }) => msgId), ["0"]);
   assert.equal((await platform.ask("GET", `/jobs/${id}`)).body.status, "stalled");
   assert.equal((await platform.ask("DELETE", `/jobs/${id}`)).status, 200);
+});
+
+for (const late of [false, true]) {
+  test(`a last step that was held up leaves the next model of the folder alone, ${late ? "once that is done" : "while that is merged"}`, async () => {
+    const out = `out/held-up-${late}`;
+    const [arrived, held, rest] = Array.from({ length: 3 }, gate);
+    let first = true;
+    let sent = false;
+    let run = 1;
+    /** @type {Promise<any[]> | undefined} */
+    let slow;
+    platform.set(async (op) => {
+      if (run === 1 && op.op === "send" && !sent) {
+        sent = true;
+        slow = platform.deliver([{ job: op.key, finish: true }]);
+        await arrived.passed;
+      }
+      if (run === 1 && first && (op.op === "complete" || op.op === "put") && op.phase === "before" && op.key === `${out}/config.json`) {
+        first = false;
+        arrived.open();
+        await held.passed;
+      }
+      if (run === 2 && !late && isPart(op)) await rest.passed;
+      return "";
+    });
+    const id = await begin(request("small", out, { dtype: "float32" }));
+    assert.equal((await platform.ended(id)).status, "done");
+    run = 2;
+    const next = await begin(request("small", out, { force: true }));
+    if (late) await assertDone(next, out, expected.small);
+    const before = await platform.hashes(out);
+    held.open();
+    await slow;
+    assert.deepEqual(await platform.hashes(out), before);
+    rest.open();
+    await assertDone(next, out, expected.small);
+  });
+}
+
+test("a file without bytes is merged like any other", async () => {
+  for (const [file, bytes] of await filesOf(models.small.base)) await platform.bucket.put(`empty/base/${file}`, bytes);
+  await platform.bucket.put("empty/base/empty.txt", "");
+  const id = await begin({ ...request("small", "out/empty"), base: "r2:empty/base" });
+  await assertDone(id, "out/empty", { ...expected.small, "empty.txt": sha256(new Uint8Array(0)) });
 });

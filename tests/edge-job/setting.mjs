@@ -85,8 +85,8 @@ export async function assertClean(id, on = platform) {
 export const appeared = (out, log = platform.log) =>
   log.filter(({ phase, op, key }) => phase === "after" && (op === "put" || op === "complete") && key.startsWith(`${out}/`)).map(({ key }) => key.slice(out.length + 1));
 
-/** Parts that were uploaded. */
-export const uploads = (log = platform.log) => log.filter(({ phase, op }) => phase === "after" && op === "uploadPart").length;
+/** Parts that were uploaded, of files that have several. */
+export const uploads = (log = platform.log) => log.filter(({ phase, op, key }) => phase === "after" && op === "uploadPart" && /\.safetensors$|tokenizer\.json$/.test(key)).length;
 
 export const isPart = (/** @type {Op} */ { op, phase }) => op === "uploadPart" && phase === "before";
 export const isReceipt = (/** @type {Op} */ { op, key }) => op === "put" && key.includes("/receipts/");

@@ -1,7 +1,7 @@
 import type { Env } from "./env.js";
 import { changeJob, folderOf, isOpen, type Job, keyOf } from "./job.js";
 import { dropReceipts } from "./receipts.js";
-import { abortUpload, isWritten } from "./uploads.js";
+import { abortUpload, isOfRun } from "./uploads.js";
 
 /** Nothing will come of the job: say why, and leave nothing of it behind. */
 export async function failJob(env: Env, job: Job, error: { code: string; message: string }): Promise<Job> {
@@ -24,7 +24,7 @@ export async function removeOutput(env: Env, job: Job): Promise<void> {
   // What a model is found by goes first.
   for (const file of job.files.toReversed().sort((a, b) => a.parts - b.parts)) {
     await abortUpload(env, job, file);
-    if (await isWritten(env, job, file)) await env.BUCKET.delete(keyOf(job, file));
+    if (await isOfRun(env, job, file)) await env.BUCKET.delete(keyOf(job, file));
   }
 }
 

@@ -6,10 +6,10 @@ import { withModelOf } from "./model.js";
 import { rangeOf } from "./parts.js";
 import { queueParts } from "./queue-parts.js";
 import { type Receipt, receiptsOf } from "./receipts.js";
-import { beginAgain, firstUnwritten, isSpoilt, isWritten, markOf } from "./uploads.js";
+import { beginAgain, firstUnwritten, isGone, isSpoilt, isWritten } from "./uploads.js";
 
 /**
- * The last step: verify every part, complete the uploads, write the small files. Nothing is visible before every part is verified, and
+ * The last step: verify every part, upload the small files, complete the uploads. Nothing is visible before every part is verified, and
  * config.json comes last, so what looks like a model is one. May be done twice, or broken off and done again.
  */
 export async function finishJob(env: Env, job: Job): Promise<void> {
@@ -24,10 +24,7 @@ export async function finishJob(env: Env, job: Job): Promise<void> {
     if (!areWhole(file, receipts[number]!)) return beginAgain(env, job, number);
   }
   const written = await withModelOf(env, job, async (model) => {
-    for (const [number, file] of job.files.entries()) {
-      if (file.parts > 0 && !(await complete(env, job, number, receipts[number]!))) return false;
-    }
-    for (const file of smallFiles(job)) await writeWhole(env, job, file, model);
+    for (const number of inOrder(job)) if (!(await complete(env, job, number, receipts[number]!, model))) return false;
     return true;
   });
   if (!written) return;
@@ -53,33 +50,29 @@ function areWhole(file: JobFile, receipts: Receipt[]): boolean {
 }
 
 /** Complete a file's upload; false where it had to be begun again. */
-async function complete(env: Env, job: Job, number: number, receipts: Receipt[]): Promise<boolean> {
+async function complete(env: Env, job: Job, number: number, receipts: Receipt[], model: MergedModel): Promise<boolean> {
   const file = job.files[number]!;
-  const key = keyOf(job, file);
+  const upload = env.BUCKET.resumeMultipartUpload(keyOf(job, file), file.upload!);
   try {
-    await env.BUCKET.resumeMultipartUpload(key, file.upload!).complete(receipts.map(({ part, etag }) => ({ partNumber: part, etag })));
+    const parts = receipts.map(({ part, etag }) => ({ partNumber: part, etag }));
+    // What has no parts of its own is small, and uploaded only now.
+    await upload.complete(file.parts > 0 ? parts : [await upload.uploadPart(1, await model.read(file.name))]);
   } catch (error) {
     // Completed before, by another consumer or by one whose answer was lost.
     if (await isWritten(env, job, file)) return true;
-    // Two consumers have uploaded the same part at once, and the receipt is not of the later one; or the upload has expired.
-    if (!isSpoilt(error)) throw error;
+    // Two consumers have uploaded the same part at once, and the receipt is not of the later one; or the upload has expired. Of a small
+    // file the other one is at this very step: the next try finds what has come of it.
+    if (!(file.parts > 0 ? isSpoilt(error) : isGone(error))) throw error;
     await beginAgain(env, job, number);
     return false;
   }
   if (await isWritten(env, job, file)) return true;
-  await env.BUCKET.delete(key);
   await beginAgain(env, job, number);
   return false;
 }
 
-/** In the order in which they are written: the index and config.json, by which a model is found, after all else. */
-function smallFiles({ files }: Job): JobFile[] {
-  const place = ({ name }: JobFile) => (name === "config.json" ? 2 : name.endsWith(".index.json") ? 1 : 0);
-  return files.filter(({ parts }) => parts === 0).sort((a, b) => place(a) - place(b));
-}
-
-async function writeWhole({ BUCKET }: Env, job: Job, file: JobFile, model: MergedModel): Promise<void> {
-  const bytes = await model.read(file.name);
-  // R2 refuses bytes that do not have the hash.
-  await BUCKET.put(keyOf(job, file), bytes, { ...markOf(job, file), sha256: await crypto.subtle.digest("SHA-256", bytes) });
+/** The numbers of the files in the order in which they appear: the index and config.json, by which a model is found, after all else. */
+function inOrder({ files }: Job): number[] {
+  const place = ({ name, parts }: JobFile) => (name === "config.json" ? 3 : name.endsWith(".index.json") ? 2 : parts === 0 ? 1 : 0);
+  return [...files.keys()].sort((a, b) => place(files[a]!) - place(files[b]!));
 }

@@ -7,7 +7,7 @@ export interface JobFile extends Cut {
   name: string;
   size: number;
   etag: string;
-  /** The multipart upload that its parts belong to. */
+  /** The multipart upload that makes it visible: once and no more, and never after it was aborted, whoever completes it late. */
   upload?: string;
   /** How often an upload was begun. Receipts and messages of earlier rounds mean nothing. */
   round: number;

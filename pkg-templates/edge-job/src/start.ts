@@ -47,7 +47,7 @@ async function begin(env: Env, model: MergedModel, id: string, request: JobReque
   const findings = model.report.findings.map(({ level, code, message }) => ({ level, code, message }));
   const job: Job = { id, run: crypto.randomUUID(), status: "running", request, files, findings, ...(old.length > 0 && { old }), cleaned: false };
   try {
-    for (const file of files) if (file.parts > 0) file.upload = await beginUpload(env, job, file);
+    for (const file of files) file.upload = await beginUpload(env, job, file);
     if (await writeJob(env, job, before)) return await goOn(env, job);
   } catch (error) {
     // Unless the job stands, in which case it is gone on with when it is asked for again.

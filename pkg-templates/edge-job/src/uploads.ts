@@ -46,6 +46,11 @@ export async function isWritten({ BUCKET }: Env, job: Job, file: JobFile): Promi
   return object?.size === file.size && object.customMetadata?.["lorafold-upload"] === markOf(job, file).customMetadata["lorafold-upload"];
 }
 
+/** Whether what is in the file's place was made by this run of the job, whichever of its uploads it was. */
+export async function isOfRun({ BUCKET }: Env, job: Job, file: JobFile): Promise<boolean> {
+  return (await BUCKET.head(keyOf(job, file)))?.customMetadata?.["lorafold-upload"]?.startsWith(`${job.run}/`) ?? false;
+}
+
 /** The first of the job's files that is not in its place. */
 export async function firstUnwritten(env: Env, job: Job): Promise<number | undefined> {
   for (const [number, file] of job.files.entries()) if (!(await isWritten(env, job, file))) return number;
