@@ -1,7 +1,7 @@
 // @ts-check
 // One model merged by many processes that share nothing but a folder.
 import assert from "node:assert/strict";
-import { copyFile, open, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, cp, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { finishParts, merge, mergePart } from "../../pkg/node.js";
@@ -176,4 +176,38 @@ test("a base that is written to while it is merged is no model", async (t) => {
   };
   await assert.rejects(merge({ ...options, output: join(folder, "mixed"), onProgress, memoryBudget: 16 << 20 }), { code: "source-changed", message: /config\.json/ });
   assert.deepEqual(await snapshot(join(folder, "mixed")), {});
+});
+
+test("parts of two states of the base do not become one model", async (t) => {
+  const { options, expected, output, folder } = await prepared(t);
+  await mergePart({ ...options, output }, { part: 1, of: 2 });
+  // A copy of the base on another machine is the same base.
+  const copy = join(folder, "copy", "base");
+  await cp(options.base, copy, { recursive: true });
+  await mergePart({ ...options, base: copy, output }, { part: 2, of: 2 });
+  const parallel = join(folder, "parallel");
+  await cp(output, parallel, { recursive: true });
+  await finishParts(output, { merge: options });
+  assert.deepEqual(await snapshot(output), expected);
+
+  // The same headers over other weights, in the shard of the second part alone.
+  const name = "model-00002-of-00002.safetensors";
+  const changed = await readFile(join(copy, name));
+  for (let at = 1000; at < changed.length; at += 500) changed[at] ^= 1;
+  await writeFile(join(copy, name), changed);
+  const says = { code: "source-changed", message: new RegExp(`part 1 of 2 .*${name}`) };
+  await assert.rejects(mergePart({ ...options, base: copy, output: parallel }, { part: 2, of: 2 }), says);
+  await assert.rejects(finishParts(parallel, { merge: { ...options, base: copy } }), says);
+  // Neither of two parts that are merged at the same time sees the other's receipt.
+  const [mine, other] = [join(folder, "mine"), join(folder, "other")];
+  await mergePart({ ...options, output: mine }, { part: 1, of: 2 });
+  await mergePart({ ...options, base: copy, output: other }, { part: 2, of: 2 });
+  for (const file of await readdir(other)) if (file.startsWith(".lorafold-part")) await copyFile(join(other, file), join(mine, file));
+  await assert.rejects(finishParts(mine), { code: "source-changed", message: new RegExp(name) });
+  assert.deepEqual(await visible(mine), {});
+  // All parts anew, from the one that is there now.
+  for (const part of [1, 2]) await mergePart({ ...options, base: copy, output: parallel, force: true }, { part, of: 2 });
+  await finishParts(parallel);
+  await merge({ ...options, base: copy, output: join(folder, "now") });
+  assert.deepEqual(await snapshot(parallel), await snapshot(join(folder, "now")));
 });

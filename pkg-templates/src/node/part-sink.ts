@@ -7,8 +7,9 @@ import type { Input } from "../sources/listing.js";
 import type { Target } from "../workers/protocol.js";
 import { FileTargets, writeFailed } from "./files.js";
 import { partial } from "./hidden.js";
+import type { InputState } from "./input-states.js";
 import { allot, refuseInputs } from "./model-folder.js";
-import { hashRange, readReceipts, type Receipt, removeReceipt, writeReceipt } from "./receipts.js";
+import { hashRange, readReceipts, type Receipt, refusal, removeReceipt, writeReceipt } from "./receipts.js";
 
 /** Which part, and of what. */
 export interface PartPlace {
@@ -18,6 +19,7 @@ export interface PartPlace {
   wanted: FileRange[];
   force: boolean;
   inputs: readonly Input[];
+  states: InputState[];
 }
 
 /** Writes one part of a model into files that other parts, on other machines, write to at the same time. */
@@ -59,12 +61,11 @@ export class PartSink implements Sink<Receipt> {
 
   /** Parts of another merge in the same folder would never fit together. */
   async #refuseOthers(): Promise<void> {
-    const { identity, of, force } = this.#place;
+    const { identity, of, states, force } = this.#place;
     for (const receipt of await readReceipts(this.#folder)) {
-      if (receipt.identity === identity && receipt.of === of) continue;
-      if (!force) {
-        throw new LorafoldError("bad-option", `output: ${this.#folder} has part ${receipt.part} of ${receipt.of} of another merge; force removes it`);
-      }
+      const refused = refusal(this.#folder, receipt, { identity, of, inputs: states });
+      if (!refused) continue;
+      if (!force) throw refused;
       await removeReceipt(this.#folder, receipt);
     }
   }
@@ -79,8 +80,8 @@ export class PartSink implements Sink<Receipt> {
 
   async finish(): Promise<Receipt> {
     this.#targets.close();
-    const { identity, part, of, wanted } = this.#place;
-    const receipt: Receipt = { identity, part, of, files: this.#files, written: [] };
+    const { identity, part, of, wanted, states } = this.#place;
+    const receipt: Receipt = { identity, part, of, files: this.#files, inputs: states, written: [] };
     try {
       for (const { file, start, end } of wanted) {
         const path = this.#path(file);

@@ -1,14 +1,15 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { asLorafoldError, LorafoldError } from "../errors.js";
+import { asLorafoldError, LorafoldError, unlessAborted } from "../errors.js";
 import { type FileRange, fill } from "../merge.js";
 import { prepare } from "../prepare.js";
 import type { PlannedFile } from "../sinks/sink.js";
 import type { MergedFile, MergeOptions, PlanOptions } from "../types.js";
 import { partial } from "./hidden.js";
+import { inputStates } from "./input-states.js";
 import { PartSink } from "./part-sink.js";
 import { publish } from "./publish.js";
-import { hashRange, readReceipts, type Receipt, removeReceipt, removeReceipts } from "./receipts.js";
+import { hashRange, readReceipts, type Receipt, refusal, removeReceipt, removeReceipts } from "./receipts.js";
 import { asPath } from "./source.js";
 
 /** The `part`-th, from 1 on, of `of` shares of the output. */
@@ -35,7 +36,8 @@ const ALIGNMENT = 1 << 20;
  * Merge one share of the output into a folder, so that any system that runs a command many times can spread one model over many
  * machines. A share that is merged twice is the same bytes. {@link finishParts} checks and completes.
  *
- * @throws {LorafoldError} as {@link merge}; `bad-option` where the folder has parts of another merge.
+ * @throws {LorafoldError} as {@link merge}; `bad-option` where the folder has parts of another merge, `source-changed` where it has parts of another
+ * state of the base.
  */
 export async function mergePart(options: PartOptions, { part, of }: Part): Promise<PartResult> {
   try {
@@ -50,7 +52,8 @@ export async function mergePart(options: PartOptions, { part, of }: Part): Promi
       const files = JSON.parse(plan.files()) as PlannedFile[];
       const wanted = share(files, part, of);
       const identity = plan.identity();
-      const sink = new PartSink(folder, { identity, part, of, wanted, force: options.force ?? false, inputs });
+      const states = await unlessAborted(inputStates(inputs), options.signal);
+      const sink = new PartSink(folder, { identity, part, of, wanted, force: options.force ?? false, inputs, states });
       await fill(prepared, files, wanted, sink, { ...options, statistics: false });
       return { part, of, identity, bytes: wanted.reduce((sum, { start, end }) => sum + end - start, 0) };
     } finally {
@@ -81,7 +84,7 @@ function share(files: readonly PlannedFile[], part: number, of: number): FileRan
  * Check that every part of a folder is there and on the disk as it was written, then give the files their names.
  *
  * @param merge what was merged: then the parts must be those of this merge.
- * @throws {LorafoldError} `truncated` where a part is missing or damaged, which is then to be merged again.
+ * @throws {LorafoldError} `source-changed` where the parts are of several states of the base, `truncated` where a part is missing or damaged, which is then to be merged again.
  */
 export async function finishParts(output: string, { merge, force = false }: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
   try {
@@ -89,9 +92,11 @@ export async function finishParts(output: string, { merge, force = false }: { me
     const receipts = await readReceipts(folder);
     const [first] = receipts;
     if (!first) throw new LorafoldError("truncated", `${folder}: no part of a model is there`);
-    const identity = merge ? await identityOf(merge) : first.identity;
-    const other = receipts.find((receipt) => receipt.identity !== identity || receipt.of !== first.of);
-    if (other) throw new LorafoldError("bad-option", `${folder}: part ${other.part} of ${other.of} is of another merge`);
+    const wanted = { of: first.of, ...(merge ? await identityOf(merge) : first) };
+    for (const receipt of receipts) {
+      const refused = refusal(folder, receipt, wanted);
+      if (refused) throw refused;
+    }
     const missing = Array.from({ length: first.of }, (_, index) => index + 1).filter((part) => !receipts.some((receipt) => receipt.part === part));
     if (missing.length > 0) throw new LorafoldError("truncated", `${folder}: of ${first.of} parts these are missing: ${missing.join(", ")}`);
     for (const receipt of receipts) await check(folder, receipt);
@@ -106,10 +111,11 @@ export async function finishParts(output: string, { merge, force = false }: { me
   }
 }
 
-async function identityOf(options: PlanOptions): Promise<string> {
-  const { plan } = await prepare(options);
+/** What all parts of a merge have in common. */
+async function identityOf(options: PlanOptions): Promise<Pick<Receipt, "identity" | "inputs">> {
+  const { plan, inputs } = await prepare(options);
   try {
-    return plan.identity();
+    return { identity: plan.identity(), inputs: await inputStates(inputs) };
   } finally {
     plan.free();
   }

@@ -3,6 +3,7 @@ import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { LorafoldError } from "../errors.js";
 import type { PlannedFile } from "../sinks/sink.js";
+import { changedInput, type InputState } from "./input-states.js";
 
 /** What a part that is done leaves in the folder. */
 export interface Receipt {
@@ -11,6 +12,8 @@ export interface Receipt {
   part: number;
   of: number;
   files: PlannedFile[];
+  /** Of what was read, when the part was begun. */
+  inputs: InputState[];
   written: { file: string; start: number; end: number; sha256: string }[];
 }
 
@@ -33,6 +36,15 @@ export async function readReceipts(folder: string): Promise<Receipt[]> {
     }),
   );
   return receipts.sort((a, b) => a.part - b.part);
+}
+
+/** Why a part that is there does not become one model with what else is merged, where that is so. */
+export function refusal(folder: string, { part, of, ...receipt }: Receipt, merge: Pick<Receipt, "identity" | "of" | "inputs">): LorafoldError | undefined {
+  const what = `output: ${folder}: part ${part} of ${of}`;
+  const way = "to merge a part with force removes it";
+  if (receipt.identity !== merge.identity || of !== merge.of) return new LorafoldError("bad-option", `${what} is of another merge; ${way}`);
+  const changed = changedInput(receipt.inputs, merge.inputs);
+  return changed === undefined ? undefined : new LorafoldError("source-changed", `${what} was merged from another ${changed}; ${way}`);
 }
 
 /** Written to another name first: a receipt is whole, or not there. */
