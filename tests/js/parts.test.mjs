@@ -211,3 +211,43 @@ test("parts of two states of the base do not become one model", async (t) => {
   await merge({ ...options, base: copy, output: join(folder, "now") });
   assert.deepEqual(await snapshot(parallel), await snapshot(join(folder, "now")));
 });
+
+test("a folder with files of its own is not finished into, unless that is wanted", async (t) => {
+  const { options, expected, output, folder } = await prepared(t);
+  const refused = { code: "bad-option", message: /notes\.txt.*force/ };
+  await writeFolder(output, { "notes.txt": "mine" });
+  await assert.rejects(mergePart({ ...options, output }, { part: 1, of: 1 }), refused);
+  assert.deepEqual(await readdir(output), ["notes.txt"]);
+  await mergePart({ ...options, output, force: true }, { part: 1, of: 1 });
+  await assert.rejects(finishParts(output), refused);
+  await finishParts(output, { force: true });
+  const { "notes.txt": notes, ...rest } = await snapshot(output);
+  assert.ok(notes);
+  assert.deepEqual(rest, expected);
+
+  // A model of the same names in it.
+  const whole = join(folder, "whole");
+  await mergePart({ ...options, adapters: [{ source: options.adapters[0], weight: 0.5 }], output: whole, force: true }, { part: 1, of: 1 });
+  await assert.rejects(finishParts(whole), { code: "bad-option", message: /force/ });
+  assert.deepEqual(await visible(whole), expected);
+});
+
+test("what another merge has left of its parts goes with its receipts", async (t) => {
+  const { options, expected, output } = await prepared(t);
+  await mergePart({ ...options, output, maxShardSize: 1 << 20 }, { part: 1, of: 1 });
+  await mergePart({ ...options, output, force: true }, { part: 1, of: 1 });
+  await finishParts(output);
+  assert.deepEqual(await snapshot(output), expected);
+});
+
+test("a finish that was stopped before its end gives the whole model when it is repeated", async (t) => {
+  const { options, expected, output, folder } = await prepared(t);
+  for (const part of [1, 2]) await mergePart({ ...options, output }, { part, of: 2 });
+  const receipts = (await readdir(output)).filter((name) => name.startsWith(".lorafold-part"));
+  const kept = await writeFolder(join(folder, "kept"), Object.fromEntries(await Promise.all(receipts.map(async (name) => [name, await readFile(join(output, name))]))));
+  await finishParts(output);
+  for (const name of receipts) await copyFile(join(kept, name), join(output, name));
+  const files = await finishParts(output);
+  assert.deepEqual(files.map(({ name }) => name).sort(), Object.keys(expected).sort());
+  assert.deepEqual(await snapshot(output), expected);
+});

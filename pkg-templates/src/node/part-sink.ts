@@ -1,6 +1,5 @@
-import { mkdir, open, stat } from "node:fs/promises";
+import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { LorafoldError } from "../errors.js";
 import type { FileRange } from "../merge.js";
 import type { PlannedFile, Sink } from "../sinks/sink.js";
 import type { Input } from "../sources/listing.js";
@@ -9,7 +8,7 @@ import { FileTargets, writeFailed } from "./files.js";
 import { partial } from "./hidden.js";
 import type { InputState } from "./input-states.js";
 import { allot, refuseInputs } from "./model-folder.js";
-import { hashRange, readReceipts, type Receipt, refusal, removeReceipt, writeReceipt } from "./receipts.js";
+import { hashRange, readReceipts, type Receipt, refusal, refuseForeign, removeReceipt, writeReceipt } from "./receipts.js";
 
 /** Which part, and of what. */
 export interface PartPlace {
@@ -43,10 +42,9 @@ export class PartSink implements Sink<Receipt> {
     } catch (error) {
       throw writeFailed(this.#folder, error);
     }
-    if (!force && (await stat(join(this.#folder, "config.json")).catch(() => undefined))) {
-      throw new LorafoldError("bad-option", `output: ${this.#folder} has a model already; force replaces it`);
-    }
-    await this.#refuseOthers();
+    const receipts = await this.#refuseOthers();
+    // A finish that found this part damaged may have named some of the files.
+    if (!force) await refuseForeign(this.#folder, receipts.length > 0 ? files : []);
     // Whatever an earlier try wrote does not count from now on.
     await removeReceipt(this.#folder, this.#place);
     for (const file of new Set(wanted.map((range) => range.file))) {
@@ -59,15 +57,23 @@ export class PartSink implements Sink<Receipt> {
     }
   }
 
-  /** Parts of another merge in the same folder would never fit together. */
-  async #refuseOthers(): Promise<void> {
+  /** Parts of another merge in the same folder would never fit together. Gives the receipts of this one's. */
+  async #refuseOthers(): Promise<Receipt[]> {
     const { identity, of, states, force } = this.#place;
+    const mine: Receipt[] = [];
     for (const receipt of await readReceipts(this.#folder)) {
       const refused = refusal(this.#folder, receipt, { identity, of, inputs: states });
-      if (!refused) continue;
+      if (!refused) {
+        mine.push(receipt);
+        continue;
+      }
       if (!force) throw refused;
       await removeReceipt(this.#folder, receipt);
+      // Nobody will ever finish what only the other merge has.
+      const others = receipt.files.filter(({ name }) => this.#files.every((file) => file.name !== name));
+      for (const { name } of others) await rm(join(this.#folder, partial(name)), { force: true });
     }
+    return mine;
   }
 
   target(file: number, at: number): Target {

@@ -8,8 +8,8 @@ import type { MergedFile, MergeOptions, PlanOptions } from "../types.js";
 import { partial } from "./hidden.js";
 import { inputStates } from "./input-states.js";
 import { PartSink } from "./part-sink.js";
-import { publish } from "./publish.js";
-import { hashRange, readReceipts, type Receipt, refusal, removeReceipt, removeReceipts } from "./receipts.js";
+import { mergedFiles, publish } from "./publish.js";
+import { hashRange, readReceipts, type Receipt, refusal, refuseForeign, removeReceipt, removeReceipts } from "./receipts.js";
 import { asPath } from "./source.js";
 
 /** The `part`-th, from 1 on, of `of` shares of the output. */
@@ -36,7 +36,7 @@ const ALIGNMENT = 1 << 20;
  * Merge one share of the output into a folder, so that any system that runs a command many times can spread one model over many
  * machines. A share that is merged twice is the same bytes. {@link finishParts} checks and completes.
  *
- * @throws {LorafoldError} as {@link merge}; `bad-option` where the folder has parts of another merge, `source-changed` where it has parts of another
+ * @throws {LorafoldError} as {@link merge}; `bad-option` where the folder has a model or parts of another merge, `source-changed` where it has parts of another
  * state of the base.
  */
 export async function mergePart(options: PartOptions, { part, of }: Part): Promise<PartResult> {
@@ -84,6 +84,7 @@ function share(files: readonly PlannedFile[], part: number, of: number): FileRan
  * Check that every part of a folder is there and on the disk as it was written, then give the files their names.
  *
  * @param merge what was merged: then the parts must be those of this merge.
+ * @param force replace the model that is in the folder.
  * @throws {LorafoldError} `source-changed` where the parts are of several states of the base, `truncated` where a part is missing or damaged, which is then to be merged again.
  */
 export async function finishParts(output: string, { merge, force = false }: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
@@ -103,9 +104,10 @@ export async function finishParts(output: string, { merge, force = false }: { me
     // A finish that was stopped has named some of them already.
     const unnamed = [];
     for (const file of first.files) if (await exists(join(folder, partial(file.name)))) unnamed.push(file);
-    const named = await publish(folder, unnamed, { force: force && unnamed.length === first.files.length });
+    if (!force) await refuseForeign(folder, first.files);
+    await publish(folder, unnamed, { force: force && unnamed.length === first.files.length });
     await removeReceipts(folder);
-    return named;
+    return mergedFiles(folder, first.files);
   } catch (error) {
     throw asLorafoldError(error);
   }

@@ -30,6 +30,11 @@ export async function publish(folder: string, files: readonly PlannedFile[], { t
   } finally {
     await unlock();
   }
+  return mergedFiles(folder, files);
+}
+
+/** Files that stand in a folder under their names, as a merge gives them. */
+export function mergedFiles(folder: string, files: readonly PlannedFile[]): MergedFile[] {
   return files.map(({ name, size }) => {
     const path = join(folder, name);
     const stream = () => Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>;

@@ -3,7 +3,9 @@ import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { LorafoldError } from "../errors.js";
 import type { PlannedFile } from "../sinks/sink.js";
+import { partial } from "./hidden.js";
 import { changedInput, type InputState } from "./input-states.js";
+import { namesIn } from "./model-folder.js";
 
 /** What a part that is done leaves in the folder. */
 export interface Receipt {
@@ -17,17 +19,16 @@ export interface Receipt {
   written: { file: string; start: number; end: number; sha256: string }[];
 }
 
+const PREFIX = ".lorafold-part-";
+
 const NAME = /^\.lorafold-part-\d+-of-\d+\.json$/;
 
-const nameOf = ({ part, of }: { part: number; of: number }) => `.lorafold-part-${part}-of-${of}.json`;
+const nameOf = ({ part, of }: { part: number; of: number }) => `${PREFIX}${part}-of-${of}.json`;
 
 /** The receipts in a folder. */
 export async function readReceipts(folder: string): Promise<Receipt[]> {
-  const names = await readdir(folder).catch((error: unknown) => {
-    throw new LorafoldError("bad-option", `output: ${folder}: ${(error as Error).message}`, { detail: error });
-  });
   const receipts = await Promise.all(
-    names.filter((name) => NAME.test(name)).map(async (name) => {
+    (await namesIn(folder)).filter((name) => NAME.test(name)).map(async (name) => {
       try {
         return JSON.parse(await readFile(join(folder, name), "utf8")) as Receipt;
       } catch (error) {
@@ -36,6 +37,14 @@ export async function readReceipts(folder: string): Promise<Receipt[]> {
     }),
   );
   return receipts.sort((a, b) => a.part - b.part);
+}
+
+/** With `force` a model may stand in the folder; otherwise nothing but what parts have written, and those of the `files` that a finish has named. */
+export async function refuseForeign(folder: string, files: readonly PlannedFile[]): Promise<void> {
+  const names = new Set(await namesIn(folder));
+  const named = new Set(files.map(({ name }) => name).filter((name) => !names.has(partial(name))));
+  const foreign = [...names].find((name) => !(name.endsWith(".partial") || name.startsWith(PREFIX) || named.has(name)));
+  if (foreign !== undefined) throw new LorafoldError("bad-option", `output: ${folder} is not empty: it has ${foreign}; force replaces the model in it`);
 }
 
 /** Why a part that is there does not become one model with what else is merged, where that is so. */
@@ -64,7 +73,7 @@ export async function writeReceipt(folder: string, receipt: Receipt): Promise<vo
 
 /** Remove every receipt, and what a part that was killed left of its own. */
 export async function removeReceipts(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) if (name.startsWith(".lorafold-part-")) await rm(join(folder, name), { force: true });
+  for (const name of await readdir(folder)) if (name.startsWith(PREFIX)) await rm(join(folder, name), { force: true });
 }
 
 /** From now on the part does not count. */
