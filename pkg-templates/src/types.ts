@@ -4,10 +4,10 @@
 export interface Source {
   /** The files of the folder. `version` (an ETag, say) tells one state of a file from another, where that is known. */
   list(): Promise<{ name: string; size: number; version?: string }[]>;
-  /** Bytes `start` up to `end` (exclusive) of a file. */
-  read(name: string, start: number, end: number): Promise<Uint8Array>;
+  /** Bytes `start` up to `end` (exclusive) of a file, in the state that was listed as `version`, where one was. */
+  read(name: string, start: number, end: number, version?: string): Promise<Uint8Array>;
   /** The same bytes as a stream. */
-  stream?(name: string, start: number, end: number): ReadableStream<Uint8Array>;
+  stream?(name: string, start: number, end: number, version?: string): ReadableStream<Uint8Array>;
 }
 
 /** A URL whose requests need headers of their own, such as `Authorization`. */

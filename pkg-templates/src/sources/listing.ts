@@ -110,8 +110,8 @@ async function listCustom(source: Source, role: Role): Promise<Listing> {
       name,
       size,
       ...(version !== undefined && { version }),
-      read: (start: number, end: number) => source.read(name, start, end),
-      ...(source.stream && { stream: (start: number, end: number) => source.stream!(name, start, end) }),
+      read: (start: number, end: number) => source.read(name, start, end, version),
+      ...(source.stream && { stream: (start: number, end: number) => source.stream!(name, start, end, version) }),
     };
   });
   return { name: role, files: inputs };

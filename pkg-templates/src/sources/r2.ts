@@ -7,7 +7,7 @@ export interface R2BucketLike {
   /** Objects below a prefix, page by page. */
   list(options: { prefix: string; delimiter: string; cursor?: string }): Promise<{ objects: R2ObjectLike[]; truncated: boolean; cursor?: string }>;
   /** A range of an object; without a body where it is not the one that `onlyIf` names. */
-  get(key: string, options: { range: { offset: number; length: number }; onlyIf: { etagMatches: string } }): Promise<(R2ObjectLike & { body?: ReadableStream<Uint8Array> }) | null>;
+  get(key: string, options: { range: { offset: number; length: number }; onlyIf?: { etagMatches: string } }): Promise<(R2ObjectLike & { body?: ReadableStream<Uint8Array> }) | null>;
 }
 
 /** What is used of an object in a bucket. */
@@ -20,13 +20,11 @@ export interface R2ObjectLike {
 /** The files directly below `prefix` in a bucket, as a base or an adapter. Every read is of the object that was listed, or `source-changed`. */
 export function r2Source(bucket: R2BucketLike, prefix: string): Source {
   const folder = prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
-  const etags = new Map<string, string>();
 
-  const body = async (name: string, start: number, end: number): Promise<ReadableStream<Uint8Array>> => {
-    const etag = etags.get(name);
-    if (etag === undefined) throw new LorafoldError("fetch-failed", `${folder}${name}: not listed`);
+  const body = async (name: string, start: number, end: number, etag: string | undefined): Promise<ReadableStream<Uint8Array>> => {
     const range = { offset: start, length: end - start };
-    const object = await patiently(() => bucket.get(folder + name, { range, onlyIf: { etagMatches: etag } })).catch((error: unknown) => {
+    const onlyIf = etag !== undefined && { onlyIf: { etagMatches: etag } };
+    const object = await patiently(() => bucket.get(folder + name, { range, ...onlyIf })).catch((error: unknown) => {
       throw new LorafoldError("fetch-failed", `${folder}${name}: ${String((error as Error)?.message ?? error)}`, { detail: error });
     });
     if (!object) throw new LorafoldError("source-changed", `${folder}${name}: it is not there any more`);
@@ -43,7 +41,6 @@ export function r2Source(bucket: R2BucketLike, prefix: string): Source {
         for (const { key, size, etag } of page.objects) {
           const name = key.slice(folder.length);
           if (name === "") continue;
-          etags.set(name, etag);
           files.push({ name, size, version: etag });
         }
         cursor = page.cursor;
@@ -51,16 +48,16 @@ export function r2Source(bucket: R2BucketLike, prefix: string): Source {
       }
       return files;
     },
-    async read(name, start, end) {
+    async read(name, start, end, version) {
       if (start === end) return new Uint8Array(0);
-      return new Uint8Array(await new Response(await body(name, start, end)).arrayBuffer());
+      return new Uint8Array(await new Response(await body(name, start, end, version)).arrayBuffer());
     },
-    stream(name, start, end) {
+    stream(name, start, end, version) {
       let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
       return new ReadableStream<Uint8Array>(
         {
           async pull(controller) {
-            reader ??= (await body(name, start, end)).getReader();
+            reader ??= (await body(name, start, end, version)).getReader();
             const { done, value } = await reader.read();
             if (done) controller.close();
             else controller.enqueue(value);

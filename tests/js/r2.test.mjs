@@ -1,0 +1,49 @@
+// @ts-check
+// A bucket as a source: every model that is opened on it reads the objects that were there when it was opened.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { merge, openMerged } from "../../pkg/node.js";
+import { r2Source } from "../../pkg/sources/r2.js";
+import { buildSafetensors } from "./safetensors-file.mjs";
+import { asFiles, Q, TENSORS, tinyModel } from "./tiny-model.mjs";
+
+const WEIGHTS = "model.safetensors";
+
+/** A bucket in memory. */
+function memoryBucket() {
+  /** @type {Map<string, { key: string, size: number, etag: string, bytes: Uint8Array<ArrayBuffer> }>} */
+  const objects = new Map();
+  let puts = 0;
+  return {
+    /** @param {string} key @param {Uint8Array} bytes */
+    put: (key, bytes) => void objects.set(key, { key, size: bytes.length, etag: `tag ${puts++}`, bytes: new Uint8Array(bytes) }),
+    /** @param {{ prefix: string }} options */
+    list: async ({ prefix }) => ({ objects: [...objects.values()].filter(({ key }) => key.startsWith(prefix)), truncated: false }),
+    /** @param {string} key @param {{ range: { offset: number, length: number }, onlyIf?: { etagMatches: string } }} options */
+    get: async (key, { range, onlyIf }) => {
+      const object = objects.get(key);
+      if (!object) return null;
+      const { bytes, ...about } = object;
+      if (onlyIf && onlyIf.etagMatches !== object.etag) return about;
+      return { ...about, body: new Blob([bytes.subarray(range.offset, range.offset + range.length)]).stream() };
+    },
+  };
+}
+
+test("a source that is opened again does not let earlier models read what is new", async () => {
+  const { base, adapter } = tinyModel();
+  const bucket = memoryBucket();
+  for (const [name, bytes] of Object.entries(base)) bucket.put(`base/${name}`, bytes);
+  const source = r2Source(bucket, "base");
+  const options = { base: source, adapters: [asFiles(adapter)] };
+  const first = await openMerged(options);
+  const written = (await merge({ ...options, base: asFiles(base) })).files.find(({ name }) => name === WEIGHTS);
+  assert.ok(Buffer.from(await first.read(WEIGHTS)).equals(Buffer.from(await /** @type {Blob} */ (await written?.blob()).arrayBuffer())));
+  const other = { ...TENSORS.base, [`${Q}.weight`]: { ...TENSORS.base[`${Q}.weight`], values: Array(20).fill(3) } };
+  bucket.put(`base/${WEIGHTS}`, buildSafetensors(other));
+  const second = await openMerged(options);
+  await assert.rejects(first.read(WEIGHTS), { code: "source-changed", message: /model\.safetensors: it was tag 1 and is now tag 3/ });
+  assert.notEqual(Buffer.from(await second.read(WEIGHTS)).length, 0);
+  first.close();
+  second.close();
+});
