@@ -189,6 +189,46 @@ test("readers that have gone hold up nobody, and leave no stream of the base", a
   streamed.close();
 });
 
+for (const streams of [false, true]) {
+  test(`a read of a source that never answers ends with its signal, ${streams ? "from a stream" : "by ranges"}`, async () => {
+    const { base, adapter } = tinyModel();
+    let stalls = false;
+    let cancelled = 0;
+    const bytes = (/** @type {string} */ name, /** @type {number} */ start, /** @type {number} */ end) => new Uint8Array(base[name].subarray(start, end));
+    /** @type {() => void} */
+    let asked = () => {};
+    const stall = () => new Promise(() => asked());
+    /** @type {import("../../pkg/types.js").Source} */
+    const source = {
+      list: async () => Object.entries(base).map(([name, { length }]) => ({ name, size: length })),
+      read: async (name, start, end) => /** @type {any} */ (stalls ? stall() : bytes(name, start, end)),
+      ...(streams && { stream: (name, start, end) => new ReadableStream({
+        pull: async (controller) => (stalls ? void (await stall()) : controller.enqueue(bytes(name, start, end))),
+        cancel: () => void cancelled++,
+      }, { highWaterMark: 0 }) }),
+    };
+    const model = await openMerged({ base: source, adapters: [asFiles(adapter)] });
+    const [{ name, size }] = model.files.filter((file) => file.name.endsWith(".safetensors"));
+    const begun = cancelled;
+    for (const read of [
+      (/** @type {AbortSignal} */ signal) => model.read(name, size - 8, size, { signal }),
+      (/** @type {AbortSignal} */ signal) => model.stream(name, size - 8, size, { signal }).getReader().read(),
+    ]) {
+      stalls = true;
+      const pending = new Promise((resolve) => (asked = () => resolve(undefined)));
+      const stop = new AbortController();
+      const ended = read(stop.signal);
+      await pending;
+      stop.abort();
+      await assert.rejects(ended, { code: "aborted" });
+      stalls = false;
+      assert.equal((await model.read(name, size - 8, size)).length, 8);
+    }
+    if (streams) assert.ok(cancelled - begun >= 2);
+    model.close();
+  });
+}
+
 test("what cannot be merged is not opened", async () => {
   const { base, adapter } = tinyModel();
   await assert.rejects(openMerged({ base: asFiles(base), adapters: [{ source: asFiles(adapter), weight: Number.NaN }] }), { code: "bad-option" });

@@ -1,3 +1,4 @@
+import { unlessAborted } from "../errors.js";
 import type { BoundInput, Input } from "./listing.js";
 import { type ByteReader, RandomReader, StreamReader } from "./reader.js";
 import { RemoteFile } from "./remote.js";
@@ -20,8 +21,9 @@ export function bind(input: Input, own?: (input: Input) => BoundInput | undefine
 /** A reader of bytes `start` up to `end`: one stream where the input has streams, parts as they are wanted where not. */
 export function openReader(input: BoundInput, start: number, end: number, signal?: AbortSignal): ByteReader {
   if (input.open) return input.open(start, end, signal);
-  if (input.stream) return new StreamReader(input.name, input.stream(start, end));
-  const { blob, read } = input;
+  const { blob, read, stream } = input;
   const any = read ?? (async (from: number, to: number) => new Uint8Array(await blob!.slice(from, to).arrayBuffer()));
-  return new RandomReader(input.name, start, any);
+  const reader = stream ? new StreamReader(input.name, stream(start, end)) : new RandomReader(input.name, start, any);
+  // These know of no signal: whoever stops leaves them to themselves.
+  return { take: (bytes) => unlessAborted(reader.take(bytes), signal), cancel: () => reader.cancel() };
 }

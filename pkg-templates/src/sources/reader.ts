@@ -4,7 +4,7 @@ import { LorafoldError } from "../errors.js";
 export interface ByteReader {
   /** The next bytes, exactly as many. */
   take(bytes: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** Nothing more is wanted. Never while bytes are being taken. */
+  /** Nothing more is wanted. While bytes are being taken only where nobody waits for them any more. */
   cancel(): void;
 }
 
