@@ -152,6 +152,7 @@ describe("a server", () => {
     ["that says when to come again", (asked) => (later(asked) && asked.count === 1 ? { status: 429, headers: { "Retry-After": 1 } } : correct(asked)), 3],
     ["that says a date to come again", (asked) => (later(asked) && asked.count === 1 ? { status: 429, headers: { "Retry-After": new Date(Date.now() + 900).toUTCString() } } : correct(asked)), 3],
     ["that loses a connection", (asked) => (later(asked) && asked.count === 1 ? { ...correct(asked), headers: { ...correct(asked).headers, "Content-Length": correct(asked).body?.length ?? 0 }, cutAfter: 30 } : correct(asked)), 3],
+    ["that hangs up before it answers", (asked) => (later(asked) && asked.count <= 2 ? { silent: true } : correct(asked)), 4],
   ])) {
     test(`${how} is asked again`, async (t) => {
       const { base, adapter } = tinyModel();

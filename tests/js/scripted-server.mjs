@@ -3,8 +3,8 @@
 import { createServer } from "node:http";
 
 /**
- * @typedef {{ status?: number, headers?: Record<string, string | number>, body?: Uint8Array, cutAfter?: number }} Answer
- * @typedef {{ name: string, range: [number, number] | undefined, count: number, file: Uint8Array | undefined, headers: import("node:http").IncomingHttpHeaders }} Asked `count`: how often the file was asked for before
+ * @typedef {{ status?: number, headers?: Record<string, string | number>, body?: Uint8Array, cutAfter?: number, silent?: boolean }} Answer `silent`: the connection ends before any of it
+ * @typedef {{ name: string, range: [number, number] | undefined, count: number, file: Uint8Array | undefined, headers: import("node:http").IncomingHttpHeaders, query: string }} Asked `count`: how often the file was asked for before
  */
 
 /** A correct answer with ranges. @param {Asked} asked @returns {Answer} */
@@ -28,11 +28,13 @@ export async function scriptedServer(files, answer = correct) {
   /** @type {Record<string, number>} */
   const counts = {};
   const server = createServer((request, response) => {
-    const name = decodeURIComponent(new URL(request.url ?? "/", "http://test").pathname.slice(1));
+    const { pathname, search: query } = new URL(request.url ?? "/", "http://test");
+    const name = decodeURIComponent(pathname.slice(1));
     const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
     counts[name] = (counts[name] ?? 0) + 1;
-    const asked = { name, count: counts[name] - 1, file: files[name], headers: request.headers, range: from === undefined ? undefined : /** @type {[number, number]} */ ([Number(from), Number(to)]) };
-    const { status = 200, headers = {}, body, cutAfter } = answer(asked);
+    const asked = { name, count: counts[name] - 1, file: files[name], headers: request.headers, query, range: from === undefined ? undefined : /** @type {[number, number]} */ ([Number(from), Number(to)]) };
+    const { status = 200, headers = {}, body, cutAfter, silent } = answer(asked);
+    if (silent) return void request.socket.resetAndDestroy();
     response.writeHead(status, headers);
     if (cutAfter === undefined || !body) return void response.end(body);
     // What was written must be on its way before the connection goes.

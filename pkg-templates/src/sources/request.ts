@@ -7,19 +7,22 @@ export const WAITS = [250, 500, 1000];
 const LONGEST_WAIT = 30_000;
 
 /**
- * `fetch` that tries again while the server is too busy (429) or broken (5xx). The last answer is given whatever it says.
+ * `fetch` that tries again while the server is too busy (429) or broken (5xx), or no answer comes. The last answer is given whatever it says.
  *
  * @throws {LorafoldError} `fetch-failed` where no answer comes, `aborted`.
  */
 export async function request(url: string, init: RequestInit = {}): Promise<Response> {
   const signal = init.signal ?? undefined;
   for (let attempt = 0; ; attempt++) {
-    const response = await fetch(url, init).catch((error: unknown) => {
-      throw fetchFailed(url, error, signal);
-    });
-    const wait = Math.max(WAITS[attempt] ?? Number.POSITIVE_INFINITY, retryAfter(response));
-    if (!passes(response.status) || wait > LONGEST_WAIT) return response;
-    discard(response);
+    let wait = WAITS[attempt] ?? Number.POSITIVE_INFINITY;
+    try {
+      const response = await fetch(url, init);
+      wait = Math.max(wait, retryAfter(response));
+      if (!passes(response.status) || wait > LONGEST_WAIT) return response;
+      discard(response);
+    } catch (error) {
+      if (signal?.aborted || wait > LONGEST_WAIT) throw fetchFailed(url, error, signal);
+    }
     await pause(wait, signal);
   }
 }
