@@ -6,11 +6,12 @@ import { readFile, rm, symlink, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { inspect, merge, plan } from "../../pkg/node.js";
+import { RemoteFile } from "../../pkg/sources/remote.js";
 import { lorafold } from "./command.mjs";
 import { correct, scriptedServer, whole } from "./scripted-server.mjs";
 import { buildSafetensors } from "./safetensors-file.mjs";
-import { scratch, snapshot, writeFolder } from "./scratch.mjs";
-import { asFiles, factor, Q, tinyModel } from "./tiny-model.mjs";
+import { hashes, scratch, snapshot, writeFolder } from "./scratch.mjs";
+import { asFiles, factor, Q, TENSORS, tinyModel } from "./tiny-model.mjs";
 
 const WEIGHTS = "model.safetensors";
 
@@ -30,6 +31,7 @@ const SERVERS = [
   ["that dies in the middle of the configuration", (asked) => (asked.name === "config.json" ? { ...whole(asked), cutAfter: 3 } : correct(asked)), "fetch-failed", /config\.json/],
   ["without ranges that dies in the middle of the configuration", (asked) => ({ ...whole(asked), ...(asked.name === "config.json" && { cutAfter: 3 }) }), "fetch-failed", /config\.json/],
   ["without ranges that dies in the middle of weights", (asked) => ({ ...whole(asked), ...(asked.name === WEIGHTS && asked.count > 0 && { cutAfter: 600 }) }), "fetch-failed", /model\.safetensors/],
+  ["that hangs up when weights are read", (asked) => (later(asked) ? { silent: true } : correct(asked)), "fetch-failed", /model\.safetensors/],
   ["whose weights end early", (asked) => (later(asked) ? { ...correct(asked), body: correct(asked).body?.subarray(2) } : correct(asked)), "source-changed", /model\.safetensors/],
   ["whose weights go on", (asked) => (later(asked) ? { ...correct(asked), body: Buffer.alloc(9999) } : correct(asked)), "source-changed", /model\.safetensors/],
   ["that forgets how to answer ranges", (asked) => (later(asked) ? whole(asked) : correct(asked)), "no-range-support", /model\.safetensors/],
@@ -100,6 +102,30 @@ describe("a server", { concurrency: 2 }, () => {
     t.after(server.close);
     await assert.rejects(plan({ base: server.url, adapters: [asFiles(adapter)] }), { name: "LorafoldError", code: "fetch-failed" });
   });
+});
+
+test("a body that is refused for its version is given up", async (t) => {
+  let cancelled = 0;
+  const body = () => new ReadableStream({ cancel: () => void cancelled++ });
+  t.mock.method(globalThis, "fetch", async () => new Response(body(), { headers: { etag: '"2"' } }));
+  const file = new RemoteFile({ url: "http://any.example/x", ranges: false, version: '"1"' });
+  await assert.rejects(file.read(0, 4), { code: "source-changed", message: /"1".*"2"/ });
+  assert.equal(cancelled, 1);
+});
+
+test("names of files may have signs that mean something in a URL, and the folder's query is every file's", async (t) => {
+  const { base, adapter } = tinyModel();
+  const { [WEIGHTS]: weights, ...rest } = base;
+  const name = "model #1?&100%.safetensors";
+  const index = { metadata: {}, weight_map: Object.fromEntries(Object.keys(TENSORS.base).map((key) => [key, name])) };
+  const files = { ...rest, [name]: weights, "model.safetensors.index.json": Buffer.from(JSON.stringify(index)), ...adapter };
+  const server = await scriptedServer(files, (asked) => (asked.query === "?key=a%2Fb&v=1" ? correct(asked) : { status: 403 }));
+  t.after(server.close);
+  const signed = `${server.url}?key=a%2Fb&v=1`;
+  const { files: merged } = await merge({ base: signed, adapters: [`${server.url}adapter_model.safetensors?key=a%2Fb&v=1`] });
+  const { files: local } = await merge({ base: asFiles({ ...rest, [name]: weights, "model.safetensors.index.json": files["model.safetensors.index.json"] }), adapters: [asFiles(adapter)] });
+  assert.deepEqual(await hashes({ files: merged }), await hashes({ files: local }));
+  await assert.rejects(plan({ base: server.url, adapters: [] }), { code: "fetch-failed", message: /403/ });
 });
 
 describe("a source of one's own", () => {

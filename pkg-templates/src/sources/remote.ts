@@ -171,6 +171,7 @@ export function versionOf(response: Response): string | undefined {
 function checkVersion({ url, version }: RemoteInput, response: Response): void {
   const found = versionOf(response);
   if (version !== undefined && found !== undefined && found !== version) {
+    discard(response);
     throw new LorafoldError("source-changed", `${url}: it was ${version} and is now ${found}`);
   }
 }

@@ -25,6 +25,13 @@ export async function listUrl(url: string, role: Role, init: RequestInit = {}): 
   return listFolder(parsed, role, init);
 }
 
+/** A file of a folder. Its name is one part of the path, whatever is in it; what the folder's URL asks for (a signature) every file needs. */
+function fileIn(folder: URL, name: string): string {
+  const url = new URL(encodeURIComponent(name), folder);
+  url.search = folder.search;
+  return url.href;
+}
+
 function lastPart(path: string): string {
   const part = path.split("/").filter(Boolean).at(-1) ?? "";
   try {
@@ -40,14 +47,14 @@ async function listFile(url: URL, role: Role, init: RequestInit = {}): Promise<L
   if (!input) throw new LorafoldError("fetch-failed", `${url.href}: the server answered 404`);
   const files = [input];
   if (role === "adapter" && url.protocol !== "blob:") {
-    const config = await probe(new URL("adapter_config.json", url).href, "adapter_config.json", role, init);
+    const config = await probe(fileIn(url, "adapter_config.json"), "adapter_config.json", role, init);
     if (config) files.push(config);
   }
   return { name: name.replace(/\.safetensors$/, "") || role, files };
 }
 
 async function listFolder(url: URL, role: Role, init: RequestInit = {}): Promise<Listing> {
-  const find = async (names: string[]) => present(await inFlight(names, MOST_IN_FLIGHT, (name) => probe(new URL(name, url).href, name, role, init)));
+  const find = async (names: string[]) => present(await inFlight(names, MOST_IN_FLIGHT, (name) => probe(fileIn(url, name), name, role, init)));
   const name = lastPart(url.pathname) || role;
   if (role === "adapter") {
     return { name, files: await find(["adapter_config.json", "adapter_model.safetensors"]) };
