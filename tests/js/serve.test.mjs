@@ -57,6 +57,8 @@ const bytes = async (response) => Buffer.from(await response.arrayBuffer());
 test("the listing, and every file whole", async () => {
   const listed = /** @type {any} */ (await (await get("/")).json());
   assert.deepEqual(listed.files, served.files);
+  const asked = await get("/", {}, "HEAD");
+  assert.deepEqual([asked.status, asked.headers.get("content-type"), (await bytes(asked)).length], [200, "application/json", 0]);
   for (const { name, size, etag } of served.files) {
     const response = await get(`/any/prefix/${name}`);
     assert.deepEqual([response.status, response.headers.get("etag"), response.headers.get("accept-ranges"), Number(response.headers.get("content-length"))], [200, etag, "bytes", size]);
@@ -153,6 +155,10 @@ test("other methods, other files, other hosts", async () => {
   // A page of another site whose name leads here must not read the model.
   assert.equal(await status("model-thief.example", `/${SHARD}`), 421);
   assert.equal(await status(`localhost:${port}`, `//${SHARD}`), 200);
+  assert.equal(await status(`me:secret@localhost:${port}`, `/${SHARD}`), 421);
+  // A target that is a whole URL, as proxies are asked, goes before the header.
+  assert.equal(await status("model-thief.example", `http://localhost:${port}/${SHARD}`), 200);
+  assert.equal(await status(`localhost:${port}`, `http://model-thief.example/${SHARD}`), 421);
 });
 
 test("a client that goes away takes nothing with it", async () => {

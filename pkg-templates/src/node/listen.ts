@@ -41,15 +41,22 @@ export async function listen(model: MergedModel, port: number): Promise<Listenin
 async function answer(model: MergedModel, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
   const gone = new AbortController();
   outgoing.once("close", () => gone.abort());
-  const { host = HOST } = incoming.headers;
-  // Not by the rules for relative URLs: `//a` is a path here, not a host.
-  const address = `http://${host}${incoming.url ?? "/"}`;
-  if (!URL.canParse(address) || !OWN_NAMES.has(new URL(address).hostname)) return void outgoing.writeHead(421).end();
-  const url = new URL(address);
-  const response = url.pathname === "/" && incoming.method === "GET" ? listing(model) : await model.response(asRequest(url, incoming, gone.signal));
+  const url = addressOf(incoming);
+  if (!url) return void outgoing.writeHead(421).end();
+  const isListing = url.pathname === "/" && (incoming.method === "GET" || incoming.method === "HEAD");
+  const response = isListing ? listing(model) : await model.response(asRequest(url, incoming, gone.signal));
   outgoing.writeHead(response.status, Object.fromEntries(response.headers));
-  if (!response.body) return void outgoing.end();
+  if (!response.body || incoming.method === "HEAD") return void outgoing.end();
   await pipeline(Readable.fromWeb(response.body as NodeStream<Uint8Array>, { highWaterMark: 1 }), outgoing);
+}
+
+/** What is asked for; nothing where it is not this server's to give. */
+function addressOf({ headers: { host = HOST }, url: target = "/" }: IncomingMessage): URL | undefined {
+  // A target that is a whole URL says the host itself. Not by the rules for relative URLs: `//a` is a path here, not a host.
+  const address = /^https?:/i.test(target) ? target : `http://${host}${target}`;
+  if (!URL.canParse(address)) return undefined;
+  const url = new URL(address);
+  return OWN_NAMES.has(url.hostname) && url.username === "" && url.password === "" ? url : undefined;
 }
 
 function listing({ files }: MergedModel): Response {
