@@ -133,8 +133,12 @@ export interface MergedModel {
    * `If-None-Match`; 200, 206, 304, 404, 405, 412, 416, and 502 or 503 where the base fails.
    */
   response(request: Request): Promise<Response>;
-  /** Give the memory back. */
+  /** Whether a read has ended with `source-changed`: the model is to be opened anew, for it stays as it was planned. */
+  readonly changed: boolean;
+  /** Give the memory back, at once: reads that are under way fail. */
   close(): void;
+  /** Give the memory back when the reads that are under way have ended. A stream has when it is read to its end, fails or is cancelled. */
+  release(): void;
 }
 
 /** One file of the merged model. */

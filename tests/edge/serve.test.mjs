@@ -215,6 +215,28 @@ describe("the serving template", () => {
     assert.ok(!written.get(shard)?.subarray(-1000).equals(await bytes(anew)));
   });
 
+  test("a base that is replaced is served anew after a body that has broken off", async (t) => {
+    const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: adaptersAt("r2:adapters/") });
+    const bucket = await fill(flare, "tiny-llama", "models/tiny");
+    for (const [name] of ADAPTERS) await fill(flare, String(name), `adapters/${name}`);
+    const shard = String([...written.keys()].find((file) => file.endsWith(".safetensors")));
+    const url = new URL(shard, await flare.ready);
+    const whole = () => fetch(url, { headers: { "accept-encoding": "identity" } });
+    const first = await whole();
+    assert.ok(written.get(shard)?.equals(await bytes(first)));
+    const changed = new Uint8Array(readFileSync(join(SAMPLE, "tiny-llama", shard)));
+    changed.fill(0, changed.length - 5000);
+    await bucket.put(`models/tiny/${shard}`, changed);
+    // The header is the plan's: the answer has begun when the base turns out to be another.
+    const broken = await whole();
+    assert.equal(broken.status, 200);
+    await assert.rejects(bytes(broken));
+    const anew = await whole();
+    assert.equal(anew.status, 200);
+    assert.notEqual(anew.headers.get("etag"), first.headers.get("etag"));
+    assert.equal((await bytes(anew)).length, written.get(shard)?.length);
+  });
+
   test("what is wrong is said with its code", async (t) => {
     for (const [bindings, code] of /** @type {[Record<string, string>, string][]} */ ([
       [{ BASE: "r2:nowhere", ADAPTERS: "[]" }, "bad-header"],

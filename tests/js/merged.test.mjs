@@ -189,6 +189,26 @@ test("readers that have gone hold up nobody, and leave no stream of the base", a
   streamed.close();
 });
 
+test("a model that is released is closed with the last of its reads, once", async () => {
+  for (const leave of [
+    async (/** @type {ReadableStreamDefaultReader<Uint8Array>} */ reader) => { while (!(await reader.read()).done); },
+    (/** @type {ReadableStreamDefaultReader<Uint8Array>} */ reader) => reader.cancel(),
+    async (/** @type {unknown} */ _, /** @type {AbortController} */ stop) => stop.abort(),
+  ]) {
+    const opened = await openMerged(SAMPLE);
+    const [{ name, size }] = opened.files.filter((file) => file.name.endsWith(".safetensors"));
+    const stop = new AbortController();
+    const reader = opened.stream(name, 0, size, { signal: stop.signal }).getReader();
+    await reader.read();
+    const reading = opened.read(name, size - 9, size);
+    opened.release();
+    assert.equal((await reading).length, 9);
+    await leave(reader, stop);
+    await assert.rejects(opened.read(name, 0, 1), { code: "bad-option", message: /closed/ });
+    opened.close();
+  }
+});
+
 for (const streams of [false, true]) {
   test(`a read of a source that never answers ends with its signal, ${streams ? "from a stream" : "by ranges"}`, async () => {
     const { base, adapter } = tinyModel();

@@ -1,6 +1,6 @@
 import { bearer, isAllowed } from "./access.js";
 import type { Env } from "./env.js";
-import { forget, mergedModel } from "./model.js";
+import { mergedModel } from "./model.js";
 
 /** Serves the files of a merged model that was never written. */
 export default {
@@ -12,8 +12,6 @@ export default {
     try {
       const model = await mergedModel(env);
       const response = await model.response(request);
-      // Another state of the base: the next request plans anew.
-      if (response.status === 503) forget(env);
       return response.ok || response.status === 304 ? cacheable(response, env) : response;
     } catch (error) {
       const { code = "failed", message } = error as { code?: string; message: string };

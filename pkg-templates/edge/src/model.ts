@@ -9,11 +9,16 @@ const opened = new Map<string, MergedModel>();
 
 const keyOf = ({ BASE, ADAPTERS, DTYPE }: Env) => JSON.stringify([BASE, ADAPTERS, DTYPE]);
 
-/** The merged model, opened by the first request that an isolate has. */
+/** The merged model, opened by the first request that an isolate has, and anew by the first one after a read has found another state of the base. */
 export async function mergedModel(env: Env): Promise<MergedModel> {
   const key = keyOf(env);
   const known = opened.get(key);
-  if (known) return known;
+  if (known && !known.changed) return known;
+  if (known) {
+    opened.delete(key);
+    // Those who still read it are told that the base has changed, each by its own read.
+    known.release();
+  }
   const adapters = (JSON.parse(env.ADAPTERS) as { source: string; weight?: number }[]).map(({ source, ...rest }) => ({ source: sourceOf(source, env), ...rest }));
   const model = await openMerged({ base: sourceOf(env.BASE, env), adapters, dtype: (env.DTYPE ?? "keep") as NonNullable<OpenOptions["dtype"]> });
   // Two that came at once have opened it twice: one of them is kept.
@@ -24,11 +29,6 @@ export async function mergedModel(env: Env): Promise<MergedModel> {
   }
   opened.set(key, model);
   return model;
-}
-
-/** Open it anew for the next request; those under way keep what they have. */
-export function forget(env: Env): void {
-  opened.delete(keyOf(env));
 }
 
 function sourceOf(text: string, { BUCKET, BASE, BASE_TOKEN }: Env): SourceLike {

@@ -51,6 +51,10 @@ class OpenModel implements MergedModel {
   readonly report: Report;
   readonly #shop: Workshop;
   readonly #reads = new Turns(MOST_IN_FLIGHT);
+  #changed = false;
+  /** Reads that are under way, and whether the model goes with the last of them. */
+  #readers = 0;
+  #released = false;
 
   constructor(shop: Workshop) {
     this.#shop = shop;
@@ -62,6 +66,7 @@ class OpenModel implements MergedModel {
 
   async read(name: string, start = 0, end?: number, { signal }: ReadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     const { number, last } = this.#range(name, start, end);
+    const leave = this.#enter();
     return this.#reads.take(async () => {
       const bytes = new Uint8Array(last - start);
       let filled = 0;
@@ -71,18 +76,27 @@ class OpenModel implements MergedModel {
       }
       return bytes;
     }, signal).catch((error: unknown) => {
-      throw asLorafoldError(error);
-    });
+      throw this.#failed(error);
+    }).finally(leave);
   }
 
   stream(name: string, start = 0, end?: number, { signal }: ReadOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
     const { number, last } = this.#range(name, start, end);
     const stop = new AbortController();
-    const abort = () => stop.abort(signal?.reason);
+    const leave = this.#enter();
+    const done = () => {
+      signal?.removeEventListener("abort", abort);
+      leave();
+    };
+    // Nobody may read on to be told so.
+    const abort = () => {
+      stop.abort(signal?.reason);
+      done();
+    };
     if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort, { once: true });
     const bytes = mergedBytes(this.#shop, number, start, last, stop.signal);
-    const done = () => signal?.removeEventListener("abort", abort);
+    const failed = (error: unknown) => this.#failed(error);
     return new ReadableStream<Uint8Array<ArrayBuffer>>(
       {
         async pull(controller) {
@@ -96,7 +110,7 @@ class OpenModel implements MergedModel {
             done();
             // A stream that has failed is never cancelled: what it reads of the base ends here.
             bytes.return().catch(() => undefined);
-            controller.error(asLorafoldError(error));
+            controller.error(failed(error));
           }
         },
         async cancel() {
@@ -115,8 +129,36 @@ class OpenModel implements MergedModel {
     return respond(this, request);
   }
 
+  get changed(): boolean {
+    return this.#changed;
+  }
+
   close(): void {
     this.#shop.close();
+  }
+
+  release(): void {
+    this.#released = true;
+    if (this.#readers === 0) this.close();
+  }
+
+  /** A read begins; what this gives is called when it has ended, once or more often. */
+  #enter(): () => void {
+    this.#readers++;
+    let inside = true;
+    return () => {
+      if (!inside) return;
+      inside = false;
+      this.#readers--;
+      if (this.#released) this.release();
+    };
+  }
+
+  /** What a read threw, as callers are promised it. */
+  #failed(thrown: unknown): unknown {
+    const error = asLorafoldError(thrown);
+    if (error instanceof LorafoldError && error.code === "source-changed") this.#changed = true;
+    return error;
   }
 
   #range(name: string, start: number, end: number | undefined): { number: number; last: number } {
