@@ -3,6 +3,7 @@ import type { Piece } from "../pieces.js";
 import { openReader } from "../sources/bind.js";
 import type { BoundInput } from "../sources/listing.js";
 import type { ByteReader } from "../sources/reader.js";
+import { Lease } from "./lease.js";
 import type { Factor, Workshop } from "./workshop.js";
 
 /** A run of output bytes that one read of an input serves, as the plan gives it. */
@@ -26,11 +27,11 @@ export async function* mergedBytes(shop: Workshop, file: number, start: number, 
   for (let at = start; at < end; ) {
     const run = JSON.parse(shop.plan.run(file, at, end)) as Run;
     const { source } = run;
-    const reader = source ? openReader(inputs[source.input]!, source.start, source.end, signal) : undefined;
+    const lease = source && new Lease(shop.turns, openReader(inputs[source.input]!, source.start, source.end, signal), signal);
     try {
       while (at < run.end) {
         for (const piece of JSON.parse(shop.plan.pieces(file, at, run.end, shop.block, PIECES)) as Piece[]) {
-          for await (const bytes of pieceBytes(shop, file, piece, reader, signal)) {
+          for await (const bytes of pieceBytes(shop, file, piece, lease, signal)) {
             at += bytes.length;
             yield bytes;
           }
@@ -39,22 +40,25 @@ export async function* mergedBytes(shop: Workshop, file: number, start: number, 
     } catch (error) {
       throw readFailed(source ? inputs[source.input]!.name : "", error);
     } finally {
-      reader?.cancel();
+      lease?.end();
     }
   }
 }
 
-async function* pieceBytes(shop: Workshop, file: number, piece: Piece, reader: ByteReader | undefined, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const { turns, block } = shop;
+async function* pieceBytes(shop: Workshop, file: number, piece: Piece, lease: Lease | null, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const { block } = shop;
   switch (piece.kind) {
     case "plan":
       yield (shop.plan.planBytes(file) as Uint8Array<ArrayBuffer>).slice(piece.at, piece.at + piece.bytes);
       return;
     case "copy":
-      for (let left = piece.bytes; left > 0; left -= block) yield await turns.take(() => reader!.take(Math.min(block, left)), signal);
+      for (let left = piece.bytes; left > 0; left -= block) {
+        const bytes = Math.min(block, left);
+        yield await lease!.take(bytes, (reader) => reader.take(bytes));
+      }
       return;
     case "merge":
-      yield await turns.take(() => fold(shop, piece, reader!, signal), signal);
+      yield await lease!.take(piece.baseBytes, (reader) => fold(shop, piece, reader, signal));
   }
 }
 

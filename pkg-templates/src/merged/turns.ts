@@ -6,6 +6,17 @@ const LOST = 30_000;
 /** Milliseconds between two looks at whether there is a turn, at first and at most. */
 const [SOON, LATER] = [1, 16];
 
+/** Milliseconds within which everybody who waits has looked, also where timers are late. */
+const LOOKED = 4 * LATER;
+
+/** A turn that is under way. */
+export interface Turn {
+  /** It is not lost. */
+  renew(): void;
+  /** Whoever waits may begin. Once or more often. */
+  end(): void;
+}
+
 /**
  * Lets only so many do something at a time: each block of bytes that is read and computed needs memory and a connection.
  *
@@ -14,8 +25,10 @@ const [SOON, LATER] = [1, 16];
  */
 export class Turns {
   readonly #most: number;
-  /** When each turn that is under way began. */
-  readonly #running = new Set<{ began: number }>();
+  /** When each turn that is under way began, or was renewed. */
+  readonly #running = new Set<{ since: number }>();
+  /** When somebody looked last, and had to wait. */
+  #wantedAt = Number.NEGATIVE_INFINITY;
 
   constructor(most: number) {
     this.#most = most;
@@ -23,26 +36,51 @@ export class Turns {
 
   /** Do `work` when it is its turn. */
   async take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    throwIfAborted(signal);
-    for (let wait = SOON; this.#full(); wait = Math.min(2 * wait, LATER)) {
-      await new Promise((resolve) => setTimeout(resolve, wait));
-      throwIfAborted(signal);
-    }
-    const turn = { began: Date.now() };
-    this.#running.add(turn);
-    const end = () => void this.#running.delete(turn);
-    // An edge runtime may never come back to the work of a client that has gone, but says so.
-    signal?.addEventListener("abort", end, { once: true });
+    const turn = await this.begin(signal);
     try {
       return await work();
     } finally {
-      signal?.removeEventListener("abort", end);
-      end();
+      turn.end();
     }
   }
 
+  /** A turn, as soon as there is one. */
+  async begin(signal?: AbortSignal): Promise<Turn> {
+    throwIfAborted(signal);
+    for (let wait = SOON; this.#full(); wait = Math.min(2 * wait, LATER)) {
+      this.#wantedAt = Date.now();
+      await pause(wait);
+      throwIfAborted(signal);
+    }
+    const turn = { since: Date.now() };
+    this.#running.add(turn);
+    const end = () => {
+      signal?.removeEventListener("abort", end);
+      this.#running.delete(turn);
+    };
+    // An edge runtime may never come back to the work of a client that has gone, but says so.
+    signal?.addEventListener("abort", end, { once: true });
+    const renew = () => {
+      turn.since = Date.now();
+      this.#running.add(turn);
+    };
+    return { renew, end };
+  }
+
+  /** Whether somebody waits. */
+  get wanted(): boolean {
+    return Date.now() - this.#wantedAt < LOOKED;
+  }
+
+  /** Let those who wait go first. */
+  giveWay(): Promise<void> {
+    return pause(2 * LATER);
+  }
+
   #full(): boolean {
-    for (const turn of this.#running) if (Date.now() - turn.began > LOST) this.#running.delete(turn);
+    for (const turn of this.#running) if (Date.now() - turn.since > LOST) this.#running.delete(turn);
     return this.#running.size >= this.#most;
   }
 }
+
+const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));

@@ -1,6 +1,6 @@
 import { unlessAborted } from "../errors.js";
 import type { BoundInput, Input } from "./listing.js";
-import { type ByteReader, RandomReader, StreamReader } from "./reader.js";
+import { type ByteReader, RandomReader, ReopeningReader } from "./reader.js";
 import { RemoteFile } from "./remote.js";
 
 /** Give an input readers of this thread's own: those of its platform, or those of files behind URLs. */
@@ -23,7 +23,13 @@ export function openReader(input: BoundInput, start: number, end: number, signal
   if (input.open) return input.open(start, end, signal);
   const { blob, read, stream } = input;
   const any = read ?? (async (from: number, to: number) => new Uint8Array(await blob!.slice(from, to).arrayBuffer()));
-  const reader = stream ? new StreamReader(input.name, stream(start, end)) : new RandomReader(input.name, start, any);
-  // These know of no signal: whoever stops leaves them to themselves.
-  return { take: (bytes) => unlessAborted(reader.take(bytes), signal), cancel: () => reader.cancel() };
+  const reader: ByteReader = stream ? new ReopeningReader(input.name, start, end, stream) : new RandomReader(input.name, start, any);
+  return {
+    // These know of no signal: whoever stops leaves them to themselves.
+    take: (bytes) => unlessAborted(reader.take(bytes), signal),
+    cancel: () => reader.cancel(),
+    get connected() {
+      return reader.connected ?? false;
+    },
+  };
 }

@@ -4,12 +4,14 @@ import { LorafoldError } from "../errors.js";
 export interface ByteReader {
   /** The next bytes, exactly as many. */
   take(bytes: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** Nothing more is wanted. While bytes are being taken only where nobody waits for them any more. */
+  /** Nothing more is wanted for now: what it holds is given up, and taken again for the bytes that follow. While bytes are being taken only where nobody waits for them any more. */
   cancel(): void;
+  /** Whether it holds a connection. */
+  readonly connected?: boolean;
 }
 
 /** Takes exact counts out of a stream of chunks of any size. */
-export class StreamReader implements ByteReader {
+export class StreamReader {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #name: string;
   #chunk = new Uint8Array(0);
@@ -56,6 +58,38 @@ export class StreamReader implements ByteReader {
 
   cancel(): void {
     this.#reader.cancel().catch(() => undefined);
+  }
+}
+
+/** Reads a run by a stream, and by another one after it was given up. */
+export class ReopeningReader implements ByteReader {
+  readonly #name: string;
+  readonly #open: (start: number, end: number) => ReadableStream<Uint8Array>;
+  readonly #end: number;
+  #at: number;
+  #stream: StreamReader | undefined;
+
+  constructor(name: string, start: number, end: number, open: (start: number, end: number) => ReadableStream<Uint8Array>) {
+    this.#name = name;
+    this.#at = start;
+    this.#end = end;
+    this.#open = open;
+  }
+
+  async take(bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    this.#stream ??= new StreamReader(this.#name, this.#open(this.#at, this.#end));
+    const part = await this.#stream.take(bytes);
+    this.#at += bytes;
+    return part;
+  }
+
+  get connected(): boolean {
+    return this.#stream !== undefined && this.#at < this.#end;
+  }
+
+  cancel(): void {
+    this.#stream?.cancel();
+    this.#stream = undefined;
   }
 }
 

@@ -119,6 +119,10 @@ class ResumingReader implements ByteReader {
     return whole;
   }
 
+  get connected(): boolean {
+    return this.#body !== undefined && this.#at < this.#end;
+  }
+
   #sent(what: string): LorafoldError {
     const { url, size } = this.#file;
     return new LorafoldError("source-changed", `${url}: asked for bytes ${this.#at}-${this.#end - 1} of ${size ?? "?"}, the server sent ${what}`);
