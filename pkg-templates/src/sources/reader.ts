@@ -4,7 +4,10 @@ import { LorafoldError } from "../errors.js";
 export interface ByteReader {
   /** The next bytes, exactly as many. */
   take(bytes: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** Nothing more is wanted for now: what it holds is given up, and taken again for the bytes that follow. While bytes are being taken only where nobody waits for them any more. */
+  /**
+   * Nothing more is wanted for now: what it holds is given up, and had again for the bytes that follow. While bytes are being taken only where
+   * nobody waits for them any more.
+   */
   cancel(): void;
   /** Whether it holds a connection. */
   readonly connected?: boolean;
