@@ -7,6 +7,7 @@ import type { PlannedFile } from "../sinks/sink.js";
 import type { MergedFile, MergeOptions, PlanOptions } from "../types.js";
 import { partial } from "./hidden.js";
 import { inputStates } from "./input-states.js";
+import { identity } from "./model-folder.js";
 import { PartSink } from "./part-sink.js";
 import { mergedFiles, publish } from "./publish.js";
 import { hashRange, readReceipts, type Receipt, refusal, refuseForeign, removeReceipt, removeReceipts } from "./receipts.js";
@@ -90,6 +91,7 @@ function share(files: readonly PlannedFile[], part: number, of: number): FileRan
 export async function finishParts(output: string, { merge, force = false }: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
   try {
     const folder = asPath(output) ?? output;
+    if ((await identity(folder)) === undefined) throw new LorafoldError("bad-option", `output: ${folder} is not there`);
     const receipts = await readReceipts(folder);
     const [first] = receipts;
     if (!first) throw new LorafoldError("truncated", `${folder}: no part of a model is there`);
