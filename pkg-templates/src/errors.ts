@@ -61,13 +61,34 @@ export function asLorafoldError(error: unknown): unknown {
   return thrown(error).name === "AbortError" ? new LorafoldError("aborted", "aborted", { detail: error }) : error;
 }
 
+/** What to do about what browsers throw by that name: their own words are for developers. */
+const REMEDIES: Record<string, string> = {
+  NotAllowedError: "the permission for it was refused or has ended: choose the folder again, and allow what the browser asks",
+  SecurityError: "this page is not permitted to use it: its settings, a private window or the page's own policy may be why",
+  NoModificationAllowedError: "another tab or program has it open: close it there",
+  TypeMismatchError: "a folder is where a file should be, or a file where a folder should be",
+};
+
+/** What the platform threw, and where it is known what to do about it. */
+export function inWords(error: unknown): string {
+  const { name, message } = thrown(error);
+  const remedy = REMEDIES[String(name)];
+  return remedy === undefined ? message : `${remedy} (${message})`;
+}
+
+/** What a worker's "error" event means: without a message, that its script never ran. */
+export function scriptFailed({ error, message }: ErrorEvent): unknown {
+  if (error || message) return error ?? new Error(message);
+  return new LorafoldError("fetch-failed", "the script of a worker could not be loaded: check the connection, and that the site serves all of lorafold's files");
+}
+
 /** What reading an input threw, as one of ours. */
 export function readFailed(name: string, error: unknown): unknown {
-  const { code, name: kind, message } = thrown(error);
+  const { code, name: kind } = thrown(error);
   if (error instanceof LorafoldError || isCode(code) || kind === "AbortError") return error;
   // What browsers throw when a chosen file was changed or removed before it is read.
   const changed = kind === "NotReadableError" || kind === "NotFoundError";
-  return new LorafoldError(changed ? "source-changed" : "fetch-failed", `${name}: ${message}`, { detail: error });
+  return new LorafoldError(changed ? "source-changed" : "fetch-failed", `${name}: ${inWords(error)}`, { detail: error });
 }
 
 /** Platform codes (`ENOENT`) are in capitals, ours are not. */

@@ -43,9 +43,9 @@ export async function merge(options: MergeOptions): Promise<MergeResult> {
 }
 
 async function run(prepared: Prepared, options: MergeOptions): Promise<MergeResult> {
-  const { plan, inputs } = prepared;
+  const { plan } = prepared;
   const files = JSON.parse(plan.files()) as PlannedFile[];
-  const sink = await openSink(options.output ?? "blob", options.force ?? false, inputs);
+  const sink = await openSink(options.output ?? "blob", options.force ?? false, prepared);
   const { finished, tallies } = await fill(prepared, files, files.map(({ size }, file) => ({ file, start: 0, end: size })), sink, options);
   return { files: finished, report: JSON.parse(plan.report(`[${tallies.join(",")}]`)) as Report };
 }

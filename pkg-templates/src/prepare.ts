@@ -3,6 +3,7 @@ import { LorafoldError, unlessAborted } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import { platform } from "./platform.js";
 import { bind } from "./sources/bind.js";
+import { isDirectoryHandle } from "./sources/directory.js";
 import { type BoundInput, type Input, type Listing, listSource } from "./sources/listing.js";
 import { inFlight } from "./sources/request.js";
 import type { AdapterOptions, PlanOptions, SourceLike } from "./types.js";
@@ -13,6 +14,8 @@ export interface Prepared {
   inputs: Input[];
   /** Numbers of the inputs that count: the plan was made from them, or bytes of them are merged or copied. */
   used: Set<number>;
+  /** The directories that the inputs are in, as far as they were given as handles. */
+  directories: FileSystemDirectoryHandle[];
 }
 
 /** List every source and plan. */
@@ -30,6 +33,7 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
       return { base, folders: await inFlight(adapters, 1, (adapter) => listSource(adapter.source, "adapter", signal)) };
     };
     const [{ base, folders }] = await Promise.all([listings(), engine()]);
+    const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
     const inputs = [...base.files, ...(await hold(folders.flatMap((folder) => folder.files)))];
     const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? folder.name));
     const request = {
@@ -45,7 +49,7 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
     try {
       const plan = await Plan.open(JSON.stringify(request), bound);
       // What was kept of a file's beginning was for the plan: weights are read anew, from the file as it is then.
-      return { plan, inputs: inputs.map(({ head: _, ...input }) => input), used };
+      return { plan, inputs: inputs.map(({ head: _, ...input }) => input), used, directories };
     } finally {
       for (const input of bound) input.close?.();
     }

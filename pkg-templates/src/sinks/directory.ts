@@ -15,9 +15,13 @@ export class DirectorySink implements Sink {
   /** Removes the directory itself, where it was made for this merge. */
   readonly #discard: (() => Promise<void>) | undefined;
   /** Names that were not there before. */
-  readonly #made: string[] = [];
+  readonly #made = new Set<string>();
   /** Weights of the model that is replaced. */
   #stale: string[] = [];
+  /** What made a model of the files that are replaced, and is emptied while they are. */
+  readonly #emptied: { handle: FileSystemFileHandle; bytes: ArrayBuffer }[] = [];
+  /** Whether a file of the old model is gone. */
+  #replaced = false;
   #files: OpenFile[] = [];
   #opening: Promise<void> | undefined;
 
@@ -34,38 +38,50 @@ export class DirectorySink implements Sink {
   async #open(files: PlannedFile[]): Promise<void> {
     const planned = new Set(files.map((file) => file.name));
     const there = new Set<string>();
-    for await (const name of this.#directory.keys()) there.add(name);
+    await named(this.#directory.name, async () => {
+      for await (const name of this.#directory.keys()) there.add(name);
+    });
     const inTheWay = [...there].find((name) => planned.has(name) || isWeights(name));
     if (inTheWay !== undefined && !this.#force) {
       throw new LorafoldError("bad-option", `output: ${inTheWay} is already in the folder; force replaces the model in it`);
     }
     this.#stale = [...there].filter((name) => !planned.has(name) && isWeights(name));
     for (const file of files) {
-      if (!there.has(file.name)) this.#made.push(file.name);
-      const handle = await this.#directory.getFileHandle(file.name, { create: true });
-      // What is written here shows in the folder only when it is closed.
-      this.#files.push({ ...file, handle, writable: await handle.createWritable() });
-    }
-  }
-
-  async write(file: number, at: number, bytes: Uint8Array<ArrayBuffer> | Blob): Promise<void> {
-    const { name, writable } = this.#files[file]!;
-    try {
-      await writable.write({ type: "write", position: at, data: bytes });
-    } catch (error) {
-      throw writeFailed(name, error);
-    }
-  }
-
-  async finish(): Promise<MergedFile[]> {
-    for (const name of this.#stale) await this.#directory.removeEntry(name);
-    // config.json is the last file: without it no tool takes the folder for a model.
-    const order = [...this.#files].sort((a, b) => Number(a.name === "config.json") - Number(b.name === "config.json"));
-    for (const { name, writable } of order) {
-      await writable.close().catch((error: unknown) => {
-        throw writeFailed(name, error);
+      await named(file.name, async () => {
+        if (!there.has(file.name)) this.#made.add(file.name);
+        const handle = await this.#directory.getFileHandle(file.name, { create: true });
+        // What is written here shows in the folder only when it is closed.
+        this.#files.push({ ...file, handle, writable: await handle.createWritable() });
       });
     }
+  }
+
+  write(file: number, at: number, bytes: Uint8Array<ArrayBuffer> | Blob): Promise<void> {
+    const { name, writable } = this.#files[file]!;
+    return named(name, () => writable.write({ type: "write", position: at, data: bytes }));
+  }
+
+  /**
+   * A configuration or an index is never beside weights of two models: without them no tool takes the folder for one. Files that the
+   * old model lacks come first, for they can still be taken away.
+   */
+  async finish(): Promise<MergedFile[]> {
+    const [describing, content] = [true, false].map((wanted) => this.#files.filter(({ name }) => describesModel(name) === wanted));
+    const isNew = ({ name }: OpenFile) => this.#made.has(name);
+    await close(content!.filter(isNew));
+    const replaced = content!.filter((file) => !isNew(file));
+    for (const name of this.#stale) if (describesModel(name)) await this.#empty(name);
+    for (const file of describing!) if (!isNew(file)) await this.#empty(file.name);
+    for (const file of replaced) {
+      await close([file]);
+      this.#replaced = true;
+    }
+    for (const name of this.#stale) {
+      await named(name, () => this.#directory.removeEntry(name));
+      this.#replaced = true;
+    }
+    // config.json is the last of all.
+    await close(describing!.sort((a, b) => Number(a.name === "config.json") - Number(b.name === "config.json")));
     return Promise.all(
       this.#files.map(async ({ name, size, handle }) => {
         const file = await handle.getFile();
@@ -77,7 +93,41 @@ export class DirectorySink implements Sink {
   async abort(): Promise<void> {
     await this.#opening?.catch(() => undefined);
     await Promise.allSettled(this.#files.map(({ writable }) => writable.abort()));
-    await Promise.allSettled(this.#made.map((name) => this.#directory.removeEntry(name)));
+    await Promise.allSettled([...this.#made].map((name) => this.#directory.removeEntry(name)));
+    // Beside weights of two models they would make one of them.
+    if (!this.#replaced) await Promise.allSettled(this.#emptied.map(({ handle, bytes }) => overwrite(handle, bytes)));
     await this.#discard?.().catch(() => undefined);
   }
+
+  /** Empty rather than remove: what is open for writing cannot be removed. */
+  #empty(name: string): Promise<void> {
+    return named(name, async () => {
+      const handle = await this.#directory.getFileHandle(name);
+      const bytes = await (await handle.getFile()).arrayBuffer();
+      this.#emptied.push({ handle, bytes });
+      await overwrite(handle, new ArrayBuffer(0));
+    });
+  }
+}
+
+/** Whether a file makes a model of the others. */
+function describesModel(name: string): boolean {
+  return name === "config.json" || name.endsWith(".index.json");
+}
+
+async function close(files: readonly OpenFile[]): Promise<void> {
+  for (const { name, writable } of files) await named(name, () => writable.close());
+}
+
+async function overwrite(handle: FileSystemFileHandle, bytes: ArrayBuffer): Promise<void> {
+  const writable = await handle.createWritable();
+  await writable.write(bytes);
+  await writable.close();
+}
+
+/** What the platform throws, as an error about that file or folder. */
+function named<T>(name: string, act: () => Promise<T>): Promise<T> {
+  return act().catch((error: unknown) => {
+    throw writeFailed(name, error);
+  });
 }

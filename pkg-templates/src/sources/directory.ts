@@ -1,3 +1,4 @@
+import { readFailed } from "../errors.js";
 import type { Input, Listing } from "./listing.js";
 
 /** Whether a source is a directory handle, of a picker, a drop or the private file system. */
@@ -6,7 +7,13 @@ export function isDirectoryHandle(source: unknown): source is FileSystemDirector
 }
 
 /** List the files directly inside a directory. */
-export async function listDirectory(directory: FileSystemDirectoryHandle): Promise<Listing> {
+export function listDirectory(directory: FileSystemDirectoryHandle): Promise<Listing> {
+  return list(directory).catch((error: unknown) => {
+    throw readFailed(directory.name, error);
+  });
+}
+
+async function list(directory: FileSystemDirectoryHandle): Promise<Listing> {
   const files: Input[] = [];
   const folders: string[] = [];
   for await (const handle of directory.values()) {
