@@ -27,6 +27,10 @@ export async function compile(source: WasmSource | Promise<WasmSource>): Promise
 
 async function compileResponse(response: Response): Promise<WebAssembly.Module> {
   if (!response.ok) throw new LorafoldError("fetch-failed", `${response.url}: status ${response.status} instead of lorafold's WebAssembly`);
+  // What is sent for every address that is not there, by servers of single-page applications.
+  if (response.headers.get("content-type")?.startsWith("text/html")) {
+    throw new LorafoldError("fetch-failed", `${response.url}: a page came instead of lorafold's WebAssembly: check that the site serves it there`);
+  }
   // Some servers do not know the type of .wasm files, which streaming compilation insists on.
   const streams = response.headers.get("content-type") === "application/wasm" && "compileStreaming" in WebAssembly;
   return streams ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());

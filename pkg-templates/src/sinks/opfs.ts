@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { LorafoldError, scriptFailed } from "../errors.js";
 import { platform } from "../platform.js";
 import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
@@ -14,13 +14,27 @@ export async function openPrivateFileSystem(): Promise<Sink> {
   if (!globalThis.navigator?.storage?.getDirectory) {
     throw new LorafoldError("bad-option", "output: this platform has no private file system");
   }
+  const name = crypto.randomUUID();
+  const { parent, directory } = await makeFolder(name).catch(failed);
+  const discard = () => remove(parent, name);
+  try {
+    const worker = platform().startWriter?.();
+    return worker ? new OpfsSink(worker, directory, [FOLDER, name], discard) : new DirectorySink(directory, true, discard);
+  } catch (error) {
+    await discard().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function makeFolder(name: string): Promise<{ parent: FileSystemDirectoryHandle; directory: FileSystemDirectoryHandle }> {
   const root = await navigator.storage.getDirectory();
   const parent = await root.getDirectoryHandle(FOLDER, { create: true });
-  const name = crypto.randomUUID();
-  const directory = await parent.getDirectoryHandle(name, { create: true });
-  const discard = () => remove(parent, name);
-  const worker = platform().startWriter?.();
-  return worker ? new OpfsSink(worker, directory, [FOLDER, name], discard) : new DirectorySink(directory, true, discard);
+  return { parent, directory: await parent.getDirectoryHandle(name, { create: true }) };
+}
+
+/** What is not about one of its files. */
+function failed(error: unknown): never {
+  throw writeFailed("the private file system", error);
 }
 
 /** How often, and after how many milliseconds, a folder that is still locked is tried again. */
@@ -55,12 +69,12 @@ class OpfsSink implements Sink {
     this.#path = path;
     this.#discard = discard;
     worker.addEventListener("message", ({ data }: MessageEvent<FromWriter>) => this.#receive(data));
-    worker.addEventListener("error", (event) => this.#fail(new Error(event.message || "the writing worker could not be started")));
+    worker.addEventListener("error", (event) => this.#fail(scriptFailed(event)));
   }
 
   async open(files: PlannedFile[]): Promise<void> {
     this.#files = files;
-    this.#shared = await this.#ask({ type: "open", path: this.#path, files: files.map((file) => file.name) });
+    this.#shared = await this.#ask({ type: "open", path: this.#path, files: files.map((file) => file.name) }).catch(failed);
   }
 
   target(file: number, at: number): Target | undefined {
@@ -79,7 +93,7 @@ class OpfsSink implements Sink {
   }
 
   async finish(): Promise<MergedFile[]> {
-    await this.#ask({ type: "close" });
+    await this.#ask({ type: "close" }).catch(failed);
     this.#worker.terminate();
     return Promise.all(
       this.#files.map(async ({ name, size }) => {
