@@ -9,6 +9,9 @@ import { hashes } from "./scratch.mjs";
 import { asFiles, tinyModel } from "./tiny-model.mjs";
 
 const { base, adapter } = tinyModel();
+/** What a folder on disk would give, too: the crate alone decides what of it is copied. */
+const copied = { "freqs.bin": Buffer.from("f"), ".gitattributes": Buffer.from("x") };
+const leftBehind = { "flax_model.msgpack": Buffer.alloc(65 << 20), "pytorch_model.bin": Buffer.alloc(9) };
 const REVISIONS = ["main", "refs/pr/1"];
 
 /** What the hub serves of a repository: its listing and its files. @param {string} name @param {Record<string, Buffer>} files */
@@ -29,8 +32,7 @@ describe("the hub", () => {
   /** @type {Awaited<ReturnType<typeof scriptedServer>>} */
   let server;
   before(async () => {
-    const extra = { "pytorch_model.bin": Buffer.alloc(9), ".gitattributes": Buffer.from("x") };
-    server = await scriptedServer({ ...repository("org/base", { ...base, ...extra }), ...repository("org/lora", { ...adapter, "README.md": Buffer.from("x") }) }, correct);
+    server = await scriptedServer({ ...repository("org/base", { ...base, ...copied, ...leftBehind }), ...repository("org/lora", { ...adapter, "README.md": Buffer.from("x") }) }, correct);
     hub.endpoint = server.url.replace(/\/$/, "");
   });
   after(() => {
@@ -40,11 +42,12 @@ describe("the hub", () => {
 
   for (const suffix of ["", "/", ...REVISIONS.map((revision) => `@${revision}`)]) {
     test(`hf://org/base${suffix} merges as the files do`, async () => {
-      const expected = await hashes(await merge({ base: asFiles(base), adapters: [asFiles(adapter)] }));
+      const expected = await hashes(await merge({ base: asFiles({ ...base, ...copied }), adapters: [asFiles(adapter)] }));
       const merged = await merge({ base: `hf://org/base${suffix}`, adapters: [`hf://org/lora${suffix}`] });
       assert.deepEqual(await hashes(merged), expected);
       assert.equal(merged.report.base.name, "org/base");
-      assert.deepEqual(merged.report.findings.map(({ message }) => message), ["not copied to the output: onnx/"]);
+      assert.deepEqual(merged.report.findings.map(({ message }) => message), ["not copied to the output: flax_model.msgpack, pytorch_model.bin, onnx/"]);
+      assert.deepEqual(Object.keys(server.counts).filter((path) => path.endsWith("flax_model.msgpack")), [], "a large file that stays behind is asked for");
     });
   }
 

@@ -6,6 +6,16 @@ import { probe } from "./url.js";
 /** Where `hf://` points. A property, so that a mirror can be put in its place. */
 export const hub = { endpoint: "https://huggingface.co" };
 
+/** What the hub says of a file or a folder. */
+interface Entry {
+  type: string;
+  path: string;
+  size: number;
+}
+
+/** What describes a model is smaller. A larger file is most often its weights in another format: it is not asked for before it is wanted. */
+const MOST_BESIDE = 64 << 20;
+
 /** `hf://org/name@revision`, taken apart; revisions may have slashes (`refs/pr/1`). */
 const REPOSITORY = /^hf:\/\/([^/@]+\/[^/@]+)(?:@(.+?))?\/?$/;
 
@@ -14,17 +24,15 @@ export async function listHub(url: string, role: Role, init: RequestInit = {}): 
   const [, repository, revision = "main"] = REPOSITORY.exec(url) ?? [];
   if (!repository) throw new LorafoldError("bad-option", `${url}: not of the form hf://org/name@revision`);
   const tree = `${hub.endpoint}/api/models/${repository}/tree/${encodeURIComponent(revision)}`;
-  const entries = await readAll(tree, (response) => response.json() as Promise<{ type: string; path: string; size: number }[]>, init);
-  const names = entries.filter((entry) => entry.type === "file" && wanted(entry.path, role)).map((entry) => entry.path);
-  const file = (name: string) =>
-    probe(`${hub.endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encodeURIComponent(name)}`, name, role, init);
-  const files = (await inFlight(names, MOST_IN_FLIGHT, file)).filter((input): input is Input => input !== undefined);
+  const entries = await readAll(tree, (response) => response.json() as Promise<Entry[]>, init);
+  // Of an adapter only what makes it one is fetched; what of a base is copied is for the crate to say.
+  const wanted = (path: string) => role === "base" || path === "adapter_config.json" || path.endsWith(".safetensors");
+  const listed = entries.filter(({ type, path }) => type === "file" && wanted(path));
+  const file = async ({ path, size }: Entry): Promise<Input | undefined> => {
+    const url = `${hub.endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encodeURIComponent(path)}`;
+    return size > MOST_BESIDE && !path.endsWith(".safetensors") ? { name: path, url, init, size } : probe(url, path, role, init);
+  };
+  const files = (await inFlight(listed, MOST_IN_FLIGHT, file)).filter((input) => input !== undefined);
   const folders = entries.filter((entry) => entry.type === "directory").map((entry) => entry.path);
   return { name: repository, files, folders };
-}
-
-/** Not the same weights again in other formats, and of an adapter only what makes it one. */
-function wanted(path: string, role: Role): boolean {
-  if (role === "adapter") return path === "adapter_config.json" || path.endsWith(".safetensors");
-  return !/\.(bin|pt|pth|ckpt|h5|msgpack|onnx|gguf)$/.test(path) && !path.startsWith(".");
 }
