@@ -1,4 +1,4 @@
-import type { MergedFile } from "lorafold";
+import { LorafoldError, type MergedFile } from "lorafold";
 
 /** Browsers drop downloads that are started all at once. */
 const BETWEEN = 400;
@@ -13,6 +13,7 @@ export function downloadUrl(blob: Blob): string {
   return url;
 }
 
+/** Give back the addresses of the latest result: its links lead nowhere from then on. */
 export function revokeDownloads(): void {
   for (const url of urls.splice(0)) URL.revokeObjectURL(url);
 }
@@ -25,7 +26,7 @@ export async function followAll(links: readonly HTMLAnchorElement[]): Promise<vo
   }
 }
 
-/** Copy every file into a folder that the user picks. `false` when none was picked. */
+/** Copy every file into a folder that the user picks, where none of it and no other model is yet. `false` when none was picked. */
 export async function saveToFolder(files: readonly MergedFile[], onFile: (name: string) => void): Promise<boolean> {
   let folder: FileSystemDirectoryHandle;
   try {
@@ -34,10 +35,29 @@ export async function saveToFolder(files: readonly MergedFile[], onFile: (name: 
     if ((error as Error).name === "AbortError") return false;
     throw error;
   }
-  for (const file of files) {
-    onFile(file.name);
-    const handle = await folder.getFileHandle(file.name, { create: true });
-    await file.stream().pipeTo(await handle.createWritable());
+  await refuseModel(folder, files);
+  const made: string[] = [];
+  try {
+    for (const file of files) {
+      onFile(file.name);
+      made.push(file.name);
+      const handle = await folder.getFileHandle(file.name, { create: true });
+      await file.stream().pipeTo(await handle.createWritable());
+    }
+  } catch (error) {
+    // So that the same folder can be chosen again.
+    await Promise.allSettled(made.map((name) => folder.removeEntry(name)));
+    throw error;
   }
   return true;
+}
+
+/** Nothing is replaced unasked; and weights of another model would be taken for part of this one. */
+async function refuseModel(folder: FileSystemDirectoryHandle, files: readonly MergedFile[]): Promise<void> {
+  const names = new Set(files.map(({ name }) => name));
+  for await (const name of folder.keys()) {
+    if (names.has(name) || name.endsWith(".safetensors")) {
+      throw new LorafoldError("bad-option", `the folder “${folder.name}” has a ${name} already. Choose an empty one.`);
+    }
+  }
 }
