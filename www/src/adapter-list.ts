@@ -1,5 +1,6 @@
 import type { AdapterOptions } from "lorafold";
 import { button, freshId, make } from "./dom.js";
+import { NumberField } from "./number-field.js";
 import type { Picked } from "./picked.js";
 import { sourceInput } from "./source-input.js";
 import { announce } from "./status.js";
@@ -67,7 +68,7 @@ export class AdapterList {
   options(): AdapterOptions[] | string {
     const options: AdapterOptions[] = [];
     for (const { picked, name, weight, alpha } of this.#adapters) {
-      if (alpha === undefined) return `The alpha of ${name} is no number.`;
+      if (alpha === undefined) return `The alpha of ${name} is no number such as 16 or 0.5.`;
       options.push({ source: picked.source, name, weight: weight ?? 1, ...(alpha !== "own" && { alpha }) });
     }
     return options.length > 0 ? options : "Add an adapter.";
@@ -76,7 +77,7 @@ export class AdapterList {
   /** Which weight is no number, in words. */
   get missingWeight(): string | undefined {
     const adapter = this.#adapters.find(({ weight }) => weight === undefined);
-    return adapter && `The weight of ${adapter.name} is no number.`;
+    return adapter && `The weight of ${adapter.name} is no number such as 0.5.`;
   }
 
   /** Mark the one that an error is about. */
@@ -98,11 +99,9 @@ export class AdapterList {
       name.value = adapter.name;
       changed();
     });
-    const alpha = make("input", { type: "number", step: "any", placeholder: "from adapter_config.json", "data-testid": "adapter-alpha" });
-    alpha.addEventListener("input", () => {
-      const given = Number.isFinite(alpha.valueAsNumber) ? alpha.valueAsNumber : undefined;
-      adapter.alpha = alpha.value === "" && !alpha.validity.badInput ? "own" : given;
-      alpha.setAttribute("aria-invalid", String(adapter.alpha === undefined));
+    const alpha = new NumberField(1, { placeholder: "from adapter_config.json", "data-testid": "adapter-alpha" }, (value, text) => {
+      adapter.alpha = text === "" ? "own" : value;
+      alpha.element.setAttribute("aria-invalid", String(adapter.alpha === undefined));
       changed();
     });
     const remove = button("Remove", { id: freshId("remove") }, () => this.#remove(adapter, card));
@@ -115,7 +114,7 @@ export class AdapterList {
       }),
       make("details", { class: "more" },
         make("summary", {}, "Alpha"),
-        make("label", { class: "field" }, make("span", { class: "field-name" }, "Use this lora_alpha instead"), alpha),
+        make("label", { class: "field" }, make("span", { class: "field-name" }, "Use this lora_alpha instead"), alpha.element),
       ),
     );
     return card;
