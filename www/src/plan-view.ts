@@ -51,7 +51,7 @@ function summary(report: Report, toneOf: (name: string) => number): HTMLElement[
 }
 
 function inDetail(report: Report, toneOf: (name: string) => number): HTMLElement[] {
-  const parts = [layerMap(report.tensors, "adapters", toneOf), outputFiles(report), tensorTable(report.tensors)];
+  const parts = [layerMap(report.tensors, "adapters", toneOf), outputFiles(report), tensorTable(report.tensors, "planned")];
   return parts.filter((part) => part !== undefined);
 }
 
@@ -64,6 +64,7 @@ function facts(report: Report): HTMLElement {
   );
 }
 
+/** A figure with its name and a word about it, for a `dl`. */
 export function fact(name: string, value: string, detail = ""): HTMLElement {
   return make("div", { class: "fact" }, make("dt", {}, name), make("dd", {}, make("span", { class: "fact-value" }, value), " ", make("span", { class: "fact-detail" }, detail)));
 }

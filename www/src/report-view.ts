@@ -22,7 +22,7 @@ export function reportView(report: Report, adapters: readonly Adapter[]): HTMLEl
     findingsList(report.findings),
     summary && layerMap(report.tensors, "change", tones(adapters)),
     summary && topTensors(summary),
-    tensorTable(report.tensors),
+    tensorTable(report.tensors, "merged"),
     make("p", {}, make("a", { class: "button", href: downloadUrl(json), download: "report.json", "data-testid": "report-json" }, "Download report.json")),
   );
 }

@@ -7,14 +7,17 @@ const MOST_ROWS = 300;
 
 const ACTIONS = { merge: "merged", convert: "converted", copy: "copied" } as const;
 
-/** Every tensor in a table that can be filtered; filled only once it is opened. */
-export function tensorTable(tensors: readonly TensorReport[]): HTMLElement {
+/**
+ * Every tensor in a table that can be filtered; filled only once it is opened. What is `planned` is shown without weights: they still change,
+ * and no new plan is made for that.
+ */
+export function tensorTable(tensors: readonly TensorReport[], stage: "planned" | "merged"): HTMLElement {
   const details = make("details", { class: "more" }, make("summary", {}, `All ${counted(tensors.length, "tensor")}`));
-  details.addEventListener("toggle", () => details.open && details.childElementCount === 1 && details.append(filteredTable(tensors)));
+  details.addEventListener("toggle", () => details.open && details.childElementCount === 1 && details.append(filteredTable(tensors, stage === "merged")));
   return details;
 }
 
-function filteredTable(tensors: readonly TensorReport[]): HTMLElement {
+function filteredTable(tensors: readonly TensorReport[], withWeights: boolean): HTMLElement {
   const withStatistics = tensors.some((tensor) => tensor.statistics);
   const headings = ["Tensor", "What happens", ...(withStatistics ? ["Changed by", "Kept"] : []), "Shape", "Type", "Added"];
   const body = make("tbody");
@@ -28,7 +31,7 @@ function filteredTable(tensors: readonly TensorReport[]): HTMLElement {
   const fill = () => {
     const wanted = filter.value.trim().toLowerCase();
     const found = tensors.filter((tensor) => tensor.name.toLowerCase().includes(wanted) && (!action.value || tensor.action === action.value));
-    body.replaceChildren(...found.slice(0, MOST_ROWS).map((tensor) => row(tensor, withStatistics)));
+    body.replaceChildren(...found.slice(0, MOST_ROWS).map((tensor) => row(tensor, withStatistics, withWeights)));
     shownCount.textContent =
       found.length > MOST_ROWS ? `The first ${MOST_ROWS} of ${count(found.length)}; filter to see others` : counted(found.length, "tensor");
   };
@@ -45,9 +48,9 @@ function filteredTable(tensors: readonly TensorReport[]): HTMLElement {
   );
 }
 
-function row(tensor: TensorReport, withStatistics: boolean): HTMLElement {
+function row(tensor: TensorReport, withStatistics: boolean, withWeights: boolean): HTMLElement {
   const { name, action, dtype, outputDtype, adapters = [], statistics } = tensor;
-  const added = adapters.map(({ adapter, weight, scale, rank }) => `${digits(weight)} × ${digits(scale)} × ${adapter} (r ${rank})`);
+  const added = adapters.map(({ adapter, weight, scale, rank }) => `${withWeights ? `${digits(weight)} × ` : ""}${digits(scale)} × ${adapter} (r ${rank})`);
   const changed = statistics?.relativeNorm ?? null;
   const kept = statistics?.signalKept ?? null;
   return make("tr", { class: `row-${action}` },
