@@ -1,4 +1,3 @@
-import type { MergeOptions } from "lorafold";
 import { AdapterList } from "./adapter-list.js";
 import type { Offer } from "./advice.js";
 import { BasePicker } from "./base-picker.js";
@@ -97,13 +96,12 @@ async function startMerge(): Promise<void> {
   const asked = request();
   const destination = output.options();
   if (typeof asked === "string" || typeof destination === "string" || adapters.missingWeight || run.running) return;
-  // At once: a second click must not start a second merge.
-  mergeButton.disabled = true;
   clearError(byId("merge-error"));
   dropResult();
-  if (destination.output === "opfs") await tidyPrivateStorage();
-  const mergeOptions: MergeOptions = { ...asked.merge, ...destination };
-  const merging = run.run(mergeOptions);
+  const merging = run.run(async () => {
+    if (destination.output === "opfs") await tidyPrivateStorage();
+    return { ...asked.merge, ...destination };
+  });
   setBusy(true);
   const ending = await merging;
   setBusy(false);
@@ -135,6 +133,7 @@ function setBusy(busy: boolean): void {
 async function trySample(): Promise<void> {
   try {
     const sample = await loadSample();
+    if (isTooLate("The sample")) return;
     adapters.clear();
     base.set(sample.base);
     for (const { picked, weight } of sample.adapters) adapters.add(picked, weight);
@@ -143,8 +142,15 @@ async function trySample(): Promise<void> {
   }
 }
 
+/** What arrives in the middle of a merge does not replace what is being merged. */
+function isTooLate(what: string): boolean {
+  if (run.running) adapters.complain(`${what} arrived in the middle of a merge and was not taken.`);
+  return run.running;
+}
+
 /** What is dropped on a section is for it; elsewhere, and of several on the base's, what looks like an adapter is one. */
 function dropped(zone: Zone, picked: Picked[]): void {
+  if (isTooLate("What was dropped")) return;
   if (picked.length === 0) adapters.complain("There are no files directly in what was dropped. Drop the folder that holds the .safetensors file itself.");
   for (const one of picked) {
     const isAdapter = zone === "adapters" || ((zone === "page" || picked.length > 1) && one.looksLikeAdapter);

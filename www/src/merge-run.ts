@@ -21,13 +21,14 @@ export class MergeRun {
     return this.#running !== undefined;
   }
 
-  async run(options: MergeOptions): Promise<Ending> {
+  /** Merge what `prepare` gives; the run begins with that. */
+  async run(prepare: () => Promise<MergeOptions>): Promise<Ending> {
     const { signal } = (this.#running = new AbortController());
     const view = new ProgressView();
     byId("cancel").focus();
     announce("Merging");
     try {
-      const result = await merge({ ...options, signal, onProgress: (progress) => view.show(progress) });
+      const result = await merge({ ...(await prepare()), signal, onProgress: (progress) => view.show(progress) });
       return { kind: "done", result, seconds: view.elapsed };
     } catch (error) {
       const stopped = signal.aborted && error instanceof LorafoldError && error.code === "aborted";
