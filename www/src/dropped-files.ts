@@ -17,7 +17,7 @@ export async function droppedFiles(transfer: DataTransfer): Promise<Picked[]> {
   const picked = groups.map(pickFiles).filter((group) => group !== undefined);
   if (picked.length > 0 || items.length > 0) return picked;
   const url = pickUrl(link);
-  return url ? [url] : [];
+  return typeof url === "string" ? [] : [url];
 }
 
 /** The files directly inside a dropped folder, each with its path, as from a folder input. */

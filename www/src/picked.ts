@@ -35,11 +35,12 @@ function isDirectlyInside(file: File): boolean {
   return file.webkitRelativePath.split("/").length <= 2;
 }
 
-/** What an address points to; `undefined` when it is none. A repository's name alone means the hub's. */
-export function pickUrl(text: string): Picked | undefined {
+/** What an address points to, or what is wrong with it, in words. A repository's name alone means the hub's. */
+export function pickUrl(text: string): Picked | string {
   const trimmed = text.trim();
   const url = /^[\w.-]+\/[\w.-]+(@[\w./-]+)?$/.test(trimmed) ? `hf://${trimmed}` : trimmed;
-  if (!/^(https?|hf):\/\/./.test(url)) return undefined;
+  const wrong = whatIsWrong(url);
+  if (wrong !== undefined) return wrong;
   const path = url.replace(/[?#].*$/, "").replace(/\/+$/, "");
   const last = path.split("/").at(-1)!;
   return {
@@ -48,4 +49,17 @@ export function pickUrl(text: string): Picked | undefined {
     detail: url,
     looksLikeAdapter: /adapter|lora/i.test(last),
   };
+}
+
+function whatIsWrong(url: string): string | undefined {
+  if (url.startsWith("hf://")) {
+    const whole = /^hf:\/\/[^/@\s]+\/[^/@\s]+(@\S+)?\/?$/.test(url);
+    return whole ? undefined : "A repository is hf://organisation/name, or hf://organisation/name@revision.";
+  }
+  if (!/^https?:\/\//i.test(url)) return "That is no address: https://… of a file or folder, or hf://organisation/name@revision.";
+  // Some browsers parse a name of a server with spaces in it.
+  if (!/^https?:\/\/[^/?#\s]+([/?#]|$)/i.test(url) || !URL.canParse(url)) return "That address is misspelt: after https:// comes the name of a server, such as example.org, then the path.";
+  const { username, password, pathname } = new URL(url);
+  if (username || password) return "That address has a user name or password in it, which browsers do not send. Download the files, and choose them here.";
+  return /%(?![\da-f]{2})/i.test(pathname) ? "That address has a % that is not followed by two hexadecimal digits: write %25 for a % itself." : undefined;
 }

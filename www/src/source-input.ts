@@ -15,9 +15,11 @@ interface Words {
 export function sourceInput(words: Words, onPick: (picked: Picked) => void): HTMLElement {
   const { prefix } = words;
   const complaint = make("p", { class: "complaint", role: "alert" });
-  const take = (picked: Picked | undefined, otherwise: string) => {
-    complaint.textContent = picked ? "" : otherwise;
-    if (picked) onPick(picked);
+  /** Take what was picked, or say why it cannot be. */
+  const take = (picked: Picked | string) => {
+    const wrong = typeof picked === "string";
+    complaint.textContent = wrong ? picked : "";
+    if (!wrong) onPick(picked);
   };
 
   const fileInput = (label: string, folder: boolean) => {
@@ -28,7 +30,7 @@ export function sourceInput(words: Words, onPick: (picked: Picked) => void): HTM
       // Emptied, so that the same choice again is a change again.
       input.value = "";
       if (files.length === 0 && !folder) return;
-      take(pickFiles(files), "There are no files directly in that folder. Choose the folder that holds the .safetensors file itself.");
+      take(pickFiles(files) ?? "There are no files directly in that folder. Choose the folder that holds the .safetensors file itself.");
     });
     return make("label", { class: "button" }, input, label);
   };
@@ -42,7 +44,7 @@ export function sourceInput(words: Words, onPick: (picked: Picked) => void): HTM
   }, words.add));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    take(pickUrl(address.value), "That is no address: https://… of a file or folder, or hf://organisation/name@revision.");
+    take(pickUrl(address.value));
     if (!complaint.textContent) address.value = "";
   });
   return make("div", { class: "source-input" },
