@@ -6,6 +6,7 @@ export interface Offer {
   label: string;
 }
 
+/** What to tell the user about an error. */
 export interface Advice {
   /** What went wrong, in a few words. */
   title: string;

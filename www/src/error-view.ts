@@ -34,6 +34,7 @@ export function showError(region: HTMLElement, error: unknown, remedies: Remedie
   );
 }
 
+/** Take the error in a region away. */
 export function clearError(region: HTMLElement): void {
   region.replaceChildren();
 }
