@@ -6,7 +6,9 @@
 // in today's ESR are done here in another way: picking a folder, and hearing of the download of a blob.
 //
 // playwright-core stays at 1.64.1: 1.65 sends emulation.setMediaFeaturesOverride, which Firefox ESR 153 doesn't know.
-import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { on } from "node:events";
+import { watch } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium, firefox } from "playwright-core";
@@ -114,27 +116,26 @@ async function downloadByEvent(page, action, timeout) {
 
 /**
  * Firefox ESR announces a blob's download without the id that Playwright wants, and saves it all the same, under its own
- * name: so the folder is watched instead.
+ * name: so the folder is watched instead. Firefox makes an empty file of the final name, writes a .part beside it, moves that in its
+ * place, and sets its mode at last: the only change of a file that is no .part.
  * @param {string} folder
  * @param {() => Promise<unknown>} action
  * @param {number} timeout
  * @returns {Promise<Downloaded>}
  */
 async function downloadByFolder(folder, action, timeout) {
-  const before = new Set(await readdir(folder));
-  await action();
-  const deadline = Date.now() + timeout;
-  let lastSize = -1;
-  for (;;) {
-    const added = (await readdir(folder)).filter((name) => !before.has(name));
-    const finished = added.filter((name) => !name.endsWith(".part"));
-    // While it writes, Firefox keeps a .part beside an empty file of the final name.
-    if (finished.length > 0 && finished.length === added.length) {
-      const { size } = await stat(join(folder, finished[0]));
-      if (size === lastSize) return { name: finished[0], bytes: await readFile(join(folder, finished[0])) };
-      lastSize = size;
+  const watcher = watch(folder);
+  try {
+    const events = on(watcher, "change", { signal: AbortSignal.timeout(timeout) });
+    await action();
+    for await (const [kind, name] of events) {
+      if (kind === "change" && !name.endsWith(".part")) return { name, bytes: await readFile(join(folder, name)) };
     }
-    if (Date.now() > deadline) throw new Error(`nothing was downloaded within ${timeout} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    throw new Error("the folder is no longer watched");
+  } catch (error) {
+    if (/** @type {Error} */ (error).name !== "AbortError") throw error;
+    throw new Error(`nothing was downloaded within ${timeout} ms`);
+  } finally {
+    watcher.close();
   }
 }

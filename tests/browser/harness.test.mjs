@@ -119,8 +119,10 @@ for (const name of browserNames) {
 
     test("collects errors", async () => {
       assert.deepEqual(opened.problems, []);
+      // The last of the two.
+      const thrown = opened.page.waitForEvent("pageerror");
       await opened.page.evaluate(() => Reflect.get(window, "complain")());
-      await opened.page.waitForTimeout(300);
+      await thrown;
       assert.deepEqual(opened.problems, ["a complaint", "uncaught: thrown late"]);
     });
 

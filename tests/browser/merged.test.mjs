@@ -121,7 +121,16 @@ for (const name of browserNames) {
 
     test("what lorafold serve offers, by ranged requests", async () => {
       const { child, ended } = start(["serve", ...FLAGS, "--port", "0"]);
-      const url = await new Promise((resolve) => child.stdout?.on("data", (text) => resolve(/http:\S+/.exec(text)?.[0])));
+      const url = await new Promise((resolve, reject) => {
+        let said = "";
+        child.stdout?.on("data", (text) => {
+          said += text;
+          // The whole address: what follows it has come, too.
+          const [, found] = /(http:\S+)\s/.exec(said) ?? [];
+          if (found) resolve(found);
+        });
+        void ended.then(({ stderr }) => reject(new Error(stderr)));
+      });
       const { page: tab, close } = await browser.open();
       await tab.goto(`${url}tokenizer_config.json`);
       await tab.evaluate(ranged);

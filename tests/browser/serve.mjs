@@ -1,5 +1,6 @@
 // @ts-check
 // A static web server for tests: it remembers every request, and can be as slow, as forgetful or as broken as a real one.
+import { EventEmitter, once } from "node:events";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -33,6 +34,8 @@ import { parseRange } from "./parse-range.mjs";
  * @typedef {object} TestServer
  * @property {string} origin such as http://127.0.0.1:40123
  * @property {Logged[]} requests
+ * @property {() => Promise<Logged>} next the next request, once it has come
+ * @property {(request: Logged) => Promise<void>} ended resolves when a request is complete or was ended early
  * @property {(changes: Partial<Behaviour>) => void} set changes how it behaves from the next request on
  * @property {() => Promise<void>} close
  */
@@ -72,13 +75,18 @@ export async function serve(folders, options = {}) {
   const behaviour = { ...wellBehaved, ...options };
   /** @type {Logged[]} */
   const requests = [];
+  const arrivals = new EventEmitter();
+  /** @type {WeakMap<Logged, Promise<void>>} */
+  const ends = new WeakMap();
 
   const server = createServer((request, response) => {
     /** @type {Logged} */
     const logged = {
       method: request.method ?? "", path: request.url ?? "", range: request.headers.range, status: 0, sent: 0, complete: false,
     };
+    ends.set(logged, new Promise((resolve) => response.once("close", resolve)));
     requests.push(logged);
+    arrivals.emit("request", logged);
     answer(request, response, logged, mounts, behaviour).catch((error) => response.destroy(error));
   });
   await new Promise((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", () => resolve(undefined)));
@@ -86,6 +94,8 @@ export async function serve(folders, options = {}) {
   return {
     origin: `http://127.0.0.1:${port}`,
     requests,
+    ended: async (request) => ends.get(request),
+    next: async () => (await once(arrivals, "request"))[0],
     set: (changes) => void Object.assign(behaviour, changes),
     close: () => new Promise((resolve) => {
       server.close(() => resolve());
