@@ -1,5 +1,6 @@
 import { engine } from "./engine.js";
 import { asLorafoldError, unlessAborted } from "./errors.js";
+import type { AbortSignal } from "./globals.js";
 import { inspect as inspectInputs } from "./lorafold.js";
 import { platform } from "./platform.js";
 import { bind } from "./sources/bind.js";

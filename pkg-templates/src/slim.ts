@@ -3,6 +3,7 @@
  *
  * @module lorafold/slim
  */
+import type { Worker } from "./globals.js";
 import { bringWasm, type WasmSource } from "./wasm-source.js";
 import { webPort } from "./workers/web-port.js";
 

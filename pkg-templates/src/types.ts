@@ -1,4 +1,5 @@
 /** The public types of lorafold. */
+import type { AbortSignal, Blob, File, FileList, FileSystemDirectoryHandle, ReadableStream, Request, Response, URL, WritableStream } from "./globals.js";
 
 /** Random access to a folder of files, wherever they are. */
 export interface Source {

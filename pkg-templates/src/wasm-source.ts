@@ -1,9 +1,10 @@
 import { engine } from "./engine.js";
 import { LorafoldError } from "./errors.js";
+import type { Response, WasmModule } from "./globals.js";
 import { type Platform, usePlatform } from "./platform.js";
 
 /** lorafold's WebAssembly as callers may have it: compiled, its bytes, or the answer to a request for them. */
-export type WasmSource = WebAssembly.Module | BufferSource | Response;
+export type WasmSource = WasmModule | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Response;
 
 /** Compile what a caller or an entry point has. */
 export async function compile(source: WasmSource | Promise<WasmSource>): Promise<WebAssembly.Module> {

@@ -76,6 +76,54 @@ describe("TypeScript", () => {
     `import { merge } from "lorafold";\nconst { files } = await merge({ base: "base", adapters: ["adapter"] });\nfor (const { name } of files) console.log(name.length);\n`,
     { ...resolutions.nodenext, lib: ["es2023"], types: ["node"], typeRoots: [join(root, "node_modules", "@types")], skipLibCheck: true },
   ));
+
+  /** Wrong in every project, whatever its types know of the platform. */
+  const wrong = `import { inspect, merge, openMerged, type MergeOptions, type MergeResult, type Source } from "lorafold";
+import * as slim from "lorafold/slim";
+// @ts-expect-error a number is no base
+await merge({ base: 5, adapters: [] });
+// @ts-expect-error nor is a list of numbers
+await merge({ base: [5], adapters: [] });
+// @ts-expect-error nor is an adapter
+await merge({ base: "base", adapters: [true] });
+// @ts-expect-error nor an output
+await merge({ base: "base", adapters: [], output: 5 });
+// @ts-expect-error a stream of something
+const output: MergeOptions["output"] = () => 5;
+// @ts-expect-error no signal
+await openMerged({ base: "base", adapters: [], signal: "stop" });
+// @ts-expect-error no signal
+await inspect("base", { signal: 5 });
+// @ts-expect-error no stream
+const source: Source = { list: async () => [], read: async () => new Uint8Array(), stream: () => 5 };
+// @ts-expect-error no WebAssembly
+await slim.initialize(undefined);
+// @ts-expect-error no worker
+await slim.initialize(new Uint8Array(), { startWorker: () => 5 });
+export const size = async ({ files }: MergeResult): Promise<string> => {
+  // @ts-expect-error a Blob has no such thing
+  return (await files[0].blob()).length;
+};
+export { output, source };
+`;
+  const typeRoots = [join(root, "node_modules", "@types")];
+  for (const [name, options] of Object.entries({
+    "pages": {},
+    "Node, without those of pages": { lib: ["es2023"], types: ["node"], typeRoots, skipLibCheck: true },
+    "the language alone": { lib: ["es2023"], skipLibCheck: true },
+  })) {
+    test(`what is wrong is an error with the types of ${name}`, () => compile("consumer.ts", wrong, { ...resolutions.nodenext, ...options }));
+  }
+
+  test("what Node has is taken without the types of pages", () => compile(
+    "consumer.ts",
+    `import { merge } from "lorafold";
+const stop = new AbortController();
+const { files } = await merge({ base: new Blob([]), adapters: [new URL("https://example.org/adapter/")], signal: stop.signal, output: () => new WritableStream<Uint8Array>() });
+export const size: number = (await files[0].blob()).size;
+`,
+    { ...resolutions.nodenext, lib: ["es2023"], types: ["node"], typeRoots, skipLibCheck: true },
+  ));
 });
 
 test("publint has nothing to say", async () => {
