@@ -1,6 +1,7 @@
 // @ts-check
 // Makes the API reference: the package's from its TypeScript, in out/, the crate's in target/doc. Any warning is an error.
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,7 +16,22 @@ function run(program, args, env = {}) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-const typedoc = dirname(createRequire(import.meta.url).resolve("typedoc/package.json"));
+/** @param {string} what is not there yet @param {string} script makes it @returns {never} */
+function missing(what, script) {
+  console.error(`docs: ${what} not there yet: run \`npm run ${script}\` first`);
+  process.exit(1);
+}
+
+function findTypedoc() {
+  try {
+    return dirname(createRequire(import.meta.url).resolve("typedoc/package.json"));
+  } catch {
+    return missing("TypeDoc is", "setup");
+  }
+}
+
+const typedoc = findTypedoc();
+if (!existsSync(join(here, "..", "generated", "lorafold.d.ts"))) missing("the types of the WebAssembly are", "build");
 run(process.execPath, [join(typedoc, "bin", "typedoc")]);
 // What exists only on wasm32 has comments, too.
 for (const target of [[], ["--target", "wasm32-unknown-unknown"]]) {

@@ -1,3 +1,8 @@
+/**
+ * The API of `lorafold` in Node: that of browsers, and merges in parts on many machines.
+ *
+ * @module lorafold (Node)
+ */
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
@@ -7,7 +12,6 @@ import { asPath, checkInputs, listPath } from "./node/source.js";
 import { usePlatform } from "./platform.js";
 import type { Port } from "./workers/protocol.js";
 
-/** The entry point of Node. */
 usePlatform({
   async loadWasm() {
     return WebAssembly.compile(await readFile(new URL("./lorafold_bg.wasm", import.meta.url)));
