@@ -44,6 +44,7 @@ export interface Stored {
   written: number;
 }
 
+/** Whether a job may still change. */
 export const isOpen = ({ status }: Job): boolean => status === "running" || status === "stalled";
 
 /** The folder of a job's state and receipts. */
@@ -54,6 +55,7 @@ export const keyOf = ({ request }: Job, { name }: { name: string }): string => `
 
 const stateKey = (env: Env, id: string) => `${folderOf(env, id)}/job.json`;
 
+/** A job's state; nothing where there is no such job. */
 export async function readJob(env: Env, id: string): Promise<Stored | undefined> {
   const object = await env.BUCKET.get(stateKey(env, id));
   return object ? { job: await object.json<Job>(), version: object.etag, written: object.uploaded.getTime() } : undefined;

@@ -18,14 +18,17 @@ const filePrefix = (env: Env, job: Job, file: number) => `${prefixOf(env, job)}$
 
 const keyOfPart = (env: Env, job: Job, file: number, part: number) => `${filePrefix(env, job, file)}${String(part).padStart(5, "0")}`;
 
+/** Whether a part of the file's present upload was uploaded. */
 export async function hasReceipt(env: Env, job: Job, file: number, part: number): Promise<boolean> {
   return (await env.BUCKET.head(keyOfPart(env, job, file, part))) !== null;
 }
 
+/** Remember that a part was uploaded. */
 export async function writeReceipt(env: Env, job: Job, file: number, { part, etag, size, sha256 }: Receipt): Promise<void> {
   await env.BUCKET.put(keyOfPart(env, job, file, part), "", { customMetadata: { etag, size: String(size), sha256 } });
 }
 
+/** Forget that a part was uploaded: it must be again. */
 export async function dropReceipt(env: Env, job: Job, file: number, part: number): Promise<void> {
   await env.BUCKET.delete(keyOfPart(env, job, file, part));
 }

@@ -33,6 +33,7 @@ export async function beginUpload({ BUCKET }: Env, job: Job, file: JobFile): Pro
   return (await BUCKET.createMultipartUpload(keyOf(job, file), markOf(job, file))).uploadId;
 }
 
+/** Give up a file's upload, where one was begun. */
 export async function abortUpload({ BUCKET }: Env, job: Job, file: JobFile): Promise<void> {
   if (file.upload === undefined) return;
   await BUCKET.resumeMultipartUpload(keyOf(job, file), file.upload).abort().catch((error: unknown) => {
