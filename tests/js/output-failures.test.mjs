@@ -106,6 +106,8 @@ describe("streams", () => {
           return new WritableStream({ abort: (reason) => void stopped.push(reason) });
         };
         await assert.rejects(merge({ ...sample, workers, output }), { name: "LorafoldError", code: "fetch-failed", message: /the cable is out/ });
+        // Those before it were complete and are closed; none is left open.
+        assert.deepEqual([count, stopped], [fails, []]);
       }
     });
   }
