@@ -92,15 +92,17 @@ for (const name of browserNames) {
         ));
     }
 
-    test("the script of the writing worker is not there", () =>
-      withBroken(
-        (page) => page.route("**/opfs-worker.js", (route) => route.fulfill({ status: 404, body: "" })),
-        async (run) => {
-          const failed = await run("opfs");
-          assert.deepEqual([failed.ours, failed.code, failed.kept], [true, "fetch-failed", []], failed.message);
-          assert.match(failed.message, /script of a worker could not be loaded/);
-        },
-      ));
+    for (const [script, output] of [["opfs-worker.js", "opfs"], ["browser-worker.js", "blob"], ["browser-worker.js", "opfs"]]) {
+      test(`${script} is not there, with ${output}`, () =>
+        withBroken(
+          (page) => page.route(`**/${script}`, (route) => route.fulfill({ status: 404, body: "" })),
+          async (run) => {
+            const failed = await run(output);
+            assert.deepEqual([failed.ours, failed.code, failed.kept], [true, "fetch-failed", []], failed.message);
+            assert.match(failed.message, /script of a worker could not be loaded/);
+          },
+        ));
+    }
 
     for (const output of ["blob", "opfs"]) {
       test(`workers are forbidden, with ${output}`, () =>

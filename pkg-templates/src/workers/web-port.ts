@@ -1,3 +1,4 @@
+import { scriptFailed } from "../errors.js";
 import type { Port } from "./protocol.js";
 
 /** The owner's end of the channel to a web worker. */
@@ -5,7 +6,7 @@ export function webPort(worker: Worker): Port {
   return {
     post: (message, transfer = []) => worker.postMessage(message, transfer),
     onMessage: (handler) => worker.addEventListener("message", (event) => handler(event.data as never)),
-    onError: (handler) => worker.addEventListener("error", (event) => handler(event.error ?? new Error(event.message || "a worker could not be started"))),
+    onError: (handler) => worker.addEventListener("error", (event) => handler(scriptFailed(event))),
     terminate: () => worker.terminate(),
   };
 }
