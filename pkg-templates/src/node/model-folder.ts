@@ -1,7 +1,7 @@
 import { open, readdir, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { LorafoldError, thrown } from "../errors.js";
-import { isWeights } from "../sinks/stale.js";
+import { isWeights, standing } from "../sinks/model-files.js";
 import type { Input } from "../sources/listing.js";
 import { LOCK, parsePartial } from "./hidden.js";
 
@@ -65,11 +65,5 @@ export async function replaced(folder: string, files: readonly string[]): Promis
     if (!(await stat(path).catch(() => undefined))?.isDirectory()) continue;
     throw new LorafoldError("bad-option", `output: ${path} is a folder, where the model ${planned.has(name) ? "has" : "that is replaced would have"} a file`);
   }
-  return namingOrder(old).reverse();
-}
-
-/** Without its configuration, and without the index of its shards, no tool takes a folder for a model: they come last. */
-export function namingOrder(names: readonly string[]): string[] {
-  const rank = (name: string) => (name === "config.json" ? 2 : Number(name.endsWith(".index.json")));
-  return [...names].sort((a, b) => rank(a) - rank(b));
+  return old.sort((a, b) => standing(b) - standing(a));
 }

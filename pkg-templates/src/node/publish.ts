@@ -3,11 +3,12 @@ import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { LorafoldError, thrown } from "../errors.js";
+import { inNamingOrder } from "../sinks/model-files.js";
 import type { PlannedFile } from "../sinks/sink.js";
 import type { MergedFile } from "../types.js";
 import { writeFailed } from "./files.js";
 import { hasEnded, LOCK, newToken, partial } from "./hidden.js";
-import { namingOrder, refuseOccupied, replaced } from "./model-folder.js";
+import { refuseOccupied, replaced } from "./model-folder.js";
 
 /** What is done with a model that is in the folder. */
 export interface Publication {
@@ -60,7 +61,7 @@ async function name(folder: string, files: readonly PlannedFile[], token: string
       if ((await stat(path)).size !== size) throw new Error(`${path}: its size is not what it should be`);
     }
     for (const name of old) await move(name, partial(name, aside));
-    for (const name of namingOrder(files.map((file) => file.name))) await move(partial(name, token), name);
+    for (const { name } of inNamingOrder(files)) await move(partial(name, token), name);
   } catch (error) {
     // Backwards, so that what makes it a model comes back last, and only if all else did.
     try {

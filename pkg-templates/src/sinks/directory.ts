@@ -1,7 +1,7 @@
 import { LorafoldError } from "../errors.js";
 import type { MergedFile } from "../types.js";
 import { type PlannedFile, type Sink, writeFailed } from "./sink.js";
-import { isWeights } from "./stale.js";
+import { inNamingOrder, isWeights, standing } from "./model-files.js";
 
 interface OpenFile extends PlannedFile {
   handle: FileSystemFileHandle;
@@ -66,11 +66,11 @@ export class DirectorySink implements Sink {
    * old model lacks come first, for they can still be taken away.
    */
   async finish(): Promise<MergedFile[]> {
-    const [describing, content] = [true, false].map((wanted) => this.#files.filter(({ name }) => describesModel(name) === wanted));
+    const [describing, content] = [true, false].map((wanted) => this.#files.filter(({ name }) => standing(name) > 0 === wanted));
     const isNew = ({ name }: OpenFile) => this.#made.has(name);
     await close(content!.filter(isNew));
     const replaced = content!.filter((file) => !isNew(file));
-    for (const name of this.#stale) if (describesModel(name)) await this.#empty(name);
+    for (const name of this.#stale) if (standing(name) > 0) await this.#empty(name);
     for (const file of describing!) if (!isNew(file)) await this.#empty(file.name);
     for (const file of replaced) {
       await close([file]);
@@ -80,8 +80,7 @@ export class DirectorySink implements Sink {
       await named(name, () => this.#directory.removeEntry(name));
       this.#replaced = true;
     }
-    // config.json is the last of all.
-    await close(describing!.sort((a, b) => Number(a.name === "config.json") - Number(b.name === "config.json")));
+    await close(inNamingOrder(describing!));
     return Promise.all(
       this.#files.map(async ({ name, size, handle }) => {
         const file = await handle.getFile();
@@ -108,11 +107,6 @@ export class DirectorySink implements Sink {
       await overwrite(handle, new ArrayBuffer(0));
     });
   }
-}
-
-/** Whether a file makes a model of the others. */
-function describesModel(name: string): boolean {
-  return name === "config.json" || name.endsWith(".index.json");
 }
 
 async function close(files: readonly OpenFile[]): Promise<void> {
