@@ -103,6 +103,31 @@ test("a job that is done is not said to be so when another merge of equal sizes 
   await assertDone(await begin({ ...asked, force: true }), "out/taken", expected.small);
 });
 
+test("a job that is begun once more has its folder before its state says so", async () => {
+  const out = "out/once-more";
+  const asked = request("small", out, { force: true });
+  const id = await begin(asked);
+  await assertDone(id, out, expected.small);
+  await platform.bucket.delete(`${out}/config.json`);
+  const [arrived, held] = [gate(), gate()];
+  platform.set(async ({ op, phase, key }) => {
+    if (op !== "put" || phase !== "before" || !key.endsWith(`/${id}/job.json`)) return "";
+    arrived.open();
+    await held.passed;
+    return "";
+  });
+  const again = platform.ask("POST", "/jobs", asked);
+  await arrived.passed;
+  const other = { ...asked, adapters: [{ source: "r2:small/adapter", weight: 0.7 }] };
+  const { status, body } = await platform.ask("POST", "/jobs", other);
+  assert.deepEqual([status, body.error?.code], [409, "busy"]);
+  // The same job asked for twice is one.
+  const twice = platform.ask("POST", "/jobs", asked);
+  held.open();
+  assert.deepEqual([(await again).body.id, (await twice).body.id], [id, id]);
+  await assertDone(id, out, expected.small);
+});
+
 describe("a model that is replaced", () => {
   test("by two requests at once is deleted by one of them before the merge begins", async () => {
     const out = "out/replaced-twice";

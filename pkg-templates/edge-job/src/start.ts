@@ -32,26 +32,37 @@ async function beginOrGoOn(env: Env, model: MergedModel, id: string, request: Jo
   if (before && isOpen(before.job)) return goOn(env, before.job, await isQuiet(env, before));
   // Files of the same sizes may be of another merge.
   if (before?.job.status === "done" && !request.force && (await firstUnwritten(env, before.job)) === undefined) return before.job;
-  const there = await filesIn(env, request.out);
-  const old = there.filter((name) => isOfModel(name) || model.files.some((file) => file.name === name));
-  if (old.length > 0 && !request.force) throw new Refusal(409, "output-exists", `${request.out} has a model already: ${old.slice(0, 3).join(", ")}`);
-  await claimOutput(env, request.out, id);
-  return begin(env, model, id, request, old, before);
+  await oldFiles(env, model, request);
+  const run = await claimOutput(env, request.out, id);
+  // Another job may have ended here before the folder was claimed.
+  const old = await oldFiles(env, model, request);
+  return begin(env, model, { id, run }, request, old, before);
 }
 
-async function begin(env: Env, model: MergedModel, id: string, request: JobRequest, old: string[], before: Stored | undefined): Promise<Job> {
+/** Names of the files that the model replaces. */
+async function oldFiles(env: Env, model: MergedModel, { out, force }: JobRequest): Promise<string[]> {
+  const there = await filesIn(env, out);
+  const old = there.filter((name) => isOfModel(name) || model.files.some((file) => file.name === name));
+  if (old.length > 0 && !force) throw new Refusal(409, "output-exists", `${out} has a model already: ${old.slice(0, 3).join(", ")}`);
+  return old;
+}
+
+type Begun = Pick<Job, "id" | "run">;
+
+async function begin(env: Env, model: MergedModel, { id, run }: Begun, request: JobRequest, old: string[], before: Stored | undefined): Promise<Job> {
   const files: JobFile[] = model.files.map((file) => {
     const { parts, partSize } = cut(file, env);
     return { name: file.name, size: file.size, etag: file.etag, parts, partSize, round: 1, queued: parts === 0 };
   });
   const findings = model.report.findings.map(({ level, code, message }) => ({ level, code, message }));
-  const job: Job = { id, run: crypto.randomUUID(), status: "running", request, files, findings, ...(old.length > 0 && { old }), cleaned: false };
+  const job: Job = { id, run, status: "running", request, files, findings, ...(old.length > 0 && { old }), cleaned: false };
   try {
     for (const file of files) file.upload = await beginUpload(env, job, file);
     if (await writeJob(env, job, before)) return await goOn(env, job);
   } catch (error) {
     // Unless the job stands, in which case it is gone on with when it is asked for again.
-    if ((await readJob(env, id).catch(() => undefined))?.job.run !== job.run) await abortAll(env, job);
+    const now = await readJob(env, id).catch(() => undefined);
+    if (now?.job.files[0]?.upload !== job.files[0]?.upload) await abortAll(env, job);
     throw error;
   }
   // The same was asked for twice at once, and the other was quicker.
