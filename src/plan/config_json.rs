@@ -15,6 +15,9 @@ pub(crate) struct Config(Map<String, Value>);
 /// the longest first.
 const PYTHON_FLOATS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
+/// Characters of the longest integers that surely fit into 64 bits.
+const LONGEST: usize = 18;
+
 impl Config {
     pub(crate) fn parse(json: &[u8]) -> Result<Config> {
         let bad = |reason: String| Error::BadConfig { file: "config.json".into(), reason };
@@ -59,27 +62,30 @@ fn add_types(config: &Map<String, Value>, types: &mut Vec<String>) {
     }
 }
 
-/// A string that no configuration has, to stand for one of Python's floats.
-fn stand_in(float: &str) -> String {
-    format!("\"\\u0000{float}\"")
-}
+/// How a string begins that no configuration has: what follows stands for itself.
+const STAND_IN: &str = "\"\\u0000";
 
-/// Python's floats outside of strings replaced by strings.
+/// What outside of strings a `Value` cannot hold, replaced by strings: Python's floats, and its integers of any length.
 fn quoted(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     let mut rest = json;
     while let Some(first) = rest.chars().next() {
-        let length = if first == '"' {
-            string_length(rest)
-        } else if let Some(float) = PYTHON_FLOATS.iter().find(|float| rest.starts_with(**float)) {
-            text.push_str(&stand_in(float));
-            rest = &rest[float.len()..];
-            continue;
-        } else {
-            first.len_utf8()
+        let float = PYTHON_FLOATS.iter().find(|float| rest.starts_with(**float)).map_or(0, |float| float.len());
+        let number = rest.bytes().take_while(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte)).count();
+        let is_long = number > LONGEST
+            && (first == '-' || first.is_ascii_digit())
+            && rest[1..number].bytes().all(|byte| byte.is_ascii_digit());
+        let length = match first {
+            '"' => string_length(rest),
+            _ => float.max(number).max(first.len_utf8()),
         };
-        text.push_str(&rest[..length]);
-        rest = &rest[length..];
+        let (token, behind) = rest.split_at(length);
+        if float > 0 || is_long {
+            text = text + STAND_IN + token + "\"";
+        } else {
+            text.push_str(token);
+        }
+        rest = behind;
     }
     text
 }
@@ -101,7 +107,13 @@ fn string_length(json: &str) -> usize {
 fn unquoted(json: Vec<u8>) -> Vec<u8> {
     // It comes from serde_json, which writes UTF-8.
     let text = String::from_utf8(json).unwrap_or_default();
-    PYTHON_FLOATS.iter().fold(text, |text, float| text.replace(&stand_in(float), float)).into_bytes()
+    let mut parts = text.split(STAND_IN);
+    let mut plain = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let (token, rest) = part.split_once('"').unwrap_or_default();
+        plain = plain + token + rest;
+    }
+    plain.into_bytes()
 }
 
 /// transformers writes the type as `torch_dtype` (v4) or `dtype` (v5), also inside the configurations of sub-models.
@@ -136,7 +148,27 @@ mod tests {
         let text = String::from_utf8(config().rewritten(Some(Float::F16), false).unwrap()).unwrap();
         let expected = json.replace("float32", "float16");
         assert_eq!(text.split_whitespace().collect::<String>(), expected.split_whitespace().collect::<String>());
-        for json in ["{\"a\":Infinit}", "{\"a", "\"\\", "{\"a\":--Infinity}", "{\"a\":NaN1}"] {
+        let json = r#"{"long":[-123456789012345678901234567890,1000000000000000019884624838656,1.25e2,-12345678901234567890.5],"dtype":"float32"}"#;
+        let text =
+            String::from_utf8(Config::parse(json.as_bytes()).unwrap().rewritten(Some(Float::F16), false).unwrap())
+                .unwrap();
+        for number in [
+            "-123456789012345678901234567890,",
+            "1000000000000000019884624838656,",
+            "125.0,",
+            "-1.2345678901234567e+19\n",
+        ] {
+            assert!(text.contains(number), "{text}");
+        }
+        for json in [
+            "{\"a\":+1234567890123456789}",
+            "{\"a\":12345678901234567-89}",
+            "{\"a\":Infinit}",
+            "{\"a",
+            "\"\\",
+            "{\"a\":--Infinity}",
+            "{\"a\":NaN1}",
+        ] {
             assert_eq!(Config::parse(json.as_bytes()).err().map(|e| e.code()), Some("bad-config"), "{json}");
         }
     }
