@@ -30,7 +30,6 @@ interface Task {
  */
 export async function merge(options: MergeOptions): Promise<MergeResult> {
   try {
-    throwIfAborted(options.signal);
     const prepared = await prepare(options);
     try {
       return await run(prepared, options);
@@ -44,6 +43,7 @@ export async function merge(options: MergeOptions): Promise<MergeResult> {
 
 async function run(prepared: Prepared, options: MergeOptions): Promise<MergeResult> {
   const { plan } = prepared;
+  if (options.onProgress !== undefined && typeof options.onProgress !== "function") throw new LorafoldError("bad-option", "onProgress: not a function");
   const files = JSON.parse(plan.files()) as PlannedFile[];
   const sink = await openSink(options.output ?? "blob", options.force ?? false, prepared);
   const { finished, tallies } = await fill(prepared, files, files.map(({ size }, file) => ({ file, start: 0, end: size })), sink, options);

@@ -1,5 +1,5 @@
 import { engine } from "./engine.js";
-import { LorafoldError, unlessAborted } from "./errors.js";
+import { LorafoldError, throwIfAborted, unlessAborted } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import { platform } from "./platform.js";
 import { bind } from "./sources/bind.js";
@@ -24,6 +24,8 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
     throw new LorafoldError("bad-option", "base: not given");
   }
   const { signal } = options;
+  if (signal !== undefined && typeof signal?.addEventListener !== "function") throw new LorafoldError("bad-option", "signal: not an AbortSignal");
+  throwIfAborted(signal);
   if (!Array.isArray(options.adapters ?? [])) throw new LorafoldError("bad-option", "adapters: not an array");
   const adapters = (options.adapters ?? []).map(asAdapter);
   const prepared = async (): Promise<Prepared> => {

@@ -3,13 +3,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { merge } from "../../pkg/node.js";
 import { lorafold } from "./command.mjs";
 import { ADAPTERS } from "./malformed-adapters.mjs";
 import { BASES } from "./malformed-bases.mjs";
 import { OPTIONS, overflowing } from "./malformed-options.mjs";
 import { readModel, valuesOf } from "./safetensors-file.mjs";
 import { scratch, snapshot, writeFolder } from "./scratch.mjs";
-import { Q, tinyModel } from "./tiny-model.mjs";
+import { asFiles, Q, tinyModel } from "./tiny-model.mjs";
 
 /** @param {string} folder @param {import("./mutation.mjs").Malformed["change"]} change */
 async function written(folder, change) {
@@ -89,4 +90,20 @@ describe("the model that they are made from", () => {
       assert.ok(findings.some((/** @type {any} */ finding) => /^unmatched-/.test(finding.code)), name);
     }
   });
+});
+
+test("impossible options of the API", async () => {
+  const { base, adapter } = tinyModel();
+  const options = { base: asFiles(base), adapters: [asFiles(adapter)], workers: 0 };
+  for (const [wrong, names] of /** @type {[any, RegExp][]} */ ([
+    [undefined, /^base: /],
+    [{}, /^base: /],
+    [{ ...options, adapters: "x" }, /^adapters: /],
+    [{ ...options, signal: {} }, /^signal: /],
+    [{ ...options, signal: null }, /^signal: /],
+    [{ ...options, onProgress: 5 }, /^onProgress: /],
+    [{ ...options, workers: 0.5 }, /^workers: /],
+  ])) {
+    await assert.rejects(merge(wrong), { name: "LorafoldError", code: "bad-option", message: names });
+  }
 });
