@@ -82,10 +82,9 @@ function share(files: readonly PlannedFile[], part: number, of: number): FileRan
 }
 
 /**
- * Check that every part of a folder is there and on the disk as it was written, then give the files their names.
+ * Check that every part of a folder is there and on the disk as it was written, then give the files their names. `merge` says what was merged:
+ * then the parts must be those of this merge. With `force` they replace the model that is in the folder.
  *
- * @param merge what was merged: then the parts must be those of this merge.
- * @param force replace the model that is in the folder.
  * @throws {LorafoldError} `source-changed` where the parts are of several states of the base, `truncated` where a part is missing or damaged, which is then to be merged again.
  */
 export async function finishParts(output: string, { merge, force = false }: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
