@@ -6,6 +6,7 @@
 //! is whatever the base has, if only one thing fits: a model with two towers has the same paths in both.
 
 use crate::safetensors::json::sorted;
+use crate::safetensors::order::sort_names;
 
 /// Prefixes that models and tools are known to add, the plainest first.
 const PREFIXES: [&str; 14] = [
@@ -61,7 +62,7 @@ impl Rewrite {
                     at += part.len();
                 }
             }
-            prefixes.sort_unstable();
+            sort_names(&mut prefixes);
             for alike in prefixes.chunk_by(|one, other| one == other) {
                 let (prefix, count) = (alike[0], as_they_stand.len() + alike.len());
                 if count > most {

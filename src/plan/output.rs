@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::open::Base;
 use super::tensor::PlannedTensor;
-use crate::safetensors::header::sort;
 use crate::safetensors::json::sorted;
 use crate::safetensors::names::Names;
+use crate::safetensors::order::sort;
 use crate::safetensors::{Header, ShardIndex, TensorInfo, checkpoint, json};
 
 /// One file of the output.

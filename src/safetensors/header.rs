@@ -2,6 +2,7 @@
 
 use super::json::{self, Json};
 use super::limits;
+use super::order::sort;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::inputs::UNKNOWN_SIZE;
@@ -165,11 +166,6 @@ impl Header {
         bytes.resize(8 + padded, b' ');
         bytes
     }
-}
-
-/// Sorts numbers of tensors by what `key` says of each; equal ones stay in order.
-pub(crate) fn sort(order: &mut [usize], key: &dyn Fn(usize) -> [u64; 3]) {
-    order.sort_unstable_by_key(|&i| (key(i), i));
 }
 
 fn bad(file: &str, reason: String) -> Error {

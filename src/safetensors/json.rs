@@ -7,6 +7,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 
+use super::order::sort_names;
+
 /// A value as it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Json {
@@ -137,14 +139,14 @@ impl<'de> Visitor<'de> for Anything {
 
 /// The names in order, each once.
 pub(crate) fn sorted(mut names: Vec<&str>) -> Vec<&str> {
-    names.sort_unstable();
+    sort_names(&mut names);
     names.dedup();
     names
 }
 
 /// A name that is there twice.
 pub(crate) fn repeated(mut names: Vec<&str>) -> Option<&str> {
-    names.sort_unstable();
+    sort_names(&mut names);
     names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 

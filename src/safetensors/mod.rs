@@ -9,6 +9,7 @@ pub mod index;
 pub(crate) mod json;
 pub mod limits;
 pub(crate) mod names;
+pub(crate) mod order;
 
 pub use checkpoint::Layout;
 pub use header::{Header, TensorInfo};
