@@ -214,8 +214,19 @@ async function sendFile(file, start, stop, response, logged, behaviour) {
       await pause(20);
       return void response.destroy();
     }
-    if (!roomLeft) await new Promise((resolve) => response.once("drain", resolve).once("close", resolve));
+    if (!roomLeft) await roomOrEnd(response);
     if (chunkDelay > 0) await pause(chunkDelay);
   }
   response.end();
+}
+
+/** @param {import("node:http").ServerResponse} response @returns {Promise<void>} */
+function roomOrEnd(response) {
+  return new Promise((resolve) => {
+    const go = () => {
+      response.off("drain", go).off("close", go);
+      resolve();
+    };
+    response.on("drain", go).on("close", go);
+  });
 }
