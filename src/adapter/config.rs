@@ -45,6 +45,7 @@ const NEUTRAL: &[&str] = &[
     "lora_ga_config",
     "megatron_config",
     "megatron_core",
+    "merge_weights",
     "monteclora_config",
     "peft_version",
     "qalora_group_size",

@@ -11,13 +11,21 @@ pub enum Half {
 
 /// What a key is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Key {
+pub enum Key<'a> {
     /// Half of a linear layer's pair.
     Factor {
         /// Path of the module in the model, without PEFT's and wrappers' prefixes.
         module: String,
         /// Which half.
         half: Half,
+        /// The adapter's name, where the key has it.
+        adapter: Option<&'a str>,
+    },
+    /// The weight of a layer as it was trained on, which PEFT saves with an adapter of the output layer, and loads in place of
+    /// the base's.
+    BaseWeight {
+        /// Path of the module.
+        module: String,
     },
     /// What a method kept for its training (VeLoRA, MonteCLoRA): the result is the pair's alone.
     TrainingState,
@@ -28,58 +36,60 @@ pub enum Key {
 /// Names that training wrappers (`torch.compile`, FSDP, activation checkpointing) leave inside module paths.
 const WRAPPERS: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
-/// Marks of tensors that only training has a use for: PEFT's merge leaves them aside too.
-const TRAINING_STATE: [&str; 2] = [".lora_velora_embed", ".lora_monteclora_sampler."];
+/// Parts that begin so are only of use for training: PEFT's merge leaves them aside too.
+const TRAINING_STATE: [&str; 2] = ["lora_velora_embed", "lora_monteclora_sampler"];
 
-/// Marks of tensors that are known and not implemented: beginnings of parts of the path.
+/// Beginnings of parts of the path that mark what is known and not implemented.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    (".lora_embedding_", "LoRA on an embedding"),
-    (".lora_magnitude_vector", "a DoRA magnitude"),
-    (".lora_B.bias", "a bias of lora_B"),
-    (".lora_diag", "a KaSA diagonal"),
-    (".trainable_tokens_delta", "trained rows of the embedding"),
-    (".base_layer.", "a copy of a base tensor, stored in the adapter"),
-    (".modules_to_save", "a module that the adapter replaces"),
-    (".lora_down", "a kohya factor"),
-    (".lora_up", "a kohya factor"),
-    (".hada_w", "a LoHa factor"),
-    (".lokr_w", "a LoKr factor"),
-    (".lora_a", "an MLX factor"),
-    (".lora_b", "an MLX factor"),
-    (".ia3_l", "an IA3 vector"),
-    (".oft_", "an OFT rotation"),
-    (".vera_", "a VeRA vector"),
+    ("lora_embedding_", "LoRA on an embedding"),
+    ("lora_magnitude_vector", "a DoRA magnitude"),
+    ("lora_diag", "a KaSA diagonal"),
+    ("trainable_tokens_delta", "trained rows of the embedding"),
+    ("modules_to_save", "a module that the adapter replaces"),
+    ("hada_w", "a LoHa factor"),
+    ("lokr_w", "a LoKr factor"),
+    ("ia3_l", "an IA3 vector"),
+    ("oft_", "an OFT rotation"),
+    ("vera_", "a VeRA vector"),
 ];
 
-impl Key {
+/// Whole parts of the path that do.
+const UNSUPPORTED_PARTS: [(&str, &str); 5] = [
+    ("base_layer", "a copy of a base tensor, stored in the adapter"),
+    ("lora_down", "a kohya factor"),
+    ("lora_up", "a kohya factor"),
+    ("lora_a", "an MLX factor"),
+    ("lora_b", "an MLX factor"),
+];
+
+impl<'a> Key<'a> {
     /// Read a key of an adapter file.
-    pub fn parse(key: &str) -> Key {
-        let path = key.split('.').filter(|part| !WRAPPERS.contains(part)).collect::<Vec<_>>().join(".");
-        let path = path.strip_prefix("module.").unwrap_or(&path);
-        let path = path.strip_prefix("base_model.model.").unwrap_or(path);
-        if TRAINING_STATE.iter().any(|mark| path.contains(mark)) {
+    pub fn parse(key: &'a str) -> Key<'a> {
+        let parts: Vec<&str> = key.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
+        let path = parts.strip_prefix(&["module"]).unwrap_or(&parts);
+        let path = path.strip_prefix(&["base_model", "model"]).unwrap_or(path);
+        if path.iter().any(|part| TRAINING_STATE.iter().any(|mark| part.starts_with(mark))) {
             return Key::TrainingState;
         }
-        // Where a part begins: the module `soft_gate` is no `oft_`.
-        let dotted = format!(".{path}");
-        if let Some(kind) = UNSUPPORTED.iter().find(|row| dotted.contains(row.0)) {
+        if let [module @ .., "base_layer", "weight"] = path {
+            return Key::BaseWeight { module: module.join(".") };
+        }
+        let kinds = UNSUPPORTED.iter().filter(|row| path.iter().any(|part| part.starts_with(row.0)));
+        if let Some(kind) = kinds.chain(UNSUPPORTED_PARTS.iter().filter(|row| path.contains(&row.0))).next() {
             return Key::Unsupported(kind.1);
         }
-        for (mark, half) in [(".lora_A", Half::A), (".lora_B", Half::B)] {
-            if let Some((module, rest)) = path.rsplit_once(mark)
-                && is_weight(rest)
-            {
-                return Key::Factor { module: module.into(), half };
-            }
-        }
-        Key::Unsupported("a whole tensor (modules_to_save, or a copy of a base tensor)")
+        let (half, module, adapter) = match path {
+            [.., "lora_B", "bias"] => return Key::Unsupported("a bias of lora_B"),
+            [rest @ .., "weight"] | rest => match rest {
+                [module @ .., "lora_A"] => (Half::A, module, None),
+                [module @ .., "lora_B"] => (Half::B, module, None),
+                [module @ .., "lora_A", adapter] => (Half::A, module, Some(*adapter)),
+                [module @ .., "lora_B", adapter] => (Half::B, module, Some(*adapter)),
+                _ => return Key::Unsupported("a whole tensor (modules_to_save, or a copy of a base tensor)"),
+            },
+        };
+        Key::Factor { module: module.join("."), half, adapter }
     }
-}
-
-/// `.weight`, or `.NAME.weight` with the adapter's name left in, or nothing.
-fn is_weight(rest: &str) -> bool {
-    let rest = rest.strip_suffix(".weight").unwrap_or(rest);
-    rest.is_empty() || rest.strip_prefix('.').is_some_and(|name| !name.is_empty() && !name.contains('.'))
 }
 
 #[cfg(test)]
@@ -95,17 +105,35 @@ mod tests {
             "module.base_model.model._orig_mod.model.layers.0._checkpoint_wrapped_module.q_proj.lora_A.weight",
             "_orig_mod.base_model.model.model.layers.0.q_proj.lora_A.weight",
         ] {
-            assert_eq!(Key::parse(key), Key::Factor { module: "model.layers.0.q_proj".into(), half: Half::A }, "{key}");
+            assert_eq!(
+                Key::parse(key),
+                Key::Factor {
+                    module: "model.layers.0.q_proj".into(),
+                    half: Half::A,
+                    adapter: key.contains("default").then_some("default")
+                },
+                "{key}"
+            );
         }
-        for module in ["layers.0.soft_gate", "nohada_w.lowvera_proj", "x.my_base_layer"] {
+        for module in
+            ["layers.0.soft_gate", "nohada_w.lowvera_proj", "x.my_base_layer", "lora_backbone.q", "lora_bridge"]
+        {
             let key = format!("base_model.model.{module}.lora_A.weight");
-            assert_eq!(Key::parse(&key), Key::Factor { module: module.into(), half: Half::A }, "{key}");
+            assert_eq!(Key::parse(&key), Key::Factor { module: module.into(), half: Half::A, adapter: None }, "{key}");
         }
+        let key = "base_model.model.lm_head.base_layer.weight";
+        assert_eq!(Key::parse(key), Key::BaseWeight { module: "lm_head".into() });
         for key in ["m.q.lora_velora_embed", "m.q.lora_monteclora_sampler.std_prior"] {
             assert_eq!(Key::parse(key), Key::TrainingState, "{key}");
         }
-        for key in ["base_model.model.lm_head.weight", "x.lora_embedding_A", "x.lora_magnitude_vector", "x.lora_B.bias"]
-        {
+        for key in [
+            "base_model.model.lm_head.weight",
+            "x.lora_embedding_A",
+            "x.lora_magnitude_vector",
+            "x.lora_B.bias",
+            "x.lora_a",
+            "x.lora_down.weight",
+        ] {
             assert!(matches!(Key::parse(key), Key::Unsupported(_)), "{key}");
         }
     }

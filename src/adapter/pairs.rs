@@ -1,12 +1,12 @@
 //! The pairs of factors in an adapter file.
 
-use super::keys::{Half, Key};
+use super::keys::Key;
 use crate::dtype::Float;
 use crate::error::{Error, Result};
 use crate::safetensors::json::sorted;
 use crate::safetensors::{Header, TensorInfo};
 
-/// Where one factor lies in its file.
+/// Where one factor lies in its file, or the weight that was trained on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FactorRef {
     /// The tensor's key in the adapter file.
@@ -34,6 +34,8 @@ pub struct Pair {
     pub inputs: u64,
     /// Width of the module's output.
     pub outputs: u64,
+    /// The weight that the pair was trained on and its shape, where the file brings it along.
+    pub base: Option<(FactorRef, Vec<u64>)>,
 }
 
 /// Read every pair out of an adapter's header, in the order of the module names.
@@ -43,50 +45,64 @@ pub struct Pair {
 /// fit each other, `bad-header` for an adapter without factors or with one given twice.
 pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
     let mut factors = Vec::with_capacity(header.tensors.len());
+    let mut bases = Vec::new();
     for tensor in &header.tensors {
         match Key::parse(&tensor.name) {
-            Key::Factor { module, half } => factors.push((module, half, tensor)),
+            Key::Factor { module, half, adapter } => factors.push((module, half, (tensor, adapter))),
+            Key::BaseWeight { module } => bases.push((module, tensor)),
             Key::TrainingState => {}
-            Key::Unsupported(kind) => {
-                return Err(Error::Unsupported {
-                    subject: tensor.name.clone(),
-                    adapter: Some(adapter.into()),
-                    tensor: Some(tensor.name.clone()),
-                    reason: format!("{kind}: cannot be merged yet"),
-                });
-            }
+            Key::Unsupported(kind) => return Err(unsupported(adapter, tensor, kind)),
         }
     }
     if factors.is_empty() {
         return Err(Error::BadHeader { file: file.into(), reason: "no LoRA factors in this file".into() });
     }
     let modules = sorted(factors.iter().map(|(module, ..)| module.as_str()).collect());
-    let mut halves: Vec<[Option<&TensorInfo>; 2]> = vec![[None; 2]; modules.len()];
-    for (module, half, tensor) in &factors {
+    let mut halves: Vec<[Option<Named>; 2]> = vec![[None; 2]; modules.len()];
+    for (module, half, named) in &factors {
         let place = modules.binary_search(&module.as_str()).ok().and_then(|at| halves.get_mut(at));
-        if let Some(other) = place.and_then(|halves| halves[*half as usize].replace(tensor)) {
+        if let Some(other) = place.and_then(|halves| halves[*half as usize].replace(*named)) {
             return Err(Error::BadHeader {
                 file: file.into(),
-                reason: format!("{:?} and {:?} are the same factor", other.name, tensor.name),
+                reason: format!("{:?} and {:?} are the same factor", other.0.name, named.0.name),
             });
         }
     }
-    modules.into_iter().zip(halves).map(|(module, halves)| pair(adapter, header, module.into(), halves)).collect()
+    let each = modules.into_iter().zip(halves);
+    let mut pairs =
+        each.map(|(module, halves)| pair(adapter, header, module.into(), halves)).collect::<Result<Vec<Pair>>>()?;
+    for (module, tensor) in bases {
+        let Some(pair) = pairs.iter_mut().find(|pair| pair.module == module) else {
+            return Err(unsupported(adapter, tensor, "a copy of a base tensor, without factors"));
+        };
+        pair.base = Some((factor(adapter, header, tensor)?, tensor.shape.clone()));
+    }
+    Ok(pairs)
 }
 
-fn pair(adapter: &str, header: &Header, module: String, halves: [Option<&TensorInfo>; 2]) -> Result<Pair> {
-    let missing = |there: &TensorInfo, half: Half| Error::MissingPair {
-        adapter: adapter.into(),
-        key: there.name.clone(),
-        missing: match half {
-            Half::A => there.name.replace("lora_B", "lora_A"),
-            Half::B => there.name.replace("lora_A", "lora_B"),
-        },
+fn unsupported(adapter: &str, tensor: &TensorInfo, kind: &str) -> Error {
+    Error::Unsupported {
+        subject: tensor.name.clone(),
+        adapter: Some(adapter.into()),
+        tensor: Some(tensor.name.clone()),
+        reason: format!("{kind}: cannot be merged yet"),
+    }
+}
+
+/// A factor, and the adapter's name in its key.
+type Named<'a> = (&'a TensorInfo, Option<&'a str>);
+
+fn pair(adapter: &str, header: &Header, module: String, halves: [Option<Named>; 2]) -> Result<Pair> {
+    let missing = |there: &TensorInfo, [from, to]: [&str; 2]| {
+        let parts = there.name.split('.').map(|part| if part == from { to } else { part });
+        let missing = parts.collect::<Vec<_>>().join(".");
+        Error::MissingPair { adapter: adapter.into(), key: there.name.clone(), missing }
     };
     let (a, b) = match halves {
-        [Some(a), Some(b)] => (a, b),
-        [Some(a), None] => return Err(missing(a, Half::B)),
-        [None, Some(b)] => return Err(missing(b, Half::A)),
+        [Some((a, of)), Some((b, also_of))] if of == also_of => (a, b),
+        // Also where there are halves of two adapters.
+        [Some((a, _)), _] => return Err(missing(a, ["lora_A", "lora_B"])),
+        [None, Some((b, _))] => return Err(missing(b, ["lora_B", "lora_A"])),
         [None, None] => {
             return Err(Error::BadHeader { file: adapter.into(), reason: format!("{module} has no factors") });
         }
@@ -109,15 +125,12 @@ fn pair(adapter: &str, header: &Header, module: String, halves: [Option<&TensorI
             reason: format!("the ranks differ or are 0: lora_A is {:?}, lora_B {:?}", a.shape, b.shape),
         });
     }
-    Ok(Pair { module, a: factor(adapter, header, a)?, b: factor(adapter, header, b)?, rank, inputs, outputs })
+    let (a, b) = (factor(adapter, header, a)?, factor(adapter, header, b)?);
+    Ok(Pair { module, a, b, rank, inputs, outputs, base: None })
 }
 
 fn factor(adapter: &str, header: &Header, tensor: &TensorInfo) -> Result<FactorRef> {
-    let float = tensor.dtype.float().ok_or_else(|| Error::Unsupported {
-        subject: tensor.name.clone(),
-        adapter: Some(adapter.into()),
-        tensor: Some(tensor.name.clone()),
-        reason: format!("a factor of type {} cannot be merged yet", tensor.dtype.name()),
-    })?;
+    let float = tensor.dtype.float();
+    let float = float.ok_or_else(|| unsupported(adapter, tensor, &format!("of type {}", tensor.dtype.name())))?;
     Ok(FactorRef { key: tensor.name.clone(), float, start: header.data_start + tensor.start, bytes: tensor.bytes() })
 }

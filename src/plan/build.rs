@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::config_json::Config;
 use super::findings::Finding;
+use super::head::must_untie;
 use super::matching::{Deltas, match_adapters};
 use super::open::{Adapter, Base};
 use super::options::{Checked, PlanOptions};
@@ -55,18 +56,10 @@ pub fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions) -> Resul
         return Err(nothing_to_merge(&adapters, &checked));
     }
     let tensors = plan_tensors(&base, deltas, &checked);
-    let untie = model.tied != Some(false) && tensors.iter().any(|t| t.merge.as_ref().is_some_and(is_output_delta));
-    if untie && model.tied == Some(true) {
-        let message = "lm_head.weight is merged, so config.json no longer ties it to the embedding".into();
-        findings.push(Finding::warning("untied", None, message));
-    }
+    let untie = config.is_some() && must_untie(&tensors, &model, &mut findings)?;
     let recipe = recipe(&base, &adapters, &tensors, options);
     let files = output_files(&base, &tensors, &checked, config, untie, &recipe);
     Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
-}
-
-fn is_output_delta(merge: &MergeSpec) -> bool {
-    !merge.terms.is_empty() && (merge.tensor == "lm_head.weight" || merge.tensor.ends_with(".lm_head.weight"))
 }
 
 fn nothing_to_merge(adapters: &[Adapter], options: &Checked) -> Error {
@@ -89,30 +82,32 @@ fn plan_tensors(base: &Base, deltas: Vec<Deltas>, options: &Checked) -> Vec<Plan
     for shard in &base.shards {
         for info in &shard.header.tensors {
             let found = deltas.next().filter(|deltas| !deltas.terms.is_empty());
-            let from = info.dtype.float();
-            let to = from.map(|from| options.dtype.unwrap_or(from));
-            let start = shard.header.data_start + info.start;
-            let merge = match (from, to) {
+            let to = info.dtype.float().map(|from| options.dtype.unwrap_or(from));
+            // What is read: the base's weight, or an adapter's in its place.
+            let (mut from, mut input, mut start) = (info.dtype, shard.input, shard.header.data_start + info.start);
+            if let Some(base) = found.as_ref().and_then(|found| found.base.as_ref()) {
+                (from, input, start) = (base.float.dtype(), base.input, base.start);
+            }
+            let merge = match (from.float(), to) {
                 (Some(from), Some(to)) if found.is_some() || from != to => {
                     // A tensor that only changes its type is one long row: its shape does not matter.
                     let (rows, cols) = match (&found, info.shape.as_slice()) {
                         (Some(_), &[rows, cols]) => (rows, cols),
                         _ => (1, info.elements()),
                     };
-                    let Deltas { terms, transposed } = found.unwrap_or_default();
-                    let tensor = info.name.clone();
-                    Some(MergeSpec { tensor, input: shard.input, start, rows, cols, from, to, transposed, terms })
+                    let Deltas { terms, transposed, .. } = found.unwrap_or_default();
+                    Some(MergeSpec { tensor: info.name.clone(), input, start, rows, cols, from, to, transposed, terms })
                 }
                 _ => None,
             };
             tensors.push(PlannedTensor {
                 name: info.name.clone(),
                 shape: info.shape.clone(),
-                from: info.dtype,
+                from,
                 to: to.map_or(info.dtype, |to| to.dtype()),
-                input: shard.input,
+                input,
                 start,
-                bytes_in: info.bytes(),
+                bytes_in: from.float().map_or(info.bytes(), |from| info.elements() * from.bytes() as u64),
                 bytes_out: to.map_or(info.bytes(), |to| info.elements() * to.bytes() as u64),
                 merge,
             });

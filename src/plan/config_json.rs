@@ -33,10 +33,17 @@ impl Config {
         self.0.get(name)
     }
 
+    /// The field that ties the output layer to the embedding.
+    pub(crate) const TIED: &str = "tie_word_embeddings";
+
     pub(crate) fn model(&self) -> Model {
-        let mut types = Vec::new();
-        add_types(&self.0, &mut types);
-        Model { types, tied: self.0.get("tie_word_embeddings").and_then(Value::as_bool) }
+        let mut parts = Vec::new();
+        add_parts(&self.0, &mut parts);
+        let types: Vec<String> =
+            parts.iter().filter_map(|part| part.get("model_type")?.as_str()).map(String::from).collect();
+        let says = |field: &str| parts.iter().any(|part| part.get(field) == Some(&Value::Bool(true)));
+        let tied = if says(Self::TIED) { Some(true) } else { self.0.get(Self::TIED).and_then(Value::as_bool) };
+        Model { tied, encoder_decoder: says("is_encoder_decoder"), types }
     }
 
     /// The text for the output, or `None` when the base's can stay as it is.
@@ -46,24 +53,24 @@ impl Config {
             set_dtype(&mut self.0, torch_name(dtype));
         }
         if untie {
-            self.0.insert("tie_word_embeddings".into(), Value::Bool(false));
+            untie_parts(&mut self.0, true);
         }
         (self.0 != before).then(|| unquoted(json::pretty(&Value::Object(self.0))))
     }
 }
 
-/// The `model_type` of a model and of its parts (`text_config`, `decoder`), the model's first.
-fn add_types(config: &Map<String, Value>, types: &mut Vec<String>) {
-    types.extend(config.get("model_type").and_then(Value::as_str).map(String::from));
+/// The configurations of a model and of its parts (`text_config`, `decoder`), the model's first.
+fn add_parts<'a>(config: &'a Map<String, Value>, parts: &mut Vec<&'a Map<String, Value>>) {
+    parts.push(config);
     for part in config.values() {
         if let Value::Object(part) = part {
-            add_types(part, types);
+            add_parts(part, parts);
         }
     }
 }
 
-/// How a string begins that no configuration has: what follows stands for itself.
-const STAND_IN: &str = "\"\\u0000";
+/// What a string begins with that stands for what follows: a character that is none.
+const STAND_IN: char = '\u{FFFF}';
 
 /// What outside of strings a `Value` cannot hold, replaced by strings: Python's floats, and its integers of any length.
 fn quoted(json: &str) -> String {
@@ -74,14 +81,15 @@ fn quoted(json: &str) -> String {
         let number = rest.bytes().take_while(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte)).count();
         let is_long = number > LONGEST
             && (first == '-' || first.is_ascii_digit())
-            && rest[1..number].bytes().all(|byte| byte.is_ascii_digit());
+            && rest.bytes().take(number).skip(1).all(|byte| byte.is_ascii_digit());
         let length = match first {
             '"' => string_length(rest),
             _ => float.max(number).max(first.len_utf8()),
         };
-        let (token, behind) = rest.split_at(length);
+        let (token, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
         if float > 0 || is_long {
-            text = text + STAND_IN + token + "\"";
+            text.extend(['"', STAND_IN]);
+            text = text + token + "\"";
         } else {
             text.push_str(token);
         }
@@ -110,6 +118,8 @@ fn unquoted(json: Vec<u8>) -> Vec<u8> {
     let mut parts = text.split(STAND_IN);
     let mut plain = parts.next().unwrap_or_default().to_string();
     for part in parts {
+        // The quotes around it.
+        plain.pop();
         let (token, rest) = part.split_once('"').unwrap_or_default();
         plain = plain + token + rest;
     }
@@ -123,6 +133,18 @@ fn set_dtype(object: &mut Map<String, Value>, name: &str) {
             Value::String(text) if key == "dtype" || key == "torch_dtype" => *text = name.into(),
             Value::Object(inner) => set_dtype(inner, name),
             _ => {}
+        }
+    }
+}
+
+/// transformers 4 goes by what the language model's own configuration says, and ties where that says nothing.
+fn untie_parts(object: &mut Map<String, Value>, has_head: bool) {
+    if has_head || object.contains_key(Config::TIED) {
+        object.insert(Config::TIED.into(), Value::Bool(false));
+    }
+    for (key, value) in object {
+        if let Value::Object(part) = value {
+            untie_parts(part, key == "text_config");
         }
     }
 }
@@ -188,13 +210,13 @@ mod tests {
 
     #[test]
     fn only_what_the_merge_demands_changes() {
-        let json = br#"{"b":1,"torch_dtype":"bfloat16","text_config":{"dtype":"bfloat16"},"tie_word_embeddings":true}"#;
+        let json = br#"{"b":1,"torch_dtype":"bfloat16","text_config":{"dtype":"bfloat16"},"vision_config":{"depth":2},"tie_word_embeddings":true}"#;
         let config = || Config::parse(json).unwrap();
         assert_eq!(config().rewritten(None, false), None);
         assert_eq!(config().rewritten(Some(Float::Bf16), false), None);
         let text = String::from_utf8(config().rewritten(Some(Float::F32), true).unwrap()).unwrap();
-        let expected = "{\n  \"b\": 1,\n  \"torch_dtype\": \"float32\",\n  \"text_config\": {\n    \"dtype\": \"float32\"\n  },\n  \
-                        \"tie_word_embeddings\": false\n}\n";
+        let expected = "{\n  \"b\": 1,\n  \"torch_dtype\": \"float32\",\n  \"text_config\": {\n    \"dtype\": \"float32\",\n    \
+                        \"tie_word_embeddings\": false\n  },\n  \"vision_config\": {\n    \"depth\": 2\n  },\n  \"tie_word_embeddings\": false\n}\n";
         assert_eq!(text, expected);
     }
 }

@@ -7,7 +7,7 @@ use super::orientation::{Evidence, Fit, fit};
 use super::tensor::{FactorSpec, Term};
 use crate::adapter::config::matches;
 use crate::adapter::pairs::{FactorRef, Pair};
-use crate::adapter::prefix::Rewrite;
+use crate::adapter::prefix::Placement;
 use crate::error::{Error, Result};
 use crate::safetensors::TensorInfo;
 use crate::safetensors::names::Names;
@@ -19,6 +19,8 @@ pub(crate) struct Deltas {
     pub(crate) terms: Vec<Term>,
     /// Stored (in, out).
     pub(crate) transposed: bool,
+    /// The weight that an adapter brings in place of the base's.
+    pub(crate) base: Option<FactorSpec>,
 }
 
 /// Base tensors by name: their numbers, and what the headers say of each.
@@ -79,7 +81,9 @@ pub(crate) fn match_adapters(
 pub(crate) struct Model {
     /// Every `model_type`, those of the model's parts included.
     pub(crate) types: Vec<String>,
+    /// Whether the output layer is tied to the embedding, where that is said.
     pub(crate) tied: Option<bool>,
+    pub(crate) encoder_decoder: bool,
 }
 
 struct Matcher<'a> {
@@ -96,8 +100,8 @@ impl<'a> Matcher<'a> {
         let BaseTensors { numbers, infos } = self.tensors;
         let modules: Vec<&str> = self.adapter.pairs.iter().map(|pair| pair.module.as_str()).collect();
         let paths: Vec<&str> = infos.iter().filter_map(|info| info.name.strip_suffix(".weight")).collect();
-        let rewrite = Rewrite::choose(&modules, &paths).map_err(|prefixes| self.ambiguous(&prefixes))?;
-        if !rewrite.is_identity() {
+        let placement = Placement::choose(&modules, &paths).map_err(|prefixes| self.ambiguous(&prefixes))?;
+        for rewrite in &placement.rewrites {
             findings.push(Finding::info(
                 "prefix-rewritten",
                 name,
@@ -108,7 +112,7 @@ impl<'a> Matcher<'a> {
         let mut placed = Vec::new();
         let mut takers: Vec<Option<&Pair>> = vec![None; infos.len()];
         for pair in &self.adapter.pairs {
-            let path = rewrite.place(&pair.module, |path| number(path).is_some());
+            let path = placement.place(&pair.module, |path| number(path).is_some());
             let Some(tensor) = path.and_then(|path| number(&path)) else {
                 self.unmatched(pair, findings)?;
                 continue;
@@ -143,6 +147,16 @@ impl<'a> Matcher<'a> {
             }
             deltas.transposed = transposed;
             deltas.terms.push(term);
+            if let Some((base, shape)) = &pair.base {
+                if *shape != self.tensors.infos[tensor].shape {
+                    return Err(self.other_base(tensor, base, shape));
+                }
+                if deltas.base.is_some() {
+                    return Err(self.two_bases(tensor, base));
+                }
+                deltas.base = Some(self.spec(base));
+                findings.push(self.base_replaced(tensor));
+            }
         }
         let name = &self.adapter.name;
         if assumed > 0 {
@@ -201,7 +215,7 @@ impl<'a> Matcher<'a> {
     }
 
     fn term(&self, pair: &Pair) -> Result<Term> {
-        let Adapter { name, config, weight, alpha, input, .. } = self.adapter;
+        let Adapter { name, config, weight, alpha, .. } = self.adapter;
         let expected = config.rank_of(&pair.module)?;
         if pair.rank != expected {
             return Err(Error::ShapeMismatch {
@@ -214,23 +228,54 @@ impl<'a> Matcher<'a> {
             Some(alpha) => *alpha,
             None => config.alpha_of(&pair.module)?,
         };
-        let spec = |factor: &FactorRef| FactorSpec {
-            key: factor.key.clone(),
-            input: *input,
-            start: factor.start,
-            bytes: factor.bytes,
-            float: factor.float,
-        };
         let scale = config.scale(alpha, pair.rank);
         Ok(Term {
             adapter: name.clone(),
-            a: spec(&pair.a),
-            b: spec(&pair.b),
+            a: self.spec(&pair.a),
+            b: self.spec(&pair.b),
             rank: pair.rank,
             alpha,
             scale,
             weight: *weight,
         })
+    }
+
+    fn spec(&self, factor: &FactorRef) -> FactorSpec {
+        FactorSpec {
+            key: factor.key.clone(),
+            input: self.adapter.input,
+            start: factor.start,
+            bytes: factor.bytes,
+            float: factor.float,
+        }
+    }
+
+    /// PEFT loads what the adapter brings.
+    fn base_replaced(&self, tensor: usize) -> Finding {
+        let tensor = &self.tensors.infos[tensor].name;
+        let message = "the adapter brings the weight it was trained on, which is taken instead of the base's".into();
+        Finding { tensor: Some(tensor.clone()), ..Finding::info("base-replaced", &self.adapter.name, message) }
+    }
+
+    fn other_base(&self, tensor: usize, base: &FactorRef, shape: &[u64]) -> Error {
+        Error::ShapeMismatch {
+            adapter: self.adapter.name.clone(),
+            tensor: base.key.clone(),
+            reason: format!(
+                "it was trained on a weight of {shape:?}, the base's has {:?}: is it the right base?",
+                self.tensors.infos[tensor].shape
+            ),
+        }
+    }
+
+    fn two_bases(&self, tensor: usize, base: &FactorRef) -> Error {
+        Error::Unsupported {
+            subject: self.tensors.infos[tensor].name.clone(),
+            adapter: Some(self.adapter.name.clone()),
+            tensor: Some(base.key.clone()),
+            reason: "two adapters bring the weight they were trained on: remove it from one, if they are the same"
+                .into(),
+        }
     }
 
     /// Whether the weight is stored (in, out), and whether only the adapter's flag says so.
@@ -253,9 +298,9 @@ impl<'a> Matcher<'a> {
         }
         match self.tensors.fit(pair, tensor) {
             Fit::Straight => Ok((false, false)),
-            Fit::Transposed => Ok((true, false)),
+            Fit::Transposed if evidence.may_be_transposed(&pair.module) => Ok((true, false)),
             Fit::Either => Ok(evidence.square_is_transposed(&pair.module)),
-            Fit::Neither => Err(self.misfit(pair, tensor)),
+            Fit::Transposed | Fit::Neither => Err(self.misfit(pair, tensor)),
         }
     }
 

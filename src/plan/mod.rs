@@ -4,6 +4,7 @@
 pub mod build;
 pub mod config_json;
 pub mod findings;
+pub mod head;
 pub mod identity;
 pub mod matching;
 pub mod open;

@@ -44,6 +44,8 @@ pub(crate) struct Evidence<'a> {
     kinds: Vec<(&'a str, bool)>,
     /// Whether some adapted layer has the name of a `Conv1D`.
     conv1d: bool,
+    /// Whether some adapted layer of another name is surely (out, in).
+    linear: bool,
 }
 
 impl<'a> Evidence<'a> {
@@ -56,6 +58,7 @@ impl<'a> Evidence<'a> {
     pub(crate) fn note(&mut self, module: &'a str, fit: Fit) {
         let kind = kind(module);
         self.conv1d |= kind == CONV1D;
+        self.linear |= kind != CONV1D && fit == Fit::Straight;
         if matches!(fit, Fit::Straight | Fit::Transposed) && self.of_kind(kind).is_none() {
             self.kinds.push((kind, fit == Fit::Transposed));
         }
@@ -65,19 +68,31 @@ impl<'a> Evidence<'a> {
         self.kinds.iter().find(|known| known.0 == kind).map(|known| known.1)
     }
 
+    /// Whether `module` may be stored transposed. If not, a weight that fits no other way is another base's.
+    pub(crate) fn may_be_transposed(&self, module: &str) -> bool {
+        kind(module) == CONV1D
+            || self.of_conv1d_model()
+            || self.flag_means(module)
+            || self.model_types.is_empty() && !self.linear
+    }
+
     /// Whether the square weight of `module` is stored transposed, and whether only the flag says so.
     pub(crate) fn square_is_transposed(&self, module: &str) -> (bool, bool) {
         let kind = kind(module);
-        let of_conv1d_model = |model: &String| CONV1D_MODELS.contains(&model.as_str());
         match self.of_kind(kind) {
             Some(transposed) => (transposed, false),
-            None if kind == CONV1D && self.model_types.iter().any(of_conv1d_model) => (true, false),
-            // A flag is only what a training script said, and it means the layers that need it: PEFT takes it back for others.
-            None => {
-                let meant = self.flag && (kind == CONV1D || !self.conv1d);
-                (meant, meant)
-            }
+            None if kind == CONV1D && self.of_conv1d_model() => (true, false),
+            None => (self.flag_means(module), self.flag_means(module)),
         }
+    }
+
+    fn of_conv1d_model(&self) -> bool {
+        self.model_types.iter().any(|model| CONV1D_MODELS.contains(&model.as_str()))
+    }
+
+    /// A flag is only what a training script said, and it means the layers that need it: PEFT takes it back for others.
+    fn flag_means(&self, module: &str) -> bool {
+        self.flag && (kind(module) == CONV1D || !(self.conv1d || self.linear))
     }
 }
 
@@ -113,7 +128,26 @@ mod tests {
         straight.note("h.0.mlp.c_fc", Fit::Straight);
         assert_eq!(straight.square_is_transposed("h.0.attn.c_proj"), (false, false));
 
+        // Llama with the flag: k_proj tells.
+        let mut llama = Evidence::new(&[], true);
+        llama.note("layers.0.k_proj", Fit::Straight);
+        assert_eq!(llama.square_is_transposed("layers.0.q_proj"), (false, false));
+
         assert_eq!(Evidence::new(&[], true).square_is_transposed("x"), (true, true));
         assert_eq!(Evidence::new(&[], false).square_is_transposed("x"), (false, false));
+    }
+
+    #[test]
+    fn what_fits_only_transposed_needs_a_reason() {
+        let llama = ["llama".into()];
+        let mut evidence = Evidence::new(&llama, false);
+        assert!(!evidence.may_be_transposed("o_proj"));
+        assert!(evidence.may_be_transposed("h.0.attn.c_attn"));
+        assert!(Evidence::new(&["gpt2".into()], false).may_be_transposed("proj"));
+        evidence = Evidence::new(&llama, true);
+        assert!(evidence.may_be_transposed("o_proj"));
+        evidence.note("k_proj", Fit::Straight);
+        assert!(!evidence.may_be_transposed("o_proj"));
+        assert!(Evidence::new(&[], false).may_be_transposed("of.an.unknown.model"));
     }
 }

@@ -117,7 +117,7 @@ fn stem(base: &Base) -> &str {
         return name.strip_suffix(checkpoint::INDEX_SUFFIX).unwrap_or("model");
     }
     match base.shards.as_slice() {
-        [single] => single.name.strip_suffix(".safetensors").unwrap_or("model"),
+        [single] => checkpoint::stem(&single.name),
         _ => "model",
     }
 }

@@ -43,7 +43,7 @@ pub struct Term {
 pub struct MergeSpec {
     /// The tensor's name.
     pub tensor: String,
-    /// Number of the base file among all inputs.
+    /// Number of the file among all inputs: the base's, or an adapter's that brings its own weight.
     pub input: usize,
     /// The tensor's first byte in that file.
     pub start: u64,

@@ -145,7 +145,22 @@ fn unindexed(names: &[&str], weights: &[usize]) -> Result<Vec<usize>> {
             });
         }
     }
+    if numbered.len() != first.total as usize {
+        return Err(Error::BadHeader {
+            file: names[numbered[0].0].into(),
+            reason: format!(
+                "{} shards where their names say {}: give the files of one model",
+                numbered.len(),
+                first.total
+            ),
+        });
+    }
     Ok(numbered.into_iter().map(|(i, _)| i).collect())
+}
+
+/// What a weight file is called, without its suffix and its number among several.
+pub fn stem(name: &str) -> &str {
+    Numbered::of(name).map_or_else(|| name.strip_suffix(".safetensors").unwrap_or("model"), |numbered| numbered.stem)
 }
 
 /// `stem-00001-of-00003.safetensors` taken apart.
@@ -157,8 +172,8 @@ struct Numbered<'a> {
 
 impl<'a> Numbered<'a> {
     fn of(name: &'a str) -> Option<Numbered<'a>> {
-        let (rest, total) = name.strip_suffix(".safetensors")?.rsplit_once("-of-")?;
-        let (stem, number) = rest.rsplit_once('-')?;
+        let (rest, total) = name.strip_suffix(".safetensors")?.rsplit_once('-')?;
+        let (stem, number) = rest.strip_suffix("-of")?.rsplit_once('-')?;
         Some(Numbered { stem, number: number.parse().ok()?, total: total.parse().ok().filter(|t| *t <= 10_000)? })
     }
 }
