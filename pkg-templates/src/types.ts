@@ -169,7 +169,7 @@ export interface Finding {
 
 /** What a merge did to the numbers of one tensor. */
 export interface TensorStatistics {
-  /** ‖ΔW‖; `null`, as all others, where the sums are beyond what can be added up. */
+  /** ‖ΔW‖; `null`, as all others, where it is not known: sums beyond what can be added up, results that overflowed. */
   deltaNorm: number | null;
   /** ‖W‖ */
   baseNorm: number | null;

@@ -6,7 +6,8 @@ use super::vector::Vector;
 /// Sums over folded elements. Write W for the base, d for the delta (f32), out for the stored result.
 ///
 /// The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
-/// depend, in their last digits, on how the elements were split. Elements whose result is infinite or NaN count, but are not in the sums.
+/// depend, in their last digits, on how the elements were split. Elements whose W is infinite or NaN count, but are not in the sums; where
+/// only the result is, nobody knows what survives: `kept` is no finite number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
 pub struct Tally {
     /// Elements folded.
@@ -38,7 +39,7 @@ impl Tally {
     pub(super) fn add(&mut self, base: f64, delta: f32, out: f64, changed: bool) {
         self.elements += 1;
         self.changed += u64::from(changed);
-        if out.is_finite() && base.is_finite() && delta.is_finite() {
+        if base.is_finite() && delta.is_finite() {
             let d = f64::from(delta);
             self.delta_sq += d * d;
             self.base_sq += base * base;

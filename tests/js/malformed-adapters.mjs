@@ -58,6 +58,7 @@ export const ADAPTERS = [
   { name: "half A missing", change: tensors("adapter", (all) => void delete all[factor(Q, "A")]), code: "missing-pair", says: [factor(Q, "A"), factor(Q, "B")] },
   { name: "half B missing", change: tensors("adapter", (all) => void delete all[factor(V, "B")]), code: "missing-pair", says: [factor(V, "A"), factor(V, "B")] },
   { name: "no factors at all", change: tensors("adapter", (all) => Object.keys(all).forEach((name) => delete all[name])), code: "bad-header", says: [FILE] },
+  { name: "halves of two adapters", change: tensors("adapter", (all) => { for (const [half, name] of /** @type {const} */ ([["A", "first"], ["B", "second"]])) { all[factor(Q, half).replace(".weight", `.${name}.weight`)] = all[factor(Q, half)]; delete all[factor(Q, half)]; } }), code: "missing-pair", says: [`${Q}.lora_A.first.weight`] },
   { name: "a factor twice in two spellings", change: tensors("adapter", (all) => void (all[`${Q}.lora_A.weight`] = all[factor(Q, "A")])), code: "bad-header", says: [FILE, "same factor"] },
   { name: "a module twice, once without the prefix of the body", change: tensors("adapter", (all) => { for (const half of /** @type {const} */ (["A", "B"])) all[factor("layers.0.self_attn.q_proj", half)] = all[factor(Q, half)]; }), code: "bad-header", says: [factor(Q, "A"), factor("layers.0.self_attn.q_proj", "A")] },
   { name: "other inputs", change: tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "F32", shape: [2, 3], values: Array(6).fill(1) })), code: "shape-mismatch", says: [`${Q}.weight`, "3 inputs"] },
@@ -68,6 +69,7 @@ export const ADAPTERS = [
   { name: "factors of integers", change: tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "I8", shape: [2, 4], bytes: Buffer.alloc(8) })), code: "unsupported", says: [factor(Q, "A"), "I8"] },
   { name: "a module that the base does not have", change: tensors("adapter", (all) => { for (const half of /** @type {const} */ (["A", "B"])) all[factor("model.layers.7.self_attn.q_proj", half)] = all[factor(Q, half)]; }), code: "unmatched-key", says: ["model.layers.7.self_attn.q_proj"] },
   { name: "lm_head of a tied base", change: tensors("adapter", (all) => { for (const half of /** @type {const} */ (["A", "B"])) all[factor("lm_head", half)] = all[factor(Q, half)]; }), code: "unmatched-key", says: ["lm_head"] },
+  { name: "a base weight without factors", change: tensors("adapter", (all) => void (all["base_model.model.lm_head.base_layer.weight"] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] })), code: "unsupported", says: ["lm_head.base_layer.weight"] },
   { name: "LoRA on the embedding", change: tensors("adapter", (all) => void (all["base_model.model.model.embed_tokens.lora_embedding_A"] = { dtype: "F32", shape: [2, 6], values: Array(12).fill(1) })), code: "unsupported", says: ["lora_embedding_A"] },
   { name: "DoRA as PEFT writes it", change: (model) => {
     tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_magnitude_vector`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) }))(model);

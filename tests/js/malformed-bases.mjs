@@ -74,6 +74,7 @@ export const BASES = [
   { name: "a cut shard", change: sharded((files) => void (files[SECOND] = files[SECOND].subarray(0, -2))), code: "truncated", says: [SECOND] },
   { name: "a shard missing, and no index", change: (model) => { sharded((files) => void delete files[FIRST])(model); delete model.base[INDEX]; }, code: "truncated", says: [FIRST] },
   { name: "two models in one folder", change: ({ base }) => { base["a.safetensors"] = base[FILE]; base["b.safetensors"] = base[FILE]; delete base[FILE]; }, code: "bad-header", says: ["2 weight files"] },
+  { name: "a shard beyond their number", change: ({ base }) => { base["model-00001-of-00001.safetensors"] = base[FILE]; base["model-00002-of-00001.safetensors"] = base[FILE]; delete base[FILE]; }, code: "bad-header", says: ["2 shards"] },
   { name: "shards of two models", change: ({ base }) => { base[FIRST] = base[FILE]; base["other-00001-of-00001.safetensors"] = base[FILE]; delete base[FILE]; }, code: "bad-header", says: ["two models"] },
   { name: "one model and the index of another", change: (model) => { const whole = model.base[FILE]; sharded(() => {})(model); model.base[FILE] = whole; }, code: "bad-header", says: [INDEX, FILE] },
   { name: "a merged tensor of integers", change: tensors("base", (all) => void (all[`${Q}.weight`] = { dtype: "I8", shape: [5, 4], bytes: Buffer.alloc(20) })), code: "unsupported", says: [`${Q}.weight`, "I8"] },

@@ -3,7 +3,7 @@
 // adapters that contradict each other.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { inspect, merge, plan } from "../../pkg/node.js";
+import { inspect, merge, openMerged, plan } from "../../pkg/node.js";
 import { buildSafetensors, parseSafetensors, valuesOf } from "./safetensors-file.mjs";
 import { asFiles } from "./tiny-model.mjs";
 
@@ -66,6 +66,84 @@ test("an adapter of one part is not merged into another with the same paths", as
   assert.deepEqual(values("model.decoder.layers.0.q_proj"), ramp(9, -3));
 });
 
+/** The tensors that a plan merges. @param {import("../../pkg/types.js").PlanOptions} options */
+const mergedNames = async (options) => (await plan(options)).tensors.filter(({ action }) => action === "merge").map(({ name }) => name);
+
+test("parts whose names have changed are each found", async () => {
+  /** @type {Shapes} */
+  const qwen = { "model.layers.0.q_proj": [3, 3], "visual.blocks.0.qkv": [3, 3], "visual.blocks.1.qkv": [3, 3], lm_head: [3, 3] };
+  const modules = ["model.language_model.layers.0.q_proj", "model.visual.blocks.0.qkv", "model.visual.blocks.1.qkv"];
+  const adapters = [adapterOf(Object.fromEntries(modules.map((module) => [module, [3, 3]])))];
+  const base = baseOf(qwen);
+  assert.deepEqual((await mergedNames({ base, adapters })).sort(), ["model.layers.0.q_proj.weight", "visual.blocks.0.qkv.weight", "visual.blocks.1.qkv.weight"]);
+  const { findings } = await plan({ base, adapters });
+  assert.deepEqual(findings.map(({ code }) => code), ["prefix-rewritten", "prefix-rewritten"]);
+  // A layer that the base does not have is looked for nowhere else.
+  await assert.rejects(plan({ base, adapters: [adapterOf({ "model.language_model.layers.0.q_proj": [3, 3], "model.language_model.layers.1.q_proj": [3, 3] })] }), { code: "unmatched-key" });
+});
+
+test("an output layer with a delta is tied no more, in the language model's own configuration either", async () => {
+  const head = (/** @type {string} */ name, /** @type {object} */ config) => ({ base: baseOf({ [name]: [3, 3] }, config), adapters: [adapterOf({ [name]: [3, 3] })] });
+  const ties = async (/** @type {ReturnType<typeof head>} */ options) => {
+    const { files, report } = await merge({ ...options, workers: 0 });
+    const file = files.find(({ name }) => name === "config.json");
+    assert.ok(file);
+    const config = JSON.parse(await (await file.blob()).text());
+    return [config.tie_word_embeddings, config.text_config?.tie_word_embeddings, report.findings.map(({ code }) => code)];
+  };
+  const tie_word_embeddings = true;
+  assert.deepEqual(await ties(head("lm_head", { model_type: "llama", tie_word_embeddings })), [false, undefined, ["untied"]]);
+  assert.deepEqual(await ties(head("lm_head", { model_type: "gpt2" })), [false, undefined, ["untied"]]);
+  assert.deepEqual(await ties(head("embed_out", { model_type: "gpt_neox", tie_word_embeddings })), [false, undefined, ["untied"]]);
+  const llava = { model_type: "llava", tie_word_embeddings: false, text_config: { tie_word_embeddings } };
+  assert.deepEqual(await ties(head("language_model.lm_head", llava)), [false, false, ["untied"]]);
+  assert.deepEqual(await ties(head("lm_head", { model_type: "llama", tie_word_embeddings: false })), [false, undefined, []]);
+  // A layer of another model that only has such a name.
+  assert.deepEqual(await ties(head("blocks.0.proj_out", { model_type: "flux" })), [undefined, undefined, []]);
+});
+
+test("an output layer that more is tied with is refused", async () => {
+  /** @type {[string, object][]} */
+  const models = [
+    ["lm_head", { model_type: "t5", is_encoder_decoder: true, tie_word_embeddings: true }],
+    ["proj_out", { model_type: "whisper", is_encoder_decoder: true }],
+    ["cls.predictions.decoder", { model_type: "bert" }],
+  ];
+  for (const [name, config] of models) {
+    const adapters = [adapterOf({ [name]: [3, 3] })];
+    await assert.rejects(plan({ base: baseOf({ [name]: [3, 3] }, config), adapters }), { code: "unsupported", tensor: `${name}.weight` });
+    await plan({ base: baseOf({ [name]: [3, 3] }, { ...config, tie_word_embeddings: false }), adapters });
+  }
+});
+
+test("the weight that an adapter brings along takes the place of the base's", async () => {
+  const own = { dtype: "F64", shape: [3, 3], values: ramp(9, 5) };
+  const factors = { "lm_head.lora_A.weight": tensor([1, 3], 1), "lm_head.lora_B.weight": tensor([3, 1], -2) };
+  const adapter = (/** @type {import("./safetensors-file.mjs").NewTensor} */ weight) =>
+    asFiles({
+      "adapter_config.json": Buffer.from(JSON.stringify({ peft_type: "LORA", r: 1, lora_alpha: 1 })),
+      "adapter_model.safetensors": buildSafetensors({ "lm_head.base_layer.weight": weight, ...factors }),
+    });
+  const base = baseOf({ lm_head: [3, 3], other: [3, 3] }, { tie_word_embeddings: false });
+  for (const dtype of /** @type {const} */ (["keep", "float16"])) {
+    const options = { base, adapters: [adapter(own)], dtype };
+    const { tensors } = await merged(options);
+    const values = (/** @type {string} */ name) => [...valuesOf(/** @type {any} */ (tensors.get(name)))];
+    assert.deepEqual(values("lm_head.weight"), square(false).map((value) => value + 8));
+    assert.deepEqual(values("other.weight"), ramp(9, -3));
+    assert.equal(tensors.get("lm_head.weight")?.dtype, dtype === "keep" ? "F32" : "F16");
+    assert.deepEqual((await plan(options)).findings.map(({ code }) => code), ["base-replaced"]);
+    const model = await openMerged(options);
+    const file = model.files.find(({ name }) => name === "model.safetensors");
+    assert.ok(file);
+    assert.deepEqual(parseSafetensors(Buffer.from(await model.read(file.name, 0, file.size))).tensors, tensors);
+    model.close();
+  }
+  await assert.rejects(plan({ base, adapters: [adapter({ ...own, shape: [9, 1] })] }), { code: "shape-mismatch" });
+  await assert.rejects(plan({ base, adapters: [adapter(own), adapter(own)] }), { code: "unsupported" });
+  assert.deepEqual((await plan({ base, adapters: [adapterOf({ other: [3, 3] }), { source: adapter(own), weight: 0 }] })).findings.map(({ code }) => code), ["zero-weight"]);
+});
+
 /** What the merge makes of each module's square. @param {Shapes} shapes @param {object} config @param {object} [flag] */
 async function orientations(shapes, config, flag) {
   const { tensors } = await merged({ base: baseOf(shapes, config), adapters: [adapterOf(shapes, flag)] });
@@ -92,6 +170,21 @@ test("only a flag: the merge goes by it and says so", async () => {
   const adapters = [adapterOf({ "net.mix": [3, 3] }, { fan_in_fan_out: true })];
   const { findings } = await plan({ base, adapters });
   assert.deepEqual(findings.map(({ level, code }) => [level, code]), [["warning", "orientation-assumed"]]);
+});
+
+test("what fits only transposed is another base's, unless something says that it may be", async () => {
+  /** @type {Shapes} */
+  const [stored, trained] = [{ "layers.0.o_proj": [2, 4] }, { "layers.0.o_proj": [4, 2] }];
+  const options = (/** @type {object} */ config, /** @type {object} */ flag) => ({ base: baseOf(stored, config), adapters: [adapterOf(trained, flag)] });
+  await assert.rejects(plan(options({ model_type: "llama" }, {})), { code: "shape-mismatch" });
+  await plan(options({ model_type: "llama" }, { fan_in_fan_out: true }));
+  await plan(options({ model_type: "gpt2" }, {}));
+});
+
+test("a flag does not turn squares beside weights that are surely the other way", async () => {
+  /** @type {Shapes} */
+  const llama = { "layers.0.q_proj": [3, 3], "layers.0.k_proj": [2, 3] };
+  assert.deepEqual(await orientations(llama, { model_type: "llama" }, { fan_in_fan_out: true }), { "layers.0.q_proj": false });
 });
 
 test("two adapters that take one weight for different layers are refused", async () => {

@@ -1,14 +1,15 @@
 // @ts-check
-// A model of more files than a process may have open.
+// Models of many files: more than a process may have open, and names for those that are cut anew.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { plan } from "../../pkg/node.js";
 import { CLI } from "./command.mjs";
 import { buildSafetensors } from "./safetensors-file.mjs";
 import { scratch, writeFolder } from "./scratch.mjs";
-import { factor } from "./tiny-model.mjs";
+import { asFiles, factor } from "./tiny-model.mjs";
 
 const SHARDS = 150;
 const MOST_OPEN = 140;
@@ -46,4 +47,15 @@ test("more shards than files may be open", { skip: process.platform === "win32" 
     assert.equal(code, 0, stderr);
     assert.equal((await readdir(out)).length, SHARDS + 2);
   }
+});
+
+test("one shard that is numbered, cut smaller, gives names that loaders know", async () => {
+  const weight = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] };
+  const base = asFiles({ "model-00001-of-00001.safetensors": buildSafetensors({ "a.q.weight": weight, "b.q.weight": weight }) });
+  const adapter = asFiles({
+    "adapter_config.json": Buffer.from(JSON.stringify({ peft_type: "LORA", r: 1, lora_alpha: 1 })),
+    "adapter_model.safetensors": buildSafetensors({ [factor("a.q", "A")]: { dtype: "F32", shape: [1, 2], values: [1, 1] }, [factor("a.q", "B")]: { dtype: "F32", shape: [2, 1], values: [1, 1] } }),
+  });
+  const { files } = await plan({ base, adapters: [adapter], maxShardSize: 16 });
+  assert.deepEqual(files.map(({ name }) => name), ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]);
 });

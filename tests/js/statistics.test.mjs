@@ -6,8 +6,9 @@ import { describe, test } from "node:test";
 import { merge } from "../../pkg/node.js";
 import { adapterOptions, baseOf, expectedOf, fixture } from "./fixture.mjs";
 import { encode } from "./numbers.mjs";
-import { readModel, valuesOf } from "./safetensors-file.mjs";
+import { buildSafetensors, readModel, valuesOf } from "./safetensors-file.mjs";
 import { scratch } from "./scratch.mjs";
+import { asFiles } from "./tiny-model.mjs";
 
 /** @typedef {import("./numbers.mjs").Float} Float */
 
@@ -78,5 +79,18 @@ describe("statistics", { concurrency: 2 }, () => {
     assert.ok(statistics);
     assert.deepEqual([statistics.deltaNorm, statistics.signalKept, statistics.changed], [null, null, 1]);
     assert.ok(statistics.maxDelta > 1e34);
+  });
+
+  test("of a result that overflows count the whole delta, and do not say what of it is kept", async () => {
+    const base = asFiles({ "model.safetensors": buildSafetensors({ "x.q.weight": { dtype: "F16", shape: [4, 4], values: Array(16).fill(1) } }) });
+    const factors = { A: [1, 4], B: [4, 1] };
+    const tensors = Object.entries(factors).map(([half, shape]) => /** @type {const} */ ([`x.q.lora_${half}.weight`, { dtype: "F32", shape, values: Array(4).fill(300) }]));
+    const source = asFiles({
+      "adapter_config.json": Buffer.from(JSON.stringify({ peft_type: "LORA", r: 1, lora_alpha: 1 })),
+      "adapter_model.safetensors": buildSafetensors(Object.fromEntries(tensors)),
+    });
+    const { report } = await merge({ base, adapters: [source], workers: 0, statistics: true, allowNonfinite: true });
+    const { deltaNorm, baseNorm, maxDelta, changed, signalKept } = report.tensors[0].statistics ?? {};
+    assert.deepEqual([deltaNorm, baseNorm, maxDelta, changed, signalKept], [360_000, 4, 90_000, 1, null]);
   });
 });
