@@ -103,7 +103,8 @@ async function runTasks(
 
   const done = ({ file, piece }: Task) => {
     bytes += piece.bytes;
-    onProgress?.({ bytes, total, file: files[file]!.name });
+    // What was under way when the merge was stopped interests nobody.
+    if (!signal?.aborted) onProgress?.({ bytes, total, file: files[file]!.name });
   };
 
   const perform = async (task: Task, work: Work): Promise<void> => {

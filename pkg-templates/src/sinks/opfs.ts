@@ -38,18 +38,24 @@ function failed(error: unknown): never {
 }
 
 /** How often, and after how many milliseconds, a folder that is still locked is tried again. */
-const [TRIES, PAUSE] = [100, 10];
+const [TRIES, PAUSE] = [1000, 10];
+/** Milliseconds that somebody who stops a merge waits for that. */
+const PATIENCE = 150;
 
-/** Remove a folder. The locks of a worker that was ended are held for a moment more. */
+/** Remove a folder. A worker that was ended keeps its locks until its computation ends, in Chromium for up to two seconds. */
 async function remove(parent: FileSystemDirectoryHandle, name: string): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
       return await parent.removeEntry(name, { recursive: true });
     } catch (error) {
       if (tries === TRIES || (error as Error).name === "NotFoundError") throw error;
-      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      await pause(PAUSE);
     }
   }
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 /** Workers write their blocks themselves where they can share files; elsewhere one worker writes for all. */
@@ -107,7 +113,8 @@ class OpfsSink implements Sink {
     // The locks on its files go with the worker.
     this.#worker.terminate();
     this.#fail(new LorafoldError("aborted", "aborted"));
-    await this.#discard().catch(() => undefined);
+    const discarded = this.#discard().catch(() => undefined);
+    await Promise.race([discarded, pause(PATIENCE)]);
   }
 
   #ask(message: ToWriter extends infer M ? (M extends { id: number } ? Omit<M, "id"> : never) : never, transfer: ArrayBuffer[] = []): Promise<boolean> {
