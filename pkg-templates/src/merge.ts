@@ -1,3 +1,4 @@
+import { collectBuffers } from "./collection.js";
 import { asLorafoldError, LorafoldError, throwIfAborted, unlessAborted } from "./errors.js";
 import { engine } from "./engine.js";
 import { blockBytes, type Plan } from "./lorafold.js";
@@ -117,6 +118,7 @@ async function runTasks(
     } else {
       const result = await work(task.job!);
       if (result.tally !== undefined) tallies.push(`[${(piece as Piece & { kind: "merge" }).tensor},${result.tally}]`);
+      if (result.bytes) collectBuffers();
       const made = result.blob ?? (result.bytes && new Uint8Array(result.bytes));
       if (made) await sink.write(file, piece.at, made);
     }

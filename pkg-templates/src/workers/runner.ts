@@ -1,3 +1,4 @@
+import { collectBuffers } from "../collection.js";
 import { LorafoldError, readFailed } from "../errors.js";
 import { Merger } from "../lorafold.js";
 import type { BoundInput } from "../sources/listing.js";
@@ -69,6 +70,7 @@ export class JobRunner {
     this.#unlessStopped();
     if (target) await this.#writer?.open?.(target);
     const base = ahead && new Uint8Array(await ahead);
+    if (ahead) collectBuffers();
     let tally: string | undefined;
     let skip = 0;
     if (job.kind === "merge") {
