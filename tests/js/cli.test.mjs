@@ -186,6 +186,15 @@ describe("lorafold merge", { concurrency: 2 }, () => {
     assert.equal(readModel(join(folder, "a b", "ü")).size, 4);
   });
 
+  test("--out is a folder, whatever its name means to the API", async (t) => {
+    const { folder, base, adapter } = await tiny(t);
+    for (const name of ["blob", "opfs"]) {
+      const { code, stderr } = await lorafold(["merge", "--base", base, "--adapter", adapter, "--out", name], { cwd: folder });
+      assert.equal(code, 0, stderr);
+      assert.equal(readModel(join(folder, name)).size, 4);
+    }
+  });
+
   test("files instead of folders", async (t) => {
     const { folder, base, adapter, out } = await tiny(t);
     const words = ["merge", "--base", join(base, "model.safetensors"), "--adapter", join(adapter, "adapter_model.safetensors"), "--out", out];

@@ -1,4 +1,5 @@
 import { merge, plan } from "../node.js";
+import { asPath } from "../node/source.js";
 import type { MergeOptions, Report } from "../types.js";
 import { finishCommand, mergePartCommand, partOption } from "./parts.js";
 import { PLAN_FLAGS, planOptions } from "./plan-flags.js";
@@ -67,7 +68,8 @@ function mergeOptions(values: Values): MergeOptions {
   const budget = values["memory-budget"];
   return {
     ...planOptions("merge", values),
-    ...(values.out !== undefined && { output: values.out }),
+    // Always a folder: the API's words for other places ("blob", "opfs") are names of folders here.
+    ...(values.out !== undefined && { output: asPath(values.out) ?? values.out }),
     ...(budget !== undefined && { memoryBudget: bytes("memory-budget", budget) }),
     ...(values.workers !== undefined && { workers: number("workers", values.workers) }),
     force: values.force ?? false,
