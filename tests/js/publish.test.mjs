@@ -2,11 +2,12 @@
 // Files get their names when a merge ends: all of them or none, and never together with those of another merge.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdir, readdir, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { merge } from "../../pkg/node.js";
-import { LOCK, newToken, partial } from "../../pkg/node/hidden.js";
+import { newToken, parsePartial, partial } from "../../pkg/node/hidden.js";
+import { lock, lockFile } from "../../pkg/node/lock.js";
 import { publish } from "../../pkg/node/publish.js";
 import { scratch, snapshot, writeFolder } from "./scratch.mjs";
 import { tinyModel } from "./tiny-model.mjs";
@@ -51,12 +52,52 @@ describe("two merges at once into one folder", () => {
 
   test("that both complete it: the second is refused until the first is done", async (t) => {
     const { out, options, expected } = await tiny(t);
-    await writeFolder(out, { [LOCK]: newToken() });
+    const held = lockFile(newToken());
+    await writeFolder(out, { [held]: "" });
     await assert.rejects(merge({ ...options(1), output: out }), { code: "bad-option", message: /another merge/ });
-    assert.deepEqual(await readdir(out), [LOCK]);
-    await writeFile(join(out, LOCK), endedToken());
+    assert.deepEqual(await readdir(out), [held]);
+    await rename(join(out, held), join(out, lockFile(endedToken())));
     await merge({ ...options(1), output: out });
     assert.deepEqual(await snapshot(out), expected[0]);
+  });
+
+  test("that both complete it: one that replaces the model waits for the other", async (t) => {
+    const { out, options, expected } = await tiny(t);
+    await mkdir(out);
+    const unlock = await lock(out, 0);
+    // Some looks after everything is merged.
+    const onProgress = (/** @type {import("../../pkg/types.js").Progress} */ { bytes, total }) => void (bytes === total && setTimeout(unlock, 100));
+    await merge({ ...options(2), output: out, force: true, onProgress });
+    assert.deepEqual(await snapshot(out), expected[1]);
+  });
+});
+
+describe("the lock", () => {
+  test("of processes that were killed is taken over by one of many", async (t) => {
+    const folder = await scratch(t);
+    const ended = lockFile(endedToken());
+    for (let round = 0; round < 20; round++) {
+      await writeFile(join(folder, ended), "");
+      let inside = 0;
+      const enter = async () => {
+        const unlock = await lock(folder, 10_000);
+        assert.equal(++inside, 1, "two at once");
+        await new Promise(setImmediate);
+        inside--;
+        await unlock();
+      };
+      await Promise.all([enter(), enter(), enter()]);
+      assert.deepEqual(await readdir(folder), []);
+    }
+  });
+
+  test("has an owner from its first moment, and is nowhere after a failure", async (t) => {
+    const folder = await scratch(t);
+    await lock(folder, 0);
+    const [name] = await readdir(folder);
+    assert.equal((await stat(join(folder, name))).size, 0);
+    assert.equal(parsePartial(name)?.token.split("-")[1], String(process.pid));
+    await assert.rejects(lock(join(folder, "nowhere"), 0), { name: "LorafoldError", code: "fetch-failed" });
   });
 });
 

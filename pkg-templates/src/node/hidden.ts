@@ -6,9 +6,6 @@ import { thrown } from "../errors.js";
 /** A file that is not finished is hidden, and no tool takes it for weights. The parts of a model share theirs; every other merge has a token. */
 export const partial = (name: string, token?: string): string => (token === undefined ? `.${name}.partial` : `.${name}.${token}.partial`);
 
-/** Held by the merge that gives files their names in a folder; its text is a token. */
-export const LOCK = partial("lorafold-publish");
-
 /** What the system does not have does not tell machines apart. */
 function known(read: () => string): string {
   try {

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { LorafoldError, thrown } from "../errors.js";
 import { isWeights, standing } from "../sinks/model-files.js";
 import type { Input } from "../sources/listing.js";
-import { LOCK, parsePartial } from "./hidden.js";
+import { parsePartial } from "./hidden.js";
 
 /** Give a hidden file its size, by the flag "w" as a new one, by "a" with what is in it. */
 export async function allot(path: string, size: number, flag: "w" | "a"): Promise<void> {
@@ -46,7 +46,7 @@ export async function namesIn(folder: string): Promise<string[]> {
 
 /** Without `force` a folder must be empty. The hidden files of merges that are at work in it, or were killed, do not count. */
 export async function refuseOccupied(folder: string): Promise<void> {
-  if ((await namesIn(folder)).some((name) => name !== LOCK && !parsePartial(name))) {
+  if ((await namesIn(folder)).some((name) => !parsePartial(name))) {
     throw new LorafoldError("bad-option", `output: ${folder} is not empty; force replaces the model in it`);
   }
 }

@@ -1,13 +1,13 @@
 import { createReadStream, openAsBlob } from "node:fs";
-import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { LorafoldError, thrown } from "../errors.js";
 import { inNamingOrder } from "../sinks/model-files.js";
 import type { PlannedFile } from "../sinks/sink.js";
 import type { MergedFile } from "../types.js";
 import { writeFailed } from "./files.js";
-import { hasEnded, LOCK, newToken, partial } from "./hidden.js";
+import { newToken, partial } from "./hidden.js";
+import { lock } from "./lock.js";
 import { refuseOccupied, replaced } from "./model-folder.js";
 
 /** What is done with a model that is in the folder. */
@@ -19,12 +19,18 @@ export interface Publication {
 }
 
 /**
+ * Milliseconds to wait for other merges that give names: who replaces what they leave need not have merged in vain; who does not is most often
+ * refused after them, but of two that came at the same time one is to win.
+ */
+const PATIENCE = { force: 10_000, otherwise: 500 };
+
+/**
  * Give complete files their names, or, where that fails, leave the folder as it was.
  *
  * @throws {LorafoldError} `bad-option` where the folder has something in it meanwhile, and neither `force` nor a part says that it may.
  */
 export async function publish(folder: string, files: readonly PlannedFile[], { token, force }: Publication): Promise<MergedFile[]> {
-  const unlock = await lock(folder);
+  const unlock = await lock(folder, force ? PATIENCE.force : PATIENCE.otherwise);
   try {
     if (!force && token !== undefined) await refuseOccupied(folder);
     await name(folder, files, token, force);
@@ -72,19 +78,4 @@ async function name(folder: string, files: readonly PlannedFile[], token: string
     throw writeFailed(folder, error);
   }
   await Promise.allSettled(old.map((name) => rm(join(folder, partial(name, aside)))));
-}
-
-/** Two merges that name their files in one folder at the same time would mix them. */
-async function lock(folder: string): Promise<() => Promise<void>> {
-  const path = join(folder, LOCK);
-  const remove = () => rm(path, { force: true });
-  try {
-    // Of a process that was killed.
-    if (hasEnded(await readFile(path, "utf8").catch(() => ""))) await remove();
-    await writeFile(path, newToken(), { flag: "wx" });
-  } catch (error) {
-    if (thrown(error).code !== "EEXIST") throw writeFailed(path, error);
-    throw new LorafoldError("bad-option", `output: ${folder}: another merge is giving its files their names; ${path} is in its way while it does`, { detail: error });
-  }
-  return remove;
 }
