@@ -10,6 +10,8 @@ import { hashes, sha256 } from "./scratch.mjs";
 const made = fixture("sharded");
 const sample = { base: made.base, adapters: adapterOptions(made), workers: 0 };
 const INDEX = "model.safetensors.index.json";
+/** Weights that only the old model has. */
+const OLD = "old-00001-of-00001.safetensors";
 const refuses = (/** @type {string} */ wanted, kind = "QuotaExceededError") => (/** @type {string} */ name) => {
   if (name === wanted || wanted === "*") throw new DOMException("not now", kind);
 };
@@ -35,10 +37,14 @@ describe("a model that is replaced", () => {
     names = Object.keys(expected);
     shards = names.filter((name) => name.endsWith(".safetensors"));
     assert.ok(shards.length > 1 && names.includes(INDEX) && names.includes("config.json"));
-    const directory = oldModel({}, [...names, "old.safetensors", "other.safetensors.index.json", "notes.txt"]);
+    const foreign = ["notes.txt", "my-other-lora.safetensors", "adapter_model-00001-of-00002.safetensors"];
+    const directory = oldModel({}, [...names, OLD, "indexed.safetensors", "other.safetensors.index.json", ...foreign]);
+    directory.store.set(INDEX, Buffer.from(JSON.stringify({ weight_map: { a: "indexed.safetensors" } })));
     await into(directory, { force: true });
-    assert.equal(directory.store.get("notes.txt")?.toString(), "old notes.txt");
-    directory.store.delete("notes.txt");
+    for (const name of foreign) {
+      assert.equal(directory.store.get(name)?.toString(), `old ${name}`);
+      directory.store.delete(name);
+    }
     assert.deepEqual(Object.fromEntries([...directory.store].map(([name, bytes]) => [name, sha256(bytes)])), expected);
   });
 
@@ -54,13 +60,13 @@ describe("a model that is replaced", () => {
   });
 
   test("is none any more when the merge fails in the middle of it, not a mixture", async () => {
-    for (const [step, name] of [["close", shards[1]], ["close", INDEX], ["close", "config.json"], ["removeEntry", "old.safetensors"]]) {
+    for (const [step, name] of [["close", shards[1]], ["close", INDEX], ["close", "config.json"], ["removeEntry", OLD]]) {
       let emptied = 0;
       // The configuration and the index are closed twice: emptied, and written.
       const fault = (/** @type {string} */ closed) => {
         if (closed === name && (name.endsWith(".json") ? ++emptied === 2 : true)) throw new DOMException("not now", "QuotaExceededError");
       };
-      const directory = oldModel({ [step]: fault }, [...names, "old.safetensors"]);
+      const directory = oldModel({ [step]: fault }, [...names, OLD]);
       await assert.rejects(into(directory, { force: true }), { name: "LorafoldError", code: "out-of-space" });
       assert.equal(directory.store.get("config.json")?.length, 0, `${step} ${name}`);
     }

@@ -76,6 +76,17 @@ describe("an output folder with something in it", { concurrency: 2 }, () => {
     assert.deepEqual(others, ["adapter_model.safetensors", "generation_config.json", "notes.txt"], "stale shards and their index are gone");
   });
 
+  test("loses no weights with --force that are not the model's", async (t) => {
+    const { base, adapter, out } = await tiny(t);
+    const foreign = { "my-other-lora.safetensors": "mine", "sd15.safetensors": "mine", "sd15-2-of-3.safetensors": "mine" };
+    const index = JSON.stringify({ weight_map: { a: "first.safetensors", b: 5, c: "../first.safetensors", d: "notes.txt" } });
+    await writeFolder(out, { ...foreign, "notes.txt": "mine", "model.safetensors.index.json": index, "first.safetensors": "old", "x-00002-of-00003.safetensors": "old", "y.safetensors.index.json": "?" });
+    await writeFile(join(out, "..", "first.safetensors"), "mine");
+    assert.equal((await lorafold(["merge", "--base", base, "--adapter", adapter, "--out", out, "--force"])).code, 0);
+    assert.deepEqual(Object.keys(await snapshot(out)), ["config.json", "model.safetensors", "notes.txt", "tokenizer.json", ...Object.keys(foreign)].sort());
+    assert.ok((await snapshot(join(out, "..")))["first.safetensors"]);
+  });
+
   test("keeps its model when the merge that would replace it fails", async (t) => {
     const { base, adapter, out } = await tiny(t);
     const words = ["merge", "--base", base, "--adapter", adapter, "--out", out];

@@ -1,7 +1,7 @@
-import { open, readdir, realpath, stat } from "node:fs/promises";
+import { open, readdir, readFile, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { LorafoldError, thrown } from "../errors.js";
-import { isWeights, standing } from "../sinks/model-files.js";
+import { standing, weightsOfModel } from "../sinks/model-files.js";
 import type { Input } from "../sources/listing.js";
 import { parsePartial } from "./hidden.js";
 
@@ -52,14 +52,16 @@ export async function refuseOccupied(folder: string): Promise<void> {
 }
 
 /**
- * What of a folder gives way to a model of these files: files of their names, and weights, which would be taken for part of the new model.
- * Configuration and index are the first.
+ * What of a folder gives way to a model of these files: files of their names, and the weights of the old model, which would be taken for part of
+ * the new one. Configuration and index are the first.
  *
  * @throws {LorafoldError} `bad-option` where one of them is a folder.
  */
 export async function replaced(folder: string, files: readonly string[]): Promise<string[]> {
   const planned = new Set(files);
-  const old = (await namesIn(folder)).filter((name) => planned.has(name) || isWeights(name));
+  const names = await namesIn(folder);
+  const weights = new Set(await weightsOfModel(names, (name) => readFile(join(folder, name), "utf8")));
+  const old = names.filter((name) => planned.has(name) || weights.has(name));
   for (const name of old) {
     const path = join(folder, name);
     if (!(await stat(path).catch(() => undefined))?.isDirectory()) continue;

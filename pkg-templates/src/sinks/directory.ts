@@ -1,7 +1,7 @@
 import { LorafoldError } from "../errors.js";
 import type { MergedFile } from "../types.js";
 import { type PlannedFile, type Sink, writeFailed } from "./sink.js";
-import { inNamingOrder, isWeights, standing } from "./model-files.js";
+import { inNamingOrder, isWeights, standing, weightsOfModel } from "./model-files.js";
 
 interface OpenFile extends PlannedFile {
   handle: FileSystemFileHandle;
@@ -45,7 +45,8 @@ export class DirectorySink implements Sink {
     if (inTheWay !== undefined && !this.#force) {
       throw new LorafoldError("bad-option", `output: ${inTheWay} is already in the folder; force replaces the model in it`);
     }
-    this.#stale = [...there].filter((name) => !planned.has(name) && isWeights(name));
+    const weights = await weightsOfModel([...there], async (name) => (await (await this.#directory.getFileHandle(name)).getFile()).text());
+    this.#stale = weights.filter((name) => !planned.has(name));
     for (const file of files) {
       await named(file.name, async () => {
         if (!there.has(file.name)) this.#made.add(file.name);

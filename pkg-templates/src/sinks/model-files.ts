@@ -1,6 +1,32 @@
-/** Weights, or an index of them: beside a model that is not theirs, tools would take them for part of it. */
+/** Weights, or an index of them. */
 export function isWeights(name: string): boolean {
   return /\.safetensors(\.index\.json)?$/.test(name) && !name.startsWith("adapter_");
+}
+
+const isIndex = (name: string) => isWeights(name) && name.endsWith(".index.json");
+
+/** The names by which tools know the weights of a model without having read an index. */
+const isShard = (name: string) => isWeights(name) && (name === "model.safetensors" || /-\d{5,}-of-\d{5,}\.safetensors$/.test(name));
+
+/**
+ * Of the files in a folder the weights of the model that is there, and their indexes: beside another model, tools would take them for part of it.
+ * Other weights (an adapter, a checkpoint of one file) are not the model's, and nobody but their owner knows what they are for.
+ *
+ * @param read gives the text of a file.
+ */
+export async function weightsOfModel(names: readonly string[], read: (name: string) => Promise<string>): Promise<string[]> {
+  const indexed = new Set((await Promise.all(names.filter(isIndex).map(async (name) => shardsOf(await read(name).catch(() => ""))))).flat());
+  return names.filter((name) => isIndex(name) || isShard(name) || (indexed.has(name) && name.endsWith(".safetensors")));
+}
+
+/** The files that an index names; one that cannot be read names none. */
+function shardsOf(index: string): unknown[] {
+  try {
+    const { weight_map } = JSON.parse(index) as { weight_map: object };
+    return Object.values(weight_map);
+  } catch {
+    return [];
+  }
 }
 
 /** Without its configuration, and without the index of its shards, no tool takes a folder for a model: 2 and 1, and 0 for every other file. */
