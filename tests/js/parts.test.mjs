@@ -1,7 +1,7 @@
 // @ts-check
 // One model merged by many processes that share nothing but a folder.
 import assert from "node:assert/strict";
-import { copyFile, cp, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, cp, open, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { finishParts, merge, mergePart } from "../../pkg/node.js";
@@ -163,7 +163,48 @@ test("what is no part is refused", async (t) => {
   for (const words of [["--part", "0/2"], ["--part", "3/2"], ["--part", "x"], ["--part", "1/2", "--finish"], ["--part", "1/2", "--report", join(folder, "r")]]) {
     assert.equal((await lorafold([...args, ...words])).code, 2, words.join(" "));
   }
+  assert.match((await lorafold([...args, "--part", "1/99999999999"])).stderr, /error \[bad-option\].*10000 at most/);
+  const unclear = /** @type {any[][]} */ ([[], [{ base, adapters: [adapter], output: join(folder, "out") }], [{ base, adapters: [adapter] }, { part: 1, of: 1 }]]);
+  for (const given of unclear) await assert.rejects(mergePart(.../** @type {[any, any]} */ (given)), { name: "LorafoldError", code: "bad-option" });
   assert.deepEqual(await snapshot(folder), {});
+});
+
+test("--finish says which flags it does not take", async (t) => {
+  const out = await scratch(t);
+  for (const words of [["--report", "r"], ["--workers", "2"], ["--memory-budget", "64MiB"], ["--dry-run"], ["--dtype", "f16"], ["--adapter", "x"], ["--only", "x"]]) {
+    const { code, stderr } = await lorafold(["merge", "--out", out, "--finish", ...words]);
+    assert.equal(code, 2, words.join(" "));
+    assert.match(stderr, /^lorafold: merge( --finish: --base is missing|: --finish goes without)/);
+  }
+});
+
+test("receipts that are none are said, and replaced where that is wanted", async (t) => {
+  const { options, expected, output } = await prepared(t);
+  await mergePart({ ...options, output }, { part: 1, of: 1 });
+  const name = ".lorafold-part-1-of-1.json";
+  const good = JSON.parse(await readFile(join(output, name), "utf8"));
+  const others = [{}, null, [], "", { ...good, files: [] }, { ...good, files: [{ name: "../x", size: 1 }] }, { ...good, of: 2 }, { ...good, inputs: undefined }, { ...good, written: [null] }, { ...good, of: 1e9 }];
+  for (const other of [...others.map((other) => JSON.stringify(other)), "", "\0"]) {
+    await writeFile(join(output, name), other);
+    await assert.rejects(finishParts(output), { name: "LorafoldError", code: "bad-config", message: /lorafold-part-1-of-1\.json: / }, other);
+  }
+  await assert.rejects(mergePart({ ...options, output }, { part: 1, of: 1 }), { code: "bad-config", message: /force/ });
+  await mergePart({ ...options, output, force: true }, { part: 1, of: 1 });
+  await finishParts(output, /** @type {any} */ (null));
+  assert.deepEqual(await snapshot(output), expected);
+});
+
+test("a receipt that goes while receipts are read is none", async (t) => {
+  const folder = await scratch(t);
+  // As one that is listed, and then is not there.
+  await symlink("nowhere", join(folder, ".lorafold-part-1-of-2.json"));
+  await assert.rejects(finishParts(folder), { code: "truncated", message: /no part/ });
+});
+
+test("of many missing parts only some are named", async (t) => {
+  const { options, output } = await prepared(t);
+  await mergePart({ ...options, output }, { part: 10_000, of: 10_000 });
+  await assert.rejects(finishParts(output), { code: "truncated", message: /missing: 1, 2, .*20 and 9979 more$/ });
 });
 
 test("a base that is written to while it is merged is no model", async (t) => {
@@ -249,5 +290,18 @@ test("a finish that was stopped before its end gives the whole model when it is 
   for (const name of receipts) await copyFile(join(kept, name), join(output, name));
   const files = await finishParts(output);
   assert.deepEqual(files.map(({ name }) => name).sort(), Object.keys(expected).sort());
+  assert.deepEqual(await snapshot(output), expected);
+});
+
+test("a finish that was killed while it removed receipts is finished by the next", async (t) => {
+  const { options, expected, output } = await prepared(t);
+  for (const part of [1, 2, 3]) await mergePart({ ...options, output }, { part, of: 3 });
+  // After the first that it removes, as a machine that goes down ends it.
+  const kills = `data:text/javascript,import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module"; const { rm } = fs.promises;
+    fs.promises.rm = async (path, options) => { await rm(path, options); if (path.includes("lorafold-part-")) process.kill(process.pid, "SIGKILL") }; syncBuiltinESMExports()`;
+  const env = { ...process.env, NODE_OPTIONS: `--import=${JSON.stringify(kills.replace(/\n */, " "))}` };
+  assert.equal((await lorafold(["merge", "--out", output, "--finish"], { env })).signal, "SIGKILL");
+  assert.notDeepEqual(await snapshot(output), expected);
+  await finishParts(output, { merge: options });
   assert.deepEqual(await snapshot(output), expected);
 });

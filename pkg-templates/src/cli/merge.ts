@@ -23,14 +23,21 @@ export const FLAGS = {
   quiet: { type: "boolean" },
 } as const;
 
+/** Beside those that say which merge the parts must be of. */
+const FINISH_FLAGS: ReadonlySet<string> = new Set(["finish", "out", "force", "json", "quiet"] satisfies (keyof typeof FLAGS)[]);
+
 /** `lorafold merge` */
 export async function mergeCommand(argv: string[]): Promise<number> {
   const { values } = parse({ args: argv, options: FLAGS });
   const { json = false, quiet = false, force = false, part } = values;
   if (values.finish) {
     if (values.out === undefined) throw new UsageError("merge: --out is missing");
-    if (part !== undefined || values["dry-run"]) throw new UsageError("merge: --finish goes without --part and --dry-run");
-    return finishCommand(values.out, values.base === undefined ? undefined : planOptions("merge", values), { json, force });
+    const given = Object.keys(values);
+    const idle = given.find((flag) => !(flag in PLAN_FLAGS || FINISH_FLAGS.has(flag)));
+    if (idle !== undefined) throw new UsageError(`merge: --finish goes without --${idle}`);
+    // What was merged is given as a whole or not at all.
+    const checked = given.some((flag) => flag in PLAN_FLAGS);
+    return finishCommand(asPath(values.out) ?? values.out, checked ? planOptions("merge --finish", values) : undefined, { json, force });
   }
   const options = mergeOptions(values);
   if (values.out === undefined && !values["dry-run"]) throw new UsageError("merge: --out is missing");

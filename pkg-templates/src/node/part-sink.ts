@@ -8,7 +8,8 @@ import { FileTargets, writeFailed } from "./files.js";
 import { partial } from "./hidden.js";
 import type { InputState } from "./input-states.js";
 import { allot, refuseInputs } from "./model-folder.js";
-import { hashRange, readReceipts, type Receipt, refusal, refuseForeign, removeReceipt, writeReceipt } from "./receipts.js";
+import type { Receipt } from "./receipt.js";
+import { hashRange, readReceipts, refusal, refuseForeign, removeReceipt, unfinish, writeReceipt } from "./receipts.js";
 
 /** Which part, and of what. */
 export interface PartPlace {
@@ -46,6 +47,7 @@ export class PartSink implements Sink<Receipt> {
     // A finish that found this part damaged may have named some of the files.
     if (!force) await refuseForeign(this.#folder, receipts.length > 0 ? files : []);
     // Whatever an earlier try wrote does not count from now on.
+    await unfinish(this.#folder);
     await removeReceipt(this.#folder, this.#place);
     for (const file of new Set(wanted.map((range) => range.file))) {
       try {
@@ -61,7 +63,7 @@ export class PartSink implements Sink<Receipt> {
   async #refuseOthers(): Promise<Receipt[]> {
     const { identity, of, states, force } = this.#place;
     const mine: Receipt[] = [];
-    for (const receipt of await readReceipts(this.#folder)) {
+    for (const receipt of await readReceipts(this.#folder, force)) {
       const refused = refusal(this.#folder, receipt, { identity, of, inputs: states });
       if (!refused) {
         mine.push(receipt);

@@ -10,7 +10,8 @@ import { inputStates } from "./input-states.js";
 import { identity } from "./model-folder.js";
 import { PartSink } from "./part-sink.js";
 import { mergedFiles, publish } from "./publish.js";
-import { hashRange, readReceipts, type Receipt, refusal, refuseForeign, removeReceipt, removeReceipts } from "./receipts.js";
+import { isPart, MOST_PARTS, type Receipt } from "./receipt.js";
+import { hashRange, markFinished, readFinished, readReceipts, refusal, refuseForeign, removeReceipt, removeReceipts } from "./receipts.js";
 import { asPath } from "./source.js";
 
 /** The `part`-th, from 1 on, of `of` shares of the output. */
@@ -40,18 +41,17 @@ const ALIGNMENT = 1 << 20;
  * @throws {LorafoldError} as {@link merge}; `bad-option` where the folder has a model or parts of another merge, `source-changed` where it has parts of another
  * state of the base.
  */
-export async function mergePart(options: PartOptions, { part, of }: Part): Promise<PartResult> {
+export async function mergePart(options: PartOptions, share: Part): Promise<PartResult> {
   try {
-    if (!(Number.isInteger(part) && Number.isInteger(of) && 1 <= part && part <= of)) {
-      throw new LorafoldError("bad-option", `part: ${part} of ${of} is no part`);
-    }
-    const folder = asPath(options.output);
-    if (folder === undefined) throw new LorafoldError("bad-option", `output: ${options.output} is not a folder`);
+    const { part, of } = share ?? {};
+    if (!isPart(part, of)) throw new LorafoldError("bad-option", `part: ${part} of ${of} is no part; there are ${MOST_PARTS} at most`);
+    const folder = asPath(options?.output);
+    if (folder === undefined) throw new LorafoldError("bad-option", `output: ${options?.output} is not a folder`);
     const prepared = await prepare(options);
     try {
       const { plan, inputs } = prepared;
       const files = JSON.parse(plan.files()) as PlannedFile[];
-      const wanted = share(files, part, of);
+      const wanted = rangesOf(files, part, of);
       const identity = plan.identity();
       const states = await unlessAborted(inputStates(inputs), options.signal);
       const sink = new PartSink(folder, { identity, part, of, wanted, force: options.force ?? false, inputs, states });
@@ -66,7 +66,7 @@ export async function mergePart(options: PartOptions, { part, of }: Part): Promi
 }
 
 /** The ranges of a part: all files one after the other, cut evenly. A file without bytes belongs to the part at whose beginning it lies. */
-function share(files: readonly PlannedFile[], part: number, of: number): FileRange[] {
+function rangesOf(files: readonly PlannedFile[], part: number, of: number): FileRange[] {
   const total = files.reduce((sum, { size }) => sum + size, 0);
   const cut = (number: number) => (number === of ? Number.POSITIVE_INFINITY : Math.round((total * number) / of / ALIGNMENT) * ALIGNMENT);
   const [from, to] = [cut(part - 1), cut(part)];
@@ -87,11 +87,13 @@ function share(files: readonly PlannedFile[], part: number, of: number): FileRan
  *
  * @throws {LorafoldError} `source-changed` where the parts are of several states of the base, `truncated` where a part is missing or damaged, which is then to be merged again.
  */
-export async function finishParts(output: string, { merge, force = false }: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
+export async function finishParts(output: string, options: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
   try {
+    const { merge, force = false } = options ?? {};
     const folder = asPath(output) ?? output;
     if ((await identity(folder)) === undefined) throw new LorafoldError("bad-option", `output: ${folder} is not there`);
-    const receipts = await readReceipts(folder);
+    const finished = await readFinished(folder);
+    const receipts = finished ? [finished] : await readReceipts(folder);
     const [first] = receipts;
     if (!first) throw new LorafoldError("truncated", `${folder}: no part of a model is there`);
     const wanted = { of: first.of, ...(merge ? await identityOf(merge) : first) };
@@ -99,19 +101,36 @@ export async function finishParts(output: string, { merge, force = false }: { me
       const refused = refusal(folder, receipt, wanted);
       if (refused) throw refused;
     }
-    const missing = Array.from({ length: first.of }, (_, index) => index + 1).filter((part) => !receipts.some((receipt) => receipt.part === part));
-    if (missing.length > 0) throw new LorafoldError("truncated", `${folder}: of ${first.of} parts these are missing: ${missing.join(", ")}`);
-    for (const receipt of receipts) await check(folder, receipt);
-    // A finish that was stopped has named some of them already.
-    const unnamed = [];
-    for (const file of first.files) if (await exists(join(folder, partial(file.name)))) unnamed.push(file);
-    if (!force) await refuseForeign(folder, first.files);
-    await publish(folder, unnamed, { force: force && unnamed.length === first.files.length });
+    if (!finished) await complete(folder, receipts, first, force);
+    for (const { name, size } of first.files) {
+      const found = await stat(join(folder, name)).catch(() => undefined);
+      if (found?.size !== size) throw new LorafoldError("truncated", `${join(folder, name)}: not what the parts wrote: merge them again`);
+    }
     await removeReceipts(folder);
     return mergedFiles(folder, first.files);
   } catch (error) {
     throw asLorafoldError(error);
   }
+}
+
+/** Missing parts that are named. */
+const NAMED = 20;
+
+/** Check every part, and give the files their names. */
+async function complete(folder: string, receipts: readonly Receipt[], first: Receipt, force: boolean): Promise<void> {
+  const there = new Set(receipts.map(({ part }) => part));
+  const missing = Array.from({ length: first.of }, (_, index) => index + 1).filter((part) => !there.has(part));
+  if (missing.length > 0) {
+    const more = missing.length > NAMED ? ` and ${missing.length - NAMED} more` : "";
+    throw new LorafoldError("truncated", `${folder}: of ${first.of} parts these are missing: ${missing.slice(0, NAMED).join(", ")}${more}`);
+  }
+  for (const receipt of receipts) await check(folder, receipt);
+  // A finish that was stopped has named some of them already.
+  const unnamed = [];
+  for (const file of first.files) if (await exists(join(folder, partial(file.name)))) unnamed.push(file);
+  if (!force) await refuseForeign(folder, first.files);
+  await publish(folder, unnamed, { force: force && unnamed.length === first.files.length });
+  await markFinished(folder, first);
 }
 
 /** What all parts of a merge have in common. */

@@ -1,42 +1,60 @@
 import { createHash, randomUUID } from "node:crypto";
 import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { LorafoldError } from "../errors.js";
+import { LorafoldError, thrown } from "../errors.js";
 import type { PlannedFile } from "../sinks/sink.js";
+import { inFlight, MOST_IN_FLIGHT } from "../sources/request.js";
 import { partial } from "./hidden.js";
-import { changedInput, type InputState } from "./input-states.js";
+import { changedInput } from "./input-states.js";
 import { namesIn } from "./model-folder.js";
-
-/** What a part that is done leaves in the folder. */
-export interface Receipt {
-  /** Of the plan: all parts of a merge have the same. */
-  identity: string;
-  part: number;
-  of: number;
-  files: PlannedFile[];
-  /** Of what was read, when the part was begun. */
-  inputs: InputState[];
-  written: { file: string; start: number; end: number; sha256: string }[];
-}
+import { isReceipt, type Receipt } from "./receipt.js";
 
 const PREFIX = ".lorafold-part-";
 
 const NAME = /^\.lorafold-part-\d+-of-\d+\.json$/;
 
+/** The last receipt of a model that is complete: all others may go, and it is still known to be. */
+const FINISHED = `${PREFIX}finished.json`;
+
 const nameOf = ({ part, of }: { part: number; of: number }) => `${PREFIX}${part}-of-${of}.json`;
 
-/** The receipts in a folder. */
-export async function readReceipts(folder: string): Promise<Receipt[]> {
-  const receipts = await Promise.all(
-    (await namesIn(folder)).filter((name) => NAME.test(name)).map(async (name) => {
-      try {
-        return JSON.parse(await readFile(join(folder, name), "utf8")) as Receipt;
-      } catch (error) {
-        throw new LorafoldError("bad-config", `${join(folder, name)}: ${(error as Error).message}`, { detail: error });
-      }
-    }),
-  );
-  return receipts.sort((a, b) => a.part - b.part);
+/**
+ * The receipts in a folder. With `force`, what only looks like one is removed.
+ *
+ * @throws {LorafoldError} `bad-config` where one is none.
+ */
+export async function readReceipts(folder: string, force = false): Promise<Receipt[]> {
+  const names = (await namesIn(folder)).filter((name) => NAME.test(name));
+  const receipts = await inFlight(names, MOST_IN_FLIGHT, async (name) => {
+    try {
+      return await readReceipt(folder, name);
+    } catch (error) {
+      if (!(force && thrown(error).code === "bad-config")) throw error;
+      await rm(join(folder, name), { force: true });
+      return undefined;
+    }
+  });
+  return receipts.filter((receipt) => receipt !== undefined).sort((a, b) => a.part - b.part);
+}
+
+/** Nothing where it has gone meanwhile: its part is being merged again. */
+async function readReceipt(folder: string, name: string): Promise<Receipt | undefined> {
+  const path = join(folder, name);
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    const { code, message } = thrown(error);
+    if (code === "ENOENT") return undefined;
+    throw new LorafoldError("fetch-failed", `${path}: ${message}`, { detail: error });
+  });
+  if (text === undefined) return undefined;
+  const bad = (why: string, detail?: unknown) => new LorafoldError("bad-config", `${path}: ${why}; to merge a part with force removes it`, { detail });
+  let receipt: unknown;
+  try {
+    receipt = JSON.parse(text);
+  } catch (error) {
+    throw bad(thrown(error).message, error);
+  }
+  if (isReceipt(receipt) && (name === FINISHED || name === nameOf(receipt))) return receipt;
+  throw bad("not what a part leaves");
 }
 
 /** With `force` a model may stand in the folder; otherwise nothing but what parts have written, and those of the `files` that a finish has named. */
@@ -71,9 +89,27 @@ export async function writeReceipt(folder: string, receipt: Receipt): Promise<vo
   await rename(hidden, path);
 }
 
-/** Remove every receipt, and what a part that was killed left of its own. */
+/** The receipt that says that all files have their names, where a finish was stopped after that. */
+export const readFinished = (folder: string): Promise<Receipt | undefined> => readReceipt(folder, FINISHED);
+
+/** Say, in one step, that all files have their names. */
+export async function markFinished(folder: string, receipt: Receipt): Promise<void> {
+  await rename(join(folder, nameOf(receipt)), join(folder, FINISHED)).catch((error: unknown) => {
+    // Another finish at the same time has.
+    if (thrown(error).code !== "ENOENT") throw error;
+  });
+}
+
+/** Remove every receipt, and what a part that was killed left of its own; last of all what says that the model is complete. */
 export async function removeReceipts(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) if (name.startsWith(PREFIX)) await rm(join(folder, name), { force: true });
+  const names = (await readdir(folder)).filter((name) => name.startsWith(PREFIX) && name !== FINISHED);
+  for (const name of names) await rm(join(folder, name), { force: true });
+  await unfinish(folder);
+}
+
+/** What was complete is merged anew. */
+export async function unfinish(folder: string): Promise<void> {
+  await rm(join(folder, FINISHED), { force: true });
 }
 
 /** From now on the part does not count. */
