@@ -6,6 +6,7 @@ import { rename, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, test } from "node:test";
 import { FLAGS } from "../../pkg/cli/merge.js";
+import { planOptions } from "../../pkg/cli/plan-flags.js";
 import { lorafold, start } from "./command.mjs";
 import { fixture, mergeArguments } from "./fixture.mjs";
 import { readModel, readSafetensors } from "./safetensors-file.mjs";
@@ -26,7 +27,7 @@ async function tiny(t) {
 
 describe("lorafold", { concurrency: 2 }, () => {
   test("--help prints every flag of merge", async () => {
-    for (const words of [["--help"], ["-h"], ["help"], ["merge", "--help"], ["inspect", "-h"]]) {
+    for (const words of [["--help"], ["-h"], ["help"], ["merge", "--help"], ["inspect", "-h"], ["merge", "--quiet", "--help"], ["inspect", "x", "-h"]]) {
       const { code, stdout, stderr } = await lorafold(words);
       assert.equal(code, 0);
       assert.equal(stderr, "");
@@ -40,7 +41,7 @@ describe("lorafold", { concurrency: 2 }, () => {
     assert.equal((await lorafold(["--version"])).stdout, `${version}\n`);
   });
 
-  for (const words of [[], ["fold"], ["--base", "x"], ["inspect"], ["inspect", "--fast", "x"], ["merge", "--base"]]) {
+  for (const words of [[], ["fold"], ["--base", "x"], ["inspect"], ["inspect", "--fast", "x"], ["merge", "--base"], ["merge", "--base", "a", "--base", "b"], ["merge", "--out=a", "--out=b"]]) {
     test(`${JSON.stringify(words)} is wrong usage`, async () => {
       const { code, stdout, stderr } = await lorafold(words);
       assert.equal(code, 2);
@@ -48,6 +49,36 @@ describe("lorafold", { concurrency: 2 }, () => {
       assert.match(stderr, /^lorafold: .+\n\n.*lorafold merge/s);
     });
   }
+});
+
+describe("--adapter", { concurrency: 2 }, () => {
+  /** @param {string} adapter */
+  const meant = (adapter) => planOptions("merge", { base: "base", adapter: [adapter] }).adapters[0];
+
+  for (const [text, source, weight] of /** @type {[string, string, number?][]} */ ([
+    ["hf://org/name@20240101", "hf://org/name@20240101"],
+    ["hf://org/name@7e12345", "hf://org/name@7e12345"],
+    ["hf://org/name@v1.0", "hf://org/name@v1.0"],
+    ["hf://org/name@nan", "hf://org/name@nan"],
+    ["hf://org/name@1.0", "hf://org/name", 1],
+    ["hf://org/name@-.25", "hf://org/name", -0.25],
+    ["hf://org/name@20240101@0.5", "hf://org/name@20240101", 0.5],
+    ["hf://org/name@1.0@2e-1", "hf://org/name@1.0", 0.2],
+    ["hf://org/name@main@next", "hf://org/name@main@next"],
+    ["https://host/a@2", "https://host/a", 2],
+    ["nowhere@2", "nowhere", 2],
+  ])) test(`${text} is ${source} ${weight === undefined ? "without a weight" : `with weight ${weight}`}`, () => assert.deepEqual(meant(text), weight === undefined ? { source } : { source, weight }));
+
+  test("a path that ends like a weight is one", async (t) => {
+    const { adapter } = await tiny(t);
+    const path = `${adapter}@0.5`;
+    await writeFolder(path, {});
+    assert.throws(() => meant(path), { message: /both .*@0\.5@1 means the first/ });
+    assert.deepEqual(meant(`${path}@1`), { source: path, weight: 1 });
+    await rename(adapter, `${adapter}-gone`);
+    assert.deepEqual(meant(path), { source: path });
+    assert.deepEqual(meant(`${path}@2`), { source: path, weight: 2 });
+  });
 });
 
 describe("lorafold merge", { concurrency: 2 }, () => {

@@ -2,7 +2,7 @@ import { LorafoldError, thrown } from "../errors.js";
 import { inspectCommand } from "./inspect.js";
 import { mergeCommand } from "./merge.js";
 import { serveCommand } from "./serve.js";
-import { UsageError } from "./usage.js";
+import { asksForHelp, UsageError } from "./usage.js";
 import { HELP } from "./help.js";
 import { readFile } from "node:fs/promises";
 
@@ -11,7 +11,7 @@ export async function main(argv: string[]): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", outputFailed);
   const [first, ...rest] = argv;
   // `lorafold merge --help` asks for the same.
-  const command = rest[0] === "--help" || rest[0] === "-h" ? "--help" : first;
+  const command = asksForHelp(argv) ? "--help" : first;
   try {
     switch (command) {
       case "merge":

@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { asPath } from "../node/source.js";
 import type { AdapterOptions, OpenOptions } from "../types.js";
 import { bytes, UsageError } from "./usage.js";
 
@@ -38,11 +40,26 @@ export function planOptions(command: string, values: PlanValues): OpenOptions {
   };
 }
 
-/** `A@0.5`: the weight is what follows the last @, where that is a number (`hf://org/name@revision` has an @ of its own). */
+/** What a weight looks like. */
+const WEIGHT = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+/** Behind the name of a repository only this is a weight: dates, versions of digits and hashes are revisions. */
+const SHORT_WEIGHT = /^[+-]?(\d{1,3}(\.\d*)?|\.\d+)$/;
+
+/** `A@0.5`: the weight is what follows the last @, where that is a number and no part of a name. */
 function adapterOption(text: string): AdapterOptions {
   const at = text.lastIndexOf("@");
-  const weight = at > 0 ? text.slice(at + 1) : "";
-  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(weight)) return { source: text.slice(0, at), weight: Number(weight) };
+  if (at <= 0) return { source: text };
+  const [source, weight] = [text.slice(0, at), text.slice(at + 1)];
+  if (/^hf:\/\/[^@]*$/i.test(source)) return SHORT_WEIGHT.test(weight) ? { source, weight: Number(weight) } : { source: text };
   if (/^[+-]?(nan|inf(inity)?)$/i.test(weight)) throw new UsageError(`--adapter ${text}: the weight is not a finite number`);
+  if (!WEIGHT.test(weight)) return { source: text };
+  if (!isThere(text)) return { source, weight: Number(weight) };
+  if (isThere(source)) throw new UsageError(`--adapter ${text}: both ${text} and ${source} are there; ${text}@1 means the first`);
   return { source: text };
+}
+
+function isThere(source: string): boolean {
+  const path = asPath(source);
+  return path !== undefined && existsSync(path);
 }

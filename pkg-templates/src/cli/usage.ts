@@ -3,13 +3,27 @@ import { parseArgs, type ParseArgsConfig } from "node:util";
 /** Something wrong with the words of a command. */
 export class UsageError extends Error {}
 
-/** `parseArgs`, whose errors are ours. */
+/** `parseArgs`, whose errors are ours; what is given twice, and may not be, is one more. */
 export function parse<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
+  let parsed: ReturnType<typeof parseArgs<T>>;
   try {
-    return parseArgs(config);
+    parsed = parseArgs(config);
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+  const given = new Set<string>();
+  for (const token of parseArgs({ ...config, tokens: true }).tokens ?? []) {
+    if (token.kind !== "option" || token.value === undefined || config.options?.[token.name]?.multiple) continue;
+    if (given.has(token.name)) throw new UsageError(`--${token.name} is given twice`);
+    given.add(token.name);
+  }
+  return parsed;
+}
+
+/** Whether the help is asked for, beside whatever else. Behind `--` are names. */
+export function asksForHelp(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return (end < 0 ? argv : argv.slice(0, end)).some((word) => word === "--help" || word === "-h");
 }
 
 /** A number, or a usage error that names the flag. */
