@@ -1,7 +1,8 @@
 // @ts-check
 // Where `--report` may write, and what it must not replace.
 import assert from "node:assert/strict";
-import { link, mkdir, readFile, rm, symlink } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { link, mkdir, readdir, readFile, rm, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, test } from "node:test";
 import { lorafold } from "./command.mjs";
@@ -37,6 +38,20 @@ describe("--report", { concurrency: 2 }, () => {
       return join(out, "config.json");
     }],
     ["a folder", /folder/, ({ base }) => base],
+    ["the output folder", /a folder that the merge makes/, ({ out }) => out],
+    ["a link to a file of the merged model", /merged model/, async ({ folder, out }) => {
+      await symlink(join(out, "model.safetensors"), join(folder, "link"));
+      await symlink("link", join(folder, "link to it"));
+      return join(folder, "link to it");
+    }],
+    ["a link into a folder that is not there", /no such file/, async ({ folder }) => {
+      await symlink(join(folder, "nowhere", "report.json"), join(folder, "link"));
+      return join(folder, "link");
+    }],
+    ["a link to itself", /too many links/, async ({ folder }) => {
+      await symlink("link", join(folder, "link"));
+      return join(folder, "link");
+    }],
   ];
   for (const [name, why, place] of refused) {
     test(`${name} is refused before anything is done`, async (t) => {
@@ -49,7 +64,7 @@ describe("--report", { concurrency: 2 }, () => {
         const { error } = JSON.parse(stdout);
         assert.equal(error.code, "bad-option");
         // A dry run makes no folder that the report could be in.
-        assert.match(error.message, more[0] === "--dry-run" && name === "a file of the merged model" ? /report: / : why);
+        assert.match(error.message, more[0] === "--dry-run" && name.endsWith("a file of the merged model") ? /report: / : why);
         assert.deepEqual(await snapshot(paths.folder), before);
       }
     });
@@ -65,5 +80,26 @@ describe("--report", { concurrency: 2 }, () => {
     await rm(out, { recursive: true });
     const relative = await lorafold([...words.slice(0, -2), basename(out), "--report", join(basename(out), "report.json")], { cwd: join(out, "..") });
     assert.equal(relative.code, 0, relative.stderr);
+  });
+
+  test("goes where a link leads, which stays one", async (t) => {
+    const { words, folder } = await tiny(t);
+    for (const old of [{}, { "report.json": "old" }]) {
+      await writeFolder(join(folder, "reports"), old);
+      await symlink(join("reports", "report.json"), join(folder, "link")).catch(() => undefined);
+      const { code, stdout, stderr } = await lorafold([...words, "--force", "--report", join(folder, "link")]);
+      assert.equal(code, 0, stderr);
+      assert.deepEqual(JSON.parse(await readFile(join(folder, "reports", "report.json"), "utf8")), JSON.parse(stdout));
+      assert.deepEqual(await readdir(join(folder, "reports")), ["report.json"]);
+    }
+  });
+
+  test("goes to devices", { skip: !existsSync("/dev/full") && "this system has no full device" }, async (t) => {
+    const { words } = await tiny(t);
+    assert.equal((await lorafold([...words, "--report", "/dev/null"])).code, 0);
+    const { stdout } = await lorafold([...words.slice(0, -1), "--force", "--dry-run", "--report", "/dev/stdout"]);
+    assert.equal(JSON.parse(stdout.slice(0, stdout.indexOf("\n}\n") + 3)).merged, 2);
+    const full = await lorafold([...words, "--force", "--report", "/dev/full"]);
+    assert.equal(JSON.parse(full.stdout).error.code, "out-of-space");
   });
 });

@@ -1,11 +1,16 @@
-import { access, constants, realpath, stat, writeFile } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { access, constants, readlink, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { LorafoldError, thrown } from "../errors.js";
+import { writeFailed } from "../node/files.js";
+import { newToken, partial } from "../node/hidden.js";
 import { identity } from "../node/model-folder.js";
 import { asPath } from "../node/source.js";
 import { prepare } from "../prepare.js";
 import type { PlannedFile } from "../sinks/sink.js";
 import type { PlanOptions, Report } from "../types.js";
+
+/** What this process has open already: opened again it may be refused, and begin anew. */
+const OPEN = new Map<string, NodeJS.WritableStream>([["/dev/stdout", process.stdout], ["/dev/stderr", process.stderr]]);
 
 /**
  * Better to know before the merge than after it: the report must be written, and replace nothing that the merge reads or writes.
@@ -14,37 +19,85 @@ import type { PlanOptions, Report } from "../types.js";
  * @throws {LorafoldError} `bad-option` where the report cannot go there.
  */
 export async function checkReport(report: string, merge: PlanOptions, { output, made }: { output: string | undefined; made: boolean }): Promise<void> {
-  const path = await realpath(report).catch(() => resolve(report));
-  const folder = await identity(dirname(path));
-  const target = output === undefined ? undefined : asPath(output);
-  const inOutput = target !== undefined && (folder === undefined ? dirname(path) === target : folder === (await identity(target)));
+  if (OPEN.has(report)) return;
   try {
-    if ((await stat(path).catch(() => undefined))?.isDirectory()) throw new Error(`${report} is a folder`);
-    if (folder !== undefined || !inOutput || !made) await access(dirname(path), constants.W_OK);
+    const path = await destination(report);
+    const folder = await identity(dirname(path));
+    const given = output === undefined ? undefined : asPath(output);
+    const target = given === undefined ? undefined : await destination(given);
+    const inOutput = target !== undefined && (folder === undefined ? dirname(path) === target : folder === (await identity(target)));
+    const there = await stat(report).catch(() => undefined);
+    if (there?.isDirectory()) throw new Error(`${report} is a folder`);
+    if (target === path || target?.startsWith(path + sep)) throw new Error(`${report} is a folder that the merge makes`);
+    if (there) await access(report, constants.W_OK);
+    else if (folder !== undefined || !inOutput || !made) await access(dirname(path), constants.W_OK);
+    if (there || inOutput) await refuseFiles(report, path, merge, inOutput);
   } catch (error) {
     throw reportFailed(error);
   }
+}
+
+/** Neither what the merge reads, nor, where the report is in its folder, what it writes. */
+async function refuseFiles(report: string, path: string, merge: PlanOptions, inOutput: boolean): Promise<void> {
   const there = await identity(path);
-  if (there === undefined && !inOutput) return;
   const { plan, inputs } = await prepare(merge);
   try {
     for (const { path: input } of there === undefined ? [] : inputs) {
-      if (input !== undefined && (await identity(input)) === there) throw reportFailed(new Error(`${report} is a file that the merge reads`));
+      if (input !== undefined && (await identity(input)) === there) throw new Error(`${report} is a file that the merge reads`);
     }
     const files = JSON.parse(plan.files()) as PlannedFile[];
-    if (inOutput && files.some(({ name }) => name === basename(path))) throw reportFailed(new Error(`${report} is a file of the merged model`));
+    if (inOutput && files.some(({ name }) => name === basename(path))) throw new Error(`${report} is a file of the merged model`);
   } finally {
     plan.free();
   }
 }
 
-/** Write a report where {@link checkReport} found that it can go. */
-export async function writeReport(path: string, report: Report): Promise<void> {
-  await writeFile(path, `${JSON.stringify(report, null, 2)}\n`).catch((error: unknown) => {
+/** Links that are followed, as by systems. */
+const MOST_LINKS = 40;
+
+/** Where a path leads, though nothing is there yet: what is written there follows links that lead nowhere. */
+async function destination(given: string): Promise<string> {
+  let path = resolve(given);
+  for (let links = 0; links < MOST_LINKS; links++) {
+    const folder = await realpath(dirname(path)).catch(() => dirname(path));
+    path = join(folder, basename(path));
+    const next = await readlink(path).catch(() => undefined);
+    if (next === undefined) return path;
+    path = resolve(folder, next);
+  }
+  throw new Error(`${given}: too many links`);
+}
+
+/** Write a report where {@link checkReport} found that it can go: all of it, or nothing. */
+export async function writeReport(report: string, content: Report): Promise<void> {
+  const text = `${JSON.stringify(content, null, 2)}\n`;
+  const open = OPEN.get(report);
+  if (open) return void open.write(text);
+  try {
+    const path = await destination(report);
+    if (await isWrittenInPlace(report, path)) return await writeFile(report, text);
+    const beside = join(dirname(path), partial("lorafold-report", newToken()));
+    try {
+      await writeFile(beside, text);
+      await rename(beside, path);
+    } catch (error) {
+      await rm(beside, { force: true });
+      throw error;
+    }
+  } catch (error) {
     throw reportFailed(error);
-  });
+  }
+}
+
+/** Devices, what is open (`/dev/fd/3`), and a file in a folder where there can be no other. */
+async function isWrittenInPlace(report: string, path: string): Promise<boolean> {
+  const there = await stat(report).catch(() => undefined);
+  if (!there) return false;
+  return !there.isFile() || /^\/(dev|proc)\//.test(resolve(report)) || !(await access(dirname(path), constants.W_OK).then(() => true, () => false));
 }
 
 function reportFailed(error: unknown): LorafoldError {
-  return new LorafoldError("bad-option", `report: ${thrown(error).message}`, { detail: error });
+  if (error instanceof LorafoldError) return error;
+  const { code } = writeFailed("report", error);
+  return new LorafoldError(code === "out-of-space" ? code : "bad-option", `report: ${thrown(error).message}`, { detail: error });
 }
