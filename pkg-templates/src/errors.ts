@@ -96,6 +96,14 @@ function isCode(code: unknown): code is ErrorCode {
   return typeof code === "string" && /^[a-z-]+$/.test(code);
 }
 
+/** A wrong value as errors show it: a string that looks like a number is none. */
+export const quoted = (value: unknown): string => (typeof value === "string" ? JSON.stringify(value) : String(value));
+
+/** @throws {LorafoldError} `bad-option` where something else is given. */
+export function checkSignal(signal: unknown): void {
+  if (signal !== undefined && typeof (signal as AbortSignal | null)?.addEventListener !== "function") throw new LorafoldError("bad-option", "signal: not an AbortSignal");
+}
+
 /** Throw `aborted` if the caller has asked to stop. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new LorafoldError("aborted", "aborted", { detail: signal.reason });

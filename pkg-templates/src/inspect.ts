@@ -1,5 +1,5 @@
 import { engine } from "./engine.js";
-import { asLorafoldError, unlessAborted } from "./errors.js";
+import { asLorafoldError, checkSignal, unlessAborted } from "./errors.js";
 import type { AbortSignal } from "./globals.js";
 import { inspect as inspectInputs } from "./lorafold.js";
 import { platform } from "./platform.js";
@@ -13,7 +13,7 @@ import type { Description, SourceLike } from "./types.js";
  * @throws {LorafoldError} when it is none of these, or broken.
  */
 export async function inspect(source: SourceLike, options: { signal?: AbortSignal } = {}): Promise<Description> {
-  const { signal } = options;
+  const { signal } = options ?? {};
   const described = async () => {
     const [{ name, files }] = await Promise.all([list(source, signal), engine()]);
     const bound = files.map((input) => bind(input, platform().bindInput));
@@ -25,6 +25,7 @@ export async function inspect(source: SourceLike, options: { signal?: AbortSigna
     }
   };
   try {
+    checkSignal(signal);
     return await unlessAborted(described(), signal);
   } catch (error) {
     throw asLorafoldError(error);

@@ -1,5 +1,5 @@
 import { collectBuffers } from "./collection.js";
-import { asLorafoldError, LorafoldError, throwIfAborted, unlessAborted } from "./errors.js";
+import { asLorafoldError, LorafoldError, quoted, throwIfAborted, unlessAborted } from "./errors.js";
 import { engine } from "./engine.js";
 import { blockBytes, type Plan } from "./lorafold.js";
 import type { Piece } from "./pieces.js";
@@ -62,8 +62,8 @@ export async function fill<T>(
   const { inputs, used } = prepared;
   let crew: Crew | undefined;
   try {
+    checkWork(options);
     const block = blockBytes(options.memoryBudget);
-    checkWorkers(options.workers);
     await unlessAborted(sink.open(files), options.signal);
     // A server without ranges is read in one pass, which only one reader can make.
     const onePass = inputs.some((input) => input.ranges === false);
@@ -81,10 +81,14 @@ export async function fill<T>(
   }
 }
 
-function checkWorkers(workers: number | undefined): void {
-  if (workers !== undefined && !(Number.isInteger(workers) && workers >= 0)) {
-    throw new LorafoldError("bad-option", `workers: ${workers} is not a whole number`);
-  }
+/** More threads than any machine has a use for. */
+const MOST_WORKERS = 1024;
+
+/** @throws {LorafoldError} `bad-option` where it is not said how to work. */
+export function checkWork({ workers, memoryBudget }: Pick<MergeOptions, "workers" | "memoryBudget">): void {
+  const bad = (option: string, value: unknown, wanted: string) => new LorafoldError("bad-option", `${option}: ${quoted(value)} is not ${wanted}`);
+  if (workers !== undefined && !(Number.isInteger(workers) && 0 <= workers && workers <= MOST_WORKERS)) throw bad("workers", workers, `a whole number up to ${MOST_WORKERS}`);
+  if (memoryBudget !== undefined && !(typeof memoryBudget === "number" && memoryBudget >= 0)) throw bad("memoryBudget", memoryBudget, "a number of bytes");
 }
 
 /** Let every worker take the next task until none is left. Gives the statistics of blocks as JSON. */

@@ -1,5 +1,5 @@
 import { engine } from "./engine.js";
-import { LorafoldError, throwIfAborted, unlessAborted } from "./errors.js";
+import { checkSignal, LorafoldError, quoted, throwIfAborted, unlessAborted } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import { platform } from "./platform.js";
 import { bind } from "./sources/bind.js";
@@ -24,7 +24,7 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
     throw new LorafoldError("bad-option", "base: not given");
   }
   const { signal } = options;
-  if (signal !== undefined && typeof signal?.addEventListener !== "function") throw new LorafoldError("bad-option", "signal: not an AbortSignal");
+  checkSignal(signal);
   throwIfAborted(signal);
   if (!Array.isArray(options.adapters ?? [])) throw new LorafoldError("bad-option", "adapters: not an array");
   const adapters = (options.adapters ?? []).map(asAdapter);
@@ -103,14 +103,14 @@ async function hold(inputs: Input[]): Promise<Input[]> {
 /** JSON has no NaN and no infinity: they would arrive as "not given". */
 function finite(option: string, value: number | undefined): number | undefined {
   if (value !== undefined && !Number.isFinite(value)) {
-    throw new LorafoldError("bad-option", `${option}: ${String(value)} is not a finite number`);
+    throw new LorafoldError("bad-option", `${option}: ${quoted(value)} is not a finite number`);
   }
   return value;
 }
 
 function planOptions({ dtype, method, rounding, only, skip, maxShardSize, allowUnmatched }: PlanOptions) {
   if (maxShardSize !== undefined && !(Number.isSafeInteger(maxShardSize) && maxShardSize > 0)) {
-    throw new LorafoldError("bad-option", `maxShardSize: ${String(maxShardSize)} is not a number of bytes`);
+    throw new LorafoldError("bad-option", `maxShardSize: ${quoted(maxShardSize)} is not a number of bytes`);
   }
   return { dtype, method, rounding, only, skip, maxShardSize, allowUnmatched: allowUnmatched ?? false };
 }

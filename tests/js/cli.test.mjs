@@ -122,6 +122,20 @@ describe("lorafold merge", { concurrency: 2 }, () => {
     assert.deepEqual(await snapshot(folder), before);
   });
 
+  test("--dry-run sees what a merge would refuse", async (t) => {
+    const { base, adapter, out } = await tiny(t);
+    await writeFolder(out, { "notes.txt": "mine" });
+    const words = ["merge", "--base", base, "--adapter", adapter, "--out", out, "--dry-run"];
+    for (const [more, says] of /** @type {[string[], RegExp][]} */ ([[[], /is not empty/], [["--force", "--workers", "1.5"], /workers: 1\.5/]])) {
+      const { code, stderr } = await lorafold([...words, ...more]);
+      assert.equal(code, 1);
+      assert.match(stderr, says);
+    }
+    assert.equal((await lorafold([...words, "--force"])).code, 0);
+    await writeFolder(join(out, "config.json"), {});
+    assert.match((await lorafold([...words, "--force"])).stderr, /config\.json is a folder/);
+  });
+
   test("--dry-run --json prints the plan, and sees what a merge would", async (t) => {
     const { base, adapter, out } = await tiny(t);
     const words = ["merge", "--base", base, "--adapter", adapter];

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { merge } from "../../pkg/node.js";
+import { inspect, merge } from "../../pkg/node.js";
 import { lorafold } from "./command.mjs";
 import { ADAPTERS } from "./malformed-adapters.mjs";
 import { BASES } from "./malformed-bases.mjs";
@@ -103,7 +103,14 @@ test("impossible options of the API", async () => {
     [{ ...options, signal: null }, /^signal: /],
     [{ ...options, onProgress: 5 }, /^onProgress: /],
     [{ ...options, workers: 0.5 }, /^workers: /],
+    [{ ...options, workers: 1e9 }, /^workers: 1000000000 is not a whole number up to 1024$/],
+    [{ ...options, workers: "2" }, /^workers: "2" is not /],
+    [{ ...options, memoryBudget: "64MiB" }, /^memoryBudget: "64MiB" is not a number of bytes$/],
+    [{ ...options, memoryBudget: Number.NaN }, /^memoryBudget: NaN is not a number of bytes$/],
+    [{ ...options, adapters: [{ source: asFiles(adapter), weight: "2" }] }, /^weight: "2" is not a finite number$/],
   ])) {
     await assert.rejects(merge(wrong), { name: "LorafoldError", code: "bad-option", message: names });
   }
+  assert.equal((await inspect(asFiles(base), /** @type {any} */ (null))).kind, "base");
+  await assert.rejects(inspect(asFiles(base), { signal: /** @type {any} */ (5) }), { name: "LorafoldError", code: "bad-option", message: /^signal: / });
 });

@@ -12,7 +12,7 @@ merge:
   --adapter A[@weight]   an adapter, and a factor on its whole delta (1 by default); may be repeated
   --out DIR              where the merged model goes
   --method M             how several deltas combine: linear (default), the exact weighted sum
-  --dtype T              keep (default), f32, f16 or bf16
+  --dtype T              keep (default), float32 (or f32), float16 (f16), bfloat16 (bf16)
   --rounding R           nearest (default), to even
   --max-shard-size S     new shards of at most S, such as 5GB; by default the base's shards are kept
   --only REGEX           merge only tensors whose name REGEX finds something in

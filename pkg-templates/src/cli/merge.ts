@@ -1,5 +1,7 @@
 import { merge, plan } from "../node.js";
+import { refuseOccupied, replaced } from "../node/model-folder.js";
 import { asPath } from "../node/source.js";
+import { checkWork } from "../merge.js";
 import type { MergeOptions, Report } from "../types.js";
 import { finishCommand, mergePartCommand, partOption } from "./parts.js";
 import { PLAN_FLAGS, planOptions } from "./plan-flags.js";
@@ -50,7 +52,10 @@ export async function mergeCommand(argv: string[]): Promise<number> {
   try {
     if (values.report !== undefined) await checkReport(values.report, { ...options, signal: stop.signal }, { output: values.out, made: !dry });
     if (dry) {
+      checkWork(options);
       const planned = await plan({ ...options, signal: stop.signal });
+      // Parts find the files of others there.
+      if (values.out !== undefined && !share) await checkRoom(values.out, planned.files, force);
       await print(planned, values, planText(planned));
       return 0;
     }
@@ -83,6 +88,13 @@ function mergeOptions(values: Values): MergeOptions {
     // They cost time, so only where someone will see them.
     statistics: values.report !== undefined || (values.json ?? false),
   };
+}
+
+/** What a merge would find in its folder. */
+async function checkRoom(out: string, files: Report["files"], force: boolean): Promise<void> {
+  const folder = asPath(out) ?? out;
+  if (force) await replaced(folder, files.map(({ name }) => name));
+  else await refuseOccupied(folder);
 }
 
 async function print(report: Report, values: Values, text: string): Promise<void> {
