@@ -77,6 +77,27 @@ describe("TypeScript", () => {
     { ...resolutions.nodenext, lib: ["es2023"], types: ["node"], typeRoots: [join(root, "node_modules", "@types")], skipLibCheck: true },
   ));
 
+  for (const [name, options] of Object.entries({
+    "Node's without the types of pages": { lib: ["es2023"], types: ["node"], typeRoots: [join(root, "node_modules", "@types")] },
+    "the language alone": { lib: ["es2022"] },
+    "pages": {},
+  })) {
+    test(`a project that checks the declarations of libraries, with the types of ${name}`, () => compile(
+      "consumer.ts",
+      `import { inspect, merge, openMerged } from "lorafold";
+import * as edge from "lorafold/edge";
+import * as slim from "lorafold/slim";
+import wasm from "lorafold/lorafold_bg.wasm";
+import "lorafold/worker";
+const { files } = await merge({ base: "base", adapters: ["adapter"] });
+// @ts-expect-error a number
+const name: string = files[0].size;
+export { edge, inspect, name, openMerged, slim, wasm };
+`,
+      { ...resolutions.nodenext, ...options, skipLibCheck: false },
+    ));
+  }
+
   /** Wrong in every project, whatever its types know of the platform. */
   const wrong = `import { inspect, merge, openMerged, type MergeOptions, type MergeResult, type Source } from "lorafold";
 import * as slim from "lorafold/slim";
