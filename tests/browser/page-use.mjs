@@ -25,9 +25,9 @@ export async function stubFolderPicker(page) {
   });
 }
 
-/** @param {TestPage} tab */
+/** The plan is made, and nothing is missing. @param {TestPage} tab */
 export async function planned({ page }) {
-  await page.waitForSelector(`${at("merge")}:enabled`);
+  await page.waitForSelector(`body:has(#plan-body[aria-busy=false]) ${at("merge")}:enabled`);
 }
 
 /** @param {TestPage} tab */

@@ -26,8 +26,11 @@ export async function followAll(links: readonly HTMLAnchorElement[]): Promise<vo
   }
 }
 
-/** Copy every file into a folder that the user picks, where none of it and no other model is yet. `false` when none was picked. */
-export async function saveToFolder(files: readonly MergedFile[], onFile: (name: string) => void): Promise<boolean> {
+/**
+ * Copy every file into a folder that the user picks, where none of it and no other model is yet. `false` when none was picked.
+ * `refuseChanged` throws where what is copied is not the result any more.
+ */
+export async function saveToFolder(files: readonly MergedFile[], onFile: (name: string) => void, refuseChanged: () => Promise<void>): Promise<boolean> {
   let folder: FileSystemDirectoryHandle;
   try {
     folder = await window.showDirectoryPicker!({ id: "lorafold-output", mode: "readwrite" });
@@ -36,6 +39,7 @@ export async function saveToFolder(files: readonly MergedFile[], onFile: (name: 
     throw error;
   }
   await refuseModel(folder, files);
+  await refuseChanged();
   const made: string[] = [];
   try {
     for (const file of files) {
@@ -44,6 +48,7 @@ export async function saveToFolder(files: readonly MergedFile[], onFile: (name: 
       const handle = await folder.getFileHandle(file.name, { create: true });
       await file.stream().pipeTo(await handle.createWritable());
     }
+    await refuseChanged();
   } catch (error) {
     // So that the same folder can be chosen again.
     await Promise.allSettled(made.map((name) => folder.removeEntry(name)));

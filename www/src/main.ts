@@ -1,6 +1,7 @@
 import { AdapterList } from "./adapter-list.js";
 import type { Offer } from "./advice.js";
 import { BasePicker } from "./base-picker.js";
+import { type Watch, watchFiles } from "./base-watch.js";
 import { tidyPrivateStorage } from "./browser-storage.js";
 import { byId } from "./dom.js";
 import { acceptDrops, type Zone } from "./drop-target.js";
@@ -23,6 +24,10 @@ const output = new OutputChoice(showReadiness);
 const planner = new Planner(planChanged);
 const run = new MergeRun();
 const mergeButton = byId<HTMLButtonElement>("merge");
+/** Merge was pressed while the plan was being made: the click that leaves a field begins a new one. */
+let mergeWanted = false;
+/** A result is being copied into a folder, which the next merge would take away. */
+let saving = false;
 
 const NOTHING_CHOSEN = "Choose a base model and an adapter, or try the sample. What would be merged appears here before anything is.";
 
@@ -40,6 +45,7 @@ function request() {
 
 function inputsChanged(): void {
   const asked = request();
+  mergeWanted = false;
   planner.ask(typeof asked === "string" ? asked : asked.plan);
   clearError(byId("merge-error"));
   markResultStale();
@@ -59,7 +65,12 @@ function planChanged(state: PlanState): void {
   showPlan(state, adapters.adapters);
   if (state.kind === "ready") announce(`Plan: ${state.report.merged} of ${state.report.base.tensors} tensors will be merged`);
   showFormula();
+  const follow = mergeWanted && state.kind !== "working";
+  if (follow) mergeWanted = false;
   showReadiness();
+  if (follow && state.kind === "ready") void startMerge();
+  // The button that had the focus cannot be pressed now.
+  else if (follow) byId("plan-heading").focus();
 }
 
 function showFormula(): void {
@@ -68,17 +79,23 @@ function showFormula(): void {
   byId("formula").replaceChildren(formula(adapters.adapters, report?.adapters ?? []));
 }
 
-/** The merge button can be pressed when there is a plan and a place for the output; else it is said why not. */
+/** The merge button can be pressed when there is a plan, or will be, and a place for the output; else it is said why not. */
 function showReadiness(): void {
   const destination = output.options();
-  const hint = {
+  const missing =
+    adapters.missingWeight ??
+    (typeof destination === "string" ? destination : undefined) ??
+    (saving ? "The last result is being saved to a folder: merge again when that is done." : undefined);
+  const { kind } = planner.state;
+  const obstacle = {
     incomplete: "There is no plan yet.",
-    working: "The plan is being made.",
+    working: missing,
     failed: "The plan shows an error: see there.",
-    ready: adapters.missingWeight ?? (typeof destination === "string" ? destination : ""),
-  }[planner.state.kind];
-  mergeButton.disabled = run.running || hint !== "";
-  byId("merge-hint").textContent = run.running ? "" : hint;
+    ready: missing,
+  }[kind];
+  const waiting = mergeWanted ? "The merge begins when the plan is made." : "The plan is being made.";
+  mergeButton.disabled = run.running || obstacle !== undefined;
+  byId("merge-hint").textContent = run.running ? "" : (obstacle ?? (kind === "working" ? waiting : ""));
 }
 
 /** Show an error, with the ways out of it. */
@@ -92,14 +109,24 @@ function complain(region: HTMLElement, error: unknown, retry: () => void): void 
   showError(region, error, { take, retry: follow(retry) });
 }
 
+/** Merge, or do so as soon as there is a plan. */
+function mergePressed(): void {
+  mergeWanted = planner.state.kind === "working";
+  showReadiness();
+  if (!mergeWanted) void startMerge();
+}
+
 async function startMerge(): Promise<void> {
   const asked = request();
   const destination = output.options();
-  if (typeof asked === "string" || typeof destination === "string" || adapters.missingWeight || run.running) return;
+  const baseFiles = base.picked?.files ?? [];
+  if (typeof asked === "string" || typeof destination === "string" || adapters.missingWeight || run.running || saving) return;
   clearError(byId("merge-error"));
   dropResult();
+  let watch: Watch | undefined;
   const merging = run.run(async () => {
     if (destination.output === "opfs") await tidyPrivateStorage();
+    if (destination.output === "blob" && baseFiles.length > 0) watch = await watchFiles(baseFiles);
     return { ...asked.merge, ...destination };
   });
   setBusy(true);
@@ -107,7 +134,7 @@ async function startMerge(): Promise<void> {
   setBusy(false);
   switch (ending.kind) {
     case "done":
-      await showResult({ ...ending, adapters: adapters.adapters, ...output.destination }).catch((error: unknown) =>
+      await showResult({ ...ending, adapters: adapters.adapters, ...output.destination, watch, onSaving }).catch((error: unknown) =>
         complain(byId("merge-error"), error, () => void startMerge()));
       break;
     case "cancelled":
@@ -119,6 +146,11 @@ async function startMerge(): Promise<void> {
       complain(byId("merge-error"), ending.error, () => void startMerge());
       mergeButton.focus();
   }
+}
+
+function onSaving(begun: boolean): void {
+  saving = begun;
+  showReadiness();
 }
 
 /** While a merge runs, what it was asked cannot be changed. */
@@ -159,8 +191,11 @@ function dropped(zone: Zone, picked: Picked[]): void {
   }
 }
 
-mergeButton.addEventListener("click", () => void startMerge());
+mergeButton.addEventListener("click", mergePressed);
 byId("try-sample").addEventListener("click", () => void trySample());
+window.addEventListener("beforeunload", (event) => {
+  if (saving) event.preventDefault();
+});
 acceptDrops(() => !run.running, dropped);
 inputsChanged();
 void tidyPrivateStorage();

@@ -5,6 +5,8 @@ import { bytes, counted } from "./format.js";
 export interface Picked {
   name: string;
   source: SourceLike;
+  /** Those of its files that lie on the user's disk, where they may change. */
+  files: readonly File[];
   /** What it is, in a few words. */
   detail: string;
   /** Judged by its file names. */
@@ -25,6 +27,7 @@ export function pickFiles(files: readonly File[]): Picked | undefined {
     name: folder || (weights.length === 1 ? weights[0]!.replace(/\.safetensors$/, "") : `${weights.length || names.length} files`),
     // Those in sub-folders too: the plan says that they are not copied.
     source: visible,
+    files: direct,
     detail: `${counted(direct.length, "file")}, ${bytes(size)}`,
     looksLikeAdapter: names.some((name) => name === "adapter_config.json" || name.startsWith("adapter_model")),
   };
@@ -46,6 +49,7 @@ export function pickUrl(text: string): Picked | string {
   return {
     name: last.replace(/\.safetensors$/, ""),
     source: url,
+    files: [],
     detail: url,
     looksLikeAdapter: /adapter|lora/i.test(last),
   };

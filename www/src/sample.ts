@@ -20,7 +20,7 @@ export async function loadSample(): Promise<Sample> {
     const blobs = await Promise.all(files.map(async (file) => (await get(`sample/${name}/${file}`)).blob()));
     const picked = pickFiles(blobs.map((blob, number) => asFileOf(name, files[number]!, blob)));
     if (!picked) throw new Error(`the sample's folder ${name} is empty`);
-    return picked;
+    return { ...picked, files: [] };
   };
   const [base, ...adapters] = await Promise.all([manifest.base, ...manifest.adapters].map(folder));
   return { base: base!, adapters: adapters.map((picked, number) => ({ picked, weight: manifest.adapters[number]!.weight })) };

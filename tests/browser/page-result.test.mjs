@@ -1,0 +1,92 @@
+// @ts-check
+// From the click on Merge to the files on the user's disk: nothing is lost on the way, and nothing wrong is handed out without a word.
+import assert from "node:assert/strict";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { root } from "../setup/tools.mjs";
+import { describePage } from "./page-suite.mjs";
+import { at, mergeNow, planned, stubFolderPicker, type } from "./page-use.mjs";
+
+const sample = join(root, "tests", "fixtures", "sample");
+
+describePage(({ scratch, withPage, withSample }) => {
+  test("the click on Merge that leaves a field counts", () =>
+    withSample(async (tab) => {
+      const { page } = tab;
+      const result = page.locator(`${at("result")}:not(.stale)`);
+      // A name is taken when the field is left: by the very click.
+      await type(page.locator(at("adapter-name")).first(), "teller");
+      await page.click(at("merge"));
+      await result.waitFor();
+      assert.equal(await page.innerText("#result-heading"), "Merged");
+      // Keys count too, and fields that plan while one types.
+      await page.getByText("Options").click();
+      await page.fill("[name=skip]", "layers\\.0\\.");
+      await page.press(at("merge"), "Enter");
+      assert.equal(await page.innerText("#merge-hint"), "The merge begins when the plan is made.");
+      await result.waitFor();
+      assert.match(await page.innerText(at("plan")), /7 merged/);
+      // A plan that fails is not merged, nor is one that is changed once more.
+      await page.fill("[name=skip]", "(");
+      await page.press(at("merge"), "Enter");
+      await page.waitForSelector(`${at("plan-error")} >> text=bad-option`);
+      assert.equal(await page.evaluate(() => document.activeElement?.id), "plan-heading");
+      await page.fill("[name=skip]", "q_proj");
+      await page.press(at("merge"), "Enter");
+      await page.fill("[name=skip]", "k_proj");
+      await planned(tab);
+      assert.equal(await page.innerText("#result-heading"), "Merged, before your latest change");
+    }));
+
+  test("while a result is saved to a folder, the next merge waits", () =>
+    withSample(async (tab) => {
+      const { page } = tab;
+      await page.check(at("output-opfs"));
+      await mergeNow(tab);
+      await page.evaluate(() => {
+        const { prototype } = FileSystemFileHandle;
+        const { createWritable } = prototype;
+        const gate = new Promise((resolve) => Object.assign(window, { openGate: resolve }));
+        prototype.createWritable = async function (...given) {
+          await gate;
+          return createWritable.apply(this, given);
+        };
+      });
+      await page.click(at("save-folder"));
+      await page.waitForSelector("#merge-hint >> text=being saved to a folder");
+      assert.ok(await page.isDisabled(at("merge")));
+      await page.evaluate(() => Reflect.get(window, "openGate")());
+      await page.waitForSelector(`${at("result")} >> text=Saved.`);
+      await planned(tab);
+      assert.equal(await page.innerText("#merge-hint"), "");
+    }, { prepare: stubFolderPicker }));
+
+  test("a base that changes before the download is noticed", () =>
+    withPage(async (tab) => {
+      const { page } = tab;
+      const base = join(await mkdtemp(join(scratch(), "base-")), "tiny-llama");
+      await cp(join(sample, "tiny-llama"), base, { recursive: true });
+      const shard = join(base, "model-00002-of-00002.safetensors");
+      const bytes = await readFile(shard);
+      const changes = [
+        () => writeFile(shard, Buffer.from(bytes).fill(1, bytes.length - 64)),
+        () => rm(shard),
+      ];
+      for (const change of changes) {
+        await writeFile(shard, bytes);
+        await page.reload();
+        await tab.setFolder(at("base-folder"), base);
+        await tab.setFolder(at("adapter-folder"), join(sample, "storyteller-lora"));
+        await mergeNow(tab);
+        assert.match(await page.innerText(at("result")), /Leave the base’s files as they are until everything is downloaded/);
+        await tab.download(() => page.getByRole("link", { name: "Download config.json" }).click());
+        assert.equal(await page.innerText(at("base-changed")), "");
+        await change();
+        await page.click(at("save-folder"));
+        await page.waitForSelector(`${at("result")} >> text=Not saved: model-00002-of-00002.safetensors of the base is no longer the file that was merged`);
+        await page.getByRole("link", { name: "Download config.json" }).click();
+        await page.waitForSelector(`${at("base-changed")} >> text=model-00002-of-00002.safetensors`);
+      }
+    }, { prepare: stubFolderPicker }));
+});

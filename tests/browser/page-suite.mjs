@@ -1,0 +1,70 @@
+// @ts-check
+// The frame of a file of page tests: the page built once, a browser of each kind, a tab for each test.
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe } from "node:test";
+import { browserNames, launch } from "./harness.mjs";
+import { planned, servePage } from "./page-use.mjs";
+
+/** @typedef {import("./harness.mjs").TestPage} TestPage */
+
+/**
+ * @typedef {object} Suite
+ * @property {import("./harness.mjs").BrowserName} name
+ * @property {() => string} scratch a folder that goes with the tests
+ * @property {(use: (tab: TestPage) => Promise<void>, options?: Visit) => Promise<void>} withPage opens the page; it must complain about nothing
+ * @property {(use: (tab: TestPage) => Promise<void>, options?: Visit) => Promise<void>} withSample the same with the sample, planned
+ */
+
+/** @typedef {{ query?: string, prepare?: (page: import("playwright-core").Page) => Promise<unknown> }} Visit */
+
+/** @param {(suite: Suite) => void} define is called for each browser */
+export function describePage(define) {
+  let scratch = "";
+  /** @type {import("./serve.mjs").TestServer} */
+  let site;
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), "lorafold-page-"));
+    site = await servePage(scratch);
+  });
+  after(async () => {
+    await site?.close();
+    await rm(scratch, { recursive: true, force: true });
+  });
+
+  for (const name of browserNames) {
+    describe(`the page in ${name}`, () => {
+      /** @type {import("./harness.mjs").TestBrowser} */
+      let browser;
+      before(async () => {
+        browser = await launch(name);
+      });
+      after(() => browser?.close());
+
+      /** @type {Suite["withPage"]} */
+      const withPage = async (use, { query = "", prepare } = {}) => {
+        const tab = await browser.open();
+        try {
+          await prepare?.(tab.page);
+          await tab.page.goto(`${site.origin}/${query}`);
+          await use(tab);
+          assert.deepEqual(tab.problems, []);
+        } finally {
+          await tab.close();
+        }
+      };
+      define({
+        name,
+        scratch: () => scratch,
+        withPage,
+        withSample: (use, visit) =>
+          withPage(async (tab) => {
+            await planned(tab);
+            await use(tab);
+          }, { ...visit, query: "?sample" }),
+      });
+    });
+  }
+}
