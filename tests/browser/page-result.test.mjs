@@ -1,7 +1,7 @@
 // @ts-check
 // From the click on Merge to the files on the user's disk: nothing is lost on the way, and nothing wrong is handed out without a word.
 import assert from "node:assert/strict";
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { root } from "../setup/tools.mjs";
@@ -89,4 +89,41 @@ describePage(({ scratch, withPage, withSample }) => {
         await page.waitForSelector(`${at("base-changed")} >> text=model-00002-of-00002.safetensors`);
       }
     }, { prepare: stubFolderPicker }));
+
+  test("figures that are not known are not made up", () =>
+    withPage(async (tab) => {
+      const { page } = tab;
+      // The largest float16 everywhere, and as much again to add.
+      const full = (/** @type {number[]} */ shape, value = 0x7bff) => ({ shape, values: Array(shape.reduce((a, b) => a * b)).fill(value) });
+      const folder = await mkdtemp(join(scratch(), "overflow-"));
+      await mkdir(join(folder, "ad"));
+      await writeFile(join(folder, "model.safetensors"), float16File({ "big.weight": full([4, 4]) }));
+      await writeFile(join(folder, "ad", "adapter_model.safetensors"), float16File({
+        "base_model.model.big.lora_A.weight": full([1, 4]), "base_model.model.big.lora_B.weight": full([4, 1], 0x3c00),
+      }));
+      await writeFile(join(folder, "ad", "adapter_config.json"), JSON.stringify({ peft_type: "LORA", r: 1, lora_alpha: 1, target_modules: ["big"] }));
+      await tab.setFiles(at("base-files"), [join(folder, "model.safetensors")]);
+      await tab.setFolder(at("adapter-folder"), join(folder, "ad"));
+      await planned(tab);
+      await page.click(at("merge"));
+      await page.getByRole("button", { name: "Allow such values" }).click();
+      await mergeNow(tab);
+      const report = await page.innerText(at("report"));
+      assert.match(report, /Size of the change\s+not known/);
+      assert.match(report, /Signal kept\s+not known/);
+      assert.match(report, /change not known/);
+      assert.doesNotMatch(report, /\b0 %/);
+      await page.click(`${at("result")} summary:has-text("All 1 tensor")`);
+      assert.equal(await page.locator(`${at("result")} td:text-is("not known")`).count(), 2);
+    }));
 });
+
+/** @param {Record<string, { shape: number[], values: number[] }>} tensors values as the bits of float16 */
+function float16File(tensors) {
+  let end = 0;
+  const header = Object.fromEntries(Object.entries(tensors).map(([name, { shape, values }]) => [name, { dtype: "F16", shape, data_offsets: [end, (end += 2 * values.length)] }]));
+  const json = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  return Buffer.concat([length, json, Buffer.from(Uint16Array.from(Object.values(tensors).flatMap(({ values }) => values)).buffer)]);
+}

@@ -63,6 +63,11 @@ export function percent(share: number): string {
   return `${digits(value, 3)} %`;
 }
 
+/** The same where a share may be unknown, as `null` in statistics is. */
+export function percentIfKnown(share: number | null): string {
+  return share === null ? "not known" : percent(share);
+}
+
 /** Seconds → "8 s", "3 min 20 s", "1 h 5 min". */
 export function duration(seconds: number): string {
   if (seconds < 1) return "under 1 s";

@@ -1,6 +1,6 @@
 import type { TensorReport } from "lorafold";
 import { make, makeSvg, share } from "./dom.js";
-import { percent } from "./format.js";
+import { percentIfKnown } from "./format.js";
 
 /** What the cells show: which adapters touch a tensor, or how much it changed. */
 export type Shown = "adapters" | "change";
@@ -20,7 +20,7 @@ export function layerMap(tensors: readonly TensorReport[], shown: Shown, toneOf:
   if (all.length === 0) return undefined;
   const rows = all.slice(0, MOST_ROWS);
   const columns = Math.max(...rows.map((row) => row.layers.length));
-  const strongest = Math.max(...tensors.map((tensor) => tensor.statistics?.relativeNorm ?? 0));
+  const strongest = mostChanged(tensors);
   const map = make("div", { class: "layer-map", role: "list" });
   map.style.setProperty("--columns", String(columns));
   for (const row of rows) {
@@ -30,7 +30,7 @@ export function layerMap(tensors: readonly TensorReport[], shown: Shown, toneOf:
       make("span", { class: "layer-label code" }, row.label), svg, make("span", { class: "visually-hidden" }, spoken(row, shown))));
   }
   const caption = columns > 1 ? `One column for each of ${columns} layers` : "One cell for each tensor";
-  const meaning = shown === "adapters" ? "a cell has the colours of the adapters that are added to it." : `the stronger the colour, the more it changed (up to ${percent(strongest)}).`;
+  const meaning = shown === "adapters" ? "a cell has the colours of the adapters that are added to it." : strongest === null ? "how much it changed is not known." : `the stronger the colour, the more it changed (up to ${percentIfKnown(strongest)}).`;
   const rest = all.length > rows.length ? ` ${all.length - rows.length} more rows are not shown.` : "";
   return make("figure", { class: "layer-figure" }, map, make("figcaption", { class: "hint" }, `${caption}; ${meaning}${rest}`));
 }
@@ -68,11 +68,17 @@ function adapterCell(cell: TensorReport[], column: number, toneOf: (adapter: str
   return adapters.map((adapter, part) => rect(column, part, adapters.length, `cell tone-${toneOf(adapter)}`, title));
 }
 
-function changeCell(cell: TensorReport[], column: number, strongest: number): SVGElement[] {
+/** The largest change that is known of some tensors; those that are not merged have none. */
+function mostChanged(tensors: readonly TensorReport[]): number | null {
+  const known = tensors.map(({ statistics }) => (statistics ? statistics.relativeNorm : 0)).filter((change) => change !== null);
+  return known.length > 0 ? Math.max(...known) : null;
+}
+
+function changeCell(cell: TensorReport[], column: number, strongest: number | null): SVGElement[] {
   if (cell.length === 0) return [];
-  const change = Math.max(...cell.map((tensor) => tensor.statistics?.relativeNorm ?? 0));
-  const title = `${cell[0]!.name}: changed by ${percent(change)}`;
-  if (change === 0) return [rect(column, 0, 1, "cell-copied", title)];
+  const change = mostChanged(cell);
+  const title = `${cell[0]!.name}: change: ${percentIfKnown(change)}`;
+  if (!change || !strongest) return [rect(column, 0, 1, "cell-copied", title)];
   return [share(rect(column, 0, 1, "cell-change", title), change / strongest)];
 }
 
@@ -80,6 +86,7 @@ function spoken(row: Row, shown: Shown): string {
   const there = row.layers.filter((cell) => cell.length > 0);
   const merged = there.filter((cell) => cell.some((tensor) => tensor.action === "merge")).length;
   if (shown === "adapters") return `merged in ${merged} of ${there.length} layers`;
-  const changes = there.map((cell) => Math.max(...cell.map((tensor) => tensor.statistics?.relativeNorm ?? 0)));
-  return `changed by ${percent(Math.min(...changes))} to ${percent(Math.max(...changes))}`;
+  const changes = there.map(mostChanged).filter((change) => change !== null);
+  if (changes.length === 0) return "change not known";
+  return `changed by ${percentIfKnown(Math.min(...changes))} to ${percentIfKnown(Math.max(...changes))}`;
 }

@@ -3,7 +3,7 @@ import type { Adapter } from "./adapter-list.js";
 import { make, share } from "./dom.js";
 import { downloadUrl } from "./downloads.js";
 import { findingsList } from "./findings.js";
-import { percent } from "./format.js";
+import { percentIfKnown } from "./format.js";
 import { layerMap } from "./layer-map.js";
 import { fact, tones } from "./plan-view.js";
 import { ENOUGH_KEPT, summarise, type Summary } from "./summary.js";
@@ -29,18 +29,14 @@ export function reportView(report: Report, adapters: readonly Adapter[]): HTMLEl
 
 function summaryView({ relativeNorm, signalKept, changed }: Summary, report: Report): HTMLElement[] {
   const numbers = make("dl", { class: "facts" },
-    fact("Size of the change", shareOrNot(relativeNorm), "‖ΔW‖ / ‖W‖ of the merged tensors"),
-    fact("Signal kept", shareOrNot(signalKept), "of ‖ΔW‖², after rounding"),
-    fact("Values changed", percent(changed), "of the merged tensors’ elements"),
+    fact("Size of the change", percentIfKnown(relativeNorm), "‖ΔW‖ / ‖W‖ of the merged tensors"),
+    fact("Signal kept", percentIfKnown(signalKept), "of ‖ΔW‖², after rounding"),
+    fact("Values changed", percentIfKnown(changed), "of the merged tensors’ elements"),
   );
   if (signalKept === null || signalKept >= ENOUGH_KEPT) return [numbers];
   const types = [...new Set(report.tensors.filter((tensor) => tensor.action === "merge").map((tensor) => tensor.outputDtype))].join(", ");
   const lost = `The change is partly lost to ${types}: its steps are wider than much of what was added. Merge with the number type float32 to keep it.`;
   return [numbers, make("p", { class: "finding finding-warning", "data-testid": "signal-lost" }, make("strong", { class: "finding-level" }, "Warning"), make("span", {}, lost))];
-}
-
-function shareOrNot(value: number | null): string {
-  return value === null ? "too large to tell" : percent(value);
 }
 
 function topTensors({ ranked }: Summary): HTMLElement {
@@ -49,11 +45,11 @@ function topTensors({ ranked }: Summary): HTMLElement {
     make("h3", {}, "Most changed"),
     make("ol", { class: "top" },
       ...ranked.slice(0, TOP).map(({ name, statistics }) => {
-        const change = statistics.relativeNorm ?? 0;
+        const change = statistics.relativeNorm;
         return make("li", {},
           make("span", { class: "code top-name" }, name.replace(/\.weight$/, "")),
-          make("span", { class: "top-value" }, percent(change)),
-          make("span", { class: "bar", "aria-hidden": "true" }, share(make("span"), change / largest)));
+          make("span", { class: "top-value" }, percentIfKnown(change)),
+          make("span", { class: "bar", "aria-hidden": "true" }, share(make("span"), (change ?? 0) / largest)));
       })),
   );
 }

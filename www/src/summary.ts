@@ -2,12 +2,12 @@ import type { Report, TensorReport, TensorStatistics } from "lorafold";
 
 /** The statistics of a merge in a few numbers. */
 export interface Summary {
-  /** ‖ΔW‖/‖W‖ over all merged tensors; `null`, as the next, where that is beyond what can be added up. */
+  /** ‖ΔW‖/‖W‖ over all merged tensors; `null`, as the next, where that is not known: beyond what can be added up, or nothing of nothing. */
   relativeNorm: number | null;
   /** Share of ‖ΔW‖² that rounding kept. */
   signalKept: number | null;
   /** Share of elements of merged tensors whose bits changed. */
-  changed: number;
+  changed: number | null;
   /** Merged tensors, the most changed first. */
   ranked: (TensorReport & { statistics: TensorStatistics })[];
 }
@@ -25,15 +25,16 @@ export function summarise({ tensors }: Report): Summary | undefined {
     const deltaSquared = (statistics.deltaNorm ?? Infinity) ** 2;
     delta += deltaSquared;
     base += (statistics.baseNorm ?? Infinity) ** 2;
-    kept += (statistics.signalKept ?? 1) * deltaSquared;
+    // Where nothing was added there is nothing to keep.
+    if (deltaSquared > 0) kept += (statistics.signalKept ?? Number.NaN) * deltaSquared;
     elements += size;
-    changed += (statistics.changed ?? 0) * size;
+    if (size > 0) changed += (statistics.changed ?? Number.NaN) * size;
   }
-  const ranked = [...merged].sort((a, b) => (b.statistics.relativeNorm ?? 0) - (a.statistics.relativeNorm ?? 0));
+  const ranked = [...merged].sort((a, b) => (b.statistics.relativeNorm ?? -1) - (a.statistics.relativeNorm ?? -1));
   return {
-    relativeNorm: base > 0 ? finite(Math.sqrt(delta / base)) : 0,
-    signalKept: delta > 0 ? finite(kept / delta) : 1,
-    changed: elements > 0 ? changed / elements : 0,
+    relativeNorm: finite(Math.sqrt(delta / base)),
+    signalKept: finite(kept / delta),
+    changed: finite(changed / elements),
     ranked,
   };
 }

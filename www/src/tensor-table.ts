@@ -1,6 +1,6 @@
 import type { TensorReport } from "lorafold";
 import { freshId, make } from "./dom.js";
-import { count, counted, digits, percent, shape } from "./format.js";
+import { count, counted, digits, percentIfKnown, shape } from "./format.js";
 
 /** More rows make a page slow, and nobody reads them. */
 const MOST_ROWS = 300;
@@ -51,13 +51,13 @@ function filteredTable(tensors: readonly TensorReport[], withWeights: boolean): 
 function row(tensor: TensorReport, withStatistics: boolean, withWeights: boolean): HTMLElement {
   const { name, action, dtype, outputDtype, adapters = [], statistics } = tensor;
   const added = adapters.map(({ adapter, weight, scale, rank }) => `${withWeights ? `${digits(weight)} × ` : ""}${digits(scale)} × ${adapter} (r ${rank})`);
-  const changed = statistics?.relativeNorm ?? null;
-  const kept = statistics?.signalKept ?? null;
+  // Nothing for what is not merged.
+  const figure = (share: number | null | undefined) => make("td", { class: "number" }, share === undefined ? "" : percentIfKnown(share));
   return make("tr", { class: `row-${action}` },
     make("th", { scope: "row", class: "code" }, name),
     make("td", {}, ACTIONS[action] + (tensor.transposed ? ", transposed" : "")),
-    withStatistics && make("td", { class: "number" }, changed === null ? "" : percent(changed)),
-    withStatistics && make("td", { class: "number" }, kept === null ? "" : percent(kept)),
+    withStatistics && figure(statistics?.relativeNorm),
+    withStatistics && figure(statistics?.signalKept),
     make("td", { class: "number" }, shape(tensor.shape)),
     make("td", { class: "code" }, dtype === outputDtype ? dtype : `${dtype} → ${outputDtype}`),
     make("td", {}, added.join("; ")),
