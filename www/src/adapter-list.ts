@@ -2,7 +2,7 @@ import type { AdapterOptions } from "lorafold";
 import { button, freshId, make } from "./dom.js";
 import { NumberField } from "./number-field.js";
 import type { Picked } from "./picked.js";
-import { sourceInput } from "./source-input.js";
+import { SourceInput } from "./source-input.js";
 import { announce } from "./status.js";
 import { weightControl } from "./weight-control.js";
 
@@ -22,22 +22,22 @@ export interface Adapter {
 export class AdapterList {
   readonly #adapters: Adapter[] = [];
   readonly #list: HTMLElement;
-  readonly #input: HTMLElement;
+  readonly #input: SourceInput;
   readonly #onChange: () => void;
 
   constructor(list: HTMLElement, inputPlace: HTMLElement, onChange: () => void) {
     this.#list = list;
     this.#onChange = onChange;
-    this.#input = sourceInput(
+    this.#input = new SourceInput(
       {
         prefix: "adapter",
         invitation: "Drop adapter folders here, as many as you like: each with adapter_config.json and adapter_model.safetensors.",
         add: "Add",
-        example: "hf://organisation/adapter or https://…",
+        address: "An address is hf://organisation/adapter, or https://… of the adapter’s folder.",
       },
       (picked) => this.add(picked),
     );
-    inputPlace.replaceChildren(this.#input);
+    inputPlace.replaceChildren(this.#input.element);
   }
 
   get adapters(): readonly Adapter[] {
@@ -46,7 +46,7 @@ export class AdapterList {
 
   /** Say why nothing was added. */
   complain(text: string): void {
-    this.#input.querySelector(".complaint")!.textContent = text;
+    this.#input.complain(text);
   }
 
   add(picked: Picked, weight = 1): void {
@@ -125,7 +125,7 @@ export class AdapterList {
     this.#adapters.splice(this.#adapters.indexOf(adapter), 1);
     card.remove();
     // The focus goes where one would go on.
-    (next?.querySelector("button") ?? this.#input.querySelector("input"))?.focus();
+    (next?.querySelector("button") ?? this.#input.element.querySelector("input"))?.focus();
     announce(`Adapter ${adapter.name} removed`);
     this.#onChange();
   }

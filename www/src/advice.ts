@@ -1,4 +1,6 @@
-import type { ErrorCode } from "lorafold";
+import { type ErrorCode, LorafoldError } from "lorafold";
+import { clueTo } from "./clues.js";
+import type { Picked } from "./picked.js";
 
 /** An option that would let the merge go on. */
 export interface Offer {
@@ -92,8 +94,11 @@ const BROKEN_FACTOR: Advice = {
   todo: "Its training went wrong, or its file is damaged: take another copy of it. If its weight or alpha is very large, try a smaller one.",
 };
 
-/** What to tell the user about an error of that code; `adapter` is the one it is about, where it is about one. */
-export function adviceFor(code: string | undefined, adapter?: string): Advice {
-  if (code === "non-finite" && adapter !== undefined) return BROKEN_FACTOR;
-  return ADVICE[code as ErrorCode] ?? UNEXPECTED;
+/** What to tell the user about an error, given what was chosen. */
+export function adviceFor(error: unknown, inputs: readonly Picked[]): Advice {
+  if (!(error instanceof LorafoldError)) return UNEXPECTED;
+  if (error.code === "non-finite" && error.adapter !== undefined) return BROKEN_FACTOR;
+  const advice = ADVICE[error.code] ?? UNEXPECTED;
+  // A clue says better what went wrong; whether it may pass is the code's to say.
+  return { ...advice, ...clueTo(error.message, inputs) };
 }

@@ -1,24 +1,24 @@
 import { button, make } from "./dom.js";
 import type { Picked } from "./picked.js";
-import { sourceInput } from "./source-input.js";
+import { SourceInput } from "./source-input.js";
 import { announce } from "./status.js";
 
 /** Shows the chosen base, or the ways to choose one. */
 export class BasePicker {
   #picked: Picked | undefined;
   readonly #place: HTMLElement;
-  readonly #input: HTMLElement;
+  readonly #input: SourceInput;
   readonly #onChange: () => void;
 
   constructor(place: HTMLElement, onChange: () => void) {
     this.#place = place;
     this.#onChange = onChange;
-    this.#input = sourceInput(
+    this.#input = new SourceInput(
       {
         prefix: "base",
         invitation: "Drop the model’s folder here: its .safetensors file or files, with config.json and the rest beside them.",
         add: "Use",
-        example: "hf://organisation/model or https://…",
+        address: "An address is hf://organisation/model, or https://… of the model’s folder or file.",
       },
       (picked) => this.set(picked),
     );
@@ -29,8 +29,14 @@ export class BasePicker {
     return this.#picked;
   }
 
+  /** Say why something was not taken. */
+  complain(text: string): void {
+    this.#input.complain(text);
+  }
+
   set(picked: Picked | undefined): void {
     this.#picked = picked;
+    this.#input.clear();
     const focused = this.#place.contains(document.activeElement);
     this.#show();
     // What had the focus is gone: it goes where one would go on.
@@ -42,7 +48,8 @@ export class BasePicker {
   #show(): void {
     const picked = this.#picked;
     if (!picked) {
-      this.#place.replaceChildren(this.#input);
+      this.#input.element.append(this.#input.complaint);
+      this.#place.replaceChildren(this.#input.element);
       return;
     }
     const change = button("Change", { "aria-label": `Choose another base than ${picked.name}` }, () => {
@@ -56,6 +63,7 @@ export class BasePicker {
         ),
         change,
       ),
+      this.#input.complaint,
     );
   }
 }

@@ -6,7 +6,7 @@ import type { Picked } from "./picked.js";
 export type Zone = "base" | "adapters" | "page";
 
 /** Take drops anywhere on the page. `enabled` is asked at every drag. */
-export function acceptDrops(enabled: () => boolean, onDrop: (zone: Zone, picked: Picked[]) => void): void {
+export function acceptDrops(enabled: () => boolean, onDrop: (zone: Zone, things: (Picked | string)[]) => void): void {
   const veil = byId("drop-veil");
   const zones = [...document.querySelectorAll<HTMLElement>("[data-zone]")];
   let leaving: number | undefined;
@@ -39,8 +39,7 @@ export function acceptDrops(enabled: () => boolean, onDrop: (zone: Zone, picked:
     const zone = (zoneOf(event.target)?.dataset["zone"] ?? "page") as Zone;
     end();
     if (!enabled()) return;
-    // A folder that cannot be read is like one with nothing in it.
-    void droppedFiles(event.dataTransfer!).then((picked) => onDrop(zone, picked), () => onDrop(zone, []));
+    void droppedFiles(event.dataTransfer!).then((things) => onDrop(zone, things));
   });
 }
 

@@ -1,6 +1,7 @@
 import { LorafoldError } from "lorafold";
 import { adviceFor, type Offer } from "./advice.js";
 import { button, make } from "./dom.js";
+import type { Picked } from "./picked.js";
 
 /** What can be done about an error with one click. */
 export interface Remedies {
@@ -9,10 +10,10 @@ export interface Remedies {
   retry?: () => void;
 }
 
-/** Show an error in a region with role=alert: what, where, which code, and what to do. */
-export function showError(region: HTMLElement, error: unknown, remedies: Remedies): void {
+/** Show an error in a region with role=alert: what, where, which code, and what to do. `inputs` are the base and the adapters. */
+export function showError(region: HTMLElement, error: unknown, inputs: readonly Picked[], remedies: Remedies): void {
   const known = error instanceof LorafoldError ? error : undefined;
-  const { title, todo, offer, passing } = adviceFor(known?.code, known?.adapter);
+  const { title, todo, offer, passing } = adviceFor(error, inputs);
   const facts = make("dl", { class: "error-facts" });
   const fact = (name: string, value: string | undefined) => {
     if (value !== undefined) facts.append(make("div", {}, make("dt", {}, name), make("dd", { class: "code" }, value)));

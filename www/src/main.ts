@@ -106,7 +106,8 @@ function complain(region: HTMLElement, error: unknown, retry: () => void): void 
     remedy();
   };
   const take = ({ option }: Offer) => (options.isTicked(option) ? undefined : follow(() => options.tick(option)));
-  showError(region, error, { take, retry: follow(retry) });
+  const inputs = [...(base.picked ? [base.picked] : []), ...adapters.adapters.map(({ picked }) => picked)];
+  showError(region, error, inputs, { take, retry: follow(retry) });
 }
 
 /** Merge, or do so as soon as there is a plan. */
@@ -181,14 +182,19 @@ function isTooLate(what: string): boolean {
 }
 
 /** What is dropped on a section is for it; elsewhere, and of several on the base's, what looks like an adapter is one. */
-function dropped(zone: Zone, picked: Picked[]): void {
+function dropped(zone: Zone, things: (Picked | string)[]): void {
   if (isTooLate("What was dropped")) return;
-  if (picked.length === 0) adapters.complain("There are no files directly in what was dropped. Drop the folder that holds the .safetensors file itself.");
-  for (const one of picked) {
-    const isAdapter = zone === "adapters" || ((zone === "page" || picked.length > 1) && one.looksLikeAdapter);
-    if (isAdapter) adapters.add(one);
-    else base.set(one);
-  }
+  const picked = things.filter((thing) => typeof thing !== "string");
+  const isAdapter = (one: Picked) => zone === "adapters" || ((zone === "page" || picked.length > 1) && one.looksLikeAdapter);
+  for (const one of picked.filter(isAdapter)) adapters.add(one);
+  const [first, ...more] = picked.filter((one) => !isAdapter(one));
+  if (first) base.set(first);
+  // Said where it was dropped; nothing is left out without a word.
+  const place = zone === "base" || (zone === "page" && !base.picked) ? "base" : "adapters";
+  const complaints = { base: more.map(({ name }) => `There is one base: “${name}” was not taken.`), adapters: [] as string[] };
+  complaints[place].push(...things.filter((thing) => typeof thing === "string"));
+  base.complain(complaints.base.join(" "));
+  adapters.complain(complaints.adapters.join(" "));
 }
 
 mergeButton.addEventListener("click", mergePressed);

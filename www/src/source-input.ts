@@ -1,4 +1,4 @@
-import { make } from "./dom.js";
+import { freshId, make } from "./dom.js";
 import { type Picked, pickFiles, pickUrl } from "./picked.js";
 
 interface Words {
@@ -8,21 +8,62 @@ interface Words {
   invitation: string;
   /** What the button behind the address does. */
   add: string;
-  example: string;
+  /** What an address may be. */
+  address: string;
 }
 
 /** The ways to choose a base or an adapter: a folder, files, an address. (Drops are the page's: see drop-target.ts.) */
-export function sourceInput(words: Words, onPick: (picked: Picked) => void): HTMLElement {
-  const { prefix } = words;
-  const complaint = make("p", { class: "complaint", role: "alert" });
-  /** Take what was picked, or say why it cannot be. */
-  const take = (picked: Picked | string) => {
-    const wrong = typeof picked === "string";
-    complaint.textContent = wrong ? picked : "";
-    if (!wrong) onPick(picked);
-  };
+export class SourceInput {
+  readonly element: HTMLElement;
+  /** What could not be taken, and why: below the rest, unless it is shown elsewhere. */
+  readonly complaint = make("p", { class: "complaint", role: "alert", id: freshId("complaint") });
+  readonly #address: HTMLInputElement;
+  readonly #onPick: (picked: Picked) => void;
 
-  const fileInput = (label: string, folder: boolean) => {
+  constructor({ prefix, invitation, add, address }: Words, onPick: (picked: Picked) => void) {
+    this.#onPick = onPick;
+    const hint = make("p", { class: "hint", id: freshId("address") }, address);
+    this.#address = make("input", {
+      type: "text", inputmode: "url", class: "code", "data-testid": `${prefix}-url`, placeholder: "hf:// or https://",
+      "aria-label": `Address of the ${prefix}`, "aria-describedby": `${hint.id} ${this.complaint.id}`,
+      autocomplete: "off", autocapitalize: "off", spellcheck: "false",
+    });
+    const form = make("form", { class: "address", novalidate: true }, this.#address, make("button", {
+      type: "submit", class: "button", "data-testid": prefix === "base" ? "base-set-url" : "adapter-add-url",
+    }, add));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const picked = pickUrl(this.#address.value);
+      this.#take(picked);
+      if (typeof picked === "string") this.#address.setAttribute("aria-invalid", "true");
+      else this.#address.value = "";
+    });
+    this.element = make("div", { class: "source-input" },
+      make("p", { class: "invitation" }, invitation),
+      make("div", { class: "choices" }, this.#fileInput(prefix, "Choose a folder", true), this.#fileInput(prefix, "Choose files", false)),
+      make("div", { class: "field" }, form, hint),
+      this.complaint,
+    );
+  }
+
+  /** Say why something was not taken; nothing, that all is well. */
+  complain(text: string): void {
+    this.complaint.textContent = text;
+    this.#address.setAttribute("aria-invalid", "false");
+  }
+
+  /** As if nothing had been typed yet. */
+  clear(): void {
+    this.complain("");
+    this.#address.value = "";
+  }
+
+  #take(picked: Picked | string): void {
+    this.complain(typeof picked === "string" ? picked : "");
+    if (typeof picked !== "string") this.#onPick(picked);
+  }
+
+  #fileInput(prefix: string, label: string, folder: boolean): HTMLElement {
     const attributes = { type: "file", class: "visually-hidden", multiple: true, webkitdirectory: folder, "aria-label": `${label} for the ${prefix}` };
     const input = make("input", { ...attributes, "data-testid": `${prefix}-${folder ? "folder" : "files"}` });
     input.addEventListener("change", () => {
@@ -30,27 +71,8 @@ export function sourceInput(words: Words, onPick: (picked: Picked) => void): HTM
       // Emptied, so that the same choice again is a change again.
       input.value = "";
       if (files.length === 0 && !folder) return;
-      take(pickFiles(files) ?? "There are no files directly in that folder. Choose the folder that holds the .safetensors file itself.");
+      this.#take(pickFiles(files) ?? "There are no files directly in that folder. Choose the folder that holds the .safetensors file itself.");
     });
     return make("label", { class: "button" }, input, label);
-  };
-
-  const address = make("input", {
-    type: "text", inputmode: "url", class: "code", "data-testid": `${prefix}-url`, placeholder: words.example,
-    "aria-label": `Address of the ${prefix}`, autocomplete: "off", autocapitalize: "off", spellcheck: "false",
-  });
-  const form = make("form", { class: "address", novalidate: true }, address, make("button", {
-    type: "submit", class: "button", "data-testid": prefix === "base" ? "base-set-url" : "adapter-add-url",
-  }, words.add));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    take(pickUrl(address.value));
-    if (!complaint.textContent) address.value = "";
-  });
-  return make("div", { class: "source-input" },
-    make("p", { class: "invitation" }, words.invitation),
-    make("div", { class: "choices" }, fileInput("Choose a folder", true), fileInput("Choose files", false)),
-    form,
-    complaint,
-  );
+  }
 }
