@@ -90,13 +90,16 @@ export class AdapterList {
   #card(adapter: Adapter): HTMLElement {
     const changed = () => this.#onChange();
     const name = make("input", {
-      type: "text", class: "adapter-name", id: freshId("adapter"), value: adapter.name, "aria-label": "Name of the adapter",
+      type: "text", class: "adapter-name", id: freshId("adapter"), value: adapter.name,
       "data-testid": "adapter-name", autocomplete: "off", spellcheck: "false",
     });
+    const label = () => name.setAttribute("aria-label", `Name of the adapter ${adapter.name}`);
+    label();
     name.addEventListener("change", () => {
       const wanted = name.value.trim();
       if (wanted !== adapter.name) adapter.name = wanted ? this.#unused(wanted) : adapter.name;
       name.value = adapter.name;
+      label();
       changed();
     });
     const alpha = new NumberField(1, { placeholder: "from adapter_config.json", "data-testid": "adapter-alpha" }, (value, text) => {
@@ -104,8 +107,14 @@ export class AdapterList {
       alpha.element.setAttribute("aria-invalid", String(adapter.alpha === undefined));
       changed();
     });
-    const remove = button("Remove", { id: freshId("remove") }, () => this.#remove(adapter, card));
-    remove.setAttribute("aria-labelledby", `${remove.id} ${name.id}`);
+    const alphaName = make("span", { class: "field-name" }, "Use this lora_alpha instead");
+    const disclosure = make("summary", {}, "Alpha");
+    const remove = button("Remove", {}, () => this.#remove(adapter, card));
+    // Every card has these: what they are called says of which adapter.
+    for (const [element, text] of [[remove, remove], [disclosure, disclosure], [alpha.element, alphaName]] as const) {
+      text.id = freshId("label");
+      element.setAttribute("aria-labelledby", `${text.id} ${name.id}`);
+    }
     const card = make("li", { class: `adapter tone-${adapter.tone}`, "data-testid": "adapter" },
       make("div", { class: "adapter-head" }, make("div", { class: "chosen-text" }, name, make("p", { class: "chosen-detail" }, adapter.picked.detail)), remove),
       weightControl(name.id, adapter.weight ?? 1, (weight) => {
@@ -113,8 +122,8 @@ export class AdapterList {
         changed();
       }),
       make("details", { class: "more" },
-        make("summary", {}, "Alpha"),
-        make("label", { class: "field" }, make("span", { class: "field-name" }, "Use this lora_alpha instead"), alpha.element),
+        disclosure,
+        make("label", { class: "field" }, alphaName, alpha.element),
       ),
     );
     return card;

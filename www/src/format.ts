@@ -26,26 +26,26 @@ export function bytes(value: number): string {
   return `${unit === 0 ? String(scaled) : digits(scaled, 3)} ${BYTE_UNITS[unit]}`;
 }
 
-/** "5GB", "500 MB" or "1048576" → bytes; `undefined` when it is none of these. */
+/** "5GB", "1,5 GB" or "1048576" → bytes; `undefined` when it is none of these. */
 export function parseBytes(text: string): number | undefined {
-  const [, amount, prefix = "", binary] = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])(i)?)?b?$/i.exec(text.trim()) ?? [];
+  const [, amount, prefix = "", binary] = /^(\d+(?:[.,]\d+)?)\s*(?:([kmgt])(i)?)?b?$/i.exec(text.trim()) ?? [];
   if (amount === undefined) return undefined;
   const power = ["", "k", "m", "g", "t"].indexOf(prefix.toLowerCase());
-  const value = Math.round(Number(amount) * (binary ? 1024 : 1000) ** power);
+  const value = Math.round(Number(amount.replace(",", ".")) * (binary ? 1024 : 1000) ** power);
   return Number.isSafeInteger(value) && value > 0 ? value : undefined;
 }
 
 /** Up to `significant` digits, without trailing zeros, with a true minus sign. */
 export function digits(value: number, significant = 4): string {
-  if (!Number.isFinite(value)) return String(value);
-  const rounded = Number(value.toPrecision(significant));
-  const size = Math.abs(rounded);
-  const text = size !== 0 && (size < 1e-4 || size >= 1e9) ? scientific(rounded) : plain(rounded);
-  return text.replace("-", "−");
+  return exactly(Number(value.toPrecision(significant)));
 }
 
-function plain(value: number): string {
-  return value.toLocaleString("en", { maximumFractionDigits: 10, useGrouping: false });
+/** A number as it is, to its last digit: what was entered must not look like another. */
+export function exactly(value: number): string {
+  if (!Number.isFinite(value)) return String(value);
+  const size = Math.abs(value);
+  const text = size !== 0 && (size < 1e-4 || size >= 1e9) ? scientific(value) : String(value);
+  return text.replace("-", "−");
 }
 
 const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";

@@ -1,13 +1,13 @@
 import type { AdapterReport } from "lorafold";
 import type { Adapter } from "./adapter-list.js";
 import { make } from "./dom.js";
-import { digits } from "./format.js";
+import { digits, exactly } from "./format.js";
 
 /** The merge as a formula, which changes as weights do: W′ = W + 1 · 2 · BA − 0.5 · 4 · BA. Scales come with the plan. */
 export function formula(adapters: readonly Adapter[], planned: readonly AdapterReport[]): HTMLElement {
   const terms = adapters.map((adapter) => {
     const scale = scaleText(planned.find((report) => report.name === adapter.name));
-    const weight = adapter.weight === undefined ? "?" : digits(Math.abs(adapter.weight));
+    const weight = adapter.weight === undefined ? "?" : exactly(Math.abs(adapter.weight));
     const sign = (adapter.weight ?? 1) < 0 ? "−" : "+";
     return { adapter, sign, weight, scale };
   });

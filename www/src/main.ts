@@ -1,3 +1,4 @@
+import type { LorafoldError } from "lorafold";
 import { AdapterList } from "./adapter-list.js";
 import type { Offer } from "./advice.js";
 import { BasePicker } from "./base-picker.js";
@@ -57,11 +58,12 @@ function planChanged(state: PlanState): void {
   const region = byId("plan-error");
   if (state.kind === "failed") {
     complain(region, state.error, () => planner.retry());
-    adapters.blame((state.error as { adapter?: string }).adapter);
   } else {
     clearError(region);
-    adapters.blame(undefined);
   }
+  const { adapter, message } = state.kind === "failed" ? (state.error as Partial<LorafoldError>) : {};
+  adapters.blame(adapter);
+  options.blame(message);
   showPlan(state, adapters.adapters);
   if (state.kind === "ready") announce(`Plan: ${state.report.merged} of ${state.report.base.tensors} tensors will be merged`);
   showFormula();

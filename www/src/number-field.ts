@@ -35,7 +35,7 @@ export class NumberField {
     if (!direction || value === undefined) return;
     event.preventDefault();
     // Without the last digits, which are the error of the sum.
-    this.element.value = String(Math.round((value + direction * this.#step) * 1e9) / 1e9);
+    this.element.value = String(Number((value + direction * this.#step).toFixed(9)));
     this.#changed();
   }
 }

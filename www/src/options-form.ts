@@ -36,6 +36,11 @@ export class OptionsForm {
     return options;
   }
 
+  /** Mark the field that an error is about: "option only: …". */
+  blame(message: string | undefined): void {
+    for (const name of ["only", "skip"]) this.#mark(name, message?.startsWith(`option ${name}:`) ?? false, "plan-error");
+  }
+
   isTicked(name: Switch): boolean {
     return this.#box(name).checked;
   }
@@ -48,11 +53,18 @@ export class OptionsForm {
 
   #changed(): void {
     const options = this.options();
-    const size = this.#form.elements.namedItem("maxShardSize") as HTMLInputElement;
-    size.setAttribute("aria-invalid", String(typeof options === "string"));
+    this.#mark("maxShardSize", typeof options === "string", "plan-body");
     const changes = typeof options === "string" ? 1 : this.#changes(options);
     this.#note.textContent = changes > 0 ? `${changes} changed` : "";
     this.#onChange();
+  }
+
+  /** Whether a field's content is wrong, and the id of what says so. */
+  #mark(name: string, wrong: boolean, saidBy: string): void {
+    const field = this.#form.elements.namedItem(name) as HTMLInputElement;
+    field.setAttribute("aria-invalid", String(wrong));
+    if (wrong) field.setAttribute("aria-describedby", saidBy);
+    else field.removeAttribute("aria-describedby");
   }
 
   #changes({ statistics, ...others }: FormOptions): number {

@@ -58,10 +58,15 @@ function inDetail(report: Report, toneOf: (name: string) => number): HTMLElement
 function facts(report: Report): HTMLElement {
   const untouched = report.base.tensors - report.merged;
   return make("dl", { class: "facts" },
-    fact("Tensors", `${count(report.merged)} merged`, untouched > 0 ? `${count(untouched)} ${report.tensors.some(isConverted) ? "copied or converted" : "copied as they are"}` : "every one"),
+    fact("Tensors", `${count(report.merged)} merged`, untouched > 0 ? `${count(untouched)} ${whatElse(report, untouched)}` : "every one"),
     fact("Number types", ...types(report.tensors)),
     fact("Output", bytes(report.outputBytes), counted(report.files.length, "file")),
   );
+}
+
+function whatElse(report: Report, untouched: number): string {
+  if (report.tensors.some(isConverted)) return "copied or converted";
+  return untouched === 1 ? "copied as it is" : "copied as they are";
 }
 
 /** A figure with its name and a word about it, for a `dl`. */

@@ -1,6 +1,6 @@
 import type { TensorReport } from "lorafold";
 import { freshId, make } from "./dom.js";
-import { count, counted, digits, percentIfKnown, shape } from "./format.js";
+import { count, counted, digits, exactly, percentIfKnown, shape } from "./format.js";
 
 /** More rows make a page slow, and nobody reads them. */
 const MOST_ROWS = 300;
@@ -50,7 +50,7 @@ function filteredTable(tensors: readonly TensorReport[], withWeights: boolean): 
 
 function row(tensor: TensorReport, withStatistics: boolean, withWeights: boolean): HTMLElement {
   const { name, action, dtype, outputDtype, adapters = [], statistics } = tensor;
-  const added = adapters.map(({ adapter, weight, scale, rank }) => `${withWeights ? `${digits(weight)} × ` : ""}${digits(scale)} × ${adapter} (r ${rank})`);
+  const added = adapters.map(({ adapter, weight, scale, rank }) => `${withWeights ? `${exactly(weight)} × ` : ""}${digits(scale)} × ${adapter} (r ${rank})`);
   // Nothing for what is not merged.
   const figure = (share: number | null | undefined) => make("td", { class: "number" }, share === undefined ? "" : percentIfKnown(share));
   return make("tr", { class: `row-${action}` },
@@ -60,6 +60,6 @@ function row(tensor: TensorReport, withStatistics: boolean, withWeights: boolean
     withStatistics && figure(statistics?.signalKept),
     make("td", { class: "number" }, shape(tensor.shape)),
     make("td", { class: "code" }, dtype === outputDtype ? dtype : `${dtype} → ${outputDtype}`),
-    make("td", {}, added.join("; ")),
+    make("td", { class: "added" }, added.join("; ")),
   );
 }
