@@ -97,7 +97,7 @@ describePage(({ scratch, withPage, withSample }) => {
       const full = (/** @type {number[]} */ shape, value = 0x7bff) => ({ shape, values: Array(shape.reduce((a, b) => a * b)).fill(value) });
       const folder = await mkdtemp(join(scratch(), "overflow-"));
       await mkdir(join(folder, "ad"));
-      await writeFile(join(folder, "model.safetensors"), float16File({ "big.weight": full([4, 4]) }));
+      await writeFile(join(folder, "model.safetensors"), float16File({ "big.weight": full([4, 4]), "other.weight": full([4]) }));
       await writeFile(join(folder, "ad", "adapter_model.safetensors"), float16File({
         "base_model.model.big.lora_A.weight": full([1, 4]), "base_model.model.big.lora_B.weight": full([4, 1], 0x3c00),
       }));
@@ -105,6 +105,7 @@ describePage(({ scratch, withPage, withSample }) => {
       await tab.setFiles(at("base-files"), [join(folder, "model.safetensors")]);
       await tab.setFolder(at("adapter-folder"), join(folder, "ad"));
       await planned(tab);
+      assert.match(await page.innerText(at("plan")), /1 copied as it is/);
       await page.click(at("merge"));
       await page.getByRole("button", { name: "Allow such values" }).click();
       await mergeNow(tab);
@@ -113,7 +114,7 @@ describePage(({ scratch, withPage, withSample }) => {
       assert.match(report, /Signal kept\s+not known/);
       assert.match(report, /change not known/);
       assert.doesNotMatch(report, /\b0 %/);
-      await page.click(`${at("result")} summary:has-text("All 1 tensor")`);
+      await page.click(`${at("result")} summary:has-text("All 2 tensors")`);
       assert.equal(await page.locator(`${at("result")} td:text-is("not known")`).count(), 2);
     }));
 });

@@ -69,6 +69,7 @@ describePage(({ name, withPage, withSample }) => {
         await page.setViewportSize({ width, height: 900 });
         await page.goto(new URL("/", page.url()).href);
         assert.deepEqual(await cut(), [], `at ${width}`);
+        assert.ok(await page.evaluate(() => [...document.querySelectorAll(".source-input")].every((box) => box.scrollWidth <= box.clientWidth)), `a box is overfull at ${width}`);
         await page.reload();
         await page.click(at("try-sample"));
         await planned(tab);

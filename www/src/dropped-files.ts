@@ -15,8 +15,8 @@ export async function droppedFiles(transfer: DataTransfer): Promise<(Picked | st
     if (entry?.isDirectory) folders.push(pickFolder(entry as FileSystemDirectoryEntry));
     else if (file) loose.push(file);
   }
-  const together = pickFiles(loose);
-  return [...(await Promise.all(folders)), ...(together ? [together] : [])];
+  const together = loose.length > 0 ? [pickFiles(loose) ?? "There is nothing of a model in what was dropped."] : [];
+  return [...(await Promise.all(folders)), ...together];
 }
 
 async function pickFolder(folder: FileSystemDirectoryEntry): Promise<Picked | string> {

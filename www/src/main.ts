@@ -115,8 +115,9 @@ function complain(region: HTMLElement, error: unknown, retry: () => void): void 
 /** Merge, or do so as soon as there is a plan. */
 function mergePressed(): void {
   mergeWanted = planner.state.kind === "working";
+  if (!mergeWanted) return void startMerge();
   showReadiness();
-  if (!mergeWanted) void startMerge();
+  announce(byId("merge-hint").textContent);
 }
 
 async function startMerge(): Promise<void> {
@@ -195,8 +196,8 @@ function dropped(zone: Zone, things: (Picked | string)[]): void {
   const place = zone === "base" || (zone === "page" && !base.picked) ? "base" : "adapters";
   const complaints = { base: more.map(({ name }) => `There is one base: “${name}” was not taken.`), adapters: [] as string[] };
   complaints[place].push(...things.filter((thing) => typeof thing === "string"));
-  base.complain(complaints.base.join(" "));
-  adapters.complain(complaints.adapters.join(" "));
+  if (complaints.base.length > 0) base.complain(complaints.base.join(" "));
+  if (complaints.adapters.length > 0) adapters.complain(complaints.adapters.join(" "));
 }
 
 mergeButton.addEventListener("click", mergePressed);

@@ -6,7 +6,7 @@ import { bytes } from "./format.js";
 type Choice = "blob" | "folder" | "opfs";
 
 const HELP: Record<Choice, string> = {
-  blob: "Tensors that stay as they are take no memory, but are read from the base’s files when you download; merged ones take memory until the tab is closed.",
+  blob: "Of a base on your disk, tensors that stay as they are take no memory: they are read from its files when you download. Merged ones take memory until the tab is closed.",
   folder: "Every file is written where it belongs while it is merged. Takes no memory, and nothing is left to download.",
   opfs: "Kept on your disk by the browser, for models larger than memory; then download.",
 };
