@@ -20,7 +20,7 @@ export function layerMap(tensors: readonly TensorReport[], shown: Shown, toneOf:
   if (all.length === 0) return undefined;
   const rows = all.slice(0, MOST_ROWS);
   const columns = Math.max(...rows.map((row) => row.layers.length));
-  const strongest = mostChanged(tensors);
+  const strongest = mostChanged(tensors.filter(({ statistics }) => statistics));
   const map = make("div", { class: "layer-map", role: "list" });
   map.style.setProperty("--columns", String(columns));
   for (const row of rows) {
