@@ -79,7 +79,7 @@ function distinct(names: string[]): string[] {
 }
 
 function listed({ name, files, folders }: Listing, given?: string) {
-  return { name: given ?? name, files: files.map(({ name, size, version }) => ({ name, size, version })), folders };
+  return { name: given ?? name, files: files.map(({ name, size, version, oid }) => ({ name, size, version: oid ?? version })), folders };
 }
 
 /** Adapters of up to this size together are kept, unless the platform says otherwise. */

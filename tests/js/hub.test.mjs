@@ -2,7 +2,7 @@
 // `hf://org/name@revision`, answered by a server that stands in for the hub.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { merge, plan } from "../../pkg/node.js";
+import { merge, openMerged, plan } from "../../pkg/node.js";
 import { hub } from "../../pkg/sources/hub.js";
 import { correct, scriptedServer } from "./scripted-server.mjs";
 import { hashes } from "./scratch.mjs";
@@ -50,6 +50,37 @@ describe("the hub", () => {
       assert.deepEqual(Object.keys(server.counts).filter((path) => path.endsWith("flax_model.msgpack")), [], "a large file that stays behind is asked for");
     });
   }
+
+  test("a file that is not asked for is known by its content's name all the same", async (t) => {
+    const name = "vocab.json";
+    const files = { ...base, [name]: Buffer.alloc(65 << 20) };
+    const tags = [];
+    for (const about of [{ oid: "1" }, { oid: "2" }, { oid: "2", lfs: { oid: "3" } }, { oid: "9", lfs: { oid: "3" } }]) {
+      const listing = Object.entries(files).map(([path, { length }]) => ({ type: "file", path, size: length, ...(path === name && about) }));
+      const other = await scriptedServer({ ...repository("org/base", files), "api/models/org/base/tree/main": Buffer.from(JSON.stringify(listing)) }, correct);
+      t.after(other.close);
+      hub.endpoint = other.url.replace(/\/$/, "");
+      const opened = await openMerged({ base: "hf://org/base", adapters: [asFiles(adapter)] });
+      tags.push(opened.files.find((file) => file.name === name)?.etag);
+      assert.equal(other.counts[`org/base/resolve/main/${name}`], undefined);
+      opened.close();
+    }
+    hub.endpoint = server.url.replace(/\/$/, "");
+    assert.equal(new Set(tags).size, 3);
+    assert.equal(tags[2], tags[3]);
+  });
+
+  test("a file that was not asked for before stays what it is then", async (t) => {
+    const files = repository("org/base", { ...base, "vocab.json": Buffer.alloc(65 << 20) });
+    const other = await scriptedServer(files, (asked) => ({ ...correct(asked), headers: { ...correct(asked).headers, ...(asked.name.endsWith("vocab.json") && { ETag: `"${asked.count}"` }) } }));
+    t.after(other.close);
+    hub.endpoint = other.url.replace(/\/$/, "");
+    const opened = await openMerged({ base: "hf://org/base", adapters: [asFiles(adapter)] });
+    hub.endpoint = server.url.replace(/\/$/, "");
+    assert.equal((await opened.read("vocab.json", 0, 9)).length, 9);
+    await assert.rejects(opened.read("vocab.json", 9, 18), { code: "source-changed", message: /"0".*"1"/ });
+    opened.close();
+  });
 
   test("a repository or a revision that is not there", async () => {
     for (const source of ["hf://org/nothing", "hf://org/base@v9"]) {

@@ -30,6 +30,24 @@ function memoryBucket() {
   };
 }
 
+test("a stream that is left while its object is asked for leaves no body behind", async () => {
+  const bucket = memoryBucket();
+  bucket.put("base/x", new Uint8Array(9));
+  let cancelled = 0;
+  /** @type {() => void} */
+  let give = () => {};
+  const given = new Promise((resolve) => (give = () => resolve(undefined)));
+  const slow = { ...bucket, get: async () => (await given, { key: "base/x", size: 9, etag: "tag 0", body: new ReadableStream({ cancel: () => void cancelled++ }) }) };
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (r2Source(slow, "base").stream?.("x", 0, 9, "tag 0")).getReader();
+  const reading = reader.read();
+  await new Promise((resolve) => setImmediate(resolve));
+  await reader.cancel();
+  give();
+  await reading;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(cancelled, 1);
+});
+
 test("a source that is opened again does not let earlier models read what is new", async () => {
   const { base, adapter } = tinyModel();
   const bucket = memoryBucket();

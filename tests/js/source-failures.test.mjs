@@ -32,7 +32,7 @@ const SERVERS = [
   ["without ranges that dies in the middle of the configuration", (asked) => ({ ...whole(asked), ...(asked.name === "config.json" && { cutAfter: 3 }) }), "fetch-failed", /config\.json/],
   ["without ranges that dies in the middle of weights", (asked) => ({ ...whole(asked), ...(asked.name === WEIGHTS && asked.count > 0 && { cutAfter: 600 }) }), "fetch-failed", /model\.safetensors/],
   ["that hangs up when weights are read", (asked) => (later(asked) ? { silent: true } : correct(asked)), "fetch-failed", /model\.safetensors/],
-  ["whose weights end early", (asked) => (later(asked) ? { ...correct(asked), body: correct(asked).body?.subarray(2) } : correct(asked)), "source-changed", /model\.safetensors/],
+  ["whose weights end early", (asked) => (later(asked) ? { ...correct(asked), body: correct(asked).body?.subarray(2) } : correct(asked)), "fetch-failed", /model\.safetensors.*too early/],
   ["whose weights go on", (asked) => (later(asked) ? { ...correct(asked), body: Buffer.alloc(9999) } : correct(asked)), "source-changed", /model\.safetensors/],
   ["that forgets how to answer ranges", (asked) => (later(asked) ? whole(asked) : correct(asked)), "no-range-support", /model\.safetensors/],
   ["whose file has grown", (asked) => (later(asked) ? { ...correct(asked), headers: { "Content-Range": `bytes ${asked.range?.join("-")}/99999` } } : correct(asked)), "source-changed", /model\.safetensors.*99999/],

@@ -11,6 +11,9 @@ interface Entry {
   type: string;
   path: string;
   size: number;
+  oid?: string;
+  /** The content's own hash, where the other is that of a pointer to it. */
+  lfs?: { oid?: string };
 }
 
 /** What describes a model is smaller. A larger file is most often its weights in another format: it is not asked for before it is wanted. */
@@ -28,9 +31,11 @@ export async function listHub(url: string, role: Role, init: RequestInit = {}): 
   // Of an adapter only what makes it one is fetched; what of a base is copied is for the crate to say.
   const wanted = (path: string) => role === "base" || path === "adapter_config.json" || path.endsWith(".safetensors");
   const listed = entries.filter(({ type, path }) => type === "file" && wanted(path));
-  const file = async ({ path, size }: Entry): Promise<Input | undefined> => {
+  const file = async ({ path, size, lfs, oid = "" }: Entry): Promise<Input | undefined> => {
     const url = `${hub.endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encodeURIComponent(path)}`;
-    return size > MOST_BESIDE && !path.endsWith(".safetensors") ? { name: path, url, init, size } : probe(url, path, role, init);
+    const found = size > MOST_BESIDE && !path.endsWith(".safetensors") ? { name: path, url, init, size } : await probe(url, path, role, init);
+    const content = lfs?.oid ?? oid;
+    return found && { ...found, ...(content && { oid: content }) };
   };
   const files = (await inFlight(listed, MOST_IN_FLIGHT, file)).filter((input) => input !== undefined);
   const folders = entries.filter((entry) => entry.type === "directory").map((entry) => entry.path);

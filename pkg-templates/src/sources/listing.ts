@@ -4,6 +4,7 @@ import type { RemoteFolder, Source, SourceLike } from "../types.js";
 import { isDirectoryHandle, listDirectory } from "./directory.js";
 import type { ByteReader } from "./reader.js";
 import type { RemoteInput } from "./remote.js";
+import type { Rest } from "./request.js";
 import { listUrl } from "./url.js";
 
 /** One input file. Exactly one of the ways to read it is given: `blob`, `url`, `path`, or functions. */
@@ -14,6 +15,8 @@ export interface Input extends Partial<RemoteInput> {
   path?: string;
   read?: (start: number, end: number) => Promise<Uint8Array>;
   stream?: (start: number, end: number) => ReadableStream<Uint8Array>;
+  /** The name of its content, where the listing says it: what is planned from it is known by that, not by what a server says of its state. */
+  oid?: string;
   /** The platform's own hash of the whole file, in hex. */
   sha256?: () => Promise<string>;
 }
@@ -23,7 +26,7 @@ export interface BoundInput extends Input {
   /** Fill a view at once. */
   readInto?: (view: Uint8Array, start: number) => void;
   /** A reader of a run of bytes. */
-  open?: (start: number, end: number, signal?: AbortSignal) => ByteReader;
+  open?: (start: number, end: number, signal?: AbortSignal, rest?: Rest) => ByteReader;
   /** Give back what the readers hold. */
   close?: () => void;
 }

@@ -54,15 +54,21 @@ export function r2Source(bucket: R2BucketLike, prefix: string): Source {
     },
     stream(name, start, end, version) {
       let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+      let left = false;
       return new ReadableStream<Uint8Array>(
         {
           async pull(controller) {
             reader ??= (await body(name, start, end, version)).getReader();
+            // Whoever left while it was asked for could not cancel it.
+            if (left) return reader.cancel();
             const { done, value } = await reader.read();
             if (done) controller.close();
             else controller.enqueue(value);
           },
-          cancel: (reason) => reader?.cancel(reason),
+          cancel(reason) {
+            left = true;
+            return reader?.cancel(reason);
+          },
         },
         { highWaterMark: 0 },
       );

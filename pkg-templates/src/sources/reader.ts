@@ -1,4 +1,5 @@
 import { LorafoldError } from "../errors.js";
+import { unlessSilent } from "./silence.js";
 
 /** Reads a run of bytes from its beginning to its end. */
 export interface ByteReader {
@@ -17,12 +18,15 @@ export interface ByteReader {
 export class StreamReader {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #name: string;
+  readonly #ofServer: boolean;
   #chunk = new Uint8Array(0);
   /** Bytes taken so far. */
   taken = 0;
 
-  constructor(name: string, stream: ReadableStream<Uint8Array>) {
+  /** `ofServer`: it fails where nothing comes for too long. */
+  constructor(name: string, stream: ReadableStream<Uint8Array>, ofServer = false) {
     this.#name = name;
+    this.#ofServer = ofServer;
     this.#reader = stream.getReader();
   }
 
@@ -36,7 +40,8 @@ export class StreamReader {
   async fill(whole: Uint8Array, filled: number): Promise<void> {
     while (filled < whole.length) {
       if (this.#chunk.length === 0) {
-        const { done, value } = await this.#reader.read();
+        const coming = this.#reader.read();
+        const { done, value } = await (this.#ofServer ? unlessSilent(coming, () => this.cancel()) : coming);
         if (done) throw new LorafoldError("source-changed", `${this.#name}: it ended ${whole.length - filled} bytes too early`);
         this.#chunk = value as Uint8Array<ArrayBuffer>;
       }

@@ -1,9 +1,12 @@
 import { LorafoldError } from "../errors.js";
+import { address } from "./address.js";
+import { isRun, ranged } from "./range.js";
 import { type ByteReader, StreamReader } from "./reader.js";
-import { discard, fetchFailed, refused, request } from "./request.js";
+import { discard, fetchFailed, refused, request, type Rest } from "./request.js";
+import { checkState, type State, stateOf } from "./state.js";
 
 /** A file behind a URL, as far as it is known. */
-export interface RemoteInput {
+export interface RemoteInput extends State {
   url: string;
   /** Not known of a stream without a length. */
   size?: number;
@@ -11,8 +14,6 @@ export interface RemoteInput {
   ranges?: boolean;
   /** What every request needs. */
   init?: RequestInit;
-  /** The server's name for this state of the file. */
-  version?: string;
   /** The file's first bytes, which came with the question whether it is there. */
   head?: Uint8Array;
 }
@@ -28,7 +29,7 @@ export class RemoteFile {
   #stream: StreamReader | undefined;
 
   constructor(file: RemoteInput) {
-    this.#file = file;
+    this.#file = { ...file };
   }
 
   /** Bytes `start` up to `end`. */
@@ -46,8 +47,8 @@ export class RemoteFile {
   }
 
   /** One request for bytes `start` up to `end`, which goes on where its body breaks off. */
-  open(start: number, end: number, signal?: AbortSignal): ByteReader {
-    return new ResumingReader(this.#file, start, end, signal);
+  open(start: number, end: number, signal?: AbortSignal, rest?: Rest): ByteReader {
+    return new ResumingReader(this.#file, start, end, signal, rest);
   }
 
   close(): void {
@@ -65,8 +66,8 @@ export class RemoteFile {
       const { url, init } = this.#file;
       const response = await request(url, init);
       if (!response.ok || !response.body) throw refused(url, response);
-      checkVersion(this.#file, response);
-      stream = new StreamReader(url, response.body);
+      checkState(url, this.#file, response);
+      stream = new StreamReader(address(url), response.body, true);
     }
     try {
       await stream.skip(start - stream.taken);
@@ -84,17 +85,19 @@ export class RemoteFile {
 class ResumingReader implements ByteReader {
   readonly #file: RemoteInput;
   readonly #signal: AbortSignal | undefined;
+  readonly #rest: Rest | undefined;
   readonly #end: number;
   #at: number;
   #body: StreamReader | undefined;
   #resumes = 0;
   #lostAt = 0;
 
-  constructor(file: RemoteInput, start: number, end: number, signal?: AbortSignal) {
+  constructor(file: RemoteInput, start: number, end: number, signal?: AbortSignal, rest?: Rest) {
     this.#file = file;
     this.#at = start;
     this.#end = end;
     this.#signal = signal ?? file.init?.signal ?? undefined;
+    this.#rest = rest;
   }
 
   async take(bytes: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -125,7 +128,7 @@ class ResumingReader implements ByteReader {
 
   #sent(what: string): LorafoldError {
     const { url, size } = this.#file;
-    return new LorafoldError("source-changed", `${url}: asked for bytes ${this.#at}-${this.#end - 1} of ${size ?? "?"}, the server sent ${what}`);
+    return new LorafoldError("source-changed", `${address(url)}: asked for bytes ${this.#at}-${this.#end - 1} of ${size ?? "?"}, the server sent ${what}`);
   }
 
   cancel(): void {
@@ -133,49 +136,38 @@ class ResumingReader implements ByteReader {
     this.#body = undefined;
   }
 
-  /** The connection was lost: ask again, unless that happens all the time, or the body was complete and too short. */
+  /** The body broke off, or ended early, which without a length is the same: ask again, unless that happens all the time. */
   #lost(error: unknown): void {
     this.cancel();
     if (this.#at - this.#lostAt > RESUMED_WELL) this.#resumes = 0;
     this.#lostAt = this.#at;
-    if (error instanceof LorafoldError || this.#signal?.aborted || ++this.#resumes > RESUMES) {
-      throw fetchFailed(this.#file.url, error, this.#signal);
-    }
+    if (!this.#signal?.aborted && ++this.#resumes <= RESUMES) return;
+    throw error instanceof LorafoldError ? new LorafoldError("fetch-failed", error.message) : fetchFailed(this.#file.url, error, this.#signal);
   }
 
   async #ask(): Promise<StreamReader> {
     const { url, init, size } = this.#file;
     const last = this.#end - 1;
-    const headers = { ...(init?.headers as Record<string, string> | undefined), range: `bytes=${this.#at}-${last}` };
-    const response = await request(url, { ...init, headers, signal: this.#signal ?? null });
+    const response = await request(url, { ...ranged(init, this.#at, last), signal: this.#signal ?? null }, this.#rest);
     try {
-      if (response.status === 200) throw new LorafoldError("no-range-support", `${url}: the server does not answer ranged requests`);
+      const { status } = response;
+      if (status === 200 || (status === 206 && !isRun(response))) {
+        throw new LorafoldError("no-range-support", `${address(url)}: the server does not answer ranged requests${status === 206 ? " by the file's own bytes (Content-Range, Content-Encoding)" : ""}`);
+      }
       // It was as long as this when the plan was made.
-      if (response.status === 416) throw new LorafoldError("source-changed", `${url}: the server has no bytes ${this.#at}-${last}`);
-      if (response.status !== 206 || !response.body) throw refused(url, response);
-      // Servers of other origins often hide this header; where it shows, it must say what was asked for.
+      if (status === 416) throw new LorafoldError("source-changed", `${address(url)}: the server has no bytes ${this.#at}-${last}`);
+      if (status !== 206 || !response.body) throw refused(url, response);
       const range = response.headers.get("content-range");
       if (range !== null && range !== `bytes ${this.#at}-${last}/${size ?? "*"}` && range !== `bytes ${this.#at}-${last}/*`) {
         throw this.#sent(JSON.stringify(range));
       }
-      checkVersion(this.#file, response);
+      checkState(url, this.#file, response);
+      // Nobody has asked for it before: what it is now it has to stay.
+      if (this.#file.ranges === undefined) Object.assign(this.#file, stateOf(response));
     } catch (error) {
       discard(response);
       throw error;
     }
-    return new StreamReader(url, response.body);
-  }
-}
-
-/** What a server calls the state of a file: its ETag, else when it was changed last; nothing where it says neither. */
-export function versionOf(response: Response): string | undefined {
-  return response.headers.get("etag") ?? response.headers.get("last-modified") ?? undefined;
-}
-
-function checkVersion({ url, version }: RemoteInput, response: Response): void {
-  const found = versionOf(response);
-  if (version !== undefined && found !== undefined && found !== version) {
-    discard(response);
-    throw new LorafoldError("source-changed", `${url}: it was ${version} and is now ${found}`);
+    return new StreamReader(address(url), response.body, true);
   }
 }

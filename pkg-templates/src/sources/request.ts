@@ -1,4 +1,9 @@
 import { LorafoldError, thrown } from "../errors.js";
+import { address } from "./address.js";
+import { unlessSilent, unlessSilentBody } from "./silence.js";
+
+/** Does the waiting. */
+export type Rest = (wait: () => Promise<void>) => Promise<void>;
 
 /** Milliseconds before each further try; a server's `Retry-After` goes first. */
 export const WAITS = [250, 500, 1000];
@@ -8,22 +13,25 @@ const LONGEST_WAIT = 30_000;
 
 /**
  * `fetch` that tries again while the server is too busy (429) or broken (5xx), or no answer comes. The last answer is given whatever it says.
+ * Where nothing is under way while a server wants to be left alone, `rest` may make use of that.
  *
  * @throws {LorafoldError} `fetch-failed` where no answer comes, `aborted`.
  */
-export async function request(url: string, init: RequestInit = {}): Promise<Response> {
+export async function request(url: string, init: RequestInit = {}, rest: Rest = (wait) => wait()): Promise<Response> {
   const signal = init.signal ?? undefined;
   for (let attempt = 0; ; attempt++) {
     let wait = WAITS[attempt] ?? Number.POSITIVE_INFINITY;
     try {
-      const response = await fetch(url, init);
+      const stop = new AbortController();
+      const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+      const response = await unlessSilent(fetch(url, { ...init, signal: either }), () => stop.abort());
       wait = Math.max(wait, retryAfter(response));
       if (!passes(response.status) || wait > LONGEST_WAIT) return response;
       discard(response);
     } catch (error) {
       if (signal?.aborted || wait > LONGEST_WAIT) throw fetchFailed(url, error, signal);
     }
-    await pause(wait, signal);
+    await rest(() => pause(wait, signal));
   }
 }
 
@@ -61,7 +69,7 @@ function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<v
 /** An answer that is none, as an error; nobody reads its body. */
 export function refused(url: string, response: Response): LorafoldError {
   discard(response);
-  return new LorafoldError("fetch-failed", `${url}: the server answered ${`${response.status} ${response.statusText}`.trim()}`);
+  return new LorafoldError("fetch-failed", `${address(url)}: the server answered ${`${response.status} ${response.statusText}`.trim()}`);
 }
 
 /** What `fetch`, or reading its answer, threw. */
@@ -69,15 +77,20 @@ export function fetchFailed(url: string, error: unknown, signal?: AbortSignal): 
   if (error instanceof LorafoldError) return error;
   if (signal?.aborted) return new LorafoldError("aborted", "aborted", { detail: signal.reason });
   const { message, cause } = thrown(error);
-  const reason = [message, cause === undefined ? "" : thrown(cause).message].filter(Boolean).join(": ");
-  return new LorafoldError("fetch-failed", `${url}: ${reason}`, { detail: error });
+  const reason = [message, cause === undefined ? "" : thrown(cause).message].filter(Boolean).join(": ").replaceAll(url, address(url));
+  return new LorafoldError("fetch-failed", `${address(url)}: ${reason}`, { detail: error });
 }
 
 /** Fetch a small file, or something that a server says, as a whole. */
 export async function readAll<T>(url: string, read: (response: Response) => Promise<T>, init?: RequestInit): Promise<T> {
   const response = await request(url, init);
   if (!response.ok) throw refused(url, response);
-  return read(response).catch((error: unknown) => {
+  return readBody(url, response, read, init);
+}
+
+/** The body of an answer as a whole. */
+export function readBody<T>(url: string, { body }: Response, read: (response: Response) => Promise<T>, init?: RequestInit): Promise<T> {
+  return read(new Response(body && unlessSilentBody(body))).catch((error: unknown) => {
     throw fetchFailed(url, error, init?.signal ?? undefined);
   });
 }

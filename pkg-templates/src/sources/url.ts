@@ -1,8 +1,11 @@
 import { LorafoldError } from "../errors.js";
+import { address } from "./address.js";
 import { listHub } from "./hub.js";
 import type { Input, Listing, Role } from "./listing.js";
-import { versionOf } from "./remote.js";
-import { discard, fetchFailed, inFlight, MOST_IN_FLIGHT, readAll, refused, request } from "./request.js";
+import { isRun, ranged } from "./range.js";
+import { discard, fetchFailed, inFlight, MOST_IN_FLIGHT, readAll, readBody, refused, request } from "./request.js";
+import { unlessSilentBody } from "./silence.js";
+import { stateOf } from "./state.js";
 
 /** Files of a model folder that cannot be listed, in the names that model hubs use. */
 const SIDE_FILES = [
@@ -15,10 +18,10 @@ const SIDE_FILES = [
 export async function listUrl(url: string, role: Role, init: RequestInit = {}): Promise<Listing> {
   if (url.startsWith("hf://")) return listHub(url, role, init);
   const base = typeof location === "undefined" ? undefined : location.href;
-  if (!URL.canParse(url, base)) throw new LorafoldError("bad-option", `${url}: not a URL that can be read here`);
+  if (!URL.canParse(url, base)) throw new LorafoldError("bad-option", `${address(url)}: not a URL that can be read here`);
   const parsed = new URL(url, base);
   if (parsed.protocol !== "https:" && parsed.protocol !== "http:" && parsed.protocol !== "blob:") {
-    throw new LorafoldError("bad-option", `${url}: not a URL that can be read here`);
+    throw new LorafoldError("bad-option", `${address(url)}: not a URL that can be read here`);
   }
   if (parsed.pathname.endsWith(".safetensors") || parsed.protocol === "blob:") return listFile(parsed, role, init);
   if (!parsed.pathname.endsWith("/")) parsed.pathname += "/";
@@ -44,7 +47,7 @@ function lastPart(path: string): string {
 async function listFile(url: URL, role: Role, init: RequestInit = {}): Promise<Listing> {
   const name = url.protocol === "blob:" ? "" : lastPart(url.pathname);
   const input = await probe(url.href, name || (role === "base" ? "model.safetensors" : "adapter_model.safetensors"), role, init);
-  if (!input) throw new LorafoldError("fetch-failed", `${url.href}: the server answered 404`);
+  if (!input) throw new LorafoldError("fetch-failed", `${address(url.href)}: the server answered 404`);
   const files = [input];
   if (role === "adapter" && url.protocol !== "blob:") {
     const config = await probe(fileIn(url, "adapter_config.json"), "adapter_config.json", role, init);
@@ -66,7 +69,7 @@ async function listFolder(url: URL, role: Role, init: RequestInit = {}): Promise
     files.push(...(await find(shards.filter((shard) => shard !== "model.safetensors"))));
   }
   files.push(...(await find(SIDE_FILES)));
-  if (files.length === 0) throw new LorafoldError("fetch-failed", `${url.href}: no model.safetensors and no index there`);
+  if (files.length === 0) throw new LorafoldError("fetch-failed", `${address(url.href)}: no model.safetensors and no index there`);
   return { name, files };
 }
 
@@ -93,20 +96,27 @@ const HEAD_BYTES = 1 << 16;
  * servers lack the length. `undefined` when there is no such file.
  */
 export async function probe(url: string, name: string, role: Role, init: RequestInit = {}): Promise<Input | undefined> {
-  const headers = { ...(init.headers as Record<string, string> | undefined), range: `bytes=0-${HEAD_BYTES - 1}` };
-  const response = await request(url, { ...init, headers });
-  const version = versionOf(response);
-  const input = { name, url, init, ...(version !== undefined && { version }) };
+  let response = await request(url, ranged(init, 0, HEAD_BYTES - 1));
+  if (response.status === 416) {
+    discard(response);
+    const [, length] = /^bytes \*\/(\d+)$/.exec(response.headers.get("content-range") ?? "") ?? [];
+    if (Number(length) === 0) return { name, size: 0, blob: new Blob() };
+    // Some refuse an end that is beyond the file's.
+    response = await request(url, length === undefined ? init : ranged(init, 0, Math.min(Number(length), HEAD_BYTES) - 1));
+  }
+  if (response.status === 206 && !isRun(response)) {
+    discard(response);
+    response = await request(url, init);
+    if (response.status === 206) throw refused(url, response);
+  }
+  const state = stateOf(response);
+  const input = { name, url, init, ...state };
   if (response.status === 206) {
     const head = await readHead(url, response, init);
     const [, last, total] = /^bytes 0-(\d+)\/(\d+)$/.exec(response.headers.get("content-range") ?? "") ?? [];
     const whole = total !== undefined && head.length === Number(last) + 1;
     const size = total === undefined ? await sizeByHead(url, init) : Number(total);
     return { ...input, ranges: true, size, ...(whole && { head }) };
-  }
-  if (response.status === 416) {
-    discard(response);
-    return { name, size: 0, blob: new Blob() };
   }
   // No ranges. Weights of a base are read in one pass, however long; what needs random access is kept.
   if (response.ok && role === "base" && name.endsWith(".safetensors")) {
@@ -115,10 +125,8 @@ export async function probe(url: string, name: string, role: Role, init: Request
     return { ...input, ranges: false, ...(length !== null && { size: Number(length) }) };
   }
   if (response.ok) {
-    const blob = await response.blob().catch((error: unknown) => {
-      throw fetchFailed(url, error, init.signal ?? undefined);
-    });
-    return { name, size: blob.size, blob, ...(version !== undefined && { version }) };
+    const blob = await readBody(url, response, (answer) => answer.blob(), init);
+    return { name, size: blob.size, blob, ...state };
   }
   if (response.status !== 404 && response.status !== 410) throw refused(url, response);
   discard(response);
@@ -128,7 +136,7 @@ export async function probe(url: string, name: string, role: Role, init: Request
 /** The first bytes, and no more of them than were asked for. */
 async function readHead(url: string, response: Response, init: RequestInit): Promise<Uint8Array> {
   if (!response.body) return new Uint8Array(0);
-  const reader = response.body.getReader();
+  const reader = unlessSilentBody(response.body).getReader();
   const head = new Uint8Array(HEAD_BYTES);
   let length = 0;
   try {
@@ -151,5 +159,5 @@ async function sizeByHead(url: string, init: RequestInit): Promise<number> {
   const response = await request(url, { ...init, method: "HEAD" });
   const length = Number(response.headers.get("content-length") ?? Number.NaN);
   if (response.ok && !Number.isNaN(length)) return length;
-  throw new LorafoldError("fetch-failed", `${url}: the server does not say how large the file is (Content-Range, Content-Length)`);
+  throw new LorafoldError("fetch-failed", `${address(url)}: the server does not say how large the file is (Content-Range, Content-Length)`);
 }
