@@ -116,6 +116,12 @@ export interface ReadOptions {
   signal?: AbortSignal;
 }
 
+/** Options of an answer. */
+export interface ResponseOptions {
+  /** Is given what ends the answer early, before its first byte or later: clients are not told where the base is, but a log may be. */
+  onError?: (error: unknown) => void;
+}
+
 /** A merged model that was never written: every byte is computed when it is read, and equals that of the merged file. */
 export interface MergedModel {
   readonly files: readonly VirtualFile[];
@@ -131,9 +137,9 @@ export interface MergedModel {
   stream(name: string, start?: number, end?: number, options?: ReadOptions): ReadableStream<Uint8Array<ArrayBuffer>>;
   /**
    * The answer to a GET or HEAD request for the file that the last part of its path names: `Range` (one range), `If-Range`, `If-Match`,
-   * `If-None-Match`; 200, 206, 304, 404, 405, 412, 416, and 502 or 503 where the base fails.
+   * `If-None-Match`; 200, 206, 304, 404, 405, 412, 416, and 502 or 503 where the base fails. What failed the client learns by its code alone.
    */
-  response(request: Request): Promise<Response>;
+  response(request: Request, options?: ResponseOptions): Promise<Response>;
   /** Whether a read has ended with `source-changed`: the model is to be opened anew, for it stays as it was planned. */
   readonly changed: boolean;
   /** Give the memory back, at once: reads that are under way fail. */

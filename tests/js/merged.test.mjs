@@ -249,6 +249,16 @@ for (const streams of [false, true]) {
   });
 }
 
+test("a Range that is absurdly long is none, and takes no time", async () => {
+  const opened = await openMerged(SAMPLE);
+  for (const [range, status] of /** @type {[string, number][]} */ ([[`bytes=${" ".repeat(20)}0 - 3`, 206], [`bytes=${" ".repeat(300)}0-3`, 200], [`bytes=${" ".repeat(120_000)}x`, 200], [`bytes=0${" ".repeat(120_000)}x`, 200]])) {
+    const response = await opened.response(new Request("http://any/config.json", { headers: { range } }));
+    assert.equal(response.status, status, `${range.length} characters`);
+    await response.arrayBuffer();
+  }
+  opened.close();
+});
+
 test("what cannot be merged is not opened", async () => {
   const { base, adapter } = tinyModel();
   await assert.rejects(openMerged({ base: asFiles(base), adapters: [{ source: asFiles(adapter), weight: Number.NaN }] }), { code: "bad-option" });

@@ -1,5 +1,6 @@
 import { throwIfAborted } from "../errors.js";
 import type { ByteReader } from "../sources/reader.js";
+import type { Rest } from "../sources/request.js";
 import type { Turn, Turns } from "./turns.js";
 
 /** Milliseconds between two looks of a reader that nobody reads on at whether somebody waits for its turn. */
@@ -21,10 +22,15 @@ export class Lease {
   #bytes = 0;
   #look: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(turns: Turns, reader: ByteReader, signal?: AbortSignal) {
+  /** `open` gives the reader. While its server wants to be left alone the turn is another's. */
+  constructor(turns: Turns, open: (rest: Rest) => ByteReader, signal?: AbortSignal) {
     this.#turns = turns;
-    this.#reader = reader;
     this.#signal = signal;
+    this.#reader = open(async (wait) => {
+      this.#endTurn();
+      await wait();
+      this.#turn = await turns.begin(signal);
+    });
   }
 
   /** Do `work`, which takes `bytes` from the reader, when it is its turn. */
@@ -36,7 +42,6 @@ export class Lease {
       await this.#turns.giveWay();
     }
     this.#turn ??= await this.#turns.begin(this.#signal);
-    this.#turn.renew();
     this.#bytes += bytes;
     try {
       return await work(this.#reader);
@@ -50,6 +55,10 @@ export class Lease {
   end(): void {
     clearTimeout(this.#look);
     this.#reader.cancel();
+    this.#endTurn();
+  }
+
+  #endTurn(): void {
     this.#turn?.end();
     this.#turn = undefined;
     this.#bytes = 0;
@@ -58,7 +67,6 @@ export class Lease {
   #watch(): void {
     this.#look = setTimeout(() => {
       if (this.#turns.wanted || this.#signal?.aborted) return this.end();
-      this.#turn?.renew();
       this.#watch();
     }, LOOK);
     // In Node: a stream that was forgotten does not keep the program from its end.

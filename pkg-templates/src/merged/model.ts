@@ -3,10 +3,11 @@ import { asLorafoldError, LorafoldError, throwIfAborted } from "../errors.js";
 import { Merger } from "../lorafold.js";
 import { platform } from "../platform.js";
 import { prepare } from "../prepare.js";
+import { address } from "../sources/address.js";
 import { bind } from "../sources/bind.js";
 import type { Input } from "../sources/listing.js";
 import { MOST_IN_FLIGHT } from "../sources/request.js";
-import type { MergedModel, OpenOptions, ReadOptions, Report, VirtualFile } from "../types.js";
+import type { MergedModel, OpenOptions, ReadOptions, Report, ResponseOptions, VirtualFile } from "../types.js";
 import { respond } from "./response.js";
 import { mergedBytes } from "./stream.js";
 import { Turns } from "./turns.js";
@@ -27,7 +28,7 @@ export async function openMerged(options: OpenOptions): Promise<MergedModel> {
     const onePass = inputs.find((input) => input.ranges === false);
     if (onePass) {
       plan.free();
-      throw new LorafoldError("no-range-support", `${onePass.url}: the server does not answer ranged requests, which reading at any place needs`);
+      throw new LorafoldError("no-range-support", `${address(onePass.url!)}: the server does not answer ranged requests, which reading at any place needs`);
     }
     const { memory } = await engine();
     const { bindInput, blockBytes = BLOCK, factorBytes = FACTOR_BYTES } = platform();
@@ -81,6 +82,10 @@ class OpenModel implements MergedModel {
   }
 
   stream(name: string, start = 0, end?: number, { signal }: ReadOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#stream(name, start, end, signal, false);
+  }
+
+  #stream(name: string, start: number, end: number | undefined, signal: AbortSignal | undefined, proven: boolean): ReadableStream<Uint8Array<ArrayBuffer>> {
     const { number, last } = this.#range(name, start, end);
     const stop = new AbortController();
     const leave = this.#enter();
@@ -95,7 +100,7 @@ class OpenModel implements MergedModel {
     };
     if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort, { once: true });
-    const bytes = mergedBytes(this.#shop, number, start, last, stop.signal);
+    const bytes = mergedBytes(this.#shop, number, start, last, stop.signal, proven);
     const failed = (error: unknown) => this.#failed(error);
     return new ReadableStream<Uint8Array<ArrayBuffer>>(
       {
@@ -125,8 +130,8 @@ class OpenModel implements MergedModel {
     );
   }
 
-  response(request: Request): Promise<Response> {
-    return respond(this, request);
+  response(request: Request, options: ResponseOptions = {}): Promise<Response> {
+    return respond(this.files, (name, start, end) => this.#stream(name, start, end, request.signal, true), request, options);
   }
 
   get changed(): boolean {

@@ -1,12 +1,22 @@
 import { asLorafoldError, type ErrorCode, LorafoldError } from "../errors.js";
-import type { MergedModel, VirtualFile } from "../types.js";
+import type { ResponseOptions, VirtualFile } from "../types.js";
 import { isKnown, matches, wantedRange } from "./conditions.js";
 
-/** The answer to a request for a file of a merged model; the last part of the path is the file's name. */
-export async function respond(model: MergedModel, request: Request): Promise<Response> {
+type Bytes = ReadableStream<Uint8Array<ArrayBuffer>>;
+
+/**
+ * The answer to a request for one of the files of a merged model, which `open` reads; the last part of the path is the file's name. The stream's
+ * first bytes are to be there when what they come from can be read.
+ */
+export async function respond(
+  files: readonly VirtualFile[],
+  open: (name: string, start: number, end: number) => Bytes,
+  request: Request,
+  { onError }: ResponseOptions,
+): Promise<Response> {
   const { method, headers } = request;
   if (method !== "GET" && method !== "HEAD") return failure(405, "bad-option", `${method} is not allowed`, { allow: "GET, HEAD" });
-  const file = model.files.find(({ name }) => name === requestedName(request.url));
+  const file = files.find(({ name }) => name === requestedName(request.url));
   if (!file) return failure(404, "bad-option", "the merged model has no such file");
   const { name, size, etag } = file;
   const about = { etag, "accept-ranges": "bytes", "cache-control": "no-cache, no-transform" };
@@ -23,12 +33,14 @@ export async function respond(model: MergedModel, request: Request): Promise<Res
   };
   if (method === "HEAD") return new Response(null, { headers: entity });
   try {
-    const body = await begun(model.stream(name, start, end, { signal: request.signal }));
+    const body = await begun(open(name, start, end), onError);
     return new Response(measured(body, end - start), { status: wanted ? 206 : 200, headers: entity });
   } catch (error) {
     const thrown = asLorafoldError(error);
     if (!(thrown instanceof LorafoldError)) throw thrown;
-    return failure(STATUS[thrown.code] ?? 500, thrown.code, thrown.message, { "cache-control": "no-store" });
+    onError?.(thrown);
+    // Its own words name the base's server, and are not for everybody.
+    return failure(STATUS[thrown.code] ?? 500, thrown.code, `${name} cannot be read: ${thrown.code}`, { "cache-control": "no-store" });
   }
 }
 
@@ -55,16 +67,21 @@ function contentType({ name }: VirtualFile): string {
 /**
  * The same stream once its first bytes are there: what fails before them is an answer of its own, not a body that breaks off.
  */
-async function begun(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+async function begun(stream: Bytes, onError: ResponseOptions["onError"]): Promise<Bytes> {
   const reader = stream.getReader();
   let first: ReadableStreamReadResult<Uint8Array<ArrayBuffer>> | undefined = await reader.read();
   return new ReadableStream<Uint8Array<ArrayBuffer>>(
     {
       async pull(controller) {
-        const { done, value } = first ?? (await reader.read());
-        first = undefined;
-        if (done) controller.close();
-        else controller.enqueue(value);
+        try {
+          const { done, value } = first ?? (await reader.read());
+          first = undefined;
+          if (done) controller.close();
+          else controller.enqueue(value);
+        } catch (error) {
+          onError?.(error);
+          throw error;
+        }
       },
       cancel: (reason) => reader.cancel(reason),
     },
@@ -73,7 +90,7 @@ async function begun(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<R
 }
 
 /** Some edge runtimes announce the length of a body only if its stream says it. */
-function measured(body: ReadableStream<Uint8Array<ArrayBuffer>>, length: number): ReadableStream<Uint8Array> {
+function measured(body: Bytes, length: number): ReadableStream<Uint8Array> {
   const { FixedLengthStream } = globalThis as { FixedLengthStream?: new (length: number) => ReadableWritablePair<Uint8Array, Uint8Array> };
   return FixedLengthStream ? body.pipeThrough(new FixedLengthStream(length)) : body;
 }

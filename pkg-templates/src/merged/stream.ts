@@ -15,24 +15,35 @@ interface Run {
 /** Pieces that are asked of the plan at once. */
 const PIECES = 64;
 
+/** Bytes that are computed first where somebody waits for them to know whether the base can be read. */
+const FIRST = 64 << 10;
+
 /** Bytes of a factor pair's file between A and B that are read rather than asked around. */
 const GAP = 1 << 16;
 
 /**
  * The bytes `start` up to `end` of an output file, block by block, each computed when it is asked for. The base is read as few runs as there
- * can be: one, wherever the output has the order of the base.
+ * can be: one, wherever the output has the order of the base. `proven`: the plan's own bytes come when those of the base are there.
  */
-export async function* mergedBytes(shop: Workshop, file: number, start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+export async function* mergedBytes(shop: Workshop, file: number, start: number, end: number, signal?: AbortSignal, proven = false): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   const { inputs } = shop;
+  let held: Uint8Array<ArrayBuffer>[] | undefined = proven ? [] : undefined;
   for (let at = start; at < end; ) {
     const run = JSON.parse(shop.plan.run(file, at, end)) as Run;
     const { source } = run;
-    const lease = source && new Lease(shop.turns, openReader(inputs[source.input]!, source.start, source.end, signal), signal);
+    const lease = source && new Lease(shop.turns, (rest) => openReader(inputs[source.input]!, source.start, source.end, signal, rest), signal);
     try {
       while (at < run.end) {
-        for (const piece of JSON.parse(shop.plan.pieces(file, at, run.end, shop.block, PIECES)) as Piece[]) {
-          for await (const bytes of pieceBytes(shop, file, piece, lease, signal)) {
+        const [block, pieces] = held ? [Math.min(FIRST, shop.block), 1] : [shop.block, PIECES];
+        for (const piece of JSON.parse(shop.plan.pieces(file, at, run.end, block, pieces)) as Piece[]) {
+          for await (const bytes of pieceBytes(shop, file, piece, lease, block, signal)) {
             at += bytes.length;
+            if (held && piece.kind === "plan") {
+              held.push(bytes);
+              continue;
+            }
+            yield* held ?? [];
+            held = undefined;
             yield bytes;
           }
         }
@@ -43,17 +54,19 @@ export async function* mergedBytes(shop: Workshop, file: number, start: number, 
       lease?.end();
     }
   }
+  yield* held ?? [];
 }
 
-async function* pieceBytes(shop: Workshop, file: number, piece: Piece, lease: Lease | null, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const { block } = shop;
+/** `first`: bytes of the first block. */
+async function* pieceBytes(shop: Workshop, file: number, piece: Piece, lease: Lease | null, first: number, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   switch (piece.kind) {
     case "plan":
       yield (shop.plan.planBytes(file) as Uint8Array<ArrayBuffer>).slice(piece.at, piece.at + piece.bytes);
       return;
     case "copy":
-      for (let left = piece.bytes; left > 0; left -= block) {
-        const bytes = Math.min(block, left);
+      for (let left = piece.bytes, most = first; left > 0; most = shop.block) {
+        const bytes = Math.min(most, left);
+        left -= bytes;
         yield await lease!.take(bytes, (reader) => reader.take(bytes));
       }
       return;

@@ -3,6 +3,9 @@ import { throwIfAborted } from "../errors.js";
 /** Milliseconds after which a turn counts as lost: edge runtimes drop the work of a client that went away without a word. */
 const LOST = 30_000;
 
+/** Milliseconds between two signs of life of whoever has a turn, which end with its work. */
+const SIGN = LOST / 5;
+
 /** Milliseconds between two looks at whether there is a turn, at first and at most. */
 const [SOON, LATER] = [1, 16];
 
@@ -11,8 +14,6 @@ const LOOKED = 4 * LATER;
 
 /** A turn that is under way. */
 export interface Turn {
-  /** It is not lost. */
-  renew(): void;
   /** Whoever waits may begin. Once or more often. */
   end(): void;
 }
@@ -25,7 +26,7 @@ export interface Turn {
  */
 export class Turns {
   readonly #most: number;
-  /** When each turn that is under way began, or was renewed. */
+  /** When each turn that is under way began, or gave a sign of life. */
   readonly #running = new Set<{ since: number }>();
   /** When somebody looked last, and had to wait. */
   #wantedAt = Number.NEGATIVE_INFINITY;
@@ -54,17 +55,21 @@ export class Turns {
     }
     const turn = { since: Date.now() };
     this.#running.add(turn);
+    // A timer of whoever has it: where an edge runtime drops the one, it drops the other.
+    const signs = setInterval(() => {
+      turn.since = Date.now();
+      this.#running.add(turn);
+    }, SIGN);
+    // In Node: what was forgotten does not keep the program from its end.
+    if (typeof signs === "object") (signs as { unref(): void }).unref();
     const end = () => {
+      clearInterval(signs);
       signal?.removeEventListener("abort", end);
       this.#running.delete(turn);
     };
     // An edge runtime may never come back to the work of a client that has gone, but says so.
     signal?.addEventListener("abort", end, { once: true });
-    const renew = () => {
-      turn.since = Date.now();
-      this.#running.add(turn);
-    };
-    return { renew, end };
+    return { end };
   }
 
   /** Whether somebody waits. */
