@@ -215,7 +215,7 @@ describe("the serving template", () => {
     assert.ok(!written.get(shard)?.subarray(-1000).equals(await bytes(anew)));
   });
 
-  test("a base that is replaced is served anew after a body that has broken off", async (t) => {
+  test("a base that is replaced is found out before a whole file's body begins", async (t) => {
     const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: adaptersAt("r2:adapters/") });
     const bucket = await fill(flare, "tiny-llama", "models/tiny");
     for (const [name] of ADAPTERS) await fill(flare, String(name), `adapters/${name}`);
@@ -227,14 +227,72 @@ describe("the serving template", () => {
     const changed = new Uint8Array(readFileSync(join(SAMPLE, "tiny-llama", shard)));
     changed.fill(0, changed.length - 5000);
     await bucket.put(`models/tiny/${shard}`, changed);
-    // The header is the plan's: the answer has begun when the base turns out to be another.
+    // The header is the plan's, but the answer does not begin with it before the base's bytes are there.
     const broken = await whole();
-    assert.equal(broken.status, 200);
-    await assert.rejects(bytes(broken));
+    assert.equal(broken.status, 503);
+    assert.equal(/** @type {any} */ (await broken.json()).error.code, "source-changed");
     const anew = await whole();
     assert.equal(anew.status, 200);
     assert.notEqual(anew.headers.get("etag"), first.headers.get("etag"));
     assert.equal((await bytes(anew)).length, written.get(shard)?.length);
+  });
+
+  test("requests that come at once share one opening, also when the base has changed, and when who opens it goes away", async (t) => {
+    const slow = await serve({ "/": SAMPLE }, { latency: 15 });
+    t.after(slow.close);
+    let most = 0;
+    const watch = setInterval(() => (most = Math.max(most, slow.requests.filter(({ complete }) => !complete).length)), 1);
+    t.after(async () => clearInterval(watch));
+    const flare = await isolate(t, { BASE: `${slow.origin}/tiny-llama/`, ADAPTERS: adaptersAt(`${slow.origin}/`) });
+    const [name] = [...written.keys()].filter((file) => file.endsWith(".safetensors"));
+    const url = new URL(name, await flare.ready);
+    const head = (/** @type {AbortSignal} */ signal) => fetch(url, { method: "HEAD", signal }).then(({ status }) => status, () => "gone");
+    const gone = new AbortController();
+    const first = slow.next();
+    const leaving = head(gone.signal);
+    await first;
+    const staying = Array.from({ length: 20 }, () => head(AbortSignal.timeout(30_000)));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    gone.abort();
+    assert.equal(await leaving, "gone");
+    assert.deepEqual(new Set(await Promise.all(staying)), new Set([200]));
+    const opening = slow.requests.filter(({ path, complete }) => complete && path.endsWith("/adapter_config.json")).length;
+    assert.equal(opening, ADAPTERS.length);
+    assert.ok(most <= 4, `${most} requests at once`);
+    // Another state of every file, as far as the server says.
+    slow.set({ headers: { "Last-Modified": "now" }, etag: false });
+    assert.equal((await get(flare, name)).status, 503);
+    most = 0;
+    assert.deepEqual(new Set(await Promise.all(Array.from({ length: 20 }, () => head(AbortSignal.timeout(30_000))))), new Set([200]));
+    assert.equal(slow.requests.filter(({ path }) => path.endsWith("/adapter_config.json")).length, 2 * ADAPTERS.length);
+    assert.ok(most <= 4, `${most} requests at once`);
+  });
+
+  test("clients are not told where the base is, nor how it is asked", async (t) => {
+    let broken = true;
+    const files = Object.fromEntries(readdirSync(join(SAMPLE, "tiny-llama")).map((file) => [file, readFileSync(join(SAMPLE, "tiny-llama", file))]));
+    const server = await scriptedServer(files, (asked) => (broken ? { status: 403 } : correct(asked)));
+    t.after(server.close);
+    const flare = await isolate(t, { BASE: `${server.url}?sig=SECRET`, ADAPTERS: "[]" });
+    const [name] = [...written.keys()].filter((file) => file.endsWith(".safetensors"));
+    for (const opened of [false, true]) {
+      broken = !opened;
+      if (opened) assert.equal((await get(flare, name, {}, "HEAD")).status, 200);
+      broken = true;
+      const response = await get(flare, name);
+      const text = await response.text();
+      assert.equal(response.status, 502);
+      assert.equal(JSON.parse(text).error.code, "fetch-failed");
+      assert.doesNotMatch(text, /SECRET|127\.0\.0\.1|http/);
+    }
+  });
+
+  test("a file may be allowed by any name", async (t) => {
+    const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: "[]", ALLOW: "größe.json" });
+    const bucket = await fill(flare, "tiny-llama", "models/tiny");
+    await bucket.put("models/tiny/größe.json", "{}");
+    assert.equal(await (await get(flare, encodeURIComponent("größe.json"))).text(), "{}");
+    for (const path of ["config.json", "%", "gr%ff.json"]) assert.equal((await get(flare, path)).status, 404, path);
   });
 
   test("what is wrong is said with its code", async (t) => {

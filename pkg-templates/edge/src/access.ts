@@ -9,6 +9,11 @@ export async function bearer(request: Request, token: string): Promise<boolean> 
 
 /** Whether the path's last part is a name, or has an ending, of the list. */
 export function isAllowed(path: string, list: string): boolean {
-  const name = path.split("/").at(-1) ?? "";
+  let name: string;
+  try {
+    name = decodeURIComponent(path.split("/").at(-1) ?? "");
+  } catch {
+    return false;
+  }
   return list.split(/\s+/).some((rule) => rule !== "" && (rule.startsWith("*") ? name.endsWith(rule.slice(1)) : name === rule));
 }

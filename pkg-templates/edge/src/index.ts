@@ -10,16 +10,22 @@ export default {
     }
     if (!isAllowed(new URL(request.url).pathname, env.ALLOW)) return refuse(404, "no such file here");
     try {
-      const model = await mergedModel(env);
-      const response = await model.response(request);
+      const model = await mergedModel(env, request.signal);
+      const response = await model.response(request, { onError: log });
       return response.ok || response.status === 304 ? cacheable(response, env) : response;
     } catch (error) {
-      const { code = "failed", message } = error as { code?: string; message: string };
-      console.error(code, message);
-      return refuse(code === "fetch-failed" || code === "source-changed" ? 502 : 500, message, {}, code);
+      log(error);
+      const { code = "failed" } = error as { code?: string };
+      return refuse(code === "fetch-failed" || code === "source-changed" ? 502 : 500, "the model cannot be opened: the log says why", {}, code);
     }
   },
 };
+
+/** Where the base is, and what it answers, is for the log alone. */
+function log(error: unknown): void {
+  const { code = "failed", message } = error as { code?: string; message: string };
+  if (code !== "aborted") console.error(code, message);
+}
 
 function cacheable(response: Response, env: Env): Response {
   const answer = new Response(response.body, response);

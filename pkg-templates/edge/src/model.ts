@@ -1,34 +1,42 @@
 import { type MergedModel, openMerged, type OpenOptions, r2Source, type SourceLike } from "lorafold/edge";
 import type { Env } from "./env.js";
+import { Opening } from "./opening.js";
 
-/**
- * The models that this isolate has opened: headers, plan and packed factors. Never a promise: in workerd one request must not wait for what
- * another one reads.
- */
+/** The models that this isolate has opened: headers, plan and packed factors. */
 const opened = new Map<string, MergedModel>();
+const opening = new Opening<MergedModel>();
 
 const keyOf = ({ BASE, ADAPTERS, DTYPE }: Env) => JSON.stringify([BASE, ADAPTERS, DTYPE]);
 
 /** The merged model, opened by the first request that an isolate has, and anew by the first one after a read has found another state of the base. */
-export async function mergedModel(env: Env): Promise<MergedModel> {
+export function mergedModel(env: Env, signal: AbortSignal): Promise<MergedModel> {
   const key = keyOf(env);
-  const known = opened.get(key);
-  if (known && !known.changed) return known;
-  if (known) {
+  const found = () => {
+    const known = opened.get(key);
+    if (!known?.changed) return known;
     opened.delete(key);
     // Those who still read it are told that the base has changed, each by its own read.
     known.release();
-  }
-  const adapters = (JSON.parse(env.ADAPTERS) as { source: string; weight?: number }[]).map(({ source, ...rest }) => ({ source: sourceOf(source, env), ...rest }));
-  const model = await openMerged({ base: sourceOf(env.BASE, env), adapters, dtype: (env.DTYPE ?? "keep") as NonNullable<OpenOptions["dtype"]> });
-  // Two that came at once have opened it twice: one of them is kept.
-  const first = opened.get(key);
-  if (first) {
-    model.close();
-    return first;
-  }
-  opened.set(key, model);
-  return model;
+    return undefined;
+  };
+  const open = async () => {
+    const model = await openMerged({ ...options(env), signal });
+    // Whoever counted as gone may have been slow: of two that have opened it one is kept.
+    const first = found();
+    if (first) {
+      model.close();
+      return first;
+    }
+    opened.set(key, model);
+    return model;
+  };
+  return opening.once(key, found, open, signal);
+}
+
+function options(env: Env): OpenOptions {
+  const { ADAPTERS, BASE, DTYPE = "keep" } = env;
+  const adapters = (JSON.parse(ADAPTERS) as { source: string; weight?: number }[]).map(({ source, ...rest }) => ({ source: sourceOf(source, env), ...rest }));
+  return { base: sourceOf(BASE, env), adapters, dtype: DTYPE as NonNullable<OpenOptions["dtype"]> };
 }
 
 function sourceOf(text: string, { BUCKET, BASE, BASE_TOKEN }: Env): SourceLike {
