@@ -67,7 +67,7 @@ test("what fails fails for those who waited, and not for who comes later", async
   await pass(50);
   model.work(0).reject(Object.assign(new Error("no"), { code: "fetch-failed" }));
   await pass(50);
-  assert.deepEqual((await all).map(({ status, reason }) => [status, reason?.code, reason?.message]), Array(2).fill(["rejected", "fetch-failed", "no"]));
+  assert.deepEqual((await all).map((/** @type {any} */ { status, reason }) => [status, reason?.code, reason?.message]), Array(2).fill(["rejected", "fetch-failed", "no"]));
   const later = model.want();
   await pass(50);
   model.work(1).resolve();
