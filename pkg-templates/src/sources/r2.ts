@@ -1,6 +1,7 @@
 import { LorafoldError } from "../errors.js";
 import type { Source } from "../types.js";
 import { WAITS } from "./request.js";
+import { unlessSilent, unlessSilentBody } from "./silence.js";
 
 /** What is used of an R2 bucket's binding. */
 export interface R2BucketLike {
@@ -24,7 +25,10 @@ export function r2Source(bucket: R2BucketLike, prefix: string): Source {
   const body = async (name: string, start: number, end: number, etag: string | undefined): Promise<ReadableStream<Uint8Array>> => {
     const range = { offset: start, length: end - start };
     const onlyIf = etag !== undefined && { onlyIf: { etagMatches: etag } };
-    const object = await patiently(() => bucket.get(folder + name, { range, ...onlyIf })).catch((error: unknown) => {
+    const object = await patiently(
+      () => bucket.get(folder + name, { range, ...onlyIf }),
+      (late) => late?.body?.cancel(),
+    ).catch((error: unknown) => {
       throw new LorafoldError("fetch-failed", `${folder}${name}: ${String((error as Error)?.message ?? error)}`, { detail: error });
     });
     if (!object) throw new LorafoldError("source-changed", `${folder}${name}: it is not there any more`);
@@ -50,7 +54,7 @@ export function r2Source(bucket: R2BucketLike, prefix: string): Source {
     },
     async read(name, start, end, version) {
       if (start === end) return new Uint8Array(0);
-      return new Uint8Array(await new Response(await body(name, start, end, version)).arrayBuffer());
+      return new Uint8Array(await new Response(unlessSilentBody(await body(name, start, end, version))).arrayBuffer());
     },
     stream(name, start, end, version) {
       let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
@@ -61,7 +65,7 @@ export function r2Source(bucket: R2BucketLike, prefix: string): Source {
             reader ??= (await body(name, start, end, version)).getReader();
             // Whoever left while it was asked for could not cancel it.
             if (left) return reader.cancel();
-            const { done, value } = await reader.read();
+            const { done, value } = await unlessSilent(reader.read(), () => void reader?.cancel().catch(() => undefined));
             if (done) controller.close();
             else controller.enqueue(value);
           },
@@ -76,13 +80,18 @@ export function r2Source(bucket: R2BucketLike, prefix: string): Source {
   };
 }
 
-async function patiently<T>(work: () => Promise<T>): Promise<T> {
+/** `discard` is for what comes when nobody waits for it any more. */
+async function patiently<T>(work: () => Promise<T>, discard: (late: T) => unknown = () => undefined): Promise<T> {
+  const once = () => {
+    const coming = work();
+    return unlessSilent(coming, () => void coming.then(discard).catch(() => undefined));
+  };
   for (const wait of WAITS) {
     try {
-      return await work();
+      return await once();
     } catch {
       await new Promise((resolve) => setTimeout(resolve, wait));
     }
   }
-  return work();
+  return once();
 }
