@@ -31,7 +31,7 @@ export interface Job {
   files: JobFile[];
   findings: { level: string; code: string; message: string }[];
   error?: { code: string; message: string };
-  /** Files of the model that is replaced: they are deleted before any part's message is sent, and are not the job's business afterwards. */
+  /** Files that the folder had, to be replaced: they are deleted before any part's message is sent, and are not the job's business afterwards. */
   old?: string[];
   /** A job that has ended: whether its uploads and receipts are gone. */
   cleaned: boolean;

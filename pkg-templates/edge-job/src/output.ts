@@ -1,6 +1,7 @@
 import type { Env } from "./env.js";
 import { cleanUp } from "./end.js";
 import { isOpen, readJob } from "./job.js";
+import { listed } from "./listing.js";
 import { Refusal } from "./refusal.js";
 
 /** After so many milliseconds, whoever has claimed a folder and begun no job is not coming back. */
@@ -33,15 +34,11 @@ export async function claimOutput(env: Env, out: string, id: string): Promise<st
 }
 
 /** Names of the files that are directly in a folder. */
-export async function filesIn({ BUCKET }: Env, out: string): Promise<string[]> {
+export async function filesIn(env: Env, out: string): Promise<string[]> {
   const found: string[] = [];
-  for (let cursor: string | undefined, more = true; more; ) {
-    const page = await BUCKET.list({ prefix: `${out}/`, delimiter: "/", ...(cursor !== undefined && { cursor }) });
-    for (const { key } of page.objects) found.push(key.slice(out.length + 1));
-    more = page.truncated;
-    cursor = page.truncated ? page.cursor : undefined;
-  }
-  return found;
+  for await (const { key } of listed(env, `${out}/`, { delimiter: "/" })) found.push(key.slice(out.length + 1));
+  // Some clients mark a folder by an object of its name.
+  return found.filter((name) => name !== "");
 }
 
 /** Whether a file of this name makes a folder a model. */

@@ -1,5 +1,6 @@
 import type { Env } from "./env.js";
 import { folderOf, type Job } from "./job.js";
+import { listed, MOST_DELETED } from "./listing.js";
 
 /** That a part was uploaded: an empty object whose metadata says which, so that listing them reads them. */
 export interface Receipt {
@@ -54,15 +55,5 @@ export async function dropReceipts(env: Env, job: Job, file?: number): Promise<v
   const prefix = file === undefined ? prefixOf(env, job) : filePrefix(env, job, file);
   const keys = [];
   for await (const { key } of listed(env, prefix)) keys.push(key);
-  // As many as one call may delete.
-  for (let at = 0; at < keys.length; at += 1000) await env.BUCKET.delete(keys.slice(at, at + 1000));
-}
-
-async function* listed({ BUCKET }: Env, prefix: string): AsyncGenerator<R2Object> {
-  for (let cursor: string | undefined, more = true; more; ) {
-    const page = await BUCKET.list({ prefix, include: ["customMetadata"], ...(cursor !== undefined && { cursor }) });
-    yield* page.objects;
-    more = page.truncated;
-    cursor = page.truncated ? page.cursor : undefined;
-  }
+  for (let at = 0; at < keys.length; at += MOST_DELETED) await env.BUCKET.delete(keys.slice(at, at + MOST_DELETED));
 }

@@ -2,6 +2,7 @@ import type { MergedModel } from "lorafold/edge";
 import { cleanUp } from "./end.js";
 import { type Env, numberOf } from "./env.js";
 import { changeJob, isOpen, type Job, type JobFile, keyOf, readJob, type Stored, writeJob } from "./job.js";
+import { MOST_DELETED } from "./listing.js";
 import { withModel } from "./model.js";
 import { claimOutput, filesIn, isOfModel } from "./output.js";
 import { cut } from "./parts.js";
@@ -30,8 +31,8 @@ async function beginOrGoOn(env: Env, model: MergedModel, id: string, request: Jo
   // Of all who ask at once, one begins the job: the state is written in place of this one, or not at all.
   const before = await readJob(env, id);
   if (before && isOpen(before.job)) return goOn(env, before.job, await isQuiet(env, before));
-  // Files of the same sizes may be of another merge.
-  if (before?.job.status === "done" && !request.force && (await firstUnwritten(env, before.job)) === undefined) return before.job;
+  // Whoever asks again has lost the answer: `force` is about the models of others. Files of the same sizes may be of another merge.
+  if (before?.job.status === "done" && (await firstUnwritten(env, before.job)) === undefined) return before.job;
   await oldFiles(env, model, request);
   const run = await claimOutput(env, request.out, id);
   // Another job may have ended here before the folder was claimed.
@@ -39,12 +40,16 @@ async function beginOrGoOn(env: Env, model: MergedModel, id: string, request: Jo
   return begin(env, model, { id, run }, request, old, before);
 }
 
-/** Names of the files that the model replaces. */
+/**
+ * Names of the files that are to be deleted: all that lie in the folder, if the request says so, for whatever an old model leaves beside the new
+ * one would be taken for a part of it.
+ */
 async function oldFiles(env: Env, model: MergedModel, { out, force }: JobRequest): Promise<string[]> {
   const there = await filesIn(env, out);
+  if (force) return there;
   const old = there.filter((name) => isOfModel(name) || model.files.some((file) => file.name === name));
-  if (old.length > 0 && !force) throw new Refusal(409, "output-exists", `${out} has a model already: ${old.slice(0, 3).join(", ")}`);
-  return old;
+  if (old.length > 0) throw new Refusal(409, "output-exists", `${out} has a model already: ${old.slice(0, 3).join(", ")}`);
+  return [];
 }
 
 type Begun = Pick<Job, "id" | "run">;
@@ -93,16 +98,16 @@ async function goOn(env: Env, job: Job, lost = false): Promise<Job> {
   return (await readJob(env, job.id))?.job ?? now;
 }
 
-/** Delete the model that is replaced, unless somebody else has: what has its names then is new. */
+/** Delete what was in the folder, unless somebody else has: what has its names then is new. */
 async function deleteOld(env: Env, job: Job): Promise<Job> {
-  // config.json first, so that what is left looks like no model while others go.
-  const names = (job.old ?? []).toSorted((a, b) => Number(b === "config.json") - Number(a === "config.json"));
-  for (const name of names) {
+  if (!job.old) return job;
+  // config.json first and alone, so that what is left looks like no model while others go.
+  const keys = job.old.toSorted((a, b) => Number(b === "config.json") - Number(a === "config.json")).map((name) => keyOf(job, { name }));
+  for (let at = 0, end = 1; at < keys.length; at = end, end += MOST_DELETED) {
     const now = (await readJob(env, job.id))?.job;
     if (!now?.old || now.run !== job.run || !isOpen(now)) return now ?? job;
-    await env.BUCKET.delete(keyOf(job, { name }));
+    await env.BUCKET.delete(keys.slice(at, end));
   }
-  if (names.length === 0) return job;
   return changeJob(env, job.id, (now) => {
     const { old, ...rest } = now;
     return old && now.run === job.run ? rest : undefined;
