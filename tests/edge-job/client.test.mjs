@@ -109,6 +109,27 @@ test("a job that is done is not said to be so when another merge of equal sizes 
   await assertDone(await begin({ ...asked, force: true }), "out/taken", expected.small);
 });
 
+test("whoever watches a job is told that its files are gone or another's, and that they are back", async () => {
+  const out = "out/watched";
+  const asked = request("small", out);
+  const id = await begin(asked);
+  await assertDone(id, out, expected.small);
+  const said = async (method = "GET") => {
+    const { status, body } = await platform.ask(method, `/jobs/${id}`);
+    assert.equal(status, 200);
+    return [body.status, body.error?.code, body.bytes === body.total];
+  };
+  assert.deepEqual(await said(), ["done", undefined, true]);
+  const other = await begin({ ...asked, adapters: [{ source: "r2:small/adapter", weight: 0.7 }], force: true });
+  assert.equal((await platform.ended(other)).status, "done");
+  for (const method of ["GET", "DELETE"]) assert.deepEqual(await said(method), ["failed", "output-changed", false]);
+
+  await assertDone(await begin({ ...asked, force: true }), out, expected.small);
+  assert.deepEqual(await said(), ["done", undefined, true]);
+  await platform.bucket.delete(`${out}/${SHARD}`);
+  assert.deepEqual(await said(), ["failed", "output-changed", false]);
+});
+
 test("a job that is begun once more has its folder before its state says so", async () => {
   const out = "out/once-more";
   const asked = request("small", out, { force: true });

@@ -5,7 +5,7 @@ import { failJob } from "./end.js";
 import type { Env } from "./env.js";
 import { readJob } from "./job.js";
 import type { Task } from "./task.js";
-import { progressOf } from "./progress.js";
+import { asItStands, progressOf } from "./progress.js";
 import { Refusal } from "./refusal.js";
 import { parseRequest } from "./request.js";
 import { startJob } from "./start.js";
@@ -42,7 +42,7 @@ async function answer(request: Request, env: Env): Promise<Response> {
   const job = id && (await readJob(env, id))?.job;
   if (!job) throw new Refusal(404, "not-found", "no such job");
   const now = method === "DELETE" ? await failJob(env, job, { code: "aborted", message: "cancelled" }) : job;
-  return Response.json(await progressOf(env, now));
+  return Response.json(await progressOf(env, await asItStands(env, now)));
 }
 
 /** Errors of lorafold are about what was asked for, but for those about what could not be reached. */

@@ -1,8 +1,17 @@
 import { troubleKey } from "./end.js";
 import type { Env } from "./env.js";
-import { isOpen, type Job } from "./job.js";
+import { isOpen, type Job, keyOf } from "./job.js";
 import { rangeOf } from "./parts.js";
 import { receiptsOf } from "./receipts.js";
+import { firstUnwritten } from "./uploads.js";
+
+/** A job that is done is said to be so while its files are in their places: what has become of them since, its state does not know. */
+export async function asItStands(env: Env, job: Job): Promise<Job> {
+  const lost = job.status === "done" ? await firstUnwritten(env, job) : undefined;
+  if (lost === undefined) return job;
+  const message = `${keyOf(job, job.files[lost]!)} is not there any more, or not the job's`;
+  return { ...job, status: "failed", error: { code: "output-changed", message } };
+}
 
 /** What a client is told of a job. */
 export async function progressOf(env: Env, job: Job) {
