@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { correct, scriptedServer, whole } from "../js/scripted-server.mjs";
 import { sha256, writeFolder } from "../js/scratch.mjs";
 import { byCommandLine, filesOf, SHARD } from "./model.mjs";
 import { startPlatform } from "./platform.mjs";
@@ -166,6 +167,28 @@ test("messages that are tried in vain stall the job; asking again does the rest,
   assert.equal(await begin(request("large", "out/stalled"), own), id);
   await assertDone(id, "out/stalled", expected.large, own);
   assert.equal(uploads(own.log) - before, 2);
+});
+
+test("a server that ignores ranges for a while delays the job, and stalls it if it goes on; nothing is lost", async (t) => {
+  const own = await startPlatform({ folder: await mkdtemp(join(folder, "ranges-")), maxRetries: 2 });
+  t.after(() => own.stop());
+  await fill(own);
+  let ignored = 1;
+  const isOfPart = (/** @type {import("../js/scripted-server.mjs").Asked} */ { range }) => range !== undefined && range[1] - range[0] > 1 << 20;
+  const base = Object.fromEntries((await filesOf(models.small.base)).map(([name, bytes]) => [`base/${name}`, bytes]));
+  const server = await scriptedServer(base, (asked) => (isOfPart(asked) && ignored-- > 0 ? whole(asked) : correct(asked)));
+  t.after(() => server.close());
+  const asked = (/** @type {string} */ out) => ({ ...request("small", out), base: `${server.url}base/` });
+  await assertDone(await begin(asked("out/ranges"), own), "out/ranges", expected.small, own);
+  assert.ok(ignored < 1);
+
+  ignored = Infinity;
+  const id = await begin(asked("out/no-ranges"), own);
+  const stalled = await own.ended(id);
+  assert.deepEqual([stalled.status, stalled.trouble.code], ["stalled", "no-range-support"]);
+  ignored = 0;
+  assert.equal(await begin(asked("out/no-ranges"), own), id);
+  await assertDone(id, "out/no-ranges", expected.small, own);
 });
 
 test("messages that are lost are sent again when a job that nothing has come of is asked for, and not before", async (t) => {

@@ -7,8 +7,11 @@ import type { Task } from "./task.js";
 import { mergePart } from "./part.js";
 import { Refusal } from "./refusal.js";
 
-/** Codes of errors that may pass: a source that cannot be reached, an isolate that other jobs have filled. */
-const PASSING = new Set(["fetch-failed", "limit-exceeded"]);
+/**
+ * Codes of errors that may pass: a source that cannot be reached, one node of which ignores ranges (the job was begun because others do not), an
+ * isolate that other jobs have filled.
+ */
+const PASSING = new Set(["fetch-failed", "no-range-support", "limit-exceeded"]);
 
 /** Do what a message asks for. What fails for good fails the job; whatever else goes wrong is tried again by the queue. */
 export async function consume(message: Message<Task>, env: Env): Promise<void> {
