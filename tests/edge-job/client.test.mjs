@@ -155,6 +155,82 @@ test("a job that is begun once more has its folder before its state says so", as
   await assertDone(id, out, expected.small);
 });
 
+describe("a folder that was claimed for a job that was not begun", () => {
+  const isCreation = (/** @type {Op} */ { op, phase }) => op === "create" && phase === "before";
+  const isClaim = (/** @type {Op} */ { op, phase, key }) => op === "put" && phase === "before" && key.startsWith(`${JOBS}/outputs/`);
+  const another = (/** @type {string} */ out) => request("small", out, { adapters: [{ source: "r2:small/adapter", weight: 0.7 }] });
+  const refused = async (/** @type {string} */ out) => {
+    const { status, body } = await platform.ask("POST", "/jobs", another(out));
+    assert.deepEqual([status, body.error?.code], [409, "busy"]);
+    return /[0-9a-f]{32}/.exec(body.error.message)?.[0] ?? "";
+  };
+
+  test("is free when the start has failed", async () => {
+    const out = "out/failed-start";
+    platform.set((op) => (isCreation(op) && op.key.endsWith(SHARD) ? "fail" : ""));
+    assert.equal((await platform.ask("POST", "/jobs", request("small", out))).status, 500);
+    platform.set(() => "");
+    assert.equal((await platform.ended(await begin(another(out)))).status, "done");
+  });
+
+  test("is not free while the same request, made twice, may still succeed", async () => {
+    const out = "out/other-start";
+    const [arrived, held] = [gate(), gate()];
+    let creations = 0;
+    platform.set(async (op) => {
+      if (!isCreation(op) || creations++ > 1) return "";
+      if (creations === 2) return "fail";
+      arrived.open();
+      await held.passed;
+      return "";
+    });
+    const slow = platform.ask("POST", "/jobs", request("small", out));
+    await arrived.passed;
+    assert.equal((await platform.ask("POST", "/jobs", request("small", out))).status, 500);
+    const id = await refused(out);
+    held.open();
+    assert.equal((await slow).body.id, id);
+    await assertDone(id, out, expected.small);
+  });
+
+  test("is given up by whoever cancels the job", async () => {
+    const out = "out/claimed";
+    let claims = 0;
+    platform.set((op) => (isCreation(op) || (isClaim(op) && claims++ > 0) ? "fail" : ""));
+    assert.equal((await platform.ask("POST", "/jobs", request("small", out))).status, 500);
+    platform.set(() => "");
+    const id = await refused(out);
+    const { status, body } = await platform.ask("DELETE", `/jobs/${id}`);
+    assert.deepEqual([status, body.id, body.status, body.out, body.error.code], [200, id, "failed", out, "aborted"]);
+    assert.equal((await platform.ask("DELETE", `/jobs/${id}`)).status, 404);
+    assert.equal((await platform.ended(await begin(another(out)))).status, "done");
+  });
+
+  test("is not written to by who was about to begin the job when it was cancelled", async () => {
+    const out = "out/cancelled-start";
+    const [arrived, held] = [gate(), gate()];
+    let first = true;
+    platform.set(async ({ op, phase, key }) => {
+      if (!first || op !== "put" || phase !== "before" || !key.endsWith("/job.json")) return "";
+      first = false;
+      arrived.open();
+      await held.passed;
+      return "";
+    });
+    const slow = platform.ask("POST", "/jobs", request("small", out, { force: true }));
+    await arrived.passed;
+    const id = await refused(out);
+    assert.equal((await platform.ask("DELETE", `/jobs/${id}`)).status, 200);
+    assert.equal((await platform.ended(await begin(another(out)))).status, "done");
+    const before = await platform.hashes(out);
+    held.open();
+    const { body } = await slow;
+    assert.deepEqual([body.id, body.status, body.error?.code], [id, "failed", "aborted"]);
+    await assertClean(id);
+    assert.deepEqual(await platform.hashes(out), before);
+  });
+});
+
 describe("a model that is replaced", () => {
   test("by two requests at once is deleted by one of them before the merge begins", async () => {
     const out = "out/replaced-twice";

@@ -3,6 +3,9 @@ import { changeJob, folderOf, isOpen, type Job, keyOf } from "./job.js";
 import { dropReceipts } from "./receipts.js";
 import { abortUpload, isOfRun } from "./uploads.js";
 
+/** Why a job has ended that somebody has cancelled. */
+export const ABORTED = { code: "aborted", message: "cancelled" };
+
 /** Nothing will come of the job: say why, and leave nothing of it behind. */
 export async function failJob(env: Env, job: Job, error: { code: string; message: string }): Promise<Job> {
   const failed = await changeJob(env, job.id, (now) => (now.run === job.run && isOpen(now) ? { ...now, status: "failed", error } : undefined));

@@ -1,7 +1,8 @@
 import { LorafoldError } from "lorafold/edge";
 import { bearer } from "./access.js";
+import { revokeClaim } from "./claim.js";
 import { consume, giveUp } from "./consume.js";
-import { failJob } from "./end.js";
+import { ABORTED, failJob } from "./end.js";
 import type { Env } from "./env.js";
 import { readJob } from "./job.js";
 import type { Task } from "./task.js";
@@ -39,9 +40,13 @@ async function answer(request: Request, env: Env): Promise<Response> {
     return Response.json(await progressOf(env, job), { status: job.status === "done" ? 200 : 202, headers: { location: `/jobs/${job.id}` } });
   }
   const [, method, id] = /^(GET|DELETE) \/jobs\/([0-9a-f]{32})$/.exec(route) ?? [];
-  const job = id && (await readJob(env, id))?.job;
+  if (!id) throw new Refusal(404, "not-found", `no ${route} here`);
+  // First, so that whoever is about to begin the job either has begun it when its state is looked for, or does not.
+  const out = method === "DELETE" ? await revokeClaim(env, id) : undefined;
+  const job = (await readJob(env, id))?.job;
+  if (!job && out !== undefined) return Response.json({ id, status: "failed", out, error: ABORTED });
   if (!job) throw new Refusal(404, "not-found", "no such job");
-  const now = method === "DELETE" ? await failJob(env, job, { code: "aborted", message: "cancelled" }) : job;
+  const now = method === "DELETE" ? await failJob(env, job, ABORTED) : job;
   return Response.json(await progressOf(env, await asItStands(env, now)));
 }
 

@@ -1,10 +1,11 @@
 import type { MergedModel } from "lorafold/edge";
-import { cleanUp } from "./end.js";
+import { type Claim, claimOutput, isClaimed, releaseOutput } from "./claim.js";
+import { ABORTED, cleanUp, failJob } from "./end.js";
 import { type Env, numberOf } from "./env.js";
 import { changeJob, isOpen, type Job, type JobFile, keyOf, readJob, type Stored, writeJob } from "./job.js";
 import { MOST_DELETED } from "./listing.js";
 import { withModel } from "./model.js";
-import { claimOutput, filesIn, isOfModel } from "./output.js";
+import { filesIn, isOfModel } from "./output.js";
 import { cut } from "./parts.js";
 import { queueParts } from "./queue-parts.js";
 import { latestReceipt } from "./receipts.js";
@@ -34,10 +35,16 @@ async function beginOrGoOn(env: Env, model: MergedModel, id: string, request: Jo
   // Whoever asks again has lost the answer: `force` is about the models of others. Files of the same sizes may be of another merge.
   if (before?.job.status === "done" && (await firstUnwritten(env, before.job)) === undefined) return before.job;
   await oldFiles(env, model, request);
-  const run = await claimOutput(env, request.out, id);
-  // Another job may have ended here before the folder was claimed.
-  const old = await oldFiles(env, model, request);
-  return begin(env, model, { id, run }, request, old, before);
+  const claim = await claimOutput(env, request.out, id);
+  try {
+    // Another job may have ended here before the folder was claimed.
+    const old = await oldFiles(env, model, request);
+    return await begin(env, model, claim, request, old, before);
+  } catch (error) {
+    // If this fails too, the claim is forgotten after a while, or given up by whoever cancels the job.
+    await releaseOutput(env, request.out, claim).catch(() => undefined);
+    throw error;
+  }
 }
 
 /**
@@ -52,9 +59,8 @@ async function oldFiles(env: Env, model: MergedModel, { out, force }: JobRequest
   return [];
 }
 
-type Begun = Pick<Job, "id" | "run">;
-
-async function begin(env: Env, model: MergedModel, { id, run }: Begun, request: JobRequest, old: string[], before: Stored | undefined): Promise<Job> {
+async function begin(env: Env, model: MergedModel, claim: Claim, request: JobRequest, old: string[], before: Stored | undefined): Promise<Job> {
+  const { id, run } = claim;
   const files: JobFile[] = model.files.map((file) => {
     const { parts, partSize } = cut(file, env);
     return { name: file.name, size: file.size, etag: file.etag, parts, partSize, round: 1, queued: parts === 0 };
@@ -63,7 +69,10 @@ async function begin(env: Env, model: MergedModel, { id, run }: Begun, request: 
   const job: Job = { id, run, status: "running", request, files, findings, ...(old.length > 0 && { old }), cleaned: false };
   try {
     for (const file of files) file.upload = await beginUpload(env, job, file);
-    if (await writeJob(env, job, before)) return await goOn(env, job);
+    if (await writeJob(env, job, before)) {
+      // Whoever has cancelled the job a moment ago has seen no state of it.
+      return (await isClaimed(env, request.out, claim)) ? await goOn(env, job) : await failJob(env, job, ABORTED);
+    }
   } catch (error) {
     // Unless the job stands, in which case it is gone on with when it is asked for again.
     const now = await readJob(env, id).catch(() => undefined);
