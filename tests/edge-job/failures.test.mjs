@@ -7,7 +7,7 @@ import { describe, test } from "node:test";
 import { correct, scriptedServer, whole } from "../js/scripted-server.mjs";
 import { sha256, writeFolder } from "../js/scratch.mjs";
 import { byCommandLine, filesOf, SHARD } from "./model.mjs";
-import { startPlatform } from "./platform.mjs";
+import { openUploads, startPlatform } from "./platform.mjs";
 import { assertClean, assertDone, begin, expected, fill, folder, gate, isPart, isReceipt, models, platform, request, uploads } from "./setting.mjs";
 
 /** @typedef {import("./platform.mjs").Op} Op */
@@ -137,6 +137,53 @@ for (const [number, [name, isError]] of /** @type {[string, (op: Op) => boolean]
     assert.equal(platform.log.filter(({ op, key }) => op === "created" && key.endsWith(SHARD)).length, 2);
   });
 }
+
+describe("an upload is aborted though that fails at first:", () => {
+  const isAbort = (/** @type {Op} */ { op, phase }) => op === "abort" && phase === "before";
+  /** Nothing asks for the job meanwhile: messages do it. */
+  async function assertAborted() {
+    for (let tries = 0; openUploads(platform.log).length > 0; tries++) {
+      assert.ok(tries < 100, "never aborted");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  test("when the job could not be begun", async () => {
+    let aborts = 0;
+    platform.set((op) => ((op.op === "put" && op.phase === "before" && op.key.endsWith("job.json")) || (isAbort(op) && aborts++ < 3) ? "fail" : ""));
+    assert.equal((await platform.ask("POST", "/jobs", request("small", "out/abort-start"))).status, 500);
+    assert.ok(aborts > 2);
+    await assertAborted();
+  });
+
+  test("when it was begun again", async () => {
+    let spoilt = "";
+    let aborts = 0;
+    platform.set(async (op) => {
+      if (op.op === "uploadPart" && op.phase === "after" && op.part === 2 && spoilt === "") {
+        spoilt = op.uploadId ?? "";
+        await platform.bucket.resumeMultipartUpload(op.key, spoilt).uploadPart(2, "another");
+      }
+      return isAbort(op) && op.uploadId === spoilt && aborts++ === 0 ? "fail" : "";
+    });
+    const id = await begin(request("small", "out/abort-spoilt"));
+    await platform.ended(id);
+    await assertAborted();
+    await assertDone(id, "out/abort-spoilt", expected.small);
+    assert.equal(aborts, 2);
+  });
+
+  test("when the job was cancelled", async () => {
+    let aborts = 0;
+    platform.set((op) => (op.op === "sendBatch" ? "lose" : isAbort(op) && aborts++ === 0 ? "fail" : ""));
+    const id = await begin(request("small", "out/abort-cancelled"));
+    const { status, body } = await platform.ask("DELETE", `/jobs/${id}`);
+    assert.deepEqual([status, body.status], [200, "failed"]);
+    await assertAborted();
+    await assertClean(id);
+    assert.ok(aborts > 1);
+  });
+});
 
 test("uploads that are dropped again and again fail the job", async () => {
   platform.set(async (op) => {

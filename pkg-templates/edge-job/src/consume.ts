@@ -6,6 +6,7 @@ import { changeJob, type Job, readJob } from "./job.js";
 import type { Task } from "./task.js";
 import { mergePart } from "./part.js";
 import { Refusal } from "./refusal.js";
+import { abort } from "./uploads.js";
 
 /**
  * Codes of errors that may pass: a source that cannot be reached, one node of which ignores ranges (the job was begun because others do not), an
@@ -18,8 +19,11 @@ export async function consume(message: Message<Task>, env: Env): Promise<void> {
   const { body } = message;
   let job: Job | undefined;
   try {
-    job = (await readJob(env, body.job))?.job;
-    if (job) await ("finish" in body ? finishJob(env, job) : mergePart(env, job, body));
+    if ("abort" in body) await abort(env, body.abort.key, body.abort.upload);
+    else {
+      job = (await readJob(env, body.job))?.job;
+      if (job) await ("finish" in body ? finishJob(env, job) : mergePart(env, job, body));
+    }
     message.ack();
   } catch (thrown) {
     const error = { code: codeOf(thrown) ?? "failed", message: String((thrown as Error)?.message ?? thrown) };
@@ -45,7 +49,7 @@ const codeOf = (thrown: unknown): string | undefined => (thrown instanceof Loraf
 export async function giveUp(message: Message<Task>, env: Env): Promise<void> {
   const { body } = message;
   try {
-    const isOf = ({ files }: Job) => "finish" in body || files[body.file]?.round === body.round;
+    const isOf = ({ files }: Job) => ("part" in body ? files[body.file]?.round === body.round : "finish" in body);
     if (await readJob(env, body.job)) {
       await changeJob(env, body.job, (job) => (job.status === "running" && isOf(job) ? { ...job, status: "stalled" } : undefined));
     }

@@ -9,7 +9,8 @@ export const ABORTED = { code: "aborted", message: "cancelled" };
 /** Nothing will come of the job: say why, and leave nothing of it behind. */
 export async function failJob(env: Env, job: Job, error: { code: string; message: string }): Promise<Job> {
   const failed = await changeJob(env, job.id, (now) => (now.run === job.run && isOpen(now) ? { ...now, status: "failed", error } : undefined));
-  await cleanUp(env, failed);
+  // The last step of a job that has ended is to clean up.
+  await cleanUp(env, failed).catch(() => env.QUEUE.send({ job: job.id, finish: true }));
   return failed;
 }
 

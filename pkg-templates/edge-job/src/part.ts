@@ -10,7 +10,7 @@ import { dropReceipt, hasReceipt, type Receipt, receiptsOf, writeReceipt } from 
 import { beginAgain, isGone, isWritten } from "./uploads.js";
 
 /** Merge a part and upload it; whoever has done the last one sends word that the job can be finished. */
-export async function mergePart(env: Env, job: Job, { file: number, round, part }: Exclude<Task, { finish: true }>): Promise<void> {
+export async function mergePart(env: Env, job: Job, { file: number, round, part }: Extract<Task, { part: number }>): Promise<void> {
   if (!isOpen(job)) return cleanUp(env, job);
   const file = job.files[number];
   if (!file?.upload || !(part >= 1 && part <= file.parts)) return;

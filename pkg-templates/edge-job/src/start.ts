@@ -11,7 +11,7 @@ import { queueParts } from "./queue-parts.js";
 import { latestReceipt } from "./receipts.js";
 import { Refusal } from "./refusal.js";
 import type { JobRequest } from "./request.js";
-import { abortUpload, beginUpload, firstUnwritten } from "./uploads.js";
+import { beginUpload, firstUnwritten, forgetUpload } from "./uploads.js";
 
 /** Begin a job; or go on with it where it was begun before: the same merge into the same folder is the same job. */
 export function startJob(env: Env, request: JobRequest): Promise<Job> {
@@ -76,16 +76,16 @@ async function begin(env: Env, model: MergedModel, claim: Claim, request: JobReq
   } catch (error) {
     // Unless the job stands, in which case it is gone on with when it is asked for again.
     const now = await readJob(env, id).catch(() => undefined);
-    if (now?.job.files[0]?.upload !== job.files[0]?.upload) await abortAll(env, job);
+    if (now?.job.files[0]?.upload !== job.files[0]?.upload) await forgetAll(env, job);
     throw error;
   }
   // The same was asked for twice at once, and the other was quicker.
-  await abortAll(env, job);
+  await forgetAll(env, job);
   return (await readJob(env, id))!.job;
 }
 
-async function abortAll(env: Env, job: Job): Promise<void> {
-  for (const file of job.files) await abortUpload(env, job, file).catch(() => undefined);
+async function forgetAll(env: Env, job: Job): Promise<void> {
+  for (const file of job.files) await forgetUpload(env, job, file);
 }
 
 /** Whether nothing has come of a job's messages for so long that they must be lost: queues do not keep them for ever. */

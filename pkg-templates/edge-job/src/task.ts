@@ -1,7 +1,10 @@
 import type { Env } from "./env.js";
 
-/** Merge one part of a file, for the upload that was begun in this round; or finish the job. */
-export type Task = { job: string; file: number; round: number; part: number } | { job: string; finish: true };
+/** Merge one part of a file, for the upload that was begun in this round; finish the job; or abort an upload that no state names. */
+export type Task =
+  | { job: string; file: number; round: number; part: number }
+  | { job: string; finish: true }
+  | { job: string; abort: { key: string; upload: string } };
 
 /** Messages that one call may send. */
 const BATCH = 100;

@@ -35,9 +35,23 @@ export async function beginUpload({ BUCKET }: Env, job: Job, file: JobFile): Pro
 }
 
 /** Give up a file's upload, where one was begun. */
-export async function abortUpload({ BUCKET }: Env, job: Job, file: JobFile): Promise<void> {
-  if (file.upload === undefined) return;
-  await BUCKET.resumeMultipartUpload(keyOf(job, file), file.upload).abort().catch((error: unknown) => {
+export async function abortUpload(env: Env, job: Job, file: JobFile): Promise<void> {
+  if (file.upload !== undefined) await abort(env, keyOf(job, file), file.upload);
+}
+
+/** The same for an upload that no state names, so that nobody who cleans up would come to it: where it fails, a message tries again. */
+export async function forgetUpload(env: Env, job: Job, file: JobFile): Promise<void> {
+  try {
+    await abortUpload(env, job, file).catch(() => env.QUEUE.send({ job: job.id, abort: { key: keyOf(job, file), upload: file.upload! } }));
+  } catch (error) {
+    // R2 itself drops it after seven days; the job has other things to do.
+    console.error(keyOf(job, file), String(error));
+  }
+}
+
+/** Abort an upload, unless it is gone already. */
+export async function abort({ BUCKET }: Env, key: string, upload: string): Promise<void> {
+  await BUCKET.resumeMultipartUpload(key, upload).abort().catch((error: unknown) => {
     if (!isGone(error)) throw error;
   });
 }
@@ -74,12 +88,13 @@ export async function beginAgain(env: Env, job: Job, number: number): Promise<vo
     if (now.run !== job.run || !isOpen(now) || now.files[number]!.round !== spoilt.round) return undefined;
     return withFile(now, number, { ...next, upload });
   }).catch(async (error: unknown) => {
-    await abortUpload(env, job, { ...next, upload });
+    await forgetUpload(env, job, { ...next, upload });
     throw error;
   });
-  if (now.files[number]?.upload !== upload) return abortUpload(env, job, { ...next, upload });
+  if (now.files[number]?.upload !== upload) return forgetUpload(env, job, { ...next, upload });
+  // Now, for nobody else will.
+  await forgetUpload(env, job, spoilt);
   await queueParts(env, now);
   // Last, for nothing depends on it.
   await dropReceipts(env, job, number);
-  await abortUpload(env, job, spoilt);
 }
