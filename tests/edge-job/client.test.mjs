@@ -22,6 +22,15 @@ describe("a client", () => {
     assert.deepEqual([status, body.error.code], [503, "no-token"]);
   });
 
+  /** The name of a folder, which has so many bytes. @param {number} bytes */
+  const folderOf = (bytes) => "out/bad/".padEnd(8 + ((bytes - 8) % 2), "x") + "é".repeat(Math.floor((bytes - 8) / 2));
+
+  test("may give a folder as long a name as its files' names leave room for", async () => {
+    const out = folderOf(1024 - 1 - SHARD.length);
+    await assertDone(await begin(request("small", out)), out, expected.small);
+    for (const key of await platform.keys(`${out}/`)) await platform.bucket.delete(key);
+  });
+
   test("is told what is wrong with its request", async () => {
     const good = request("small", "out/bad");
     for (const [asked, status, says] of /** @type {[any, number, RegExp][]} */ ([
@@ -37,6 +46,10 @@ describe("a client", () => {
       [{ ...good, out: "a/../b" }, 400, /folder/],
       [{ ...good, out: "small/base/" }, 400, /source/],
       [{ ...good, out: `${JOBS}/x` }, 400, /state/],
+      [{ ...good, out: "out/bad\0" }, 400, /folder/],
+      [JSON.stringify({ ...good, out: "out/bad" }).replace("out/bad", "out/bad\\ud800"), 400, /folder/],
+      [{ ...good, out: `out/bad/${"é".repeat(600)}` }, 400, /out: too long.* 1241 bytes/],
+      [{ ...good, out: folderOf(992) }, 400, /out: too long.* 1025 bytes/],
       [{ ...good, dtype: "float12" }, 422, /float12/],
       [{ ...good, base: "r2:nowhere" }, 422, /base/],
       [{ ...good, adapters: ["r2:small/base"] }, 422, /adapter/],

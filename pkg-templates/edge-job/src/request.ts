@@ -25,6 +25,9 @@ const FIELDS: Record<keyof JobRequest, string> = {
 };
 const ADAPTER_FIELDS: Record<string, string> = { source: "string", weight: "number", alpha: "number", name: "string" };
 
+/** What no key of a bucket may have: NUL, and halves of characters, which have no bytes in UTF-8. */
+const NO_KEY = /[\0\p{Surrogate}]/u;
+
 /** Read a request; what lorafold itself checks (types, patterns, numbers) is left to it. */
 export function parseRequest(given: unknown, { JOBS_PREFIX = ".lorafold-jobs" }: Env): JobRequest {
   const request = fieldsOf(given, FIELDS, "the request");
@@ -38,7 +41,9 @@ export function parseRequest(given: unknown, { JOBS_PREFIX = ".lorafold-jobs" }:
   });
   const out = folder(request.out as string);
   const parts = out.split("/");
-  if (out.length > 500 || parts.some((part) => part === "" || part === "." || part === "..")) throw bad(`out: ${out} is no folder of a bucket`);
+  // How long it may be depends on the names of the files: see output.ts.
+  const isName = parts.every((part) => part !== "" && part !== "." && part !== "..") && !NO_KEY.test(out);
+  if (!isName) throw bad(`out: ${JSON.stringify(out)} is no folder of a bucket`);
   if (`${out}/`.startsWith(`${JOBS_PREFIX}/`)) throw bad(`out: ${JOBS_PREFIX} is where jobs keep their state`);
   const sources = [request.base as string, ...adapters.map(({ source }) => source)];
   for (const source of sources) {

@@ -5,7 +5,7 @@ import { type Env, numberOf } from "./env.js";
 import { changeJob, isOpen, type Job, type JobFile, keyOf, readJob, type Stored, writeJob } from "./job.js";
 import { MOST_DELETED } from "./listing.js";
 import { withModel } from "./model.js";
-import { filesIn, isOfModel } from "./output.js";
+import { checkLength, filesIn, isOfModel } from "./output.js";
 import { cut } from "./parts.js";
 import { queueParts } from "./queue-parts.js";
 import { latestReceipt } from "./receipts.js";
@@ -17,6 +17,7 @@ import { beginUpload, firstUnwritten, forgetUpload } from "./uploads.js";
 export function startJob(env: Env, request: JobRequest): Promise<Job> {
   // Opened anew: what is held may be of a base that has changed since.
   return withModel(env, request, () => false, async (model) => {
+    checkLength(env, request.out, model.files.map(({ name }) => name));
     const id = await idOf(model, request.out);
     for (;;) {
       const job = await beginOrGoOn(env, model, id, request);
