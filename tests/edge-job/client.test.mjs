@@ -223,8 +223,8 @@ describe("a folder that was claimed for a job that was not begun", () => {
     const out = "out/cancelled-start";
     const [arrived, held] = [gate(), gate()];
     let first = true;
-    platform.set(async ({ op, phase, key }) => {
-      if (!first || op !== "put" || phase !== "before" || !key.endsWith("/job.json")) return "";
+    platform.set(async (op) => {
+      if (!first || !isCreation(op) || !op.key.startsWith(`${out}/`)) return "";
       first = false;
       arrived.open();
       await held.passed;
