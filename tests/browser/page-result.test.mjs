@@ -93,13 +93,13 @@ describePage(({ scratch, withPage, withSample }) => {
   test("figures that are not known are not made up", () =>
     withPage(async (tab) => {
       const { page } = tab;
-      // The largest float16 everywhere, and as much again to add.
+      // Twice the largest float16 is added to nothing.
       const full = (/** @type {number[]} */ shape, value = 0x7bff) => ({ shape, values: Array(shape.reduce((a, b) => a * b)).fill(value) });
       const folder = await mkdtemp(join(scratch(), "overflow-"));
       await mkdir(join(folder, "ad"));
-      await writeFile(join(folder, "model.safetensors"), float16File({ "big.weight": full([4, 4]), "other.weight": full([4]) }));
+      await writeFile(join(folder, "model.safetensors"), float16File({ "big.weight": full([4, 4], 0), "other.weight": full([4]) }));
       await writeFile(join(folder, "ad", "adapter_model.safetensors"), float16File({
-        "base_model.model.big.lora_A.weight": full([1, 4]), "base_model.model.big.lora_B.weight": full([4, 1], 0x3c00),
+        "base_model.model.big.lora_A.weight": full([1, 4]), "base_model.model.big.lora_B.weight": full([4, 1], 0x4000),
       }));
       await writeFile(join(folder, "ad", "adapter_config.json"), JSON.stringify({ peft_type: "LORA", r: 1, lora_alpha: 1, target_modules: ["big"] }));
       await tab.setFiles(at("base-files"), [join(folder, "model.safetensors")]);

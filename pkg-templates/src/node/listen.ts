@@ -44,7 +44,7 @@ async function answer(model: MergedModel, incoming: IncomingMessage, outgoing: S
   const url = addressOf(incoming);
   if (!url) return void outgoing.writeHead(421).end();
   const isListing = url.pathname === "/" && (incoming.method === "GET" || incoming.method === "HEAD");
-  const response = isListing ? listing(model) : await model.response(asRequest(url, incoming, gone.signal));
+  const response = isListing ? listing(model) : await model.response(asRequest(url, incoming, gone.signal), { onError: tell });
   outgoing.writeHead(response.status, Object.fromEntries(response.headers));
   if (!response.body || incoming.method === "HEAD") return void outgoing.end();
   await pipeline(Readable.fromWeb(response.body as NodeStream<Uint8Array>, { highWaterMark: 1 }), outgoing);
@@ -57,6 +57,12 @@ function addressOf({ headers: { host = HOST }, url: target = "/" }: IncomingMess
   if (!URL.canParse(address)) return undefined;
   const url = new URL(address);
   return OWN_NAMES.has(url.hostname) && url.username === "" && url.password === "" ? url : undefined;
+}
+
+/** Clients learn what an error's code is; who runs the server, what it is about. */
+function tell(error: unknown): void {
+  if (!(error instanceof LorafoldError)) console.error(error);
+  else if (error.code !== "aborted") console.error(`lorafold: error [${error.code}]: ${error.message}`);
 }
 
 function listing({ files }: MergedModel): Response {
