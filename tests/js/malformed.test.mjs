@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { inspect, merge } from "../../pkg/node.js";
+import { inspect, merge, openMerged } from "../../pkg/node.js";
 import { lorafold } from "./command.mjs";
 import { ADAPTERS } from "./malformed-adapters.mjs";
 import { BASES } from "./malformed-bases.mjs";
@@ -112,5 +112,11 @@ test("impossible options of the API", async () => {
     await assert.rejects(merge(wrong), { name: "LorafoldError", code: "bad-option", message: names });
   }
   assert.equal((await inspect(asFiles(base), /** @type {any} */ (null))).kind, "base");
+  const model = await openMerged(options);
+  const [{ name }] = model.files;
+  assert.equal((await model.read(name, 0, 10, /** @type {any} */ (null))).length, 10);
+  await assert.rejects(model.read(name, 0, 10, { signal: /** @type {any} */ (5) }), { name: "LorafoldError", code: "bad-option", message: /^signal: / });
+  await assert.rejects(model.response(/** @type {any} */ (undefined)), { name: "LorafoldError", code: "bad-option", message: /^request: / });
+  model.close();
   await assert.rejects(inspect(asFiles(base), { signal: /** @type {any} */ (5) }), { name: "LorafoldError", code: "bad-option", message: /^signal: / });
 });

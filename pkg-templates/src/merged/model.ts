@@ -1,5 +1,5 @@
 import { engine } from "../engine.js";
-import { asLorafoldError, LorafoldError, throwIfAborted } from "../errors.js";
+import { asLorafoldError, checkSignal, LorafoldError, throwIfAborted } from "../errors.js";
 import { Merger } from "../lorafold.js";
 import { platform } from "../platform.js";
 import { prepare } from "../prepare.js";
@@ -65,7 +65,8 @@ class OpenModel implements MergedModel {
     this.report = JSON.parse(shop.plan.report("[]")) as Report;
   }
 
-  async read(name: string, start = 0, end?: number, { signal }: ReadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+  async read(name: string, start = 0, end?: number, options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {
+    const signal = signalOf(options);
     const { number, last } = this.#range(name, start, end);
     const leave = this.#enter();
     return this.#reads.take(async () => {
@@ -81,8 +82,8 @@ class OpenModel implements MergedModel {
     }).finally(leave);
   }
 
-  stream(name: string, start = 0, end?: number, { signal }: ReadOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return this.#stream(name, start, end, signal, false);
+  stream(name: string, start = 0, end?: number, options?: ReadOptions): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#stream(name, start, end, signalOf(options), false);
   }
 
   #stream(name: string, start: number, end: number | undefined, signal: AbortSignal | undefined, proven: boolean): ReadableStream<Uint8Array<ArrayBuffer>> {
@@ -130,8 +131,8 @@ class OpenModel implements MergedModel {
     );
   }
 
-  response(request: Request, options: ResponseOptions = {}): Promise<Response> {
-    return respond(this.files, (name, start, end) => this.#stream(name, start, end, request.signal, true), request, options);
+  response(request: Request, options?: ResponseOptions): Promise<Response> {
+    return respond(this.files, (name, start, end) => this.#stream(name, start, end, request.signal, true), request, options ?? {});
   }
 
   get changed(): boolean {
@@ -177,4 +178,10 @@ class OpenModel implements MergedModel {
     }
     return { number, last };
   }
+}
+
+function signalOf(options: ReadOptions | undefined): AbortSignal | undefined {
+  const signal = options?.signal;
+  checkSignal(signal);
+  return signal;
 }

@@ -14,6 +14,7 @@ export async function respond(
   request: Request,
   { onError }: ResponseOptions,
 ): Promise<Response> {
+  if (typeof request?.url !== "string") throw new LorafoldError("bad-option", "request: not a Request");
   const { method, headers } = request;
   if (method !== "GET" && method !== "HEAD") return failure(405, "bad-option", `${method} is not allowed`, { allow: "GET, HEAD" });
   const file = files.find(({ name }) => name === requestedName(request.url));
