@@ -23,7 +23,8 @@ export async function request(url: string, init: RequestInit = {}, rest: Rest = 
     let wait = WAITS[attempt] ?? Number.POSITIVE_INFINITY;
     try {
       const stop = new AbortController();
-      const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+      // Browsers that cannot join them only do not end the request that is given up.
+      const either = signal ? (AbortSignal.any?.([signal, stop.signal]) ?? signal) : stop.signal;
       const response = await unlessSilent(fetch(url, { ...init, signal: either }), () => stop.abort());
       wait = Math.max(wait, retryAfter(response));
       if (!passes(response.status) || wait > LONGEST_WAIT) return response;
