@@ -173,7 +173,7 @@ test("only a flag: the merge goes by it and says so", async () => {
 });
 
 test("what fits only transposed is another base's, unless something says that it may be", async () => {
-  /** @type {Shapes} */
+  /** @type {Shapes[]} */
   const [stored, trained] = [{ "layers.0.o_proj": [2, 4] }, { "layers.0.o_proj": [4, 2] }];
   const options = (/** @type {object} */ config, /** @type {object} */ flag) => ({ base: baseOf(stored, config), adapters: [adapterOf(trained, flag)] });
   await assert.rejects(plan(options({ model_type: "llama" }, {})), { code: "shape-mismatch" });
