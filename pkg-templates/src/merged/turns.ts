@@ -1,4 +1,5 @@
 import { throwIfAborted } from "../errors.js";
+import { pause } from "../pause.js";
 
 /** Milliseconds after which a turn counts as lost: edge runtimes drop the work of a client that went away without a word. */
 const LOST = 30_000;
@@ -87,5 +88,3 @@ export class Turns {
     return this.#running.size >= this.#most;
   }
 }
-
-const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));

@@ -1,4 +1,5 @@
 import { LorafoldError, scriptFailed } from "../errors.js";
+import { pause } from "../pause.js";
 import { platform } from "../platform.js";
 import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
@@ -52,10 +53,6 @@ async function remove(parent: FileSystemDirectoryHandle, name: string): Promise<
       await pause(PAUSE);
     }
   }
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 /** Workers write their blocks themselves where they can share files; elsewhere one worker writes for all. */

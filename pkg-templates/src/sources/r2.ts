@@ -1,4 +1,5 @@
 import { LorafoldError } from "../errors.js";
+import { pause } from "../pause.js";
 import type { Source } from "../types.js";
 import { WAITS } from "./request.js";
 import { unlessSilent, unlessSilentBody } from "./silence.js";
@@ -90,7 +91,7 @@ async function patiently<T>(work: () => Promise<T>, discard: (late: T) => unknow
     try {
       return await once();
     } catch {
-      await new Promise((resolve) => setTimeout(resolve, wait));
+      await pause(wait);
     }
   }
   return once();

@@ -1,4 +1,5 @@
 import { LorafoldError, thrown } from "../errors.js";
+import { pause } from "../pause.js";
 import { address } from "./address.js";
 import { unlessSilent, unlessSilentBody } from "./silence.js";
 
@@ -50,21 +51,6 @@ function retryAfter(response: Response): number {
   if (text === null) return 0;
   const wait = /^\d+$/.test(text.trim()) ? Number(text) * 1000 : Date.parse(text) - Date.now();
   return Number.isNaN(wait) ? 0 : wait;
-}
-
-function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      clearTimeout(timer);
-      reject(new LorafoldError("aborted", "aborted", { detail: signal?.reason }));
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", stop);
-      resolve();
-    }, milliseconds);
-    if (signal?.aborted) stop();
-    signal?.addEventListener("abort", stop, { once: true });
-  });
 }
 
 /** An answer that is none, as an error; nobody reads its body. */
