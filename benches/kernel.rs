@@ -4,8 +4,8 @@
 #[cfg(not(target_arch = "wasm32"))]
 fn main() {
     use criterion::{BenchmarkId, Criterion, Throughput};
-    use lorafold::dtype::Float;
     use lorafold::kernel::bench::{Subject, multiply_and_add};
+    use lorafold::tensor::Float;
 
     const ROWS: usize = 4096;
     const COLS: usize = 4096;
@@ -26,7 +26,7 @@ fn main() {
             group.bench_function(BenchmarkId::from_parameter(rank), |bench| bench.iter(|| subject.fold(false)));
         }
         let mut subject = Subject::new(ROWS, COLS, 16, float).unwrap();
-        group.bench_function("16 with tally", |bench| bench.iter(|| subject.fold(true)));
+        group.bench_function("16 with statistics", |bench| bench.iter(|| subject.fold(true)));
         group.finish();
     }
 }

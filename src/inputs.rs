@@ -19,7 +19,7 @@ pub const UNKNOWN_SIZE: u64 = u64::MAX;
 
 /// The files of one base or adapter, and where they stand among all inputs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Folder {
+pub struct Listing {
     /// What errors and reports call it.
     pub name: String,
     /// Number of the first file among all inputs; the others follow.
@@ -55,10 +55,7 @@ pub trait Inputs {
 /// # Errors
 /// `limit-exceeded` when the allocation fails.
 pub fn try_buffer(subject: &str, bytes: u64) -> Result<Vec<u8>> {
-    let fail = || Error::LimitExceeded {
-        subject: subject.into(),
-        reason: format!("{bytes} bytes of memory are not to be had"),
-    };
+    let fail = || Error::limit_exceeded(subject, format!("{bytes} bytes of memory are not to be had"));
     let length = usize::try_from(bytes).map_err(|_| fail())?;
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(length).map_err(|_| fail())?;
@@ -70,13 +67,10 @@ pub fn try_buffer(subject: &str, bytes: u64) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// `limit-exceeded` when it is larger than `limit`, and whatever reading gives.
-pub async fn read_whole(inputs: &impl Inputs, folder: &Folder, file: usize, limit: u64) -> Result<Vec<u8>> {
+pub async fn read_whole(inputs: &impl Inputs, folder: &Listing, file: usize, limit: u64) -> Result<Vec<u8>> {
     let info = &folder.files[file];
     if info.size > limit {
-        return Err(Error::LimitExceeded {
-            subject: info.name.clone(),
-            reason: format!("{} bytes, more than {limit}", info.size),
-        });
+        return Err(Error::limit_exceeded(info.name.clone(), format!("{} bytes, more than {limit}", info.size)));
     }
     let mut bytes = try_buffer(&info.name, info.size)?;
     inputs.read(folder.first_input + file, 0, &mut bytes).await?;

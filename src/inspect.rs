@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Value};
 
+use crate::container::TensorInfo;
 use crate::error::Result;
-use crate::inputs::{Folder, Inputs};
-use crate::plan::config_json::Config;
+use crate::inputs::{Inputs, Listing};
+use crate::json::{object, sorted};
+use crate::model::config_json::Config;
 use crate::plan::recipe;
 use crate::plan::{AdapterOptions, open_adapter, open_base};
-use crate::safetensors::TensorInfo;
-use crate::safetensors::json::{object, sorted};
 
 /// Describe a folder as JSON: `kind` is "adapter", "base" or "merged" (a base with a recipe).
 ///
 /// # Errors
 /// Those of [`open_base`] and [`open_adapter`].
-pub async fn inspect(inputs: &impl Inputs, folder: &Folder) -> Result<Value> {
+pub async fn inspect(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
     let has = |name: &str| folder.files.iter().any(|file| file.name == name);
     if has("adapter_config.json") || has("adapter_model.safetensors") {
         inspect_adapter(inputs, folder).await
@@ -23,7 +23,7 @@ pub async fn inspect(inputs: &impl Inputs, folder: &Folder) -> Result<Value> {
     }
 }
 
-async fn inspect_adapter(inputs: &impl Inputs, folder: &Folder) -> Result<Value> {
+async fn inspect_adapter(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
     let adapter = open_adapter(inputs, folder, &AdapterOptions::default()).await?;
     let pairs: Vec<Value> = adapter
         .pairs
@@ -55,7 +55,7 @@ async fn inspect_adapter(inputs: &impl Inputs, folder: &Folder) -> Result<Value>
     ]))
 }
 
-async fn inspect_model(inputs: &impl Inputs, folder: &Folder) -> Result<Value> {
+async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
     let base = open_base(inputs, folder).await?;
     let mut dtypes: Vec<(&str, u64, u64)> = Vec::new();
     let mut metadata = Map::new();

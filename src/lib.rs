@@ -8,16 +8,19 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod adapter;
-pub mod dtype;
+pub mod container;
 pub mod engine;
 pub mod error;
+pub mod findings;
 pub mod inputs;
 pub mod inspect;
+pub mod json;
 pub mod kernel;
+pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 pub mod plan;
-pub mod safetensors;
+pub mod tensor;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 

@@ -3,7 +3,7 @@
 
 mod model;
 
-use lorafold::safetensors::Header;
+use lorafold::container::Header;
 use model::{Model, Random};
 use proptest::prelude::*;
 use safetensors::SafeTensors;

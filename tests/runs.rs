@@ -2,7 +2,7 @@
 
 mod model;
 
-use lorafold::engine::Folder as Merging;
+use lorafold::engine::Merger as Merging;
 use lorafold::inputs::Inputs;
 use lorafold::plan::pieces::{Piece, Run};
 use lorafold::plan::{MergePlan, PlanOptions};

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::pattern::Pattern;
 use crate::error::{Error, Result};
-use crate::safetensors::json::{Json, text};
+use crate::json::{Json, text};
 
 /// What a merge needs of a LoRA configuration.
 #[derive(Debug, Clone)]
@@ -79,7 +79,7 @@ impl AdapterConfig {
     /// # Errors
     /// `bad-config` when it is not valid, `unsupported` for a field that changes the result and is not implemented.
     pub fn parse(file: &str, adapter: &str, json: &[u8]) -> Result<AdapterConfig> {
-        let bad = |reason: String| Error::BadConfig { file: file.into(), reason };
+        let bad = |reason: String| Error::bad_config(file, reason);
         let fields: Vec<(String, Value)> = Json::parse(json)
             .and_then(Json::entries)
             .map_err(bad)?
@@ -171,7 +171,7 @@ fn first_match<T: Copy>(rows: &[(String, Pattern, T)], module: &str) -> Result<O
 /// # Errors
 /// `limit-exceeded` when it takes too many steps to say.
 pub(crate) fn matches(key: &str, pattern: &Pattern, text: &str) -> Result<bool> {
-    pattern.matches(text).map_err(|reason| Error::LimitExceeded { subject: format!("the pattern {key:?}"), reason })
+    pattern.matches(text).map_err(|reason| Error::limit_exceeded(format!("the pattern {key:?}"), reason))
 }
 
 /// null, false, "", [] and {}: a field that is there and says nothing.
@@ -196,16 +196,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn bad<T>(&self, reason: String) -> Result<T> {
-        Err(Error::BadConfig { file: self.file.into(), reason })
+        Err(Error::bad_config(self.file, reason))
     }
 
     fn refuse(&self, field: &str, meaning: &str) -> Error {
-        Error::Unsupported {
-            subject: format!("{}: {field}", self.file),
-            adapter: Some(self.adapter.into()),
-            tensor: None,
-            reason: format!("{meaning}; lorafold will not merge it wrongly"),
-        }
+        Error::unsupported(format!("{}: {field}", self.file), format!("{meaning}; lorafold will not merge it wrongly"))
+            .adapter(self.adapter)
     }
 
     fn rank(&self, name: &str, value: &Value) -> Result<u64> {
@@ -242,12 +238,8 @@ impl Reader<'_> {
             _ => return self.bad(format!("{name} is {}, not an object", text(value))),
         };
         let row = |(key, value): (&String, &Value)| {
-            let pattern = Pattern::of_module_suffix(key).map_err(|reason| Error::Unsupported {
-                subject: format!("{}: {name}", self.file),
-                adapter: Some(self.adapter.into()),
-                tensor: None,
-                reason,
-            })?;
+            let pattern = Pattern::of_module_suffix(key)
+                .map_err(|reason| Error::unsupported(format!("{}: {name}", self.file), reason).adapter(self.adapter))?;
             Ok((key.clone(), pattern, read(self, &format!("{name}.{key}"), value)?))
         };
         rows.iter().map(row).collect()

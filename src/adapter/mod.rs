@@ -4,7 +4,6 @@ pub mod config;
 pub mod keys;
 pub mod pairs;
 pub mod pattern;
-pub mod prefix;
 
 pub use config::AdapterConfig;
 pub use pairs::{FactorRef, Pair};

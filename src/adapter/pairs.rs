@@ -1,10 +1,10 @@
 //! The pairs of factors in an adapter file.
 
 use super::keys::Key;
-use crate::dtype::Float;
+use crate::container::{Header, TensorInfo};
 use crate::error::{Error, Result};
-use crate::safetensors::json::sorted;
-use crate::safetensors::{Header, TensorInfo};
+use crate::json::sorted;
+use crate::tensor::Float;
 
 /// Where one factor lies in its file, or the weight that was trained on.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,17 +55,17 @@ pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
         }
     }
     if factors.is_empty() {
-        return Err(Error::BadHeader { file: file.into(), reason: "no LoRA factors in this file".into() });
+        return Err(Error::bad_header(file, "no LoRA factors in this file"));
     }
     let modules = sorted(factors.iter().map(|(module, ..)| module.as_str()).collect());
     let mut halves: Vec<[Option<Named>; 2]> = vec![[None; 2]; modules.len()];
     for (module, half, named) in &factors {
         let place = modules.binary_search(&module.as_str()).ok().and_then(|at| halves.get_mut(at));
         if let Some(other) = place.and_then(|halves| halves[*half as usize].replace(*named)) {
-            return Err(Error::BadHeader {
-                file: file.into(),
-                reason: format!("{:?} and {:?} are the same factor", other.0.name, named.0.name),
-            });
+            return Err(Error::bad_header(
+                file,
+                format!("{:?} and {:?} are the same factor", other.0.name, named.0.name),
+            ));
         }
     }
     let each = modules.into_iter().zip(halves);
@@ -81,12 +81,9 @@ pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
 }
 
 fn unsupported(adapter: &str, tensor: &TensorInfo, kind: &str) -> Error {
-    Error::Unsupported {
-        subject: tensor.name.clone(),
-        adapter: Some(adapter.into()),
-        tensor: Some(tensor.name.clone()),
-        reason: format!("{kind}: cannot be merged yet"),
-    }
+    Error::unsupported(tensor.name.clone(), format!("{kind}: cannot be merged yet"))
+        .adapter(adapter)
+        .tensor(tensor.name.clone())
 }
 
 /// A factor, and the adapter's name in its key.
@@ -96,7 +93,7 @@ fn pair(adapter: &str, header: &Header, module: String, halves: [Option<Named>; 
     let missing = |there: &TensorInfo, [from, to]: [&str; 2]| {
         let parts = there.name.split('.').map(|part| if part == from { to } else { part });
         let missing = parts.collect::<Vec<_>>().join(".");
-        Error::MissingPair { adapter: adapter.into(), key: there.name.clone(), missing }
+        Error::missing_pair(adapter, there.name.clone(), missing)
     };
     let (a, b) = match halves {
         [Some((a, of)), Some((b, also_of))] if of == also_of => (a, b),
@@ -104,26 +101,26 @@ fn pair(adapter: &str, header: &Header, module: String, halves: [Option<Named>; 
         [Some((a, _)), _] => return Err(missing(a, ["lora_A", "lora_B"])),
         [None, Some((b, _))] => return Err(missing(b, ["lora_B", "lora_A"])),
         [None, None] => {
-            return Err(Error::BadHeader { file: adapter.into(), reason: format!("{module} has no factors") });
+            return Err(Error::bad_header(adapter, format!("{module} has no factors")));
         }
     };
     let (&[rank, inputs], &[outputs, rank_b]) = (a.shape.as_slice(), b.shape.as_slice()) else {
-        return Err(Error::Unsupported {
-            subject: a.name.clone(),
-            adapter: Some(adapter.into()),
-            tensor: Some(a.name.clone()),
-            reason: format!(
+        return Err(Error::unsupported(
+            a.name.clone(),
+            format!(
                 "factors of shapes {:?} and {:?} are not of a linear layer: cannot be merged yet",
                 a.shape, b.shape
             ),
-        });
+        )
+        .adapter(adapter)
+        .tensor(a.name.clone()));
     };
     if rank != rank_b || rank == 0 {
-        return Err(Error::ShapeMismatch {
-            adapter: adapter.into(),
-            tensor: b.name.clone(),
-            reason: format!("the ranks differ or are 0: lora_A is {:?}, lora_B {:?}", a.shape, b.shape),
-        });
+        return Err(Error::shape_mismatch(
+            adapter,
+            b.name.clone(),
+            format!("the ranks differ or are 0: lora_A is {:?}, lora_B {:?}", a.shape, b.shape),
+        ));
     }
     let (a, b) = (factor(adapter, header, a)?, factor(adapter, header, b)?);
     Ok(Pair { module, a, b, rank, inputs, outputs, base: None })

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::dtype::Float;
 use crate::error::{Error, Result};
-use crate::kernel::{Factors, Layout};
+use crate::kernel::{FactorLayout, Factors};
 use crate::plan::{FactorSpec, MergeSpec, Term};
+use crate::tensor::Float;
 
 /// Factors being packed, one after the other: rows × Σ ranks and Σ ranks × columns.
 pub(super) struct Packing<'a> {
@@ -35,7 +35,7 @@ impl<'a> Packing<'a> {
         let is_b = self.next % 2 == 1;
         let (factor, scale) = if is_b { (&term.b, term.weight * term.scale) } else { (&term.a, 1.0) };
         let rank = size(self.spec, term.rank)?;
-        let layout = if self.spec.transposed { Layout::Transposed } else { Layout::AsIs };
+        let layout = if self.spec.transposed { FactorLayout::Transposed } else { FactorLayout::AsIs };
         let found = if is_b == self.spec.transposed {
             self.factors.pack_right(self.k0, rank, layout, bytes, factor.float, scale)
         } else {
@@ -51,22 +51,21 @@ impl<'a> Packing<'a> {
 }
 
 fn size(spec: &MergeSpec, value: u64) -> Result<usize> {
-    usize::try_from(value).map_err(|_| Error::LimitExceeded {
-        subject: spec.tensor.clone(),
-        reason: format!("a side of {value} elements is too long for this machine"),
+    usize::try_from(value).map_err(|_| {
+        Error::limit_exceeded(spec.tensor.clone(), format!("a side of {value} elements is too long for this machine"))
     })
 }
 
 fn non_finite(term: &Term, factor: &FactorSpec, element: u64) -> Error {
-    Error::NonFinite {
-        tensor: factor.key.clone(),
+    Error::non_finite(
+        factor.key.clone(),
         element,
-        adapter: Some(term.adapter.clone()),
-        reason: match factor.float {
-            Float::F64 => "NaN, infinite, or beyond f32 once scaled".into(),
-            _ => "NaN or infinite (or becomes so once scaled)".into(),
+        match factor.float {
+            Float::F64 => "NaN, infinite, or beyond f32 once scaled",
+            _ => "NaN or infinite (or becomes so once scaled)",
         },
-    }
+    )
+    .adapter(term.adapter.clone())
 }
 
 /// Packed factors by tensor, the latest used last.
@@ -113,7 +112,7 @@ impl PackedFactors {
         }
         match self.tensors.back() {
             Some((name, factors)) if name == tensor => Ok(factors),
-            _ => Err(Error::BadOption { option: "factors".into(), reason: format!("those of {tensor} are not there") }),
+            _ => Err(Error::bad_option("factors", format!("those of {tensor} are not there"))),
         }
     }
 }

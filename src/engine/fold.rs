@@ -3,22 +3,22 @@
 use super::factors::PackedFactors;
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, try_buffer};
-use crate::kernel::{NonFinite, Tally, fold_in_place, fold_into};
+use crate::kernel::{NonFinite, Statistics, fold_in_place, fold_into};
 use crate::plan::MergeSpec;
 
 /// Computes merged elements, one block after another, and keeps the packed factors of the latest tensors.
-pub struct Folder {
+pub struct Merger {
     packed: PackedFactors,
     base: Vec<u8>,
     merged: Vec<u8>,
     allow_nonfinite: bool,
 }
 
-impl Folder {
+impl Merger {
     /// A folder that takes an element which leaves the finite range for an error, unless `allow_nonfinite`, and keeps packed factors
     /// of at most `factor_bytes`, but always those of the latest tensor.
-    pub fn new(allow_nonfinite: bool, factor_bytes: u64) -> Folder {
-        Folder { packed: PackedFactors::new(factor_bytes), base: Vec::new(), merged: Vec::new(), allow_nonfinite }
+    pub fn new(allow_nonfinite: bool, factor_bytes: u64) -> Merger {
+        Merger { packed: PackedFactors::new(factor_bytes), base: Vec::new(), merged: Vec::new(), allow_nonfinite }
     }
 
     /// The bytes of elements `first .. first + count` of the output tensor that `spec` describes.
@@ -32,13 +32,13 @@ impl Folder {
         spec: &MergeSpec,
         first: u64,
         count: u64,
-        tally: Option<&mut Tally>,
+        statistics: Option<&mut Statistics>,
     ) -> Result<&[u8]> {
         self.pack(inputs, spec).await?;
         let width = spec.from.bytes() as u64;
         resize(&mut self.base, &spec.tensor, count * width)?;
         inputs.read(spec.input, spec.start + first * width, &mut self.base).await?;
-        self.fold_base(spec, first, count, tally)
+        self.fold_base(spec, first, count, statistics)
     }
 
     /// [`fold`](Self::fold) of elements that were read ahead: `base` fills them in.
@@ -51,11 +51,11 @@ impl Folder {
         spec: &MergeSpec,
         first: u64,
         count: u64,
-        tally: Option<&mut Tally>,
+        statistics: Option<&mut Statistics>,
         base: impl FnOnce(&mut [u8]) -> Result<()>,
     ) -> Result<&[u8]> {
         self.pack(inputs, spec).await?;
-        self.fold_filled(spec, first, count, tally, base)
+        self.fold_filled(spec, first, count, statistics, base)
     }
 
     /// Have the factors of `spec` packed.
@@ -110,30 +110,35 @@ impl Folder {
         spec: &MergeSpec,
         first: u64,
         count: u64,
-        tally: Option<&mut Tally>,
+        statistics: Option<&mut Statistics>,
         base: impl FnOnce(&mut [u8]) -> Result<()>,
     ) -> Result<&[u8]> {
         resize(&mut self.base, &spec.tensor, count * spec.from.bytes() as u64)?;
         base(&mut self.base)?;
-        self.fold_base(spec, first, count, tally)
+        self.fold_base(spec, first, count, statistics)
     }
 
     /// Fold the elements that stand in `self.base`.
-    fn fold_base(&mut self, spec: &MergeSpec, first: u64, count: u64, tally: Option<&mut Tally>) -> Result<&[u8]> {
+    fn fold_base(
+        &mut self,
+        spec: &MergeSpec,
+        first: u64,
+        count: u64,
+        statistics: Option<&mut Statistics>,
+    ) -> Result<&[u8]> {
         let factors = self.packed.get(&spec.tensor)?;
         let (result, merged) = if spec.from == spec.to {
-            (fold_in_place(factors, first, spec.from, &mut self.base, tally), &self.base)
+            (fold_in_place(factors, first, spec.from, &mut self.base, statistics), &self.base)
         } else {
             resize(&mut self.merged, &spec.tensor, count * spec.to.bytes() as u64)?;
-            (fold_into(factors, first, spec.from, &self.base, spec.to, &mut self.merged, tally), &self.merged)
+            (fold_into(factors, first, spec.from, &self.base, spec.to, &mut self.merged, statistics), &self.merged)
         };
         match result {
-            Err(NonFinite { element }) if !self.allow_nonfinite => Err(Error::NonFinite {
-                tensor: spec.tensor.clone(),
+            Err(NonFinite { element }) if !self.allow_nonfinite => Err(Error::non_finite(
+                spec.tensor.clone(),
                 element,
-                adapter: None,
-                reason: format!("a finite value of the base becomes infinite or NaN in {}", spec.to.dtype().name()),
-            }),
+                format!("a finite value of the base becomes infinite or NaN in {}", spec.to.dtype().name()),
+            )),
             _ => Ok(merged),
         }
     }
@@ -151,10 +156,7 @@ impl Folder {
 
 /// Grow or shrink without ever reserving more than is needed.
 fn resize(buffer: &mut Vec<u8>, subject: &str, bytes: u64) -> Result<()> {
-    let fail = || Error::LimitExceeded {
-        subject: subject.into(),
-        reason: format!("{bytes} bytes of memory are not to be had"),
-    };
+    let fail = || Error::limit_exceeded(subject, format!("{bytes} bytes of memory are not to be had"));
     let length = usize::try_from(bytes).map_err(|_| fail())?;
     if length > buffer.capacity() {
         *buffer = Vec::new();

@@ -21,10 +21,7 @@ impl Budget {
     pub fn new(bytes: u64) -> Result<Budget> {
         let least = FIXED + (1 << 20);
         if bytes < least {
-            return Err(Error::BadOption {
-                option: "memoryBudget".into(),
-                reason: format!("{bytes} bytes are too few, at least {least}"),
-            });
+            return Err(Error::bad_option("memoryBudget", format!("{bytes} bytes are too few, at least {least}")));
         }
         Ok(Budget(bytes))
     }

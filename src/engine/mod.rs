@@ -7,5 +7,5 @@ mod factors;
 mod fold;
 mod memory;
 
-pub use fold::Folder;
+pub use fold::Merger;
 pub use memory::{Budget, DEFAULT_BUDGET};

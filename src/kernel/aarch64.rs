@@ -4,7 +4,7 @@ use core::arch::aarch64::*;
 
 use super::element::Element;
 use super::isa::{Isa, Strip};
-use super::tally::Tally;
+use super::statistics::Statistics;
 use super::tile;
 use super::vector::Vector;
 
@@ -145,9 +145,12 @@ pub(super) struct Neon;
 impl Isa for Neon {
     const COLUMNS: usize = 2 * <float32x4_t as Vector>::LANES;
 
-    unsafe fn strip<F: Element, T: Element, const TALLY: bool>(strip: &Strip, tally: &mut Tally) -> usize {
+    unsafe fn strip<F: Element, T: Element, const STATISTICS: bool>(
+        strip: &Strip,
+        statistics: &mut Statistics,
+    ) -> usize {
         // SAFETY: the caller's promise is the same; the instruction set is always there.
-        unsafe { tile::fold_strip::<float32x4_t, F, T, TALLY>(strip, tally) }
+        unsafe { tile::fold_strip::<float32x4_t, F, T, STATISTICS>(strip, statistics) }
     }
 
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use super::isa::Isa;
-use super::{Factors, Layout, Tally, fold_in_place};
-use crate::dtype::Float;
+use super::{FactorLayout, Factors, Statistics, fold_in_place};
+use crate::tensor::Float;
 
 /// A tensor of weights like a model's, and its factors.
 pub struct Subject {
@@ -42,16 +42,16 @@ impl Subject {
         let mut factors = Factors::try_new(rows, cols, rank).ok()?;
         let left = encoded(Float::F32, random(rows * rank));
         let right = encoded(Float::F32, random(rank * cols));
-        factors.pack_left(0, rank, Layout::AsIs, &left, Float::F32, 1e-4).ok()?;
-        factors.pack_right(0, rank, Layout::AsIs, &right, Float::F32, 1.0).ok()?;
+        factors.pack_left(0, rank, FactorLayout::AsIs, &left, Float::F32, 1e-4).ok()?;
+        factors.pack_right(0, rank, FactorLayout::AsIs, &right, Float::F32, 1.0).ok()?;
         let bytes = encoded(float, random(rows * cols).map(|weight| weight * 0.02));
         Some(Subject { factors, float, bytes })
     }
 
     /// Folds the whole tensor once more.
-    pub fn fold(&mut self, tally: bool) {
-        let mut sums = Tally::default();
-        let result = fold_in_place(&self.factors, 0, self.float, &mut self.bytes, tally.then_some(&mut sums));
+    pub fn fold(&mut self, statistics: bool) {
+        let mut sums = Statistics::default();
+        let result = fold_in_place(&self.factors, 0, self.float, &mut self.bytes, statistics.then_some(&mut sums));
         debug_assert!(result.is_ok());
         std::hint::black_box(sums);
     }
@@ -96,10 +96,10 @@ pub extern "C" fn bench_prepare(rows: usize, cols: usize, rank: usize, float_num
 
 /// Folds the prepared tensor once.
 #[unsafe(no_mangle)]
-pub extern "C" fn bench_fold(tally: u32) {
+pub extern "C" fn bench_fold(statistics: u32) {
     SUBJECT.with_borrow_mut(|subject| {
         if let Some(subject) = subject {
-            subject.fold(tally != 0);
+            subject.fold(statistics != 0);
         }
     });
 }

@@ -1,7 +1,7 @@
 //! The element types a tile can load and store whole vectors of.
 
 use super::vector::Vector;
-use crate::dtype::Float;
+use crate::tensor::Float;
 
 /// An element type. Its values are loaded as f32; its *codes* are what is stored, one in a lane.
 pub(super) trait Element {

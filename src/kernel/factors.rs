@@ -1,7 +1,7 @@
 //! The low-rank factors of one tensor, packed for the tile.
 
 use super::isa::{PANEL, ROWS};
-use crate::dtype::Float;
+use crate::tensor::Float;
 use crate::{Error, Result};
 
 /// One position of the rank for the `ROWS` rows of a left panel.
@@ -28,7 +28,7 @@ pub struct Factors {
 
 /// How a given factor is laid out, row-major in both cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Layout {
+pub enum FactorLayout {
     /// Left: rows × rank; right: rank × cols.
     AsIs,
     /// Left: rank × rows; right: cols × rank.
@@ -51,10 +51,10 @@ impl Factors {
         let left = zeros(rows.div_ceil(ROWS), rank, LeftGroup([0.0; ROWS]));
         let right = zeros(cols.div_ceil(PANEL), rank, RightGroup([0.0; PANEL]));
         let (Some(left), Some(right)) = (left, right) else {
-            return Err(Error::LimitExceeded {
-                subject: format!("factors of rank {rank} for a {rows} × {cols} tensor"),
-                reason: format!("no memory for {} bytes", Self::bytes_needed(rows, cols, rank)),
-            });
+            return Err(Error::limit_exceeded(
+                format!("factors of rank {rank} for a {rows} × {cols} tensor"),
+                format!("no memory for {} bytes", Self::bytes_needed(rows, cols, rank)),
+            ));
         };
         Ok(Factors { rows, cols, rank, left, right })
     }
@@ -99,7 +99,7 @@ impl Factors {
         &mut self,
         k0: usize,
         r: usize,
-        layout: Layout,
+        layout: FactorLayout,
         bytes: &[u8],
         float: Float,
         scale: f64,
@@ -109,8 +109,8 @@ impl Factors {
         let left = &mut self.left;
         let mut put = |row: usize, k: usize, value| left[row / ROWS * rank + k0 + k].0[row % ROWS] = value;
         match layout {
-            Layout::AsIs => unpack(bytes, float, scale, rows, r, put),
-            Layout::Transposed => unpack(bytes, float, scale, r, rows, |k, row, value| put(row, k, value)),
+            FactorLayout::AsIs => unpack(bytes, float, scale, rows, r, put),
+            FactorLayout::Transposed => unpack(bytes, float, scale, r, rows, |k, row, value| put(row, k, value)),
         }
     }
 
@@ -127,7 +127,7 @@ impl Factors {
         &mut self,
         k0: usize,
         r: usize,
-        layout: Layout,
+        layout: FactorLayout,
         bytes: &[u8],
         float: Float,
         scale: f64,
@@ -137,8 +137,8 @@ impl Factors {
         let right = &mut self.right;
         let mut put = |k: usize, col: usize, value| right[col / PANEL * rank + k0 + k].0[col % PANEL] = value;
         match layout {
-            Layout::AsIs => unpack(bytes, float, scale, r, cols, put),
-            Layout::Transposed => unpack(bytes, float, scale, cols, r, |col, k, value| put(k, col, value)),
+            FactorLayout::AsIs => unpack(bytes, float, scale, r, cols, put),
+            FactorLayout::Transposed => unpack(bytes, float, scale, cols, r, |col, k, value| put(k, col, value)),
         }
     }
 

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::factors::Factors;
 use super::isa::{Kernel, PANEL, ROWS, Strip};
-use super::tally::Tally;
-use crate::dtype::Float;
+use super::statistics::Statistics;
+use crate::tensor::Float;
 
 /// A finite element of the base that became infinite or NaN in the output type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +29,10 @@ pub fn fold_in_place(
     first: u64,
     float: Float,
     bytes: &mut [u8],
-    tally: Option<&mut Tally>,
+    statistics: Option<&mut Statistics>,
 ) -> Result<(), NonFinite> {
-    let kernel = Kernel::detect(float, float, tally.is_some());
-    fold_in_place_with(kernel, factors, first, float, bytes, tally)
+    let kernel = Kernel::detect(float, float, statistics.is_some());
+    fold_in_place_with(kernel, factors, first, float, bytes, statistics)
 }
 
 /// [`fold_in_place`] from `src`, elements of type `from`, to `dst`, elements of type `to`.
@@ -49,10 +49,10 @@ pub fn fold_into(
     src: &[u8],
     to: Float,
     dst: &mut [u8],
-    tally: Option<&mut Tally>,
+    statistics: Option<&mut Statistics>,
 ) -> Result<(), NonFinite> {
-    let kernel = Kernel::detect(from, to, tally.is_some());
-    fold_into_with(kernel, factors, first, from, src, to, dst, tally)
+    let kernel = Kernel::detect(from, to, statistics.is_some());
+    fold_into_with(kernel, factors, first, from, src, to, dst, statistics)
 }
 
 /// [`fold_in_place`] with a given kernel for that type.
@@ -62,14 +62,14 @@ pub(super) fn fold_in_place_with(
     first: u64,
     float: Float,
     bytes: &mut [u8],
-    tally: Option<&mut Tally>,
+    statistics: Option<&mut Statistics>,
 ) -> Result<(), NonFinite> {
     let count = elements(factors, first, float, bytes);
     let out = bytes.as_mut_ptr();
-    let mut fold = Fold::new(kernel, factors, first, (float, out), (float, out), tally.is_some());
+    let mut fold = Fold::new(kernel, factors, first, (float, out), (float, out), statistics.is_some());
     // SAFETY: both pointers are the start of the same `count` elements, which lie within the tensor.
     unsafe { fold.range(count) };
-    fold.finish(tally)
+    fold.finish(statistics)
 }
 
 /// [`fold_into`] with a given kernel for those types.
@@ -82,14 +82,15 @@ pub(super) fn fold_into_with(
     src: &[u8],
     to: Float,
     dst: &mut [u8],
-    tally: Option<&mut Tally>,
+    statistics: Option<&mut Statistics>,
 ) -> Result<(), NonFinite> {
     let count = elements(factors, first, from, src);
     assert_eq!(count, elements(factors, first, to, dst), "elements of source and destination");
-    let mut fold = Fold::new(kernel, factors, first, (from, src.as_ptr()), (to, dst.as_mut_ptr()), tally.is_some());
+    let mut fold =
+        Fold::new(kernel, factors, first, (from, src.as_ptr()), (to, dst.as_mut_ptr()), statistics.is_some());
     // SAFETY: the pointers are the starts of `count` elements each, which lie within the tensor, in different slices.
     unsafe { fold.range(count) };
-    fold.finish(tally)
+    fold.finish(statistics)
 }
 
 /// How many elements `bytes` holds; checks that they lie within the tensor.
@@ -114,7 +115,7 @@ struct Fold<'a> {
     base: *const u8,
     to: Float,
     out: *mut u8,
-    tally: Option<Tally>,
+    statistics: Option<Statistics>,
     non_finite: Option<u64>,
 }
 
@@ -125,13 +126,23 @@ impl<'a> Fold<'a> {
         first: u64,
         (from, base): (Float, *const u8),
         (to, out): (Float, *mut u8),
-        tally: bool,
+        statistics: bool,
     ) -> Self {
-        Fold { kernel, factors, first, from, base, to, out, tally: tally.then(Tally::default), non_finite: None }
+        Fold {
+            kernel,
+            factors,
+            first,
+            from,
+            base,
+            to,
+            out,
+            statistics: statistics.then(Statistics::default),
+            non_finite: None,
+        }
     }
 
-    fn finish(self, tally: Option<&mut Tally>) -> Result<(), NonFinite> {
-        if let (Some(total), Some(part)) = (tally, self.tally) {
+    fn finish(self, statistics: Option<&mut Statistics>) -> Result<(), NonFinite> {
+        if let (Some(total), Some(part)) = (statistics, self.statistics) {
             total.absorb(&part);
         }
         match self.non_finite {
@@ -217,7 +228,7 @@ impl<'a> Fold<'a> {
     unsafe fn strip(&mut self, row: usize, cols: Range<usize>) {
         let Some(strip) = self.kernel.strip else { return };
         let width = self.kernel.columns;
-        let mut unused = Tally::default();
+        let mut unused = Statistics::default();
         let mut column = cols.start;
         while column < cols.end {
             let offset = self.offset(row, column);
@@ -234,7 +245,7 @@ impl<'a> Fold<'a> {
             };
             // SAFETY: the kernel was made for this CPU and these types; the rest is the caller's promise.
             unsafe {
-                column += width * strip(&work, self.tally.as_mut().unwrap_or(&mut unused));
+                column += width * strip(&work, self.statistics.as_mut().unwrap_or(&mut unused));
                 if column < cols.end {
                     self.one_by_one(row..row + ROWS, column..column + width);
                     column += width;
@@ -293,11 +304,11 @@ impl<'a> Fold<'a> {
             let element = self.first + offset as u64;
             self.non_finite = Some(self.non_finite.map_or(element, |first| first.min(element)));
         }
-        if let Some(tally) = &mut self.tally {
+        if let Some(statistics) = &mut self.statistics {
             let mut unmerged = [0; 8];
             self.to.write(base, &mut unmerged);
             let width = self.to.bytes();
-            tally.add(base, delta, out, bytes[..width] != unmerged[..width]);
+            statistics.add(base, delta, out, bytes[..width] != unmerged[..width]);
         }
         // SAFETY: the element is within the range that `out` covers.
         unsafe {

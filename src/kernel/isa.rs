@@ -1,8 +1,8 @@
 //! The instruction sets, and the choice among them.
 
 use super::element::{Bf16, Element, F16, F32};
-use super::tally::Tally;
-use crate::dtype::Float;
+use super::statistics::Statistics;
+use crate::tensor::Float;
 
 /// Rows of a tile, and of a panel of the left factor.
 pub(super) const ROWS: usize = 4;
@@ -40,7 +40,10 @@ pub(super) trait Isa {
     /// # Safety
     /// - The CPU has the instruction set.
     /// - The strip's pointers cover its rows, columns and rank; base and output are the same memory or do not overlap.
-    unsafe fn strip<F: Element, T: Element, const TALLY: bool>(strip: &Strip, tally: &mut Tally) -> usize;
+    unsafe fn strip<F: Element, T: Element, const STATISTICS: bool>(
+        strip: &Strip,
+        statistics: &mut Statistics,
+    ) -> usize;
 
     /// Writes the tile `left * right`, `ROWS` rows of `COLUMNS` values, to `delta`.
     ///
@@ -57,7 +60,7 @@ pub(super) trait Isa {
     unsafe fn peak(turns: usize) -> f32;
 }
 
-pub(super) type StripFn = unsafe fn(&Strip, &mut Tally) -> usize;
+pub(super) type StripFn = unsafe fn(&Strip, &mut Statistics) -> usize;
 pub(super) type ProductFn = unsafe fn(*const f32, *const f32, usize, *mut f32);
 
 /// One instruction set's functions for one pair of types.
@@ -71,41 +74,41 @@ pub(super) struct Kernel {
 
 impl Kernel {
     /// The fastest on this CPU.
-    pub(super) fn detect(from: Float, to: Float, tally: bool) -> Kernel {
+    pub(super) fn detect(from: Float, to: Float, statistics: bool) -> Kernel {
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        return Kernel::of::<super::wasm32::Simd128>(from, to, tally);
+        return Kernel::of::<super::wasm32::Simd128>(from, to, statistics);
         #[cfg(target_arch = "aarch64")]
-        return Kernel::of::<super::aarch64::Neon>(from, to, tally);
+        return Kernel::of::<super::aarch64::Neon>(from, to, statistics);
         #[cfg(target_arch = "x86_64")]
         return if std::arch::is_x86_feature_detected!("avx2") {
-            Kernel::of::<super::x86_64::Avx2>(from, to, tally)
+            Kernel::of::<super::x86_64::Avx2>(from, to, statistics)
         } else {
-            Kernel::of::<super::x86_64::Sse2>(from, to, tally)
+            Kernel::of::<super::x86_64::Sse2>(from, to, statistics)
         };
         #[allow(unreachable_code, reason = "only where there is no SIMD")]
-        Kernel::of::<super::scalar::Scalar>(from, to, tally)
+        Kernel::of::<super::scalar::Scalar>(from, to, statistics)
     }
 
-    pub(super) fn of<I: Isa>(from: Float, to: Float, tally: bool) -> Kernel {
+    pub(super) fn of<I: Isa>(from: Float, to: Float, statistics: bool) -> Kernel {
         let strip = match from {
-            Float::F16 => strip_from::<I, F16>(to, tally),
-            Float::Bf16 => strip_from::<I, Bf16>(to, tally),
-            Float::F32 => strip_from::<I, F32>(to, tally),
+            Float::F16 => strip_from::<I, F16>(to, statistics),
+            Float::Bf16 => strip_from::<I, Bf16>(to, statistics),
+            Float::F32 => strip_from::<I, F32>(to, statistics),
             Float::F64 => None,
         };
         Kernel { columns: I::COLUMNS, strip, product: I::product }
     }
 }
 
-fn strip_from<I: Isa, F: Element>(to: Float, tally: bool) -> Option<StripFn> {
+fn strip_from<I: Isa, F: Element>(to: Float, statistics: bool) -> Option<StripFn> {
     match to {
-        Float::F16 => Some(strip_from_to::<I, F, F16>(tally)),
-        Float::Bf16 => Some(strip_from_to::<I, F, Bf16>(tally)),
-        Float::F32 => Some(strip_from_to::<I, F, F32>(tally)),
+        Float::F16 => Some(strip_from_to::<I, F, F16>(statistics)),
+        Float::Bf16 => Some(strip_from_to::<I, F, Bf16>(statistics)),
+        Float::F32 => Some(strip_from_to::<I, F, F32>(statistics)),
         Float::F64 => None,
     }
 }
 
-fn strip_from_to<I: Isa, F: Element, T: Element>(tally: bool) -> StripFn {
-    if tally { I::strip::<F, T, true> } else { I::strip::<F, T, false> }
+fn strip_from_to<I: Isa, F: Element, T: Element>(statistics: bool) -> StripFn {
+    if statistics { I::strip::<F, T, true> } else { I::strip::<F, T, false> }
 }

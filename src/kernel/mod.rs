@@ -18,7 +18,7 @@ mod factors;
 mod fold;
 mod isa;
 mod scalar;
-mod tally;
+mod statistics;
 mod tile;
 mod vector;
 
@@ -32,9 +32,9 @@ mod x86_64;
 #[cfg(feature = "bench")]
 pub mod bench;
 
-pub use factors::{Factors, Layout, NonFiniteAt};
+pub use factors::{FactorLayout, Factors, NonFiniteAt};
 pub use fold::{NonFinite, fold_in_place, fold_into};
-pub use tally::Tally;
+pub use statistics::Statistics;
 
 #[cfg(test)]
 pub(crate) mod tests;

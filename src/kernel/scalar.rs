@@ -2,10 +2,10 @@
 
 use super::element::Element;
 use super::isa::{Isa, Strip};
-use super::tally::Tally;
+use super::statistics::Statistics;
 use super::tile;
 use super::vector::Vector;
-use crate::dtype::f16;
+use crate::tensor::f16;
 
 impl Vector for f32 {
     const LANES: usize = 1;
@@ -136,9 +136,12 @@ pub(super) struct Scalar;
 impl Isa for Scalar {
     const COLUMNS: usize = 2 * <f32 as Vector>::LANES;
 
-    unsafe fn strip<F: Element, T: Element, const TALLY: bool>(strip: &Strip, tally: &mut Tally) -> usize {
+    unsafe fn strip<F: Element, T: Element, const STATISTICS: bool>(
+        strip: &Strip,
+        statistics: &mut Statistics,
+    ) -> usize {
         // SAFETY: the caller's promise is the same.
-        unsafe { tile::fold_strip::<f32, F, T, TALLY>(strip, tally) }
+        unsafe { tile::fold_strip::<f32, F, T, STATISTICS>(strip, statistics) }
     }
 
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {

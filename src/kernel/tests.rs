@@ -3,8 +3,8 @@
 use super::fold::{fold_in_place_with, fold_into_with};
 use super::isa::Kernel;
 use super::*;
-use crate::dtype::tests::critical_f32s;
-use crate::dtype::{Float, bf16, f16};
+use crate::tensor::tests::critical_f32s;
+use crate::tensor::{Float, bf16, f16};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -69,8 +69,8 @@ impl Case {
 
     fn from(rows: usize, cols: usize, rank: usize, left: Vec<f32>, right: Vec<f32>) -> Case {
         let mut factors = Factors::try_new(rows, cols, rank).unwrap();
-        factors.pack_left(0, rank, Layout::AsIs, &f32_bytes(&left), Float::F32, 1.0).unwrap();
-        factors.pack_right(0, rank, Layout::AsIs, &f32_bytes(&right), Float::F32, 1.0).unwrap();
+        factors.pack_left(0, rank, FactorLayout::AsIs, &f32_bytes(&left), Float::F32, 1.0).unwrap();
+        factors.pack_right(0, rank, FactorLayout::AsIs, &f32_bytes(&right), Float::F32, 1.0).unwrap();
         Case { rows, cols, rank, left, right, factors }
     }
 
@@ -110,26 +110,26 @@ impl Case {
     }
 }
 
-/// The sums of a tally, one element after the other in f64.
-fn naive_tally(case: &Case, from: Float, base: &[u8], to: Float, out: &[u8]) -> Tally {
-    let mut tally = Tally::default();
+/// The sums of a statistics, one element after the other in f64.
+fn naive_tally(case: &Case, from: Float, base: &[u8], to: Float, out: &[u8]) -> Statistics {
+    let mut statistics = Statistics::default();
     let values = decode(from, base);
     let unmerged = encode(to, &values);
     for (index, (base, stored)) in values.into_iter().zip(decode(to, out)).enumerate() {
         let delta = case.delta(index / case.cols, index % case.cols);
         let d = f64::from(delta);
-        tally.elements += 1;
+        statistics.elements += 1;
         let bytes = index * to.bytes()..(index + 1) * to.bytes();
-        tally.changed += u64::from(out[bytes.clone()] != unmerged[bytes]);
-        tally.delta_sq += d * d;
-        tally.base_sq += base * base;
-        tally.max_delta = tally.max_delta.max(delta.abs());
-        tally.kept += (stored - base) * d;
+        statistics.changed += u64::from(out[bytes.clone()] != unmerged[bytes]);
+        statistics.delta_sq += d * d;
+        statistics.base_sq += base * base;
+        statistics.max_delta = statistics.max_delta.max(delta.abs());
+        statistics.kept += (stored - base) * d;
     }
-    tally
+    statistics
 }
 
-fn assert_close(ours: Tally, naive: Tally) {
+fn assert_close(ours: Statistics, naive: Statistics) {
     let close = |ours: f64, naive: f64, scale: f64| assert!((ours - naive).abs() <= 1e-5 * scale, "{ours} for {naive}");
     assert_eq!((ours.elements, ours.changed, ours.max_delta), (naive.elements, naive.changed, naive.max_delta));
     close(ours.delta_sq, naive.delta_sq, naive.delta_sq);
@@ -172,7 +172,7 @@ macro_rules! battery {
 
             fn check(available: bool, test: impl Fn(&dyn Fn(Float, Float, bool) -> Kernel)) {
                 if available {
-                    test(&|from, to, tally| Kernel::of::<$isa>(from, to, tally));
+                    test(&|from, to, statistics| Kernel::of::<$isa>(from, to, statistics));
                 }
             }
         }
@@ -273,10 +273,10 @@ fn reports_the_first_non_finite_element_with(kernel: KernelOf) {
                 .filter(|&culprit| culprit != passing)
                 .min()
                 .map(|element| NonFinite { element: element as u64 });
-            for tally in [None, Some(&mut Tally::default())] {
+            for statistics in [None, Some(&mut Statistics::default())] {
                 let mut bytes = base.clone();
-                let kernel = kernel(float, float, tally.is_some());
-                let result = fold_in_place_with(kernel, &case.factors, 0, float, &mut bytes, tally);
+                let kernel = kernel(float, float, statistics.is_some());
+                let result = fold_in_place_with(kernel, &case.factors, 0, float, &mut bytes, statistics);
                 assert_eq!(result.err(), first);
                 assert!(bytes == case.expect(float, &base, float), "the range is folded all the same");
             }
@@ -294,11 +294,11 @@ fn tallies_as_defined_with(kernel: KernelOf) {
             for to in FLOATS {
                 let base = encode(from, &weights);
                 let mut out = vec![0; rows * cols * to.bytes()];
-                let mut tally = Tally::default();
+                let mut statistics = Statistics::default();
                 let kernel = kernel(from, to, true);
-                fold_into_with(kernel, &case.factors, 0, from, &base, to, &mut out, Some(&mut tally)).unwrap();
+                fold_into_with(kernel, &case.factors, 0, from, &base, to, &mut out, Some(&mut statistics)).unwrap();
                 assert!(out == case.expect(from, &base, to), "{from:?} to {to:?}, {rows} × {cols}, rank {rank}");
-                assert_close(tally, naive_tally(&case, from, &base, to, &out));
+                assert_close(statistics, naive_tally(&case, from, &base, to, &out));
             }
         }
     }
@@ -328,10 +328,10 @@ fn packing_scales_transposes_and_concatenates() {
         let (left_a, left_b) = (read(rows * 3, 0), read(rows * 2, 80));
         let (right_a, right_b) = (read(cols * 3, 7), read(cols * 2, 90));
         let mut factors = Factors::try_new(rows, cols, 5).unwrap();
-        factors.pack_left(0, 3, Layout::AsIs, &encode(float, &left_a), float, 0.3).unwrap();
-        factors.pack_left(3, 2, Layout::Transposed, &encode(float, &left_b), float, -1.0).unwrap();
-        factors.pack_right(0, 3, Layout::AsIs, &encode(float, &right_a), float, 1.0).unwrap();
-        factors.pack_right(3, 2, Layout::Transposed, &encode(float, &right_b), float, 1.0).unwrap();
+        factors.pack_left(0, 3, FactorLayout::AsIs, &encode(float, &left_a), float, 0.3).unwrap();
+        factors.pack_left(3, 2, FactorLayout::Transposed, &encode(float, &left_b), float, -1.0).unwrap();
+        factors.pack_right(0, 3, FactorLayout::AsIs, &encode(float, &right_a), float, 1.0).unwrap();
+        factors.pack_right(3, 2, FactorLayout::Transposed, &encode(float, &right_b), float, 1.0).unwrap();
 
         let left = (0..rows).flat_map(|row| {
             let a = (0..3).map({
@@ -359,9 +359,12 @@ fn packing_scales_transposes_and_concatenates() {
 fn packing_refuses_what_is_not_finite() {
     let mut factors = Factors::try_new(2, 3, 2).unwrap();
     let bytes = encode(Float::F16, &[1.0, 2.0, f64::INFINITY, f64::NAN]);
-    assert_eq!(factors.pack_left(0, 2, Layout::AsIs, &bytes, Float::F16, 1.0), Err(NonFiniteAt { index: 2 }));
+    assert_eq!(factors.pack_left(0, 2, FactorLayout::AsIs, &bytes, Float::F16, 1.0), Err(NonFiniteAt { index: 2 }));
     let bytes = encode(Float::F64, &[1.0, 2.0, 3.0, 1e39, 0.0, 0.0]);
-    assert_eq!(factors.pack_right(0, 2, Layout::Transposed, &bytes, Float::F64, 1.0), Err(NonFiniteAt { index: 3 }));
+    assert_eq!(
+        factors.pack_right(0, 2, FactorLayout::Transposed, &bytes, Float::F64, 1.0),
+        Err(NonFiniteAt { index: 3 })
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use super::element::Element;
 use super::isa::{PANEL, ROWS, Strip};
-use super::tally::{Lanes, Tally};
+use super::statistics::{Lanes, Statistics};
 use super::vector::Vector;
 
 /// Writes a block out once for each value of a constant. The module for browsers is compiled for size, where LLVM leaves short
@@ -20,9 +20,9 @@ const _: () = assert!(ROWS == 4, "what is written out below");
 /// # Safety
 /// As there.
 #[inline(always)]
-pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const TALLY: bool>(
+pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const STATISTICS: bool>(
     strip: &Strip,
-    tally: &mut Tally,
+    statistics: &mut Statistics,
 ) -> usize {
     let columns = 2 * V::LANES;
     let Strip { left, rank, base_stride, out_stride, .. } = *strip;
@@ -45,8 +45,8 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const TALLY: 
                 written_out!(HALF in [0 1] {
                     sums[ROW][HALF] = base[HALF].add(sums[ROW][HALF]);
                     magnitude = magnitude.max_bits(sums[ROW][HALF].and(V::splat_bits(0x7FFF_FFFF)));
-                    if TALLY && F::FLOAT != T::FLOAT {
-                        // The tally also encodes the base.
+                    if STATISTICS && F::FLOAT != T::FLOAT {
+                        // The statistics also encodes the base.
                         magnitude = magnitude.max_bits(base[HALF].and(V::splat_bits(0x7FFF_FFFF)));
                     }
                 });
@@ -58,7 +58,7 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const TALLY: 
 
             written_out!(ROW in [0 1 2 3] {
                 let codes = [T::encode(sums[ROW][0]), T::encode(sums[ROW][1])];
-                if TALLY {
+                if STATISTICS {
                     let base = F::load::<V>(base.add(ROW * base_stride));
                     lanes.add_row::<F, T>(base, delta[ROW], codes);
                 }
@@ -71,8 +71,8 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const TALLY: 
                 break;
             }
         }
-        if TALLY {
-            lanes.flush(done * columns * ROWS, tally);
+        if STATISTICS {
+            lanes.flush(done * columns * ROWS, statistics);
         }
         done
     }

@@ -4,7 +4,7 @@ use core::arch::wasm32::*;
 
 use super::element::Element;
 use super::isa::{Isa, Strip};
-use super::tally::Tally;
+use super::statistics::Statistics;
 use super::tile;
 use super::vector::Vector;
 
@@ -128,9 +128,12 @@ pub(super) struct Simd128;
 impl Isa for Simd128 {
     const COLUMNS: usize = 2 * <v128 as Vector>::LANES;
 
-    unsafe fn strip<F: Element, T: Element, const TALLY: bool>(strip: &Strip, tally: &mut Tally) -> usize {
+    unsafe fn strip<F: Element, T: Element, const STATISTICS: bool>(
+        strip: &Strip,
+        statistics: &mut Statistics,
+    ) -> usize {
         // SAFETY: the caller's promise is the same; the instruction set is always there.
-        unsafe { tile::fold_strip::<v128, F, T, TALLY>(strip, tally) }
+        unsafe { tile::fold_strip::<v128, F, T, STATISTICS>(strip, statistics) }
     }
 
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use super::element::Element;
 use super::isa::{Isa, Strip};
-use super::tally::Tally;
+use super::statistics::Statistics;
 use super::tile;
 use super::vector::Vector;
 
@@ -275,9 +275,12 @@ pub(super) struct Sse2;
 impl Isa for Sse2 {
     const COLUMNS: usize = 2 * <__m128 as Vector>::LANES;
 
-    unsafe fn strip<F: Element, T: Element, const TALLY: bool>(strip: &Strip, tally: &mut Tally) -> usize {
+    unsafe fn strip<F: Element, T: Element, const STATISTICS: bool>(
+        strip: &Strip,
+        statistics: &mut Statistics,
+    ) -> usize {
         // SAFETY: the caller's promise is the same; the instruction set is always there.
-        unsafe { tile::fold_strip::<__m128, F, T, TALLY>(strip, tally) }
+        unsafe { tile::fold_strip::<__m128, F, T, STATISTICS>(strip, statistics) }
     }
 
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
@@ -299,9 +302,12 @@ impl Isa for Avx2 {
     const COLUMNS: usize = 2 * <__m256 as Vector>::LANES;
 
     #[target_feature(enable = "avx2")]
-    unsafe fn strip<F: Element, T: Element, const TALLY: bool>(strip: &Strip, tally: &mut Tally) -> usize {
+    unsafe fn strip<F: Element, T: Element, const STATISTICS: bool>(
+        strip: &Strip,
+        statistics: &mut Statistics,
+    ) -> usize {
         // SAFETY: the caller's promise is the same.
-        unsafe { tile::fold_strip::<__m256, F, T, TALLY>(strip, tally) }
+        unsafe { tile::fold_strip::<__m256, F, T, STATISTICS>(strip, statistics) }
     }
 
     #[target_feature(enable = "avx2")]

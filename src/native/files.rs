@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, Result};
-use crate::inputs::{FileInfo, Folder, Inputs};
+use crate::inputs::{FileInfo, Inputs, Listing};
 
 /// Input files by number, each opened when it is first read. One for every thread.
 #[derive(Debug)]
@@ -26,10 +26,7 @@ impl Files {
 
     fn read_now(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
         let Some(path) = self.paths.get(input) else {
-            return Err(Error::FetchFailed {
-                file: format!("input {input}"),
-                reason: "there is none of that number".into(),
-            });
+            return Err(Error::fetch_failed(format!("input {input}"), "there is none of that number"));
         };
         let mut open = self.open.borrow_mut();
         let file = match open.entry(input) {
@@ -39,10 +36,10 @@ impl Files {
             }
         };
         file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(buffer)).map_err(|e| match e.kind() {
-            ErrorKind::UnexpectedEof => Error::SourceChanged {
-                file: path.display().to_string(),
-                reason: format!("it ends before byte {}", start + buffer.len() as u64),
-            },
+            ErrorKind::UnexpectedEof => Error::source_changed(
+                path.display().to_string(),
+                format!("it ends before byte {}", start + buffer.len() as u64),
+            ),
             _ => failed(path, &e),
         })
     }
@@ -57,8 +54,8 @@ impl Inputs for Files {
 pub(super) fn failed(path: &Path, error: &std::io::Error) -> Error {
     let file = path.display().to_string();
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::OutOfSpace { file, reason: error.to_string() },
-        _ => Error::FetchFailed { file, reason: error.to_string() },
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::out_of_space(file, error.to_string()),
+        _ => Error::fetch_failed(file, error.to_string()),
     }
 }
 
@@ -66,7 +63,7 @@ pub(super) fn failed(path: &Path, error: &std::io::Error) -> Error {
 ///
 /// # Errors
 /// `fetch-failed` when it cannot be listed.
-pub fn list_folder(path: &Path, paths: &mut Vec<PathBuf>) -> Result<Folder> {
+pub fn list_folder(path: &Path, paths: &mut Vec<PathBuf>) -> Result<Listing> {
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut found = Vec::new();
     let mut folders = Vec::new();
@@ -90,7 +87,7 @@ pub fn list_folder(path: &Path, paths: &mut Vec<PathBuf>) -> Result<Folder> {
     let first_input = paths.len();
     let files = found.iter().map(|(path, size)| FileInfo { name: name(path), size: *size, version: None }).collect();
     paths.extend(found.into_iter().map(|(path, _)| path));
-    Ok(Folder { name: name(path), first_input, files, folders })
+    Ok(Listing { name: name(path), first_input, files, folders })
 }
 
 /// The result of a future that only ever waits for files.

@@ -7,10 +7,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::files::{Files, block_on, failed, list_folder};
-use crate::engine::{Budget, Folder};
+use crate::engine::{Budget, Merger};
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, try_buffer};
-use crate::kernel::Tally;
+use crate::kernel::Statistics;
 use crate::plan::output::OutputFile;
 use crate::plan::pieces::Piece;
 use crate::plan::{AdapterOptions, MergePlan, PlanOptions, build, open_adapter, open_base};
@@ -79,14 +79,14 @@ pub fn merge_folders(
     let (plan, paths) = plan_folders(base, adapters, &options.plan)?;
     refuse_inputs(out, &paths)?;
     if !options.force && fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Error::BadOption { option: "out".into(), reason: format!("{} is not empty", out.display()) });
+        return Err(Error::bad_option("out", format!("{} is not empty", out.display())));
     }
     let made = !out.exists();
     fs::create_dir_all(out).map_err(|e| failed(out, &e))?;
     // Another process may be merging into the same folder.
     let hidden = |file: &OutputFile| out.join(format!(".{}.{}.partial", file.name, std::process::id()));
     let partials: Vec<PathBuf> = plan.files.iter().map(hidden).collect();
-    let written = write_all(&plan, &paths, &partials, options).and_then(|tallies| {
+    let written = write_all(&plan, &paths, &partials, options).and_then(|statistics| {
         // config.json is the last: without it no tool takes the folder for a model.
         let mut finished: Vec<(&str, &PathBuf)> =
             plan.files.iter().map(|file| file.name.as_str()).zip(&partials).collect();
@@ -98,10 +98,10 @@ pub fn merge_folders(
         for (name, partial) in finished {
             fs::rename(partial, out.join(name)).map_err(|e| failed(partial, &e))?;
         }
-        Ok(tallies)
+        Ok(statistics)
     });
     match written {
-        Ok(tallies) => Ok(Merged { report: plan.report(&tallies), plan }),
+        Ok(statistics) => Ok(Merged { report: plan.report(&statistics), plan }),
         Err(error) => {
             for partial in &partials {
                 // Best effort: the error that is reported is the one that came first.
@@ -125,7 +125,7 @@ fn refuse_inputs(out: &Path, inputs: &[PathBuf]) -> Result<()> {
     };
     if inputs.iter().any(reads) {
         let reason = format!("{} is a folder that the merge reads; give it another one", out.display());
-        return Err(Error::BadOption { option: "out".into(), reason });
+        return Err(Error::bad_option("out", reason));
     }
     Ok(())
 }
@@ -135,7 +135,7 @@ fn write_all(
     paths: &[PathBuf],
     partials: &[PathBuf],
     options: &MergeOptions,
-) -> Result<Vec<(usize, Tally)>> {
+) -> Result<Vec<(usize, Statistics)>> {
     let block = if options.block_bytes == 0 { Budget::default().block_bytes() } else { options.block_bytes };
     let mut jobs = Vec::new();
     for (number, file) in plan.files.iter().enumerate() {
@@ -148,14 +148,14 @@ fn write_all(
         threads => threads,
     };
     let shared =
-        Shared { plan, paths, partials, options, block, jobs, next: AtomicUsize::new(0), tallies: Mutex::default() };
+        Shared { plan, paths, partials, options, block, jobs, next: AtomicUsize::new(0), statistics: Mutex::default() };
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads.min(shared.jobs.len())).map(|_| scope.spawn(|| shared.run())).collect();
         running
             .into_iter()
             .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
-    Ok(shared.tallies.into_inner().unwrap_or_default())
+    Ok(shared.statistics.into_inner().unwrap_or_default())
 }
 
 struct Shared<'a> {
@@ -166,14 +166,14 @@ struct Shared<'a> {
     block: u64,
     jobs: Vec<(usize, Piece)>,
     next: AtomicUsize,
-    tallies: Mutex<Vec<(usize, Tally)>>,
+    statistics: Mutex<Vec<(usize, Statistics)>>,
 }
 
 impl Shared<'_> {
     /// One thread: its own input handles, its own folder.
     fn run(&self) -> Result<()> {
         let inputs = Files::new(self.paths.to_vec());
-        let mut folder = Folder::new(self.options.allow_nonfinite, 0);
+        let mut merger = Merger::new(self.options.allow_nonfinite, 0);
         let mut output: Option<(usize, File)> = None;
         while let Some((number, piece)) = self.jobs.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             if output.as_ref().is_none_or(|(open, _)| open != number) {
@@ -181,7 +181,7 @@ impl Shared<'_> {
                 output = Some((*number, OpenOptions::new().write(true).open(path).map_err(|e| failed(path, &e))?));
             }
             let Some((_, file)) = &mut output else { continue };
-            let done = self.write_piece(&inputs, &mut folder, file, *number, piece);
+            let done = self.write_piece(&inputs, &mut merger, file, *number, piece);
             if done.is_err() {
                 // The others stop at their next piece.
                 self.next.store(self.jobs.len(), Ordering::Relaxed);
@@ -194,7 +194,7 @@ impl Shared<'_> {
     fn write_piece(
         &self,
         inputs: &Files,
-        folder: &mut Folder,
+        merger: &mut Merger,
         file: &mut File,
         number: usize,
         piece: &Piece,
@@ -223,13 +223,13 @@ impl Shared<'_> {
             }
             Piece::Merge { at, bytes, tensor, first, count, skip, .. } => {
                 let Some(spec) = &self.plan.tensors[tensor].merge else { return Ok(()) };
-                let mut tally = (self.options.statistics && !spec.terms.is_empty()).then(Tally::default);
-                let merged = block_on(folder.fold(inputs, spec, first, count, tally.as_mut()))?;
+                let mut found = (self.options.statistics && !spec.terms.is_empty()).then(Statistics::default);
+                let merged = block_on(merger.fold(inputs, spec, first, count, found.as_mut()))?;
                 write(at, &merged[skip as usize..(skip + bytes) as usize])?;
-                if let (Some(tally), Ok(mut tallies)) = (tally, self.tallies.lock()) {
-                    match tallies.iter_mut().find(|(t, _)| *t == tensor) {
-                        Some((_, sum)) => sum.absorb(&tally),
-                        None => tallies.push((tensor, tally)),
+                if let (Some(found), Ok(mut statistics)) = (found, self.statistics.lock()) {
+                    match statistics.iter_mut().find(|(t, _)| *t == tensor) {
+                        Some((_, sum)) => sum.absorb(&found),
+                        None => statistics.push((tensor, found)),
                     }
                 }
                 Ok(())

@@ -4,17 +4,17 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::config_json::Config;
-use super::findings::Finding;
 use super::head::must_untie;
 use super::matching::{Deltas, match_adapters};
 use super::open::{Adapter, Base};
-use super::options::{Checked, PlanOptions};
+use super::options::{CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
 use super::pieces::{Piece, Run};
 use super::recipe::recipe;
 use super::tensor::{MergeSpec, PlannedTensor};
 use crate::error::{Error, Result};
+use crate::findings::Finding;
+use crate::model::config_json::Config;
 
 /// A whole merge, decided: the files of the output and how every byte of them comes about.
 #[derive(Debug, Clone)]
@@ -62,21 +62,18 @@ pub fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions) -> Resul
     Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
 }
 
-fn nothing_to_merge(adapters: &[Adapter], options: &Checked) -> Error {
+fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
     if options.selects_all() {
-        return Error::UnmatchedKey {
-            adapter: adapters[0].name.clone(),
-            key: adapters[0].pairs[0].a.key.clone(),
-            reason: "nothing of any adapter matches this base: the output would be the base itself".into(),
-        };
+        return Error::unmatched_key(
+            adapters[0].name.clone(),
+            adapters[0].pairs[0].a.key.clone(),
+            "nothing of any adapter matches this base: the output would be the base itself",
+        );
     }
-    Error::BadOption {
-        option: options.selecting_option().into(),
-        reason: "the pattern leaves no tensor to merge".into(),
-    }
+    Error::bad_option(options.selecting_option(), "the pattern leaves no tensor to merge")
 }
 
-fn plan_tensors(base: &Base, deltas: Vec<Deltas>, options: &Checked) -> Vec<PlannedTensor> {
+fn plan_tensors(base: &Base, deltas: Vec<Deltas>, options: &CheckedOptions) -> Vec<PlannedTensor> {
     let mut tensors = Vec::with_capacity(deltas.len());
     let mut deltas = deltas.into_iter();
     for shard in &base.shards {
@@ -119,7 +116,7 @@ fn plan_tensors(base: &Base, deltas: Vec<Deltas>, options: &Checked) -> Vec<Plan
 fn output_files(
     base: &Base,
     tensors: &[PlannedTensor],
-    options: &Checked,
+    options: &CheckedOptions,
     config: Option<Config>,
     untie: bool,
     recipe: &Value,

@@ -1,11 +1,11 @@
 //! The output layer, which a model may tie to its embedding: a delta on it is lost if whoever loads the merged model ties the
 //! two again.
 
-use super::config_json::Config;
-use super::findings::Finding;
-use super::matching::Model;
 use super::tensor::{MergeSpec, PlannedTensor};
 use crate::error::{Error, Result};
+use crate::findings::Finding;
+use crate::model::Model;
+use crate::model::config_json::Config;
 
 /// Output layers that only config.json ties: it can untie them.
 const TIED_BY_CONFIG: [&str; 2] = ["lm_head", "embed_out"];
@@ -29,15 +29,10 @@ pub(crate) fn must_untie(tensors: &[PlannedTensor], model: &Model, findings: &mu
             || model.encoder_decoder && (is_one_of(&TIED_BY_CONFIG, merge) || is_one_of(&OF_DECODERS, merge))
     };
     if let Some(merge) = deltas.clone().find(ties_more) {
-        return Err(Error::Unsupported {
-            subject: merge.tensor.clone(),
-            adapter: merge.terms.first().map(|term| term.adapter.clone()),
-            tensor: Some(merge.tensor.clone()),
-            reason: format!(
+        return Err(Error::unsupported(merge.tensor.clone(), format!(
                 "this model ties its output layer to its embedding, and {}: false would change more; untie and save it first",
                 Config::TIED
-            ),
-        });
+            )).adapter(merge.terms[0].adapter.clone()).tensor(merge.tensor.clone()));
     }
     let Some(merge) = deltas.find(|merge| is_one_of(&TIED_BY_CONFIG, merge)) else { return Ok(false) };
     let message = format!("{} is merged, so config.json no longer ties it to the embedding", merge.tensor);

@@ -1,16 +1,17 @@
 //! Adapters against the base: which pair adds to which tensor, with which scale, or why it cannot.
 
-use super::findings::Finding;
 use super::open::{Adapter, Base};
-use super::options::Checked;
-use super::orientation::{Evidence, Fit, fit};
+use super::options::CheckedOptions;
 use super::tensor::{FactorSpec, Term};
 use crate::adapter::config::matches;
 use crate::adapter::pairs::{FactorRef, Pair};
-use crate::adapter::prefix::Placement;
+use crate::container::TensorInfo;
+use crate::container::names::Names;
 use crate::error::{Error, Result};
-use crate::safetensors::TensorInfo;
-use crate::safetensors::names::Names;
+use crate::findings::Finding;
+use crate::model::Model;
+use crate::model::orientation::{Evidence, Fit, fit};
+use crate::model::placement::Placement;
 
 /// The deltas of one base tensor.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +26,7 @@ pub(crate) struct Deltas {
 
 /// Base tensors by name: their numbers, and what the headers say of each.
 struct BaseTensors<'a> {
-    numbers: Names,
+    numbers: Names<'a>,
     infos: Vec<&'a TensorInfo>,
 }
 
@@ -52,7 +53,7 @@ impl<'a> BaseTensors<'a> {
 pub(crate) fn match_adapters(
     base: &Base,
     adapters: &[Adapter],
-    options: &Checked,
+    options: &CheckedOptions,
     model: &Model,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<Deltas>> {
@@ -76,20 +77,10 @@ pub(crate) fn match_adapters(
     Ok(deltas)
 }
 
-/// What config.json says that matters here.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Model {
-    /// Every `model_type`, those of the model's parts included.
-    pub(crate) types: Vec<String>,
-    /// Whether the output layer is tied to the embedding, where that is said.
-    pub(crate) tied: Option<bool>,
-    pub(crate) encoder_decoder: bool,
-}
-
 struct Matcher<'a> {
     adapter: &'a Adapter,
     tensors: &'a BaseTensors<'a>,
-    options: &'a Checked,
+    options: &'a CheckedOptions,
     model: &'a Model,
 }
 
@@ -173,23 +164,23 @@ impl<'a> Matcher<'a> {
 
     /// Added to any of them the delta would be wrong in all but one.
     fn ambiguous(&self, prefixes: &[&str]) -> Error {
-        Error::UnmatchedKey {
-            adapter: self.adapter.name.clone(),
-            key: self.adapter.pairs[0].a.key.clone(),
-            reason: format!(
+        Error::unmatched_key(
+            self.adapter.name.clone(),
+            self.adapter.pairs[0].a.key.clone(),
+            format!(
                 "the adapter fits several parts of the base ({}): put the prefix of the one it was trained on before its keys",
                 prefixes.join(", ")
             ),
-        }
+        )
     }
 
     /// The same module in two spellings: added twice, the delta would be twice what was trained.
     fn placed_twice(&self, tensor: usize, one: &Pair, other: &Pair) -> Error {
         let tensor = &self.tensors.infos[tensor].name;
-        Error::BadHeader {
-            file: self.adapter.name.clone(),
-            reason: format!("{:?} and {:?} both mean {tensor} of the base: remove one", one.a.key, other.a.key),
-        }
+        Error::bad_header(
+            self.adapter.name.clone(),
+            format!("{:?} and {:?} both mean {tensor} of the base: remove one", one.a.key, other.a.key),
+        )
     }
 
     fn unmatched(&self, pair: &Pair, findings: &mut Vec<Finding>) -> Result<()> {
@@ -204,7 +195,7 @@ impl<'a> Matcher<'a> {
                 pair.module
             )
         };
-        let error = Error::UnmatchedKey { adapter: self.adapter.name.clone(), key: pair.a.key.clone(), reason };
+        let error = Error::unmatched_key(self.adapter.name.clone(), pair.a.key.clone(), reason);
         if !self.options.allow_unmatched {
             return Err(error);
         }
@@ -218,11 +209,11 @@ impl<'a> Matcher<'a> {
         let Adapter { name, config, weight, alpha, .. } = self.adapter;
         let expected = config.rank_of(&pair.module)?;
         if pair.rank != expected {
-            return Err(Error::ShapeMismatch {
-                adapter: name.clone(),
-                tensor: pair.a.key.clone(),
-                reason: format!("its rank is {}, the configuration says {expected}", pair.rank),
-            });
+            return Err(Error::shape_mismatch(
+                name.clone(),
+                pair.a.key.clone(),
+                format!("its rank is {}, the configuration says {expected}", pair.rank),
+            ));
         }
         let alpha = match alpha {
             Some(alpha) => *alpha,
@@ -258,34 +249,30 @@ impl<'a> Matcher<'a> {
     }
 
     fn other_base(&self, tensor: usize, base: &FactorRef, shape: &[u64]) -> Error {
-        Error::ShapeMismatch {
-            adapter: self.adapter.name.clone(),
-            tensor: base.key.clone(),
-            reason: format!(
+        Error::shape_mismatch(
+            self.adapter.name.clone(),
+            base.key.clone(),
+            format!(
                 "it was trained on a weight of {shape:?}, the base's has {:?}: is it the right base?",
                 self.tensors.infos[tensor].shape
             ),
-        }
+        )
     }
 
     fn two_bases(&self, tensor: usize, base: &FactorRef) -> Error {
-        Error::Unsupported {
-            subject: self.tensors.infos[tensor].name.clone(),
-            adapter: Some(self.adapter.name.clone()),
-            tensor: Some(base.key.clone()),
-            reason: "two adapters bring the weight they were trained on: remove it from one, if they are the same"
-                .into(),
-        }
+        Error::unsupported(
+            self.tensors.infos[tensor].name.clone(),
+            "two adapters bring the weight they were trained on: remove it from one, if they are the same",
+        )
+        .adapter(self.adapter.name.clone())
+        .tensor(base.key.clone())
     }
 
     /// Whether the weight is stored (in, out), and whether only the adapter's flag says so.
     fn transposed(&self, pair: &Pair, tensor: usize, evidence: &Evidence) -> Result<(bool, bool)> {
         let info = self.tensors.infos[tensor];
-        let unsupported = |reason: String| Error::Unsupported {
-            subject: info.name.clone(),
-            adapter: Some(self.adapter.name.clone()),
-            tensor: Some(info.name.clone()),
-            reason,
+        let unsupported = |reason: String| {
+            Error::unsupported(info.name.clone(), reason).adapter(self.adapter.name.clone()).tensor(info.name.clone())
         };
         if info.dtype.float().is_none() {
             return Err(unsupported(format!(
@@ -306,14 +293,14 @@ impl<'a> Matcher<'a> {
 
     fn misfit(&self, pair: &Pair, tensor: usize) -> Error {
         let info = self.tensors.infos[tensor];
-        Error::ShapeMismatch {
-            adapter: self.adapter.name.clone(),
-            tensor: info.name.clone(),
-            reason: format!(
+        Error::shape_mismatch(
+            self.adapter.name.clone(),
+            info.name.clone(),
+            format!(
                 "the base has {:?}, the adapter maps {} inputs to {} outputs: is it the right base?",
                 info.shape, pair.inputs, pair.outputs
             ),
-        }
+        )
     }
 
     /// A pattern that matches no module is a mistake in the configuration: PEFT trained without it.
@@ -331,7 +318,7 @@ impl<'a> Matcher<'a> {
             }
             let reason = format!("{field}: {key:?} matches none of the adapter's modules");
             if !self.options.allow_unmatched {
-                return Err(Error::BadConfig { file: format!("{}/adapter_config.json", self.adapter.name), reason });
+                return Err(Error::bad_config(format!("{}/adapter_config.json", self.adapter.name), reason));
             }
             findings.push(Finding::warning("unmatched-pattern", Some(&self.adapter.name), reason));
         }

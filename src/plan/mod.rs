@@ -2,14 +2,11 @@
 //! findings. Everything is known, and every error that can be seen in headers is raised, before a weight is read.
 
 pub mod build;
-pub mod config_json;
-pub mod findings;
 pub mod head;
 pub mod identity;
 pub mod matching;
 pub mod open;
 pub mod options;
-pub mod orientation;
 pub mod output;
 pub mod pieces;
 pub mod recipe;
@@ -17,7 +14,6 @@ pub mod report;
 pub mod tensor;
 
 pub use build::{MergePlan, build};
-pub use findings::Finding;
 pub use open::{Adapter, Base, Shard, open_adapter, open_base};
 pub use options::{AdapterOptions, OutputDtype, PlanOptions};
 pub use tensor::{FactorSpec, MergeSpec, PlannedTensor, Term};

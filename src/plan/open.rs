@@ -6,13 +6,13 @@ use sha2::{Digest, Sha256};
 use super::options::AdapterOptions;
 use crate::adapter::AdapterConfig;
 use crate::adapter::pairs::{Pair, pairs};
+use crate::container::checkpoint::find_index;
+use crate::container::index::is_plain_name;
+use crate::container::names::Names;
+use crate::container::{CheckpointFiles, Header, ShardIndex, header, limits};
 use crate::error::{Error, Result};
-use crate::inputs::{Folder, Inputs, read_whole, try_buffer};
-use crate::safetensors::checkpoint::find_index;
-use crate::safetensors::index::is_plain_name;
-use crate::safetensors::json::{repeated, sorted};
-use crate::safetensors::names::Names;
-use crate::safetensors::{Header, Layout, ShardIndex, header, limits};
+use crate::inputs::{Inputs, Listing, read_whole, try_buffer};
+use crate::json::{repeated, sorted};
 
 /// One weight file of the base.
 #[derive(Debug, Clone)]
@@ -66,15 +66,15 @@ pub struct Adapter {
 /// Read the headers of a base.
 ///
 /// # Errors
-/// Those of [`Layout::of`], [`Header::parse`] and [`ShardIndex::parse`]; `bad-header` when index and shards disagree.
-pub async fn open_base(inputs: &impl Inputs, folder: &Folder) -> Result<Base> {
+/// Those of [`CheckpointFiles::of`], [`Header::parse`] and [`ShardIndex::parse`]; `bad-header` when index and shards disagree.
+pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     check_listing(folder)?;
     let names: Vec<&str> = folder.files.iter().map(|file| file.name.as_str()).collect();
     if names.contains(&"adapter_config.json") && !names.contains(&"config.json") {
-        return Err(Error::BadHeader {
-            file: folder.name.clone(),
-            reason: "this is an adapter, not a base: it has adapter_config.json and no config.json".into(),
-        });
+        return Err(Error::bad_header(
+            folder.name.clone(),
+            "this is an adapter, not a base: it has adapter_config.json and no config.json",
+        ));
     }
     let index = match find_index(&names)? {
         None => None,
@@ -83,10 +83,10 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Folder) -> Result<Base> {
             Some((at, ShardIndex::parse(names[at], &json)?))
         }
     };
-    let layout = Layout::of(&names, index.as_ref().map(|(at, index)| (*at, index)))?;
+    let layout = CheckpointFiles::of(&names, index.as_ref().map(|(at, index)| (*at, index)))?;
     // The output has files of these names.
     if let Some(&file) = layout.shards.iter().chain(&layout.index).find(|&&file| !is_plain_name(names[file])) {
-        return Err(Error::BadHeader { file: names[file].into(), reason: "this is not a plain file name".into() });
+        return Err(Error::bad_header(names[file], "this is not a plain file name"));
     }
     let mut shards = Vec::with_capacity(layout.shards.len());
     for &file in &layout.shards {
@@ -112,9 +112,9 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Folder) -> Result<Base> {
 }
 
 /// Every file once.
-fn check_listing(folder: &Folder) -> Result<()> {
+fn check_listing(folder: &Listing) -> Result<()> {
     match repeated(folder.files.iter().map(|file| file.name.as_str()).collect()) {
-        Some(name) => Err(Error::BadHeader { file: name.into(), reason: "this name is listed twice".into() }),
+        Some(name) => Err(Error::bad_header(name, "this name is listed twice")),
         None => Ok(()),
     }
 }
@@ -125,28 +125,22 @@ fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result
     for (number, shard) in shards.iter().enumerate() {
         for tensor in &shard.header.tensors {
             if let Some(other) = places.insert(&tensor.name, number) {
-                return Err(Error::BadHeader {
-                    file: shard.name.clone(),
-                    reason: format!("tensor {:?} is in {} too", tensor.name, shards[other].name),
-                });
+                return Err(Error::bad_header(
+                    shard.name.clone(),
+                    format!("tensor {:?} is in {} too", tensor.name, shards[other].name),
+                ));
             }
         }
     }
     let Some((file, index)) = index else { return Ok(()) };
     for (tensor, shard) in &index.weight_map {
         if places.get(tensor).is_none_or(|place| shards[place].name != *shard) {
-            return Err(Error::BadHeader {
-                file: file.clone(),
-                reason: format!("tensor {tensor:?} should be in {shard} and is not"),
-            });
+            return Err(Error::bad_header(file.clone(), format!("tensor {tensor:?} should be in {shard} and is not")));
         }
     }
     let listed = sorted(index.weight_map.iter().map(|(tensor, _)| tensor.as_str()).collect());
-    if let Some(tensor) = places.names().into_iter().find(|tensor| listed.binary_search(tensor).is_err()) {
-        return Err(Error::BadHeader {
-            file: file.clone(),
-            reason: format!("tensor {tensor:?} is in a shard but not in the index"),
-        });
+    if let Some(tensor) = places.sorted().into_iter().find(|tensor| listed.binary_search(tensor).is_err()) {
+        return Err(Error::bad_header(file.clone(), format!("tensor {tensor:?} is in a shard but not in the index")));
     }
     Ok(())
 }
@@ -155,11 +149,11 @@ fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result
 ///
 /// # Errors
 /// `bad-config`, `bad-header`, `truncated`, `missing-pair`, `shape-mismatch`, `unsupported`, `bad-option`.
-pub async fn open_adapter(inputs: &impl Inputs, folder: &Folder, options: &AdapterOptions) -> Result<Adapter> {
+pub async fn open_adapter(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) -> Result<Adapter> {
     open_in(inputs, folder, options).await.map_err(|error| error.in_folder(&folder.name))
 }
 
-async fn open_in(inputs: &impl Inputs, folder: &Folder, options: &AdapterOptions) -> Result<Adapter> {
+async fn open_in(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) -> Result<Adapter> {
     let name = &folder.name;
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
     let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
@@ -168,10 +162,10 @@ async fn open_in(inputs: &impl Inputs, folder: &Folder, options: &AdapterOptions
     if position("config.json").is_some()
         && position("adapter_config.json").or(position("adapter_model.safetensors")).is_none()
     {
-        return Err(Error::BadHeader {
-            file: name.clone(),
-            reason: "this is a base model, not an adapter: it has config.json and no adapter_config.json".into(),
-        });
+        return Err(Error::bad_header(
+            name.clone(),
+            "this is a base model, not an adapter: it has config.json and no adapter_config.json",
+        ));
     }
     let weights = adapter_weights(folder)?;
     let mut digests = Vec::new();
@@ -194,44 +188,40 @@ async fn open_in(inputs: &impl Inputs, folder: &Folder, options: &AdapterOptions
             AdapterConfig::plain(pairs[0].rank, alpha)
         }
         (None, _) => {
-            return Err(Error::BadConfig {
-                file: format!("{name}/adapter_config.json"),
-                reason: "not there: the scale cannot be known; give the adapter's folder, or its alpha".into(),
-            });
+            return Err(Error::bad_config(
+                format!("{name}/adapter_config.json"),
+                "not there: the scale cannot be known; give the adapter's folder, or its alpha",
+            ));
         }
     };
     digests.push((file.clone(), digest(inputs, folder, weights).await?));
     Ok(Adapter { name: name.clone(), weight, alpha, config, pairs, input: folder.first_input + weights, digests })
 }
 
-fn adapter_weights(folder: &Folder) -> Result<usize> {
+fn adapter_weights(folder: &Listing) -> Result<usize> {
     let safetensors: Vec<usize> =
         (0..folder.files.len()).filter(|&i| folder.files[i].name.ends_with(".safetensors")).collect();
     let named = safetensors.iter().find(|&&i| folder.files[i].name == "adapter_model.safetensors");
     match (named, safetensors.as_slice()) {
         (Some(&at), _) => Ok(at),
         (None, [single]) => Ok(*single),
-        (None, _) if folder.files.iter().any(|file| file.name == "adapter_model.bin") => Err(Error::Unsupported {
-            subject: "adapter_model.bin".into(),
-            adapter: Some(folder.name.clone()),
-            tensor: None,
-            reason: "a pickle file can run code when it is read; save the adapter as safetensors".into(),
-        }),
-        (None, found) => Err(Error::BadHeader {
-            file: folder.name.clone(),
-            reason: format!("no adapter_model.safetensors in this adapter ({} other .safetensors files)", found.len()),
-        }),
+        (None, _) if folder.files.iter().any(|file| file.name == "adapter_model.bin") => Err(Error::unsupported(
+            "adapter_model.bin",
+            "a pickle file can run code when it is read; save the adapter as safetensors",
+        )
+        .adapter(folder.name.clone())),
+        (None, found) => Err(Error::bad_header(
+            folder.name.clone(),
+            format!("no adapter_model.safetensors in this adapter ({} other .safetensors files)", found.len()),
+        )),
     }
 }
 
-async fn read_header(inputs: &impl Inputs, folder: &Folder, file: usize) -> Result<Header> {
+async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize) -> Result<Header> {
     let info = &folder.files[file];
     let input = folder.first_input + file;
     if info.size < header::PREFIX_BYTES {
-        return Err(Error::Truncated {
-            file: info.name.clone(),
-            reason: format!("{} bytes hold no header", info.size),
-        });
+        return Err(Error::truncated(info.name.clone(), format!("{} bytes hold no header", info.size)));
     }
     let mut prefix = [0; 8];
     inputs.read(input, 0, &mut prefix).await?;
@@ -243,7 +233,7 @@ async fn read_header(inputs: &impl Inputs, folder: &Folder, file: usize) -> Resu
 /// Bytes hashed at a time.
 const HASH_STEP: u64 = 1 << 20;
 
-async fn digest(inputs: &impl Inputs, folder: &Folder, file: usize) -> Result<String> {
+async fn digest(inputs: &impl Inputs, folder: &Listing, file: usize) -> Result<String> {
     if let Some(sha256) = inputs.sha256(folder.first_input + file).await? {
         return Ok(sha256);
     }
@@ -266,9 +256,5 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 fn finite(option: &str, value: f64) -> Result<f64> {
-    if value.is_finite() {
-        Ok(value)
-    } else {
-        Err(Error::BadOption { option: option.into(), reason: "not a finite number".into() })
-    }
+    if value.is_finite() { Ok(value) } else { Err(Error::bad_option(option, "not a finite number")) }
 }

@@ -2,8 +2,8 @@
 
 use crate::adapter::config::matches;
 use crate::adapter::pattern::Pattern;
-use crate::dtype::Float;
 use crate::error::{Error, Result};
+use crate::tensor::Float;
 
 /// Options of [`build`](super::build()).
 #[derive(Debug, Clone, Default)]
@@ -38,7 +38,7 @@ pub type OutputDtype = Option<Float>;
 
 /// The options, checked.
 #[derive(Debug, Clone)]
-pub(crate) struct Checked {
+pub(crate) struct CheckedOptions {
     pub(crate) dtype: OutputDtype,
     only: Option<Pattern>,
     skip: Option<Pattern>,
@@ -47,8 +47,8 @@ pub(crate) struct Checked {
 }
 
 impl PlanOptions {
-    pub(crate) fn check(&self) -> Result<Checked> {
-        let bad = |option: &str, reason: String| Error::BadOption { option: option.into(), reason };
+    pub(crate) fn check(&self) -> Result<CheckedOptions> {
+        let bad = |option: &str, reason: String| Error::bad_option(option, reason);
         let dtype = match self.dtype.as_deref() {
             None | Some("keep") => None,
             Some("float32" | "f32") => Some(Float::F32),
@@ -64,7 +64,7 @@ impl PlanOptions {
         let pattern = |option: &str, text: &Option<String>| {
             text.as_deref().map(Pattern::anywhere).transpose().map_err(|reason| bad(option, reason))
         };
-        Ok(Checked {
+        Ok(CheckedOptions {
             dtype,
             only: pattern("only", &self.only)?,
             skip: pattern("skip", &self.skip)?,
@@ -74,7 +74,7 @@ impl PlanOptions {
     }
 }
 
-impl Checked {
+impl CheckedOptions {
     /// Whether the tensor called `name` may be merged.
     pub(crate) fn selects(&self, name: &str) -> Result<bool> {
         let found = |pattern: &Option<Pattern>, option| {
@@ -99,12 +99,10 @@ fn not_yet(option: &str, value: Option<&str>, default: &str, planned: &[&str]) -
     match value {
         None => Ok(()),
         Some(value) if value == default => Ok(()),
-        Some(value) if planned.contains(&value) => Err(Error::Unsupported {
-            subject: format!("option {option}"),
-            adapter: None,
-            tensor: None,
-            reason: format!("{value:?} is not implemented yet, only {default:?}"),
-        }),
-        Some(value) => Err(Error::BadOption { option: option.into(), reason: format!("{value:?} is not a {option}") }),
+        Some(value) if planned.contains(&value) => Err(Error::unsupported(
+            format!("option {option}"),
+            format!("{value:?} is not implemented yet, only {default:?}"),
+        )),
+        Some(value) => Err(Error::bad_option(option, format!("{value:?} is not a {option}"))),
     }
 }

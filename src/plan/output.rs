@@ -6,10 +6,9 @@ use serde_json::Value;
 
 use super::open::Base;
 use super::tensor::PlannedTensor;
-use crate::safetensors::json::sorted;
-use crate::safetensors::names::Names;
-use crate::safetensors::order::sort;
-use crate::safetensors::{Header, ShardIndex, TensorInfo, checkpoint, json};
+use crate::container::names::Names;
+use crate::container::{Header, ShardIndex, TensorInfo, checkpoint};
+use crate::json;
 
 /// One file of the output.
 #[derive(Debug, Clone)]
@@ -85,7 +84,7 @@ pub(crate) fn group(base: &Base, tensors: &[PlannedTensor], max_bytes: Option<u6
     let mut filled = 0;
     for shard in &shards {
         let mut order = shard.tensors.clone();
-        sort(&mut order, &|i| [tensors[i].start, 0, 0]);
+        order.sort_by_key(|&i| [tensors[i].start, 0, 0]);
         for tensor in order {
             let bytes = tensors[tensor].bytes_out;
             match groups.last_mut() {
@@ -127,10 +126,10 @@ fn weight_file(base: &Base, tensors: &[PlannedTensor], group: Group, recipe: &Va
     let mut order: Vec<usize> = (0..group.tensors.len()).collect();
     let tensor = |position: usize| &tensors[group.tensors[position]];
     if group.tensors.iter().all(|&i| tensors[i].from == tensors[i].to) {
-        sort(&mut order, &|i| [tensor(i).input as u64, tensor(i).start, tensor(i).bytes_in]);
+        order.sort_by_key(|&i| [tensor(i).input as u64, tensor(i).start, tensor(i).bytes_in]);
     } else {
         // Types have changed: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
-        sort(&mut order, &|i| [u64::MAX - tensor(i).to.bits(), tensor(i).input as u64, tensor(i).start]);
+        order.sort_by_key(|&i| [u64::MAX - tensor(i).to.bits(), tensor(i).input as u64, tensor(i).start]);
     }
     let mut starts = vec![0; order.len()];
     let mut end = 0;
@@ -189,7 +188,7 @@ pub(crate) fn index_file(base: &Base, files: &[OutputFile], tensors: &[PlannedTe
         Some((_, index)) => index.clone(),
         None => ShardIndex {
             metadata: serde_json::Map::new(),
-            weight_map: sorted(file_of.names()).into_iter().map(|name| (name.into(), String::new())).collect(),
+            weight_map: file_of.sorted().into_iter().map(|name| (name.into(), String::new())).collect(),
         },
     };
     let total: u64 = tensors.iter().map(|tensor| tensor.bytes_out).sum();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::open::{Adapter, Base};
 use super::options::PlanOptions;
 use super::tensor::PlannedTensor;
-use crate::safetensors::json::{Json, object};
+use crate::json::{Json, object};
 
 /// Key of the recipe in `__metadata__`.
 pub const KEY: &str = "lorafold.recipe";

@@ -3,23 +3,23 @@
 use serde_json::Value;
 
 use super::build::MergePlan;
-use super::findings::Finding;
 use super::output::OutputFile;
 use super::tensor::{PlannedTensor, Term};
-use crate::kernel::Tally;
-use crate::safetensors::json::{object, text};
+use crate::findings::Finding;
+use crate::json::{object, text};
+use crate::kernel::Statistics;
 
 impl MergePlan {
-    /// The report as JSON. `tallies` holds (tensor number, statistics) of the merged tensors, or nothing.
-    pub fn report(&self, tallies: &[(usize, Tally)]) -> Value {
-        let mut by_tensor: Vec<Option<&Tally>> = vec![None; self.tensors.len()];
-        for (number, tally) in tallies {
+    /// The report as JSON. `statistics` holds (tensor number, statistics) of the merged tensors, or nothing.
+    pub fn report(&self, statistics: &[(usize, Statistics)]) -> Value {
+        let mut by_tensor: Vec<Option<&Statistics>> = vec![None; self.tensors.len()];
+        for (number, statistics) in statistics {
             if let Some(place) = by_tensor.get_mut(*number) {
-                *place = Some(tally);
+                *place = Some(statistics);
             }
         }
         let tensors: Vec<Value> =
-            self.tensors.iter().zip(by_tensor).map(|(tensor, tally)| tensor_report(tensor, tally)).collect();
+            self.tensors.iter().zip(by_tensor).map(|(tensor, statistics)| tensor_report(tensor, statistics)).collect();
         let merged = self.tensors.iter().filter(|tensor| adds_deltas(tensor)).count();
         let file = |file: &OutputFile| object([("name", file.name.as_str().into()), ("size", file.size.into())]);
         let base = [("name", self.base.name.as_str().into()), ("tensors", self.tensors.len().into())];
@@ -81,7 +81,7 @@ fn adds_deltas(tensor: &PlannedTensor) -> bool {
     tensor.merge.as_ref().is_some_and(|merge| !merge.terms.is_empty())
 }
 
-fn tensor_report(tensor: &PlannedTensor, tally: Option<&Tally>) -> Value {
+fn tensor_report(tensor: &PlannedTensor, statistics: Option<&Statistics>) -> Value {
     let action = match &tensor.merge {
         None => "copy",
         Some(merge) if merge.terms.is_empty() => "convert",
@@ -99,8 +99,8 @@ fn tensor_report(tensor: &PlannedTensor, tally: Option<&Tally>) -> Value {
     {
         report.insert("transposed".into(), merge.transposed.into());
         report.insert("adapters".into(), merge.terms.iter().map(term_report).collect());
-        if let Some(tally) = tally {
-            report.insert("statistics".into(), statistics(tally));
+        if let Some(statistics) = statistics {
+            report.insert("statistics".into(), statistics_report(statistics));
         }
     }
     report
@@ -118,15 +118,15 @@ fn term_report(term: &Term) -> Value {
 
 /// ‖ΔW‖/‖W‖, the largest |ΔW|, the share of elements whose stored bits changed, and the share of ‖ΔW‖² that survives
 /// rounding, ⟨stored change, ΔW⟩ / ‖ΔW‖². Rounded to six digits: sums over blocks of other sizes differ beyond.
-fn statistics(tally: &Tally) -> Value {
+fn statistics_report(statistics: &Statistics) -> Value {
     let share = |part: f64, whole: f64| if whole > 0.0 { Some(six(part / whole)) } else { None };
     object([
-        ("deltaNorm", six(tally.delta_sq.sqrt()).into()),
-        ("baseNorm", six(tally.base_sq.sqrt()).into()),
-        ("relativeNorm", share(tally.delta_sq.sqrt(), tally.base_sq.sqrt()).into()),
-        ("maxDelta", six(f64::from(tally.max_delta)).into()),
-        ("changed", share(tally.changed as f64, tally.elements as f64).into()),
-        ("signalKept", share(tally.kept, tally.delta_sq).into()),
+        ("deltaNorm", six(statistics.delta_sq.sqrt()).into()),
+        ("baseNorm", six(statistics.base_sq.sqrt()).into()),
+        ("relativeNorm", share(statistics.delta_sq.sqrt(), statistics.base_sq.sqrt()).into()),
+        ("maxDelta", six(f64::from(statistics.max_delta)).into()),
+        ("changed", share(statistics.changed as f64, statistics.elements as f64).into()),
+        ("signalKept", share(statistics.kept, statistics.delta_sq).into()),
     ])
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::dtype::{Dtype, Float};
+use crate::tensor::{Dtype, Float};
 
 /// One factor: where its bytes are.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -99,7 +99,7 @@ pub struct PlannedTensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::safetensors::json::Json;
+    use crate::json::Json;
 
     #[test]
     fn a_scale_reaches_a_worker_with_every_bit() {

@@ -5,14 +5,21 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use crate::error::Error;
 
-/// A JavaScript `Error` with `code`, and `tensor` and `adapter` where known.
+/// A JavaScript `Error` with `code` and `facts`, and `tensor` and `adapter` where known.
 pub(super) fn to_js(error: &Error) -> JsValue {
     let js = js_sys::Error::new(&error.to_string());
-    let fields = [("code", Some(error.code())), ("tensor", error.tensor()), ("adapter", error.adapter())];
+    let facts = error.facts();
+    let text = |value: &Option<String>| value.as_deref().map_or(JsValue::UNDEFINED, JsValue::from);
+    let fields = [
+        ("code", error.code().into()),
+        ("facts", serde_wasm_bindgen::to_value(facts).unwrap_or_default()),
+        ("tensor", text(&facts.tensor)),
+        ("adapter", text(&facts.adapter)),
+    ];
     for (name, value) in fields {
-        if let Some(value) = value {
+        if !value.is_undefined() {
             // Setting a property of an object just made cannot fail.
-            let _ = Reflect::set(&js, &name.into(), &value.into());
+            let _ = Reflect::set(&js, &name.into(), &value);
         }
     }
     js.into()
@@ -29,10 +36,10 @@ pub(super) fn read_failed(file: &str, thrown: &JsValue) -> Error {
     };
     let file = file.to_string();
     match (name.as_str(), code.as_str()) {
-        ("AbortError", _) | (_, "aborted") => Error::Aborted,
+        ("AbortError", _) | (_, "aborted") => Error::aborted(),
         // What browsers throw when a chosen file was changed or removed before it is read.
-        ("NotReadableError" | "NotFoundError", _) | (_, "source-changed") => Error::SourceChanged { file, reason },
-        (_, "no-range-support") => Error::NoRangeSupport { file },
-        _ => Error::FetchFailed { file, reason },
+        ("NotReadableError" | "NotFoundError", _) | (_, "source-changed") => Error::source_changed(file, reason),
+        (_, "no-range-support") => Error::no_range_support(file),
+        _ => Error::fetch_failed(file, reason),
     }
 }

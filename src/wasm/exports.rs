@@ -7,12 +7,12 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::errors::to_js;
 use super::input::{JsInputs, fill};
 use super::requests;
-use crate::engine::{Budget, Folder as Merging};
+use crate::engine::{Budget, Merger as Merging};
 use crate::error::{Error, Result};
-use crate::kernel::Tally;
+use crate::json::{object, text};
+use crate::kernel::Statistics;
 use crate::plan::output::OutputFile;
 use crate::plan::{MergePlan, build, open_adapter, open_base};
-use crate::safetensors::json::{object, text};
 
 /// A merge, planned.
 #[wasm_bindgen]
@@ -63,10 +63,10 @@ impl Plan {
         self.0.tensors.get(tensor).and_then(|tensor| tensor.merge.as_ref()).map(json)
     }
 
-    /// The report as JSON; `tallies` is JSON, `[[tensor, tally]]` in any order, several of one tensor added up.
-    pub fn report(&self, tallies: &str) -> std::result::Result<String, JsValue> {
-        let tallies = requests::tallies(tallies, self.0.tensors.len()).map_err(|e| to_js(&e))?;
-        Ok(json(&self.0.report(&tallies)))
+    /// The report as JSON; `statistics` is JSON, `[[tensor, statistics]]` in any order, several of one tensor added up.
+    pub fn report(&self, statistics: &str) -> std::result::Result<String, JsValue> {
+        let statistics = requests::statistics(statistics, self.0.tensors.len()).map_err(|e| to_js(&e))?;
+        Ok(json(&self.0.report(&statistics)))
     }
 }
 
@@ -114,19 +114,19 @@ impl Merger {
         statistics: bool,
         base: Option<Uint8Array>,
     ) -> std::result::Result<Option<String>, JsValue> {
-        let mut tally = statistics.then(Tally::default);
+        let mut statistics = statistics.then(Statistics::default);
         let spec = requests::merge_spec(&spec).map_err(|e| to_js(&e))?;
-        let (first, count, tallied) = (first as u64, count as u64, tally.as_mut());
+        let (first, count, gathered) = (first as u64, count as u64, statistics.as_mut());
         let merged = match &base {
-            None => self.merging.fold(&self.inputs, &spec, first, count, tallied).await,
+            None => self.merging.fold(&self.inputs, &spec, first, count, gathered).await,
             Some(bytes) => {
                 let take = |buffer: &mut [u8]| fill(&spec.tensor, buffer, bytes);
-                self.merging.fold_read(&self.inputs, &spec, first, count, tallied, take).await
+                self.merging.fold_read(&self.inputs, &spec, first, count, gathered, take).await
             }
         };
         let merged = merged.map_err(|e| to_js(&e))?;
         self.output = (merged.as_ptr() as usize, merged.len());
-        Ok(tally.map(|tally| json(&tally)))
+        Ok(statistics.map(|statistics| json(&statistics)))
     }
 
     /// Whether the factors of a tensor are packed already.
@@ -149,7 +149,7 @@ impl Merger {
         let spec = requests::merge_spec(spec).map_err(|e| to_js(&e))?;
         let factor = |number: usize, buffer: &mut [u8]| match factors.get(number) {
             Some(bytes) => fill(&spec.tensor, buffer, bytes),
-            None => Err(Error::BadOption { option: "factors".into(), reason: format!("{number} are too few") }),
+            None => Err(Error::bad_option("factors", format!("{number} are too few"))),
         };
         let take = |buffer: &mut [u8]| fill(&spec.tensor, buffer, base);
         let merged = self.merging.fold_given(&spec, first as u64, count as u64, factor, take);

@@ -46,8 +46,8 @@ fn describe(object: &JsValue) -> Result<Named> {
     } else if let Some(read) = function("read") {
         Input::Read(read)
     } else {
-        let reason = "an input has neither blob, readInto nor read".into();
-        return Err(Error::BadOption { option: "source".into(), reason });
+        let reason = "an input has neither blob, readInto nor read";
+        return Err(Error::bad_option("source", reason));
     };
     Ok(Named { name, input, sha256: function("sha256") })
 }
@@ -55,10 +55,7 @@ fn describe(object: &JsValue) -> Result<Named> {
 impl Inputs for JsInputs {
     async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
         let Some(Named { name, input, .. }) = self.0.get(input) else {
-            return Err(Error::FetchFailed {
-                file: format!("input {input}"),
-                reason: "there is none of that number".into(),
-            });
+            return Err(Error::fetch_failed(format!("input {input}"), "there is none of that number"));
         };
         let end = start + buffer.len() as u64;
         match input {
@@ -71,10 +68,9 @@ impl Inputs for JsInputs {
                 let promise = read.call2(&JsValue::UNDEFINED, &start.into_f64(), &end.into_f64());
                 let promise = promise.map_err(|e| read_failed(name, &e))?;
                 let bytes = js_sys::Promise::resolve(&promise).await.map_err(|e| read_failed(name, &e))?;
-                let bytes = bytes.dyn_into::<Uint8Array>().map_err(|_| Error::FetchFailed {
-                    file: name.clone(),
-                    reason: "the source's read did not give a Uint8Array".into(),
-                })?;
+                let bytes = bytes
+                    .dyn_into::<Uint8Array>()
+                    .map_err(|_| Error::fetch_failed(name.clone(), "the source's read did not give a Uint8Array"))?;
                 fill(name, buffer, &bytes)
             }
             Input::ReadInto(read_into) => {
@@ -109,10 +105,10 @@ impl IntoF64 for u64 {
 /// Copy all of `bytes` into `buffer`; another length means that the file is not what it was.
 pub(super) fn fill(name: &str, buffer: &mut [u8], bytes: &Uint8Array) -> Result<()> {
     if bytes.length() as usize != buffer.len() {
-        return Err(Error::SourceChanged {
-            file: name.into(),
-            reason: format!("{} bytes came where {} were asked for", bytes.length(), buffer.len()),
-        });
+        return Err(Error::source_changed(
+            name,
+            format!("{} bytes came where {} were asked for", bytes.length(), buffer.len()),
+        ));
     }
     bytes.copy_to(buffer);
     Ok(())

@@ -1,16 +1,16 @@
 //! What JavaScript asks for, read from JSON.
 
-use crate::dtype::{Dtype, Float};
 use crate::error::{Error, Result};
-use crate::inputs::{FileInfo, Folder, UNKNOWN_SIZE};
-use crate::kernel::Tally;
+use crate::inputs::{FileInfo, Listing, UNKNOWN_SIZE};
+use crate::json::Json;
+use crate::kernel::Statistics;
 use crate::plan::{AdapterOptions, FactorSpec, MergeSpec, PlanOptions, Term};
-use crate::safetensors::json::Json;
+use crate::tensor::{Dtype, Float};
 
 /// What `Plan.open` is given.
 pub(super) struct PlanRequest {
-    pub(super) base: Folder,
-    pub(super) adapters: Vec<(Folder, AdapterOptions)>,
+    pub(super) base: Listing,
+    pub(super) adapters: Vec<(Listing, AdapterOptions)>,
     pub(super) options: PlanOptions,
 }
 
@@ -25,7 +25,7 @@ impl<'a> Fields<'a> {
     fn of(what: &'a str, json: &'a Json) -> Result<Fields<'a>> {
         match json {
             Json::Object(entries) => Ok(Fields { what, entries }),
-            _ => Err(Error::BadOption { option: what.into(), reason: "not an object".into() }),
+            _ => Err(Error::bad_option(what, "not an object")),
         }
     }
 
@@ -46,7 +46,7 @@ impl<'a> Fields<'a> {
     #[cold]
     fn wrong(&self, name: &str) -> Error {
         let reason = format!("{name} is missing or of the wrong type in {}", self.what);
-        Error::BadOption { option: name.into(), reason }
+        Error::bad_option(name, reason)
     }
 
     fn text(&self, name: &str) -> Result<String> {
@@ -99,11 +99,11 @@ fn list(json: &Json) -> Option<&[Json]> {
 }
 
 fn parse(what: &str, json: &str) -> Result<Json> {
-    Json::parse(json.as_bytes()).map_err(|reason| Error::BadOption { option: what.into(), reason })
+    Json::parse(json.as_bytes()).map_err(|reason| Error::bad_option(what, reason))
 }
 
 /// `{ name, files: [{ name, size, version }], folders: [name] }`; the files follow those of the folders before among the inputs.
-fn listed(fields: &Fields, first_input: usize) -> Result<Folder> {
+fn listed(fields: &Fields, first_input: usize) -> Result<Listing> {
     let mut files = Vec::new();
     for file in fields.list("files")? {
         let file = Fields::of("files", file)?;
@@ -111,11 +111,11 @@ fn listed(fields: &Fields, first_input: usize) -> Result<Folder> {
         files.push(FileInfo { name: file.text("name")?, size, version: file.optional("version", text)? });
     }
     let folders = fields.optional("folders", list)?.unwrap_or_default().iter().filter_map(text).collect();
-    Ok(Folder { name: fields.text("name")?, first_input, files, folders })
+    Ok(Listing { name: fields.text("name")?, first_input, files, folders })
 }
 
 /// A folder alone.
-pub(super) fn folder(request: &str) -> Result<Folder> {
+pub(super) fn folder(request: &str) -> Result<Listing> {
     listed(&Fields::of("request", &parse("request", request)?)?, 0)
 }
 
@@ -189,17 +189,17 @@ fn factor(term: &Fields, name: &str) -> Result<FactorSpec> {
     })
 }
 
-/// `[[tensor, tally]]`, of each tensor any number, added up: (tensor, sum).
-pub(super) fn tallies(tallies: &str, tensors: usize) -> Result<Vec<(usize, Tally)>> {
-    let json = parse("tallies", tallies)?;
-    let mut sums = vec![Tally::default(); tensors];
+/// `[[tensor, statistics]]`, of each tensor any number, added up: (tensor, sum).
+pub(super) fn statistics(statistics: &str, tensors: usize) -> Result<Vec<(usize, Statistics)>> {
+    let json = parse("statistics", statistics)?;
+    let mut sums = vec![Statistics::default(); tensors];
     for block in list(&json).unwrap_or_default() {
         let Json::List(pair) = block else { continue };
-        let [tensor, tally] = pair.as_slice() else { continue };
-        let fields = Fields::of("tallies", tally)?;
+        let [tensor, statistics] = pair.as_slice() else { continue };
+        let fields = Fields::of("statistics", statistics)?;
         // JSON has no infinite sums: they are null.
         let sum = |name: &str| fields.optional(name, number).map(|sum| sum.unwrap_or(f64::NAN));
-        let tally = Tally {
+        let statistics = Statistics {
             elements: fields.whole("elements")?,
             changed: fields.whole("changed")?,
             delta_sq: sum("delta_sq")?,
@@ -208,7 +208,7 @@ pub(super) fn tallies(tallies: &str, tensors: usize) -> Result<Vec<(usize, Tally
             kept: sum("kept")?,
         };
         if let Some(sum) = tensor.whole().and_then(|tensor| sums.get_mut(tensor as usize)) {
-            sum.absorb(&tally);
+            sum.absorb(&statistics);
         }
     }
     Ok(sums.into_iter().enumerate().filter(|(_, sum)| sum.elements > 0).collect())

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use lorafold::dtype::Dtype;
-use lorafold::engine::Folder as Merging;
-use lorafold::inputs::{FileInfo, Folder, Inputs};
+use lorafold::container::{Header, TensorInfo};
+use lorafold::engine::Merger as Merging;
+use lorafold::inputs::{FileInfo, Inputs, Listing};
 use lorafold::plan::pieces::Piece;
 use lorafold::plan::{AdapterOptions, MergePlan, PlanOptions, build, open_adapter, open_base};
-use lorafold::safetensors::{Header, TensorInfo};
+use lorafold::tensor::Dtype;
 use lorafold::{Error, Result};
 
 /// SplitMix64: the same numbers on every machine.
@@ -42,7 +42,7 @@ pub struct Memory(pub Vec<Vec<u8>>);
 impl Inputs for Memory {
     async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
         let bytes = self.0[input].get(start as usize..start as usize + buffer.len());
-        let bytes = bytes.ok_or_else(|| Error::SourceChanged { file: format!("{input}"), reason: "short".into() })?;
+        let bytes = bytes.ok_or_else(|| Error::source_changed(format!("{input}"), "short"))?;
         buffer.copy_from_slice(bytes);
         Ok(())
     }
@@ -90,8 +90,8 @@ pub fn encode(dtype: Dtype, values: &[f32]) -> Vec<u8> {
 /// A base of a few layers in `shards` files and some adapters, as inputs and folders.
 pub struct Model {
     pub inputs: Memory,
-    pub base: Folder,
-    pub adapters: Vec<(Folder, AdapterOptions)>,
+    pub base: Listing,
+    pub adapters: Vec<(Listing, AdapterOptions)>,
 }
 
 impl Model {
@@ -169,7 +169,7 @@ fn random_adapter(
     number: u64,
     layers: &[(u64, u64)],
     inputs: &mut Memory,
-) -> (Folder, AdapterOptions) {
+) -> (Listing, AdapterOptions) {
     let rank = 1 + random.below(20);
     let float = [Dtype::F32, Dtype::Bf16, Dtype::F16][random.below(3) as usize];
     let mut tensors = Vec::new();
@@ -198,13 +198,13 @@ fn random_adapter(
     (add_folder(inputs, &format!("adapter-{number}"), files), AdapterOptions { weight: Some(weight), alpha: None })
 }
 
-pub fn add_folder(inputs: &mut Memory, name: &str, files: BTreeMap<String, Vec<u8>>) -> Folder {
+pub fn add_folder(inputs: &mut Memory, name: &str, files: BTreeMap<String, Vec<u8>>) -> Listing {
     let first_input = inputs.0.len();
     let info =
         |(name, bytes): (&String, &Vec<u8>)| FileInfo { name: name.clone(), size: bytes.len() as u64, version: None };
     let listed = files.iter().map(info).collect();
     inputs.0.extend(files.into_values());
-    Folder { name: name.into(), first_input, files: listed, folders: Vec::new() }
+    Listing { name: name.into(), first_input, files: listed, folders: Vec::new() }
 }
 
 /// The bytes `range` of an output file, computed in blocks of `block` bytes.

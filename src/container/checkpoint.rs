@@ -1,15 +1,15 @@
 //! Which files of a folder make up a model, and which only travel with it.
 
 use super::index::{ShardIndex, is_plain_name};
-use super::json;
 use crate::error::{Error, Result};
+use crate::json;
 
 /// The file that holds the index of a sharded model.
 pub const INDEX_SUFFIX: &str = ".safetensors.index.json";
 
 /// The rooms of a model folder, as positions in its listing.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Layout {
+pub struct CheckpointFiles {
     /// The weight files, in order of name.
     pub shards: Vec<usize>,
     /// The index, where there is one.
@@ -31,19 +31,19 @@ pub fn find_index(names: &[&str]) -> Result<Option<usize>> {
         (Some(index), _) => Ok(Some(index)),
         (None, []) => Ok(None),
         (None, [index]) => Ok(Some(*index)),
-        (None, [first, ..]) => Err(Error::BadHeader {
-            file: names[*first].into(),
-            reason: format!("{} indexes in one folder: give the files of one model", found.len()),
-        }),
+        (None, [first, ..]) => Err(Error::bad_header(
+            names[*first],
+            format!("{} indexes in one folder: give the files of one model", found.len()),
+        )),
     }
 }
 
-impl Layout {
+impl CheckpointFiles {
     /// Sort the files of a folder. `index` is the parsed index and its position, when [`find_index`] found one.
     ///
     /// # Errors
     /// `bad-header` when no weights are there or it is unclear which are meant, `truncated` when a shard is missing.
-    pub fn of(names: &[&str], index: Option<(usize, &ShardIndex)>) -> Result<Layout> {
+    pub fn of(names: &[&str], index: Option<(usize, &ShardIndex)>) -> Result<CheckpointFiles> {
         let position = |name: &str| names.iter().position(|&n| n == name);
         let weights: Vec<usize> = (0..names.len())
             .filter(|&i| names[i].ends_with(".safetensors") && !names[i].starts_with("adapter_"))
@@ -61,7 +61,7 @@ impl Layout {
                 Some(i) != config && is_plain_name(names[i]) && !is_weights(names[i]) && !is_unfinished(names[i])
             })
             .collect();
-        Ok(Layout { shards, index: index.map(|(at, _)| at), config, others })
+        Ok(CheckpointFiles { shards, index: index.map(|(at, _)| at), config, others })
     }
 }
 
@@ -99,18 +99,16 @@ fn indexed(
     let shards = index.shards();
     // transformers loads model.safetensors when both are there, other tools the shards: nobody can know which is meant.
     if !shards.contains(&"model.safetensors") && position("model.safetensors").is_some() {
-        return Err(Error::BadHeader {
-            file: names[at].into(),
-            reason: "the folder has an index of shards and a model.safetensors that is not one of them: remove the stale one".into(),
-        });
+        return Err(Error::bad_header(
+            names[at],
+            "the folder has an index of shards and a model.safetensors that is not one of them: remove the stale one",
+        ));
     }
     shards
         .into_iter()
         .map(|shard| {
-            position(shard).ok_or_else(|| Error::Truncated {
-                file: shard.into(),
-                reason: format!("{} names this shard, but it is not there", names[at]),
-            })
+            position(shard)
+                .ok_or_else(|| Error::truncated(shard, format!("{} names this shard, but it is not there", names[at])))
         })
         .collect()
 }
@@ -123,37 +121,30 @@ fn unindexed(names: &[&str], weights: &[usize]) -> Result<Vec<usize>> {
         weights.iter().filter_map(|&i| Numbered::of(names[i]).map(|n| (i, n))).collect();
     let Some((_, first)) = numbered.first() else {
         return match weights {
-            [] => Err(Error::BadHeader { file: "base".into(), reason: "no .safetensors file is there".into() }),
+            [] => Err(Error::bad_header("base", "no .safetensors file is there")),
             [single] => Ok(vec![*single]),
-            [first, ..] => Err(Error::BadHeader {
-                file: names[*first].into(),
-                reason: format!("{} weight files and no index: give the files of one model", weights.len()),
-            }),
+            [first, ..] => Err(Error::bad_header(
+                names[*first],
+                format!("{} weight files and no index: give the files of one model", weights.len()),
+            )),
         };
     };
     if let Some((i, _)) = numbered.iter().find(|(_, n)| n.stem != first.stem || n.total != first.total) {
-        return Err(Error::BadHeader {
-            file: names[*i].into(),
-            reason: "shards of two models and no index: give the files of one".into(),
-        });
+        return Err(Error::bad_header(names[*i], "shards of two models and no index: give the files of one"));
     }
     for number in 1..=first.total {
         if !numbered.iter().any(|(_, n)| n.number == number) {
-            return Err(Error::Truncated {
-                file: format!("{}-{number:05}-of-{:05}.safetensors", first.stem, first.total),
-                reason: "this shard is not there".into(),
-            });
+            return Err(Error::truncated(
+                format!("{}-{number:05}-of-{:05}.safetensors", first.stem, first.total),
+                "this shard is not there",
+            ));
         }
     }
     if numbered.len() != first.total as usize {
-        return Err(Error::BadHeader {
-            file: names[numbered[0].0].into(),
-            reason: format!(
-                "{} shards where their names say {}: give the files of one model",
-                numbered.len(),
-                first.total
-            ),
-        });
+        return Err(Error::bad_header(
+            names[numbered[0].0],
+            format!("{} shards where their names say {}: give the files of one model", numbered.len(), first.total),
+        ));
     }
     Ok(numbered.into_iter().map(|(i, _)| i).collect())
 }
@@ -192,20 +183,20 @@ mod tests {
             ".config.json.0a1b.partial",
             ".lorafold-part-1-of-2.json",
         ];
-        let layout = Layout::of(&names, None).unwrap();
-        assert_eq!(layout, Layout { shards: vec![1], index: None, config: Some(0), others: vec![2] });
+        let layout = CheckpointFiles::of(&names, None).unwrap();
+        assert_eq!(layout, CheckpointFiles { shards: vec![1], index: None, config: Some(0), others: vec![2] });
 
         let names = ["model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"];
-        assert_eq!(Layout::of(&names, None).unwrap().shards, [1, 0]);
-        assert_eq!(Layout::of(&names[..1], None).unwrap_err().code(), "truncated");
+        assert_eq!(CheckpointFiles::of(&names, None).unwrap().shards, [1, 0]);
+        assert_eq!(CheckpointFiles::of(&names[..1], None).unwrap_err().code(), "truncated");
     }
 
     #[test]
     fn unclear_folders_are_refused() {
         let index = ShardIndex::parse("i", br#"{"weight_map":{"a":"x-1.safetensors"}}"#).unwrap();
         let names = ["model.safetensors.index.json", "model.safetensors", "x-1.safetensors"];
-        assert_eq!(Layout::of(&names, Some((0, &index))).unwrap_err().code(), "bad-header");
-        assert_eq!(Layout::of(&["a.safetensors", "b.safetensors"], None).unwrap_err().code(), "bad-header");
-        assert_eq!(Layout::of(&["readme.md"], None).unwrap_err().code(), "bad-header");
+        assert_eq!(CheckpointFiles::of(&names, Some((0, &index))).unwrap_err().code(), "bad-header");
+        assert_eq!(CheckpointFiles::of(&["a.safetensors", "b.safetensors"], None).unwrap_err().code(), "bad-header");
+        assert_eq!(CheckpointFiles::of(&["readme.md"], None).unwrap_err().code(), "bad-header");
     }
 }

@@ -6,11 +6,9 @@
 pub mod checkpoint;
 pub mod header;
 pub mod index;
-pub(crate) mod json;
 pub mod limits;
 pub(crate) mod names;
-pub(crate) mod order;
 
-pub use checkpoint::Layout;
+pub use checkpoint::CheckpointFiles;
 pub use header::{Header, TensorInfo};
 pub use index::ShardIndex;

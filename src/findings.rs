@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::safetensors::json::object;
+use crate::json::object;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::vector::Vector;
 /// depend, in their last digits, on how the elements were split. Elements whose W is infinite or NaN count, but are not in the sums; where
 /// only the result is, nobody knows what survives: `kept` is no finite number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
-pub struct Tally {
+pub struct Statistics {
     /// Elements folded.
     pub elements: u64,
     /// Elements whose stored bits are not those that W alone would have in the output type.
@@ -24,9 +24,9 @@ pub struct Tally {
     pub kept: f64,
 }
 
-impl Tally {
-    /// Adds the tally of other elements.
-    pub fn absorb(&mut self, other: &Tally) {
+impl Statistics {
+    /// Adds the statistics of other elements.
+    pub fn absorb(&mut self, other: &Statistics) {
         self.elements += other.elements;
         self.changed += other.changed;
         self.delta_sq += other.delta_sq;
@@ -89,12 +89,12 @@ impl<V: Vector> Lanes<V> {
         [delta.mul(delta), base.mul(base), out.sub(base).mul(delta)]
     }
 
-    /// Adds the lanes up, into the tally of `elements` more elements.
+    /// Adds the lanes up, into the statistics of `elements` more elements.
     #[inline(always)]
-    pub(super) fn flush(self, elements: usize, tally: &mut Tally) {
+    pub(super) fn flush(self, elements: usize, statistics: &mut Statistics) {
         let sum = |lanes: [f32; 8]| lanes[..V::LANES].iter().map(|&lane| f64::from(lane)).sum::<f64>();
         let unchanged: u64 = spread(self.unchanged)[..V::LANES].iter().map(|lane| u64::from(lane.to_bits())).sum();
-        tally.absorb(&Tally {
+        statistics.absorb(&Statistics {
             elements: elements as u64,
             changed: elements as u64 - unchanged,
             delta_sq: sum(spread(self.delta_sq)),

@@ -6,8 +6,7 @@
 //! away is one of the known prefixes; what comes in its place is whatever the base has, if only one thing fits: a model with
 //! two towers has the same paths in both.
 
-use crate::safetensors::json::sorted;
-use crate::safetensors::order::sort_names;
+use crate::json::sorted;
 
 /// Prefixes that models and tools are known to add, the plainest first.
 const PREFIXES: [&str; 14] = [
@@ -115,7 +114,7 @@ fn fitting<'a>(rests: &[&str], paths: &[&'a str]) -> (usize, Vec<&'a str>) {
             at += part.len();
         }
     }
-    sort_names(&mut prefixes);
+    prefixes.sort_unstable();
     let (mut most, mut fitting) = (0, Vec::new());
     for alike in prefixes.chunk_by(|one, other| one == other) {
         if alike.len() > most {

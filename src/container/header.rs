@@ -1,11 +1,10 @@
 //! The header of a safetensors file: eight bytes of length, then JSON that names every tensor and its bytes.
 
-use super::json::{self, Json};
 use super::limits;
-use super::order::sort;
-use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::inputs::UNKNOWN_SIZE;
+use crate::json::{self, Json};
+use crate::tensor::Dtype;
 
 /// One tensor as its header describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,10 +61,7 @@ impl Header {
             ));
         }
         if file_bytes < PREFIX_BYTES + length {
-            return Err(Error::Truncated {
-                file: file.into(),
-                reason: format!("the header has {length} bytes, the file only {file_bytes}"),
-            });
+            return Err(Error::truncated(file, format!("the header has {length} bytes, the file only {file_bytes}")));
         }
         Ok(length)
     }
@@ -104,7 +100,7 @@ impl Header {
     /// Indices into `tensors`, in the order of the data.
     pub fn data_order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.tensors.len()).collect();
-        sort(&mut order, &|i| [self.tensors[i].start, self.tensors[i].end, 0]);
+        order.sort_by_key(|&i| [self.tensors[i].start, self.tensors[i].end, 0]);
         order
     }
 
@@ -132,10 +128,7 @@ impl Header {
             return Ok(());
         }
         if wanted > file_bytes {
-            return Err(Error::Truncated {
-                file: file.into(),
-                reason: format!("the tensors end at byte {wanted}, the file at {file_bytes}"),
-            });
+            return Err(Error::truncated(file, format!("the tensors end at byte {wanted}, the file at {file_bytes}")));
         }
         if wanted < file_bytes {
             return Err(bad(file, format!("{} bytes follow the last tensor", file_bytes - wanted)));
@@ -169,7 +162,7 @@ impl Header {
 }
 
 fn bad(file: &str, reason: String) -> Error {
-    Error::BadHeader { file: file.into(), reason }
+    Error::bad_header(file, reason)
 }
 
 /// One tensor's entry, not yet checked.

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::json::{self, Json};
 use super::limits;
 use crate::error::{Error, Result};
+use crate::json::{self, Json};
 
 /// A checked index of shards.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ impl ShardIndex {
     /// # Errors
     /// `bad-header` when it is not valid, names a tensor twice, or names a shard outside the folder.
     pub fn parse(file: &str, json: &[u8]) -> Result<ShardIndex> {
-        let bad = |reason: String| Error::BadHeader { file: file.into(), reason };
+        let bad = |reason: String| Error::bad_header(file, reason);
         let mut index = ShardIndex { metadata: Map::new(), weight_map: Vec::new() };
         let fields = Json::parse(json).and_then(Json::entries).map_err(|fault| bad(format!("the index is {fault}")))?;
         for (name, value) in fields {

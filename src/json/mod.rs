@@ -7,8 +7,6 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 
-use super::order::sort_names;
-
 /// A value as it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Json {
@@ -139,14 +137,14 @@ impl<'de> Visitor<'de> for Anything {
 
 /// The names in order, each once.
 pub(crate) fn sorted(mut names: Vec<&str>) -> Vec<&str> {
-    sort_names(&mut names);
+    names.sort_unstable();
     names.dedup();
     names
 }
 
 /// A name that is there twice.
 pub(crate) fn repeated(mut names: Vec<&str>) -> Option<&str> {
-    sort_names(&mut names);
+    names.sort_unstable();
     names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 

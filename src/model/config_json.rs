@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::matching::Model;
-use crate::dtype::Float;
+use super::Model;
 use crate::error::{Error, Result};
-use crate::safetensors::json::{self, Json};
+use crate::json::{self, Json};
+use crate::tensor::Float;
 
 /// config.json, parsed.
 #[derive(Default)]
@@ -20,7 +20,7 @@ const LONGEST: usize = 18;
 
 impl Config {
     pub(crate) fn parse(json: &[u8]) -> Result<Config> {
-        let bad = |reason: String| Error::BadConfig { file: "config.json".into(), reason };
+        let bad = |reason: String| Error::bad_config("config.json", reason);
         let text = std::str::from_utf8(json).map_err(|e| bad(format!("not valid: {e}")))?;
         match Json::parse(quoted(text).as_bytes()).map_err(bad)?.into() {
             Value::Object(fields) => Ok(Config(fields)),

@@ -1,0 +1,16 @@
+//! What config.json and the names of the tensors tell of a base: its family, how its layers are stored, its tied output
+//! layer, and where an adapter's modules are in it.
+
+pub mod config_json;
+pub mod orientation;
+pub mod placement;
+
+/// What config.json says that matters to a merge.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Model {
+    /// Every `model_type`, those of the model's parts included.
+    pub(crate) types: Vec<String>,
+    /// Whether the output layer is tied to the embedding, where that is said.
+    pub(crate) tied: Option<bool>,
+    pub(crate) encoder_decoder: bool,
+}
