@@ -333,6 +333,11 @@ impl Error {
         self.0.code
     }
 
+    /// What is wrong, without what it is about.
+    pub fn reason(&self) -> &str {
+        &self.0.reason
+    }
+
     /// What is known beside the sentence.
     pub fn facts(&self) -> &Facts {
         &self.0.facts

@@ -3,11 +3,13 @@
 use crate::error::{Error, Result};
 
 /// One file that can be read at any place.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileInfo {
     /// Name inside its folder.
     pub name: String,
     /// Size in bytes, or [`UNKNOWN_SIZE`].
+    #[serde(default = "unknown_size")]
     pub size: u64,
     /// What its source calls this state of it (an ETag, say), where it does.
     #[serde(default)]
@@ -17,17 +19,35 @@ pub struct FileInfo {
 /// The size of a weight file whose server does not say: it ends where its header says.
 pub const UNKNOWN_SIZE: u64 = u64::MAX;
 
+fn unknown_size() -> u64 {
+    UNKNOWN_SIZE
+}
+
 /// The files of one base or adapter, and where they stand among all inputs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Listing {
     /// What errors and reports call it.
     pub name: String,
     /// Number of the first file among all inputs; the others follow.
+    #[serde(skip)]
     pub first_input: usize,
     /// The files, in the order of the inputs.
     pub files: Vec<FileInfo>,
     /// Folders inside it, which nobody reads: their names are for the report.
+    #[serde(default)]
     pub folders: Vec<String>,
+}
+
+/// The bytes `start .. start + bytes` of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Span {
+    /// Number of the file among all inputs.
+    pub input: usize,
+    /// First byte.
+    pub start: u64,
+    /// Number of bytes.
+    pub bytes: u64,
 }
 
 /// Random access to the bytes of every input file, by the file's number.
@@ -55,12 +75,24 @@ pub trait Inputs {
 /// # Errors
 /// `limit-exceeded` when the allocation fails.
 pub fn try_buffer(subject: &str, bytes: u64) -> Result<Vec<u8>> {
-    let fail = || Error::limit_exceeded(subject, format!("{bytes} bytes of memory are not to be had"));
-    let length = usize::try_from(bytes).map_err(|_| fail())?;
     let mut buffer = Vec::new();
-    buffer.try_reserve_exact(length).map_err(|_| fail())?;
-    buffer.resize(length, 0);
+    resize(&mut buffer, subject, bytes)?;
     Ok(buffer)
+}
+
+/// Make `buffer` `bytes` long. It never takes more memory than that.
+///
+/// # Errors
+/// `limit-exceeded` when the allocation fails.
+pub(crate) fn resize(buffer: &mut Vec<u8>, subject: &str, bytes: u64) -> Result<()> {
+    let fail = || Error::limit_exceeded(subject, format!("there is no memory for {bytes} bytes"));
+    let length = usize::try_from(bytes).map_err(|_| fail())?;
+    if length > buffer.capacity() {
+        *buffer = Vec::new();
+        buffer.try_reserve_exact(length).map_err(|_| fail())?;
+    }
+    buffer.resize(length, 0);
+    Ok(())
 }
 
 /// Read a whole small file.

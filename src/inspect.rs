@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value};
 
+use crate::adapter::dialect::ModuleUpdate;
 use crate::container::TensorInfo;
 use crate::error::Result;
 use crate::inputs::{Inputs, Listing};
 use crate::json::{object, sorted};
 use crate::model::config_json::Config;
+use crate::op::Scale;
 use crate::plan::recipe;
 use crate::plan::{AdapterOptions, open_adapter, open_base};
 
@@ -25,33 +27,32 @@ pub async fn inspect(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
 
 async fn inspect_adapter(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
     let adapter = open_adapter(inputs, folder, &AdapterOptions::default()).await?;
-    let pairs: Vec<Value> = adapter
-        .pairs
-        .iter()
-        .map(|pair| {
-            let alpha = adapter.config.alpha_of(&pair.module)?;
-            Ok(object([
-                ("module", pair.module.as_str().into()),
-                ("rank", pair.rank.into()),
-                ("alpha", alpha.into()),
-                ("scale", adapter.config.scale(alpha, pair.rank).into()),
-                ("inputs", pair.inputs.into()),
-                ("outputs", pair.outputs.into()),
-                ("dtype", pair.a.float.dtype().name().into()),
-            ]))
-        })
-        .collect::<Result<_>>()?;
+    let module = |update: &ModuleUpdate| {
+        let Scale { rank, alpha, scale } = update.op.scale();
+        let dtype = update.op.operands().first().map(|operand| operand.float.dtype().name());
+        object([
+            ("module", update.module.as_str().into()),
+            ("method", update.op.name().into()),
+            ("rank", rank.into()),
+            ("alpha", alpha.into()),
+            ("scale", scale.into()),
+            ("inputs", update.inputs.into()),
+            ("outputs", update.outputs.into()),
+            ("dtype", dtype.into()),
+        ])
+    };
+    let modules: Vec<Value> = adapter.updates.iter().map(module).collect();
     Ok(object([
         ("kind", "adapter".into()),
         ("name", adapter.name.as_str().into()),
         ("type", "LORA".into()),
         ("convention", "peft".into()),
-        ("r", adapter.config.r.into()),
-        ("alpha", adapter.config.alpha.into()),
-        ("rslora", adapter.config.rslora.into()),
-        ("baseModel", adapter.config.base_name.as_deref().into()),
+        ("r", adapter.summary.r.into()),
+        ("alpha", adapter.summary.alpha.into()),
+        ("rslora", adapter.summary.rslora.into()),
+        ("baseModel", adapter.summary.base_name.as_deref().into()),
         ("files", recipe::digests(&adapter)),
-        ("modules", pairs.into()),
+        ("modules", modules.into()),
     ]))
 }
 

@@ -8,7 +8,9 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod adapter;
+pub mod combine;
 pub mod container;
+pub mod encoding;
 pub mod engine;
 pub mod error;
 pub mod findings;
@@ -19,6 +21,7 @@ pub mod kernel;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
+pub mod op;
 pub mod plan;
 pub mod tensor;
 #[cfg(target_arch = "wasm32")]

@@ -2,19 +2,39 @@
 
 mod model;
 
-use lorafold::engine::Merger as Merging;
-use lorafold::inputs::Inputs;
-use lorafold::plan::pieces::{Piece, Run};
-use lorafold::plan::{MergePlan, PlanOptions};
-use model::{Model, Random, block_on, read_file};
+use lorafold::Result;
+use lorafold::engine::Merger;
+use lorafold::inputs::{Inputs, Span};
+use lorafold::plan::{MergePlan, Piece, PlanOptions, Run};
+use model::{Memory, Model, Random, block_on, load, read_file};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
+
+/// The bytes of a run, and the operands that were said to be missing: nothing else can be had.
+struct Given<'a> {
+    spans: &'a [Span],
+    bytes: &'a [u8],
+    operands: Vec<Span>,
+    inputs: &'a Memory,
+}
+
+impl Inputs for Given<'_> {
+    async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
+        let span = Span { input, start, bytes: buffer.len() as u64 };
+        if self.spans == [span] {
+            buffer.copy_from_slice(self.bytes);
+            return Ok(());
+        }
+        assert!(self.operands.contains(&span), "{span:?} was not asked for");
+        self.inputs.read(input, start, buffer).await
+    }
+}
 
 /// The bytes `at .. end` of a file, and how many runs of the base were read.
 fn by_runs(
     plan: &MergePlan,
     model: &Model,
-    merging: &mut Merging,
+    merger: &mut Merger,
     file: usize,
     mut at: u64,
     end: u64,
@@ -51,20 +71,15 @@ fn by_runs(
                         bytes.extend_from_slice(take(count));
                         count
                     }
-                    Piece::Merge { bytes: count, tensor, first, count: elements, skip, base_bytes, .. } => {
-                        let spec = plan.tensors[tensor].merge.as_ref().unwrap();
-                        let factors: Vec<_> = spec.terms.iter().flat_map(|term| [&term.a, &term.b]).collect();
-                        let known = merging.has_factors(&spec.tensor);
-                        let factor = |number: usize, buffer: &mut [u8]| {
-                            assert!(!known, "factors that are there are not asked for");
-                            block_on(model.inputs.read(factors[number].input, factors[number].start, buffer))
-                        };
-                        let base = |buffer: &mut [u8]| {
-                            buffer.copy_from_slice(take(base_bytes));
-                            Ok(())
-                        };
-                        let merged = merging.fold_given(spec, first, elements, factor, base).unwrap();
-                        bytes.extend_from_slice(&merged[skip as usize..(skip + count) as usize]);
+                    Piece::Compute { bytes: count, program, first, count: elements, skip, reads, .. } => {
+                        if merger.missing_operands(program).is_err() {
+                            load(plan, merger, program, &model.inputs).unwrap();
+                        }
+                        let operands = merger.missing_operands(program).unwrap();
+                        let given =
+                            Given { spans: &reads, bytes: take(reads[0].bytes), operands, inputs: &model.inputs };
+                        let merged = merger.compute(program, first..first + elements, &given, None);
+                        bytes.extend_from_slice(&block_on(merged).unwrap()[skip as usize..(skip + count) as usize]);
                         count
                     }
                 };
@@ -86,7 +101,7 @@ fn any_range_by_runs_is_the_same_range_of_the_whole() {
         let options = PlanOptions { dtype: Some(dtype.into()), max_shard_size, ..PlanOptions::default() };
         let plan = model.plan(&options).unwrap();
         // One folder for all: room for the factors of no tensor, some, or all.
-        let mut merging = Merging::new(false, [0, 2000, u64::MAX][random.below(3) as usize]);
+        let mut merger = Merger::new(false, [0, 2000, u64::MAX][random.below(3) as usize]);
         for file in 0..plan.files.len() {
             let whole = read_file(&plan, &model.inputs, file, 1 << 20).unwrap();
             for turn in 0..20 {
@@ -94,7 +109,7 @@ fn any_range_by_runs_is_the_same_range_of_the_whole() {
                 let end =
                     if turn == 0 { whole.len() as u64 } else { start + random.below(whole.len() as u64 + 1 - start) };
                 let block = 1 + random.below(300);
-                let (part, runs) = by_runs(&plan, &model, &mut merging, file, start, end, block);
+                let (part, runs) = by_runs(&plan, &model, &mut merger, file, start, end, block);
                 assert_eq!(
                     part,
                     whole[start as usize..end as usize],

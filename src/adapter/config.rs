@@ -18,6 +18,8 @@ pub struct AdapterConfig {
     pub alpha: f64,
     /// Scale by α/√r (rsLoRA, arXiv 2312.03732) instead of α/r.
     pub rslora: bool,
+    /// DoRA: every output has a trained length.
+    pub dora: bool,
     /// What the file says of the orientation of the base's weights; a hint, since PEFT decides by layer class.
     pub fan_in_fan_out: bool,
     /// Ranks by module, first match wins.
@@ -57,7 +59,6 @@ const NEUTRAL: &[&str] = &[
 
 /// Fields that change the numbers and are not implemented, with what they mean.
 const REFUSED: &[(&str, &str)] = &[
-    ("use_dora", "DoRA rescales every output row by a learned magnitude"),
     ("lora_bias", "the adapter has biases of its own"),
     ("modules_to_save", "the adapter replaces whole modules"),
     ("target_parameters", "the adapter targets bare parameters (mixture-of-experts layouts)"),
@@ -95,6 +96,7 @@ impl AdapterConfig {
                 "r" => config.r = reader.rank(name, value)?,
                 "lora_alpha" => config.alpha = reader.number(name, value)?,
                 "use_rslora" => config.rslora = reader.flag(name, value)?,
+                "use_dora" => config.dora = reader.flag(name, value)?,
                 "fan_in_fan_out" => config.fan_in_fan_out = reader.flag(name, value)?,
                 "rank_pattern" => config.rank_pattern = reader.patterns(name, value, Reader::rank)?,
                 "alpha_pattern" => config.alpha_pattern = reader.patterns(name, value, Reader::number)?,
@@ -126,6 +128,7 @@ impl AdapterConfig {
             r,
             alpha,
             rslora: false,
+            dora: false,
             fan_in_fan_out: false,
             rank_pattern: Vec::new(),
             alpha_pattern: Vec::new(),
@@ -347,7 +350,6 @@ mod tests {
     #[test]
     fn what_changes_the_result_is_refused_by_name() {
         for field in [
-            r#""use_dora":true"#,
             r#""bias":"all""#,
             r#""modules_to_save":["lm_head"]"#,
             r#""init_lora_weights":"pissa""#,

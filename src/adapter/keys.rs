@@ -21,6 +21,11 @@ pub enum Key<'a> {
         /// The adapter's name, where the key has it.
         adapter: Option<&'a str>,
     },
+    /// The lengths of a DoRA layer's outputs.
+    Magnitude {
+        /// Path of the module.
+        module: String,
+    },
     /// The weight of a layer as it was trained on, which PEFT saves with an adapter of the output layer, and loads in place of
     /// the base's.
     BaseWeight {
@@ -42,7 +47,6 @@ const TRAINING_STATE: [&str; 2] = ["lora_velora_embed", "lora_monteclora_sampler
 /// Beginnings of parts of the path that mark what is known and not implemented.
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("lora_embedding_", "LoRA on an embedding"),
-    ("lora_magnitude_vector", "a DoRA magnitude"),
     ("lora_diag", "a KaSA diagonal"),
     ("trainable_tokens_delta", "trained rows of the embedding"),
     ("modules_to_save", "a module that the adapter replaces"),
@@ -73,6 +77,13 @@ impl<'a> Key<'a> {
         }
         if let [module @ .., "base_layer", "weight"] = path {
             return Key::BaseWeight { module: module.join(".") };
+        }
+        // PEFT saves it without a suffix, and loads it with one.
+        if let [module @ .., "lora_magnitude_vector"]
+        | [module @ .., "lora_magnitude_vector", "weight"]
+        | [module @ .., "lora_magnitude_vector", _, "weight"] = path
+        {
+            return Key::Magnitude { module: module.join(".") };
         }
         let kinds = UNSUPPORTED.iter().filter(|row| path.iter().any(|part| part.starts_with(row.0)));
         if let Some(kind) = kinds.chain(UNSUPPORTED_PARTS.iter().filter(|row| path.contains(&row.0))).next() {
@@ -123,17 +134,19 @@ mod tests {
         }
         let key = "base_model.model.lm_head.base_layer.weight";
         assert_eq!(Key::parse(key), Key::BaseWeight { module: "lm_head".into() });
+        for key in [
+            "x.q.lora_magnitude_vector",
+            "x.q.lora_magnitude_vector.weight",
+            "x.q.lora_magnitude_vector.default.weight",
+        ] {
+            assert_eq!(Key::parse(key), Key::Magnitude { module: "x.q".into() }, "{key}");
+        }
         for key in ["m.q.lora_velora_embed", "m.q.lora_monteclora_sampler.std_prior"] {
             assert_eq!(Key::parse(key), Key::TrainingState, "{key}");
         }
-        for key in [
-            "base_model.model.lm_head.weight",
-            "x.lora_embedding_A",
-            "x.lora_magnitude_vector",
-            "x.lora_B.bias",
-            "x.lora_a",
-            "x.lora_down.weight",
-        ] {
+        for key in
+            ["base_model.model.lm_head.weight", "x.lora_embedding_A", "x.lora_B.bias", "x.lora_a", "x.lora_down.weight"]
+        {
             assert!(matches!(Key::parse(key), Key::Unsupported(_)), "{key}");
         }
     }

@@ -34,6 +34,8 @@ pub struct Pair {
     pub inputs: u64,
     /// Width of the module's output.
     pub outputs: u64,
+    /// The lengths of the outputs, shape (outputs,), where it is a DoRA pair.
+    pub magnitude: Option<FactorRef>,
     /// The weight that the pair was trained on and its shape, where the file brings it along.
     pub base: Option<(FactorRef, Vec<u64>)>,
 }
@@ -46,9 +48,11 @@ pub struct Pair {
 pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
     let mut factors = Vec::with_capacity(header.tensors.len());
     let mut bases = Vec::new();
+    let mut magnitudes = Vec::new();
     for tensor in &header.tensors {
         match Key::parse(&tensor.name) {
             Key::Factor { module, half, adapter } => factors.push((module, half, (tensor, adapter))),
+            Key::Magnitude { module } => magnitudes.push((module, tensor)),
             Key::BaseWeight { module } => bases.push((module, tensor)),
             Key::TrainingState => {}
             Key::Unsupported(kind) => return Err(unsupported(adapter, tensor, kind)),
@@ -72,12 +76,31 @@ pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
     let mut pairs =
         each.map(|(module, halves)| pair(adapter, header, module.into(), halves)).collect::<Result<Vec<Pair>>>()?;
     for (module, tensor) in bases {
-        let Some(pair) = pairs.iter_mut().find(|pair| pair.module == module) else {
+        let Some(pair) = find(&mut pairs, &module) else {
             return Err(unsupported(adapter, tensor, "a copy of a base tensor, without factors"));
         };
         pair.base = Some((factor(adapter, header, tensor)?, tensor.shape.clone()));
     }
+    for (module, tensor) in magnitudes {
+        let Some(pair) = find(&mut pairs, &module) else {
+            return Err(Error::missing_pair(adapter, tensor.name.clone(), format!("{module}.lora_A.weight")));
+        };
+        if tensor.shape != [pair.outputs] {
+            let reason = format!("its shape is {:?}, the layer has {} outputs", tensor.shape, pair.outputs);
+            return Err(Error::shape_mismatch(adapter, tensor.name.clone(), reason));
+        }
+        let magnitude = factor(adapter, header, tensor)?;
+        if let Some(other) = pair.magnitude.replace(magnitude) {
+            let reason = format!("{:?} and {:?} are the same magnitude", other.key, tensor.name);
+            return Err(Error::bad_header(file, reason));
+        }
+    }
     Ok(pairs)
+}
+
+/// The pair of a module; pairs are in the order of their modules.
+fn find<'a>(pairs: &'a mut [Pair], module: &str) -> Option<&'a mut Pair> {
+    pairs.binary_search_by(|pair| pair.module.as_str().cmp(module)).ok().map(|at| &mut pairs[at])
 }
 
 fn unsupported(adapter: &str, tensor: &TensorInfo, kind: &str) -> Error {
@@ -123,7 +146,7 @@ fn pair(adapter: &str, header: &Header, module: String, halves: [Option<Named>; 
         ));
     }
     let (a, b) = (factor(adapter, header, a)?, factor(adapter, header, b)?);
-    Ok(Pair { module, a, b, rank, inputs, outputs, base: None })
+    Ok(Pair { module, a, b, rank, inputs, outputs, magnitude: None, base: None })
 }
 
 fn factor(adapter: &str, header: &Header, tensor: &TensorInfo) -> Result<FactorRef> {

@@ -1,11 +1,14 @@
-//! Computing output bytes from a plan: any run of elements of any tensor, in a bounded buffer, with no state but the
-//! packed factors of the latest tensors.
+//! Running programs: any run of elements of any tensor, in a bounded buffer, with no state but the programs at hand and their packed
+//! operands.
 //!
 //! Streaming, workers and reads of a merged model that was never written all drive this one room.
 
-mod factors;
-mod fold;
+mod block;
+mod facts;
 mod memory;
+mod merger;
+mod prepared;
 
-pub use fold::Merger;
+pub use facts::FactSum;
 pub use memory::{Budget, DEFAULT_BUDGET};
+pub use merger::Merger;

@@ -59,6 +59,11 @@ impl Factors {
         Ok(Factors { rows, cols, rank, left, right })
     }
 
+    /// No factors: a fold with them only changes the type of `elements` elements.
+    pub fn none(elements: usize) -> Self {
+        Factors { rows: 1, cols: elements, rank: 0, left: Vec::new(), right: Vec::new() }
+    }
+
     /// The bytes that [`try_new`](Self::try_new) would allocate.
     pub fn bytes_needed(rows: usize, cols: usize, rank: usize) -> u64 {
         let padded = |length: usize, to: usize| (length.div_ceil(to) as u64).saturating_mul(to as u64);

@@ -18,6 +18,7 @@ mod factors;
 mod fold;
 mod isa;
 mod norms;
+mod real;
 mod scalar;
 mod statistics;
 mod tile;
@@ -36,6 +37,7 @@ pub mod bench;
 pub use factors::{FactorLayout, Factors, NonFiniteAt};
 pub use fold::{NonFinite, fold_in_place, fold_into};
 pub use norms::{column_squares, row_squares, scale_columns, scale_rows};
+pub use real::{Real, bytes_of, bytes_of_mut, decode, fold_tile};
 pub use statistics::Statistics;
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! Statistics of a fold: what the report says of each tensor.
 
 use super::element::Element;
+use super::real::Real;
 use super::vector::Vector;
+use crate::tensor::Float;
 
 /// Sums over folded elements. Write W for the base, d for the delta (f32), out for the stored result.
 ///
 /// The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
 /// depend, in their last digits, on how the elements were split. Elements whose W is infinite or NaN count, but are not in the sums; where
 /// only the result is, nobody knows what survives: `kept` is no finite number.
-#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Statistics {
     /// Elements folded.
     pub elements: u64,
@@ -33,6 +36,17 @@ impl Statistics {
         self.base_sq += other.base_sq;
         self.max_delta = self.max_delta.max(other.max_delta);
         self.kept += other.kept;
+    }
+
+    /// Adds the elements of a tile: W, what it became before rounding, and the stored elements of type `to`.
+    pub fn compare<R: Real>(&mut self, base: &[R], sum: &[R], to: Float, out: &[u8]) {
+        let width = to.bytes();
+        let mut unmerged = [0; 8];
+        for ((&base, &sum), out) in base.iter().zip(sum).zip(out.chunks_exact(width)) {
+            let (base, sum) = (base.into(), sum.into());
+            to.write(base, &mut unmerged);
+            self.add(base, (sum - base) as f32, to.read(out), out != &unmerged[..width]);
+        }
     }
 
     /// Adds one element.

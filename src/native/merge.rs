@@ -1,19 +1,19 @@
 //! Merging folders: plan, then every thread takes the next piece until none is left.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::files::{Files, block_on, failed, list_folder};
-use crate::engine::{Budget, Merger};
+use crate::engine::{Budget, FactSum, Merger};
 use crate::error::{Error, Result};
-use crate::inputs::{Inputs, try_buffer};
+use crate::inputs::Span;
 use crate::kernel::Statistics;
-use crate::plan::output::OutputFile;
-use crate::plan::pieces::Piece;
-use crate::plan::{AdapterOptions, MergePlan, PlanOptions, build, open_adapter, open_base};
+use crate::plan::{AdapterOptions, MergePlan, OutputFile, Piece, PlanOptions, build, open_adapter, open_base};
 
 /// Options of a merge beside those of its plan.
 #[derive(Debug, Clone, Default)]
@@ -138,24 +138,38 @@ fn write_all(
 ) -> Result<Vec<(usize, Statistics)>> {
     let block = if options.block_bytes == 0 { Budget::default().block_bytes() } else { options.block_bytes };
     let mut jobs = Vec::new();
+    let mut facts = HashMap::new();
     for (number, file) in plan.files.iter().enumerate() {
         let partial = File::create(&partials[number]).map_err(|e| failed(&partials[number], &e))?;
         partial.set_len(file.size).map_err(|e| failed(&partials[number], &e))?;
-        jobs.extend(plan.pieces(number, 0..file.size, block, usize::MAX).into_iter().map(|piece| (number, piece)));
+        for piece in plan.pieces(number, 0..file.size, block, usize::MAX) {
+            if let Piece::Compute { program, .. } = piece
+                && let Some(found) = plan.program(program).filter(|program| program.has_facts())
+            {
+                let sum = FactSum::new(found.fact_jobs().count(), found.fact_length());
+                facts.entry(program).or_insert(sum);
+            }
+            jobs.push(Job::Write(number, piece));
+        }
     }
-    let threads = match options.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
+    let gathers = facts.keys().flat_map(|&program| {
+        let jobs = plan.program(program).into_iter().flat_map(|program| program.fact_jobs()).enumerate();
+        jobs.map(move |(job, elements)| Job::Gather { program, job, elements })
+    });
+    let gathers: Vec<Job> = gathers.collect();
     let shared =
-        Shared { plan, paths, partials, options, block, jobs, next: AtomicUsize::new(0), statistics: Mutex::default() };
-    std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads.min(shared.jobs.len())).map(|_| scope.spawn(|| shared.run())).collect();
-        running
-            .into_iter()
-            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })?;
+        Shared { plan, paths, partials, options, block, facts: Mutex::new(facts), statistics: Mutex::default() };
+    shared.run_all(&gathers)?;
+    shared.run_all(&jobs)?;
     Ok(shared.statistics.into_inner().unwrap_or_default())
+}
+
+/// What a thread does at a time.
+enum Job {
+    /// Write a piece of the file of that number.
+    Write(usize, Piece),
+    /// Gather facts.
+    Gather { program: usize, job: usize, elements: Range<u64> },
 }
 
 struct Shared<'a> {
@@ -164,72 +178,132 @@ struct Shared<'a> {
     partials: &'a [PathBuf],
     options: &'a MergeOptions,
     block: u64,
-    jobs: Vec<(usize, Piece)>,
-    next: AtomicUsize,
+    /// By program.
+    facts: Mutex<HashMap<usize, FactSum>>,
+    /// By tensor.
     statistics: Mutex<Vec<(usize, Statistics)>>,
 }
 
 impl Shared<'_> {
-    /// One thread: its own input handles, its own folder.
-    fn run(&self) -> Result<()> {
-        let inputs = Files::new(self.paths.to_vec());
-        let mut merger = Merger::new(self.options.allow_nonfinite, 0);
-        let mut output: Option<(usize, File)> = None;
-        while let Some((number, piece)) = self.jobs.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            if output.as_ref().is_none_or(|(open, _)| open != number) {
-                let path = &self.partials[*number];
-                output = Some((*number, OpenOptions::new().write(true).open(path).map_err(|e| failed(path, &e))?));
-            }
-            let Some((_, file)) = &mut output else { continue };
-            let done = self.write_piece(&inputs, &mut merger, file, *number, piece);
+    /// Let every thread take the next job until none is left.
+    fn run_all(&self, jobs: &[Job]) -> Result<()> {
+        let threads = match self.options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let start = |_| scope.spawn(|| Thread::new(self).run(jobs, &next));
+            let running: Vec<_> = (0..threads.min(jobs.len())).map(start).collect();
+            running
+                .into_iter()
+                .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    }
+}
+
+/// One thread: its own input handles, its own merger.
+struct Thread<'a> {
+    shared: &'a Shared<'a>,
+    inputs: Files,
+    merger: Merger,
+    /// The program that the merger has.
+    loaded: Option<usize>,
+    /// The output file that is open.
+    output: Option<(usize, File)>,
+}
+
+impl<'a> Thread<'a> {
+    fn new(shared: &'a Shared<'a>) -> Thread<'a> {
+        let inputs = Files::new(shared.paths.to_vec());
+        let merger = Merger::new(shared.options.allow_nonfinite, 0);
+        Thread { shared, inputs, merger, loaded: None, output: None }
+    }
+
+    fn run(&mut self, jobs: &[Job], next: &AtomicUsize) -> Result<()> {
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let done = match job {
+                Job::Write(number, piece) => self.write_piece(*number, piece),
+                Job::Gather { program, job, elements } => self.gather(*program, *job, elements.clone()),
+            };
             if done.is_err() {
-                // The others stop at their next piece.
-                self.next.store(self.jobs.len(), Ordering::Relaxed);
+                // The others stop at their next job.
+                next.store(jobs.len(), Ordering::Relaxed);
                 return done;
             }
         }
         Ok(())
     }
 
-    fn write_piece(
-        &self,
-        inputs: &Files,
-        merger: &mut Merger,
-        file: &mut File,
-        number: usize,
-        piece: &Piece,
-    ) -> Result<()> {
+    /// Have the program in the merger.
+    fn load(&mut self, number: usize) -> Result<()> {
+        if self.loaded == Some(number) {
+            return Ok(());
+        }
+        let program = self.shared.plan.program(number).map(|program| program.into_owned());
+        let program = program.ok_or_else(|| Error::internal(format!("tensor {number} has no program")))?;
+        if let Some(before) = self.loaded.replace(number) {
+            self.merger.drop_program(before);
+        }
+        self.merger.load(number, program);
+        if let Ok(facts) = self.shared.facts.lock()
+            && let Some(bytes) = facts.get(&number).and_then(FactSum::to_bytes)
+        {
+            self.merger.learn(number, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn gather(&mut self, program: usize, job: usize, elements: Range<u64>) -> Result<()> {
+        self.load(program)?;
+        let result = block_on(self.merger.gather(program, elements, &self.inputs))?;
+        if let Ok(mut facts) = self.shared.facts.lock()
+            && let Some(sum) = facts.get_mut(&program)
+        {
+            sum.add(job, &result);
+        }
+        Ok(())
+    }
+
+    fn write_piece(&mut self, number: usize, piece: &Piece) -> Result<()> {
+        let Shared { plan, partials, options, block, .. } = *self.shared;
+        if let Piece::Compute { program, .. } = piece {
+            self.load(*program)?;
+        }
+        let path = &partials[number];
+        if self.output.as_ref().is_none_or(|(open, _)| *open != number) {
+            let file = OpenOptions::new().write(true).open(path).map_err(|e| failed(path, &e))?;
+            self.output = Some((number, file));
+        }
+        let Some((_, file)) = &mut self.output else { return Ok(()) };
         let mut write = |at: u64, bytes: &[u8]| {
-            file.seek(SeekFrom::Start(at))
-                .and_then(|_| file.write_all(bytes))
-                .map_err(|e| failed(&self.partials[number], &e))
+            let written = file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(bytes));
+            written.map_err(|e| failed(path, &e))
         };
         match *piece {
             Piece::Plan { at, bytes } => {
-                let held = self.plan.files[number].plan_bytes();
+                let held = plan.files[number].plan_bytes();
                 write(at, &held[at as usize..(at + bytes) as usize])
             }
             Piece::Copy { at, bytes, input, start } => {
-                let mut buffer = try_buffer(&self.plan.files[number].name, bytes.min(self.block))?;
                 let mut done = 0;
                 while done < bytes {
-                    let step = self.block.min(bytes - done);
-                    let part = &mut buffer[..step as usize];
-                    block_on(inputs.read(input, start + done, part))?;
-                    write(at + done, part)?;
+                    let step = block.min(bytes - done);
+                    let span = Span { input, start: start + done, bytes: step };
+                    write(at + done, block_on(self.merger.copy(&self.inputs, span))?)?;
                     done += step;
                 }
                 Ok(())
             }
-            Piece::Merge { at, bytes, tensor, first, count, skip, .. } => {
-                let Some(spec) = &self.plan.tensors[tensor].merge else { return Ok(()) };
-                let mut found = (self.options.statistics && !spec.terms.is_empty()).then(Statistics::default);
-                let merged = block_on(merger.fold(inputs, spec, first, count, found.as_mut()))?;
-                write(at, &merged[skip as usize..(skip + bytes) as usize])?;
-                if let (Some(found), Ok(mut statistics)) = (found, self.statistics.lock()) {
-                    match statistics.iter_mut().find(|(t, _)| *t == tensor) {
+            Piece::Compute { at, bytes, program, first, count, skip, .. } => {
+                let wanted = options.statistics && !plan.tensor(program).updates.is_empty();
+                let mut found = wanted.then(Statistics::default);
+                let computed = self.merger.compute(program, first..first + count, &self.inputs, found.as_mut());
+                write(at, &block_on(computed)?[skip as usize..(skip + bytes) as usize])?;
+                if let (Some(found), Ok(mut statistics)) = (found, self.shared.statistics.lock()) {
+                    match statistics.iter_mut().find(|(tensor, _)| *tensor == program) {
                         Some((_, sum)) => sum.absorb(&found),
-                        None => statistics.push((tensor, found)),
+                        None => statistics.push((program, found)),
                     }
                 }
                 Ok(())

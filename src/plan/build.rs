@@ -1,17 +1,23 @@
 //! Building the plan.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::Value;
 
-use super::head::must_untie;
-use super::matching::{Deltas, match_adapters};
+use super::matching::{Change, match_adapters};
 use super::open::{Adapter, Base};
 use super::options::{CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
 use super::pieces::{Piece, Run};
+use super::program::Program;
 use super::recipe::recipe;
-use super::tensor::{MergeSpec, PlannedTensor};
+use super::tensors::{TensorView, Tensors};
+use super::tied::must_untie;
+use crate::combine::Combine;
+use crate::container::TensorInfo;
+use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::model::config_json::Config;
@@ -19,8 +25,8 @@ use crate::model::config_json::Config;
 /// A whole merge, decided: the files of the output and how every byte of them comes about.
 #[derive(Debug, Clone)]
 pub struct MergePlan {
-    /// Every tensor, by shard and order of the header.
-    pub tensors: Vec<PlannedTensor>,
+    /// Every tensor of the output.
+    pub(crate) tensors: Tensors,
     /// The output, weight files first.
     pub files: Vec<OutputFile>,
     /// What the user should know.
@@ -48,15 +54,12 @@ pub fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions) -> Resul
         let message = format!("not copied to the output: {}", names.join(", "));
         findings.push(Finding::warning("left-behind", None, message));
     }
-    let deltas = match_adapters(&base, &adapters, &checked, &model, &mut findings)?;
-    if deltas.iter().all(|deltas| deltas.terms.is_empty())
-        && !adapters.is_empty()
-        && adapters.iter().any(|adapter| adapter.weight != 0.0)
-    {
+    let changes = match_adapters(&base, &adapters, &checked, &model, &mut findings)?;
+    if changes.is_empty() && !adapters.is_empty() && adapters.iter().any(|adapter| adapter.weight != 0.0) {
         return Err(nothing_to_merge(&adapters, &checked));
     }
-    let tensors = plan_tensors(&base, deltas, &checked);
-    let untie = config.is_some() && must_untie(&tensors, &model, &mut findings)?;
+    let tensors = plan_tensors(&base, changes, &checked);
+    let untie = config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
     let recipe = recipe(&base, &adapters, &tensors, options);
     let files = output_files(&base, &tensors, &checked, config, untie, &recipe);
     Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
@@ -66,56 +69,43 @@ fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
     if options.selects_all() {
         return Error::unmatched_key(
             adapters[0].name.clone(),
-            adapters[0].pairs[0].a.key.clone(),
+            adapters[0].updates[0].key.clone(),
             "nothing of any adapter matches this base: the output would be the base itself",
         );
     }
     Error::bad_option(options.selecting_option(), "the pattern leaves no tensor to merge")
 }
 
-fn plan_tensors(base: &Base, deltas: Vec<Deltas>, options: &CheckedOptions) -> Vec<PlannedTensor> {
-    let mut tensors = Vec::with_capacity(deltas.len());
-    let mut deltas = deltas.into_iter();
-    for shard in &base.shards {
-        for info in &shard.header.tensors {
-            let found = deltas.next().filter(|deltas| !deltas.terms.is_empty());
-            let to = info.dtype.float().map(|from| options.dtype.unwrap_or(from));
-            // What is read: the base's weight, or an adapter's in its place.
-            let (mut from, mut input, mut start) = (info.dtype, shard.input, shard.header.data_start + info.start);
-            if let Some(base) = found.as_ref().and_then(|found| found.base.as_ref()) {
-                (from, input, start) = (base.float.dtype(), base.input, base.start);
-            }
-            let merge = match (from.float(), to) {
-                (Some(from), Some(to)) if found.is_some() || from != to => {
-                    // A tensor that only changes its type is one long row: its shape does not matter.
-                    let (rows, cols) = match (&found, info.shape.as_slice()) {
-                        (Some(_), &[rows, cols]) => (rows, cols),
-                        _ => (1, info.elements()),
-                    };
-                    let Deltas { terms, transposed, .. } = found.unwrap_or_default();
-                    Some(MergeSpec { tensor: info.name.clone(), input, start, rows, cols, from, to, transposed, terms })
-                }
-                _ => None,
-            };
-            tensors.push(PlannedTensor {
-                name: info.name.clone(),
-                shape: info.shape.clone(),
-                from,
-                to: to.map_or(info.dtype, |to| to.dtype()),
-                input,
-                start,
-                bytes_in: from.float().map_or(info.bytes(), |from| info.elements() * from.bytes() as u64),
-                bytes_out: to.map_or(info.bytes(), |to| info.elements() * to.bytes() as u64),
-                merge,
+fn plan_tensors(base: &Base, mut changes: BTreeMap<usize, Change>, options: &CheckedOptions) -> Tensors {
+    let mut tensors = Tensors::default();
+    for (shard, file) in base.shards.iter().enumerate() {
+        for (index, info) in file.header.tensors.iter().enumerate() {
+            let change = changes.remove(&tensors.len());
+            let to = info.dtype.float().map(|from| options.dtype.unwrap_or(from).dtype()).unwrap_or(info.dtype);
+            let plain = info.dtype.float().map(|float| Plain {
+                float,
+                input: file.input,
+                start: file.header.data_start + info.start,
             });
+            let program = change.and_then(|change| program(info, plain?, change, options));
+            tensors.push_base(shard, index, to, program);
         }
     }
     tensors
 }
 
+fn program(info: &TensorInfo, plain: Plain, change: Change, options: &CheckedOptions) -> Option<Program> {
+    let &[rows, cols] = info.shape.as_slice() else { return None };
+    // What is read: the base's weight, or an adapter's in its place.
+    let source = Stored::Plain(change.base.map_or(plain, |base| base.stored));
+    let to = options.dtype.unwrap_or(plain.float);
+    let tensor = info.name.clone();
+    Some(Program { tensor, rows, cols, source, updates: change.updates, combine: Combine::Linear, to })
+}
+
 fn output_files(
     base: &Base,
-    tensors: &[PlannedTensor],
+    tensors: &Tensors,
     options: &CheckedOptions,
     config: Option<Config>,
     untie: bool,
@@ -135,15 +125,32 @@ fn output_files(
 }
 
 impl MergePlan {
-    /// What the bytes `range` of output file number `file` are made of, at most `limit` pieces; see [`OutputFile::pieces`].
-    pub fn pieces(&self, file: usize, range: Range<u64>, block: u64, limit: usize) -> Vec<Piece> {
-        self.files.get(file).map(|file| file.pieces(range, &self.tensors, block, limit)).unwrap_or_default()
+    /// How many tensors the output has.
+    pub fn tensor_count(&self) -> usize {
+        self.tensors.len()
     }
 
-    /// The longest beginning of the bytes `range` of output file number `file` that one read of an input serves; see [`OutputFile::run`].
+    /// What is planned of tensor number `number`.
+    pub fn tensor(&self, number: usize) -> TensorView<'_> {
+        self.tensors.view(&self.base, number)
+    }
+
+    /// How tensor number `number` is computed, or `None` where its bytes are copied, or there is none of that number.
+    pub fn program(&self, number: usize) -> Option<Cow<'_, Program>> {
+        if number < self.tensors.len() { self.tensors.program(&self.base, number) } else { None }
+    }
+
+    /// What the bytes `range` of output file number `file` are made of, at most `limit` pieces. Pieces are in order and without gaps; the
+    /// last may be followed by more of its tensor. Computed pieces have about `block` bytes, and whole rows where these are shorter; copied
+    /// ones are as long as they can be.
+    pub fn pieces(&self, file: usize, range: Range<u64>, block: u64, limit: usize) -> Vec<Piece> {
+        self.files.get(file).map(|file| super::pieces::pieces(self, file, range, block, limit)).unwrap_or_default()
+    }
+
+    /// The longest beginning of the bytes `range` of output file number `file` that one read of an input serves, or none.
     pub fn run(&self, file: usize, range: Range<u64>) -> Run {
         let nothing = || Run { end: range.start, source: None };
-        self.files.get(file).map_or_else(nothing, |file| file.run(range.clone(), &self.tensors))
+        self.files.get(file).map_or_else(nothing, |file| super::pieces::run(self, file, range.clone()))
     }
 
     /// Bytes of the whole output.

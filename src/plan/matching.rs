@@ -1,27 +1,28 @@
-//! Adapters against the base: which pair adds to which tensor, with which scale, or why it cannot.
+//! Adapters against the base: which update changes which tensor, or why it cannot.
+
+use std::collections::BTreeMap;
 
 use super::open::{Adapter, Base};
 use super::options::CheckedOptions;
-use super::tensor::{FactorSpec, Term};
-use crate::adapter::config::matches;
-use crate::adapter::pairs::{FactorRef, Pair};
+use super::program::{Region, Update};
+use crate::adapter::dialect::{BaseWeight, ModuleUpdate};
 use crate::container::TensorInfo;
 use crate::container::names::Names;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::Model;
-use crate::model::orientation::{Evidence, Fit, fit};
+use crate::model::orientation::{Evidence, Fit};
 use crate::model::placement::Placement;
 
-/// The deltas of one base tensor.
+/// What the adapters do to one tensor of the base.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Deltas {
+pub(crate) struct Change {
     /// In the order of the adapters.
-    pub(crate) terms: Vec<Term>,
-    /// Stored (in, out).
-    pub(crate) transposed: bool,
+    pub(crate) updates: Vec<Update>,
     /// The weight that an adapter brings in place of the base's.
-    pub(crate) base: Option<FactorSpec>,
+    pub(crate) base: Option<BaseWeight>,
+    /// Stored (in, out).
+    transposed: bool,
 }
 
 /// Base tensors by name: their numbers, and what the headers say of each.
@@ -39,14 +40,6 @@ impl<'a> BaseTensors<'a> {
         }
         BaseTensors { numbers, infos }
     }
-
-    /// How the weight of `pair`, in the base `tensor`, is stored.
-    fn fit(&self, pair: &Pair, tensor: usize) -> Fit {
-        match self.infos[tensor].shape.as_slice() {
-            &[rows, cols] => fit(rows, cols, pair.inputs, pair.outputs),
-            _ => Fit::Neither,
-        }
-    }
 }
 
 /// Match every adapter. The result is by the number of the tensor, counted through all shards.
@@ -56,25 +49,27 @@ pub(crate) fn match_adapters(
     options: &CheckedOptions,
     model: &Model,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<Deltas>> {
+) -> Result<BTreeMap<usize, Change>> {
     let tensors = BaseTensors::of(base);
-    let mut deltas = vec![Deltas::default(); tensors.infos.len()];
+    let mut changes = BTreeMap::new();
     let matchers = adapters.iter().map(|adapter| Matcher { adapter, tensors: &tensors, options, model });
     let mut placed = Vec::new();
     for matcher in matchers {
-        matcher.check_patterns(findings)?;
-        let pairs = matcher.place(findings)?;
-        placed.push((matcher, pairs));
+        matcher.check_mismatches(findings)?;
+        let updates = matcher.place(findings)?;
+        placed.push((matcher, updates));
     }
-    let flag = adapters.iter().any(|adapter| adapter.config.fan_in_fan_out);
+    let flag = adapters.iter().any(|adapter| adapter.summary.fan_in_fan_out);
     let mut evidence = Evidence::new(&model.types, flag);
-    for (_, pairs) in &placed {
-        pairs.iter().for_each(|&(pair, tensor)| evidence.note(&pair.module, tensors.fit(pair, tensor)));
+    for (_, updates) in &placed {
+        updates.iter().for_each(|&(update, tensor)| {
+            evidence.note(&update.module, update.op.fit(&tensors.infos[tensor].shape));
+        });
     }
-    for (matcher, pairs) in &placed {
-        matcher.add(pairs, &evidence, &mut deltas, findings)?;
+    for (matcher, updates) in &placed {
+        matcher.add(updates, &evidence, &mut changes, findings)?;
     }
-    Ok(deltas)
+    Ok(changes)
 }
 
 struct Matcher<'a> {
@@ -85,11 +80,11 @@ struct Matcher<'a> {
 }
 
 impl<'a> Matcher<'a> {
-    /// The number of the base's tensor that each pair of the adapter changes.
-    fn place(&self, findings: &mut Vec<Finding>) -> Result<Vec<(&'a Pair, usize)>> {
+    /// The number of the base's tensor that each update of the adapter changes.
+    fn place(&self, findings: &mut Vec<Finding>) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let name = &self.adapter.name;
         let BaseTensors { numbers, infos } = self.tensors;
-        let modules: Vec<&str> = self.adapter.pairs.iter().map(|pair| pair.module.as_str()).collect();
+        let modules: Vec<&str> = self.adapter.updates.iter().map(|update| update.module.as_str()).collect();
         let paths: Vec<&str> = infos.iter().filter_map(|info| info.name.strip_suffix(".weight")).collect();
         let placement = Placement::choose(&modules, &paths).map_err(|prefixes| self.ambiguous(&prefixes))?;
         for rewrite in &placement.rewrites {
@@ -101,51 +96,58 @@ impl<'a> Matcher<'a> {
         }
         let number = |path: &str| numbers.get(&format!("{path}.weight"));
         let mut placed = Vec::new();
-        let mut takers: Vec<Option<&Pair>> = vec![None; infos.len()];
-        for pair in &self.adapter.pairs {
-            let path = placement.place(&pair.module, |path| number(path).is_some());
+        let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
+        for update in &self.adapter.updates {
+            let path = placement.place(&update.module, |path| number(path).is_some());
             let Some(tensor) = path.and_then(|path| number(&path)) else {
-                self.unmatched(pair, findings)?;
+                self.unmatched(update, findings)?;
                 continue;
             };
-            if let Some(other) = takers[tensor].replace(pair) {
-                return Err(self.placed_twice(tensor, other, pair));
+            if let Some(other) = takers[tensor].replace(update) {
+                return Err(self.placed_twice(tensor, other, update));
             }
-            placed.push((pair, tensor));
+            placed.push((update, tensor));
         }
         Ok(placed)
     }
 
-    /// Add the adapter's terms to the deltas of the tensors it changes.
+    /// Add the adapter's updates to those of the tensors that it changes.
     fn add(
         &self,
-        placed: &[(&Pair, usize)],
+        placed: &[(&ModuleUpdate, usize)],
         evidence: &Evidence,
-        deltas: &mut [Deltas],
+        changes: &mut BTreeMap<usize, Change>,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
         let mut assumed = 0;
-        for &(pair, tensor) in placed {
-            let term = self.term(pair)?;
-            let (transposed, by_flag) = self.transposed(pair, tensor, evidence)?;
-            if !self.options.selects(&self.tensors.infos[tensor].name)? || self.adapter.weight == 0.0 {
+        for &(update, tensor) in placed {
+            let (transposed, by_flag) = self.transposed(update, tensor, evidence)?;
+            let info = self.tensors.infos[tensor];
+            if !self.options.selects(&info.name)? || self.adapter.weight == 0.0 {
                 continue;
             }
             assumed += usize::from(by_flag);
-            let deltas = &mut deltas[tensor];
-            if !deltas.terms.is_empty() && deltas.transposed != transposed {
-                return Err(self.misfit(pair, tensor));
+            let change = changes.entry(tensor).or_default();
+            if !change.updates.is_empty() && change.transposed != transposed {
+                return Err(self.misfit(update, tensor));
             }
-            deltas.transposed = transposed;
-            deltas.terms.push(term);
-            if let Some((base, shape)) = &pair.base {
-                if *shape != self.tensors.infos[tensor].shape {
-                    return Err(self.other_base(tensor, base, shape));
+            change.transposed = transposed;
+            let mut op = update.op.clone();
+            op.transpose(transposed);
+            change.updates.push(Update {
+                adapter: self.adapter.name.clone(),
+                weight: self.adapter.weight,
+                region: Region::all(info.shape.first().copied().unwrap_or(1)),
+                op,
+            });
+            if let Some(base) = &update.base {
+                if base.shape != info.shape {
+                    return Err(self.other_base(tensor, base));
                 }
-                if deltas.base.is_some() {
+                if change.base.is_some() {
                     return Err(self.two_bases(tensor, base));
                 }
-                deltas.base = Some(self.spec(base));
+                change.base = Some(base.clone());
                 findings.push(self.base_replaced(tensor));
             }
         }
@@ -158,87 +160,48 @@ impl<'a> Matcher<'a> {
         if self.adapter.weight == 0.0 {
             findings.push(Finding::warning("zero-weight", Some(name), "its weight is 0: it adds nothing".into()));
         }
-        self.check_targets(findings);
+        findings.extend(self.adapter.findings.iter().cloned());
         Ok(())
     }
 
     /// Added to any of them the delta would be wrong in all but one.
     fn ambiguous(&self, prefixes: &[&str]) -> Error {
-        Error::unmatched_key(
-            self.adapter.name.clone(),
-            self.adapter.pairs[0].a.key.clone(),
-            format!(
-                "the adapter fits several parts of the base ({}): put the prefix of the one it was trained on before its keys",
-                prefixes.join(", ")
-            ),
-        )
+        let reason = format!("the adapter fits several parts of the base ({})", prefixes.join(", "));
+        Error::unmatched_key(self.adapter.name.clone(), self.adapter.updates[0].key.clone(), reason)
+            .kind(ErrorKind::AmbiguousPart)
+            .found(prefixes.join(", "))
+            .fix("put the prefix of the one it was trained on before its keys")
     }
 
     /// The same module in two spellings: added twice, the delta would be twice what was trained.
-    fn placed_twice(&self, tensor: usize, one: &Pair, other: &Pair) -> Error {
+    fn placed_twice(&self, tensor: usize, one: &ModuleUpdate, other: &ModuleUpdate) -> Error {
         let tensor = &self.tensors.infos[tensor].name;
         Error::bad_header(
             self.adapter.name.clone(),
-            format!("{:?} and {:?} both mean {tensor} of the base: remove one", one.a.key, other.a.key),
+            format!("{:?} and {:?} both mean {tensor} of the base: remove one", one.key, other.key),
         )
     }
 
-    fn unmatched(&self, pair: &Pair, findings: &mut Vec<Finding>) -> Result<()> {
-        let reason = if pair.module.ends_with("lm_head") && self.model.tied != Some(false) {
-            "the base has no lm_head.weight of its own, its output is tied to the embedding; untie and save it first"
-                .into()
+    fn unmatched(&self, update: &ModuleUpdate, findings: &mut Vec<Finding>) -> Result<()> {
+        let error = |reason: String| Error::unmatched_key(self.adapter.name.clone(), update.key.clone(), reason);
+        let error = if update.module.ends_with("lm_head") && self.model.tied != Some(false) {
+            let reason = "the base has no lm_head.weight of its own, its output is tied to the embedding";
+            error(reason.into()).kind(ErrorKind::TiedHead).fix("untie and save it first")
         } else {
             let mut names = self.tensors.infos.iter().map(|info| info.name.as_str());
             let example = names.find(|name| name.ends_with(".weight")).unwrap_or("nothing");
-            format!(
-                "the base has no tensor {}.weight (it has, for example, {example}): is it the right base?",
-                pair.module
-            )
+            let wanted = format!("{}.weight", update.module);
+            error(format!("the base has no tensor {wanted} (it has, for example, {example}): is it the right base?"))
+                .expected(wanted)
+                .found(example)
         };
-        let error = Error::unmatched_key(self.adapter.name.clone(), pair.a.key.clone(), reason);
         if !self.options.allow_unmatched {
             return Err(error);
         }
         let mut finding = Finding::warning("unmatched-key", Some(&self.adapter.name), error.to_string());
-        finding.tensor = Some(pair.a.key.clone());
+        finding.tensor = Some(update.key.clone());
         findings.push(finding);
         Ok(())
-    }
-
-    fn term(&self, pair: &Pair) -> Result<Term> {
-        let Adapter { name, config, weight, alpha, .. } = self.adapter;
-        let expected = config.rank_of(&pair.module)?;
-        if pair.rank != expected {
-            return Err(Error::shape_mismatch(
-                name.clone(),
-                pair.a.key.clone(),
-                format!("its rank is {}, the configuration says {expected}", pair.rank),
-            ));
-        }
-        let alpha = match alpha {
-            Some(alpha) => *alpha,
-            None => config.alpha_of(&pair.module)?,
-        };
-        let scale = config.scale(alpha, pair.rank);
-        Ok(Term {
-            adapter: name.clone(),
-            a: self.spec(&pair.a),
-            b: self.spec(&pair.b),
-            rank: pair.rank,
-            alpha,
-            scale,
-            weight: *weight,
-        })
-    }
-
-    fn spec(&self, factor: &FactorRef) -> FactorSpec {
-        FactorSpec {
-            key: factor.key.clone(),
-            input: self.adapter.input,
-            start: factor.start,
-            bytes: factor.bytes,
-            float: factor.float,
-        }
     }
 
     /// PEFT loads what the adapter brings.
@@ -248,18 +211,13 @@ impl<'a> Matcher<'a> {
         Finding { tensor: Some(tensor.clone()), ..Finding::info("base-replaced", &self.adapter.name, message) }
     }
 
-    fn other_base(&self, tensor: usize, base: &FactorRef, shape: &[u64]) -> Error {
-        Error::shape_mismatch(
-            self.adapter.name.clone(),
-            base.key.clone(),
-            format!(
-                "it was trained on a weight of {shape:?}, the base's has {:?}: is it the right base?",
-                self.tensors.infos[tensor].shape
-            ),
-        )
+    fn other_base(&self, tensor: usize, base: &BaseWeight) -> Error {
+        let (trained, found) = (format!("{:?}", base.shape), format!("{:?}", self.tensors.infos[tensor].shape));
+        let reason = format!("it was trained on a weight of {trained}, the base's has {found}: is it the right base?");
+        Error::shape_mismatch(self.adapter.name.clone(), base.key.clone(), reason).expected(trained).found(found)
     }
 
-    fn two_bases(&self, tensor: usize, base: &FactorRef) -> Error {
+    fn two_bases(&self, tensor: usize, base: &BaseWeight) -> Error {
         Error::unsupported(
             self.tensors.infos[tensor].name.clone(),
             "two adapters bring the weight they were trained on: remove it from one, if they are the same",
@@ -269,70 +227,50 @@ impl<'a> Matcher<'a> {
     }
 
     /// Whether the weight is stored (in, out), and whether only the adapter's flag says so.
-    fn transposed(&self, pair: &Pair, tensor: usize, evidence: &Evidence) -> Result<(bool, bool)> {
+    fn transposed(&self, update: &ModuleUpdate, tensor: usize, evidence: &Evidence) -> Result<(bool, bool)> {
         let info = self.tensors.infos[tensor];
         let unsupported = |reason: String| {
             Error::unsupported(info.name.clone(), reason).adapter(self.adapter.name.clone()).tensor(info.name.clone())
         };
         if info.dtype.float().is_none() {
-            return Err(unsupported(format!(
-                "the base stores it as {}; merging into quantised weights is not supported, merge into the unquantised base",
-                info.dtype.name()
-            )));
+            let found = info.dtype.name();
+            let error =
+                unsupported(format!("the base stores it as {found}; merging into quantised weights is not supported"));
+            return Err(error.kind(ErrorKind::QuantisedBase).found(found).fix("merge into the unquantised base"));
         }
         if info.shape.len() != 2 {
             return Err(unsupported(format!("its shape {:?} is not that of a linear layer", info.shape)));
         }
-        match self.tensors.fit(pair, tensor) {
+        match update.op.fit(&info.shape) {
             Fit::Straight => Ok((false, false)),
-            Fit::Transposed if evidence.may_be_transposed(&pair.module) => Ok((true, false)),
-            Fit::Either => Ok(evidence.square_is_transposed(&pair.module)),
-            Fit::Transposed | Fit::Neither => Err(self.misfit(pair, tensor)),
+            Fit::Transposed if evidence.may_be_transposed(&update.module) => Ok((true, false)),
+            Fit::Either => Ok(evidence.square_is_transposed(&update.module)),
+            Fit::Transposed | Fit::Neither => Err(self.misfit(update, tensor)),
         }
     }
 
-    fn misfit(&self, pair: &Pair, tensor: usize) -> Error {
+    fn misfit(&self, update: &ModuleUpdate, tensor: usize) -> Error {
         let info = self.tensors.infos[tensor];
-        Error::shape_mismatch(
-            self.adapter.name.clone(),
-            info.name.clone(),
-            format!(
-                "the base has {:?}, the adapter maps {} inputs to {} outputs: is it the right base?",
-                info.shape, pair.inputs, pair.outputs
-            ),
-        )
+        let ModuleUpdate { inputs, outputs, .. } = update;
+        let reason = format!(
+            "the base has {:?}, the adapter maps {inputs} inputs to {outputs} outputs: is it the right base?",
+            info.shape
+        );
+        Error::shape_mismatch(self.adapter.name.clone(), info.name.clone(), reason)
+            .kind(ErrorKind::OtherShape)
+            .found(format!("{:?}", info.shape))
+            .expected(format!("[{outputs}, {inputs}]"))
     }
 
-    /// A pattern that matches no module is a mistake in the configuration: PEFT trained without it.
-    fn check_patterns(&self, findings: &mut Vec<Finding>) -> Result<()> {
-        let config = &self.adapter.config;
-        let ranks = config.rank_pattern.iter().map(|row| ("rank_pattern", &row.0, &row.1));
-        let alphas = config.alpha_pattern.iter().map(|row| ("alpha_pattern", &row.0, &row.1));
-        for (field, key, pattern) in ranks.chain(alphas) {
-            let mut found = false;
-            for pair in &self.adapter.pairs {
-                found = found || matches(key, pattern, &pair.module)?;
-            }
-            if found {
-                continue;
-            }
-            let reason = format!("{field}: {key:?} matches none of the adapter's modules");
+    /// What the configuration says and the file does not, or the other way round.
+    fn check_mismatches(&self, findings: &mut Vec<Finding>) -> Result<()> {
+        for mismatch in &self.adapter.mismatches {
             if !self.options.allow_unmatched {
-                return Err(Error::bad_config(format!("{}/adapter_config.json", self.adapter.name), reason));
+                return Err(mismatch.error.clone());
             }
-            findings.push(Finding::warning("unmatched-pattern", Some(&self.adapter.name), reason));
+            let message = mismatch.error.reason().to_string();
+            findings.push(Finding::warning(mismatch.code, Some(&self.adapter.name), message));
         }
         Ok(())
-    }
-
-    /// A target without factors is no mistake of the file (lists are often written for many models), but worth a word.
-    fn check_targets(&self, findings: &mut Vec<Finding>) {
-        for target in &self.adapter.config.target_modules {
-            let suffix = format!(".{target}");
-            if !self.adapter.pairs.iter().any(|pair| pair.module == *target || pair.module.ends_with(&suffix)) {
-                let message = format!("target_modules names {target:?}, and the file has no factors for it");
-                findings.push(Finding::info("target-without-factors", &self.adapter.name, message));
-            }
-        }
     }
 }

@@ -4,13 +4,14 @@
 use sha2::{Digest, Sha256};
 
 use super::options::AdapterOptions;
-use crate::adapter::AdapterConfig;
-use crate::adapter::pairs::{Pair, pairs};
+use super::program::Update;
+use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
 use crate::container::checkpoint::find_index;
 use crate::container::index::is_plain_name;
 use crate::container::names::Names;
 use crate::container::{CheckpointFiles, Header, ShardIndex, header, limits};
 use crate::error::{Error, Result};
+use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing, read_whole, try_buffer};
 use crate::json::{repeated, sorted};
 
@@ -53,14 +54,25 @@ pub struct Adapter {
     pub weight: f64,
     /// Replaces the configuration's alpha.
     pub alpha: Option<f64>,
-    /// Its configuration.
-    pub config: AdapterConfig,
-    /// Its factors.
-    pub pairs: Vec<Pair>,
+    /// What it does to each module.
+    pub updates: Vec<ModuleUpdate>,
+    /// What reports say of it as a whole.
+    pub summary: Summary,
+    /// Where its configuration and its file do not agree.
+    pub mismatches: Vec<Mismatch>,
+    /// What the user should know of it.
+    pub findings: Vec<Finding>,
     /// Number of the weight file among all inputs.
     pub input: usize,
     /// (file name, sha256 in hex) of each file, for the recipe.
     pub digests: Vec<(String, String)>,
+}
+
+impl Adapter {
+    /// Whether an update comes from this adapter.
+    pub(crate) fn made(&self, update: &Update) -> bool {
+        update.op.operands().first().is_some_and(|operand| operand.at.input == self.input)
+    }
 }
 
 /// Read the headers of a base.
@@ -169,33 +181,22 @@ async fn open_in(inputs: &impl Inputs, folder: &Listing, options: &AdapterOption
     }
     let weights = adapter_weights(folder)?;
     let mut digests = Vec::new();
-    // Before the tensors, so that what is not supported is called by the name of its field.
     let config = match position("adapter_config.json") {
         None => None,
         Some(at) => {
             let json = read_whole(inputs, folder, at, limits::CONFIG_BYTES).await?;
             digests.push((folder.files[at].name.clone(), hex(&Sha256::digest(&json))));
-            Some(AdapterConfig::parse(&folder.files[at].name, name, &json)?)
+            Some((folder.files[at].name.as_str(), json))
         }
     };
     let file = &folder.files[weights].name;
-    let header = read_header(inputs, folder, weights).await?;
-    let pairs = pairs(name, file, &header)?;
-    let config = match (config, alpha) {
-        (Some(config), _) => config,
-        // Without a configuration the ranks are the shapes'; matching checks them against `rank_of`, so they must agree.
-        (None, Some(alpha)) if pairs.iter().all(|pair| pair.rank == pairs[0].rank) => {
-            AdapterConfig::plain(pairs[0].rank, alpha)
-        }
-        (None, _) => {
-            return Err(Error::bad_config(
-                format!("{name}/adapter_config.json"),
-                "not there: the scale cannot be known; give the adapter's folder, or its alpha",
-            ));
-        }
-    };
+    let header = read_header(inputs, folder, weights).await;
+    let input = folder.first_input + weights;
+    let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
+    let Updates { updates, summary, mismatches, findings } =
+        dialect::read(&AdapterFiles { adapter: name, file, input, config, alpha }, header)?;
     digests.push((file.clone(), digest(inputs, folder, weights).await?));
-    Ok(Adapter { name: name.clone(), weight, alpha, config, pairs, input: folder.first_input + weights, digests })
+    Ok(Adapter { name: name.clone(), weight, alpha, updates, summary, mismatches, findings, input, digests })
 }
 
 fn adapter_weights(folder: &Listing) -> Result<usize> {

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::tensor::Float;
 
 /// Options of [`build`](super::build()).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PlanOptions {
     /// "keep" (default), "float32"/"f32", "float16"/"f16" or "bfloat16"/"bf16".
     pub dtype: Option<String>,
@@ -25,7 +26,8 @@ pub struct PlanOptions {
 }
 
 /// What is asked of one adapter.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AdapterOptions {
     /// Factor on the whole delta; 1 when not given.
     pub weight: Option<f64>,

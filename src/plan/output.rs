@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::open::Base;
-use super::tensor::PlannedTensor;
+use super::open::{Base, Shard};
+use super::tensors::Tensors;
 use crate::container::names::Names;
 use crate::container::{Header, ShardIndex, TensorInfo, checkpoint};
+use crate::inputs::Span;
 use crate::json;
 
 /// One file of the output.
@@ -47,12 +48,7 @@ pub struct Placed {
 }
 
 /// Lay out every output file except the weights' headers' recipe-dependent text, which `metadata` provides.
-pub(crate) fn weight_files(
-    base: &Base,
-    tensors: &[PlannedTensor],
-    groups: Vec<Group>,
-    recipe: &Value,
-) -> Vec<OutputFile> {
+pub(crate) fn weight_files(base: &Base, tensors: &Tensors, groups: Vec<Group>, recipe: &Value) -> Vec<OutputFile> {
     groups.into_iter().map(|group| weight_file(base, tensors, group, recipe)).collect()
 }
 
@@ -67,26 +63,20 @@ pub(crate) struct Group {
 }
 
 /// The base's own shards, as (name, shard, tensors in header order), or new ones of at most `max_bytes` of tensors.
-pub(crate) fn group(base: &Base, tensors: &[PlannedTensor], max_bytes: Option<u64>) -> Vec<Group> {
-    let mut next = 0;
-    let shards: Vec<Group> = base
-        .shards
-        .iter()
-        .enumerate()
-        .map(|(shard, file)| {
-            let first = next;
-            next += file.header.tensors.len();
-            Group { name: file.name.clone(), shard, tensors: (first..next).collect() }
-        })
-        .collect();
+pub(crate) fn group(base: &Base, tensors: &Tensors, max_bytes: Option<u64>) -> Vec<Group> {
+    let named = |(shard, file): (usize, &Shard)| Group { name: file.name.clone(), shard, tensors: Vec::new() };
+    let mut shards: Vec<Group> = base.shards.iter().enumerate().map(named).collect();
+    for number in 0..tensors.len() {
+        shards[tensors.shard(number)].tensors.push(number);
+    }
     let Some(max) = max_bytes else { return shards };
     let mut groups: Vec<Group> = Vec::new();
     let mut filled = 0;
     for shard in &shards {
         let mut order = shard.tensors.clone();
-        order.sort_by_key(|&i| [tensors[i].start, 0, 0]);
+        order.sort_by_key(|&i| tensors.view(base, i).source.start);
         for tensor in order {
-            let bytes = tensors[tensor].bytes_out;
+            let bytes = tensors.view(base, tensor).bytes();
             match groups.last_mut() {
                 Some(group) if filled + bytes <= max => {
                     group.tensors.push(tensor);
@@ -121,34 +111,40 @@ fn stem(base: &Base) -> &str {
     }
 }
 
-fn weight_file(base: &Base, tensors: &[PlannedTensor], group: Group, recipe: &Value) -> OutputFile {
+fn weight_file(base: &Base, tensors: &Tensors, group: Group, recipe: &Value) -> OutputFile {
     // Positions in the group.
     let mut order: Vec<usize> = (0..group.tensors.len()).collect();
-    let tensor = |position: usize| &tensors[group.tensors[position]];
-    if group.tensors.iter().all(|&i| tensors[i].from == tensors[i].to) {
-        order.sort_by_key(|&i| [tensor(i).input as u64, tensor(i).start, tensor(i).bytes_in]);
+    let tensor = |position: usize| tensors.view(base, group.tensors[position]);
+    if (0..order.len()).all(|i| tensor(i).from == tensor(i).to) {
+        order.sort_by_key(|&i| {
+            let Span { input, start, bytes } = tensor(i).source;
+            [input as u64, start, bytes]
+        });
     } else {
         // Types have changed: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
-        order.sort_by_key(|&i| [u64::MAX - tensor(i).to.bits(), tensor(i).input as u64, tensor(i).start]);
+        order.sort_by_key(|&i| {
+            let Span { input, start, .. } = tensor(i).source;
+            [u64::MAX - tensor(i).to.bits(), input as u64, start]
+        });
     }
     let mut starts = vec![0; order.len()];
     let mut end = 0;
     for &position in &order {
         starts[position] = end;
-        end += tensor(position).bytes_out;
+        end += tensor(position).bytes();
     }
     let infos: Vec<TensorInfo> = group
         .tensors
         .iter()
         .zip(&starts)
         .map(|(&i, &start)| {
-            let tensor = &tensors[i];
+            let tensor = tensors.view(base, i);
             TensorInfo {
-                name: tensor.name.clone(),
+                name: tensor.name.into(),
                 dtype: tensor.to,
-                shape: tensor.shape.clone(),
+                shape: tensor.shape.to_vec(),
                 start,
-                end: start + tensor.bytes_out,
+                end: start + tensor.bytes(),
             }
         })
         .collect();
@@ -165,14 +161,14 @@ fn weight_file(base: &Base, tensors: &[PlannedTensor], group: Group, recipe: &Va
         .into_iter()
         .map(|position| {
             let start = data_start + starts[position];
-            Placed { tensor: group.tensors[position], range: start..start + tensor(position).bytes_out }
+            Placed { tensor: group.tensors[position], range: start..start + tensor(position).bytes() }
         })
         .collect();
     OutputFile { name: group.name, size: data_start + end, body: Body::Weights { header, tensors: placed } }
 }
 
 /// The index of the output, where the base had one or there are several shards.
-pub(crate) fn index_file(base: &Base, files: &[OutputFile], tensors: &[PlannedTensor]) -> Option<OutputFile> {
+pub(crate) fn index_file(base: &Base, files: &[OutputFile], tensors: &Tensors) -> Option<OutputFile> {
     if base.index.is_none() && files.len() < 2 {
         return None;
     }
@@ -180,7 +176,7 @@ pub(crate) fn index_file(base: &Base, files: &[OutputFile], tensors: &[PlannedTe
     for (number, file) in files.iter().enumerate() {
         if let Body::Weights { tensors: placed, .. } = &file.body {
             for placed in placed {
-                file_of.insert(&tensors[placed.tensor].name, number);
+                file_of.insert(tensors.view(base, placed.tensor).name, number);
             }
         }
     }
@@ -191,7 +187,7 @@ pub(crate) fn index_file(base: &Base, files: &[OutputFile], tensors: &[PlannedTe
             weight_map: file_of.sorted().into_iter().map(|name| (name.into(), String::new())).collect(),
         },
     };
-    let total: u64 = tensors.iter().map(|tensor| tensor.bytes_out).sum();
+    let total: u64 = (0..tensors.len()).map(|number| tensors.view(base, number).bytes()).sum();
     index.metadata.insert("total_size".into(), total.into());
     for (name, shard) in &mut index.weight_map {
         if let Some(file) = file_of.get(name) {

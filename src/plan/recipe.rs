@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use super::open::{Adapter, Base};
 use super::options::PlanOptions;
-use super::tensor::PlannedTensor;
+use super::tensors::Tensors;
 use crate::json::{Json, object};
+use crate::op::Scale;
 
 /// Key of the recipe in `__metadata__`.
-pub const KEY: &str = "lorafold.recipe";
+pub(crate) const KEY: &str = "lorafold.recipe";
 
 /// The recipe that a merged model carries.
 pub(crate) fn of(base: &Base) -> Option<Value> {
@@ -20,7 +21,7 @@ pub(crate) fn of(base: &Base) -> Option<Value> {
 }
 
 /// The recipe as a JSON object.
-pub(crate) fn recipe(base: &Base, adapters: &[Adapter], tensors: &[PlannedTensor], options: &PlanOptions) -> Value {
+pub(crate) fn recipe(base: &Base, adapters: &[Adapter], tensors: &Tensors, options: &PlanOptions) -> Value {
     let shards: Vec<Value> = base
         .shards
         .iter()
@@ -60,11 +61,11 @@ fn long_name(dtype: &str) -> &str {
     }
 }
 
-fn one_adapter(adapter: &Adapter, tensors: &[PlannedTensor]) -> Value {
+fn one_adapter(adapter: &Adapter, tensors: &Tensors) -> Value {
     let mut scales: Vec<(u64, f64, f64)> = Vec::new();
-    let merges = tensors.iter().filter_map(|tensor| tensor.merge.as_ref());
-    for term in merges.flat_map(|merge| &merge.terms).filter(|term| term.a.input == adapter.input) {
-        let scale = (term.rank, term.alpha, term.scale);
+    for update in tensors.programs().iter().flat_map(|program| &program.updates).filter(|update| adapter.made(update)) {
+        let Scale { rank, alpha, scale } = update.op.scale();
+        let scale = (rank, alpha, scale);
         if !scales.contains(&scale) {
             scales.push(scale);
         }
@@ -75,7 +76,7 @@ fn one_adapter(adapter: &Adapter, tensors: &[PlannedTensor]) -> Value {
     object([
         ("files", digests(adapter)),
         ("weight", adapter.weight.into()),
-        ("rslora", adapter.config.rslora.into()),
+        ("rslora", adapter.summary.rslora.into()),
         ("scales", scales.into_iter().map(scale).collect()),
     ])
 }

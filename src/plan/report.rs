@@ -4,10 +4,12 @@ use serde_json::Value;
 
 use super::build::MergePlan;
 use super::output::OutputFile;
-use super::tensor::{PlannedTensor, Term};
+use super::program::Update;
+use super::tensors::TensorView;
 use crate::findings::Finding;
 use crate::json::{object, text};
 use crate::kernel::Statistics;
+use crate::op::Scale;
 
 impl MergePlan {
     /// The report as JSON. `statistics` holds (tensor number, statistics) of the merged tensors, or nothing.
@@ -18,9 +20,12 @@ impl MergePlan {
                 *place = Some(statistics);
             }
         }
-        let tensors: Vec<Value> =
-            self.tensors.iter().zip(by_tensor).map(|(tensor, statistics)| tensor_report(tensor, statistics)).collect();
-        let merged = self.tensors.iter().filter(|tensor| adds_deltas(tensor)).count();
+        let tensors: Vec<Value> = by_tensor
+            .into_iter()
+            .enumerate()
+            .map(|(number, statistics)| tensor_report(&self.tensor(number), statistics))
+            .collect();
+        let merged = self.tensors.programs().len();
         let file = |file: &OutputFile| object([("name", file.name.as_str().into()), ("size", file.size.into())]);
         let base = [("name", self.base.name.as_str().into()), ("tensors", self.tensors.len().into())];
         object([
@@ -37,29 +42,24 @@ impl MergePlan {
     }
 
     fn adapter_report(&self, adapter: &super::open::Adapter) -> Value {
-        let terms: Vec<&Term> = self
-            .tensors
-            .iter()
-            .filter_map(|tensor| tensor.merge.as_ref())
-            .flat_map(|merge| &merge.terms)
-            .filter(|term| term.a.input == adapter.input)
-            .collect();
+        let updates = self.tensors.programs().iter().flat_map(|program| &program.updates);
+        let updates: Vec<&Update> = updates.filter(|update| adapter.made(update)).collect();
         // Rank and alpha decide the scale.
-        let mut scales: Vec<(&Term, u64)> = Vec::new();
-        for term in &terms {
-            match scales.iter_mut().find(|(other, _)| other.rank == term.rank && other.alpha == term.alpha) {
+        let mut scales: Vec<(Scale, u64)> = Vec::new();
+        for scale in updates.iter().map(|update| update.op.scale()) {
+            match scales.iter_mut().find(|(other, _)| other.rank == scale.rank && other.alpha == scale.alpha) {
                 Some((_, tensors)) => *tensors += 1,
-                None => scales.push((term, 1)),
+                None => scales.push((scale, 1)),
             }
         }
-        let (rule, root) = if adapter.config.rslora { ("alpha/sqrt(r)", "√") } else { ("alpha/r", "") };
-        let scale = |(term, tensors): (&Term, u64)| {
-            let alpha = text(&term.alpha.into());
-            let why = format!("{rule} = {}/{root}{}", alpha.strip_suffix(".0").unwrap_or(&alpha), term.rank);
+        let (rule, root) = if adapter.summary.rslora { ("alpha/sqrt(r)", "√") } else { ("alpha/r", "") };
+        let scale = |(scale, tensors): (Scale, u64)| {
+            let alpha = text(&scale.alpha.into());
+            let why = format!("{rule} = {}/{root}{}", alpha.strip_suffix(".0").unwrap_or(&alpha), scale.rank);
             object([
-                ("rank", term.rank.into()),
-                ("alpha", term.alpha.into()),
-                ("scale", term.scale.into()),
+                ("rank", scale.rank.into()),
+                ("alpha", scale.alpha.into()),
+                ("scale", scale.scale.into()),
                 ("why", why.into()),
                 ("tensors", tensors.into()),
             ])
@@ -68,37 +68,31 @@ impl MergePlan {
             ("name", adapter.name.as_str().into()),
             ("weight", adapter.weight.into()),
             ("type", "LORA".into()),
-            ("rslora", adapter.config.rslora.into()),
-            ("baseModel", adapter.config.base_name.as_deref().into()),
-            ("modules", adapter.pairs.len().into()),
-            ("matched", terms.len().into()),
+            ("rslora", adapter.summary.rslora.into()),
+            ("baseModel", adapter.summary.base_name.as_deref().into()),
+            ("modules", adapter.updates.len().into()),
+            ("matched", updates.len().into()),
             ("scales", scales.into_iter().map(scale).collect()),
         ])
     }
 }
 
-fn adds_deltas(tensor: &PlannedTensor) -> bool {
-    tensor.merge.as_ref().is_some_and(|merge| !merge.terms.is_empty())
-}
-
-fn tensor_report(tensor: &PlannedTensor, statistics: Option<&Statistics>) -> Value {
-    let action = match &tensor.merge {
-        None => "copy",
-        Some(merge) if merge.terms.is_empty() => "convert",
-        Some(_) => "merge",
+fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Value {
+    let action = match (tensor.updates, tensor.is_computed()) {
+        (_, false) => "copy",
+        ([], true) => "convert",
+        (_, true) => "merge",
     };
     let mut report = object([
-        ("name", tensor.name.as_str().into()),
+        ("name", tensor.name.into()),
         ("action", action.into()),
-        ("shape", tensor.shape.as_slice().into()),
+        ("shape", tensor.shape.into()),
         ("dtype", tensor.from.name().into()),
         ("outputDtype", tensor.to.name().into()),
     ]);
-    if let (Some(merge), Value::Object(report)) = (&tensor.merge, &mut report)
-        && !merge.terms.is_empty()
-    {
-        report.insert("transposed".into(), merge.transposed.into());
-        report.insert("adapters".into(), merge.terms.iter().map(term_report).collect());
+    if let ([first, ..], Value::Object(report)) = (tensor.updates, &mut report) {
+        report.insert("transposed".into(), first.op.transposed().into());
+        report.insert("adapters".into(), tensor.updates.iter().map(update_report).collect());
         if let Some(statistics) = statistics {
             report.insert("statistics".into(), statistics_report(statistics));
         }
@@ -106,13 +100,15 @@ fn tensor_report(tensor: &PlannedTensor, statistics: Option<&Statistics>) -> Val
     report
 }
 
-fn term_report(term: &Term) -> Value {
+fn update_report(update: &Update) -> Value {
+    let Scale { rank, alpha, scale } = update.op.scale();
     object([
-        ("adapter", term.adapter.as_str().into()),
-        ("rank", term.rank.into()),
-        ("alpha", term.alpha.into()),
-        ("scale", term.scale.into()),
-        ("weight", term.weight.into()),
+        ("adapter", update.adapter.as_str().into()),
+        ("method", update.op.name().into()),
+        ("rank", rank.into()),
+        ("alpha", alpha.into()),
+        ("scale", scale.into()),
+        ("weight", update.weight.into()),
     ])
 }
 

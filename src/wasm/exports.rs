@@ -1,167 +1,261 @@
-//! What JavaScript sees: a plan, and a merger that computes blocks of it.
+//! What JavaScript sees: a plan, and a merger that computes blocks of its programs.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use js_sys::{Array, Uint8Array};
+use serde::Serialize;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::errors::to_js;
-use super::input::{JsInputs, fill};
-use super::requests;
-use crate::engine::{Budget, Merger as Merging};
+use super::input::{Given, JsInputs};
+use super::requests::{PlanRequest, read};
+use crate::engine::{self, Budget, FactSum};
 use crate::error::{Error, Result};
+use crate::inputs::Span;
 use crate::json::{object, text};
 use crate::kernel::Statistics;
-use crate::plan::output::OutputFile;
-use crate::plan::{MergePlan, build, open_adapter, open_base};
+use crate::plan::{MergePlan, OutputFile, build, open_adapter, open_base};
+
+type JsResult<T> = std::result::Result<T, JsValue>;
 
 /// A merge, planned.
 #[wasm_bindgen]
-pub struct Plan(MergePlan);
+pub struct Plan {
+    plan: MergePlan,
+    /// The facts of each program that has some.
+    facts: BTreeMap<usize, FactSum>,
+    /// The statistics of each tensor, as far as they were gathered.
+    statistics: BTreeMap<usize, Statistics>,
+}
 
 #[wasm_bindgen]
 impl Plan {
-    /// Read headers and configurations through `inputs` and plan what `request` (JSON) asks for.
-    pub async fn open(request: String, inputs: Array) -> std::result::Result<Plan, JsValue> {
-        open(&request, &inputs).await.map(Plan).map_err(|e| to_js(&e))
+    /// Read headers and configurations through `inputs` and plan what `request` (`PlanRequest`) asks for.
+    pub async fn open(request: JsValue, inputs: Array) -> JsResult<Plan> {
+        let plan = open(request, &inputs).await.map_err(|e| to_js(&e))?;
+        Ok(Plan { plan, facts: BTreeMap::new(), statistics: BTreeMap::new() })
     }
 
-    /// The output files: JSON, `[{ name, size }]`.
-    pub fn files(&self) -> String {
+    /// The output files: `{ name, size }[]`.
+    pub fn files(&self) -> JsResult<JsValue> {
         let file = |file: &OutputFile| object([("name", file.name.as_str().into()), ("size", file.size.into())]);
-        text(&self.0.files.iter().map(file).collect())
+        to_value(&self.plan.files.iter().map(file).collect::<Vec<_>>())
     }
 
-    /// A strong entity tag of every output file: JSON, an array of strings.
-    pub fn etags(&self) -> String {
-        json(&self.0.etags())
+    /// A strong entity tag of every output file.
+    pub fn etags(&self) -> Vec<String> {
+        self.plan.etags()
     }
 
     /// What tells this output from another, in hex; see `MergePlan::identity`.
     pub fn identity(&self) -> String {
-        self.0.identity()
+        self.plan.identity()
     }
 
-    /// What the bytes `start..end` of a file are made of, at most `limit` pieces: JSON, see `Piece`.
-    pub fn pieces(&self, file: usize, start: f64, end: f64, block: f64, limit: Option<usize>) -> String {
-        json(&self.0.pieces(file, start as u64..end as u64, block as u64, limit.unwrap_or(usize::MAX)))
+    /// What the bytes `start..end` of a file are made of, at most `limit` pieces: `Piece[]`.
+    pub fn pieces(&self, file: usize, start: f64, end: f64, block: f64, limit: Option<usize>) -> JsResult<JsValue> {
+        to_value(&self.plan.pieces(file, start as u64..end as u64, block as u64, limit.unwrap_or(usize::MAX)))
     }
 
-    /// The longest beginning of the bytes `start..end` of a file that one read serves: JSON, see `Run`.
-    pub fn run(&self, file: usize, start: f64, end: f64) -> String {
-        json(&self.0.run(file, start as u64..end as u64))
+    /// The longest beginning of the bytes `start..end` of a file that one read serves: `Run`.
+    pub fn run(&self, file: usize, start: f64, end: f64) -> JsResult<JsValue> {
+        to_value(&self.plan.run(file, start as u64..end as u64))
     }
 
     /// The bytes of a file that the plan itself holds.
     #[wasm_bindgen(js_name = planBytes)]
     pub fn plan_bytes(&self, file: usize) -> Uint8Array {
-        Uint8Array::from(self.0.files.get(file).map(|file| file.plan_bytes()).unwrap_or_default())
+        Uint8Array::from(self.plan.files.get(file).map(|file| file.plan_bytes()).unwrap_or_default())
     }
 
-    /// All that a merger must know of a tensor: JSON.
-    #[wasm_bindgen(js_name = mergeSpec)]
-    pub fn merge_spec(&self, tensor: usize) -> Option<String> {
-        self.0.tensors.get(tensor).and_then(|tensor| tensor.merge.as_ref()).map(json)
+    /// The program of a tensor, as `Merger.load` takes it.
+    pub fn program(&self, number: usize) -> Option<String> {
+        self.plan.program(number).and_then(|program| serde_json::to_string(&*program).ok())
     }
 
-    /// The report as JSON; `statistics` is JSON, `[[tensor, statistics]]` in any order, several of one tensor added up.
-    pub fn report(&self, statistics: &str) -> std::result::Result<String, JsValue> {
-        let statistics = requests::statistics(statistics, self.0.tensors.len()).map_err(|e| to_js(&e))?;
-        Ok(json(&self.0.report(&statistics)))
+    /// The jobs that gather the facts of a program: `FactJob[]`, none where it needs no facts or has them already.
+    #[wasm_bindgen(js_name = factJobs)]
+    pub fn fact_jobs(&self, number: usize) -> JsResult<JsValue> {
+        let program = self.plan.program(number).filter(|_| self.facts(number).is_none());
+        let jobs = program.iter().flat_map(|program| {
+            program.fact_jobs().map(|elements| FactJob {
+                first: elements.start,
+                count: elements.end - elements.start,
+                reads: program.reads(elements),
+            })
+        });
+        to_value(&jobs.collect::<Vec<_>>())
     }
+
+    /// Add the result of a job of [`fact_jobs`](Self::fact_jobs), by its number there.
+    #[wasm_bindgen(js_name = addFacts)]
+    pub fn add_facts(&mut self, number: usize, job: usize, result: &[u8]) {
+        let Some(program) = self.plan.program(number) else { return };
+        let sum = || FactSum::new(program.fact_jobs().count(), program.fact_length());
+        self.facts.entry(number).or_insert_with(sum).add(job, result);
+    }
+
+    /// The facts of a program, as `Merger.learn` takes them, once every job is in.
+    pub fn facts(&self, number: usize) -> Option<Vec<u8>> {
+        self.facts.get(&number)?.to_bytes()
+    }
+
+    /// Add the statistics of a block of a tensor.
+    #[wasm_bindgen(js_name = addStatistics)]
+    pub fn add_statistics(&mut self, number: usize, statistics: JsValue) -> JsResult<()> {
+        let statistics: Statistics = read(statistics).map_err(|e| to_js(&e))?;
+        self.statistics.entry(number).or_default().absorb(&statistics);
+        Ok(())
+    }
+
+    /// The report as JSON, with the statistics that were added.
+    pub fn report(&self) -> String {
+        let statistics: Vec<(usize, Statistics)> =
+            self.statistics.iter().map(|(&tensor, &sum)| (tensor, sum)).collect();
+        text(&self.plan.report(&statistics))
+    }
+}
+
+/// A job that gathers facts.
+#[derive(Serialize)]
+struct FactJob {
+    first: u64,
+    count: u64,
+    reads: Vec<Span>,
 }
 
 /// Bytes of output in one block under a memory budget in bytes.
 #[wasm_bindgen(js_name = blockBytes)]
-pub fn block_bytes(budget: Option<f64>) -> std::result::Result<f64, JsValue> {
+pub fn block_bytes(budget: Option<f64>) -> JsResult<f64> {
     let budget = budget.map_or(Ok(Budget::default()), |bytes| Budget::new(bytes as u64)).map_err(|e| to_js(&e))?;
     Ok(budget.block_bytes() as f64)
 }
 
-/// What a folder is: JSON in (`{ name, files }`) and out.
+/// What a folder (`Listing`) is: JSON.
 #[wasm_bindgen]
-pub async fn inspect(request: String, inputs: Array) -> std::result::Result<String, JsValue> {
+pub async fn inspect(folder: JsValue, inputs: Array) -> JsResult<String> {
     let inspected = async {
-        let folder = requests::folder(&request)?;
+        let folder = read(folder)?;
         crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder).await
     };
-    inspected.await.map(|value| json(&value)).map_err(|e| to_js(&e))
+    inspected.await.map(|value| text(&value)).map_err(|e| to_js(&e))
 }
 
-/// Computes blocks of merged tensors; one for each worker.
+/// Computes blocks of programs; one for each worker.
 #[wasm_bindgen]
 pub struct Merger {
     inputs: JsInputs,
-    merging: Merging,
+    merger: engine::Merger,
     output: (usize, usize),
 }
 
 #[wasm_bindgen]
 impl Merger {
-    /// A merger that reads from `inputs`, and keeps packed factors of at most `factor_bytes`.
+    /// A merger that reads from `inputs`, and keeps packed operands of at most `operand_bytes`.
     #[wasm_bindgen(constructor)]
-    pub fn new(inputs: Array, allow_nonfinite: bool, factor_bytes: f64) -> std::result::Result<Merger, JsValue> {
+    pub fn new(inputs: Array, allow_nonfinite: bool, operand_bytes: f64) -> JsResult<Merger> {
         let inputs = JsInputs::new(&inputs).map_err(|e| to_js(&e))?;
-        Ok(Merger { inputs, merging: Merging::new(allow_nonfinite, factor_bytes as u64), output: (0, 0) })
+        Ok(Merger { inputs, merger: engine::Merger::new(allow_nonfinite, operand_bytes as u64), output: (0, 0) })
     }
 
-    /// Compute elements `first .. first + count` of the tensor that `spec` (JSON) describes. The bytes then stand in
-    /// the memory at `offset`, `length`, until the next call. Gives the block's statistics as JSON where wanted. `base` has the elements' bytes where they were read ahead.
-    pub async fn fold(
-        &mut self,
-        spec: String,
-        first: f64,
-        count: f64,
-        statistics: bool,
-        base: Option<Uint8Array>,
-    ) -> std::result::Result<Option<String>, JsValue> {
-        let mut statistics = statistics.then(Statistics::default);
-        let spec = requests::merge_spec(&spec).map_err(|e| to_js(&e))?;
-        let (first, count, gathered) = (first as u64, count as u64, statistics.as_mut());
-        let merged = match &base {
-            None => self.merging.fold(&self.inputs, &spec, first, count, gathered).await,
-            Some(bytes) => {
-                let take = |buffer: &mut [u8]| fill(&spec.tensor, buffer, bytes);
-                self.merging.fold_read(&self.inputs, &spec, first, count, gathered, take).await
-            }
-        };
-        let merged = merged.map_err(|e| to_js(&e))?;
-        self.output = (merged.as_ptr() as usize, merged.len());
-        Ok(statistics.map(|statistics| json(&statistics)))
-    }
-
-    /// Whether the factors of a tensor are packed already.
-    #[wasm_bindgen(js_name = hasFactors)]
-    pub fn has_factors(&self, tensor: &str) -> bool {
-        self.merging.has_factors(tensor)
-    }
-
-    /// As `fold`, of bytes that the caller has read: `base` of the elements, `factors` of every term's A and B unless
-    /// `hasFactors`. It does not wait, so that a read which is given up holds up nobody.
-    #[wasm_bindgen(js_name = foldGiven)]
-    pub fn fold_given(
-        &mut self,
-        spec: &str,
-        first: f64,
-        count: f64,
-        factors: Vec<Uint8Array>,
-        base: &Uint8Array,
-    ) -> std::result::Result<(), JsValue> {
-        let spec = requests::merge_spec(spec).map_err(|e| to_js(&e))?;
-        let factor = |number: usize, buffer: &mut [u8]| match factors.get(number) {
-            Some(bytes) => fill(&spec.tensor, buffer, bytes),
-            None => Err(Error::bad_option("factors", format!("{number} are too few"))),
-        };
-        let take = |buffer: &mut [u8]| fill(&spec.tensor, buffer, base);
-        let merged = self.merging.fold_given(&spec, first as u64, count as u64, factor, take);
-        let merged = merged.map_err(|e| to_js(&e))?;
-        self.output = (merged.as_ptr() as usize, merged.len());
+    /// Take a program (`Plan.program`) by its number.
+    pub fn load(&mut self, number: usize, program: &str) -> JsResult<()> {
+        let program = serde_json::from_str(program).map_err(|e| to_js(&Error::internal(format!("a program: {e}"))))?;
+        self.merger.load(number, program);
         Ok(())
     }
 
+    /// Take the facts of a program (`Plan.facts`).
+    pub fn learn(&mut self, number: usize, facts: &[u8]) -> JsResult<()> {
+        self.merger.learn(number, facts).map_err(|e| to_js(&e))
+    }
+
+    /// Forget a program.
+    pub fn drop(&mut self, number: usize) {
+        self.merger.drop_program(number);
+    }
+
+    /// What must be read before a block of the program can be computed: `Span[]`, none where it is there already.
+    #[wasm_bindgen(js_name = missingOperands)]
+    pub fn missing_operands(&mut self, number: usize) -> JsResult<JsValue> {
+        to_value(&self.merger.missing_operands(number).map_err(|e| to_js(&e))?)
+    }
+
+    /// Compute elements `first .. first + count` of a program. The bytes then stand in the memory at `offset`, `length`, until the next
+    /// call. Gives the block's statistics where wanted. `base` has the bytes of the piece's reads where they were read ahead.
+    pub async fn compute(
+        &mut self,
+        number: usize,
+        first: f64,
+        count: f64,
+        statistics: bool,
+        base: Option<Vec<Uint8Array>>,
+    ) -> JsResult<JsValue> {
+        let elements = first as u64..(first + count) as u64;
+        let mut found = statistics.then(Statistics::default);
+        let given = self.given(number, &elements, base, None).map_err(|e| to_js(&e))?;
+        let Merger { inputs, merger, output } = self;
+        let computed = merger.compute(number, elements, &given.or_from(inputs), found.as_mut()).await;
+        let computed = computed.map_err(|e| to_js(&e))?;
+        *output = (computed.as_ptr() as usize, computed.len());
+        found.map_or(Ok(JsValue::UNDEFINED), |found| to_value(&found))
+    }
+
+    /// The same at once, of bytes that the caller has read: those of the piece's reads, and those of `missingOperands`. It does not wait, so
+    /// that a read which is given up holds up nobody.
+    #[wasm_bindgen(js_name = computeGiven)]
+    pub fn compute_given(
+        &mut self,
+        number: usize,
+        first: f64,
+        count: f64,
+        base: Vec<Uint8Array>,
+        operands: Vec<Uint8Array>,
+    ) -> JsResult<()> {
+        let elements = first as u64..(first + count) as u64;
+        let given = self.given(number, &elements, Some(base), Some(operands)).map_err(|e| to_js(&e))?;
+        let computed = at_once(self.merger.compute(number, elements, &given, None)).map_err(|e| to_js(&e))?;
+        self.output = (computed.as_ptr() as usize, computed.len());
+        Ok(())
+    }
+
+    /// The result of a job that gathers facts, as `Plan.addFacts` takes it. `base` as in `compute`.
+    pub async fn gather(
+        &mut self,
+        number: usize,
+        first: f64,
+        count: f64,
+        base: Option<Vec<Uint8Array>>,
+    ) -> JsResult<Vec<u8>> {
+        let elements = first as u64..(first + count) as u64;
+        let given = self.given(number, &elements, base, None).map_err(|e| to_js(&e))?;
+        let gathered = self.merger.gather(number, elements, &given.or_from(&self.inputs)).await;
+        gathered.map_err(|e| to_js(&e))
+    }
+
+    /// The same at once; see `computeGiven`.
+    #[wasm_bindgen(js_name = gatherGiven)]
+    pub fn gather_given(
+        &mut self,
+        number: usize,
+        first: f64,
+        count: f64,
+        base: Vec<Uint8Array>,
+        operands: Vec<Uint8Array>,
+    ) -> JsResult<Vec<u8>> {
+        let elements = first as u64..(first + count) as u64;
+        let given = self.given(number, &elements, Some(base), Some(operands)).map_err(|e| to_js(&e))?;
+        at_once(self.merger.gather(number, elements, &given)).map_err(|e| to_js(&e))
+    }
+
     /// Copy bytes of an input into the memory, at `offset`, `length`.
-    pub async fn read(&mut self, input: usize, start: f64, bytes: f64) -> std::result::Result<(), JsValue> {
-        let read = self.merging.copy(&self.inputs, input, start as u64, bytes as u64).await.map_err(|e| to_js(&e))?;
-        self.output = (read.as_ptr() as usize, read.len());
+    pub async fn read(&mut self, input: usize, start: f64, bytes: f64) -> JsResult<()> {
+        let span = Span { input, start: start as u64, bytes: bytes as u64 };
+        let copied = self.merger.copy(&self.inputs, span).await.map_err(|e| to_js(&e))?;
+        self.output = (copied.as_ptr() as usize, copied.len());
         Ok(())
     }
 
@@ -178,18 +272,47 @@ impl Merger {
     }
 }
 
-async fn open(request: &str, inputs: &Array) -> Result<MergePlan> {
-    let request = requests::plan_request(request)?;
+impl Merger {
+    /// What a caller has read, by its spans.
+    fn given(
+        &mut self,
+        number: usize,
+        elements: &std::ops::Range<u64>,
+        base: Option<Vec<Uint8Array>>,
+        operands: Option<Vec<Uint8Array>>,
+    ) -> Result<Given> {
+        let mut given = Given::default();
+        if let Some(bytes) = base {
+            given.add(self.merger.reads(number, elements.clone())?, bytes);
+        }
+        if let Some(bytes) = operands {
+            given.add(self.merger.missing_operands(number)?, bytes);
+        }
+        Ok(given)
+    }
+}
+
+async fn open(request: JsValue, inputs: &Array) -> Result<MergePlan> {
+    let request = PlanRequest::read(request)?;
     let inputs = JsInputs::new(inputs)?;
     let base = open_base(&inputs, &request.base).await?;
     let mut adapters = Vec::with_capacity(request.adapters.len());
-    for (folder, options) in &request.adapters {
-        adapters.push(open_adapter(&inputs, folder, options).await?);
+    for adapter in &request.adapters {
+        adapters.push(open_adapter(&inputs, &adapter.folder, &adapter.options).await?);
     }
     build(base, adapters, &request.options)
 }
 
-fn json(value: &impl serde::Serialize) -> String {
-    // Nothing that is written here has keys other than strings, the only way this can fail.
-    serde_json::to_string(value).unwrap_or_default()
+/// One of our values as JavaScript's.
+fn to_value(value: &impl Serialize) -> JsResult<JsValue> {
+    let serializer = serde_wasm_bindgen::Serializer::json_compatible();
+    value.serialize(&serializer).map_err(|error| to_js(&Error::internal(error.to_string())))
+}
+
+/// The result of a future that has nothing to wait for.
+fn at_once<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(Error::internal("bytes that were to be given are waited for")),
+    }
 }

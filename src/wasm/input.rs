@@ -6,7 +6,7 @@ use web_sys::Blob;
 
 use super::errors::read_failed;
 use crate::error::{Error, Result};
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Span};
 
 /// One input file.
 enum Input {
@@ -32,6 +32,11 @@ impl JsInputs {
     /// From an array of `{ name, blob | readInto | read }`.
     pub(super) fn new(array: &Array) -> Result<JsInputs> {
         array.iter().map(|object| describe(&object)).collect::<Result<Vec<_>>>().map(JsInputs)
+    }
+
+    /// What errors call an input.
+    fn name(&self, input: usize) -> &str {
+        self.0.get(input).map_or("an input", |input| &input.name)
     }
 }
 
@@ -91,6 +96,51 @@ impl Inputs for JsInputs {
     }
 }
 
+/// Bytes that JavaScript has read, by their spans.
+#[derive(Default)]
+pub(super) struct Given(Vec<(Span, Uint8Array)>);
+
+impl Given {
+    /// Add the bytes of `spans`.
+    pub(super) fn add(&mut self, spans: Vec<Span>, bytes: Vec<Uint8Array>) {
+        self.0.extend(spans.into_iter().zip(bytes));
+    }
+
+    /// These, and whatever else from `inputs`.
+    pub(super) fn or_from<'a>(&'a self, inputs: &'a JsInputs) -> GivenOr<'a> {
+        GivenOr { given: self, inputs }
+    }
+
+    fn find(&self, input: usize, start: u64, buffer: &[u8]) -> Option<&Uint8Array> {
+        let wanted = Span { input, start, bytes: buffer.len() as u64 };
+        self.0.iter().find(|(span, _)| *span == wanted).map(|(_, bytes)| bytes)
+    }
+}
+
+impl Inputs for Given {
+    async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
+        match self.find(input, start, buffer) {
+            Some(bytes) => fill(&format!("input {input}"), buffer, bytes),
+            None => Err(Error::internal(format!("bytes of input {input} from {start} on were not given"))),
+        }
+    }
+}
+
+/// [`Given`] bytes, and whatever else from the inputs themselves.
+pub(super) struct GivenOr<'a> {
+    given: &'a Given,
+    inputs: &'a JsInputs,
+}
+
+impl Inputs for GivenOr<'_> {
+    async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
+        match self.given.find(input, start, buffer) {
+            Some(bytes) => fill(self.inputs.name(input), buffer, bytes),
+            None => self.inputs.read(input, start, buffer).await,
+        }
+    }
+}
+
 /// Offsets cross as JavaScript numbers; files are limited to what those hold exactly.
 trait IntoF64 {
     fn into_f64(self) -> JsValue;
@@ -103,7 +153,7 @@ impl IntoF64 for u64 {
 }
 
 /// Copy all of `bytes` into `buffer`; another length means that the file is not what it was.
-pub(super) fn fill(name: &str, buffer: &mut [u8], bytes: &Uint8Array) -> Result<()> {
+fn fill(name: &str, buffer: &mut [u8], bytes: &Uint8Array) -> Result<()> {
     if bytes.length() as usize != buffer.len() {
         return Err(Error::source_changed(
             name,

@@ -6,10 +6,9 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use lorafold::container::{Header, TensorInfo};
-use lorafold::engine::Merger as Merging;
+use lorafold::engine::{FactSum, Merger};
 use lorafold::inputs::{FileInfo, Inputs, Listing};
-use lorafold::plan::pieces::Piece;
-use lorafold::plan::{AdapterOptions, MergePlan, PlanOptions, build, open_adapter, open_base};
+use lorafold::plan::{AdapterOptions, MergePlan, Piece, PlanOptions, build, open_adapter, open_base};
 use lorafold::tensor::Dtype;
 use lorafold::{Error, Result};
 
@@ -216,7 +215,7 @@ pub fn read(
     block: u64,
 ) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut merging = Merging::new(false, 0);
+    let mut merger = Merger::new(false, 0);
     for piece in plan.pieces(file, range.clone(), block, usize::MAX) {
         match piece {
             Piece::Plan { at, bytes: count } => {
@@ -225,9 +224,11 @@ pub fn read(
             Piece::Copy { bytes: count, input, start, .. } => {
                 bytes.extend_from_slice(&inputs.0[input][start as usize..(start + count) as usize]);
             }
-            Piece::Merge { bytes: count, tensor, first, count: elements, skip, .. } => {
-                let spec = plan.tensors[tensor].merge.as_ref().expect("a merged tensor");
-                let merged = block_on(merging.fold(inputs, spec, first, elements, None))?;
+            Piece::Compute { bytes: count, program, first, count: elements, skip, .. } => {
+                if merger.missing_operands(program).is_err() {
+                    load(plan, &mut merger, program, inputs)?;
+                }
+                let merged = block_on(merger.compute(program, first..first + elements, inputs, None))?;
                 bytes.extend_from_slice(&merged[skip as usize..(skip + count) as usize]);
             }
         }
@@ -238,4 +239,17 @@ pub fn read(
 /// A whole output file.
 pub fn read_file(plan: &MergePlan, inputs: &Memory, file: usize, block: u64) -> Result<Vec<u8>> {
     read(plan, inputs, file, 0..plan.files[file].size, block)
+}
+
+/// Give a merger a program, and its facts where it has some.
+pub fn load(plan: &MergePlan, merger: &mut Merger, number: usize, inputs: &impl Inputs) -> Result<()> {
+    let program = plan.program(number).expect("a computed tensor").into_owned();
+    let jobs: Vec<_> = program.fact_jobs().collect();
+    let mut facts = FactSum::new(jobs.len(), program.fact_length());
+    merger.load(number, program);
+    // In the wrong order: it must not show.
+    for (job, elements) in jobs.into_iter().enumerate().rev() {
+        facts.add(job, &block_on(merger.gather(number, elements, inputs))?);
+    }
+    merger.learn(number, &facts.to_bytes().expect("every job is in"))
 }

@@ -1,0 +1,113 @@
+//! Dialects: how one tool spells an adapter. Every dialect is a file here and an entry of [`DIALECTS`].
+//!
+//! A dialect reads a configuration and the names and shapes of tensors, and gives updates: which module of the model changes, and how. Where
+//! that module is in the base is no matter of its.
+
+mod peft;
+
+use crate::container::Header;
+use crate::encoding::Plain;
+use crate::error::{Error, Result};
+use crate::findings::Finding;
+use crate::op::Op;
+
+/// The dialects, the first that recognises an adapter reads it.
+const DIALECTS: [&dyn Dialect; 1] = [&peft::Peft];
+
+/// An adapter's files, without its weights.
+pub struct AdapterFiles<'a> {
+    /// What errors call the adapter.
+    pub adapter: &'a str,
+    /// Name of the weight file.
+    pub file: &'a str,
+    /// Number of the weight file among all inputs.
+    pub input: usize,
+    /// The configuration: its file's name and its text.
+    pub config: Option<(&'a str, &'a [u8])>,
+    /// The user's alpha, which replaces the configuration's.
+    pub alpha: Option<f64>,
+}
+
+/// How one tool spells adapters.
+trait Dialect: Sync {
+    /// Whether this tool has written the adapter.
+    fn recognises(&self, files: &AdapterFiles) -> bool;
+
+    /// Read the adapter. What the configuration says is judged before a header that cannot be read.
+    fn read(&self, files: &AdapterFiles, header: Result<Header>) -> Result<Updates>;
+}
+
+/// What an adapter says.
+#[derive(Debug, Clone)]
+pub struct Updates {
+    /// One for each module, in the order of their paths.
+    pub updates: Vec<ModuleUpdate>,
+    /// What reports say of the adapter as a whole.
+    pub summary: Summary,
+    /// What the configuration promises and the file does not hold, or the other way round: errors, unless the user allows them.
+    pub mismatches: Vec<Mismatch>,
+    /// What the user should know.
+    pub findings: Vec<Finding>,
+}
+
+/// What an adapter does to one module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModuleUpdate {
+    /// Path of the module in the model, without the tool's prefix.
+    pub module: String,
+    /// The key of its first tensor, for errors.
+    pub key: String,
+    /// The method.
+    pub op: Op,
+    /// Width of the module's input and output.
+    pub inputs: u64,
+    /// Width of the module's output.
+    pub outputs: u64,
+    /// The weight that it was trained on, where the file brings it along: it is loaded in place of the base's.
+    pub base: Option<BaseWeight>,
+}
+
+/// A weight of the base in an adapter's file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BaseWeight {
+    /// Its key.
+    pub key: String,
+    /// Its shape.
+    pub shape: Vec<u64>,
+    /// Its type and place.
+    pub stored: Plain,
+}
+
+/// What reports say of an adapter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Rank where no pattern says otherwise.
+    pub r: u64,
+    /// Numerator of the scale where no pattern says otherwise.
+    pub alpha: f64,
+    /// Scale by α/√r instead of α/r.
+    pub rslora: bool,
+    /// What the configuration says of the orientation of the base's weights; a hint, since PEFT decides by layer class.
+    pub fan_in_fan_out: bool,
+    /// The base that the configuration names.
+    pub base_name: Option<String>,
+}
+
+/// A configuration and a file that do not agree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mismatch {
+    /// The error that it is.
+    pub error: Error,
+    /// The code of the finding that it becomes where the user allows it.
+    pub code: &'static str,
+}
+
+/// Read an adapter in the dialect it is written in.
+///
+/// # Errors
+/// `bad-config`, `bad-header`, `missing-pair`, `shape-mismatch`, `unsupported`, and the error that `header` is.
+pub fn read(files: &AdapterFiles, header: Result<Header>) -> Result<Updates> {
+    // An adapter that nobody recognises is read as PEFT's, whose errors say what is missing.
+    let dialect = DIALECTS.iter().find(|dialect| dialect.recognises(files)).unwrap_or(&DIALECTS[0]);
+    dialect.read(files, header)
+}

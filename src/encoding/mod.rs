@@ -1,0 +1,107 @@
+//! Encodings: how the numbers of one logical tensor are stored. Every encoding is a file here and a variant of [`Stored`].
+//!
+//! A tensor is a row-major run of numbers, whatever its encoding. An encoding says which bytes hold a run of elements, and decodes
+//! them. What it needs as a whole (tables of codes, scales of scales) are operands, read once with those of the adapters.
+
+mod nf4;
+mod operand;
+mod plain;
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+pub use nf4::{Nested, Nf4};
+pub use plain::Plain;
+
+use crate::error::Result;
+use crate::inputs::Span;
+use crate::kernel::Real;
+use crate::tensor::Float;
+pub use operand::Operand;
+
+/// A logical tensor as it is stored: its encoding, and where its bytes are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "encoding", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Stored {
+    /// One element after another: F16, BF16, F32 or F64.
+    Plain(Plain),
+    /// 4-bit codes of NF4 with scales in side tensors, as bitsandbytes stores them.
+    Nf4(Nf4),
+}
+
+/// What every encoding can do.
+pub(crate) trait Encoding {
+    /// Elements that only decode together: a run begins and ends at multiples of this, or at the end of the tensor.
+    fn granule(&self) -> u64;
+
+    /// The bytes that hold the elements. The first span is the largest: a reader may stream it.
+    fn reads(&self, elements: Range<u64>) -> Vec<Span>;
+
+    /// What is read once, as a whole.
+    fn operands(&self) -> Vec<&Operand> {
+        Vec::new()
+    }
+
+    /// Decode the elements into `tile`. `parts` are the bytes of [`reads`](Self::reads), `operands` those of
+    /// [`operands`](Self::operands).
+    fn decode<R: Real>(
+        &self,
+        elements: Range<u64>,
+        parts: &[&[u8]],
+        operands: &[Vec<u8>],
+        tile: &mut [R],
+    ) -> Result<()>;
+}
+
+impl Stored {
+    /// The element type, where the tensor is stored plainly.
+    pub fn float(&self) -> Option<Float> {
+        match self {
+            Stored::Plain(plain) => Some(plain.float),
+            Stored::Nf4(_) => None,
+        }
+    }
+
+    /// Elements that only decode together.
+    pub fn granule(&self) -> u64 {
+        match self {
+            Stored::Plain(plain) => plain.granule(),
+            Stored::Nf4(nf4) => nf4.granule(),
+        }
+    }
+
+    /// The bytes that hold the elements, the largest span first.
+    pub fn reads(&self, elements: Range<u64>) -> Vec<Span> {
+        match self {
+            Stored::Plain(plain) => plain.reads(elements),
+            Stored::Nf4(nf4) => nf4.reads(elements),
+        }
+    }
+
+    /// What is read once, as a whole.
+    pub fn operands(&self) -> Vec<&Operand> {
+        match self {
+            Stored::Plain(plain) => plain.operands(),
+            Stored::Nf4(nf4) => nf4.operands(),
+        }
+    }
+
+    /// Decode the elements into `tile`, which has as many.
+    ///
+    /// # Errors
+    /// `bad-header` where the bytes are not what the encoding says.
+    pub(crate) fn decode<R: Real>(
+        &self,
+        elements: Range<u64>,
+        parts: &[&[u8]],
+        operands: &[Vec<u8>],
+        tile: &mut [R],
+    ) -> Result<()> {
+        match self {
+            Stored::Plain(plain) => plain.decode(elements, parts, operands, tile),
+            Stored::Nf4(nf4) => nf4.decode(elements, parts, operands, tile),
+        }
+    }
+}

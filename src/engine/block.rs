@@ -1,0 +1,231 @@
+//! One run of elements of a program: decode the source, apply the updates, round once.
+
+use std::ops::Range;
+
+use super::prepared::{Band, PreparedProgram};
+use crate::combine::{Combine, add_weighted};
+use crate::encoding::{Plain, Stored};
+use crate::error::{Error, Result};
+use crate::inputs::{Inputs, Span, resize};
+use crate::kernel::{Factors, NonFinite, Real, Statistics, bytes_of, fold_in_place, fold_into, fold_tile};
+use crate::op::Tile;
+use crate::plan::Program;
+use crate::tensor::Float;
+
+/// Elements of the tiles that methods work on, about: a few tiles fit the second-level cache.
+const TILE_ELEMENTS: u64 = 64 << 10;
+
+/// What blocks are computed in. Kept from block to block.
+#[derive(Default)]
+pub(super) struct BlockBuffers {
+    /// The source's bytes of the block, one span after another.
+    pub(super) base: Vec<u8>,
+    spans: Vec<Span>,
+    merged: Vec<u8>,
+}
+
+impl BlockBuffers {
+    /// Read the source's bytes of `block`.
+    pub(super) async fn read(&mut self, block: &Block<'_>, inputs: &impl Inputs) -> Result<()> {
+        self.spans = block.program.reads(block.elements.clone());
+        resize(&mut self.base, &block.program.tensor, self.spans.iter().map(|span| span.bytes).sum())?;
+        let mut rest = self.base.as_mut_slice();
+        for span in &self.spans {
+            let (part, next) = rest.split_at_mut(span.bytes as usize);
+            inputs.read(span.input, span.start, part).await?;
+            rest = next;
+        }
+        Ok(())
+    }
+}
+
+/// One run of elements of a program whose operands are in memory.
+pub(super) struct Block<'a> {
+    pub(super) program: &'a Program,
+    pub(super) prepared: &'a PreparedProgram,
+    pub(super) elements: Range<u64>,
+    pub(super) allow_nonfinite: bool,
+}
+
+impl Block<'_> {
+    /// The block's bytes in the output, from those of the source.
+    pub(super) fn compute<'b>(
+        &self,
+        buffers: &'b mut BlockBuffers,
+        mut statistics: Option<&mut Statistics>,
+    ) -> Result<&'b [u8]> {
+        let to = self.program.to;
+        match self.program.source {
+            Stored::Plain(Plain { float, .. }) if !self.prepared.has_others() => {
+                let BlockBuffers { base, merged, .. } = buffers;
+                if float == to {
+                    self.fold(base, float, |factors, first, base| {
+                        fold_in_place(factors, first, float, base, statistics.as_deref_mut())
+                    })?;
+                    return Ok(base);
+                }
+                resize(merged, &self.program.tensor, self.count() * to.bytes() as u64)?;
+                let (from_width, to_width) = (float.bytes(), to.bytes());
+                let mut rest = merged.as_mut_slice();
+                self.fold(base, float, |factors, first, base| {
+                    let (part, next) = std::mem::take(&mut rest).split_at_mut(base.len() / from_width * to_width);
+                    rest = next;
+                    fold_into(factors, first, float, base, to, part, statistics.as_deref_mut())
+                })?;
+                Ok(merged)
+            }
+            Stored::Plain(Plain { float: Float::F64, .. }) => self.transform::<f64>(buffers, statistics),
+            _ => self.transform::<f32>(buffers, statistics),
+        }
+    }
+
+    /// Add the facts of the block's rows to `sums`.
+    pub(super) fn gather(&self, buffers: &BlockBuffers, sums: &mut [f64]) -> Result<()> {
+        match self.program.source.float() {
+            Some(Float::F64) => self.gather_as::<f64>(buffers, sums),
+            _ => self.gather_as::<f32>(buffers, sums),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.elements.end - self.elements.start
+    }
+
+    /// Each band that some of `elements` are in, and its part of them.
+    fn parts(&self, elements: &Range<u64>) -> impl Iterator<Item = (&Band, Range<u64>)> {
+        let (cols, elements) = (self.program.cols, elements.clone());
+        self.prepared.bands.iter().filter_map(move |band| {
+            let part = elements.start.max(band.rows.start * cols)..elements.end.min(band.rows.end * cols);
+            (part.start < part.end).then_some((band, part))
+        })
+    }
+
+    /// Fold the factors of every band into the bytes of its part: the fast path, where nothing is decoded but in registers.
+    fn fold(
+        &self,
+        bytes: &mut [u8],
+        float: Float,
+        mut fold: impl FnMut(&Factors, u64, &mut [u8]) -> std::result::Result<(), NonFinite>,
+    ) -> Result<()> {
+        let mut rest = bytes;
+        for (band, part) in self.parts(&self.elements) {
+            let (bytes, next) = rest.split_at_mut((part.end - part.start) as usize * float.bytes());
+            rest = next;
+            let start = band.rows.start * self.program.cols;
+            if let Err(NonFinite { element }) = fold(&band.factors, part.start - start, bytes)
+                && !self.allow_nonfinite
+            {
+                return Err(self.non_finite(start + element));
+            }
+        }
+        Ok(())
+    }
+
+    /// Apply the updates tile by tile.
+    fn transform<'b, R: Real>(
+        &self,
+        buffers: &'b mut BlockBuffers,
+        mut statistics: Option<&mut Statistics>,
+    ) -> Result<&'b [u8]> {
+        let to = self.program.to;
+        let mut merged = std::mem::take(&mut buffers.merged);
+        resize(&mut merged, &self.program.tensor, self.count() * to.bytes() as u64)?;
+        let (mut base, mut sum, mut changed) = (Vec::<R>::new(), Vec::<R>::new(), Vec::<R>::new());
+        for tile in self.tiles() {
+            self.decode(&tile, buffers, &mut base)?;
+            sum.clear();
+            sum.resize(base.len(), R::ZERO);
+            for (band, part) in self.parts(&tile) {
+                let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
+                self.update(band, part.start, &base[inside.clone()], &mut sum[inside], &mut changed);
+            }
+            let offset = (tile.start - self.elements.start) as usize * to.bytes();
+            let out = &mut merged[offset..offset + sum.len() * to.bytes()];
+            self.round(tile.start, &base, &sum, out)?;
+            if let Some(statistics) = statistics.as_deref_mut() {
+                statistics.compare(&base, &sum, to, out);
+            }
+        }
+        buffers.merged = merged;
+        Ok(&buffers.merged)
+    }
+
+    /// The updates of `band` on the rows that begin with element `first`, into `sum`.
+    fn update<R: Real>(&self, band: &Band, first: u64, base: &[R], sum: &mut [R], changed: &mut Vec<R>) {
+        let start = band.rows.start * self.program.cols;
+        let cols = band.factors.cols();
+        let tile = Tile { row: ((first - start) / self.program.cols.max(1)) as usize, cols, base };
+        // One update at weight 1 is what it makes of the weight, without a difference that rounds.
+        if let ([(1.0, _, only)], 0) = (band.others.as_slice(), band.factors.rank()) {
+            return only.apply(&tile, sum);
+        }
+        fold_tile(&band.factors, first - start, R::FLOAT, bytes_of(base), sum);
+        for (weight, _, update) in &band.others {
+            changed.clear();
+            changed.resize(base.len(), R::ZERO);
+            update.apply(&tile, changed);
+            match self.program.combine {
+                Combine::Linear => add_weighted(sum, base, changed, *weight),
+            }
+        }
+    }
+
+    /// Round a tile to the output's type; no finite value of the base may leave the finite range.
+    fn round<R: Real>(&self, first: u64, base: &[R], sum: &[R], out: &mut [u8]) -> Result<()> {
+        let left = sum.iter().zip(base).position(|(sum, base)| !sum.is_finite() && base.is_finite());
+        let rounded = fold_into(&Factors::none(sum.len()), 0, R::FLOAT, bytes_of(sum), self.program.to, out, None);
+        let over = rounded.err().map(|NonFinite { element }| element);
+        match left.map(|element| element as u64).into_iter().chain(over).min() {
+            Some(element) if !self.allow_nonfinite => Err(self.non_finite(first + element)),
+            _ => Ok(()),
+        }
+    }
+
+    fn gather_as<R: Real>(&self, buffers: &BlockBuffers, sums: &mut [f64]) -> Result<()> {
+        let mut base = Vec::<R>::new();
+        for tile in self.tiles() {
+            self.decode(&tile, buffers, &mut base)?;
+            for (band, part) in self.parts(&tile) {
+                let start = band.rows.start * self.program.cols;
+                let row = ((part.start - start) / self.program.cols.max(1)) as usize;
+                let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
+                let rows = Tile { row, cols: band.factors.cols(), base: &base[inside] };
+                for (_, number, update) in &band.others {
+                    update.gather(&rows, &mut sums[self.program.fact_range(*number)]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The block in tiles: runs that methods can work on.
+    fn tiles(&self) -> impl Iterator<Item = Range<u64>> + use<'_> {
+        let mut start = self.elements.start;
+        std::iter::from_fn(move || {
+            let end = self.program.footprint(start..(start + TILE_ELEMENTS).min(self.elements.end)).end;
+            let tile = start..end.min(self.elements.end);
+            start = tile.end;
+            (tile.start < tile.end).then_some(tile)
+        })
+    }
+
+    /// The source's values of a tile of the block.
+    fn decode<R: Real>(&self, tile: &Range<u64>, buffers: &BlockBuffers, values: &mut Vec<R>) -> Result<()> {
+        values.clear();
+        values.resize((tile.end - tile.start) as usize, R::ZERO);
+        let mut start = 0;
+        let mut parts = Vec::new();
+        for (wanted, held) in self.program.reads(tile.clone()).iter().zip(&buffers.spans) {
+            let at = start + (wanted.start - held.start) as usize;
+            parts.push(&buffers.base[at..at + wanted.bytes as usize]);
+            start += held.bytes as usize;
+        }
+        self.program.source.decode(tile.clone(), &parts, &self.prepared.side, values)
+    }
+
+    fn non_finite(&self, element: u64) -> Error {
+        let reason =
+            format!("a finite value of the base becomes infinite or NaN in {}", self.program.to.dtype().name());
+        Error::non_finite(self.program.tensor.clone(), element, reason)
+    }
+}

@@ -1,0 +1,182 @@
+//! Computes blocks of programs, one after another.
+
+use std::ops::Range;
+
+use super::block::{Block, BlockBuffers};
+use super::facts::{from_bytes, to_bytes};
+use super::prepared::PreparedProgram;
+use crate::error::{Error, Result};
+use crate::inputs::{Inputs, Span, resize, try_buffer};
+use crate::kernel::Statistics;
+use crate::plan::Program;
+
+/// Holds programs and computes blocks of them. Packed operands are kept while there is room, and read again where there was none.
+pub struct Merger {
+    /// The latest used last.
+    programs: Vec<Loaded>,
+    /// Bytes of packed operands that may be kept.
+    limit: u64,
+    allow_nonfinite: bool,
+    buffers: BlockBuffers,
+}
+
+struct Loaded {
+    id: usize,
+    program: Program,
+    facts: Option<Vec<f64>>,
+    prepared: Option<PreparedProgram>,
+}
+
+impl Merger {
+    /// A merger that takes an element which leaves the finite range for an error, unless `allow_nonfinite`, and keeps packed operands
+    /// of at most `operand_bytes`, but always those of the latest program.
+    pub fn new(allow_nonfinite: bool, operand_bytes: u64) -> Merger {
+        Merger { programs: Vec::new(), limit: operand_bytes, allow_nonfinite, buffers: BlockBuffers::default() }
+    }
+
+    /// Take a program, which is called `id` from now on.
+    pub fn load(&mut self, id: usize, program: Program) {
+        self.drop_program(id);
+        self.programs.push(Loaded { id, program, facts: None, prepared: None });
+    }
+
+    /// Forget a program.
+    pub fn drop_program(&mut self, id: usize) {
+        self.programs.retain(|loaded| loaded.id != id);
+    }
+
+    /// Take the facts of a program: little-endian f64, as [`FactSum`](super::FactSum) has them.
+    ///
+    /// # Errors
+    /// `internal` when the program was not loaded.
+    pub fn learn(&mut self, id: usize, facts: &[u8]) -> Result<()> {
+        let loaded = self.find(id)?;
+        let facts = from_bytes(facts);
+        if let Some(prepared) = &mut loaded.prepared {
+            prepared.learn(&loaded.program, &facts);
+        }
+        loaded.facts = Some(facts);
+        Ok(())
+    }
+
+    /// The spans of the operands that [`compute`](Self::compute) would read first: none where they are packed already.
+    ///
+    /// # Errors
+    /// `internal` when the program was not loaded.
+    pub fn missing_operands(&mut self, id: usize) -> Result<Vec<Span>> {
+        let loaded = self.find(id)?;
+        match loaded.prepared {
+            Some(_) => Ok(Vec::new()),
+            None => Ok(loaded.program.operands().into_iter().map(|operand| operand.at).collect()),
+        }
+    }
+
+    /// The spans of the source that [`compute`](Self::compute) would read for `elements`.
+    ///
+    /// # Errors
+    /// `internal` when the program was not loaded.
+    pub fn reads(&mut self, id: usize, elements: Range<u64>) -> Result<Vec<Span>> {
+        self.find(id).map(|loaded| loaded.program.reads(elements))
+    }
+
+    /// The bytes of `elements` of the output tensor that program `id` computes. The elements are those of a piece of the plan: whole
+    /// rows where an update needs them.
+    ///
+    /// # Errors
+    /// `non-finite` for an operand or a sum that is NaN or infinite, `limit-exceeded` where memory does not suffice, `internal` when the
+    /// program was not loaded or lacks its facts, and whatever reading gives.
+    pub async fn compute(
+        &mut self,
+        id: usize,
+        elements: Range<u64>,
+        inputs: &impl Inputs,
+        statistics: Option<&mut Statistics>,
+    ) -> Result<&[u8]> {
+        self.prepare(id, inputs).await?;
+        let Merger { programs, buffers, allow_nonfinite, .. } = self;
+        let Some(Loaded { program, prepared: Some(prepared), facts, .. }) = programs.last() else {
+            return Err(Error::internal(format!("program {id} was not prepared")));
+        };
+        if facts.is_none() && program.has_facts() {
+            return Err(Error::internal(format!("{}: its facts are missing", program.tensor)));
+        }
+        let block = Block { program, prepared, elements, allow_nonfinite: *allow_nonfinite };
+        buffers.read(&block, inputs).await?;
+        block.compute(buffers, statistics)
+    }
+
+    /// The result of the fact job that goes through `elements`: little-endian f64.
+    ///
+    /// # Errors
+    /// As [`compute`](Self::compute).
+    pub async fn gather(&mut self, id: usize, elements: Range<u64>, inputs: &impl Inputs) -> Result<Vec<u8>> {
+        self.prepare(id, inputs).await?;
+        let Merger { programs, buffers, .. } = self;
+        let Some(Loaded { program, prepared: Some(prepared), .. }) = programs.last() else {
+            return Err(Error::internal(format!("program {id} was not prepared")));
+        };
+        let block = Block { program, prepared, elements, allow_nonfinite: true };
+        buffers.read(&block, inputs).await?;
+        let mut sums = vec![0.0; program.fact_length()];
+        block.gather(buffers, &mut sums)?;
+        Ok(to_bytes(&sums))
+    }
+
+    /// Bytes of an input as they are.
+    ///
+    /// # Errors
+    /// `limit-exceeded` where memory does not suffice, and whatever reading gives.
+    pub async fn copy(&mut self, inputs: &impl Inputs, span: Span) -> Result<&[u8]> {
+        let buffer = &mut self.buffers.base;
+        resize(buffer, "a copied block", span.bytes)?;
+        inputs.read(span.input, span.start, buffer).await?;
+        Ok(buffer)
+    }
+
+    fn find(&mut self, id: usize) -> Result<&mut Loaded> {
+        let found = self.programs.iter_mut().find(|loaded| loaded.id == id);
+        found.ok_or_else(|| Error::internal(format!("program {id} was not loaded")))
+    }
+
+    /// Have the operands of program `id` packed, and make it the latest. The packed operands of the longest unused give way first.
+    async fn prepare(&mut self, id: usize, inputs: &impl Inputs) -> Result<()> {
+        let at = self.programs.iter().position(|loaded| loaded.id == id);
+        let at = at.ok_or_else(|| Error::internal(format!("program {id} was not loaded")))?;
+        self.programs[at..].rotate_left(1);
+        let Some((loaded, others)) = self.programs.split_last_mut() else { return Ok(()) };
+        if loaded.prepared.is_some() {
+            return Ok(());
+        }
+        let kept = |others: &[Loaded]| {
+            others.iter().flat_map(|other| &other.prepared).map(PreparedProgram::bytes).sum::<u64>()
+        };
+        let wanted = PreparedProgram::bytes_needed(&loaded.program);
+        for oldest in 0..others.len() {
+            if kept(others).saturating_add(wanted) <= self.limit {
+                break;
+            }
+            others[oldest].prepared = None;
+        }
+        let program = &loaded.program;
+        let mut prepared = PreparedProgram::begin(program)?;
+        for operand in program.source.operands() {
+            let mut bytes = try_buffer(&operand.key, operand.at.bytes)?;
+            inputs.read(operand.at.input, operand.at.start, &mut bytes).await?;
+            prepared.side.push(bytes);
+        }
+        for (number, update) in program.updates.iter().enumerate() {
+            let mut operands = Vec::new();
+            for operand in update.op.operands() {
+                let mut bytes = try_buffer(&operand.key, operand.at.bytes)?;
+                inputs.read(operand.at.input, operand.at.start, &mut bytes).await?;
+                operands.push(bytes);
+            }
+            prepared.add(program, number, &operands)?;
+        }
+        if let Some(facts) = &loaded.facts {
+            prepared.learn(program, facts);
+        }
+        loaded.prepared = Some(prepared);
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! The two types that tiles are computed in.
+
+use std::ops::{Add, AddAssign, Mul, MulAssign, Sub};
+
+use super::factors::Factors;
+use super::fold::fold_into;
+use crate::tensor::Float;
+
+/// f32, or f64 where the base is: what a method computes in.
+pub trait Real:
+    Copy
+    + PartialEq
+    + Into<f64>
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + AddAssign
+    + MulAssign
+    + private::Sealed
+    + 'static
+{
+    /// The same type as an element type.
+    const FLOAT: Float;
+    /// Zero.
+    const ZERO: Self;
+
+    /// The nearest value.
+    fn from_f64(value: f64) -> Self;
+    /// The same value.
+    fn from_f32(value: f32) -> Self;
+    /// Whether it is neither NaN nor infinite.
+    fn is_finite(self) -> bool;
+}
+
+mod private {
+    /// Types without padding of which every pattern of bits is a value.
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+impl Real for f32 {
+    const FLOAT: Float = Float::F32;
+    const ZERO: f32 = 0.0;
+
+    fn from_f64(value: f64) -> f32 {
+        value as f32
+    }
+
+    fn from_f32(value: f32) -> f32 {
+        value
+    }
+
+    fn is_finite(self) -> bool {
+        f32::is_finite(self)
+    }
+}
+
+impl Real for f64 {
+    const FLOAT: Float = Float::F64;
+    const ZERO: f64 = 0.0;
+
+    fn from_f64(value: f64) -> f64 {
+        value
+    }
+
+    fn from_f32(value: f32) -> f64 {
+        value.into()
+    }
+
+    fn is_finite(self) -> bool {
+        f64::is_finite(self)
+    }
+}
+
+/// The bytes of a tile, as they would stand in a file.
+pub fn bytes_of<R: Real>(tile: &[R]) -> &[u8] {
+    // SAFETY: only f32 and f64 are `Real`: they have no padding, any of their bytes may be read as u8, and the length is that of the slice.
+    unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), size_of_val(tile)) }
+}
+
+/// The bytes of a tile, to be written.
+pub fn bytes_of_mut<R: Real>(tile: &mut [R]) -> &mut [u8] {
+    // SAFETY: only f32 and f64 are `Real`: they have no padding, every pattern of bits is a value of theirs, and the length is that of the slice.
+    unsafe { std::slice::from_raw_parts_mut(tile.as_mut_ptr().cast(), size_of_val(tile)) }
+}
+
+/// W + L·R for the elements of W from `first` on, decoded from `src` and not yet rounded to an output type: f32, or f64 where W is.
+///
+/// # Panics
+/// As [`fold_into`].
+pub fn fold_tile<R: Real>(factors: &Factors, first: u64, from: Float, src: &[u8], tile: &mut [R]) {
+    // A sum that leaves the finite range shows in the tile; whoever rounds it to the output type says so.
+    let _ = fold_into(factors, first, from, src, R::FLOAT, bytes_of_mut(tile), None);
+}
+
+/// The values of `bytes`, elements of type `from`, as many as `tile` has.
+///
+/// # Panics
+/// If `bytes` is not as many elements.
+pub fn decode<R: Real>(from: Float, bytes: &[u8], tile: &mut [R]) {
+    fold_tile(&Factors::none(tile.len()), 0, from, bytes, tile);
+}

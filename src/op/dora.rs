@@ -1,0 +1,117 @@
+//! DoRA (arXiv 2402.09353): W' = m · V / ‖V‖, V = W + scale · B@A, with one magnitude m and one norm for each output; PEFT's
+//! `DoraLinearVariant.merge_safe`.
+//!
+//! A weight stored (out, in) has its outputs in rows: a block needs its whole rows. One stored (in, out) has them in columns: their
+//! norms are facts of the whole weight. Norms are added up in f64 in a fixed order; m/‖V‖ is rounded to f32 once.
+
+use serde::{Deserialize, Serialize};
+
+use super::low_rank::Product;
+use super::{Apply, Fact, Footprint, LowRank, Method, Place, Scale, Tile};
+use crate::encoding::Operand;
+use crate::error::{Error, Result};
+use crate::kernel::{Real, column_squares, row_squares, scale_columns, scale_rows};
+use crate::model::orientation::Fit;
+
+/// A pair of factors and the lengths of the outputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dora {
+    /// The factors.
+    pub factors: LowRank,
+    /// `lora_magnitude_vector`, shape (outputs,).
+    pub magnitude: Operand,
+}
+
+impl Method for Dora {
+    const NAME: &'static str = "dora";
+
+    type Prepared = Normalised;
+
+    fn operands(&self) -> Vec<&Operand> {
+        vec![&self.factors.a, &self.factors.b, &self.magnitude]
+    }
+
+    fn footprint(&self) -> Footprint {
+        Footprint::Rows
+    }
+
+    fn fact(&self) -> Option<Fact> {
+        self.factors.transposed.then_some(Fact::ColumnSquares)
+    }
+
+    fn fit(&self, shape: &[u64]) -> Fit {
+        self.factors.fit(shape)
+    }
+
+    fn transpose(&mut self, transposed: bool) {
+        self.factors.transpose(transposed);
+    }
+
+    fn transposed(&self) -> bool {
+        self.factors.transposed
+    }
+
+    fn scale(&self) -> Scale {
+        self.factors.scale()
+    }
+
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Normalised> {
+        let product = self.factors.prepare(place, operands, adapter)?;
+        let float = self.magnitude.float;
+        let all: Vec<f64> = operands[2].chunks_exact(float.bytes()).map(|value| float.read(value)).collect();
+        if let Some(element) = all.iter().position(|value| !value.is_finite()) {
+            let error = Error::non_finite(self.magnitude.key.clone(), element as u64, "NaN or infinite");
+            return Err(error.adapter(adapter));
+        }
+        let transposed = self.factors.transposed;
+        let magnitudes = if transposed { all } else { place.sources().map(|row| all[row]).collect() };
+        Ok(Normalised { product, transposed, magnitudes, factors: Vec::new() })
+    }
+}
+
+/// Packed factors, and what each output is multiplied with.
+pub(crate) struct Normalised {
+    product: Product,
+    /// Outputs are columns.
+    transposed: bool,
+    /// m of each output: of each row, or of each column.
+    magnitudes: Vec<f64>,
+    /// m/‖V‖ of each column, once the norms are known.
+    factors: Vec<f32>,
+}
+
+impl Apply for Normalised {
+    fn bytes(&self) -> u64 {
+        self.product.bytes() + (self.magnitudes.len() * (size_of::<f64>() + size_of::<f32>())) as u64
+    }
+
+    fn gather<R: Real>(&self, tile: &Tile<R>, sums: &mut [f64]) {
+        let mut changed = vec![R::ZERO; tile.base.len()];
+        self.product.apply(tile, &mut changed);
+        column_squares(&changed, tile.cols, sums);
+    }
+
+    fn learn(&mut self, squares: &[f64]) {
+        self.factors = self.magnitudes.iter().zip(squares).map(|(&m, &square)| factor(m, square)).collect();
+    }
+
+    fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
+        self.product.apply(tile, out);
+        if self.transposed {
+            let factors: Vec<R> = self.factors.iter().map(|&factor| R::from_f32(factor)).collect();
+            scale_columns(out, tile.cols, &factors);
+            return;
+        }
+        let mut squares = vec![0.0; out.len() / tile.cols];
+        row_squares(out, tile.cols, &mut squares);
+        let magnitudes = &self.magnitudes[tile.row..tile.row + squares.len()];
+        let factors: Vec<R> =
+            magnitudes.iter().zip(squares).map(|(&m, square)| R::from_f32(factor(m, square))).collect();
+        scale_rows(out, tile.cols, &factors);
+    }
+}
+
+/// m/‖V‖, from the square of the norm, rounded to f32 once. PEFT adds no epsilon either: an output of zeros becomes NaN, an error.
+fn factor(magnitude: f64, square: f64) -> f32 {
+    (magnitude / square.sqrt()) as f32
+}

@@ -1,0 +1,242 @@
+//! Methods: what an update does to a weight. Every method is a file here and a line of [`methods!`].
+//!
+//! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
+//! its operands are read and [prepared](Method::prepare); then it is [applied](Apply::apply) to one tile of the weight after another.
+
+mod dora;
+mod low_rank;
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+pub use dora::Dora;
+pub use low_rank::LowRank;
+
+use crate::encoding::Operand;
+use crate::error::Result;
+use crate::kernel::Real;
+use crate::model::orientation::Fit;
+
+/// What an update must know of a weight for some elements of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Footprint {
+    /// The same elements.
+    Elements,
+    /// The whole rows that they are in.
+    Rows,
+}
+
+/// What an update must know of the whole weight before any element can be computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// For each column the sum of the squares of W + the update's low-rank product.
+    ColumnSquares,
+}
+
+/// Some rows of a weight that an update covers, and which of its own rows stand there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Place {
+    /// The rows, counted in the order of the weight from the first that the update covers.
+    pub(crate) rows: Range<usize>,
+    /// Rows that the update covers in all.
+    pub(crate) of: usize,
+    /// Columns as stored.
+    pub(crate) cols: usize,
+    /// Which of its rows stands where.
+    pub(crate) order: RowOrder,
+}
+
+impl Place {
+    /// The update's row that stands in each of [`rows`](Self::rows).
+    pub(crate) fn sources(&self) -> impl Iterator<Item = usize> + '_ {
+        self.rows.clone().map(|row| match self.order {
+            RowOrder::AsIs => row,
+            RowOrder::SwapHalves => (row + self.of / 2) % self.of,
+        })
+    }
+
+    /// Whether the rows are all of the update's, in its order.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.rows == (0..self.of) && self.order == RowOrder::AsIs
+    }
+}
+
+/// In which order the rows of an update stand in the weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RowOrder {
+    /// As in the update.
+    #[default]
+    AsIs,
+    /// The second half first: scale and shift, gate and up, that two tools name the other way round.
+    SwapHalves,
+}
+
+/// What a report says of the size of an update.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    /// Rank.
+    pub rank: u64,
+    /// Alpha after patterns and override.
+    pub alpha: f64,
+    /// α/r or α/√r.
+    pub scale: f64,
+}
+
+/// Some rows of a weight.
+pub(crate) struct Tile<'a, R> {
+    /// First row, counted from the first of the [`Place`] that was prepared.
+    pub(crate) row: usize,
+    /// Columns.
+    pub(crate) cols: usize,
+    /// The weight's values, row by row.
+    pub(crate) base: &'a [R],
+}
+
+/// A method, as planned.
+pub(crate) trait Method {
+    /// What a report calls it.
+    const NAME: &'static str;
+
+    /// The method with its operands in memory.
+    type Prepared: Apply;
+
+    /// The update as a low-rank product alone, where it is no more: those of all adapters are packed together.
+    fn low_rank(&self) -> Option<&LowRank> {
+        None
+    }
+
+    /// What is read once, as a whole.
+    fn operands(&self) -> Vec<&Operand>;
+
+    /// What it must know of the weight for some elements.
+    fn footprint(&self) -> Footprint {
+        Footprint::Elements
+    }
+
+    /// What it must know of the whole weight.
+    fn fact(&self) -> Option<Fact> {
+        None
+    }
+
+    /// How a weight of this shape would have to be stored for the update to fit.
+    fn fit(&self, shape: &[u64]) -> Fit;
+
+    /// Take the weight as stored (in, out) instead of (out, in).
+    fn transpose(&mut self, transposed: bool);
+
+    /// Whether it takes the weight as stored (in, out).
+    fn transposed(&self) -> bool;
+
+    /// What a report says of its size.
+    fn scale(&self) -> Scale;
+
+    /// Make ready to be applied. `operands` are the bytes of [`operands`](Self::operands).
+    ///
+    /// # Errors
+    /// `non-finite` for an operand that is NaN or infinite, `limit-exceeded` where memory does not suffice.
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Self::Prepared>;
+}
+
+/// A method with its operands in memory.
+pub(crate) trait Apply {
+    /// Bytes of memory.
+    fn bytes(&self) -> u64;
+
+    /// The partial fact of the rows of `tile`, added to `sums`.
+    fn gather<R: Real>(&self, _tile: &Tile<R>, _sums: &mut [f64]) {}
+
+    /// Take the fact of the whole weight, where there is one.
+    fn learn(&mut self, _fact: &[f64]) {}
+
+    /// The weight as the update alone would make it, into `out`, which has the size of the tile.
+    fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]);
+}
+
+/// The closed list of methods: dispatch over it is written once.
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// An update of one weight, as planned.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "method", rename_all = "kebab-case")]
+        #[non_exhaustive]
+        pub enum Op { $($(#[$doc])* $name($name)),+ }
+
+        /// An update with its operands in memory.
+        pub(crate) enum Prepared { $($name(<$name as Method>::Prepared)),+ }
+
+        impl Op {
+            pub(crate) fn low_rank(&self) -> Option<&LowRank> {
+                match self { $(Op::$name(op) => op.low_rank()),+ }
+            }
+
+            /// What is read once, as a whole.
+            pub fn operands(&self) -> Vec<&Operand> {
+                match self { $(Op::$name(op) => op.operands()),+ }
+            }
+
+            /// What it must know of the weight for some elements.
+            pub fn footprint(&self) -> Footprint {
+                match self { $(Op::$name(op) => op.footprint()),+ }
+            }
+
+            /// What it must know of the whole weight.
+            pub fn fact(&self) -> Option<Fact> {
+                match self { $(Op::$name(op) => op.fact()),+ }
+            }
+
+            pub(crate) fn fit(&self, shape: &[u64]) -> Fit {
+                match self { $(Op::$name(op) => op.fit(shape)),+ }
+            }
+
+            pub(crate) fn transpose(&mut self, transposed: bool) {
+                match self { $(Op::$name(op) => op.transpose(transposed)),+ }
+            }
+
+            /// Whether it takes the weight as stored (in, out).
+            pub fn transposed(&self) -> bool {
+                match self { $(Op::$name(op) => op.transposed()),+ }
+            }
+
+            /// What a report calls the method.
+            pub fn name(&self) -> &'static str {
+                match self { $(Op::$name(_) => $name::NAME),+ }
+            }
+
+            /// What a report says of its size.
+            pub fn scale(&self) -> Scale {
+                match self { $(Op::$name(op) => op.scale()),+ }
+            }
+
+            pub(crate) fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Prepared> {
+                match self { $(Op::$name(op) => op.prepare(place, operands, adapter).map(Prepared::$name)),+ }
+            }
+        }
+
+        impl Prepared {
+            pub(crate) fn bytes(&self) -> u64 {
+                match self { $(Prepared::$name(op) => op.bytes()),+ }
+            }
+
+            pub(crate) fn gather<R: Real>(&self, tile: &Tile<R>, sums: &mut [f64]) {
+                match self { $(Prepared::$name(op) => op.gather(tile, sums)),+ }
+            }
+
+            pub(crate) fn learn(&mut self, fact: &[f64]) {
+                match self { $(Prepared::$name(op) => op.learn(fact)),+ }
+            }
+
+            pub(crate) fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
+                match self { $(Prepared::$name(op) => op.apply(tile, out)),+ }
+            }
+        }
+    };
+}
+
+methods! {
+    /// LoRA: a low-rank product is added.
+    LowRank,
+    /// DoRA: the same, and every output has a trained length.
+    Dora,
+}

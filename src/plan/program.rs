@@ -1,0 +1,191 @@
+//! Programs: how a tensor of the output is computed. A worker needs no more than a program and the inputs.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::combine::Combine;
+use crate::encoding::{Operand, Stored};
+use crate::inputs::Span;
+use crate::op::{Fact, Footprint, Op, RowOrder};
+use crate::tensor::Float;
+
+/// How one tensor of the output is computed: source → updates → combine → type.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// The tensor's name, for errors.
+    pub tensor: String,
+    /// Rows as stored.
+    pub rows: u64,
+    /// Columns as stored.
+    pub cols: u64,
+    /// The weight that is changed: the base's, or an adapter's that brings its own.
+    pub source: Stored,
+    /// The updates, in the order of the adapters; none when the tensor only changes its type.
+    pub updates: Vec<Update>,
+    /// How the updates become one.
+    pub combine: Combine,
+    /// Element type in the output.
+    pub to: Float,
+}
+
+/// What one adapter does to a tensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Update {
+    /// The adapter's name, for errors.
+    pub adapter: String,
+    /// The user's weight of the adapter.
+    pub weight: f64,
+    /// The rows that it covers.
+    pub region: Region,
+    /// The method.
+    pub op: Op,
+}
+
+/// Rows of a tensor: all of it, or the part of a fused tensor that an update means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// The rows, as stored.
+    pub rows: Range<u64>,
+    /// In which order the update's rows stand there.
+    #[serde(default)]
+    pub order: RowOrder,
+}
+
+/// Elements that a job for a fact goes through, about: so that the jobs, and with them the order of the sums, depend on the tensor alone.
+const FACT_ELEMENTS: u64 = 512 << 10;
+
+/// Rows that the kernel computes together: blocks of other sizes lose time at their edges.
+const KERNEL_ROWS: u64 = 4;
+
+impl Program {
+    /// Number of elements.
+    pub fn elements(&self) -> u64 {
+        self.rows * self.cols
+    }
+
+    /// Everything that is read once, as a whole: the source's operands, then those of each update.
+    pub fn operands(&self) -> Vec<&Operand> {
+        let updates = self.updates.iter().flat_map(|update| update.op.operands());
+        self.source.operands().into_iter().chain(updates).collect()
+    }
+
+    /// Elements that must be computed together: runs begin and end at multiples of this, or at the end of the tensor.
+    fn granule(&self) -> u64 {
+        match self.updates.iter().map(|update| update.op.footprint()).max() {
+            Some(Footprint::Rows) => lcm(self.cols.max(1), self.source.granule()),
+            Some(Footprint::Elements) | None => self.source.granule(),
+        }
+    }
+
+    /// The elements that must be computed together with those of `wanted`: whole rows where an update needs them.
+    pub fn footprint(&self, wanted: Range<u64>) -> Range<u64> {
+        let granule = self.granule();
+        let end = wanted.end.div_ceil(granule).saturating_mul(granule).min(self.elements());
+        wanted.start / granule * granule..end.max(wanted.end)
+    }
+
+    /// Elements of a block of about `bytes` bytes of output: rows in fours where they are short enough, parts of a row where not, unless an
+    /// update needs whole rows.
+    pub fn block(&self, bytes: u64) -> u64 {
+        let most = (bytes / self.to.bytes() as u64).max(1);
+        let rows = most / self.cols.max(1);
+        let elements = match rows {
+            _ if self.updates.is_empty() => most,
+            0 => most,
+            1..KERNEL_ROWS => rows * self.cols,
+            _ => rows / KERNEL_ROWS * KERNEL_ROWS * self.cols,
+        };
+        let granule = self.granule();
+        (elements / granule * granule).max(granule)
+    }
+
+    /// What some update must know of the whole weight.
+    pub fn has_facts(&self) -> bool {
+        self.updates.iter().any(|update| update.op.fact().is_some())
+    }
+
+    /// The elements of each job for the facts, in the order of their sums.
+    pub fn fact_jobs(&self) -> impl Iterator<Item = Range<u64>> + use<> {
+        let rows = (FACT_ELEMENTS / self.cols.max(1) / KERNEL_ROWS * KERNEL_ROWS).max(KERNEL_ROWS);
+        let (step, end) = (rows * self.cols.max(1), self.elements());
+        let jobs = if self.has_facts() { end.div_ceil(step) } else { 0 };
+        (0..jobs).map(move |job| job * step..((job + 1) * step).min(end))
+    }
+
+    /// Which of the program's facts are those of update number `number`.
+    pub(crate) fn fact_range(&self, number: usize) -> Range<usize> {
+        let length = |update: &Update| match update.op.fact() {
+            Some(Fact::ColumnSquares) => self.cols as usize,
+            None => 0,
+        };
+        let start = self.updates.iter().take(number).map(length).sum();
+        start..start + self.updates.get(number).map_or(0, length)
+    }
+
+    /// Numbers that the facts of all updates have together.
+    pub fn fact_length(&self) -> usize {
+        self.fact_range(self.updates.len()).start
+    }
+
+    /// The bytes of the source that hold the elements, the largest span first.
+    pub fn reads(&self, elements: Range<u64>) -> Vec<Span> {
+        self.source.reads(elements)
+    }
+}
+
+impl Region {
+    /// All rows of a tensor.
+    pub fn all(rows: u64) -> Region {
+        Region { rows: 0..rows, order: RowOrder::AsIs }
+    }
+}
+
+fn lcm(a: u64, b: u64) -> u64 {
+    let (mut x, mut y) = (a, b);
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    a / x * b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoding::Plain;
+    use crate::op::LowRank;
+
+    fn operand() -> Operand {
+        Operand { key: "k".into(), at: Span { input: 0, start: 0, bytes: 0 }, float: Float::F32 }
+    }
+
+    #[test]
+    fn a_scale_reaches_a_worker_with_every_bit() {
+        for rank in 1..500u64 {
+            let scale = 32.0 / (rank as f64).sqrt();
+            let factors = LowRank {
+                a: operand(),
+                b: operand(),
+                rank,
+                inputs: 1,
+                outputs: 1,
+                alpha: 32.0,
+                scale,
+                transposed: false,
+            };
+            let update =
+                Update { adapter: "a".into(), weight: -0.1 / scale, region: Region::all(1), op: Op::LowRank(factors) };
+            let program = Program {
+                tensor: "t".into(),
+                rows: 1,
+                cols: 1,
+                source: Stored::Plain(Plain { float: Float::F32, input: 0, start: 0 }),
+                updates: vec![update],
+                combine: Combine::Linear,
+                to: Float::F32,
+            };
+            let sent = serde_json::to_string(&program).unwrap();
+            assert_eq!(serde_json::from_str::<Program>(&sent).unwrap(), program, "rank {rank}");
+        }
+    }
+}

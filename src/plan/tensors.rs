@@ -1,0 +1,179 @@
+//! The tensors of the output: a list of its own, each with its source. Most are tensors of the base; a merge may add others.
+//!
+//! The list is compact: a model may have hundreds of thousands of tensors, most of which are only copied. Names and shapes are those of
+//! the base's headers; programs are kept for tensors with updates, and made when asked for where only the type changes.
+
+use std::borrow::Cow;
+
+use super::open::{Base, Shard};
+use super::program::{Program, Update};
+use crate::combine::Combine;
+use crate::encoding::{Plain, Stored};
+use crate::inputs::Span;
+use crate::tensor::{Dtype, Float};
+
+/// Every tensor of the output.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tensors {
+    rows: Vec<Row>,
+    programs: Vec<Program>,
+    added: Vec<Added>,
+}
+
+/// One tensor.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    /// Shard of the base whose file it goes to.
+    shard: u32,
+    origin: Origin,
+    to: Dtype,
+    /// Number of its program, where it has updates.
+    program: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Origin {
+    /// The tensor of that number in the shard.
+    Base(u32),
+    /// That of [`Tensors::added`].
+    Added(u32),
+}
+
+/// A tensor that the base does not have.
+#[derive(Debug, Clone)]
+pub(crate) struct Added {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<u64>,
+    pub(crate) dtype: Dtype,
+    /// Where its source's bytes are.
+    pub(crate) input: usize,
+    pub(crate) start: u64,
+}
+
+/// What a plan says of one tensor.
+#[derive(Debug, Clone, Copy)]
+pub struct TensorView<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Shape.
+    pub shape: &'a [u64],
+    /// Type of the source.
+    pub from: Dtype,
+    /// Type in the output.
+    pub to: Dtype,
+    /// The source's bytes.
+    pub source: Span,
+    /// What the adapters do to it.
+    pub updates: &'a [Update],
+}
+
+impl TensorView<'_> {
+    /// Number of elements.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().product()
+    }
+
+    /// Size in the output.
+    pub fn bytes(&self) -> u64 {
+        match self.to.float() {
+            Some(float) => self.elements() * float.bytes() as u64,
+            None => self.source.bytes,
+        }
+    }
+
+    /// Whether its bytes are computed, not copied.
+    pub fn is_computed(&self) -> bool {
+        !self.updates.is_empty() || self.from != self.to
+    }
+}
+
+impl Tensors {
+    /// Add a tensor of the base with the type that it has in the output.
+    pub(crate) fn push_base(&mut self, shard: usize, index: usize, to: Dtype, program: Option<Program>) {
+        let program = program.map(|program| self.keep(program));
+        self.rows.push(Row { shard: shard as u32, origin: Origin::Base(index as u32), to, program });
+    }
+
+    /// Add a tensor that the base does not have, to the file of `shard`.
+    pub(crate) fn push_added(&mut self, shard: usize, added: Added, to: Dtype, program: Option<Program>) {
+        let program = program.map(|program| self.keep(program));
+        self.rows.push(Row { shard: shard as u32, origin: Origin::Added(self.added.len() as u32), to, program });
+        self.added.push(added);
+    }
+
+    fn keep(&mut self, program: Program) -> u32 {
+        self.programs.push(program);
+        self.programs.len() as u32 - 1
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The programs of all tensors that have updates.
+    pub(crate) fn programs(&self) -> &[Program] {
+        &self.programs
+    }
+
+    /// The shard of the base whose file tensor number `number` goes to.
+    pub(crate) fn shard(&self, number: usize) -> usize {
+        self.rows[number].shard as usize
+    }
+
+    /// What the plan says of tensor number `number`.
+    pub(crate) fn view<'a>(&'a self, base: &'a Base, number: usize) -> TensorView<'a> {
+        let row = self.rows[number];
+        let program = row.program.map(|program| &self.programs[program as usize]);
+        let (name, shape, dtype, input, start) = match row.origin {
+            Origin::Base(index) => {
+                let Shard { header, input, .. } = &base.shards[row.shard as usize];
+                let info = &header.tensors[index as usize];
+                (info.name.as_str(), info.shape.as_slice(), info.dtype, *input, header.data_start + info.start)
+            }
+            Origin::Added(index) => {
+                let Added { name, shape, dtype, input, start } = &self.added[index as usize];
+                (name.as_str(), shape.as_slice(), *dtype, *input, *start)
+            }
+        };
+        let elements: u64 = shape.iter().product();
+        let bytes = match (row.origin, dtype.float()) {
+            (Origin::Base(index), None) => base.shards[row.shard as usize].header.tensors[index as usize].bytes(),
+            _ => elements * dtype.bits() / 8,
+        };
+        let mut source = Span { input, start, bytes };
+        let mut from = dtype;
+        // What is read may be an adapter's weight in place of the base's.
+        if let Some(Program { source: Stored::Plain(plain), .. }) = program {
+            from = plain.float.dtype();
+            let bytes = elements * plain.float.bytes() as u64;
+            source = Span { input: plain.input, start: plain.start, bytes };
+        }
+        TensorView { name, shape, from, to: row.to, source, updates: program.map_or(&[], |program| &program.updates) }
+    }
+
+    /// How tensor number `number` is computed, or `None` where its bytes are copied.
+    pub(crate) fn program<'a>(&'a self, base: &'a Base, number: usize) -> Option<Cow<'a, Program>> {
+        if let Some(program) = self.rows[number].program {
+            return Some(Cow::Borrowed(&self.programs[program as usize]));
+        }
+        let view = self.view(base, number);
+        match (view.from.float(), view.to.float()) {
+            (Some(from), Some(to)) if from != to => Some(Cow::Owned(conversion(&view, from, to))),
+            _ => None,
+        }
+    }
+}
+
+/// A tensor that only changes its type: one long row, for its shape does not matter.
+fn conversion(view: &TensorView, from: Float, to: Float) -> Program {
+    Program {
+        tensor: view.name.into(),
+        rows: 1,
+        cols: view.elements(),
+        source: Stored::Plain(Plain { float: from, input: view.source.input, start: view.source.start }),
+        updates: Vec::new(),
+        combine: Combine::Linear,
+        to,
+    }
+}

@@ -1,0 +1,50 @@
+//! The output layer, which a model may tie to its embedding: a delta on it is lost if whoever loads the merged model ties the
+//! two again.
+
+use super::program::Program;
+use crate::error::{Error, ErrorKind, Result};
+use crate::findings::Finding;
+use crate::model::Model;
+use crate::model::config_json::Config;
+
+/// Output layers that only config.json ties: it can untie them.
+const TIED_BY_CONFIG: [&str; 2] = ["lm_head", "embed_out"];
+/// Output layers of models that tie more by the same field (biases, the embeddings of encoder and decoder, the scale of T5's
+/// logits).
+const TIED_WITH_MORE: [&str; 2] = ["predictions.decoder", "lm_head.decoder"];
+/// What else models of an encoder and a decoder call it.
+const OF_DECODERS: [&str; 2] = ["proj_out", "output_projection"];
+
+/// Whether config.json must untie the output layer from the embedding, because one of `programs` changes it.
+///
+/// # Errors
+/// `unsupported` where that would change more than the output layer.
+pub(crate) fn must_untie(programs: &[Program], model: &Model, findings: &mut Vec<Finding>) -> Result<bool> {
+    if model.tied == Some(false) {
+        return Ok(false);
+    }
+    let ties_more = |program: &&Program| {
+        is_one_of(&TIED_WITH_MORE, program)
+            || model.encoder_decoder && (is_one_of(&TIED_BY_CONFIG, program) || is_one_of(&OF_DECODERS, program))
+    };
+    if let Some(program) = programs.iter().find(ties_more) {
+        let reason =
+            format!("this model ties its output layer to its embedding, and {}: false would change more", Config::TIED);
+        let error = Error::unsupported(program.tensor.clone(), reason).tensor(program.tensor.clone());
+        let adapters = program.updates.iter().map(|update| update.adapter.clone());
+        return Err(adapters
+            .take(1)
+            .fold(error, Error::adapter)
+            .kind(ErrorKind::TiedHead)
+            .fix("untie and save it first"));
+    }
+    let Some(program) = programs.iter().find(|program| is_one_of(&TIED_BY_CONFIG, program)) else { return Ok(false) };
+    let message = format!("{} is merged, so config.json no longer ties it to the embedding", program.tensor);
+    findings.push(Finding::warning("untied", None, message));
+    Ok(true)
+}
+
+fn is_one_of(layers: &[&str], program: &Program) -> bool {
+    let path = program.tensor.strip_suffix(".weight").unwrap_or(&program.tensor);
+    layers.iter().any(|layer| path.strip_suffix(layer).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+}
