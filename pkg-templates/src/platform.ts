@@ -1,6 +1,5 @@
-import { LorafoldError } from "./errors.js";
 import type { Sink } from "./sinks/sink.js";
-import type { BoundInput, Input, Listing, Role } from "./sources/listing.js";
+import type { BoundInput, Input, Listing, Role } from "./sources/input.js";
 import type { Output, SourceLike } from "./types.js";
 import type { Port } from "./workers/protocol.js";
 import type { Writer } from "./workers/runner.js";
@@ -32,17 +31,4 @@ export interface Platform {
   adapterBytes?: number;
   /** Write straight from WebAssembly memory, where no worker does it. */
   writer?: Writer;
-}
-
-let current: Platform | undefined;
-
-/** Called by an entry point that has all it needs, or once the caller has brought the rest. */
-export function usePlatform(platform: Platform): void {
-  current = platform;
-}
-
-/** The platform of the entry point that was imported. */
-export function platform(): Platform {
-  if (!current) throw new LorafoldError("bad-option", "lorafold has no WebAssembly yet: call initialize() first, or import lorafold itself");
-  return current;
 }

@@ -1,10 +1,10 @@
-import { engine } from "./engine.js";
+import type { Context } from "./context.js";
 import { checkSignal, LorafoldError, quoted, throwIfAborted, unlessAborted } from "./errors.js";
 import { Plan } from "./lorafold.js";
-import { platform } from "./platform.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
-import { type BoundInput, type Input, type Listing, listSource } from "./sources/listing.js";
+import type { BoundInput, Input, Listing } from "./sources/input.js";
+import { listSource } from "./sources/listing.js";
 import { inFlight } from "./sources/request.js";
 import type { AdapterOptions, PlanOptions, SourceLike } from "./types.js";
 
@@ -19,7 +19,7 @@ export interface Prepared {
 }
 
 /** List every source and plan. */
-export async function prepare(options: PlanOptions): Promise<Prepared> {
+export async function prepare({ platform, engine }: Context, options: PlanOptions): Promise<Prepared> {
   if (!options || typeof options !== "object" || options.base === undefined) {
     throw new LorafoldError("bad-option", "base: not given");
   }
@@ -31,12 +31,12 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
   const prepared = async (): Promise<Prepared> => {
     // One after another: each listing has as many requests under way as a platform may allow in all.
     const listings = async () => {
-      const base = await listSource(options.base, "base", signal);
-      return { base, folders: await inFlight(adapters, 1, (adapter) => listSource(adapter.source, "adapter", signal)) };
+      const base = await listSource(platform, options.base, "base", signal);
+      return { base, folders: await inFlight(adapters, 1, (adapter) => listSource(platform, adapter.source, "adapter", signal)) };
     };
     const [{ base, folders }] = await Promise.all([listings(), engine()]);
     const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
-    const inputs = [...base.files, ...(await hold(folders.flatMap((folder) => folder.files)))];
+    const inputs = [...base.files, ...(await hold(folders.flatMap((folder) => folder.files), platform.adapterBytes))];
     const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? folder.name));
     const request = {
       base: listed(base),
@@ -47,7 +47,7 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
       options: planOptions(options),
     };
     const used = new Set<number>();
-    const bound = inputs.map((input, number) => noting(withHash(bind(input, platform().bindInput)), () => used.add(number)));
+    const bound = inputs.map((input, number) => noting(withHash(bind(input, platform.bindInput)), () => used.add(number)));
     try {
       const plan = await Plan.open(JSON.stringify(request), bound);
       // What was kept of a file's beginning was for the plan: weights are read anew, from the file as it is then.
@@ -88,8 +88,7 @@ const HELD_BYTES = 256 << 20;
 /**
  * Adapters are read for their hash and then again, pair by pair: what is far away is fetched once, while there is room for it.
  */
-async function hold(inputs: Input[]): Promise<Input[]> {
-  let room = platform().adapterBytes ?? HELD_BYTES;
+async function hold(inputs: Input[], room = HELD_BYTES): Promise<Input[]> {
   return inFlight(inputs, 1, async (input) => {
     const { name, size, version } = input;
     if (input.blob || input.path !== undefined || size === undefined || size > room) return input;

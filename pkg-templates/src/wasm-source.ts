@@ -1,9 +1,7 @@
-import { engine } from "./engine.js";
 import { LorafoldError } from "./errors.js";
 import type { Response, WasmModule } from "./globals.js";
-import { type Platform, usePlatform } from "./platform.js";
 
-/** lorafold's WebAssembly as callers may have it: compiled, its bytes, or the answer to a request for them. */
+/** lorafold's WebAssembly as callers may have it: compiled, its bytes, or the response of a request for them. */
 export type WasmSource = WasmModule | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Response;
 
 /** Compile what a caller or an entry point has. */
@@ -28,20 +26,11 @@ export async function compile(source: WasmSource | Promise<WasmSource>): Promise
 
 async function compileResponse(response: Response): Promise<WebAssembly.Module> {
   if (!response.ok) throw new LorafoldError("fetch-failed", `${response.url}: status ${response.status} instead of lorafold's WebAssembly`);
-  // What is sent for every address that is not there, by servers of single-page applications.
+  // Servers of single-page applications answer every unknown address with their page.
   if (response.headers.get("content-type")?.startsWith("text/html")) {
     throw new LorafoldError("fetch-failed", `${response.url}: a page came instead of lorafold's WebAssembly: check that the site serves it there`);
   }
   // Some servers do not know the type of .wasm files, which streaming compilation insists on.
   const streams = response.headers.get("content-type") === "application/wasm" && "compileStreaming" in WebAssembly;
   return streams ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
-}
-
-/** Run on the WebAssembly that a caller brings; resolves when it runs. */
-export async function bringWasm(source: WasmSource | Promise<WasmSource>, platform: Omit<Platform, "loadWasm">): Promise<void> {
-  const module = compile(source);
-  usePlatform({ ...platform, loadWasm: () => module });
-  // What is wrong with the source is told to whoever gave it, even where other WebAssembly runs already.
-  await module;
-  await engine();
 }

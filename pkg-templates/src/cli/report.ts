@@ -1,6 +1,7 @@
 import { access, constants, readlink, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { LorafoldError, thrown } from "../errors.js";
+import { nodeContext } from "../node/context.js";
 import { writeFailed } from "../node/files.js";
 import { newToken, partial } from "../node/hidden.js";
 import { identity } from "../node/model-folder.js";
@@ -40,7 +41,7 @@ export async function checkReport(report: string, merge: PlanOptions, { output, 
 /** Neither what the merge reads, nor, where the report is in its folder, what it writes. */
 async function refuseFiles(report: string, path: string, merge: PlanOptions, inOutput: boolean): Promise<void> {
   const there = await identity(path);
-  const { plan, inputs } = await prepare(merge);
+  const { plan, inputs } = await prepare(nodeContext, merge);
   try {
     for (const { path: input } of there === undefined ? [] : inputs) {
       if (input !== undefined && (await identity(input)) === there) throw new Error(`${report} is a file that the merge reads`);

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { LorafoldError, thrown } from "../errors.js";
-import type { BoundInput, Input } from "../sources/listing.js";
+import type { BoundInput, Input } from "../sources/input.js";
 import { PathReader } from "./path-reader.js";
 import { changed, versionOf } from "./source.js";
 

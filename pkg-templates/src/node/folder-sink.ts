@@ -1,7 +1,7 @@
 import { mkdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { PlannedFile, Sink } from "../sinks/sink.js";
-import type { Input } from "../sources/listing.js";
+import type { Input } from "../sources/input.js";
 import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
 import { FileTargets, writeFailed } from "./files.js";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { openReader } from "../sources/bind.js";
-import type { Input } from "../sources/listing.js";
+import type { Input } from "../sources/input.js";
 import { inFlight, MOST_IN_FLIGHT } from "../sources/request.js";
 import { bindPath } from "./files.js";
 

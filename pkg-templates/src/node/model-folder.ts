@@ -2,7 +2,7 @@ import { open, readdir, readFile, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { LorafoldError, thrown } from "../errors.js";
 import { standing, weightsOfModel } from "../sinks/model-files.js";
-import type { Input } from "../sources/listing.js";
+import type { Input } from "../sources/input.js";
 import { parsePartial } from "./hidden.js";
 
 /** Give a hidden file its size, by the flag "w" as a new one, by "a" with what is in it. */

@@ -2,7 +2,7 @@ import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { FileRange } from "../merge.js";
 import type { PlannedFile, Sink } from "../sinks/sink.js";
-import type { Input } from "../sources/listing.js";
+import type { Input } from "../sources/input.js";
 import type { Target } from "../workers/protocol.js";
 import { FileTargets, writeFailed } from "./files.js";
 import { partial } from "./hidden.js";

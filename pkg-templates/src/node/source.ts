@@ -3,7 +3,7 @@ import { stat, readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LorafoldError, thrown } from "../errors.js";
-import type { Input, Listing, Role } from "../sources/listing.js";
+import type { Input, Listing, Role } from "../sources/input.js";
 import type { SourceLike } from "../types.js";
 
 /** The path a source means, when it means one. */

@@ -1,6 +1,6 @@
 import { LorafoldError, scriptFailed } from "../errors.js";
 import { pause } from "../pause.js";
-import { platform } from "../platform.js";
+import type { Platform } from "../platform.js";
 import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
 import type { FromWriter, ToWriter } from "../workers/opfs-protocol.js";
@@ -11,7 +11,7 @@ import { type PlannedFile, type Sink, writeFailed } from "./sink.js";
 const FOLDER = "lorafold";
 
 /** The sink of the private file system: by a writing worker where there is one, by streams elsewhere. */
-export async function openPrivateFileSystem(): Promise<Sink> {
+export async function openPrivateFileSystem({ startWriter }: Pick<Platform, "startWriter">): Promise<Sink> {
   if (!globalThis.navigator?.storage?.getDirectory) {
     throw new LorafoldError("bad-option", "output: this platform has no private file system");
   }
@@ -19,7 +19,7 @@ export async function openPrivateFileSystem(): Promise<Sink> {
   const { parent, directory } = await makeFolder(name).catch(failed);
   const discard = () => remove(parent, name);
   try {
-    const worker = platform().startWriter?.();
+    const worker = startWriter?.();
     return worker ? new OpfsSink(worker, directory, [FOLDER, name], discard) : new DirectorySink(directory, true, discard);
   } catch (error) {
     await discard().catch(() => undefined);

@@ -1,13 +1,6 @@
 import { inWords, LorafoldError, thrown } from "../errors.js";
-import { platform } from "../platform.js";
-import type { Prepared } from "../prepare.js";
-import { isDirectoryHandle } from "../sources/directory.js";
-import type { MergedFile, Output } from "../types.js";
+import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
-import { BlobSink } from "./blob.js";
-import { DirectorySink } from "./directory.js";
-import { openPrivateFileSystem } from "./opfs.js";
-import { StreamSink } from "./stream.js";
 
 /** A file that will be written. */
 export interface PlannedFile {
@@ -30,29 +23,6 @@ export interface Sink<T = MergedFile[]> {
   target?(file: number, at: number): Target | undefined;
   finish(): Promise<T>;
   abort(): Promise<void>;
-}
-
-/** The sink for an output, which must not be what the merge reads. */
-export async function openSink(output: Output, force: boolean, { inputs, directories }: Prepared): Promise<Sink> {
-  const own = await platform().openSink?.(output, force, inputs);
-  if (own) return own;
-  if (output === "blob") return new BlobSink();
-  if (output === "opfs") return openPrivateFileSystem();
-  if (typeof output === "function") return new StreamSink(output);
-  if (isDirectoryHandle(output)) {
-    await refuseInputs(output, directories);
-    return new DirectorySink(output, force);
-  }
-  throw new LorafoldError("bad-option", `output: ${String(output)} is not a place that files can be written to here`);
-}
-
-/** Two handles may lead to the same directory: the browser knows. */
-async function refuseInputs(output: FileSystemDirectoryHandle, inputs: readonly FileSystemDirectoryHandle[]): Promise<void> {
-  for (const input of inputs) {
-    if (input === output || (await output.isSameEntry(input))) {
-      throw new LorafoldError("bad-option", `output: ${output.name} is a folder that the merge reads; give it another one`);
-    }
-  }
 }
 
 /** What the platform threw while writing `name`, as one of our errors. */

@@ -1,5 +1,5 @@
 import { unlessAborted } from "../errors.js";
-import type { BoundInput, Input } from "./listing.js";
+import type { BoundInput, Input } from "./input.js";
 import { type ByteReader, RandomReader, ReopeningReader } from "./reader.js";
 import { RemoteFile } from "./remote.js";
 import type { Rest } from "./request.js";

@@ -1,7 +1,7 @@
 import { LorafoldError } from "../errors.js";
-import type { Input, Listing, Role } from "./listing.js";
+import type { Input, Listing, Role } from "./input.js";
+import { probe } from "./probe.js";
 import { inFlight, MOST_IN_FLIGHT, readAll } from "./request.js";
-import { probe } from "./url.js";
 
 /** Where `hf://` points. A property, so that a mirror can be put in its place. */
 export const hub = { endpoint: "https://huggingface.co" };

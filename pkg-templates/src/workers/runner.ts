@@ -1,7 +1,7 @@
 import { collectBuffers } from "../collection.js";
 import { LorafoldError, readFailed } from "../errors.js";
 import { Merger } from "../lorafold.js";
-import type { BoundInput } from "../sources/listing.js";
+import type { BoundInput } from "../sources/input.js";
 import type { Job, Target } from "./protocol.js";
 
 /** What a job gives. */
