@@ -29,7 +29,7 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
   }
 }
 
-/** Of a folder behind a URL only known names can be asked for: those of a base, and, where they are not there, an adapter's. */
+/** List as a base, and where that finds none, as an adapter: behind a URL only known file names can be requested. */
 async function list(platform: Platform, source: SourceLike, signal: AbortSignal | undefined): Promise<Listing> {
   const has = ({ files }: Listing, name: string) => files.some((file) => file.name === name);
   try {

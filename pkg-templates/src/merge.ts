@@ -17,7 +17,7 @@ export interface FileRange {
   end: number;
 }
 
-/** A piece and what is to be done for it. */
+/** A piece of an output file and the job that makes it; no job where the plan holds its bytes. */
 interface Task {
   file: number;
   piece: Piece;
@@ -47,7 +47,7 @@ async function run(context: Context, prepared: Prepared, options: MergeOptions):
   return { files: finished, report: JSON.parse(plan.report(`[${tallies.join(",")}]`)) as Report };
 }
 
-/** Compute the wanted bytes of the files into the sink, which is left as it was when something fails. Gives the statistics of blocks as JSON. */
+/** Compute the wanted bytes of the files into the sink, which is aborted when something fails. Gives the statistics of each block as JSON. */
 export async function fill<T>(
   { platform, engine }: Context,
   prepared: Prepared,
@@ -78,7 +78,7 @@ export async function fill<T>(
   }
 }
 
-/** More threads than any machine has a use for. */
+/** The most workers that may be asked for. */
 const MOST_WORKERS = 1024;
 
 /** @throws {LorafoldError} `bad-option` where one of the options is not a number that it can be. */
@@ -88,7 +88,7 @@ export function checkWorkOptions({ workers, memoryBudget }: Pick<MergeOptions, "
   if (memoryBudget !== undefined && !(typeof memoryBudget === "number" && memoryBudget >= 0)) throw bad("memoryBudget", memoryBudget, "a number of bytes");
 }
 
-/** Let every worker take the next task until none is left. Gives the statistics of blocks as JSON. */
+/** Run all tasks on the pool. Gives the statistics of each block as JSON. */
 async function runTasks(
   { plan, inputs, used }: Prepared,
   files: PlannedFile[],
@@ -134,7 +134,7 @@ function planBytes(plan: Plan, file: number, piece: Piece): Uint8Array<ArrayBuff
   return (plan.planBytes(file) as Uint8Array<ArrayBuffer>).subarray(piece.at, piece.at + piece.bytes);
 }
 
-/** Every piece of the wanted bytes, in their order; long copies are cut into blocks where a worker must carry them. */
+/** A task for every piece of the wanted bytes, in their order. Copies are cut into blocks. */
 function* planTasks(plan: Plan, wanted: FileRange[], block: number, sink: Sink<unknown>, statistics: boolean): Generator<Task> {
   const specs = new Map<number, string>();
   for (const { file, start, end } of wanted) {

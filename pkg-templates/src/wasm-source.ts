@@ -4,7 +4,11 @@ import type { Response, WasmModule } from "./globals.js";
 /** lorafold's WebAssembly as callers may have it: compiled, its bytes, or the response of a request for them. */
 export type WasmSource = WasmModule | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Response;
 
-/** Compile what a caller or an entry point has. */
+/**
+ * Compile lorafold's WebAssembly.
+ *
+ * @throws {LorafoldError} `bad-option` where it is something else, `fetch-failed` where it is the response of a request that failed.
+ */
 export async function compile(source: WasmSource | Promise<WasmSource>): Promise<WebAssembly.Module> {
   const found = await source;
   let module: WebAssembly.Module | undefined;
@@ -17,7 +21,7 @@ export async function compile(source: WasmSource | Promise<WasmSource>): Promise
     throw new LorafoldError("bad-option", `this is not lorafold's WebAssembly: ${(error as Error).message}`, { detail: error });
   }
   if (!module) throw new LorafoldError("bad-option", `initialize: ${String(found)} is neither a WebAssembly.Module nor its bytes nor a Response`);
-  // The glue would take any module, and keep it.
+  // The generated glue would instantiate any module, and keep it for good.
   if (!WebAssembly.Module.exports(module).some(({ name }) => name === "plan_open")) {
     throw new LorafoldError("bad-option", "this is not lorafold's WebAssembly, but another module");
   }
@@ -30,7 +34,7 @@ async function compileResponse(response: Response): Promise<WebAssembly.Module> 
   if (response.headers.get("content-type")?.startsWith("text/html")) {
     throw new LorafoldError("fetch-failed", `${response.url}: a page came instead of lorafold's WebAssembly: check that the site serves it there`);
   }
-  // Some servers do not know the type of .wasm files, which streaming compilation insists on.
+  // Streaming compilation demands this type, and some servers do not send it.
   const streams = response.headers.get("content-type") === "application/wasm" && "compileStreaming" in WebAssembly;
   return streams ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
 }

@@ -1,6 +1,6 @@
 import { throwIfAborted } from "../errors.js";
 import type { ByteReader } from "../sources/reader.js";
-import type { Rest } from "../sources/request.js";
+import type { RetryWait } from "../sources/request.js";
 import type { Permit, Semaphore } from "./semaphore.js";
 
 /** Milliseconds between two checks of an idle stream whether someone waits for its permit. */
@@ -23,7 +23,7 @@ export class BaseStream {
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** `open` makes the reader. While it waits before a retry, others may have the permit. */
-  constructor(permits: Semaphore, open: (rest: Rest) => ByteReader, signal?: AbortSignal) {
+  constructor(permits: Semaphore, open: (retryWait: RetryWait) => ByteReader, signal?: AbortSignal) {
     this.#permits = permits;
     this.#signal = signal;
     this.#reader = open(async (wait) => {

@@ -5,7 +5,7 @@ import { prepare } from "../prepare.js";
 import { address } from "../sources/address.js";
 import { bind } from "../sources/bind.js";
 import type { Input } from "../sources/input.js";
-import { MOST_IN_FLIGHT } from "../sources/request.js";
+import { MAX_REQUESTS } from "../sources/concurrency.js";
 import type { MergedModel, OpenOptions, ReadOptions, Report, ResponseOptions, VirtualFile } from "../types.js";
 import { OpenMergedState } from "./open-state.js";
 import { respond } from "./response.js";
@@ -46,7 +46,7 @@ class OpenModel implements MergedModel {
   readonly files: readonly VirtualFile[];
   readonly report: Report;
   readonly #state: OpenMergedState;
-  readonly #reads = new Semaphore(MOST_IN_FLIGHT);
+  readonly #reads = new Semaphore(MAX_REQUESTS);
   #changed = false;
   /** Reads that are under way, and whether the model closes after the last of them. */
   #readers = 0;
@@ -121,7 +121,7 @@ class OpenModel implements MergedModel {
           bytes.return().catch(() => undefined);
         },
       },
-      // Nothing is computed before somebody wants it.
+      // No reading ahead: a block is computed when the client asks for it.
       { highWaterMark: 0 },
     );
   }

@@ -1,7 +1,7 @@
 import { LorafoldError } from "../errors.js";
 import type { Merger, Plan } from "../lorafold.js";
 import type { BoundInput } from "../sources/input.js";
-import { MOST_IN_FLIGHT } from "../sources/request.js";
+import { MAX_REQUESTS } from "../sources/concurrency.js";
 import { Semaphore } from "./semaphore.js";
 
 /** The part of a merge specification that is needed here. */
@@ -24,7 +24,7 @@ export class OpenMergedState {
   /** Bytes computed at a time. */
   readonly block: number;
   /** One for each stream of the base that is open. */
-  readonly permits = new Semaphore(MOST_IN_FLIGHT);
+  readonly permits = new Semaphore(MAX_REQUESTS);
   readonly #plan: Plan;
   readonly #merger: Merger;
   readonly #specs = new Map<number, { text: string; spec: Spec }>();

@@ -31,7 +31,7 @@ export async function* mergedBytes(state: OpenMergedState, file: number, start: 
   for (let at = start; at < end; ) {
     const run = JSON.parse(state.plan.run(file, at, end)) as Run;
     const { source } = run;
-    const stream = source && new BaseStream(state.permits, (rest) => openReader(inputs[source.input]!, source.start, source.end, signal, rest), signal);
+    const stream = source && new BaseStream(state.permits, (retryWait) => openReader(inputs[source.input]!, source.start, source.end, signal, retryWait), signal);
     try {
       while (at < run.end) {
         const [block, pieces] = held ? [Math.min(FIRST, state.block), 1] : [state.block, PIECES];

@@ -38,13 +38,13 @@ export const nodePlatform: Platform = {
 /** The context of the API in Node and of the command line. */
 export const nodeContext = createContext(nodePlatform);
 
-/** Milliseconds that a worker which is stopped has to load its code. */
+/** Milliseconds that a worker may still load its code after it was told to stop. */
 const LOADING = 10_000;
 
 function startWorker(): Port {
-  // Without the flags of this process: some (`--input-type`) are not for files.
+  // Without the flags of this process: workers that run a file refuse some of them (`--input-type`).
   const worker = new Worker(new URL("../workers/node-worker.js", import.meta.url), { execArgv: [] });
-  // A thread that is ended while it loads its code leaves the files of it open in this process.
+  // Terminating a thread while it loads its code would leave the files of that code open in this process.
   const loaded = new Promise<void>((resolve) => worker.once("message", () => resolve()).once("exit", () => resolve()));
   const terminate = async () => {
     const late = setTimeout(() => void worker.terminate(), LOADING);

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { openReader } from "../sources/bind.js";
 import type { Input } from "../sources/input.js";
-import { inFlight, MOST_IN_FLIGHT } from "../sources/request.js";
+import { MAX_REQUESTS, mapConcurrently } from "../sources/concurrency.js";
 import { bindPath } from "./files.js";
 
 /** What tells one state of an input from another, on whichever machine it is read. */
@@ -19,7 +19,7 @@ const SAMPLE_BYTES = 4096;
  * files differ between copies on several machines; a model whose weights were trained on differs in nearly every sample.
  */
 export function inputStates(inputs: readonly Input[]): Promise<InputState[]> {
-  return inFlight(inputs, MOST_IN_FLIGHT, async (input) => {
+  return mapConcurrently(inputs, MAX_REQUESTS, async (input) => {
     const { name, version, url, read, size } = input;
     if (url !== undefined || (read && version !== undefined)) return { name, state: version ?? `${size} bytes` };
     return { name, state: await sampled(input) };

@@ -15,7 +15,7 @@ import { isPart, MOST_PARTS, type Receipt } from "./receipt.js";
 import { hashRange, markFinished, readFinished, readReceipts, refusal, refuseForeign, removeReceipt, removeReceipts } from "./receipts.js";
 import { asPath } from "./source.js";
 
-/** The `part`-th, from 1 on, of `of` shares of the output. */
+/** Share number `part`, counted from 1, of `of` equal shares of the output. */
 export interface Part {
   part: number;
   of: number;
@@ -24,7 +24,7 @@ export interface Part {
 /** What `mergePart` needs: `output` is a folder that all machines share. */
 export type PartOptions = Omit<MergeOptions, "output" | "statistics"> & { output: string };
 
-/** What a part gives. */
+/** The result of `mergePart`. */
 export interface PartResult extends Part {
   /** What all parts of one merge have in common. */
   identity: string;
@@ -32,7 +32,7 @@ export interface PartResult extends Part {
   bytes: number;
 }
 
-/** Parts begin at multiples of this: elements are not cut, and neighbours do not write to the same pages. */
+/** Parts begin at multiples of this many bytes, so that no element is cut and no two parts write to the same page of memory. */
 const ALIGNMENT = 1 << 20;
 
 /** See `mergePart` of `lorafold` in Node. */
@@ -60,7 +60,7 @@ export async function mergePart(context: Context, options: PartOptions, share: P
   }
 }
 
-/** The ranges of a part: all files one after the other, cut evenly. A file without bytes belongs to the part at whose beginning it lies. */
+/** The ranges of a part: all files one after another, cut evenly. An empty file belongs to the part whose range it lies in. */
 function rangesOf(files: readonly PlannedFile[], part: number, of: number): FileRange[] {
   const total = files.reduce((sum, { size }) => sum + size, 0);
   const cut = (number: number) => (number === of ? Number.POSITIVE_INFINITY : Math.round((total * number) / of / ALIGNMENT) * ALIGNMENT);
@@ -103,10 +103,10 @@ export async function finishParts(context: Context, output: string, options: { m
   }
 }
 
-/** Missing parts that are named. */
+/** How many missing parts an error names. */
 const NAMED = 20;
 
-/** Check every part, and give the files their names. */
+/** Check every part, then rename the files to their final names. */
 async function complete(folder: string, receipts: readonly Receipt[], first: Receipt, force: boolean): Promise<void> {
   const there = new Set(receipts.map(({ part }) => part));
   const missing = Array.from({ length: first.of }, (_, index) => index + 1).filter((part) => !there.has(part));
@@ -115,7 +115,7 @@ async function complete(folder: string, receipts: readonly Receipt[], first: Rec
     throw new LorafoldError("truncated", `${folder}: of ${first.of} parts these are missing: ${missing.slice(0, NAMED).join(", ")}${more}`);
   }
   for (const receipt of receipts) await check(folder, receipt);
-  // A finish that was stopped has named some of them already.
+  // A `finishParts` that was interrupted may have renamed some of them already.
   const unnamed = [];
   for (const file of first.files) if (await exists(join(folder, partial(file.name)))) unnamed.push(file);
   if (!force) await refuseForeign(folder, first.files);
@@ -123,7 +123,7 @@ async function complete(folder: string, receipts: readonly Receipt[], first: Rec
   await markFinished(folder, first);
 }
 
-/** What all parts of a merge have in common. */
+/** The identity and the input states that all parts of a merge share. */
 async function identityOf(context: Context, options: PlanOptions): Promise<Pick<Receipt, "identity" | "inputs">> {
   const { plan, inputs } = await prepare(context, options);
   try {
@@ -133,7 +133,7 @@ async function identityOf(context: Context, options: PlanOptions): Promise<Pick<
   }
 }
 
-/** Whether the bytes of a part are what was written; a part whose are not is no part any more. */
+/** Check that the bytes of a part are what it wrote. Where they are not, its receipt is removed, so that the part counts as missing. */
 async function check(folder: string, receipt: Receipt): Promise<void> {
   for (const { file, start, end, sha256 } of receipt.written) {
     const hidden = join(folder, partial(file));

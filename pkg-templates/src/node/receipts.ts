@@ -3,7 +3,7 @@ import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { LorafoldError, thrown } from "../errors.js";
 import type { PlannedFile } from "../sinks/sink.js";
-import { inFlight, MOST_IN_FLIGHT } from "../sources/request.js";
+import { MAX_REQUESTS, mapConcurrently } from "../sources/concurrency.js";
 import { partial } from "./hidden.js";
 import { changedInput } from "./input-states.js";
 import { namesIn } from "./model-folder.js";
@@ -25,7 +25,7 @@ const nameOf = ({ part, of }: { part: number; of: number }) => `${PREFIX}${part}
  */
 export async function readReceipts(folder: string, force = false): Promise<Receipt[]> {
   const names = (await namesIn(folder)).filter((name) => NAME.test(name));
-  const receipts = await inFlight(names, MOST_IN_FLIGHT, async (name) => {
+  const receipts = await mapConcurrently(names, MAX_REQUESTS, async (name) => {
     try {
       return await readReceipt(folder, name);
     } catch (error) {

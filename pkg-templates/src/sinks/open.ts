@@ -9,7 +9,11 @@ import { openPrivateFileSystem } from "./opfs.js";
 import type { Sink } from "./sink.js";
 import { StreamSink } from "./stream.js";
 
-/** The sink for an output, which must not be what the merge reads. */
+/**
+ * The sink for an output.
+ *
+ * @throws {LorafoldError} `bad-option` where there is no such output here, or where the merge reads from it.
+ */
 export async function openSink(platform: Platform, output: Output, force: boolean, { inputs, directories }: Prepared): Promise<Sink> {
   const own = await platform.openSink?.(output, force, inputs);
   if (own) return own;
@@ -23,7 +27,7 @@ export async function openSink(platform: Platform, output: Output, force: boolea
   throw new LorafoldError("bad-option", `output: ${String(output)} is not a place that files can be written to here`);
 }
 
-/** Two handles may lead to the same directory: the browser knows. */
+/** Refuse an output that is one of the inputs. Two handles may be of the same directory, which only the browser can tell. */
 async function refuseInputs(output: FileSystemDirectoryHandle, inputs: readonly FileSystemDirectoryHandle[]): Promise<void> {
   for (const input of inputs) {
     if (input === output || (await output.isSameEntry(input))) {

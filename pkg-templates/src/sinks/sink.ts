@@ -9,17 +9,16 @@ export interface PlannedFile {
 }
 
 /**
- * Where the output goes. Nothing looks finished before `finish`, and nothing is left after `abort`, which may come
- * while `open` is still at work.
- * Writes come from several workers at once and in any order; every byte comes exactly once.
+ * Where the output goes. Files look complete only after `finish`, and none are left after `abort`, which may be called while `open` is
+ * running. Several workers write at once and in any order; every byte is written exactly once.
  */
 export interface Sink<T = MergedFile[]> {
   open(files: PlannedFile[]): Promise<void>;
-  /** Resolves when the sink is ready for more from the same worker. */
+  /** Resolves when the same worker may write more. */
   write(file: number, at: number, bytes: Uint8Array<ArrayBuffer> | Blob): Promise<void>;
-  /** Whether it keeps Blobs, which workers then make. */
+  /** Whether it keeps Blobs; then workers make them. */
   readonly keepsBlobs?: boolean;
-  /** Where a worker may write bytes itself. */
+  /** Where a worker may write the bytes itself; nothing where they must go through `write`. */
   target?(file: number, at: number): Target | undefined;
   finish(): Promise<T>;
   abort(): Promise<void>;

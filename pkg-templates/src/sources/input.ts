@@ -1,6 +1,6 @@
 import type { ByteReader } from "./reader.js";
 import type { RemoteInput } from "./remote.js";
-import type { Rest } from "./request.js";
+import type { RetryWait } from "./request.js";
 
 /** One input file. Exactly one of the ways to read it is given: `blob`, `url`, `path`, or functions. */
 export interface Input extends Partial<RemoteInput> {
@@ -10,19 +10,19 @@ export interface Input extends Partial<RemoteInput> {
   path?: string;
   read?: (start: number, end: number) => Promise<Uint8Array>;
   stream?: (start: number, end: number) => ReadableStream<Uint8Array>;
-  /** The name of its content, where the listing says it: what is planned from it is known by that, not by what a server says of its state. */
+  /** The hash of its content, where the listing has one. It identifies the file in plans; the `version` of a server may differ between servers. */
   oid?: string;
-  /** The platform's own hash of the whole file, in hex. */
+  /** The SHA-256 of the whole file in hex, computed by the platform. */
   sha256?: () => Promise<string>;
 }
 
-/** An input with readers of this thread's own. */
+/** An input that this thread can read. */
 export interface BoundInput extends Input {
-  /** Fill a view at once. */
+  /** Fill a view synchronously. */
   readInto?: (view: Uint8Array, start: number) => void;
-  /** A reader of a run of bytes. */
-  open?: (start: number, end: number, signal?: AbortSignal, rest?: Rest) => ByteReader;
-  /** Give back what the readers hold. */
+  /** A reader of bytes `start` up to `end`. */
+  open?: (start: number, end: number, signal?: AbortSignal, retryWait?: RetryWait) => ByteReader;
+  /** Close the files and connections of the readers. */
   close?: () => void;
 }
 
@@ -30,9 +30,9 @@ export interface BoundInput extends Input {
 export interface Listing {
   name: string;
   files: Input[];
-  /** Folders inside it, which are not read; hidden ones are nobody's business. */
+  /** Names of the folders inside it, without hidden ones. They are not read. */
   folders?: string[];
 }
 
-/** What a source will be used for: URLs without a listing are asked for other names. */
+/** What a source is used for: it decides which file names are tried behind a URL that cannot be listed. */
 export type Role = "base" | "adapter";

@@ -3,17 +3,23 @@ import type { Platform } from "../platform.js";
 import type { RemoteFolder, Source, SourceLike } from "../types.js";
 import { isDirectoryHandle, listDirectory } from "./directory.js";
 import type { Input, Listing, Role } from "./input.js";
+import type { RequestOptions } from "./network.js";
 import { listUrl } from "./url.js";
 
-/** List the files of any source. */
-export async function listSource(platform: Pick<Platform, "openSource">, source: SourceLike, role: Role, signal?: AbortSignal): Promise<Listing> {
+/**
+ * List the files of any source.
+ *
+ * @throws {LorafoldError} `bad-option` where it is no source, `fetch-failed` where its files cannot be listed.
+ */
+export async function listSource(platform: Pick<Platform, "openSource" | "network">, source: SourceLike, role: Role, signal?: AbortSignal): Promise<Listing> {
   if (typeof source !== "string" && (typeof source !== "object" || source === null)) {
     throw new LorafoldError("bad-option", `${role}: ${String(source)} is not something that files can be read from`);
   }
   const own = await platform.openSource?.(source, role);
   if (own) return own;
   if (source instanceof Blob) return named(role, [fromBlob(source, role)]);
-  const init = signal ? { signal } : {};
+  const { network } = platform;
+  const init: RequestOptions = { ...(network && { network }), ...(signal && { signal }) };
   if (source instanceof URL) return listUrl(source.href, role, init);
   if (typeof source === "string") return listUrl(source, role, init);
   if (isRemoteFolder(source)) return listUrl(String(source.url), role, { ...init, headers: { ...source.headers } });
@@ -46,7 +52,7 @@ function fromBlob(blob: Blob, role: Role): Input {
   return { name: blob.name, size: blob.size, blob, version: String(blob.lastModified) };
 }
 
-/** Of a picked folder only the files directly inside: sub-folders hold other things. */
+/** The files directly inside a picked folder, without those of its sub-folders. */
 function topLevel(files: File[]): File[] {
   return files.filter((file) => (file.webkitRelativePath ?? "").split("/").length <= 2);
 }

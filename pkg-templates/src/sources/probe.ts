@@ -1,25 +1,26 @@
 import { LorafoldError } from "../errors.js";
 import { address } from "./address.js";
 import type { Input, Role } from "./input.js";
+import { NETWORK, type RequestOptions } from "./network.js";
 import { isRun, ranged } from "./range.js";
 import { discard, fetchFailed, readBody, refused, request } from "./request.js";
-import { unlessSilentBody } from "./silence.js";
+import { unlessStalledBody } from "./stall.js";
 import { stateOf } from "./state.js";
 
-/** What is asked for with the question whether a file is there: most headers are shorter, and many files. */
+/** Bytes of the first request for a file: most safetensors headers are shorter, and so are many whole files. */
 const HEAD_BYTES = 1 << 16;
 
 /**
- * Find out a file's size and whether its server has ranges, by asking for its first bytes: `HEAD` answers of compressing
- * servers lack the length. `undefined` when there is no such file.
+ * Find out a file's size and whether its server has ranges, by a request for its first bytes: responses to `HEAD` lack the
+ * length where the server compresses. `undefined` when there is no such file.
  */
-export async function probe(url: string, name: string, role: Role, init: RequestInit = {}): Promise<Input | undefined> {
+export async function probe(url: string, name: string, role: Role, init: RequestOptions = {}): Promise<Input | undefined> {
   let response = await request(url, ranged(init, 0, HEAD_BYTES - 1));
   if (response.status === 416) {
     discard(response);
     const [, length] = /^bytes \*\/(\d+)$/.exec(response.headers.get("content-range") ?? "") ?? [];
     if (Number(length) === 0) return { name, size: 0, blob: new Blob() };
-    // Some refuse an end that is beyond the file's.
+    // Some servers refuse a range that ends beyond the end of the file.
     response = await request(url, length === undefined ? init : ranged(init, 0, Math.min(Number(length), HEAD_BYTES) - 1));
   }
   if (response.status === 206 && !isRun(response)) {
@@ -52,9 +53,9 @@ export async function probe(url: string, name: string, role: Role, init: Request
 }
 
 /** The first bytes, and no more of them than were asked for. */
-async function readHead(url: string, response: Response, init: RequestInit): Promise<Uint8Array> {
+async function readHead(url: string, response: Response, init: RequestOptions): Promise<Uint8Array> {
   if (!response.body) return new Uint8Array(0);
-  const reader = unlessSilentBody(response.body).getReader();
+  const reader = unlessStalledBody(response.body, (init.network ?? NETWORK).stallTimeout).getReader();
   const head = new Uint8Array(HEAD_BYTES);
   let length = 0;
   try {
@@ -68,12 +69,12 @@ async function readHead(url: string, response: Response, init: RequestInit): Pro
   } catch (error) {
     throw fetchFailed(url, error, init.signal ?? undefined);
   }
-  // Not what was asked for: whoever reads the file will find that out.
+  // More came than was asked for. Reading the file will show what is wrong.
   reader.cancel().catch(() => undefined);
   return new Uint8Array(0);
 }
 
-async function sizeByHead(url: string, init: RequestInit): Promise<number> {
+async function sizeByHead(url: string, init: RequestOptions): Promise<number> {
   const response = await request(url, { ...init, method: "HEAD" });
   const length = Number(response.headers.get("content-length") ?? Number.NaN);
   if (response.ok && !Number.isNaN(length)) return length;

@@ -1,11 +1,13 @@
 import { LorafoldError } from "../errors.js";
 import { address } from "./address.js";
+import { MAX_REQUESTS, mapConcurrently } from "./concurrency.js";
 import { listHub } from "./hub.js";
 import type { Input, Listing, Role } from "./input.js";
+import type { RequestOptions } from "./network.js";
 import { probe } from "./probe.js";
-import { inFlight, MOST_IN_FLIGHT, readAll } from "./request.js";
+import { readAll } from "./request.js";
 
-/** Files of a model folder that cannot be listed, in the names that model hubs use. */
+/** File names to try in a folder that cannot be listed: those that model hubs use. */
 const SIDE_FILES = [
   "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
   "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "chat_template.jinja", "chat_template.json",
@@ -13,7 +15,7 @@ const SIDE_FILES = [
 ];
 
 /** List a URL: a `.safetensors` file, a folder, or a repository of a hub. */
-export async function listUrl(url: string, role: Role, init: RequestInit = {}): Promise<Listing> {
+export async function listUrl(url: string, role: Role, init: RequestOptions = {}): Promise<Listing> {
   if (url.startsWith("hf://")) return listHub(url, role, init);
   const base = typeof location === "undefined" ? undefined : location.href;
   if (!URL.canParse(url, base)) throw new LorafoldError("bad-option", `${address(url)}: not a URL that can be read here`);
@@ -26,7 +28,7 @@ export async function listUrl(url: string, role: Role, init: RequestInit = {}): 
   return listFolder(parsed, role, init);
 }
 
-/** A file of a folder. Its name is one part of the path, whatever is in it; what the folder's URL asks for (a signature) every file needs. */
+/** A file of a folder. Its name is escaped to be one part of the path. The query of the folder's URL (a signature) is kept. */
 function fileIn(folder: URL, name: string): string {
   const url = new URL(encodeURIComponent(name), folder);
   url.search = folder.search;
@@ -42,7 +44,7 @@ function lastPart(path: string): string {
   }
 }
 
-async function listFile(url: URL, role: Role, init: RequestInit = {}): Promise<Listing> {
+async function listFile(url: URL, role: Role, init: RequestOptions = {}): Promise<Listing> {
   const name = url.protocol === "blob:" ? "" : lastPart(url.pathname);
   const input = await probe(url.href, name || (role === "base" ? "model.safetensors" : "adapter_model.safetensors"), role, init);
   if (!input) throw new LorafoldError("fetch-failed", `${address(url.href)}: the server answered 404`);
@@ -54,8 +56,8 @@ async function listFile(url: URL, role: Role, init: RequestInit = {}): Promise<L
   return { name: name.replace(/\.safetensors$/, "") || role, files };
 }
 
-async function listFolder(url: URL, role: Role, init: RequestInit = {}): Promise<Listing> {
-  const find = async (names: string[]) => present(await inFlight(names, MOST_IN_FLIGHT, (name) => probe(fileIn(url, name), name, role, init)));
+async function listFolder(url: URL, role: Role, init: RequestOptions = {}): Promise<Listing> {
+  const find = async (names: string[]) => present(await mapConcurrently(names, MAX_REQUESTS, (name) => probe(fileIn(url, name), name, role, init)));
   const name = lastPart(url.pathname) || role;
   if (role === "adapter") {
     return { name, files: await find(["adapter_config.json", "adapter_model.safetensors"]) };
@@ -75,8 +77,8 @@ function present(files: (Input | undefined)[]): Input[] {
   return files.filter((file) => file !== undefined);
 }
 
-/** The shards an index names; whether the index is right is for the crate to say. */
-async function shardNames(index: Input, init: RequestInit): Promise<string[]> {
+/** The shards that an index names. The crate checks the index itself. */
+async function shardNames(index: Input, init: RequestOptions): Promise<string[]> {
   const text = index.blob ? await index.blob.text() : await readAll(index.url!, (response) => response.text(), init);
   try {
     const { weight_map: map } = JSON.parse(text) as { weight_map?: Record<string, string> };
