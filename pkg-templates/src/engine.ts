@@ -11,7 +11,7 @@ export interface Engine {
 
 /**
  * Load the module of a platform and instantiate it in this thread. The generated glue keeps one instance for each thread: where another context has
- * made it already, this gives the same one.
+ * made it already, this gives the same one, and a limit of its memory holds for both.
  *
  * @throws {LorafoldError} `bad-option` where the module is of another version, and whatever `loadWasm` throws.
  */
