@@ -1,20 +1,23 @@
 /**
- * The API wherever the import of `lorafold` brings the WebAssembly and the workers along: in Node, in browsers, through bundlers.
+ * The API wherever the import of `lorafold` includes the WebAssembly and the workers: in Node, in browsers, through bundlers.
  *
  * @module lorafold
  */
+import { type Api, createApi } from "./api.js";
+import { createContext } from "./context.js";
+import { setDefaultContext } from "./default-context.js";
 import { LorafoldError } from "./errors.js";
-import { usePlatform } from "./platform.js";
 import { compile } from "./wasm-source.js";
 import { webPort } from "./workers/web-port.js";
 
-// The entry point of browsers and bundlers; Node has its own.
-usePlatform({
+// For browsers and bundlers; Node has an entry point of its own.
+const context = createContext({
   loadWasm: () => compile(download(new URL("./lorafold_bg.wasm", import.meta.url))),
   startWorker: () => webPort(permitted(() => new Worker(new URL("./workers/browser-worker.js", import.meta.url), { type: "module" }))),
   startWriter: () => permitted(() => new Worker(new URL("./workers/opfs-worker.js", import.meta.url), { type: "module" })),
   processors: () => navigator.hardwareConcurrency || 1,
 });
+setDefaultContext(context);
 
 async function download(url: URL): Promise<Response> {
   try {
@@ -35,4 +38,17 @@ function permitted(start: () => Worker): Worker {
   }
 }
 
-export * from "./api.js";
+const api = createApi(() => context);
+
+/** {@inheritDoc Api.inspect} @function */
+export const inspect: Api["inspect"] = api.inspect;
+/** {@inheritDoc Api.merge} @function */
+export const merge: Api["merge"] = api.merge;
+/** {@inheritDoc Api.openMerged} @function */
+export const openMerged: Api["openMerged"] = api.openMerged;
+/** {@inheritDoc Api.plan} @function */
+export const plan: Api["plan"] = api.plan;
+
+export { LorafoldError, type ErrorCode } from "./errors.js";
+export type { Api } from "./api.js";
+export type * from "./types.js";

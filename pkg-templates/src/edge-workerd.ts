@@ -1,8 +1,9 @@
 import wasm from "./lorafold_bg.wasm";
-import { EDGE } from "./edge-platform.js";
-import { usePlatform } from "./platform.js";
+import { createContext } from "./context.js";
+import { setDefaultContext } from "./default-context.js";
+import { EDGE_LIMITS } from "./edge-limits.js";
 
 /** The entry point of workerd (Cloudflare Workers), which imports WebAssembly compiled. It is instantiated when first needed. */
-usePlatform({ ...EDGE, loadWasm: async () => wasm });
+setDefaultContext(createContext({ ...EDGE_LIMITS, loadWasm: async () => wasm }));
 
 export * from "./edge.js";

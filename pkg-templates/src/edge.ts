@@ -3,19 +3,23 @@
  *
  * @module lorafold/edge
  */
-import { EDGE } from "./edge-platform.js";
-import { bringWasm, type WasmSource } from "./wasm-source.js";
+import { initializeDefault } from "./default-context.js";
+import { EDGE_LIMITS } from "./edge-limits.js";
+import type { WasmSource } from "./wasm-source.js";
 
 /**
- * Give lorafold its WebAssembly (`lorafold/lorafold_bg.wasm`), compiled where the runtime itself compiles nothing. Once, before
- * anything else; what is called meanwhile waits for it. workerd needs no such call: there the import brings it.
+ * Give lorafold its WebAssembly (`lorafold/lorafold_bg.wasm`). Runtimes that compile nothing themselves need it compiled. Call this once, before
+ * anything else; calls that follow at once wait for it. workerd needs no such call: there the import includes it.
  *
- * @throws {LorafoldError} `bad-option` if it is something else, `fetch-failed` if it is an answer that says so.
+ * @throws {LorafoldError} `bad-option` if it is something else, `fetch-failed` if it is the response of a request that failed.
  */
 export function initialize(wasm: WasmSource | Promise<WasmSource>): Promise<void> {
-  return bringWasm(wasm, EDGE);
+  return initializeDefault(wasm, EDGE_LIMITS);
 }
 
 export type { WasmSource } from "./wasm-source.js";
 export { r2Source, type R2BucketLike, type R2ObjectLike } from "./sources/r2.js";
-export * from "./api.js";
+export { inspect, merge, openMerged, plan } from "./default-api.js";
+export { LorafoldError, type ErrorCode } from "./errors.js";
+export type { Api } from "./api.js";
+export type * from "./types.js";

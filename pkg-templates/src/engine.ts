@@ -1,6 +1,6 @@
 import { LorafoldError } from "./errors.js";
 import { initSync, limitMemory } from "./lorafold.js";
-import { platform } from "./platform.js";
+import type { Platform } from "./platform.js";
 
 /** The WebAssembly of this thread. */
 export interface Engine {
@@ -9,23 +9,20 @@ export interface Engine {
   memory: WebAssembly.Memory;
 }
 
-let loading: Promise<Engine> | undefined;
-
-/** The module, loaded once and instantiated in this thread. */
-export function engine(): Promise<Engine> {
-  // Without a platform this rejects, rather than throws in the middle of its caller's other promises.
-  loading ??= Promise.resolve()
-    .then(() => platform().loadWasm())
-    .then((module) => {
-      const { memory } = initSync({ module });
-      limitMemory(platform().memoryBytes ?? Number.POSITIVE_INFINITY);
-      return { module, memory };
-    })
-    .catch((error: unknown) => {
-      // A failed download can be tried again.
-      loading = undefined;
-      if (!(error instanceof WebAssembly.LinkError)) throw error;
-      throw new LorafoldError("bad-option", `this WebAssembly belongs to another version of lorafold: ${error.message}`, { detail: error });
-    });
-  return loading;
+/**
+ * Load the module of a platform and instantiate it in this thread. The generated glue keeps one instance for each thread: where another context has
+ * made it already, this gives the same one, and a limit of its memory holds for both.
+ *
+ * @throws {LorafoldError} `bad-option` where the module is of another version, and whatever `loadWasm` throws.
+ */
+export async function loadEngine({ loadWasm, memoryBytes }: Platform): Promise<Engine> {
+  const module = await loadWasm();
+  try {
+    const { memory } = initSync({ module });
+    if (memoryBytes !== undefined) limitMemory(memoryBytes);
+    return { module, memory };
+  } catch (error) {
+    if (!(error instanceof WebAssembly.LinkError)) throw error;
+    throw new LorafoldError("bad-option", `this WebAssembly belongs to another version of lorafold: ${error.message}`, { detail: error });
+  }
 }

@@ -1,14 +1,14 @@
 import { collectBuffers } from "./collection.js";
+import type { Context } from "./context.js";
 import { asLorafoldError, LorafoldError, quoted, throwIfAborted, unlessAborted } from "./errors.js";
-import { engine } from "./engine.js";
 import { blockBytes, type Plan } from "./lorafold.js";
 import type { Piece } from "./pieces.js";
-import { platform } from "./platform.js";
 import { type Prepared, prepare } from "./prepare.js";
-import { openSink, type PlannedFile, type Sink } from "./sinks/sink.js";
+import { openSink } from "./sinks/open.js";
+import type { PlannedFile, Sink } from "./sinks/sink.js";
 import type { MergeOptions, MergeResult, Report } from "./types.js";
 import type { Job } from "./workers/protocol.js";
-import { Crew, type Work } from "./workers/crew.js";
+import { type RunJob, WorkerPool } from "./workers/worker-pool.js";
 
 /** Bytes `start` up to `end` of an output file. */
 export interface FileRange {
@@ -17,23 +17,19 @@ export interface FileRange {
   end: number;
 }
 
-/** A piece and what is to be done for it. */
+/** A piece of an output file and the job that makes it; no job where the plan holds its bytes. */
 interface Task {
   file: number;
   piece: Piece;
   job?: Job;
 }
 
-/**
- * Fold the adapters into the base.
- *
- * @throws {LorafoldError} for everything that can go wrong; then nothing is left in the output.
- */
-export async function merge(options: MergeOptions): Promise<MergeResult> {
+/** See {@link Api.merge}. */
+export async function merge(context: Context, options: MergeOptions): Promise<MergeResult> {
   try {
-    const prepared = await prepare(options);
+    const prepared = await prepare(context, options);
     try {
-      return await run(prepared, options);
+      return await run(context, prepared, options);
     } finally {
       prepared.plan.free();
     }
@@ -42,17 +38,18 @@ export async function merge(options: MergeOptions): Promise<MergeResult> {
   }
 }
 
-async function run(prepared: Prepared, options: MergeOptions): Promise<MergeResult> {
+async function run(context: Context, prepared: Prepared, options: MergeOptions): Promise<MergeResult> {
   const { plan } = prepared;
   if (options.onProgress !== undefined && typeof options.onProgress !== "function") throw new LorafoldError("bad-option", "onProgress: not a function");
   const files = JSON.parse(plan.files()) as PlannedFile[];
-  const sink = await openSink(options.output ?? "blob", options.force ?? false, prepared);
-  const { finished, tallies } = await fill(prepared, files, files.map(({ size }, file) => ({ file, start: 0, end: size })), sink, options);
+  const sink = await openSink(context.platform, options.output ?? "blob", options.force ?? false, prepared);
+  const { finished, tallies } = await fill(context, prepared, files, files.map(({ size }, file) => ({ file, start: 0, end: size })), sink, options);
   return { files: finished, report: JSON.parse(plan.report(`[${tallies.join(",")}]`)) as Report };
 }
 
-/** Compute the wanted bytes of the files into the sink, which is left as it was when something fails. Gives the statistics of blocks as JSON. */
+/** Compute the wanted bytes of the files into the sink, which is aborted when something fails. Gives the statistics of each block as JSON. */
 export async function fill<T>(
+  { platform, engine }: Context,
   prepared: Prepared,
   files: PlannedFile[],
   wanted: FileRange[],
@@ -60,45 +57,45 @@ export async function fill<T>(
   options: MergeOptions,
 ): Promise<{ finished: T; tallies: string[] }> {
   const { inputs, used } = prepared;
-  let crew: Crew | undefined;
+  let pool: WorkerPool | undefined;
   try {
-    checkWork(options);
+    checkWorkOptions(options);
     const block = blockBytes(options.memoryBudget);
     await unlessAborted(sink.open(files), options.signal);
-    // A server without ranges is read in one pass, which only one reader can make.
+    // A server without ranges is read in one pass, so by one worker.
     const onePass = inputs.some((input) => input.ranges === false);
-    crew = new Crew(await engine(), inputs, onePass ? 1 : options.workers, options.allowNonfinite ?? false);
-    const tallies = await runTasks(prepared, files, wanted, block, sink, crew, options);
-    crew.stop(undefined);
-    // Whatever else is in their folders may change.
-    await platform().checkInputs?.(inputs.filter((_, number) => used.has(number)));
+    pool = new WorkerPool(platform, await engine(), inputs, onePass ? 1 : options.workers, options.allowNonfinite ?? false);
+    const tallies = await runTasks(prepared, files, wanted, block, sink, pool, options);
+    pool.stop(undefined);
+    // Only files whose bytes were used must be unchanged.
+    await platform.checkInputs?.(inputs.filter((_, number) => used.has(number)));
     throwIfAborted(options.signal);
     return { finished: await sink.finish(), tallies };
   } catch (error) {
-    crew?.stop(error);
+    pool?.stop(error);
     await sink.abort();
     throw error;
   }
 }
 
-/** More threads than any machine has a use for. */
+/** The most workers that may be asked for. */
 const MOST_WORKERS = 1024;
 
-/** @throws {LorafoldError} `bad-option` where it is not said how to work. */
-export function checkWork({ workers, memoryBudget }: Pick<MergeOptions, "workers" | "memoryBudget">): void {
+/** @throws {LorafoldError} `bad-option` where one of the options is not a number that it can be. */
+export function checkWorkOptions({ workers, memoryBudget }: Pick<MergeOptions, "workers" | "memoryBudget">): void {
   const bad = (option: string, value: unknown, wanted: string) => new LorafoldError("bad-option", `${option}: ${quoted(value)} is not ${wanted}`);
   if (workers !== undefined && !(Number.isInteger(workers) && 0 <= workers && workers <= MOST_WORKERS)) throw bad("workers", workers, `a whole number up to ${MOST_WORKERS}`);
   if (memoryBudget !== undefined && !(typeof memoryBudget === "number" && memoryBudget >= 0)) throw bad("memoryBudget", memoryBudget, "a number of bytes");
 }
 
-/** Let every worker take the next task until none is left. Gives the statistics of blocks as JSON. */
+/** Run all tasks on the pool. Gives the statistics of each block as JSON. */
 async function runTasks(
   { plan, inputs, used }: Prepared,
   files: PlannedFile[],
   wanted: FileRange[],
   block: number,
   sink: Sink<unknown>,
-  crew: Crew,
+  pool: WorkerPool,
   { signal, onProgress, statistics = false }: MergeOptions,
 ): Promise<string[]> {
   const tasks = planTasks(plan, wanted, block, sink, statistics);
@@ -108,11 +105,11 @@ async function runTasks(
 
   const done = ({ file, piece }: Task) => {
     bytes += piece.bytes;
-    // What was under way when the merge was stopped interests nobody.
+    // A merge that was stopped reports no more progress.
     if (!signal?.aborted) onProgress?.({ bytes, total, file: files[file]!.name });
   };
 
-  const perform = async (task: Task, work: Work): Promise<void> => {
+  const perform = async (task: Task, runJob: RunJob): Promise<void> => {
     const { file, piece } = task;
     if (task.job) used.add(task.job.input);
     if (piece.kind === "plan") {
@@ -120,7 +117,7 @@ async function runTasks(
     } else if (piece.kind === "copy" && !task.job!.target && inputs[piece.input]!.blob) {
       await sink.write(file, piece.at, inputs[piece.input]!.blob!.slice(piece.start, piece.start + piece.bytes));
     } else {
-      const result = await work(task.job!);
+      const result = await runJob(task.job!);
       if (result.tally !== undefined) tallies.push(`[${(piece as Piece & { kind: "merge" }).tensor},${result.tally}]`);
       if (result.bytes) collectBuffers();
       const made = result.blob ?? (result.bytes && new Uint8Array(result.bytes));
@@ -129,7 +126,7 @@ async function runTasks(
     done(task);
   };
 
-  await unlessAborted(crew.share<Task>(tasks, perform), signal);
+  await unlessAborted(pool.runAll<Task>(tasks, perform), signal);
   return tallies;
 }
 
@@ -137,7 +134,7 @@ function planBytes(plan: Plan, file: number, piece: Piece): Uint8Array<ArrayBuff
   return (plan.planBytes(file) as Uint8Array<ArrayBuffer>).subarray(piece.at, piece.at + piece.bytes);
 }
 
-/** Every piece of the wanted bytes, in their order; long copies are cut into blocks where a worker must carry them. */
+/** A task for every piece of the wanted bytes, in their order. Copies are cut into blocks. */
 function* planTasks(plan: Plan, wanted: FileRange[], block: number, sink: Sink<unknown>, statistics: boolean): Generator<Task> {
   const specs = new Map<number, string>();
   for (const { file, start, end } of wanted) {

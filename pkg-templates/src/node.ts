@@ -3,62 +3,48 @@
  *
  * @module lorafold (Node)
  */
-import { readFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
-import { Worker } from "node:worker_threads";
-import { bindPath, FileTargets } from "./node/files.js";
-import { FolderSink } from "./node/folder-sink.js";
-import { asPath, checkInputs, listPath } from "./node/source.js";
-import { usePlatform } from "./platform.js";
-import type { Port } from "./workers/protocol.js";
+import { type Api, createApi } from "./api.js";
+import { setDefaultContext } from "./default-context.js";
+import { nodeContext } from "./node/context.js";
+import * as parts from "./node/parts.js";
+import type { Part, PartOptions, PartResult } from "./node/parts.js";
+import type { MergedFile, PlanOptions } from "./types.js";
 
-usePlatform({
-  async loadWasm() {
-    return WebAssembly.compile(await readFile(new URL("./lorafold_bg.wasm", import.meta.url)));
-  },
-  startWorker,
-  processors: availableParallelism,
-  openSource: listPath,
-  async openSink(output, force, inputs) {
-    const path = output === "blob" || output === "opfs" ? undefined : asPath(output);
-    if (path === undefined) return undefined;
-    return new FolderSink(path, force, inputs);
-  },
-  bindInput: bindPath,
-  checkInputs,
-  writer: {
-    write({ path, at }, bytes) {
-      const targets = new FileTargets();
-      try {
-        targets.write(path, at, bytes);
-      } finally {
-        targets.close();
-      }
-    },
-  },
-});
+setDefaultContext(nodeContext);
 
-/** Milliseconds that a worker which is stopped has to load its code. */
-const LOADING = 10_000;
+const api = createApi(() => nodeContext);
 
-function startWorker(): Port {
-  // Without the flags of this process: some (`--input-type`) are not for files.
-  const worker = new Worker(new URL("./workers/node-worker.js", import.meta.url), { execArgv: [] });
-  // A thread that is ended while it loads its code leaves the files of it open in this process.
-  const loaded = new Promise<void>((resolve) => worker.once("message", () => resolve()).once("exit", () => resolve()));
-  const terminate = async () => {
-    const late = setTimeout(() => void worker.terminate(), LOADING);
-    await loaded;
-    clearTimeout(late);
-    await worker.terminate();
-  };
-  return {
-    post: (message, transfer = []) => worker.postMessage(message, transfer),
-    onMessage: (handler) => worker.on("message", (message) => handler(message as never)),
-    onError: (handler) => worker.on("error", handler),
-    terminate: () => void terminate(),
-  };
+/** {@inheritDoc Api.inspect} @function */
+export const inspect: Api["inspect"] = api.inspect;
+/** {@inheritDoc Api.merge} @function */
+export const merge: Api["merge"] = api.merge;
+/** {@inheritDoc Api.openMerged} @function */
+export const openMerged: Api["openMerged"] = api.openMerged;
+/** {@inheritDoc Api.plan} @function */
+export const plan: Api["plan"] = api.plan;
+
+/**
+ * Merge one share of the output into a folder, so that any system that runs a command many times can spread one model over many
+ * machines. A share that is merged twice is the same bytes. {@link finishParts} checks and completes.
+ *
+ * @throws {LorafoldError} as {@link merge}; `bad-option` where the folder has a model or parts of another merge, `source-changed` where it has parts of another
+ * state of the base.
+ */
+export function mergePart(options: PartOptions, share: Part): Promise<PartResult> {
+  return parts.mergePart(nodeContext, options, share);
 }
 
-export { finishParts, mergePart, type Part, type PartOptions, type PartResult } from "./node/parts.js";
-export * from "./api.js";
+/**
+ * Check that every part of a folder is there and on the disk as it was written, then give the files their names. `merge` says what was merged:
+ * then the parts must be those of this merge. With `force` they replace the model that is in the folder.
+ *
+ * @throws {LorafoldError} `source-changed` where the parts are of several states of the base, `truncated` where a part is missing or damaged, which is then to be merged again.
+ */
+export function finishParts(output: string, options: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
+  return parts.finishParts(nodeContext, output, options);
+}
+
+export type { Part, PartOptions, PartResult } from "./node/parts.js";
+export { LorafoldError, type ErrorCode } from "./errors.js";
+export type { Api } from "./api.js";
+export type * from "./types.js";

@@ -1,15 +1,12 @@
+import type { Context } from "./context.js";
 import { asLorafoldError } from "./errors.js";
 import { prepare } from "./prepare.js";
 import type { PlanOptions, Report } from "./types.js";
 
-/**
- * What {@link merge} would do, from headers and configurations alone: no weights are read and nothing is written.
- *
- * @throws {LorafoldError} for everything that can be seen to go wrong.
- */
-export async function plan(options: PlanOptions): Promise<Report> {
+/** See {@link Api.plan}. */
+export async function plan(context: Context, options: PlanOptions): Promise<Report> {
   try {
-    const prepared = await prepare(options);
+    const prepared = await prepare(context, options);
     try {
       return JSON.parse(prepared.plan.report("[]")) as Report;
     } finally {

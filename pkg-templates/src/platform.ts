@@ -1,48 +1,37 @@
-import { LorafoldError } from "./errors.js";
 import type { Sink } from "./sinks/sink.js";
-import type { BoundInput, Input, Listing, Role } from "./sources/listing.js";
+import type { BoundInput, Input, Listing, Role } from "./sources/input.js";
+import type { Network } from "./sources/network.js";
 import type { Output, SourceLike } from "./types.js";
 import type { Port } from "./workers/protocol.js";
 import type { Writer } from "./workers/runner.js";
 
-/** What differs between a browser, Node and an edge runtime. Everything else is one code path. */
+/** All that differs between browsers, Node and edge runtimes. */
 export interface Platform {
-  /** The compiled WebAssembly. */
+  /** The compiled WebAssembly. Called once, and again after a failure. */
   loadWasm(): Promise<WebAssembly.Module>;
   /** Start a worker that serves the protocol; `undefined` where there are no workers. */
   startWorker?: () => Port;
   /** Start the worker that writes the private file system. */
   startWriter?: () => Worker;
-  /** How many workers are useful. */
+  /** How remote files are read; by default {@link NETWORK}. */
+  network?: Network;
+  /** How many workers can run at the same time. */
   processors(): number;
   /** Sources that only this platform knows (paths in Node). */
   openSource?(source: SourceLike, role: Role): Promise<Listing | undefined>;
-  /** Outputs that only this platform knows. They must not destroy an input. */
+  /** Outputs that only this platform knows. Must refuse to write to an input. */
   openSink?(output: Output, force: boolean, inputs: readonly Input[]): Promise<Sink | undefined>;
   /** Readers for inputs that only this platform knows. */
   bindInput?: (input: Input) => BoundInput | undefined;
-  /** Fails with `source-changed` where an input is not what was listed any more, and the platform itself would not say so. */
+  /** Check after a merge that its inputs are still what was listed, where reads alone do not show it; rejects with `source-changed`. */
   checkInputs?(inputs: readonly Input[]): Promise<void>;
-  /** The most memory that WebAssembly may take; no limit but its own if not said. */
+  /** Limit of the WebAssembly memory in bytes; by default what WebAssembly itself allows. */
   memoryBytes?: number;
-  /** Of a merged model that is read: bytes computed at a time, and packed factors kept; where memory is scarce. */
+  /** For `openMerged` where memory is scarce: bytes computed at a time, and bytes of packed factors kept. */
   blockBytes?: number;
   factorBytes?: number;
-  /** Adapters of at most so many bytes together are kept in memory when they come from elsewhere; 256 MiB if not said. */
+  /** Adapters that come over the network are kept in memory up to this many bytes together; by default 256 MiB. */
   adapterBytes?: number;
-  /** Write straight from WebAssembly memory, where no worker does it. */
+  /** Writes straight from WebAssembly memory when the calling thread computes. */
   writer?: Writer;
-}
-
-let current: Platform | undefined;
-
-/** Called by an entry point that has all it needs, or once the caller has brought the rest. */
-export function usePlatform(platform: Platform): void {
-  current = platform;
-}
-
-/** The platform of the entry point that was imported. */
-export function platform(): Platform {
-  if (!current) throw new LorafoldError("bad-option", "lorafold has no WebAssembly yet: call initialize() first, or import lorafold itself");
-  return current;
 }

@@ -1,25 +1,29 @@
-import { engine } from "./engine.js";
+import type { Context } from "./context.js";
 import { checkSignal, LorafoldError, quoted, throwIfAborted, unlessAborted } from "./errors.js";
 import { Plan } from "./lorafold.js";
-import { platform } from "./platform.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
-import { type BoundInput, type Input, type Listing, listSource } from "./sources/listing.js";
-import { inFlight } from "./sources/request.js";
+import type { BoundInput, Input, Listing } from "./sources/input.js";
+import { listSource } from "./sources/listing.js";
+import { mapConcurrently } from "./sources/concurrency.js";
 import type { AdapterOptions, PlanOptions, SourceLike } from "./types.js";
 
-/** A plan and the inputs its numbers mean. */
+/** A plan and the inputs that it refers to by number. */
 export interface Prepared {
   plan: Plan;
   inputs: Input[];
-  /** Numbers of the inputs that count: the plan was made from them, or bytes of them are merged or copied. */
+  /** Numbers of the inputs that were read, for the plan or for the output. */
   used: Set<number>;
-  /** The directories that the inputs are in, as far as they were given as handles. */
+  /** The sources that were given as directory handles. */
   directories: FileSystemDirectoryHandle[];
 }
 
-/** List every source and plan. */
-export async function prepare(options: PlanOptions): Promise<Prepared> {
+/**
+ * List every source and make the plan.
+ *
+ * @throws {LorafoldError} for everything that headers, configurations and options can show to be wrong.
+ */
+export async function prepare({ platform, engine }: Context, options: PlanOptions): Promise<Prepared> {
   if (!options || typeof options !== "object" || options.base === undefined) {
     throw new LorafoldError("bad-option", "base: not given");
   }
@@ -29,14 +33,14 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
   if (!Array.isArray(options.adapters ?? [])) throw new LorafoldError("bad-option", "adapters: not an array");
   const adapters = (options.adapters ?? []).map(asAdapter);
   const prepared = async (): Promise<Prepared> => {
-    // One after another: each listing has as many requests under way as a platform may allow in all.
+    // One after another: a single listing already makes as many requests at a time as some platforms allow.
     const listings = async () => {
-      const base = await listSource(options.base, "base", signal);
-      return { base, folders: await inFlight(adapters, 1, (adapter) => listSource(adapter.source, "adapter", signal)) };
+      const base = await listSource(platform, options.base, "base", signal);
+      return { base, folders: await mapConcurrently(adapters, 1, (adapter) => listSource(platform, adapter.source, "adapter", signal)) };
     };
     const [{ base, folders }] = await Promise.all([listings(), engine()]);
     const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
-    const inputs = [...base.files, ...(await hold(folders.flatMap((folder) => folder.files)))];
+    const inputs = [...base.files, ...(await hold(folders.flatMap((folder) => folder.files), platform.adapterBytes))];
     const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? folder.name));
     const request = {
       base: listed(base),
@@ -47,10 +51,10 @@ export async function prepare(options: PlanOptions): Promise<Prepared> {
       options: planOptions(options),
     };
     const used = new Set<number>();
-    const bound = inputs.map((input, number) => noting(withHash(bind(input, platform().bindInput)), () => used.add(number)));
+    const bound = inputs.map((input, number) => noting(withHash(bind(input, platform.bindInput)), () => used.add(number)));
     try {
       const plan = await Plan.open(JSON.stringify(request), bound);
-      // What was kept of a file's beginning was for the plan: weights are read anew, from the file as it is then.
+      // The first bytes of files were kept for the plan alone: merging reads the file as it is then.
       return { plan, inputs: inputs.map(({ head: _, ...input }) => input), used, directories };
     } finally {
       for (const input of bound) input.close?.();
@@ -67,7 +71,7 @@ function isAdapterOptions(adapter: SourceLike | AdapterOptions): adapter is Adap
   return typeof adapter === "object" && adapter !== null && "source" in adapter;
 }
 
-/** Errors and the report tell adapters apart by name, and folders of checkpoints often have the same. */
+/** Number names that occur more than once: errors and the report tell adapters apart by name, and checkpoint folders are often named alike. */
 function distinct(names: string[]): string[] {
   const taken = new Set<string>();
   return names.map((name) => {
@@ -82,15 +86,14 @@ function listed({ name, files, folders }: Listing, given?: string) {
   return { name: given ?? name, files: files.map(({ name, size, version, oid }) => ({ name, size, version: oid ?? version })), folders };
 }
 
-/** Adapters of up to this size together are kept, unless the platform says otherwise. */
+/** Bytes of adapters that are kept in memory, unless the platform says otherwise. */
 const HELD_BYTES = 256 << 20;
 
 /**
- * Adapters are read for their hash and then again, pair by pair: what is far away is fetched once, while there is room for it.
+ * Fetch adapters that are not local into memory, up to `room` bytes: each is read twice, once for its hash and once for its factors.
  */
-async function hold(inputs: Input[]): Promise<Input[]> {
-  let room = platform().adapterBytes ?? HELD_BYTES;
-  return inFlight(inputs, 1, async (input) => {
+async function hold(inputs: Input[], room = HELD_BYTES): Promise<Input[]> {
+  return mapConcurrently(inputs, 1, async (input) => {
     const { name, size, version } = input;
     if (input.blob || input.path !== undefined || size === undefined || size > room) return input;
     room -= size;
@@ -100,7 +103,7 @@ async function hold(inputs: Input[]): Promise<Input[]> {
   });
 }
 
-/** JSON has no NaN and no infinity: they would arrive as "not given". */
+/** Refuse NaN and infinity: JSON has neither, and would pass them on as "not given". */
 function finite(option: string, value: number | undefined): number | undefined {
   if (value !== undefined && !Number.isFinite(value)) {
     throw new LorafoldError("bad-option", `${option}: ${quoted(value)} is not a finite number`);
@@ -115,7 +118,7 @@ function planOptions({ dtype, method, rounding, only, skip, maxShardSize, allowU
   return { dtype, method, rounding, only, skip, maxShardSize, allowUnmatched: allowUnmatched ?? false };
 }
 
-/** Note when a file is read by the platform's own readers; of a Blob the browser itself says when it is not what it was. */
+/** Call `note` when the platform's synchronous reader is used. Blobs need no note: reading a changed one fails in the browser itself. */
 function noting(input: BoundInput, note: () => void): BoundInput {
   const { readInto } = input;
   if (!readInto) return input;
@@ -128,10 +131,10 @@ function noting(input: BoundInput, note: () => void): BoundInput {
   };
 }
 
-/** Larger files are not taken into memory for the sake of a faster hash. */
+/** The largest file, in bytes, that is read into memory to be hashed by the browser. */
 const HASHED_WHOLE = 256 << 20;
 
-/** A file's hash by the browser's own code, many times faster than ours; insecure pages do not have it. */
+/** Let the browser hash the file, which is many times faster than WebAssembly. Pages without HTTPS have no `crypto.subtle`. */
 function withHash(input: BoundInput): BoundInput {
   const { blob } = input;
   if (!blob || !globalThis.crypto?.subtle || blob.size > HASHED_WHOLE) return input;

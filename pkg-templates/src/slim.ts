@@ -1,30 +1,34 @@
 /**
- * The API for those who bring the WebAssembly and the workers.
+ * The API for callers who load the WebAssembly and start the workers themselves.
  *
  * @module lorafold/slim
  */
+import { initializeDefault } from "./default-context.js";
 import type { Worker } from "./globals.js";
-import { bringWasm, type WasmSource } from "./wasm-source.js";
+import type { WasmSource } from "./wasm-source.js";
 import { webPort } from "./workers/web-port.js";
 
-/** What lorafold may use beside its WebAssembly. */
-export interface Brought {
+/** What {@link initialize} may be given beside the WebAssembly. */
+export interface InitializeOptions {
   /** Start a worker (`type: "module"`) whose script is `lorafold/worker`. Without it, merges run in the calling thread. */
   startWorker?: () => Worker;
 }
 
 /**
- * Give lorafold its WebAssembly (`lorafold/lorafold_bg.wasm`): compiled, its bytes, or the answer to a request for them. Once, before
- * anything else; what is called meanwhile waits for it. Libraries leave it to the program, which may just as well import `lorafold`.
+ * Give lorafold its WebAssembly (`lorafold/lorafold_bg.wasm`): compiled, its bytes, or the response of a request for them. Call this once,
+ * before anything else; calls that follow at once wait for it. Libraries leave it to the program, which may import `lorafold` instead.
  *
- * @throws {LorafoldError} `bad-option` if it is something else, `fetch-failed` if it is an answer that says so.
+ * @throws {LorafoldError} `bad-option` if it is something else, `fetch-failed` if it is the response of a request that failed.
  */
-export function initialize(wasm: WasmSource | Promise<WasmSource>, { startWorker }: Brought = {}): Promise<void> {
-  return bringWasm(wasm, {
+export function initialize(wasm: WasmSource | Promise<WasmSource>, { startWorker }: InitializeOptions = {}): Promise<void> {
+  return initializeDefault(wasm, {
     processors: () => globalThis.navigator?.hardwareConcurrency || 1,
     ...(startWorker && { startWorker: () => webPort(startWorker()) }),
   });
 }
 
 export type { WasmSource } from "./wasm-source.js";
-export * from "./api.js";
+export { inspect, merge, openMerged, plan } from "./default-api.js";
+export { LorafoldError, type ErrorCode } from "./errors.js";
+export type { Api } from "./api.js";
+export type * from "./types.js";

@@ -1,12 +1,14 @@
-import { engine } from "./engine.js";
 import { LorafoldError } from "./errors.js";
 import type { Response, WasmModule } from "./globals.js";
-import { type Platform, usePlatform } from "./platform.js";
 
-/** lorafold's WebAssembly as callers may have it: compiled, its bytes, or the answer to a request for them. */
+/** lorafold's WebAssembly as callers may have it: compiled, its bytes, or the response of a request for them. */
 export type WasmSource = WasmModule | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Response;
 
-/** Compile what a caller or an entry point has. */
+/**
+ * Compile lorafold's WebAssembly.
+ *
+ * @throws {LorafoldError} `bad-option` where it is something else, `fetch-failed` where it is the response of a request that failed.
+ */
 export async function compile(source: WasmSource | Promise<WasmSource>): Promise<WebAssembly.Module> {
   const found = await source;
   let module: WebAssembly.Module | undefined;
@@ -19,7 +21,7 @@ export async function compile(source: WasmSource | Promise<WasmSource>): Promise
     throw new LorafoldError("bad-option", `this is not lorafold's WebAssembly: ${(error as Error).message}`, { detail: error });
   }
   if (!module) throw new LorafoldError("bad-option", `initialize: ${String(found)} is neither a WebAssembly.Module nor its bytes nor a Response`);
-  // The glue would take any module, and keep it.
+  // The generated glue would instantiate any module, and keep it for good.
   if (!WebAssembly.Module.exports(module).some(({ name }) => name === "plan_open")) {
     throw new LorafoldError("bad-option", "this is not lorafold's WebAssembly, but another module");
   }
@@ -28,20 +30,11 @@ export async function compile(source: WasmSource | Promise<WasmSource>): Promise
 
 async function compileResponse(response: Response): Promise<WebAssembly.Module> {
   if (!response.ok) throw new LorafoldError("fetch-failed", `${response.url}: status ${response.status} instead of lorafold's WebAssembly`);
-  // What is sent for every address that is not there, by servers of single-page applications.
+  // Servers of single-page applications answer every unknown address with their page.
   if (response.headers.get("content-type")?.startsWith("text/html")) {
     throw new LorafoldError("fetch-failed", `${response.url}: a page came instead of lorafold's WebAssembly: check that the site serves it there`);
   }
-  // Some servers do not know the type of .wasm files, which streaming compilation insists on.
+  // Streaming compilation demands this type, and some servers do not send it.
   const streams = response.headers.get("content-type") === "application/wasm" && "compileStreaming" in WebAssembly;
   return streams ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
-}
-
-/** Run on the WebAssembly that a caller brings; resolves when it runs. */
-export async function bringWasm(source: WasmSource | Promise<WasmSource>, platform: Omit<Platform, "loadWasm">): Promise<void> {
-  const module = compile(source);
-  usePlatform({ ...platform, loadWasm: () => module });
-  // What is wrong with the source is told to whoever gave it, even where other WebAssembly runs already.
-  await module;
-  await engine();
 }

@@ -2,8 +2,10 @@
 // `hf://org/name@revision`, answered by a server that stands in for the hub.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { merge, openMerged, plan } from "../../pkg/node.js";
-import { hub } from "../../pkg/sources/hub.js";
+import { createApi } from "../../pkg/api.js";
+import { createContext } from "../../pkg/context.js";
+import { nodePlatform } from "../../pkg/node/context.js";
+import { NETWORK } from "../../pkg/sources/network.js";
 import { correct, scriptedServer } from "./scripted-server.mjs";
 import { hashes } from "./scratch.mjs";
 import { asFiles, tinyModel } from "./tiny-model.mjs";
@@ -27,23 +29,27 @@ const repository = (name, files) =>
     ];
   }));
 
+/** The API with another server in the hub's place. @param {{ url: string }} server */
+function apiOf({ url }) {
+  const context = createContext({ ...nodePlatform, network: { ...NETWORK, hubEndpoint: url.replace(/\/$/, "") } });
+  return createApi(() => context);
+}
+
 describe("the hub", () => {
-  const endpoint = hub.endpoint;
   /** @type {Awaited<ReturnType<typeof scriptedServer>>} */
   let server;
+  /** @type {ReturnType<typeof apiOf>} */
+  let api;
   before(async () => {
     server = await scriptedServer({ ...repository("org/base", { ...base, ...copied, ...leftBehind }), ...repository("org/lora", { ...adapter, "README.md": Buffer.from("x") }) }, correct);
-    hub.endpoint = server.url.replace(/\/$/, "");
+    api = apiOf(server);
   });
-  after(() => {
-    hub.endpoint = endpoint;
-    server.close();
-  });
+  after(() => server.close());
 
   for (const suffix of ["", "/", ...REVISIONS.map((revision) => `@${revision}`)]) {
     test(`hf://org/base${suffix} merges as the files do`, async () => {
-      const expected = await hashes(await merge({ base: asFiles({ ...base, ...copied }), adapters: [asFiles(adapter)] }));
-      const merged = await merge({ base: `hf://org/base${suffix}`, adapters: [`hf://org/lora${suffix}`] });
+      const expected = await hashes(await api.merge({ base: asFiles({ ...base, ...copied }), adapters: [asFiles(adapter)] }));
+      const merged = await api.merge({ base: `hf://org/base${suffix}`, adapters: [`hf://org/lora${suffix}`] });
       assert.deepEqual(await hashes(merged), expected);
       assert.equal(merged.report.base.name, "org/base");
       assert.deepEqual(merged.report.findings.map(({ message }) => message), ["not copied to the output: flax_model.msgpack, pytorch_model.bin, onnx/"]);
@@ -59,13 +65,11 @@ describe("the hub", () => {
       const listing = Object.entries(files).map(([path, { length }]) => ({ type: "file", path, size: length, ...(path === name && about) }));
       const other = await scriptedServer({ ...repository("org/base", files), "api/models/org/base/tree/main": Buffer.from(JSON.stringify(listing)) }, correct);
       t.after(other.close);
-      hub.endpoint = other.url.replace(/\/$/, "");
-      const opened = await openMerged({ base: "hf://org/base", adapters: [asFiles(adapter)] });
+      const opened = await apiOf(other).openMerged({ base: "hf://org/base", adapters: [asFiles(adapter)] });
       tags.push(opened.files.find((file) => file.name === name)?.etag);
       assert.equal(other.counts[`org/base/resolve/main/${name}`], undefined);
       opened.close();
     }
-    hub.endpoint = server.url.replace(/\/$/, "");
     assert.equal(new Set(tags).size, 3);
     assert.equal(tags[2], tags[3]);
   });
@@ -74,9 +78,7 @@ describe("the hub", () => {
     const files = repository("org/base", { ...base, "vocab.json": Buffer.alloc(65 << 20) });
     const other = await scriptedServer(files, (asked) => ({ ...correct(asked), headers: { ...correct(asked).headers, ...(asked.name.endsWith("vocab.json") && { ETag: `"${asked.count}"` }) } }));
     t.after(other.close);
-    hub.endpoint = other.url.replace(/\/$/, "");
-    const opened = await openMerged({ base: "hf://org/base", adapters: [asFiles(adapter)] });
-    hub.endpoint = server.url.replace(/\/$/, "");
+    const opened = await apiOf(other).openMerged({ base: "hf://org/base", adapters: [asFiles(adapter)] });
     assert.equal((await opened.read("vocab.json", 0, 9)).length, 9);
     await assert.rejects(opened.read("vocab.json", 9, 18), { code: "source-changed", message: /"0".*"1"/ });
     opened.close();
@@ -84,7 +86,7 @@ describe("the hub", () => {
 
   test("a repository or a revision that is not there", async () => {
     for (const source of ["hf://org/nothing", "hf://org/base@v9"]) {
-      await assert.rejects(plan({ base: source, adapters: [asFiles(adapter)] }), { code: "fetch-failed", message: /404/ });
+      await assert.rejects(api.plan({ base: source, adapters: [asFiles(adapter)] }), { code: "fetch-failed", message: /404/ });
     }
   });
 });

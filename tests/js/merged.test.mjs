@@ -169,7 +169,7 @@ test("readers that have gone hold up nobody, and leave no stream of the base", a
   stop.abort();
   const began = performance.now();
   await model.read("model.safetensors");
-  assert.ok(performance.now() - began < 20_000, "it waited until the turns counted as lost");
+  assert.ok(performance.now() - began < 20_000, "it waited until the permits counted as abandoned");
   model.close();
 
   const streaming = { ...source, stream: (/** @type {string} */ name, /** @type {number} */ start, /** @type {number} */ end) => {

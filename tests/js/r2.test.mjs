@@ -3,9 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { merge, openMerged } from "../../pkg/node.js";
-import { r2Source } from "../../pkg/sources/r2.js";
-import { WAITS } from "../../pkg/sources/request.js";
-import { silence } from "../../pkg/sources/silence.js";
+import { NETWORK } from "../../pkg/sources/network.js";
+import { bucketSource, r2Source } from "../../pkg/sources/r2.js";
 import { buildSafetensors } from "./safetensors-file.mjs";
 import { asFiles, Q, TENSORS, tinyModel } from "./tiny-model.mjs";
 
@@ -50,26 +49,20 @@ test("a stream that is left while its object is asked for leaves no body behind"
   assert.equal(cancelled, 1);
 });
 
-test("a bucket that falls silent ends the read, and what it gives later is given up", async (t) => {
-  const [most, waits] = [silence.most, [...WAITS]];
-  silence.most = 30;
-  WAITS.fill(0);
-  t.after(() => {
-    silence.most = most;
-    WAITS.splice(0, WAITS.length, ...waits);
-  });
+test("a bucket that falls silent ends the read, and what it gives later is given up", async () => {
+  const impatient = { ...NETWORK, retryDelays: [0, 0, 0], stallTimeout: 30 };
   let [asked, cancelled] = [0, 0];
   const body = () => new ReadableStream({ cancel: () => void cancelled++ });
   /** @type {(() => void)[]} */
   const late = [];
   const silent = { ...memoryBucket(), get: () => new Promise((resolve) => void (asked++, late.push(() => resolve({ key: "x", size: 9, etag: "1", body: body() })))) };
-  await assert.rejects(r2Source(silent, "").read("x", 0, 9, "1"), { code: "fetch-failed", message: /x: nothing has come/ });
+  await assert.rejects(bucketSource(silent, "", impatient).read("x", 0, 9, "1"), { code: "fetch-failed", message: /x: nothing has come/ });
   for (const give of late) give();
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual([asked, cancelled], [4, 4]);
   const halting = { ...memoryBucket(), get: async () => ({ key: "x", size: 9, etag: "1", body: body() }) };
-  await assert.rejects(r2Source(halting, "").read("x", 0, 9, "1"), /nothing has come/);
-  await assert.rejects(async () => r2Source(halting, "").stream?.("x", 0, 9, "1").getReader().read(), /nothing has come/);
+  await assert.rejects(bucketSource(halting, "", impatient).read("x", 0, 9, "1"), /nothing has come/);
+  await assert.rejects(async () => bucketSource(halting, "", impatient).stream?.("x", 0, 9, "1").getReader().read(), /nothing has come/);
   assert.equal(cancelled, 6);
 });
 

@@ -3,10 +3,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { createApi } from "../../pkg/api.js";
+import { createContext } from "../../pkg/context.js";
+import { nodePlatform } from "../../pkg/node/context.js";
 import { merge, openMerged, plan } from "../../pkg/node.js";
+import { NETWORK } from "../../pkg/sources/network.js";
 import { RemoteFile } from "../../pkg/sources/remote.js";
-import { WAITS } from "../../pkg/sources/request.js";
-import { silence } from "../../pkg/sources/silence.js";
 import { correct, scriptedServer, whole } from "./scripted-server.mjs";
 import { hashes } from "./scratch.mjs";
 import { asFiles, tinyModel } from "./tiny-model.mjs";
@@ -113,21 +115,12 @@ test("errors name a URL without what it asks for", async (t) => {
 });
 
 describe("silence", () => {
-  const { most } = silence;
-  const waits = [...WAITS];
-  /** @param {import("node:test").TestContext} t */
-  const impatient = (t) => {
-    silence.most = 30;
-    WAITS.fill(0);
-    t.after(() => {
-      silence.most = most;
-      WAITS.splice(0, WAITS.length, ...waits);
-    });
-  };
-  const file = () => new RemoteFile({ url: "http://any.example/x?sig=1", size: 9, ranges: true });
+  const network = { ...NETWORK, retryDelays: [0, 0, 0], stallTimeout: 30 };
+  const context = createContext({ ...nodePlatform, network });
+  const impatient = createApi(() => context);
+  const file = () => new RemoteFile({ url: "http://any.example/x?sig=1", size: 9, ranges: true, init: { network } });
 
   test("instead of an answer ends the request, and after some tries the read", async (t) => {
-    impatient(t);
     let [asked, open] = [0, 0];
     t.mock.method(globalThis, "fetch", (/** @type {string} */ _, /** @type {{ signal: AbortSignal }} */ { signal }) => {
       asked++;
@@ -142,7 +135,6 @@ describe("silence", () => {
   });
 
   test("in the middle of a body ends it, and the rest is asked for", async (t) => {
-    impatient(t);
     /** @type {string[]} */
     const ranges = [];
     let open = 0;
@@ -159,9 +151,8 @@ describe("silence", () => {
   });
 
   test("in the middle of a whole file is an error", async (t) => {
-    impatient(t);
     t.mock.method(globalThis, "fetch", async () => new Response(new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(3)) })));
-    await assert.rejects(plan({ base: "http://any.example/model/", adapters: [] }), { code: "fetch-failed", message: /nothing has come/ });
+    await assert.rejects(impatient.plan({ base: "http://any.example/model/", adapters: [] }), { code: "fetch-failed", message: /nothing has come/ });
   });
 });
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { engine } from "../../pkg/engine.js";
+import { nodeContext } from "../../pkg/node/context.js";
 import { merge } from "../../pkg/node.js";
 import { JobRunner } from "../../pkg/workers/runner.js";
 import { scratch } from "./scratch.mjs";
@@ -27,7 +27,7 @@ test("no more start than there are tasks", async (t) => {
 });
 
 test("a job that waits for its bytes when it is stopped writes nothing", async () => {
-  const { memory } = await engine();
+  const { memory } = await nodeContext.engine();
   let answer = (/** @type {Uint8Array} */ _) => {};
   const bytes = new Promise((/** @type {(bytes: Uint8Array) => void} */ resolve) => (answer = resolve));
   let written = 0;

@@ -1,7 +1,7 @@
 import { merge, plan } from "../node.js";
 import { refuseOccupied, replaced } from "../node/model-folder.js";
 import { asPath } from "../node/source.js";
-import { checkWork } from "../merge.js";
+import { checkWorkOptions } from "../merge.js";
 import type { MergeOptions, Report } from "../types.js";
 import { finishCommand, mergePartCommand, partOption } from "./parts.js";
 import { PLAN_FLAGS, planOptions } from "./plan-flags.js";
@@ -52,7 +52,7 @@ export async function mergeCommand(argv: string[]): Promise<number> {
   try {
     if (values.report !== undefined) await checkReport(values.report, { ...options, signal: stop.signal }, { output: values.out, made: !dry });
     if (dry) {
-      checkWork(options);
+      checkWorkOptions(options);
       const planned = await plan({ ...options, signal: stop.signal });
       // Parts find the files of others there.
       if (values.out !== undefined && !share) await checkRoom(values.out, planned.files, force);

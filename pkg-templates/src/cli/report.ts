@@ -1,6 +1,7 @@
 import { access, constants, readlink, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { LorafoldError, thrown } from "../errors.js";
+import { nodeContext } from "../node/context.js";
 import { writeFailed } from "../node/files.js";
 import { newToken, partial } from "../node/hidden.js";
 import { identity } from "../node/model-folder.js";
@@ -9,11 +10,11 @@ import { prepare } from "../prepare.js";
 import type { PlannedFile } from "../sinks/sink.js";
 import type { PlanOptions, Report } from "../types.js";
 
-/** What this process has open already: opened again it may be refused, and begin anew. */
+/** Files that this process has open already: opening them again may be refused, or truncate them. */
 const OPEN = new Map<string, NodeJS.WritableStream>([["/dev/stdout", process.stdout], ["/dev/stderr", process.stderr]]);
 
 /**
- * Better to know before the merge than after it: the report must be written, and replace nothing that the merge reads or writes.
+ * Check before the merge that the report can be written, and replaces nothing that the merge reads or writes.
  *
  * @param output the merge's folder; `made`: it is made by the merge, where it is not there.
  * @throws {LorafoldError} `bad-option` where the report cannot go there.
@@ -37,10 +38,10 @@ export async function checkReport(report: string, merge: PlanOptions, { output, 
   }
 }
 
-/** Neither what the merge reads, nor, where the report is in its folder, what it writes. */
+/** Refuse a report that is a file which the merge reads, or a file of its output. */
 async function refuseFiles(report: string, path: string, merge: PlanOptions, inOutput: boolean): Promise<void> {
   const there = await identity(path);
-  const { plan, inputs } = await prepare(merge);
+  const { plan, inputs } = await prepare(nodeContext, merge);
   try {
     for (const { path: input } of there === undefined ? [] : inputs) {
       if (input !== undefined && (await identity(input)) === there) throw new Error(`${report} is a file that the merge reads`);
@@ -52,10 +53,10 @@ async function refuseFiles(report: string, path: string, merge: PlanOptions, inO
   }
 }
 
-/** Links that are followed, as by systems. */
+/** The most links that are followed, as in operating systems. */
 const MOST_LINKS = 40;
 
-/** Where a path leads, though nothing is there yet: what is written there follows links that lead nowhere. */
+/** The real path that a write would go to, also where nothing exists there yet. Writing follows broken links. */
 async function destination(given: string): Promise<string> {
   let path = resolve(given);
   for (let links = 0; links < MOST_LINKS; links++) {
@@ -68,7 +69,7 @@ async function destination(given: string): Promise<string> {
   throw new Error(`${given}: too many links`);
 }
 
-/** Write a report where {@link checkReport} found that it can go: all of it, or nothing. */
+/** Write a report after {@link checkReport}: all of it, or nothing. */
 export async function writeReport(report: string, content: Report): Promise<void> {
   const text = `${JSON.stringify(content, null, 2)}\n`;
   const open = OPEN.get(report);
@@ -89,7 +90,7 @@ export async function writeReport(report: string, content: Report): Promise<void
   }
 }
 
-/** Devices, what is open (`/dev/fd/3`), and a file in a folder where there can be no other. */
+/** Whether no temporary file and rename are possible: for devices, open files (`/dev/fd/3`), and files in a read-only folder. */
 async function isWrittenInPlace(report: string, path: string): Promise<boolean> {
   const there = await stat(report).catch(() => undefined);
   if (!there) return false;

@@ -1,4 +1,4 @@
-/** What the headers of a request ask of a file with a strong entity tag (RFC 9110, sections 13 and 14). */
+/** The conditions and ranges of a request for a file with a strong entity tag (RFC 9110, sections 13 and 14). */
 
 /** Whether `If-Match`, where there is one, holds. */
 export function matches(headers: Headers, etag: string): boolean {
@@ -6,7 +6,7 @@ export function matches(headers: Headers, etag: string): boolean {
   return wanted === null || wanted.trim() === "*" || tags(wanted).includes(etag);
 }
 
-/** Whether the client has this state of the file already (`If-None-Match`; a weak tag of the same file will do). */
+/** Whether the client has this version of the file already (`If-None-Match`, by weak comparison). */
 export function isKnown(headers: Headers, etag: string): boolean {
   const known = headers.get("if-none-match");
   if (known === null) return false;
@@ -23,16 +23,16 @@ export interface Wanted {
   end: number;
 }
 
-/** Characters of a `Range` that may mean one. */
+/** The longest `Range` header, in characters, that is parsed. */
 const LONGEST = 200;
 
 /**
- * What `Range` asks for: bytes, `"unsatisfiable"` ones, or `undefined` for the whole file, which also answers what is no range of bytes, a
- * list of several, and a range of another state of the file (`If-Range`).
+ * The bytes that `Range` asks for, `"unsatisfiable"`, or `undefined` for the whole file. The whole file is also the response to other units, to
+ * several ranges, and to a range of another version (`If-Range`).
  */
 export function wantedRange(headers: Headers, etag: string, size: number): Wanted | "unsatisfiable" | undefined {
   const range = headers.get("range") ?? "";
-  // No two runs of spaces stand side by side: a search for where one ends and the other begins takes the square of their length.
+  // No two `\s*` are adjacent: backtracking between them would take quadratic time.
   const found = range.length <= LONGEST && /^\s*bytes\s*=\s*(?:(\d+)\s*)?-\s*(?:(\d+)\s*)?$/i.exec(range);
   if (!found) return undefined;
   const [, from = "", to = ""] = found;
@@ -40,7 +40,7 @@ export function wantedRange(headers: Headers, etag: string, size: number): Wante
   const condition = headers.get("if-range");
   if (condition !== null && condition.trim() !== etag) return undefined;
   if (from === "") {
-    // The last so many bytes.
+    // A suffix: the last `to` bytes.
     const length = Math.min(Number(to), size);
     return length === 0 ? "unsatisfiable" : { start: size - length, end: size };
   }

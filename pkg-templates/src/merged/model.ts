@@ -1,46 +1,41 @@
-import { engine } from "../engine.js";
+import type { Context } from "../context.js";
 import { asLorafoldError, checkSignal, LorafoldError, throwIfAborted } from "../errors.js";
 import { Merger } from "../lorafold.js";
-import { platform } from "../platform.js";
 import { prepare } from "../prepare.js";
 import { address } from "../sources/address.js";
 import { bind } from "../sources/bind.js";
-import type { Input } from "../sources/listing.js";
-import { MOST_IN_FLIGHT } from "../sources/request.js";
+import type { Input } from "../sources/input.js";
+import { MAX_REQUESTS } from "../sources/concurrency.js";
 import type { MergedModel, OpenOptions, ReadOptions, Report, ResponseOptions, VirtualFile } from "../types.js";
+import { OpenMergedState } from "./open-state.js";
 import { respond } from "./response.js";
+import { Semaphore } from "./semaphore.js";
 import { mergedBytes } from "./stream.js";
-import { Turns } from "./turns.js";
-import { Workshop } from "./workshop.js";
 
 /** Bytes that are computed at a time, and packed factors that are kept. */
 const BLOCK = 1 << 20;
 const FACTOR_BYTES = 24 << 20;
 
-/**
- * The merged model as a folder that is nowhere: every byte is computed when it is read.
- *
- * @throws {LorafoldError} for everything that {@link plan} throws, and `no-range-support` where the base can only be read in one pass.
- */
-export async function openMerged(options: OpenOptions): Promise<MergedModel> {
+/** See {@link Api.openMerged}. */
+export async function openMerged(context: Context, options: OpenOptions): Promise<MergedModel> {
   try {
-    const { plan, inputs } = await prepare(options);
+    const { plan, inputs } = await prepare(context, options);
     const onePass = inputs.find((input) => input.ranges === false);
     if (onePass) {
       plan.free();
       throw new LorafoldError("no-range-support", `${address(onePass.url!)}: the server does not answer ranged requests, which reading at any place needs`);
     }
-    const { memory } = await engine();
-    const { bindInput, blockBytes = BLOCK, factorBytes = FACTOR_BYTES } = platform();
+    const { memory } = await context.engine();
+    const { bindInput, blockBytes = BLOCK, factorBytes = FACTOR_BYTES } = context.platform;
     const merger = new Merger([], options.allowNonfinite ?? false, factorBytes);
-    const shop = new Workshop(plan, merger, inputs.map((input) => bind(withoutSignal(input), bindInput)), memory, blockBytes);
-    return new OpenModel(shop);
+    const state = new OpenMergedState(plan, merger, inputs.map((input) => bind(withoutSignal(input), bindInput)), memory, blockBytes);
+    return new OpenModel(state);
   } catch (error) {
     throw asLorafoldError(error);
   }
 }
 
-/** The signal of the options ends the opening; every read has its own. */
+/** The signal of the options only aborts opening the model; every read has its own. */
 function withoutSignal(input: Input): Input {
   if (!input.init?.signal) return input;
   const { signal: _, ...init } = input.init;
@@ -50,29 +45,29 @@ function withoutSignal(input: Input): Input {
 class OpenModel implements MergedModel {
   readonly files: readonly VirtualFile[];
   readonly report: Report;
-  readonly #shop: Workshop;
-  readonly #reads = new Turns(MOST_IN_FLIGHT);
+  readonly #state: OpenMergedState;
+  readonly #reads = new Semaphore(MAX_REQUESTS);
   #changed = false;
-  /** Reads that are under way, and whether the model goes with the last of them. */
+  /** Reads that are under way, and whether the model closes after the last of them. */
   #readers = 0;
   #released = false;
 
-  constructor(shop: Workshop) {
-    this.#shop = shop;
-    const etags = JSON.parse(shop.plan.etags()) as string[];
-    const files = JSON.parse(shop.plan.files()) as { name: string; size: number }[];
+  constructor(state: OpenMergedState) {
+    this.#state = state;
+    const etags = JSON.parse(state.plan.etags()) as string[];
+    const files = JSON.parse(state.plan.files()) as { name: string; size: number }[];
     this.files = files.map((file, number) => ({ ...file, etag: etags[number]! }));
-    this.report = JSON.parse(shop.plan.report("[]")) as Report;
+    this.report = JSON.parse(state.plan.report("[]")) as Report;
   }
 
   async read(name: string, start = 0, end?: number, options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {
     const signal = signalOf(options);
     const { number, last } = this.#range(name, start, end);
     const leave = this.#enter();
-    return this.#reads.take(async () => {
+    return this.#reads.run(async () => {
       const bytes = new Uint8Array(last - start);
       let filled = 0;
-      for await (const part of mergedBytes(this.#shop, number, start, last, signal)) {
+      for await (const part of mergedBytes(this.#state, number, start, last, signal)) {
         bytes.set(part, filled);
         filled += part.length;
       }
@@ -94,14 +89,14 @@ class OpenModel implements MergedModel {
       signal?.removeEventListener("abort", abort);
       leave();
     };
-    // Nobody may read on to be told so.
+    // Ends the read at once, for the client may never ask for the next bytes.
     const abort = () => {
       stop.abort(signal?.reason);
       done();
     };
     if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort, { once: true });
-    const bytes = mergedBytes(this.#shop, number, start, last, stop.signal, proven);
+    const bytes = mergedBytes(this.#state, number, start, last, stop.signal, proven);
     const failed = (error: unknown) => this.#failed(error);
     return new ReadableStream<Uint8Array<ArrayBuffer>>(
       {
@@ -114,19 +109,19 @@ class OpenModel implements MergedModel {
             controller.close();
           } catch (error) {
             done();
-            // A stream that has failed is never cancelled: what it reads of the base ends here.
+            // A stream that has failed is never cancelled, so its reads of the base are ended here.
             bytes.return().catch(() => undefined);
             controller.error(failed(error));
           }
         },
         async cancel() {
           done();
-          // A read that is under way ends with its request; then the generator can be left.
+          // Aborting ends the read that is under way; only then can the generator return.
           stop.abort();
           bytes.return().catch(() => undefined);
         },
       },
-      // Nothing is computed before somebody wants it.
+      // No reading ahead: a block is computed when the client asks for it.
       { highWaterMark: 0 },
     );
   }
@@ -140,7 +135,7 @@ class OpenModel implements MergedModel {
   }
 
   close(): void {
-    this.#shop.close();
+    this.#state.close();
   }
 
   release(): void {
@@ -148,7 +143,7 @@ class OpenModel implements MergedModel {
     if (this.#readers === 0) this.close();
   }
 
-  /** A read begins; what this gives is called when it has ended, once or more often. */
+  /** Count a read that begins. The function returned is to be called when it has ended; further calls do nothing. */
   #enter(): () => void {
     this.#readers++;
     let inside = true;
@@ -160,7 +155,7 @@ class OpenModel implements MergedModel {
     };
   }
 
-  /** What a read threw, as callers are promised it. */
+  /** Turn what a read threw into the error that callers are promised. */
   #failed(thrown: unknown): unknown {
     const error = asLorafoldError(thrown);
     if (error instanceof LorafoldError && error.code === "source-changed") this.#changed = true;
@@ -168,7 +163,7 @@ class OpenModel implements MergedModel {
   }
 
   #range(name: string, start: number, end: number | undefined): { number: number; last: number } {
-    this.#shop.demandOpen();
+    this.#state.checkOpen();
     const number = this.files.findIndex((file) => file.name === name);
     if (number < 0) throw new LorafoldError("bad-option", `the merged model has no file ${name}`);
     const { size } = this.files[number]!;

@@ -5,8 +5,8 @@ import { isKnown, matches, wantedRange } from "./conditions.js";
 type Bytes = ReadableStream<Uint8Array<ArrayBuffer>>;
 
 /**
- * The answer to a request for one of the files of a merged model, which `open` reads; the last part of the path is the file's name. The stream's
- * first bytes are to be there when what they come from can be read.
+ * The response to a request for a file of a merged model. The last part of the path is the file's name. `open` gives a stream of its bytes, whose first
+ * read must fail where the base cannot be read.
  */
 export async function respond(
   files: readonly VirtualFile[],
@@ -40,12 +40,12 @@ export async function respond(
     const thrown = asLorafoldError(error);
     if (!(thrown instanceof LorafoldError)) throw thrown;
     onError?.(thrown);
-    // Its own words name the base's server, and are not for everybody.
+    // The message may name the base's server, which clients must not learn.
     return failure(STATUS[thrown.code] ?? 500, thrown.code, `${name} cannot be read: ${thrown.code}`, { "cache-control": "no-store" });
   }
 }
 
-/** What an error says to a client: the fault is never its own. */
+/** The status for each error code; 500 for all others. None is the fault of the client, except that it went away. */
 const STATUS: Partial<Record<ErrorCode, number>> = { "fetch-failed": 502, "no-range-support": 502, "source-changed": 503, aborted: 499 };
 
 function requestedName(url: string): string | undefined {
@@ -66,7 +66,7 @@ function contentType({ name }: VirtualFile): string {
 }
 
 /**
- * The same stream once its first bytes are there: what fails before them is an answer of its own, not a body that breaks off.
+ * The same stream, after its first bytes have come: a failure before them gets a status of its own instead of a body that breaks off.
  */
 async function begun(stream: Bytes, onError: ResponseOptions["onError"]): Promise<Bytes> {
   const reader = stream.getReader();
@@ -90,7 +90,7 @@ async function begun(stream: Bytes, onError: ResponseOptions["onError"]): Promis
   );
 }
 
-/** Some edge runtimes announce the length of a body only if its stream says it. */
+/** Some edge runtimes send `Content-Length` only if the stream declares its length. */
 function measured(body: Bytes, length: number): ReadableStream<Uint8Array> {
   const { FixedLengthStream } = globalThis as { FixedLengthStream?: new (length: number) => ReadableWritablePair<Uint8Array, Uint8Array> };
   return FixedLengthStream ? body.pipeThrough(new FixedLengthStream(length)) : body;

@@ -1,10 +1,10 @@
 import { readFailed } from "../errors.js";
 import type { Piece } from "../pieces.js";
 import { openReader } from "../sources/bind.js";
-import type { BoundInput } from "../sources/listing.js";
+import type { BoundInput } from "../sources/input.js";
 import type { ByteReader } from "../sources/reader.js";
-import { Lease } from "./lease.js";
-import type { Factor, Workshop } from "./workshop.js";
+import { BaseStream } from "./base-stream.js";
+import type { Factor, OpenMergedState } from "./open-state.js";
 
 /** A run of output bytes that one read of an input serves, as the plan gives it. */
 interface Run {
@@ -25,18 +25,18 @@ const GAP = 1 << 16;
  * The bytes `start` up to `end` of an output file, block by block, each computed when it is asked for. The base is read as few runs as there
  * can be: one, wherever the output has the order of the base. `proven`: the plan's own bytes come when those of the base are there.
  */
-export async function* mergedBytes(shop: Workshop, file: number, start: number, end: number, signal?: AbortSignal, proven = false): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-  const { inputs } = shop;
+export async function* mergedBytes(state: OpenMergedState, file: number, start: number, end: number, signal?: AbortSignal, proven = false): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+  const { inputs } = state;
   let held: Uint8Array<ArrayBuffer>[] | undefined = proven ? [] : undefined;
   for (let at = start; at < end; ) {
-    const run = JSON.parse(shop.plan.run(file, at, end)) as Run;
+    const run = JSON.parse(state.plan.run(file, at, end)) as Run;
     const { source } = run;
-    const lease = source && new Lease(shop.turns, (rest) => openReader(inputs[source.input]!, source.start, source.end, signal, rest), signal);
+    const stream = source && new BaseStream(state.permits, (retryWait) => openReader(inputs[source.input]!, source.start, source.end, signal, retryWait), signal);
     try {
       while (at < run.end) {
-        const [block, pieces] = held ? [Math.min(FIRST, shop.block), 1] : [shop.block, PIECES];
-        for (const piece of JSON.parse(shop.plan.pieces(file, at, run.end, block, pieces)) as Piece[]) {
-          for await (const bytes of pieceBytes(shop, file, piece, lease, block, signal)) {
+        const [block, pieces] = held ? [Math.min(FIRST, state.block), 1] : [state.block, PIECES];
+        for (const piece of JSON.parse(state.plan.pieces(file, at, run.end, block, pieces)) as Piece[]) {
+          for await (const bytes of pieceBytes(state, file, piece, stream, block, signal)) {
             at += bytes.length;
             if (held && piece.kind === "plan") {
               held.push(bytes);
@@ -51,46 +51,46 @@ export async function* mergedBytes(shop: Workshop, file: number, start: number, 
     } catch (error) {
       throw readFailed(source ? inputs[source.input]!.name : "", error);
     } finally {
-      lease?.end();
+      stream?.close();
     }
   }
   yield* held ?? [];
 }
 
 /** `first`: bytes of the first block. */
-async function* pieceBytes(shop: Workshop, file: number, piece: Piece, lease: Lease | null, first: number, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+async function* pieceBytes(state: OpenMergedState, file: number, piece: Piece, stream: BaseStream | null, first: number, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   switch (piece.kind) {
     case "plan":
-      yield (shop.plan.planBytes(file) as Uint8Array<ArrayBuffer>).slice(piece.at, piece.at + piece.bytes);
+      yield (state.plan.planBytes(file) as Uint8Array<ArrayBuffer>).slice(piece.at, piece.at + piece.bytes);
       return;
     case "copy":
-      for (let left = piece.bytes, most = first; left > 0; most = shop.block) {
+      for (let left = piece.bytes, most = first; left > 0; most = state.block) {
         const bytes = Math.min(most, left);
         left -= bytes;
-        yield await lease!.take(bytes, (reader) => reader.take(bytes));
+        yield await stream!.take(bytes, (reader) => reader.take(bytes));
       }
       return;
     case "merge":
-      yield await lease!.take(piece.baseBytes, (reader) => fold(shop, piece, reader, signal));
+      yield await stream!.take(piece.baseBytes, (reader) => fold(state, piece, reader, signal));
   }
 }
 
-async function fold(shop: Workshop, piece: Piece & { kind: "merge" }, reader: ByteReader, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-  const { text, spec } = shop.spec(piece.tensor);
+async function fold(state: OpenMergedState, piece: Piece & { kind: "merge" }, reader: ByteReader, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  const { text, spec } = state.spec(piece.tensor);
   // Asked before a read begins, which whatever threw then would leave alone.
-  const known = shop.merger.hasFactors(spec.tensor);
-  const reads = [reader.take(piece.baseBytes), known ? undefined : readFactors(shop, spec.terms, signal)] as const;
+  const known = state.merger.hasFactors(spec.tensor);
+  const reads = [reader.take(piece.baseBytes), known ? undefined : readFactors(state, spec.terms, signal)] as const;
   await Promise.allSettled(reads);
   const [base, factors] = await Promise.all(reads);
   // They may have made room for others' while the base was awaited.
-  const missing = shop.merger.hasFactors(spec.tensor) ? [] : (factors ?? (await readFactors(shop, spec.terms, signal)));
-  const { merger } = shop;
+  const missing = state.merger.hasFactors(spec.tensor) ? [] : (factors ?? (await readFactors(state, spec.terms, signal)));
+  const { merger } = state;
   merger.foldGiven(text, piece.first, piece.count, missing, base);
-  return new Uint8Array(shop.memory.buffer as ArrayBuffer, merger.offset + piece.skip, piece.bytes).slice();
+  return new Uint8Array(state.memory.buffer as ArrayBuffer, merger.offset + piece.skip, piece.bytes).slice();
 }
 
 /** The bytes of every term's A and B, one after another; those that stand side by side come by one read. */
-async function readFactors({ inputs }: Workshop, terms: readonly { a: Factor; b: Factor }[], signal?: AbortSignal): Promise<Uint8Array[]> {
+async function readFactors({ inputs }: OpenMergedState, terms: readonly { a: Factor; b: Factor }[], signal?: AbortSignal): Promise<Uint8Array[]> {
   const factors: Uint8Array[] = [];
   for (const { a, b } of terms) {
     const [low, high] = a.start <= b.start ? [a, b] : [b, a];

@@ -1,19 +1,19 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { LorafoldError, thrown } from "../errors.js";
-import type { BoundInput, Input } from "../sources/listing.js";
+import type { BoundInput, Input } from "../sources/input.js";
 import { PathReader } from "./path-reader.js";
 import { changed, versionOf } from "./source.js";
 
-/** Files that one thread has open for reading, and as many for writing. A model may have more shards than a process may have files open. */
+/** The most files that one thread has open for reading, and again for writing. A model may have more shards than a process may open files. */
 const MOST_OPEN = 32;
 
-/** Files that are opened when they are needed, and closed when others are. */
+/** A cache of file descriptors, opened on demand; the least recently used one is closed. */
 class OpenFiles<Key> {
-  /** The one that was used last is the last. */
+  /** In order of use: the most recent is last. */
   readonly #open = new Map<Key, number>();
 
-  /** Valid until the next call. */
+  /** The descriptor of a file, valid until the next call. */
   descriptor(key: Key, open: () => number): number {
     const descriptor = this.#open.get(key) ?? open();
     this.#open.delete(key);
@@ -34,10 +34,14 @@ class OpenFiles<Key> {
   }
 }
 
-/** What this thread reads. */
+/** The input files that this thread has open. */
 const reading = new OpenFiles<Input>();
 
-/** Open an input, which may have become another file since it was listed. */
+/**
+ * Open an input file.
+ *
+ * @throws {LorafoldError} `source-changed` where it is not the file that was listed.
+ */
 function openListed(path: string, version: string | undefined): number {
   const descriptor = openSync(path, "r");
   if (version === undefined || versionOf(fstatSync(descriptor)) === version) return descriptor;
@@ -45,7 +49,7 @@ function openListed(path: string, version: string | undefined): number {
   throw changed(path);
 }
 
-/** Give an input that is a path readers: a synchronous one, straight into WebAssembly memory, and one that lets others work meanwhile. */
+/** Readers for an input that is a path: a synchronous one that fills WebAssembly memory, and an asynchronous one. Nothing for other inputs. */
 export function bindPath(input: Input): BoundInput | undefined {
   const { path, version } = input;
   if (path === undefined) return undefined;
@@ -82,7 +86,7 @@ function hashFile(path: string): string {
   return hash.digest("hex");
 }
 
-/** Bytes written at a time: of a longer write Linux makes pages that take several times as long to come by (benches/NOTES.md). */
+/** Bytes written at a time: for longer writes Linux allocates pages in a way that takes several times as long (benches/NOTES.md). */
 const WRITE_STEP = 1 << 20;
 
 /** Output files that a worker writes. */

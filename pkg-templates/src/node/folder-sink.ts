@@ -1,7 +1,7 @@
 import { mkdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { PlannedFile, Sink } from "../sinks/sink.js";
-import type { Input } from "../sources/listing.js";
+import type { Input } from "../sources/input.js";
 import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
 import { FileTargets, writeFailed } from "./files.js";
@@ -9,12 +9,12 @@ import { hasEnded, newToken, parsePartial, partial } from "./hidden.js";
 import { allot, namesIn, refuseInputs, refuseOccupied, replaced } from "./model-folder.js";
 import { publish } from "./publish.js";
 
-/** Writes into a folder on disk. Files get their names when all of them are complete. */
+/** Writes into a folder on disk. The files are hidden until all of them are complete, then renamed. */
 export class FolderSink implements Sink {
   readonly #folder: string;
   readonly #force: boolean;
   readonly #inputs: readonly Input[];
-  /** Other merges may be at work in the same folder. */
+  /** Tells the files of this merge from those of others in the same folder. */
   readonly #token = newToken();
   readonly #targets = new FileTargets();
   #files: PlannedFile[] = [];
@@ -35,7 +35,7 @@ export class FolderSink implements Sink {
   async #open(files: PlannedFile[]): Promise<void> {
     await refuseInputs(this.#folder, this.#inputs);
     const names = files.map((file) => file.name);
-    // Better to know before the merge than after it.
+    // Refused now rather than at the end of the merge.
     if (this.#force) await replaced(this.#folder, names);
     else await refuseOccupied(this.#folder);
     const leftOver = (await namesIn(this.#folder)).filter((name) => {
@@ -71,7 +71,7 @@ export class FolderSink implements Sink {
     this.#targets.close();
     await Promise.allSettled(this.#files.map((_, file) => rm(this.#partialPath(file), { force: true })));
     if (this.#madeFolder === undefined) return;
-    // Only what this merge made, folders above the output's among it, and only while it is empty.
+    // Remove only folders that this merge made, including those above the output, and only empty ones.
     for (let folder = this.#folder; folder.length >= this.#madeFolder.length; folder = dirname(folder)) {
       if (!(await rmdir(folder).then(() => true, () => false))) return;
     }

@@ -1,32 +1,32 @@
 import { createHash } from "node:crypto";
 import { openReader } from "../sources/bind.js";
-import type { Input } from "../sources/listing.js";
-import { inFlight, MOST_IN_FLIGHT } from "../sources/request.js";
+import type { Input } from "../sources/input.js";
+import { MAX_REQUESTS, mapConcurrently } from "../sources/concurrency.js";
 import { bindPath } from "./files.js";
 
-/** What tells one state of an input from another, on whichever machine it is read. */
+/** The version of an input, the same on every machine. */
 export interface InputState {
   name: string;
   state: string;
 }
 
-/** How much of a file is looked at: so many samples of so many bytes, evenly spread; a file that is no longer than all of them is read as a whole. */
+/** How many samples of a file are hashed, and of how many bytes each. A file that is no longer than all samples together is hashed whole. */
 const SAMPLES = 64;
 const SAMPLE_BYTES = 4096;
 
 /**
- * The states of all inputs: what a server calls them, and of files a hash of their size and of samples of them. Times of change and numbers of
- * files differ between copies on several machines; a model whose weights were trained on differs in nearly every sample.
+ * The states of all inputs: the version that a server gives, and for files a hash of their size and of evenly spread samples. Modification times
+ * and inodes differ between copies on several machines; further training changes nearly every sample.
  */
 export function inputStates(inputs: readonly Input[]): Promise<InputState[]> {
-  return inFlight(inputs, MOST_IN_FLIGHT, async (input) => {
+  return mapConcurrently(inputs, MAX_REQUESTS, async (input) => {
     const { name, version, url, read, size } = input;
     if (url !== undefined || (read && version !== undefined)) return { name, state: version ?? `${size} bytes` };
     return { name, state: await sampled(input) };
   });
 }
 
-/** The name of the first input whose state is another. */
+/** The name of the first input whose state is not the same in both. */
 export function changedInput(before: readonly InputState[], now: readonly InputState[]): string | undefined {
   return now.find(({ name, state }, number) => before[number]?.name !== name || before[number].state !== state)?.name;
 }

@@ -2,10 +2,10 @@ import { open, readdir, readFile, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { LorafoldError, thrown } from "../errors.js";
 import { standing, weightsOfModel } from "../sinks/model-files.js";
-import type { Input } from "../sources/listing.js";
+import type { Input } from "../sources/input.js";
 import { parsePartial } from "./hidden.js";
 
-/** Give a hidden file its size, by the flag "w" as a new one, by "a" with what is in it. */
+/** Set the size of a hidden file: with the flag "w" of a new, empty one, with "a" keeping its content. */
 export async function allot(path: string, size: number, flag: "w" | "a"): Promise<void> {
   const file = await open(path, flag);
   try {
@@ -15,17 +15,17 @@ export async function allot(path: string, size: number, flag: "w" | "a"): Promis
   }
 }
 
-/** Which file or folder a path leads to: other spellings and links lead to the same, as the file system knows. Nothing where nothing is. */
+/** Device and inode of a path, which are the same for every spelling and link. Nothing where there is no file. */
 export async function identity(path: string): Promise<string | undefined> {
   const found = await stat(path, { bigint: true }).catch(() => undefined);
   return found && `${found.dev} ${found.ino}`;
 }
 
-/** The merge must not write to a folder that it reads. */
+/** @throws {LorafoldError} `bad-option` where the merge reads files of the output folder. */
 export async function refuseInputs(folder: string, inputs: readonly Input[]): Promise<void> {
   const output = await identity(folder);
   if (output === undefined) return;
-  // Of a link both its folder and that of the file it leads to.
+  // Of a link, its own folder and the folder of its target.
   const paths = inputs.flatMap(({ path }) => (path === undefined ? [] : [path]));
   const real = await Promise.all(paths.map((path) => realpath(path).catch(() => path)));
   for (const input of new Set([...paths, ...real].map(dirname))) {
@@ -35,7 +35,7 @@ export async function refuseInputs(folder: string, inputs: readonly Input[]): Pr
   }
 }
 
-/** The names in an output folder; none where it is not there yet. */
+/** The names in an output folder; none where it does not exist. */
 export async function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: unknown) => {
     const { code, message } = thrown(error);
@@ -44,7 +44,7 @@ export async function namesIn(folder: string): Promise<string[]> {
   });
 }
 
-/** Without `force` a folder must be empty. The hidden files of merges that are at work in it, or were killed, do not count. */
+/** @throws {LorafoldError} `bad-option` where a folder is not empty. Hidden files of merges that are running, or were killed, do not count. */
 export async function refuseOccupied(folder: string): Promise<void> {
   if ((await namesIn(folder)).some((name) => !parsePartial(name))) {
     throw new LorafoldError("bad-option", `output: ${folder} is not empty; force replaces the model in it`);
@@ -52,8 +52,8 @@ export async function refuseOccupied(folder: string): Promise<void> {
 }
 
 /**
- * What of a folder gives way to a model of these files: files of their names, and the weights of the old model, which would be taken for part of
- * the new one. Configuration and index are the first.
+ * The files of a folder that a model of these files replaces: those of the same names, and the weights of the old model, which tools would take
+ * for part of the new one. Configuration and index come first.
  *
  * @throws {LorafoldError} `bad-option` where one of them is a folder.
  */

@@ -2,7 +2,7 @@ import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { FileRange } from "../merge.js";
 import type { PlannedFile, Sink } from "../sinks/sink.js";
-import type { Input } from "../sources/listing.js";
+import type { Input } from "../sources/input.js";
 import type { Target } from "../workers/protocol.js";
 import { FileTargets, writeFailed } from "./files.js";
 import { partial } from "./hidden.js";
@@ -11,7 +11,7 @@ import { allot, refuseInputs } from "./model-folder.js";
 import type { Receipt } from "./receipt.js";
 import { hashRange, readReceipts, refusal, refuseForeign, removeReceipt, unfinish, writeReceipt } from "./receipts.js";
 
-/** Which part, and of what. */
+/** Which part of which merge, and what it reads and writes. */
 export interface PartPlace {
   identity: string;
   part: number;
@@ -44,14 +44,14 @@ export class PartSink implements Sink<Receipt> {
       throw writeFailed(this.#folder, error);
     }
     const receipts = await this.#refuseOthers();
-    // A finish that found this part damaged may have named some of the files.
+    // A `finishParts` that found this part damaged may have renamed some of the files.
     if (!force) await refuseForeign(this.#folder, receipts.length > 0 ? files : []);
-    // Whatever an earlier try wrote does not count from now on.
+    // From now on the result of an earlier attempt does not count.
     await unfinish(this.#folder);
     await removeReceipt(this.#folder, this.#place);
     for (const file of new Set(wanted.map((range) => range.file))) {
       try {
-        // Not truncated: other parts are at work in it.
+        // Not truncated: other parts write to the same file.
         await allot(this.#path(file), files[file]!.size, "a");
       } catch (error) {
         throw writeFailed(this.#path(file), error);
@@ -59,7 +59,7 @@ export class PartSink implements Sink<Receipt> {
     }
   }
 
-  /** Parts of another merge in the same folder would never fit together. Gives the receipts of this one's. */
+  /** Refuse parts of another merge in the same folder, or remove them with `force`. Gives the receipts of this merge. */
   async #refuseOthers(): Promise<Receipt[]> {
     const { identity, of, states, force } = this.#place;
     const mine: Receipt[] = [];
@@ -71,7 +71,7 @@ export class PartSink implements Sink<Receipt> {
       }
       if (!force) throw refused;
       await removeReceipt(this.#folder, receipt);
-      // Nobody will ever finish what only the other merge has.
+      // Files that only the other merge has would never be finished.
       const others = receipt.files.filter(({ name }) => this.#files.every((file) => file.name !== name));
       for (const { name } of others) await rm(join(this.#folder, partial(name)), { force: true });
     }
@@ -93,7 +93,7 @@ export class PartSink implements Sink<Receipt> {
     try {
       for (const { file, start, end } of wanted) {
         const path = this.#path(file);
-        // The receipt must not outlive the bytes when the machine goes down.
+        // Sync before the receipt is written: after a crash there must be no receipt without its bytes.
         const handle = await open(path, "r+");
         await handle.sync().finally(() => handle.close());
         receipt.written.push({ file: this.#files[file]!.name, start, end, sha256: await hashRange(path, start, end) });
@@ -105,7 +105,7 @@ export class PartSink implements Sink<Receipt> {
     return receipt;
   }
 
-  /** What other parts wrote is in the same files: they stay, without a receipt of this part. */
+  /** The files stay, because other parts write to them. Without a receipt this part does not count. */
   async abort(): Promise<void> {
     this.#targets.close();
   }

@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { Context } from "../context.js";
 import { asLorafoldError, LorafoldError, unlessAborted } from "../errors.js";
 import { type FileRange, fill } from "../merge.js";
 import { prepare } from "../prepare.js";
@@ -14,16 +15,16 @@ import { isPart, MOST_PARTS, type Receipt } from "./receipt.js";
 import { hashRange, markFinished, readFinished, readReceipts, refusal, refuseForeign, removeReceipt, removeReceipts } from "./receipts.js";
 import { asPath } from "./source.js";
 
-/** The `part`-th, from 1 on, of `of` shares of the output. */
+/** Share number `part`, counted from 1, of `of` equal shares of the output. */
 export interface Part {
   part: number;
   of: number;
 }
 
-/** What {@link mergePart} needs: `output` is a folder that all machines share. */
+/** What `mergePart` needs: `output` is a folder that all machines share. */
 export type PartOptions = Omit<MergeOptions, "output" | "statistics"> & { output: string };
 
-/** What a part gives. */
+/** The result of `mergePart`. */
 export interface PartResult extends Part {
   /** What all parts of one merge have in common. */
   identity: string;
@@ -31,23 +32,17 @@ export interface PartResult extends Part {
   bytes: number;
 }
 
-/** Parts begin at multiples of this: elements are not cut, and neighbours do not write to the same pages. */
+/** Parts begin at multiples of this many bytes, so that no element is cut and no two parts write to the same page of memory. */
 const ALIGNMENT = 1 << 20;
 
-/**
- * Merge one share of the output into a folder, so that any system that runs a command many times can spread one model over many
- * machines. A share that is merged twice is the same bytes. {@link finishParts} checks and completes.
- *
- * @throws {LorafoldError} as {@link merge}; `bad-option` where the folder has a model or parts of another merge, `source-changed` where it has parts of another
- * state of the base.
- */
-export async function mergePart(options: PartOptions, share: Part): Promise<PartResult> {
+/** See `mergePart` of `lorafold` in Node. */
+export async function mergePart(context: Context, options: PartOptions, share: Part): Promise<PartResult> {
   try {
     const { part, of } = share ?? {};
     if (!isPart(part, of)) throw new LorafoldError("bad-option", `part: ${part} of ${of} is no part; there are ${MOST_PARTS} at most`);
     const folder = asPath(options?.output);
     if (folder === undefined) throw new LorafoldError("bad-option", `output: ${options?.output} is not a folder`);
-    const prepared = await prepare(options);
+    const prepared = await prepare(context, options);
     try {
       const { plan, inputs } = prepared;
       const files = JSON.parse(plan.files()) as PlannedFile[];
@@ -55,7 +50,7 @@ export async function mergePart(options: PartOptions, share: Part): Promise<Part
       const identity = plan.identity();
       const states = await unlessAborted(inputStates(inputs), options.signal);
       const sink = new PartSink(folder, { identity, part, of, wanted, force: options.force ?? false, inputs, states });
-      await fill(prepared, files, wanted, sink, { ...options, statistics: false });
+      await fill(context, prepared, files, wanted, sink, { ...options, statistics: false });
       return { part, of, identity, bytes: wanted.reduce((sum, { start, end }) => sum + end - start, 0) };
     } finally {
       prepared.plan.free();
@@ -65,7 +60,7 @@ export async function mergePart(options: PartOptions, share: Part): Promise<Part
   }
 }
 
-/** The ranges of a part: all files one after the other, cut evenly. A file without bytes belongs to the part at whose beginning it lies. */
+/** The ranges of a part: all files one after another, cut evenly. An empty file belongs to the part whose range it lies in. */
 function rangesOf(files: readonly PlannedFile[], part: number, of: number): FileRange[] {
   const total = files.reduce((sum, { size }) => sum + size, 0);
   const cut = (number: number) => (number === of ? Number.POSITIVE_INFINITY : Math.round((total * number) / of / ALIGNMENT) * ALIGNMENT);
@@ -81,13 +76,8 @@ function rangesOf(files: readonly PlannedFile[], part: number, of: number): File
   return ranges;
 }
 
-/**
- * Check that every part of a folder is there and on the disk as it was written, then give the files their names. `merge` says what was merged:
- * then the parts must be those of this merge. With `force` they replace the model that is in the folder.
- *
- * @throws {LorafoldError} `source-changed` where the parts are of several states of the base, `truncated` where a part is missing or damaged, which is then to be merged again.
- */
-export async function finishParts(output: string, options: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
+/** See `finishParts` of `lorafold` in Node. */
+export async function finishParts(context: Context, output: string, options: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
   try {
     const { merge, force = false } = options ?? {};
     const folder = asPath(output) ?? output;
@@ -96,7 +86,7 @@ export async function finishParts(output: string, options: { merge?: PlanOptions
     const receipts = finished ? [finished] : await readReceipts(folder);
     const [first] = receipts;
     if (!first) throw new LorafoldError("truncated", `${folder}: no part of a model is there`);
-    const wanted = { of: first.of, ...(merge ? await identityOf(merge) : first) };
+    const wanted = { of: first.of, ...(merge ? await identityOf(context, merge) : first) };
     for (const receipt of receipts) {
       const refused = refusal(folder, receipt, wanted);
       if (refused) throw refused;
@@ -113,10 +103,10 @@ export async function finishParts(output: string, options: { merge?: PlanOptions
   }
 }
 
-/** Missing parts that are named. */
+/** How many missing parts an error names. */
 const NAMED = 20;
 
-/** Check every part, and give the files their names. */
+/** Check every part, then rename the files to their final names. */
 async function complete(folder: string, receipts: readonly Receipt[], first: Receipt, force: boolean): Promise<void> {
   const there = new Set(receipts.map(({ part }) => part));
   const missing = Array.from({ length: first.of }, (_, index) => index + 1).filter((part) => !there.has(part));
@@ -125,7 +115,7 @@ async function complete(folder: string, receipts: readonly Receipt[], first: Rec
     throw new LorafoldError("truncated", `${folder}: of ${first.of} parts these are missing: ${missing.slice(0, NAMED).join(", ")}${more}`);
   }
   for (const receipt of receipts) await check(folder, receipt);
-  // A finish that was stopped has named some of them already.
+  // A `finishParts` that was interrupted may have renamed some of them already.
   const unnamed = [];
   for (const file of first.files) if (await exists(join(folder, partial(file.name)))) unnamed.push(file);
   if (!force) await refuseForeign(folder, first.files);
@@ -133,9 +123,9 @@ async function complete(folder: string, receipts: readonly Receipt[], first: Rec
   await markFinished(folder, first);
 }
 
-/** What all parts of a merge have in common. */
-async function identityOf(options: PlanOptions): Promise<Pick<Receipt, "identity" | "inputs">> {
-  const { plan, inputs } = await prepare(options);
+/** The identity and the input states that all parts of a merge share. */
+async function identityOf(context: Context, options: PlanOptions): Promise<Pick<Receipt, "identity" | "inputs">> {
+  const { plan, inputs } = await prepare(context, options);
   try {
     return { identity: plan.identity(), inputs: await inputStates(inputs) };
   } finally {
@@ -143,7 +133,7 @@ async function identityOf(options: PlanOptions): Promise<Pick<Receipt, "identity
   }
 }
 
-/** Whether the bytes of a part are what was written; a part whose are not is no part any more. */
+/** Check that the bytes of a part are what it wrote. Where they are not, its receipt is removed, so that the part counts as missing. */
 async function check(folder: string, receipt: Receipt): Promise<void> {
   for (const { file, start, end, sha256 } of receipt.written) {
     const hidden = join(folder, partial(file));

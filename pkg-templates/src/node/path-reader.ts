@@ -3,7 +3,7 @@ import { LorafoldError, thrown } from "../errors.js";
 import type { ByteReader } from "../sources/reader.js";
 import { changed, versionOf } from "./source.js";
 
-/** Reads a run of a file, and leaves the thread to others meanwhile. */
+/** Reads a run of a file asynchronously. */
 export class PathReader implements ByteReader {
   readonly #path: string;
   readonly #version: string | undefined;
@@ -26,7 +26,7 @@ export class PathReader implements ByteReader {
         filled += bytesRead;
         this.#at += bytesRead;
       }
-      // After the bytes: what changes later does not matter to them.
+      // Checked after the bytes were read: later changes do not matter to them.
       if (this.#version !== undefined && versionOf(await this.#handle.stat()) !== this.#version) throw changed(this.#path);
       return whole;
     } catch (error) {

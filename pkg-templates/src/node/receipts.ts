@@ -3,7 +3,7 @@ import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { LorafoldError, thrown } from "../errors.js";
 import type { PlannedFile } from "../sinks/sink.js";
-import { inFlight, MOST_IN_FLIGHT } from "../sources/request.js";
+import { MAX_REQUESTS, mapConcurrently } from "../sources/concurrency.js";
 import { partial } from "./hidden.js";
 import { changedInput } from "./input-states.js";
 import { namesIn } from "./model-folder.js";
@@ -13,19 +13,19 @@ const PREFIX = ".lorafold-part-";
 
 const NAME = /^\.lorafold-part-\d+-of-\d+\.json$/;
 
-/** The last receipt of a model that is complete: all others may go, and it is still known to be. */
+/** The last receipt of a complete model: it still says so when all others are removed. */
 const FINISHED = `${PREFIX}finished.json`;
 
 const nameOf = ({ part, of }: { part: number; of: number }) => `${PREFIX}${part}-of-${of}.json`;
 
 /**
- * The receipts in a folder. With `force`, what only looks like one is removed.
+ * The receipts in a folder. With `force`, files that are no valid receipts are removed.
  *
- * @throws {LorafoldError} `bad-config` where one is none.
+ * @throws {LorafoldError} `bad-config` where a file of that name is no valid receipt.
  */
 export async function readReceipts(folder: string, force = false): Promise<Receipt[]> {
   const names = (await namesIn(folder)).filter((name) => NAME.test(name));
-  const receipts = await inFlight(names, MOST_IN_FLIGHT, async (name) => {
+  const receipts = await mapConcurrently(names, MAX_REQUESTS, async (name) => {
     try {
       return await readReceipt(folder, name);
     } catch (error) {
@@ -37,7 +37,7 @@ export async function readReceipts(folder: string, force = false): Promise<Recei
   return receipts.filter((receipt) => receipt !== undefined).sort((a, b) => a.part - b.part);
 }
 
-/** Nothing where it has gone meanwhile: its part is being merged again. */
+/** Nothing where the file is gone, because its part is being merged again. */
 async function readReceipt(folder: string, name: string): Promise<Receipt | undefined> {
   const path = join(folder, name);
   const text = await readFile(path, "utf8").catch((error: unknown) => {
@@ -57,7 +57,7 @@ async function readReceipt(folder: string, name: string): Promise<Receipt | unde
   throw bad("not what a part leaves");
 }
 
-/** With `force` a model may stand in the folder; otherwise nothing but what parts have written, and those of the `files` that a finish has named. */
+/** @throws {LorafoldError} `bad-option` where the folder has files other than those of parts, and those of `files` that were renamed already. */
 export async function refuseForeign(folder: string, files: readonly PlannedFile[]): Promise<void> {
   const names = new Set(await namesIn(folder));
   const named = new Set(files.map(({ name }) => name).filter((name) => !names.has(partial(name))));
@@ -65,7 +65,7 @@ export async function refuseForeign(folder: string, files: readonly PlannedFile[
   if (foreign !== undefined) throw new LorafoldError("bad-option", `output: ${folder} is not empty: it has ${foreign}; force replaces the model in it`);
 }
 
-/** Why a part that is there does not become one model with what else is merged, where that is so. */
+/** Why a part in the folder does not belong to this merge; nothing where it does. */
 export function refusal(folder: string, { part, of, ...receipt }: Receipt, merge: Pick<Receipt, "identity" | "of" | "inputs">): LorafoldError | undefined {
   const what = `output: ${folder}: part ${part} of ${of}`;
   const way = "to merge a part with force removes it";
@@ -74,7 +74,7 @@ export function refusal(folder: string, { part, of, ...receipt }: Receipt, merge
   return changed === undefined ? undefined : new LorafoldError("source-changed", `${what} was merged from another ${changed}; ${way}`);
 }
 
-/** Written to another name first: a receipt is whole, or not there. */
+/** Write a receipt under another name, then rename it: it is complete, or not there. */
 export async function writeReceipt(folder: string, receipt: Receipt): Promise<void> {
   const path = join(folder, nameOf(receipt));
   // The same part may be merged by two machines at once.
@@ -89,30 +89,30 @@ export async function writeReceipt(folder: string, receipt: Receipt): Promise<vo
   await rename(hidden, path);
 }
 
-/** The receipt that says that all files have their names, where a finish was stopped after that. */
+/** The receipt that says that all files have their final names. It is there where `finishParts` was interrupted after renaming them. */
 export const readFinished = (folder: string): Promise<Receipt | undefined> => readReceipt(folder, FINISHED);
 
-/** Say, in one step, that all files have their names. */
+/** Record, by one rename, that all files have their final names. */
 export async function markFinished(folder: string, receipt: Receipt): Promise<void> {
   await rename(join(folder, nameOf(receipt)), join(folder, FINISHED)).catch((error: unknown) => {
-    // Another finish at the same time has.
+    // Another `finishParts` at the same time did.
     if (thrown(error).code !== "ENOENT") throw error;
   });
 }
 
-/** Remove every receipt, and what a part that was killed left of its own; last of all what says that the model is complete. */
+/** Remove every receipt and unfinished receipt; the one that says that the model is complete goes last. */
 export async function removeReceipts(folder: string): Promise<void> {
   const names = (await readdir(folder)).filter((name) => name.startsWith(PREFIX) && name !== FINISHED);
   for (const name of names) await rm(join(folder, name), { force: true });
   await unfinish(folder);
 }
 
-/** What was complete is merged anew. */
+/** Remove the mark that the model is complete: a part of it is merged again. */
 export async function unfinish(folder: string): Promise<void> {
   await rm(join(folder, FINISHED), { force: true });
 }
 
-/** From now on the part does not count. */
+/** Remove the receipt of a part, which no longer counts. */
 export async function removeReceipt(folder: string, receipt: { part: number; of: number }): Promise<void> {
   await rm(join(folder, nameOf(receipt)), { force: true });
 }
@@ -120,7 +120,7 @@ export async function removeReceipt(folder: string, receipt: { part: number; of:
 /** Bytes hashed at a time. */
 const STEP = 4 << 20;
 
-/** The sha256 of bytes `start` up to `end` of a file, as they stand on the disk. */
+/** The SHA-256, in hex, of bytes `start` up to `end` of a file. */
 export async function hashRange(path: string, start: number, end: number): Promise<string> {
   const hash = createHash("sha256");
   const buffer = new Uint8Array(Math.min(STEP, end - start));

@@ -3,10 +3,10 @@ import { stat, readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LorafoldError, thrown } from "../errors.js";
-import type { Input, Listing, Role } from "../sources/listing.js";
+import type { Input, Listing, Role } from "../sources/input.js";
 import type { SourceLike } from "../types.js";
 
-/** The path a source means, when it means one. */
+/** The absolute path that a source or an output names; nothing where it is no path. */
 export function asPath(source: unknown): string | undefined {
   if (source instanceof URL) return source.protocol === "file:" ? pathOfUrl(source) : undefined;
   if (typeof source !== "string") return undefined;
@@ -23,7 +23,7 @@ function pathOfUrl(url: string | URL): string {
   }
 }
 
-/** List a folder, or a file as a folder of one (an adapter's brings the configuration beside it, as it does behind a URL). */
+/** List a folder, or a single file. For an adapter's file, `adapter_config.json` beside it is listed too, as it is behind a URL. */
 export async function listPath(source: SourceLike, role: Role): Promise<Listing | undefined> {
   const path = asPath(source);
   if (path === undefined) return undefined;
@@ -44,21 +44,21 @@ export async function listPath(source: SourceLike, role: Role): Promise<Listing 
   return { name: basename(path).replace(/\.safetensors$/, ""), files };
 }
 
-/** A file; of a folder its name, where it is not hidden. */
+/** An entry of a folder: a file as an input, a folder that is not hidden as its name. */
 async function entryIn(folder: string, name: string): Promise<Input | string | undefined> {
   const path = join(folder, name);
   const data = await stat(path).catch((error: unknown) => {
-    // A link that leads nowhere: without it the model would lack a file.
+    // A broken link: skipping it would leave a file out of the model.
     throw new LorafoldError("fetch-failed", `${path}: ${thrown(error).message}`, { detail: error });
   });
   if (data.isDirectory()) return name.startsWith(".") ? undefined : name;
   return data.isFile() ? { name, size: data.size, path, version: versionOf(data) } : undefined;
 }
 
-/** What tells one state of a file from another: which file it is, and when it was last written to. */
+/** The version of a file: its inode, size and time of change. */
 export const versionOf = ({ ino, size, mtimeMs }: Stats): string => `${ino}-${size}-${mtimeMs}`;
 
-/** Whoever writes to an input while it is read would have a mixture of two models. */
+/** @throws {LorafoldError} `source-changed` where a file was written to after it was listed: the output may mix two models. */
 export async function checkInputs(inputs: readonly Input[]): Promise<void> {
   for (const { path, version } of inputs) {
     if (path === undefined || version === undefined) continue;
@@ -67,5 +67,5 @@ export async function checkInputs(inputs: readonly Input[]): Promise<void> {
   }
 }
 
-/** An input is not what it was when it was listed. */
+/** The error for a file that was written to after it was listed. */
 export const changed = (path: string): LorafoldError => new LorafoldError("source-changed", `${path}: it was written to after it was listed`);

@@ -8,19 +8,19 @@ interface OpenFile extends PlannedFile {
   writable: FileSystemWritableFileStream;
 }
 
-/** Writes into a directory, by streams. */
+/** Writes into a directory handle, through its writable streams. */
 export class DirectorySink implements Sink {
   readonly #directory: FileSystemDirectoryHandle;
   readonly #force: boolean;
-  /** Removes the directory itself, where it was made for this merge. */
+  /** Removes the directory itself; given where it was made for this merge. */
   readonly #discard: (() => Promise<void>) | undefined;
-  /** Names that were not there before. */
+  /** Names of files that did not exist before. */
   readonly #made = new Set<string>();
   /** Weights of the model that is replaced. */
   #stale: string[] = [];
-  /** What made a model of the files that are replaced, and is emptied while they are. */
+  /** Configuration and index of the old model, which are emptied while its weights are replaced; with their content. */
   readonly #emptied: { handle: FileSystemFileHandle; bytes: ArrayBuffer }[] = [];
-  /** Whether a file of the old model is gone. */
+  /** Whether a file of the old model was replaced or removed. */
   #replaced = false;
   #files: OpenFile[] = [];
   #opening: Promise<void> | undefined;
@@ -51,7 +51,7 @@ export class DirectorySink implements Sink {
       await named(file.name, async () => {
         if (!there.has(file.name)) this.#made.add(file.name);
         const handle = await this.#directory.getFileHandle(file.name, { create: true });
-        // What is written here shows in the folder only when it is closed.
+        // The bytes appear in the folder only when the stream is closed.
         this.#files.push({ ...file, handle, writable: await handle.createWritable() });
       });
     }
@@ -63,8 +63,8 @@ export class DirectorySink implements Sink {
   }
 
   /**
-   * A configuration or an index is never beside weights of two models: without them no tool takes the folder for one. Files that the
-   * old model lacks come first, for they can still be taken away.
+   * Configuration and index are never beside weights of two models: without them no tool takes the folder for a model. Files that the
+   * old model lacks are closed first, because they can still be removed after a failure.
    */
   async finish(): Promise<MergedFile[]> {
     const [describing, content] = [true, false].map((wanted) => this.#files.filter(({ name }) => standing(name) > 0 === wanted));
@@ -94,12 +94,12 @@ export class DirectorySink implements Sink {
     await this.#opening?.catch(() => undefined);
     await Promise.allSettled(this.#files.map(({ writable }) => writable.abort()));
     await Promise.allSettled([...this.#made].map((name) => this.#directory.removeEntry(name)));
-    // Beside weights of two models they would make one of them.
+    // Restored only beside the old weights: beside weights of two models they would make the folder look like one model.
     if (!this.#replaced) await Promise.allSettled(this.#emptied.map(({ handle, bytes }) => overwrite(handle, bytes)));
     await this.#discard?.().catch(() => undefined);
   }
 
-  /** Empty rather than remove: what is open for writing cannot be removed. */
+  /** Empty a file instead of removing it: a file with an open stream cannot be removed. */
   #empty(name: string): Promise<void> {
     return named(name, async () => {
       const handle = await this.#directory.getFileHandle(name);
@@ -120,7 +120,7 @@ async function overwrite(handle: FileSystemFileHandle, bytes: ArrayBuffer): Prom
   await writable.close();
 }
 
-/** What the platform throws, as an error about that file or folder. */
+/** Run `act`; what the platform throws becomes an error about that file or folder. */
 function named<T>(name: string, act: () => Promise<T>): Promise<T> {
   return act().catch((error: unknown) => {
     throw writeFailed(name, error);

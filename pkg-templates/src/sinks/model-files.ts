@@ -1,16 +1,16 @@
-/** Weights, or an index of them. */
+/** Whether a file is weights of a model, or an index of them. */
 export function isWeights(name: string): boolean {
   return /\.safetensors(\.index\.json)?$/.test(name) && !name.startsWith("adapter_");
 }
 
 const isIndex = (name: string) => isWeights(name) && name.endsWith(".index.json");
 
-/** The names by which tools know the weights of a model without having read an index. */
+/** Names that tools take for weights of a model without reading an index. */
 const isShard = (name: string) => isWeights(name) && (name === "model.safetensors" || /-\d{5,}-of-\d{5,}\.safetensors$/.test(name));
 
 /**
- * Of the files in a folder the weights of the model that is there, and their indexes: beside another model, tools would take them for part of it.
- * Other weights (an adapter, a checkpoint of one file) are not the model's, and nobody but their owner knows what they are for.
+ * The weights of the model in a folder, and their indexes: beside another model, tools would take them for part of it. Other weights (an adapter, a
+ * checkpoint of one file) do not belong to the model and are left out.
  *
  * @param read gives the text of a file.
  */
@@ -19,7 +19,7 @@ export async function weightsOfModel(names: readonly string[], read: (name: stri
   return names.filter((name) => isIndex(name) || isShard(name) || (indexed.has(name) && name.endsWith(".safetensors")));
 }
 
-/** The files that an index names; one that cannot be read names none. */
+/** The files that an index names; none where it cannot be parsed. */
 function shardsOf(index: string): unknown[] {
   try {
     const { weight_map } = JSON.parse(index) as { weight_map: object };
@@ -29,7 +29,7 @@ function shardsOf(index: string): unknown[] {
   }
 }
 
-/** Without its configuration, and without the index of its shards, no tool takes a folder for a model: 2 and 1, and 0 for every other file. */
+/** How much a file makes its folder a model: 2 for the configuration, 1 for an index, 0 for others. Without these no tool takes it for one. */
 export function standing(name: string): number {
   return name === "config.json" ? 2 : Number(name.endsWith(".index.json"));
 }

@@ -1,6 +1,6 @@
 import { LorafoldError, scriptFailed } from "../errors.js";
 import { pause } from "../pause.js";
-import { platform } from "../platform.js";
+import type { Platform } from "../platform.js";
 import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
 import type { FromWriter, ToWriter } from "../workers/opfs-protocol.js";
@@ -10,8 +10,8 @@ import { type PlannedFile, type Sink, writeFailed } from "./sink.js";
 /** Where merged models are in the private file system, each in a folder of its own. */
 const FOLDER = "lorafold";
 
-/** The sink of the private file system: by a writing worker where there is one, by streams elsewhere. */
-export async function openPrivateFileSystem(): Promise<Sink> {
+/** The sink of the private file system: a worker writes it where there is one, otherwise streams do. */
+export async function openPrivateFileSystem({ startWriter }: Pick<Platform, "startWriter">): Promise<Sink> {
   if (!globalThis.navigator?.storage?.getDirectory) {
     throw new LorafoldError("bad-option", "output: this platform has no private file system");
   }
@@ -19,7 +19,7 @@ export async function openPrivateFileSystem(): Promise<Sink> {
   const { parent, directory } = await makeFolder(name).catch(failed);
   const discard = () => remove(parent, name);
   try {
-    const worker = platform().startWriter?.();
+    const worker = startWriter?.();
     return worker ? new OpfsSink(worker, directory, [FOLDER, name], discard) : new DirectorySink(directory, true, discard);
   } catch (error) {
     await discard().catch(() => undefined);
@@ -33,14 +33,14 @@ async function makeFolder(name: string): Promise<{ parent: FileSystemDirectoryHa
   return { parent, directory: await parent.getDirectoryHandle(name, { create: true }) };
 }
 
-/** What is not about one of its files. */
+/** Rethrow an error that is not about one file. */
 function failed(error: unknown): never {
   throw writeFailed("the private file system", error);
 }
 
 /** How often, and after how many milliseconds, a folder that is still locked is tried again. */
 const [TRIES, PAUSE] = [1000, 10];
-/** Milliseconds that somebody who stops a merge waits for that. */
+/** Milliseconds that `abort` waits for the folder to be removed; the rest happens in the background. */
 const PATIENCE = 150;
 
 /** Remove a folder. A worker that was ended keeps its locks until its computation ends, in Chromium for up to two seconds. */
@@ -55,7 +55,7 @@ async function remove(parent: FileSystemDirectoryHandle, name: string): Promise<
   }
 }
 
-/** Workers write their blocks themselves where they can share files; elsewhere one worker writes for all. */
+/** Writes the private file system. Where workers can share files, each writes its own blocks; elsewhere one worker writes for all. */
 class OpfsSink implements Sink {
   readonly #worker: Worker;
   readonly #directory: FileSystemDirectoryHandle;
@@ -85,7 +85,7 @@ class OpfsSink implements Sink {
   }
 
   async write(file: number, at: number, bytes: Uint8Array<ArrayBuffer> | Blob): Promise<void> {
-    // A view of a part would take its whole buffer along.
+    // Transferring a view would transfer its whole buffer.
     const whole = bytes instanceof Blob || bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice();
     const data = whole instanceof Blob ? whole : whole.buffer;
     try {

@@ -1,12 +1,12 @@
 import { unlessAborted } from "../errors.js";
-import type { BoundInput, Input } from "./listing.js";
+import type { BoundInput, Input } from "./input.js";
 import { type ByteReader, RandomReader, ReopeningReader } from "./reader.js";
 import { RemoteFile } from "./remote.js";
-import type { Rest } from "./request.js";
+import type { RetryWait } from "./request.js";
 
-/** Give an input readers of this thread's own: those of its platform, or those of files behind URLs. */
-export function bind(input: Input, own?: (input: Input) => BoundInput | undefined): BoundInput {
-  const bound = own?.(input);
+/** Make an input readable in this thread: `bindInput` for those that only the platform can read, a {@link RemoteFile} for URLs. */
+export function bind(input: Input, bindInput?: (input: Input) => BoundInput | undefined): BoundInput {
+  const bound = bindInput?.(input);
   if (bound) return bound;
   const { url } = input;
   if (url === undefined) return input;
@@ -14,19 +14,19 @@ export function bind(input: Input, own?: (input: Input) => BoundInput | undefine
   return {
     ...input,
     read: (start, end) => file.read(start, end),
-    open: (start, end, signal, rest) => file.open(start, end, signal, rest),
+    open: (start, end, signal, retryWait) => file.open(start, end, signal, retryWait),
     close: () => file.close(),
   };
 }
 
-/** A reader of bytes `start` up to `end`: one stream where the input has streams, parts as they are wanted where not. */
-export function openReader(input: BoundInput, start: number, end: number, signal?: AbortSignal, rest?: Rest): ByteReader {
-  if (input.open) return input.open(start, end, signal, rest);
+/** A reader of bytes `start` up to `end`: one stream where the input has streams, otherwise one read for each `take`. */
+export function openReader(input: BoundInput, start: number, end: number, signal?: AbortSignal, retryWait?: RetryWait): ByteReader {
+  if (input.open) return input.open(start, end, signal, retryWait);
   const { blob, read, stream } = input;
   const any = read ?? (async (from: number, to: number) => new Uint8Array(await blob!.slice(from, to).arrayBuffer()));
   const reader: ByteReader = stream ? new ReopeningReader(input.name, start, end, stream) : new RandomReader(input.name, start, any);
   return {
-    // These know of no signal: whoever stops leaves them to themselves.
+    // These take no signal: an aborted caller stops waiting for them, and they end by themselves.
     take: (bytes) => unlessAborted(reader.take(bytes), signal),
     cancel: () => reader.cancel(),
     get connected() {

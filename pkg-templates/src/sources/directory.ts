@@ -1,5 +1,5 @@
 import { readFailed } from "../errors.js";
-import type { Input, Listing } from "./listing.js";
+import type { Input, Listing } from "./input.js";
 
 /** Whether a source is a directory handle, of a picker, a drop or the private file system. */
 export function isDirectoryHandle(source: unknown): source is FileSystemDirectoryHandle {

@@ -1,56 +1,25 @@
 import { LorafoldError, thrown } from "../errors.js";
-import { platform } from "../platform.js";
+import type { Platform } from "../platform.js";
 import type { RemoteFolder, Source, SourceLike } from "../types.js";
 import { isDirectoryHandle, listDirectory } from "./directory.js";
-import type { ByteReader } from "./reader.js";
-import type { RemoteInput } from "./remote.js";
-import type { Rest } from "./request.js";
+import type { Input, Listing, Role } from "./input.js";
+import type { RequestOptions } from "./network.js";
 import { listUrl } from "./url.js";
 
-/** One input file. Exactly one of the ways to read it is given: `blob`, `url`, `path`, or functions. */
-export interface Input extends Partial<RemoteInput> {
-  name: string;
-  blob?: Blob;
-  /** A file in Node. */
-  path?: string;
-  read?: (start: number, end: number) => Promise<Uint8Array>;
-  stream?: (start: number, end: number) => ReadableStream<Uint8Array>;
-  /** The name of its content, where the listing says it: what is planned from it is known by that, not by what a server says of its state. */
-  oid?: string;
-  /** The platform's own hash of the whole file, in hex. */
-  sha256?: () => Promise<string>;
-}
-
-/** An input with readers of this thread's own. */
-export interface BoundInput extends Input {
-  /** Fill a view at once. */
-  readInto?: (view: Uint8Array, start: number) => void;
-  /** A reader of a run of bytes. */
-  open?: (start: number, end: number, signal?: AbortSignal, rest?: Rest) => ByteReader;
-  /** Give back what the readers hold. */
-  close?: () => void;
-}
-
-/** A folder: its name and its files. */
-export interface Listing {
-  name: string;
-  files: Input[];
-  /** Folders inside it, which are not read; hidden ones are nobody's business. */
-  folders?: string[];
-}
-
-/** What a source will be used for: URLs without a listing are asked for other names. */
-export type Role = "base" | "adapter";
-
-/** List the files of any source. */
-export async function listSource(source: SourceLike, role: Role, signal?: AbortSignal): Promise<Listing> {
+/**
+ * List the files of any source.
+ *
+ * @throws {LorafoldError} `bad-option` where it is no source, `fetch-failed` where its files cannot be listed.
+ */
+export async function listSource(platform: Pick<Platform, "openSource" | "network">, source: SourceLike, role: Role, signal?: AbortSignal): Promise<Listing> {
   if (typeof source !== "string" && (typeof source !== "object" || source === null)) {
     throw new LorafoldError("bad-option", `${role}: ${String(source)} is not something that files can be read from`);
   }
-  const own = await platform().openSource?.(source, role);
+  const own = await platform.openSource?.(source, role);
   if (own) return own;
   if (source instanceof Blob) return named(role, [fromBlob(source, role)]);
-  const init = signal ? { signal } : {};
+  const { network } = platform;
+  const init: RequestOptions = { ...(network && { network }), ...(signal && { signal }) };
   if (source instanceof URL) return listUrl(source.href, role, init);
   if (typeof source === "string") return listUrl(source, role, init);
   if (isRemoteFolder(source)) return listUrl(String(source.url), role, { ...init, headers: { ...source.headers } });
@@ -83,7 +52,7 @@ function fromBlob(blob: Blob, role: Role): Input {
   return { name: blob.name, size: blob.size, blob, version: String(blob.lastModified) };
 }
 
-/** Of a picked folder only the files directly inside: sub-folders hold other things. */
+/** The files directly inside a picked folder, without those of its sub-folders. */
 function topLevel(files: File[]): File[] {
   return files.filter((file) => (file.webkitRelativePath ?? "").split("/").length <= 2);
 }

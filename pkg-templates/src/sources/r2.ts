@@ -1,18 +1,18 @@
 import { LorafoldError } from "../errors.js";
 import { pause } from "../pause.js";
 import type { Source } from "../types.js";
-import { WAITS } from "./request.js";
-import { unlessSilent, unlessSilentBody } from "./silence.js";
+import { NETWORK, type Network } from "./network.js";
+import { unlessStalled, unlessStalledBody } from "./stall.js";
 
-/** What is used of an R2 bucket's binding. */
+/** The part of an R2 bucket's binding that is used. */
 export interface R2BucketLike {
   /** Objects below a prefix, page by page. */
   list(options: { prefix: string; delimiter: string; cursor?: string }): Promise<{ objects: R2ObjectLike[]; truncated: boolean; cursor?: string }>;
-  /** A range of an object; without a body where it is not the one that `onlyIf` names. */
+  /** A range of an object; without a body where its ETag is not the one in `onlyIf`. */
   get(key: string, options: { range: { offset: number; length: number }; onlyIf?: { etagMatches: string } }): Promise<(R2ObjectLike & { body?: ReadableStream<Uint8Array> }) | null>;
 }
 
-/** What is used of an object in a bucket. */
+/** The part of an object in a bucket that is used. */
 export interface R2ObjectLike {
   key: string;
   size: number;
@@ -21,19 +21,26 @@ export interface R2ObjectLike {
 
 /** The files directly below `prefix` in a bucket, as a base or an adapter. Every read is of the object that was listed, or `source-changed`. */
 export function r2Source(bucket: R2BucketLike, prefix: string): Source {
+  return bucketSource(bucket, prefix, NETWORK);
+}
+
+/** The same, with network settings of its own. */
+export function bucketSource(bucket: R2BucketLike, prefix: string, network: Network): Source {
+  const { stallTimeout } = network;
   const folder = prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
 
   const body = async (name: string, start: number, end: number, etag: string | undefined): Promise<ReadableStream<Uint8Array>> => {
     const range = { offset: start, length: end - start };
     const onlyIf = etag !== undefined && { onlyIf: { etagMatches: etag } };
-    const object = await patiently(
+    const object = await withRetries(
+      network,
       () => bucket.get(folder + name, { range, ...onlyIf }),
       (late) => late?.body?.cancel(),
     ).catch((error: unknown) => {
       throw new LorafoldError("fetch-failed", `${folder}${name}: ${String((error as Error)?.message ?? error)}`, { detail: error });
     });
     if (!object) throw new LorafoldError("source-changed", `${folder}${name}: it is not there any more`);
-    // An object without a body is one that is not what `onlyIf` says.
+    // R2 leaves out the body where `onlyIf` does not hold.
     if (!object.body) throw new LorafoldError("source-changed", `${folder}${name}: it was ${etag} and is now ${object.etag}`);
     return object.body;
   };
@@ -42,7 +49,7 @@ export function r2Source(bucket: R2BucketLike, prefix: string): Source {
     async list() {
       const files = [];
       for (let cursor: string | undefined, more = true; more; ) {
-        const page = await patiently(() => bucket.list({ prefix: folder, delimiter: "/", ...(cursor !== undefined && { cursor }) }));
+        const page = await withRetries(network, () => bucket.list({ prefix: folder, delimiter: "/", ...(cursor !== undefined && { cursor }) }));
         for (const { key, size, etag } of page.objects) {
           const name = key.slice(folder.length);
           if (name === "") continue;
@@ -55,23 +62,23 @@ export function r2Source(bucket: R2BucketLike, prefix: string): Source {
     },
     async read(name, start, end, version) {
       if (start === end) return new Uint8Array(0);
-      return new Uint8Array(await new Response(unlessSilentBody(await body(name, start, end, version))).arrayBuffer());
+      return new Uint8Array(await new Response(unlessStalledBody(await body(name, start, end, version), stallTimeout)).arrayBuffer());
     },
     stream(name, start, end, version) {
       let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-      let left = false;
+      let cancelled = false;
       return new ReadableStream<Uint8Array>(
         {
           async pull(controller) {
             reader ??= (await body(name, start, end, version)).getReader();
-            // Whoever left while it was asked for could not cancel it.
-            if (left) return reader.cancel();
-            const { done, value } = await unlessSilent(reader.read(), () => void reader?.cancel().catch(() => undefined));
+            // A cancel that came while the object was requested had no reader to cancel.
+            if (cancelled) return reader.cancel();
+            const { done, value } = await unlessStalled(reader.read(), stallTimeout, () => void reader?.cancel().catch(() => undefined));
             if (done) controller.close();
             else controller.enqueue(value);
           },
           cancel(reason) {
-            left = true;
+            cancelled = true;
             return reader?.cancel(reason);
           },
         },
@@ -81,13 +88,13 @@ export function r2Source(bucket: R2BucketLike, prefix: string): Source {
   };
 }
 
-/** `discard` is for what comes when nobody waits for it any more. */
-async function patiently<T>(work: () => Promise<T>, discard: (late: T) => unknown = () => undefined): Promise<T> {
+/** Retry what fails or stalls. `discard` is called with a result that comes after its try was given up. */
+async function withRetries<T>({ retryDelays, stallTimeout }: Network, work: () => Promise<T>, discard: (late: T) => unknown = () => undefined): Promise<T> {
   const once = () => {
     const coming = work();
-    return unlessSilent(coming, () => void coming.then(discard).catch(() => undefined));
+    return unlessStalled(coming, stallTimeout, () => void coming.then(discard).catch(() => undefined));
   };
-  for (const wait of WAITS) {
+  for (const wait of retryDelays) {
     try {
       return await once();
     } catch {

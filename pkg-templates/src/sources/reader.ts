@@ -1,13 +1,13 @@
 import { LorafoldError } from "../errors.js";
-import { unlessSilent } from "./silence.js";
+import { unlessStalled } from "./stall.js";
 
 /** Reads a run of bytes from its beginning to its end. */
 export interface ByteReader {
   /** The next bytes, exactly as many. */
   take(bytes: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
-   * Nothing more is wanted for now: what it holds is given up, and had again for the bytes that follow. While bytes are being taken only where
-   * nobody waits for them any more.
+   * Give up the connection, until the next `take` opens one for the bytes that follow. While a `take` is under way, only call this when nobody
+   * waits for its result any more.
    */
   cancel(): void;
   /** Whether it holds a connection. */
@@ -18,15 +18,15 @@ export interface ByteReader {
 export class StreamReader {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #name: string;
-  readonly #ofServer: boolean;
+  readonly #stallTimeout: number | undefined;
   #chunk = new Uint8Array(0);
   /** Bytes taken so far. */
   taken = 0;
 
-  /** `ofServer`: it fails where nothing comes for too long. */
-  constructor(name: string, stream: ReadableStream<Uint8Array>, ofServer = false) {
+  /** Reads fail when nothing comes for `stallTimeout` milliseconds, where that is given. */
+  constructor(name: string, stream: ReadableStream<Uint8Array>, stallTimeout?: number) {
     this.#name = name;
-    this.#ofServer = ofServer;
+    this.#stallTimeout = stallTimeout;
     this.#reader = stream.getReader();
   }
 
@@ -36,12 +36,12 @@ export class StreamReader {
     return whole;
   }
 
-  /** Fill `whole` from `filled` on. Where that fails, `taken` tells how far it came. */
+  /** Fill `whole` from `filled` on. After a failure `taken` says how many bytes had come. */
   async fill(whole: Uint8Array, filled: number): Promise<void> {
     while (filled < whole.length) {
       if (this.#chunk.length === 0) {
         const coming = this.#reader.read();
-        const { done, value } = await (this.#ofServer ? unlessSilent(coming, () => this.cancel()) : coming);
+        const { done, value } = await (this.#stallTimeout === undefined ? coming : unlessStalled(coming, this.#stallTimeout, () => this.cancel()));
         if (done) throw new LorafoldError("source-changed", `${this.#name}: it ended ${whole.length - filled} bytes too early`);
         this.#chunk = value as Uint8Array<ArrayBuffer>;
       }
@@ -53,12 +53,12 @@ export class StreamReader {
     }
   }
 
-  /** Whether more has come than was taken. */
+  /** Whether bytes have come that were not taken. */
   get overfull(): boolean {
     return this.#chunk.length > 0;
   }
 
-  /** Pass over bytes. */
+  /** Read bytes and drop them. */
   async skip(bytes: number): Promise<void> {
     const step = 1 << 20;
     for (let left = bytes; left > 0; left -= step) await this.take(Math.min(step, left));
@@ -69,7 +69,7 @@ export class StreamReader {
   }
 }
 
-/** Reads a run by a stream, and by another one after it was given up. */
+/** Reads a run through a stream. After `cancel`, the next `take` opens another one. */
 export class ReopeningReader implements ByteReader {
   readonly #name: string;
   readonly #open: (start: number, end: number) => ReadableStream<Uint8Array>;
@@ -101,7 +101,7 @@ export class ReopeningReader implements ByteReader {
   }
 }
 
-/** Reads a run by reads of its parts, of what can be read at any place. */
+/** Reads a run of an input with random access, one read for each `take`. */
 export class RandomReader implements ByteReader {
   readonly #name: string;
   readonly #read: (start: number, end: number) => Promise<Uint8Array>;

@@ -1,31 +1,32 @@
 import { LorafoldError } from "../errors.js";
 import { address } from "./address.js";
+import { NETWORK, type RequestOptions } from "./network.js";
 import { isRun, ranged } from "./range.js";
 import { type ByteReader, StreamReader } from "./reader.js";
-import { discard, fetchFailed, refused, request, type Rest } from "./request.js";
+import { discard, fetchFailed, refused, request, type RetryWait } from "./request.js";
 import { checkState, type State, stateOf } from "./state.js";
 
-/** A file behind a URL, as far as it is known. */
+/** What is known of a file behind a URL. */
 export interface RemoteInput extends State {
   url: string;
-  /** Not known of a stream without a length. */
+  /** In bytes; missing where the server sends no length. */
   size?: number;
   /** Whether the server answers ranged requests. */
   ranges?: boolean;
-  /** What every request needs. */
-  init?: RequestInit;
-  /** The file's first bytes, which came with the question whether it is there. */
+  /** Options of every request for the file. */
+  init?: RequestOptions;
+  /** The file's first bytes, which came with its listing. */
   head?: Uint8Array;
 }
 
-/** How often a body that breaks off is asked for again from there, and after how many bytes that count begins anew. */
+/** How often a body that breaks off is resumed, and after how many bytes that count starts again. */
 const RESUMES = 3;
 const RESUMED_WELL = 16 << 20;
 
 /** A file behind a URL: by ranges where the server has them, as one stream where not. */
 export class RemoteFile {
   readonly #file: RemoteInput;
-  /** Of a server without ranges: the body, and where it stands. */
+  /** Of a server without ranges: the body that is being read. */
   #stream: StreamReader | undefined;
 
   constructor(file: RemoteInput) {
@@ -46,9 +47,9 @@ export class RemoteFile {
     }
   }
 
-  /** One request for bytes `start` up to `end`, which goes on where its body breaks off. */
-  open(start: number, end: number, signal?: AbortSignal, rest?: Rest): ByteReader {
-    return new ResumingReader(this.#file, start, end, signal, rest);
+  /** Request bytes `start` up to `end`. When the body breaks off, the reader requests the rest. */
+  open(start: number, end: number, signal?: AbortSignal, retryWait?: RetryWait): ByteReader {
+    return new ResumingReader(this.#file, start, end, signal, retryWait);
   }
 
   close(): void {
@@ -56,9 +57,9 @@ export class RemoteFile {
     this.#stream = undefined;
   }
 
-  /** Reads in the order of the file cost one pass; a step back begins a new one. */
+  /** Read from the one stream that a server without ranges gives. Going backwards costs another request for the whole file. */
   async #readOn(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
-    // Taken out while it is awaited: a read that fails leaves no half-used stream behind.
+    // Put back only after a successful read, so that a failed one leaves no half-read stream.
     let stream = this.#stream;
     this.#stream = undefined;
     if (!stream || stream.taken > start) {
@@ -67,7 +68,7 @@ export class RemoteFile {
       const response = await request(url, init);
       if (!response.ok || !response.body) throw refused(url, response);
       checkState(url, this.#file, response);
-      stream = new StreamReader(address(url), response.body, true);
+      stream = new StreamReader(address(url), response.body, (init?.network ?? NETWORK).stallTimeout);
     }
     try {
       await stream.skip(start - stream.taken);
@@ -81,23 +82,23 @@ export class RemoteFile {
   }
 }
 
-/** Reads a range; a connection that is lost is made anew, for the rest. */
+/** Reads a range. When the connection is lost, it requests the rest. */
 class ResumingReader implements ByteReader {
   readonly #file: RemoteInput;
   readonly #signal: AbortSignal | undefined;
-  readonly #rest: Rest | undefined;
+  readonly #retryWait: RetryWait | undefined;
   readonly #end: number;
   #at: number;
   #body: StreamReader | undefined;
   #resumes = 0;
   #lostAt = 0;
 
-  constructor(file: RemoteInput, start: number, end: number, signal?: AbortSignal, rest?: Rest) {
+  constructor(file: RemoteInput, start: number, end: number, signal?: AbortSignal, retryWait?: RetryWait) {
     this.#file = file;
     this.#at = start;
     this.#end = end;
     this.#signal = signal ?? file.init?.signal ?? undefined;
-    this.#rest = rest;
+    this.#retryWait = retryWait;
   }
 
   async take(bytes: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -136,7 +137,7 @@ class ResumingReader implements ByteReader {
     this.#body = undefined;
   }
 
-  /** The body broke off, or ended early, which without a length is the same: ask again, unless that happens all the time. */
+  /** The body broke off, or ended early, which without a length is the same: the next read requests the rest, unless this happens too often. */
   #lost(error: unknown): void {
     this.cancel();
     if (this.#at - this.#lostAt > RESUMED_WELL) this.#resumes = 0;
@@ -148,13 +149,13 @@ class ResumingReader implements ByteReader {
   async #ask(): Promise<StreamReader> {
     const { url, init, size } = this.#file;
     const last = this.#end - 1;
-    const response = await request(url, { ...ranged(init, this.#at, last), signal: this.#signal ?? null }, this.#rest);
+    const response = await request(url, { ...ranged(init, this.#at, last), signal: this.#signal ?? null }, this.#retryWait);
     try {
       const { status } = response;
       if (status === 200 || (status === 206 && !isRun(response))) {
         throw new LorafoldError("no-range-support", `${address(url)}: the server does not answer ranged requests${status === 206 ? " by the file's own bytes (Content-Range, Content-Encoding)" : ""}`);
       }
-      // It was as long as this when the plan was made.
+      // The file was long enough when the plan was made.
       if (status === 416) throw new LorafoldError("source-changed", `${address(url)}: the server has no bytes ${this.#at}-${last}`);
       if (status !== 206 || !response.body) throw refused(url, response);
       const range = response.headers.get("content-range");
@@ -162,12 +163,12 @@ class ResumingReader implements ByteReader {
         throw this.#sent(JSON.stringify(range));
       }
       checkState(url, this.#file, response);
-      // Nobody has asked for it before: what it is now it has to stay.
+      // The listing did not ask the server for this file: from the first request on it must stay the same.
       if (this.#file.ranges === undefined) Object.assign(this.#file, stateOf(response));
     } catch (error) {
       discard(response);
       throw error;
     }
-    return new StreamReader(address(url), response.body, true);
+    return new StreamReader(address(url), response.body, (init?.network ?? NETWORK).stallTimeout);
   }
 }

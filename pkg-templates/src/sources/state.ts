@@ -2,22 +2,26 @@ import { LorafoldError } from "../errors.js";
 import { address } from "./address.js";
 import { discard } from "./request.js";
 
-/** What a server says of the state that a file is in. */
+/** Which version of a file a server has. */
 export interface State {
-  /** Its name for it: the ETag, else when the file was changed last. */
+  /** The ETag; without one, the value of `Last-Modified`. */
   version?: string;
-  /** When the file was changed last. */
+  /** The value of `Last-Modified`. */
   modified?: string;
 }
 
-/** Nothing where the server says neither. */
+/** Reads both from the headers. Empty where the server sends neither. */
 export function stateOf({ headers }: Response): State {
   const modified = headers.get("last-modified");
   const version = headers.get("etag") ?? modified;
   return { ...(version !== null && { version }), ...(modified !== null && { modified }) };
 }
 
-/** Like is compared with like, and where a server has nothing left to compare the file may be any other. */
+/**
+ * Check that a response is of the version that was listed. ETags are compared with ETags, dates with dates.
+ *
+ * @throws {LorafoldError} `source-changed` where they differ, or where the server no longer sends what was listed: the file may be another one.
+ */
 export function checkState(url: string, { version, modified }: State, response: Response): void {
   if (version === undefined) return;
   const etag = response.headers.get("etag");

@@ -1,13 +1,13 @@
 import { LorafoldError } from "../errors.js";
 import { address } from "./address.js";
+import { MAX_REQUESTS, mapConcurrently } from "./concurrency.js";
 import { listHub } from "./hub.js";
-import type { Input, Listing, Role } from "./listing.js";
-import { isRun, ranged } from "./range.js";
-import { discard, fetchFailed, inFlight, MOST_IN_FLIGHT, readAll, readBody, refused, request } from "./request.js";
-import { unlessSilentBody } from "./silence.js";
-import { stateOf } from "./state.js";
+import type { Input, Listing, Role } from "./input.js";
+import type { RequestOptions } from "./network.js";
+import { probe } from "./probe.js";
+import { readAll } from "./request.js";
 
-/** Files of a model folder that cannot be listed, in the names that model hubs use. */
+/** File names to try in a folder that cannot be listed: those that model hubs use. */
 const SIDE_FILES = [
   "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
   "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "chat_template.jinja", "chat_template.json",
@@ -15,7 +15,7 @@ const SIDE_FILES = [
 ];
 
 /** List a URL: a `.safetensors` file, a folder, or a repository of a hub. */
-export async function listUrl(url: string, role: Role, init: RequestInit = {}): Promise<Listing> {
+export async function listUrl(url: string, role: Role, init: RequestOptions = {}): Promise<Listing> {
   if (url.startsWith("hf://")) return listHub(url, role, init);
   const base = typeof location === "undefined" ? undefined : location.href;
   if (!URL.canParse(url, base)) throw new LorafoldError("bad-option", `${address(url)}: not a URL that can be read here`);
@@ -28,7 +28,7 @@ export async function listUrl(url: string, role: Role, init: RequestInit = {}): 
   return listFolder(parsed, role, init);
 }
 
-/** A file of a folder. Its name is one part of the path, whatever is in it; what the folder's URL asks for (a signature) every file needs. */
+/** A file of a folder. Its name is escaped to be one part of the path. The query of the folder's URL (a signature) is kept. */
 function fileIn(folder: URL, name: string): string {
   const url = new URL(encodeURIComponent(name), folder);
   url.search = folder.search;
@@ -44,7 +44,7 @@ function lastPart(path: string): string {
   }
 }
 
-async function listFile(url: URL, role: Role, init: RequestInit = {}): Promise<Listing> {
+async function listFile(url: URL, role: Role, init: RequestOptions = {}): Promise<Listing> {
   const name = url.protocol === "blob:" ? "" : lastPart(url.pathname);
   const input = await probe(url.href, name || (role === "base" ? "model.safetensors" : "adapter_model.safetensors"), role, init);
   if (!input) throw new LorafoldError("fetch-failed", `${address(url.href)}: the server answered 404`);
@@ -56,8 +56,8 @@ async function listFile(url: URL, role: Role, init: RequestInit = {}): Promise<L
   return { name: name.replace(/\.safetensors$/, "") || role, files };
 }
 
-async function listFolder(url: URL, role: Role, init: RequestInit = {}): Promise<Listing> {
-  const find = async (names: string[]) => present(await inFlight(names, MOST_IN_FLIGHT, (name) => probe(fileIn(url, name), name, role, init)));
+async function listFolder(url: URL, role: Role, init: RequestOptions = {}): Promise<Listing> {
+  const find = async (names: string[]) => present(await mapConcurrently(names, MAX_REQUESTS, (name) => probe(fileIn(url, name), name, role, init)));
   const name = lastPart(url.pathname) || role;
   if (role === "adapter") {
     return { name, files: await find(["adapter_config.json", "adapter_model.safetensors"]) };
@@ -77,8 +77,8 @@ function present(files: (Input | undefined)[]): Input[] {
   return files.filter((file) => file !== undefined);
 }
 
-/** The shards an index names; whether the index is right is for the crate to say. */
-async function shardNames(index: Input, init: RequestInit): Promise<string[]> {
+/** The shards that an index names. The crate checks the index itself. */
+async function shardNames(index: Input, init: RequestOptions): Promise<string[]> {
   const text = index.blob ? await index.blob.text() : await readAll(index.url!, (response) => response.text(), init);
   try {
     const { weight_map: map } = JSON.parse(text) as { weight_map?: Record<string, string> };
@@ -86,78 +86,4 @@ async function shardNames(index: Input, init: RequestInit): Promise<string[]> {
   } catch {
     return [];
   }
-}
-
-/** What is asked for with the question whether a file is there: most headers are shorter, and many files. */
-const HEAD_BYTES = 1 << 16;
-
-/**
- * Find out a file's size and whether its server has ranges, by asking for its first bytes: `HEAD` answers of compressing
- * servers lack the length. `undefined` when there is no such file.
- */
-export async function probe(url: string, name: string, role: Role, init: RequestInit = {}): Promise<Input | undefined> {
-  let response = await request(url, ranged(init, 0, HEAD_BYTES - 1));
-  if (response.status === 416) {
-    discard(response);
-    const [, length] = /^bytes \*\/(\d+)$/.exec(response.headers.get("content-range") ?? "") ?? [];
-    if (Number(length) === 0) return { name, size: 0, blob: new Blob() };
-    // Some refuse an end that is beyond the file's.
-    response = await request(url, length === undefined ? init : ranged(init, 0, Math.min(Number(length), HEAD_BYTES) - 1));
-  }
-  if (response.status === 206 && !isRun(response)) {
-    discard(response);
-    response = await request(url, init);
-    if (response.status === 206) throw refused(url, response);
-  }
-  const state = stateOf(response);
-  const input = { name, url, init, ...state };
-  if (response.status === 206) {
-    const head = await readHead(url, response, init);
-    const [, last, total] = /^bytes 0-(\d+)\/(\d+)$/.exec(response.headers.get("content-range") ?? "") ?? [];
-    const whole = total !== undefined && head.length === Number(last) + 1;
-    const size = total === undefined ? await sizeByHead(url, init) : Number(total);
-    return { ...input, ranges: true, size, ...(whole && { head }) };
-  }
-  // No ranges. Weights of a base are read in one pass, however long; what needs random access is kept.
-  if (response.ok && role === "base" && name.endsWith(".safetensors")) {
-    discard(response);
-    const length = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
-    return { ...input, ranges: false, ...(length !== null && { size: Number(length) }) };
-  }
-  if (response.ok) {
-    const blob = await readBody(url, response, (answer) => answer.blob(), init);
-    return { name, size: blob.size, blob, ...state };
-  }
-  if (response.status !== 404 && response.status !== 410) throw refused(url, response);
-  discard(response);
-  return undefined;
-}
-
-/** The first bytes, and no more of them than were asked for. */
-async function readHead(url: string, response: Response, init: RequestInit): Promise<Uint8Array> {
-  if (!response.body) return new Uint8Array(0);
-  const reader = unlessSilentBody(response.body).getReader();
-  const head = new Uint8Array(HEAD_BYTES);
-  let length = 0;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return head.slice(0, length);
-      if (length + value.length > HEAD_BYTES) break;
-      head.set(value, length);
-      length += value.length;
-    }
-  } catch (error) {
-    throw fetchFailed(url, error, init.signal ?? undefined);
-  }
-  // Not what was asked for: whoever reads the file will find that out.
-  reader.cancel().catch(() => undefined);
-  return new Uint8Array(0);
-}
-
-async function sizeByHead(url: string, init: RequestInit): Promise<number> {
-  const response = await request(url, { ...init, method: "HEAD" });
-  const length = Number(response.headers.get("content-length") ?? Number.NaN);
-  if (response.ok && !Number.isNaN(length)) return length;
-  throw new LorafoldError("fetch-failed", `${address(url)}: the server does not say how large the file is (Content-Range, Content-Length)`);
 }

@@ -1,5 +1,5 @@
 import type { PlainError } from "../errors.js";
-import type { Input } from "../sources/listing.js";
+import type { Input } from "../sources/input.js";
 
 /** The end of a channel to a worker, or a worker's to its owner. */
 export interface Port {

@@ -1,28 +1,28 @@
 import { collectBuffers } from "../collection.js";
 import { LorafoldError, readFailed } from "../errors.js";
 import { Merger } from "../lorafold.js";
-import type { BoundInput } from "../sources/listing.js";
+import type { BoundInput } from "../sources/input.js";
 import type { Job, Target } from "./protocol.js";
 
-/** What a job gives. */
+/** The result of a job. */
 export interface JobResult {
-  /** The bytes, unless they are written already. */
+  /** The bytes, unless they were written or became a Blob. */
   bytes?: ArrayBuffer;
-  /** The same as a Blob, where that was asked for. */
+  /** The bytes as a Blob, where the job asks for one. */
   blob?: Blob;
   /** Statistics as JSON, where wanted. */
   tally?: string;
 }
 
-/** Puts bytes where they belong. */
+/** Writes the bytes of jobs to their targets. */
 export interface Writer {
-  /** What must be waited for before a target can be written to. */
+  /** Open a target before it is written to, where that is asynchronous. */
   open?(target: Target): Promise<void>;
-  /** Write bytes that may stand in WebAssembly memory. */
+  /** Write bytes, which may be a view of WebAssembly memory, before returning. */
   write(target: Target, bytes: Uint8Array<ArrayBuffer>): void;
 }
 
-/** Does jobs in this thread, one at a time. */
+/** Runs jobs in this thread, one at a time. */
 export class JobRunner {
   readonly #memory: WebAssembly.Memory;
   readonly #merger: Merger;
@@ -38,10 +38,10 @@ export class JobRunner {
     this.#writer = writer;
   }
 
-  /** Do a job once those before it are done. What a browser reads by itself it reads meanwhile. */
+  /** Run a job after those before it. Blobs are read ahead meanwhile. */
   run(job: Job): Promise<JobResult> {
     const ahead = this.#readAhead(job);
-    // Whoever waits for the job hears of it.
+    // A failure rejects the job that waits for it; this prevents an unhandled rejection before that.
     ahead?.catch(() => undefined);
     const result = this.#last.then(() => this.#perform(job, ahead));
     this.#last = result.catch(() => undefined);
@@ -56,7 +56,7 @@ export class JobRunner {
     });
   }
 
-  /** From now on nothing is written. Gives everything back once the job that is running, which cannot be stopped, has ended. */
+  /** Write nothing from now on. A job that is running cannot be stopped: memory and readers are released when it has ended. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#last;
@@ -84,17 +84,17 @@ export class JobRunner {
     } else {
       await merger.read(job.input, job.start, job.bytes);
     }
-    // A fresh view each time: the memory may have grown, which leaves older views empty.
+    // A new view each time: when the memory grows, older views become empty.
     const bytes = new Uint8Array(this.#memory.buffer as ArrayBuffer, merger.offset + skip, job.bytes);
     const result = tally === undefined ? {} : { tally };
-    // A browser keeps it elsewhere: that way is shorter from here, and every worker goes it at the same time.
+    // Browsers keep Blobs outside this process: made here, the bytes cross once, and from all workers in parallel.
     if (job.asBlob) return { ...result, blob: new Blob([bytes]) };
     if (!target) return { ...result, bytes: bytes.slice().buffer };
     this.#write(target, bytes);
     return result;
   }
 
-  /** Where the bytes of a job that was stopped would go there may be another merge's by now. */
+  /** Write unless stopped: after that, another merge may be writing to the same place. */
   #write(target: Target, bytes: Uint8Array<ArrayBuffer>): void {
     this.#unlessStopped();
     this.#writer?.write(target, bytes);

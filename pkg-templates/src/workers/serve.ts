@@ -1,19 +1,19 @@
 import { initSync } from "../lorafold.js";
 import { toPlain } from "../errors.js";
 import { bind } from "../sources/bind.js";
-import type { BoundInput, Input } from "../sources/listing.js";
+import type { BoundInput, Input } from "../sources/input.js";
 import type { Port, PostedInput, ToWorker } from "./protocol.js";
 import { JobRunner, type Writer } from "./runner.js";
 
-/** Serve the protocol on `port`. `own` binds inputs that only this platform knows. */
-export function serve(port: Port, own?: (input: Input) => BoundInput | undefined, writer?: Writer): void {
+/** The worker's end of the protocol: run the jobs that come in on `port`. `bindInput` gives readers to inputs that only this platform knows. */
+export function serve(port: Port, bindInput?: (input: Input) => BoundInput | undefined, writer?: Writer): void {
   let runner: JobRunner | undefined;
-  const reads = new Reads(port);
+  const reads = new OwnerReads(port);
   port.onMessage((message: ToWorker) => {
     switch (message.type) {
       case "start": {
         const { memory } = initSync({ module: message.module });
-        const inputs = message.inputs.map((input, number) => bind(reads.local(input, number), own));
+        const inputs = message.inputs.map((input, number) => bind(reads.local(input, number), bindInput));
         runner = new JobRunner(memory, inputs, message.allowNonfinite, writer);
         break;
       }
@@ -33,8 +33,8 @@ export function serve(port: Port, own?: (input: Input) => BoundInput | undefined
   port.post({ type: "ready" });
 }
 
-/** Reads that the owner of the worker does for it. */
-class Reads {
+/** Inputs that only the owner of this worker can read: asks it for their bytes. */
+class OwnerReads {
   readonly #port: Port;
   readonly #waiting = new Map<number, { resolve: (bytes: Uint8Array) => void; reject: (error: unknown) => void }>();
   #next = 0;

@@ -1,10 +1,10 @@
 import { LorafoldError } from "../errors.js";
 import type { Merger, Plan } from "../lorafold.js";
-import type { BoundInput } from "../sources/listing.js";
-import { MOST_IN_FLIGHT } from "../sources/request.js";
-import { Turns } from "./turns.js";
+import type { BoundInput } from "../sources/input.js";
+import { MAX_REQUESTS } from "../sources/concurrency.js";
+import { Semaphore } from "./semaphore.js";
 
-/** What a merge specification says that is needed here. */
+/** The part of a merge specification that is needed here. */
 interface Spec {
   tensor: string;
   terms: { a: Factor; b: Factor }[];
@@ -17,13 +17,14 @@ export interface Factor {
   bytes: number;
 }
 
-/** What the bytes of a merged file are computed from, until it is closed: whoever has waited for something finds that out here. */
-export class Workshop {
+/** What an open merged model computes its bytes from. After `close` every use is an error, also of reads that waited meanwhile. */
+export class OpenMergedState {
   readonly inputs: readonly BoundInput[];
   readonly memory: WebAssembly.Memory;
   /** Bytes computed at a time. */
   readonly block: number;
-  readonly turns = new Turns(MOST_IN_FLIGHT);
+  /** One for each stream of the base that is open. */
+  readonly permits = new Semaphore(MAX_REQUESTS);
   readonly #plan: Plan;
   readonly #merger: Merger;
   readonly #specs = new Map<number, { text: string; spec: Spec }>();
@@ -38,16 +39,16 @@ export class Workshop {
   }
 
   get plan(): Plan {
-    this.demandOpen();
+    this.checkOpen();
     return this.#plan;
   }
 
   get merger(): Merger {
-    this.demandOpen();
+    this.checkOpen();
     return this.#merger;
   }
 
-  /** All that the merger must know of a tensor, and what is read of it here. */
+  /** The merge specification of a tensor: as text for the merger, and the part of it that is read here. */
   spec(tensor: number): { text: string; spec: Spec } {
     const known = this.#specs.get(tensor);
     if (known) return known;
@@ -66,7 +67,7 @@ export class Workshop {
   }
 
   /** @throws {LorafoldError} `bad-option` once it is closed. */
-  demandOpen(): void {
+  checkOpen(): void {
     if (this.#closed) throw new LorafoldError("bad-option", "the merged model is closed");
   }
 }

@@ -1,9 +1,9 @@
 // @ts-check
-// Turns at the base: held for as long as whoever has one lives, and given up while nothing is under way.
+// Permits to read the base: held as long as their holder lives, and released while nothing is under way.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openMerged } from "../../pkg/node.js";
-import { Turns } from "../../pkg/merged/turns.js";
+import { Semaphore } from "../../pkg/merged/semaphore.js";
 import { correct, scriptedServer } from "./scripted-server.mjs";
 import { asFiles, tinyModel } from "./tiny-model.mjs";
 
@@ -20,39 +20,39 @@ function clock({ mock }) {
   };
 }
 
-test("a turn is kept for as long as it takes", async (t) => {
+test("a permit is kept for as long as the work takes", async (t) => {
   const pass = clock(t);
-  const turns = new Turns(1);
-  const first = await turns.begin();
+  const semaphore = new Semaphore(1);
+  const first = await semaphore.acquire();
   let begun = false;
-  const second = turns.begin().then((turn) => {
+  const second = semaphore.acquire().then((permit) => {
     begun = true;
-    return turn;
+    return permit;
   });
   await pass(120);
-  assert.ok(!begun, "it counted as lost");
-  first.end();
+  assert.ok(!begun, "it counted as abandoned");
+  first.release();
   await pass(1);
   assert.ok(begun);
-  (await second).end();
+  (await second).release();
 });
 
-test("a turn whose work was dropped is another's after a while", async (t) => {
+test("a permit whose work was dropped is given to another after a while", async (t) => {
   const pass = clock(t);
-  const turns = new Turns(1);
+  const semaphore = new Semaphore(1);
   // A runtime that drops the work of a request drops its timers.
   const dropped = t.mock.method(globalThis, "setInterval", () => 0);
-  await turns.begin();
+  await semaphore.acquire();
   dropped.mock.restore();
   let begun = false;
-  void turns.begin().then(() => (begun = true));
+  void semaphore.acquire().then(() => (begun = true));
   await pass(20);
   assert.ok(!begun);
   await pass(20);
   assert.ok(begun);
 });
 
-test("who waits because a server says so lets others go first", async (t) => {
+test("a read that waits because a server says so lets others go first", async (t) => {
   const { base, adapter } = tinyModel();
   let busy = 0;
   const server = await scriptedServer(base, (asked) => {

@@ -1,18 +1,18 @@
 import { asLorafoldError, toPlain } from "../errors.js";
-import type { Input } from "../sources/listing.js";
+import type { Input } from "../sources/input.js";
 import { type FromWorker, type Job, type Port, toPosted, type ToWorker } from "./protocol.js";
 import type { JobResult } from "./runner.js";
 
-/** A worker in a thread of its own, which does one job at a time. */
-export class PoolWorker {
+/** The owner's end of a worker: sends jobs, does the reads that only this thread can do, and passes results on. */
+export class WorkerClient {
   readonly #port: Port;
   readonly #inputs: Input[];
   readonly #waiting = new Map<number, { resolve: (result: JobResult) => void; reject: (error: unknown) => void }>();
   #next = 0;
-  /** Why it does no more jobs. */
-  #over: { reason: unknown } | undefined;
+  /** Set once it runs no more jobs: why. */
+  #ended: { reason: unknown } | undefined;
   #loaded!: () => void;
-  /** Resolves when its code is loaded. Nothing is sent before: one that is stopped meanwhile has nothing to do. */
+  /** Resolves when its code is loaded. Nothing is sent before, so that a worker which is stopped early has nothing to do. */
   readonly #ready = new Promise<void>((resolve) => (this.#loaded = resolve));
 
   constructor(port: Port, module: WebAssembly.Module, inputs: Input[], allowNonfinite: boolean) {
@@ -24,7 +24,7 @@ export class PoolWorker {
   }
 
   run(job: Job): Promise<JobResult> {
-    if (this.#over) return Promise.reject(this.#over.reason);
+    if (this.#ended) return Promise.reject(this.#ended.reason);
     return new Promise((resolve, reject) => {
       const id = this.#next++;
       this.#waiting.set(id, { resolve, reject });
@@ -35,12 +35,12 @@ export class PoolWorker {
   #post(message: ToWorker): void {
     this.#ready
       .then(() => {
-        if (!this.#over) this.#port.post(message);
+        if (!this.#ended) this.#port.post(message);
       })
       .catch((error: unknown) => this.#fail(error));
   }
 
-  /** Stop at once, whatever job the worker is doing; jobs that wait fail with `reason`. */
+  /** Stop at once, even in the middle of a job. Jobs that have no result yet fail with `reason`. */
   stop(reason: unknown): void {
     this.#port.terminate();
     this.#fail(reason);
@@ -61,7 +61,7 @@ export class PoolWorker {
   async #read({ id, input, start, end }: FromWorker & { type: "read" }): Promise<void> {
     try {
       const bytes = await this.#inputs[input]!.read!(start, end);
-      // Of a view the whole buffer behind it would cross.
+      // Posting a view would copy the whole buffer behind it.
       const own = ArrayBuffer.isView(bytes) && bytes.byteLength < bytes.buffer.byteLength ? bytes.slice() : bytes;
       this.#port.post({ type: "bytes", id, bytes: own });
     } catch (error) {
@@ -70,7 +70,7 @@ export class PoolWorker {
   }
 
   #fail(error: unknown): void {
-    this.#over ??= { reason: error };
+    this.#ended ??= { reason: error };
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }

@@ -1,0 +1,37 @@
+import { LorafoldError } from "../errors.js";
+import type { Platform } from "../platform.js";
+import type { Prepared } from "../prepare.js";
+import { isDirectoryHandle } from "../sources/directory.js";
+import type { Output } from "../types.js";
+import { BlobSink } from "./blob.js";
+import { DirectorySink } from "./directory.js";
+import { openPrivateFileSystem } from "./opfs.js";
+import type { Sink } from "./sink.js";
+import { StreamSink } from "./stream.js";
+
+/**
+ * The sink for an output.
+ *
+ * @throws {LorafoldError} `bad-option` where there is no such output here, or where the merge reads from it.
+ */
+export async function openSink(platform: Platform, output: Output, force: boolean, { inputs, directories }: Prepared): Promise<Sink> {
+  const own = await platform.openSink?.(output, force, inputs);
+  if (own) return own;
+  if (output === "blob") return new BlobSink();
+  if (output === "opfs") return openPrivateFileSystem(platform);
+  if (typeof output === "function") return new StreamSink(output);
+  if (isDirectoryHandle(output)) {
+    await refuseInputs(output, directories);
+    return new DirectorySink(output, force);
+  }
+  throw new LorafoldError("bad-option", `output: ${String(output)} is not a place that files can be written to here`);
+}
+
+/** Refuse an output that is one of the inputs. Two handles may be of the same directory, which only the browser can tell. */
+async function refuseInputs(output: FileSystemDirectoryHandle, inputs: readonly FileSystemDirectoryHandle[]): Promise<void> {
+  for (const input of inputs) {
+    if (input === output || (await output.isSameEntry(input))) {
+      throw new LorafoldError("bad-option", `output: ${output.name} is a folder that the merge reads; give it another one`);
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import type { Engine } from "../engine.js";
+import type { Platform } from "../platform.js";
+import { bind } from "../sources/bind.js";
+import type { Input } from "../sources/input.js";
+import type { Job } from "./protocol.js";
+import { JobRunner, type JobResult } from "./runner.js";
+import { WorkerClient } from "./worker-client.js";
+
+/** Runs jobs one after another: a worker, or the calling thread. */
+interface JobExecutor {
+  run(job: Job): Promise<JobResult>;
+  stop(reason: unknown): void | Promise<void>;
+}
+
+/** Runs a job on the worker that took the task. */
+export type RunJob = (job: Job) => Promise<JobResult>;
+
+/** Tasks that one worker has at once: while it computes one, the bytes of another are read. */
+const TASKS_PER_WORKER = 2;
+
+/** Workers that start where the caller does not say how many. */
+const DEFAULT_MOST_WORKERS = 8;
+
+/** Milliseconds that the calling thread computes before it lets the event loop (timers, signals, clicks) run. */
+const TIME_SLICE = 30;
+
+/** The workers of one merge. Where there are none, the calling thread runs the jobs. */
+export class WorkerPool {
+  readonly #start: () => JobExecutor;
+  readonly #size: number;
+  readonly #inThisThread: boolean;
+  /** Has holes where a worker has not been started. */
+  readonly #executors: JobExecutor[] = [];
+  #sliceBegan = performance.now();
+  #stopped = false;
+
+  /** `workers`: how many; 0 for the calling thread, by default one for each processor. */
+  constructor(platform: Platform, engine: Engine, inputs: Input[], workers: number | undefined, allowNonfinite: boolean) {
+    const { startWorker, processors, bindInput, writer } = platform;
+    const size = startWorker ? (workers ?? Math.max(1, Math.min(processors(), DEFAULT_MOST_WORKERS))) : 0;
+    this.#size = Math.max(1, size);
+    this.#inThisThread = size === 0;
+    this.#start =
+      startWorker && size > 0
+        ? () => new WorkerClient(startWorker(), engine.module, inputs, allowNonfinite)
+        : () => new JobRunner(engine.memory, inputs.map((input) => bind(input, bindInput)), allowNonfinite, writer);
+  }
+
+  /** Perform every task. Each worker takes the next one when it is free; the first failure ends all. */
+  async runAll<T>(tasks: Iterator<T>, perform: (task: T, runJob: RunJob) => Promise<void>): Promise<void> {
+    const loop = async (worker: number) => {
+      while (!this.#stopped) {
+        const { done, value } = tasks.next();
+        if (done) return;
+        await perform(value, (job) => this.#executor(worker).run(job));
+        if (this.#inThisThread && performance.now() - this.#sliceBegan > TIME_SLICE) await this.#letEventsRun();
+      }
+    };
+    // First one task for each worker, then a second one for each: few tasks start few workers.
+    await Promise.all(Array.from({ length: TASKS_PER_WORKER * this.#size }, (_, number) => loop(number % this.#size)));
+  }
+
+  /** A worker is started by its first job. */
+  #executor(worker: number): JobExecutor {
+    return (this.#executors[worker] ??= this.#start());
+  }
+
+  /** Jobs in this thread may read and write files without ever waiting: without this, no event would be handled before the merge ends. */
+  async #letEventsRun(): Promise<void> {
+    // In Node a timer that is due at once runs before signals are looked at.
+    await new Promise((resolve) => (globalThis.setImmediate ?? setTimeout)(resolve, 0));
+    this.#sliceBegan = performance.now();
+  }
+
+  /** Stop at once. Jobs that are running fail with `reason`. */
+  stop(reason: unknown): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    // `forEach` skips holes.
+    this.#executors.forEach((executor) => void executor.stop(reason));
+  }
+}
