@@ -14,9 +14,8 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
   const described = async () => {
     const [{ name, files }] = await Promise.all([list(platform, source, signal), engine()]);
     const bound = files.map((input) => bind(input, platform.bindInput));
-    const request = JSON.stringify({ name, files: files.map(({ name, size }) => ({ name, size })) });
     try {
-      return JSON.parse(await inspectInputs(request, bound)) as Description;
+      return JSON.parse(await inspectInputs({ name, files: files.map(({ name, size }) => ({ name, size })) }, bound)) as Description;
     } finally {
       for (const input of bound) input.close?.();
     }

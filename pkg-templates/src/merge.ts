@@ -2,7 +2,8 @@ import { collectBuffers } from "./collection.js";
 import type { Context } from "./context.js";
 import { asLorafoldError, LorafoldError, quoted, throwIfAborted, unlessAborted } from "./errors.js";
 import { blockBytes, type Plan } from "./lorafold.js";
-import type { Piece } from "./pieces.js";
+import { Facts } from "./facts.js";
+import type { Piece, Span } from "./pieces.js";
 import { type Prepared, prepare } from "./prepare.js";
 import { openSink } from "./sinks/open.js";
 import type { PlannedFile, Sink } from "./sinks/sink.js";
@@ -17,12 +18,8 @@ export interface FileRange {
   end: number;
 }
 
-/** A piece of an output file and the job that makes it; no job where the plan holds its bytes. */
-interface Task {
-  file: number;
-  piece: Piece;
-  job?: Job;
-}
+/** A piece of an output file and the job that makes it (none where the plan holds its bytes), or the job of that number for facts. */
+type Task = { kind: "write"; file: number; piece: Piece; job?: Job } | { kind: "gather"; program: number; number: number; job: Job };
 
 /** See {@link Api.merge}. */
 export async function merge(context: Context, options: MergeOptions): Promise<MergeResult> {
@@ -41,13 +38,13 @@ export async function merge(context: Context, options: MergeOptions): Promise<Me
 async function run(context: Context, prepared: Prepared, options: MergeOptions): Promise<MergeResult> {
   const { plan } = prepared;
   if (options.onProgress !== undefined && typeof options.onProgress !== "function") throw new LorafoldError("bad-option", "onProgress: not a function");
-  const files = JSON.parse(plan.files()) as PlannedFile[];
+  const files = plan.files() as PlannedFile[];
   const sink = await openSink(context.platform, options.output ?? "blob", options.force ?? false, prepared);
-  const { finished, tallies } = await fill(context, prepared, files, files.map(({ size }, file) => ({ file, start: 0, end: size })), sink, options);
-  return { files: finished, report: JSON.parse(plan.report(`[${tallies.join(",")}]`)) as Report };
+  const finished = await fill(context, prepared, files, files.map(({ size }, file) => ({ file, start: 0, end: size })), sink, options);
+  return { files: finished, report: JSON.parse(plan.report()) as Report };
 }
 
-/** Compute the wanted bytes of the files into the sink, which is aborted when something fails. Gives the statistics of each block as JSON. */
+/** Compute the wanted bytes of the files into the sink, which is aborted when something fails. The plan gets the statistics of each block. */
 export async function fill<T>(
   { platform, engine }: Context,
   prepared: Prepared,
@@ -55,8 +52,8 @@ export async function fill<T>(
   wanted: FileRange[],
   sink: Sink<T>,
   options: MergeOptions,
-): Promise<{ finished: T; tallies: string[] }> {
-  const { inputs, used } = prepared;
+): Promise<T> {
+  const { plan, inputs, used } = prepared;
   let pool: WorkerPool | undefined;
   try {
     checkWorkOptions(options);
@@ -64,13 +61,13 @@ export async function fill<T>(
     await unlessAborted(sink.open(files), options.signal);
     // A server without ranges is read in one pass, so by one worker.
     const onePass = inputs.some((input) => input.ranges === false);
-    pool = new WorkerPool(platform, await engine(), inputs, onePass ? 1 : options.workers, options.allowNonfinite ?? false);
-    const tallies = await runTasks(prepared, files, wanted, block, sink, pool, options);
+    pool = new WorkerPool(platform, await engine(), plan, inputs, onePass ? 1 : options.workers, options.allowNonfinite ?? false);
+    await runTasks(prepared, files, wanted, block, sink, pool, options);
     pool.stop(undefined);
     // Only files whose bytes were used must be unchanged.
     await platform.checkInputs?.(inputs.filter((_, number) => used.has(number)));
     throwIfAborted(options.signal);
-    return { finished: await sink.finish(), tallies };
+    return await sink.finish();
   } catch (error) {
     pool?.stop(error);
     await sink.abort();
@@ -88,7 +85,7 @@ export function checkWorkOptions({ workers, memoryBudget }: Pick<MergeOptions, "
   if (memoryBudget !== undefined && !(typeof memoryBudget === "number" && memoryBudget >= 0)) throw bad("memoryBudget", memoryBudget, "a number of bytes");
 }
 
-/** Run all tasks on the pool. Gives the statistics of each block as JSON. */
+/** Run all tasks on the pool. */
 async function runTasks(
   { plan, inputs, used }: Prepared,
   files: PlannedFile[],
@@ -97,64 +94,63 @@ async function runTasks(
   sink: Sink<unknown>,
   pool: WorkerPool,
   { signal, onProgress, statistics = false }: MergeOptions,
-): Promise<string[]> {
-  const tasks = planTasks(plan, wanted, block, sink, statistics);
+): Promise<void> {
+  const facts = new Facts(plan);
+  const tasks = planTasks(plan, facts, wanted, block, sink, statistics);
   const total = wanted.reduce((sum, { start, end }) => sum + end - start, 0);
-  const tallies: string[] = [];
   let bytes = 0;
 
-  const done = ({ file, piece }: Task) => {
+  const done = (file: number, piece: Piece) => {
     bytes += piece.bytes;
     // A merge that was stopped reports no more progress.
     if (!signal?.aborted) onProgress?.({ bytes, total, file: files[file]!.name });
   };
 
   const perform = async (task: Task, runJob: RunJob): Promise<void> => {
+    for (const { input } of task.job?.reads ?? []) used.add(input);
+    if (task.kind === "gather") {
+      const { program, number, job } = task;
+      return facts.add(program, number, (await runJob(job)).facts!);
+    }
     const { file, piece } = task;
-    if (task.job) used.add(task.job.input);
     if (piece.kind === "plan") {
       await sink.write(file, piece.at, planBytes(plan, file, piece));
     } else if (piece.kind === "copy" && !task.job!.target && inputs[piece.input]!.blob) {
       await sink.write(file, piece.at, inputs[piece.input]!.blob!.slice(piece.start, piece.start + piece.bytes));
     } else {
+      if (piece.kind === "compute") await facts.ready(piece.program);
       const result = await runJob(task.job!);
-      if (result.tally !== undefined) tallies.push(`[${(piece as Piece & { kind: "merge" }).tensor},${result.tally}]`);
+      if (piece.kind === "compute" && result.statistics !== undefined) plan.addStatistics(piece.program, result.statistics);
       if (result.bytes) collectBuffers();
       const made = result.blob ?? (result.bytes && new Uint8Array(result.bytes));
       if (made) await sink.write(file, piece.at, made);
     }
-    done(task);
+    done(file, piece);
   };
 
   await unlessAborted(pool.runAll<Task>(tasks, perform), signal);
-  return tallies;
 }
 
 function planBytes(plan: Plan, file: number, piece: Piece): Uint8Array<ArrayBuffer> {
   return (plan.planBytes(file) as Uint8Array<ArrayBuffer>).subarray(piece.at, piece.at + piece.bytes);
 }
 
-/** A task for every piece of the wanted bytes, in their order. Copies are cut into blocks. */
-function* planTasks(plan: Plan, wanted: FileRange[], block: number, sink: Sink<unknown>, statistics: boolean): Generator<Task> {
-  const specs = new Map<number, string>();
+/** A task for every piece of the wanted bytes, in their order. Facts are gathered before the first piece that needs them; copies are cut into blocks. */
+function* planTasks(plan: Plan, facts: Facts, wanted: FileRange[], block: number, sink: Sink<unknown>, statistics: boolean): Generator<Task> {
   for (const { file, start, end } of wanted) {
-    for (const piece of JSON.parse(plan.pieces(file, start, end, block)) as Piece[]) {
-      const target = sink.target?.(file, piece.at);
+    for (const piece of plan.pieces(file, start, end, block) as Piece[]) {
       switch (piece.kind) {
         case "plan":
-          yield { file, piece };
+          yield { kind: "write", file, piece };
           break;
         case "copy":
           yield* copyTasks(file, piece, block, sink);
           break;
-        case "merge": {
-          if (!specs.has(piece.tensor)) {
-            specs.clear();
-            specs.set(piece.tensor, plan.mergeSpec(piece.tensor)!);
-          }
-          const { at: _, tensor, ...place } = piece;
-          const job: Job = { ...place, spec: specs.get(tensor)!, statistics, ...(target && { target }), ...(sink.keepsBlobs && { asBlob: true }) };
-          yield { file, piece, job };
+        case "compute": {
+          const { program } = piece;
+          for (const [number, job] of facts.jobs(program).entries()) yield { kind: "gather", program, number, job: { kind: "gather", program, ...job } };
+          const { at, ...work } = piece;
+          yield { kind: "write", file, piece, job: { ...work, statistics, ...destination(sink, file, at) } };
         }
       }
     }
@@ -165,7 +161,13 @@ function* copyTasks(file: number, piece: Piece & { kind: "copy" }, block: number
   for (let done = 0; done < piece.bytes; done += block) {
     const bytes = Math.min(block, piece.bytes - done);
     const part = { ...piece, at: piece.at + done, start: piece.start + done, bytes };
-    const target = sink.target?.(file, part.at);
-    yield { file, piece: part, job: { kind: "copy", input: piece.input, start: part.start, bytes, ...(target && { target }), ...(sink.keepsBlobs && { asBlob: true }) } };
+    const reads: [Span] = [{ input: piece.input, start: part.start, bytes }];
+    yield { kind: "write", file, piece: part, job: { kind: "copy", bytes, reads, ...destination(sink, file, part.at) } };
   }
+}
+
+/** Where a job's bytes go, when the sink does not take them itself. */
+function destination(sink: Sink<unknown>, file: number, at: number): Pick<Job, "target" | "asBlob"> {
+  const target = sink.target?.(file, at);
+  return { ...(target && { target }), ...(sink.keepsBlobs && { asBlob: true }) };
 }

@@ -44,7 +44,7 @@ function withoutSignal(input: Input): Input {
 
 class OpenModel implements MergedModel {
   readonly files: readonly VirtualFile[];
-  readonly report: Report;
+  #report: Report | undefined;
   readonly #state: OpenMergedState;
   readonly #reads = new Semaphore(MAX_REQUESTS);
   #changed = false;
@@ -54,10 +54,14 @@ class OpenModel implements MergedModel {
 
   constructor(state: OpenMergedState) {
     this.#state = state;
-    const etags = JSON.parse(state.plan.etags()) as string[];
-    const files = JSON.parse(state.plan.files()) as { name: string; size: number }[];
+    const etags = state.plan.etags();
+    const files = state.plan.files() as { name: string; size: number }[];
     this.files = files.map((file, number) => ({ ...file, etag: etags[number]! }));
-    this.report = JSON.parse(state.plan.report("[]")) as Report;
+  }
+
+  /** Made when it is asked for: of a model with many tensors it is large. */
+  get report(): Report {
+    return (this.#report ??= JSON.parse(this.#state.plan.report()) as Report);
   }
 
   async read(name: string, start = 0, end?: number, options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {

@@ -2,20 +2,11 @@ import { LorafoldError } from "../errors.js";
 import type { Merger, Plan } from "../lorafold.js";
 import type { BoundInput } from "../sources/input.js";
 import { MAX_REQUESTS } from "../sources/concurrency.js";
+import { apply, HeldPrograms } from "../workers/programs.js";
 import { Semaphore } from "./semaphore.js";
 
-/** The part of a merge specification that is needed here. */
-interface Spec {
-  tensor: string;
-  terms: { a: Factor; b: Factor }[];
-}
-
-/** Where the bytes of a factor are. */
-export interface Factor {
-  input: number;
-  start: number;
-  bytes: number;
-}
+/** Programs that are held: their packed operands are limited by their bytes. */
+const HELD_PROGRAMS = 64;
 
 /** What an open merged model computes its bytes from. After `close` every use is an error, also of reads that waited meanwhile. */
 export class OpenMergedState {
@@ -27,7 +18,7 @@ export class OpenMergedState {
   readonly permits = new Semaphore(MAX_REQUESTS);
   readonly #plan: Plan;
   readonly #merger: Merger;
-  readonly #specs = new Map<number, { text: string; spec: Spec }>();
+  readonly #programs = new HeldPrograms(() => this.plan, HELD_PROGRAMS);
   #closed = false;
 
   constructor(plan: Plan, merger: Merger, inputs: readonly BoundInput[], memory: WebAssembly.Memory, block: number) {
@@ -43,19 +34,12 @@ export class OpenMergedState {
     return this.#plan;
   }
 
-  get merger(): Merger {
+  /** The merger, which has the program, and its facts as far as they are known. It is to be used before anything is awaited. */
+  mergerWith(program: number): Merger {
     this.checkOpen();
+    const update = this.#programs.admit(program);
+    if (update) apply(this.#merger, update);
     return this.#merger;
-  }
-
-  /** The merge specification of a tensor: as text for the merger, and the part of it that is read here. */
-  spec(tensor: number): { text: string; spec: Spec } {
-    const known = this.#specs.get(tensor);
-    if (known) return known;
-    const text = this.plan.mergeSpec(tensor)!;
-    const found = { text, spec: JSON.parse(text) as Spec };
-    this.#specs.set(tensor, found);
-    return found;
   }
 
   close(): void {

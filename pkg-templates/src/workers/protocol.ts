@@ -1,5 +1,7 @@
 import type { PlainError } from "../errors.js";
+import type { Span } from "../pieces.js";
 import type { Input } from "../sources/input.js";
+import type { ProgramUpdate } from "./programs.js";
 
 /** The end of a channel to a worker, or a worker's to its owner. */
 export interface Port {
@@ -20,18 +22,28 @@ export interface Target {
 /** One block to compute or to copy. Its bytes go to the target, become a Blob where the block is made, or come back. */
 export type Job = { target?: Target; asBlob?: boolean } & JobWork;
 
+/** `reads`: the bytes of inputs that the job needs, as far as they are not operands of its program. */
 type JobWork =
-  | {
-      kind: "merge"; spec: string; first: number; count: number; skip: number; bytes: number; statistics: boolean;
-      /** Where the base's elements stand. */
-      input: number; start: number; baseBytes: number;
-    }
-  | { kind: "copy"; input: number; start: number; bytes: number };
+  | { kind: "compute"; program: number; first: number; count: number; skip: number; bytes: number; statistics: boolean; reads: Span[] }
+  | { kind: "gather"; program: number; first: number; count: number; reads: Span[] }
+  | { kind: "copy"; bytes: number; reads: [Span] };
+
+/** The result of a job. */
+export interface JobResult {
+  /** The bytes, unless they were written or became a Blob. */
+  bytes?: ArrayBuffer;
+  /** The bytes as a Blob, where the job asks for one. */
+  blob?: Blob;
+  /** Statistics of the block, where wanted. */
+  statistics?: unknown;
+  /** What a job gathered. */
+  facts?: Uint8Array;
+}
 
 /** What an owner says. */
 export type ToWorker =
   | { type: "start"; module: WebAssembly.Module; inputs: PostedInput[]; allowNonfinite: boolean }
-  | { type: "job"; id: number; job: Job }
+  | { type: "job"; id: number; job: Job; update?: ProgramUpdate }
   /** The answer to `read`. */
   | { type: "bytes"; id: number; bytes: Uint8Array }
   | { type: "failed"; id: number; error: PlainError };
@@ -40,7 +52,7 @@ export type ToWorker =
 export type FromWorker =
   /** The first: its code is loaded. */
   | { type: "ready" }
-  | { type: "done"; id: number; bytes?: ArrayBuffer; blob?: Blob; tally?: string }
+  | ({ type: "done"; id: number } & JobResult)
   | { type: "error"; id: number; error: PlainError }
   /** The worker wants bytes of an input that only its owner can read. */
   | { type: "read"; id: number; input: number; start: number; end: number };

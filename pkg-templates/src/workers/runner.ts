@@ -2,17 +2,8 @@ import { collectBuffers } from "../collection.js";
 import { LorafoldError, readFailed } from "../errors.js";
 import { Merger } from "../lorafold.js";
 import type { BoundInput } from "../sources/input.js";
-import type { Job, Target } from "./protocol.js";
-
-/** The result of a job. */
-export interface JobResult {
-  /** The bytes, unless they were written or became a Blob. */
-  bytes?: ArrayBuffer;
-  /** The bytes as a Blob, where the job asks for one. */
-  blob?: Blob;
-  /** Statistics as JSON, where wanted. */
-  tally?: string;
-}
+import { apply, type ProgramUpdate } from "./programs.js";
+import type { Job, JobResult, Target } from "./protocol.js";
 
 /** Writes the bytes of jobs to their targets. */
 export interface Writer {
@@ -38,22 +29,28 @@ export class JobRunner {
     this.#writer = writer;
   }
 
-  /** Run a job after those before it. Blobs are read ahead meanwhile. */
-  run(job: Job): Promise<JobResult> {
+  /** Run a job after those before it. Blobs are read ahead meanwhile. `update`: what the merger lacks for it. */
+  run(job: Job, update?: ProgramUpdate): Promise<JobResult> {
     const ahead = this.#readAhead(job);
     // A failure rejects the job that waits for it; this prevents an unhandled rejection before that.
     ahead?.catch(() => undefined);
-    const result = this.#last.then(() => this.#perform(job, ahead));
+    const result = this.#last.then(() => this.#perform(job, update, ahead));
     this.#last = result.catch(() => undefined);
     return result;
   }
 
-  #readAhead({ input, start, ...job }: Job): Promise<ArrayBuffer> | undefined {
-    const { blob, name } = this.#inputs[input]!;
-    const bytes = job.kind === "merge" ? job.baseBytes : job.bytes;
-    return blob?.slice(start, start + bytes).arrayBuffer().catch((error: unknown) => {
-      throw readFailed(name, error);
-    });
+  /** The bytes of the job's reads, where all of them are in Blobs. */
+  #readAhead({ reads }: Job): Promise<Uint8Array<ArrayBuffer>[]> | undefined {
+    if (!reads.every(({ input }) => this.#inputs[input]!.blob)) return undefined;
+    return Promise.all(
+      reads.map(async ({ input, start, bytes }) => {
+        const { blob, name } = this.#inputs[input]!;
+        const buffer = await blob!.slice(start, start + bytes).arrayBuffer().catch((error: unknown) => {
+          throw readFailed(name, error);
+        });
+        return new Uint8Array(buffer);
+      }),
+    );
   }
 
   /** Write nothing from now on. A job that is running cannot be stopped: memory and readers are released when it has ended. */
@@ -64,29 +61,33 @@ export class JobRunner {
     for (const input of this.#inputs) input.close?.();
   }
 
-  async #perform(job: Job, ahead: Promise<ArrayBuffer> | undefined): Promise<JobResult> {
+  async #perform(job: Job, update: ProgramUpdate | undefined, ahead: Promise<Uint8Array<ArrayBuffer>[]> | undefined): Promise<JobResult> {
     const merger = this.#merger;
-    const { target } = job;
     this.#unlessStopped();
+    if (update) apply(merger, update);
+    if (job.kind === "gather") return { facts: await merger.gather(job.program, job.first, job.count, await ahead) };
+    const { target } = job;
     if (target) await this.#writer?.open?.(target);
-    const base = ahead && new Uint8Array(await ahead);
-    if (ahead) collectBuffers();
-    let tally: string | undefined;
+    const given = await ahead;
+    if (given) collectBuffers();
+    let statistics: unknown;
     let skip = 0;
-    if (job.kind === "merge") {
-      tally = await merger.fold(job.spec, job.first, job.count, job.statistics, base);
+    if (job.kind === "compute") {
+      statistics = await merger.compute(job.program, job.first, job.count, job.statistics, given);
       skip = job.skip;
-    } else if (base) {
-      if (job.asBlob) return { blob: new Blob([base]) };
-      if (!target) return { bytes: base.buffer };
-      this.#write(target, base);
+    } else if (given) {
+      const [bytes] = given as [Uint8Array<ArrayBuffer>];
+      if (job.asBlob) return { blob: new Blob([bytes]) };
+      if (!target) return { bytes: bytes.buffer };
+      this.#write(target, bytes);
       return {};
     } else {
-      await merger.read(job.input, job.start, job.bytes);
+      const [{ input, start, bytes }] = job.reads;
+      await merger.read(input, start, bytes);
     }
     // A new view each time: when the memory grows, older views become empty.
     const bytes = new Uint8Array(this.#memory.buffer as ArrayBuffer, merger.offset + skip, job.bytes);
-    const result = tally === undefined ? {} : { tally };
+    const result = statistics === undefined ? {} : { statistics };
     // Browsers keep Blobs outside this process: made here, the bytes cross once, and from all workers in parallel.
     if (job.asBlob) return { ...result, blob: new Blob([bytes]) };
     if (!target) return { ...result, bytes: bytes.slice().buffer };

@@ -18,8 +18,8 @@ export function serve(port: Port, bindInput?: (input: Input) => BoundInput | und
         break;
       }
       case "job": {
-        const { id, job } = message;
-        runner!.run(job).then(
+        const { id, job, update } = message;
+        runner!.run(job, update).then(
           (result) => port.post({ type: "done", id, ...result }, result.bytes ? [result.bytes] : []),
           (error: unknown) => port.post({ type: "error", id, error: toPlain(error) }),
         );

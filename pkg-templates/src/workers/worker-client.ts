@@ -1,7 +1,7 @@
 import { asLorafoldError, toPlain } from "../errors.js";
 import type { Input } from "../sources/input.js";
-import { type FromWorker, type Job, type Port, toPosted, type ToWorker } from "./protocol.js";
-import type { JobResult } from "./runner.js";
+import type { ProgramUpdate } from "./programs.js";
+import { type FromWorker, type Job, type JobResult, type Port, toPosted, type ToWorker } from "./protocol.js";
 
 /** The owner's end of a worker: sends jobs, does the reads that only this thread can do, and passes results on. */
 export class WorkerClient {
@@ -23,12 +23,12 @@ export class WorkerClient {
     this.#post({ type: "start", module, inputs: inputs.map(toPosted), allowNonfinite });
   }
 
-  run(job: Job): Promise<JobResult> {
+  run(job: Job, update?: ProgramUpdate): Promise<JobResult> {
     if (this.#ended) return Promise.reject(this.#ended.reason);
     return new Promise((resolve, reject) => {
       const id = this.#next++;
       this.#waiting.set(id, { resolve, reject });
-      this.#post({ type: "job", id, job });
+      this.#post({ type: "job", id, job, ...(update && { update }) });
     });
   }
 

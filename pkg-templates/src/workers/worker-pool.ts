@@ -1,14 +1,16 @@
 import type { Engine } from "../engine.js";
+import type { Plan } from "../lorafold.js";
 import type { Platform } from "../platform.js";
 import { bind } from "../sources/bind.js";
 import type { Input } from "../sources/input.js";
-import type { Job } from "./protocol.js";
-import { JobRunner, type JobResult } from "./runner.js";
+import { HeldPrograms, type ProgramUpdate } from "./programs.js";
+import type { Job, JobResult } from "./protocol.js";
+import { JobRunner } from "./runner.js";
 import { WorkerClient } from "./worker-client.js";
 
 /** Runs jobs one after another: a worker, or the calling thread. */
 interface JobExecutor {
-  run(job: Job): Promise<JobResult>;
+  run(job: Job, update?: ProgramUpdate): Promise<JobResult>;
   stop(reason: unknown): void | Promise<void>;
 }
 
@@ -17,6 +19,9 @@ export type RunJob = (job: Job) => Promise<JobResult>;
 
 /** Tasks that one worker has at once: while it computes one, the bytes of another are read. */
 const TASKS_PER_WORKER = 2;
+
+/** Programs that a worker holds: more than its tasks can be of. */
+const HELD_PROGRAMS = 2 * TASKS_PER_WORKER;
 
 /** Workers that start where the caller does not say how many. */
 const DEFAULT_MOST_WORKERS = 8;
@@ -30,12 +35,14 @@ export class WorkerPool {
   readonly #size: number;
   readonly #inThisThread: boolean;
   /** Has holes where a worker has not been started. */
-  readonly #executors: JobExecutor[] = [];
+  readonly #executors: { executor: JobExecutor; programs: HeldPrograms }[] = [];
+  readonly #plan: Plan;
   #sliceBegan = performance.now();
   #stopped = false;
 
   /** `workers`: how many; 0 for the calling thread, by default one for each processor. */
-  constructor(platform: Platform, engine: Engine, inputs: Input[], workers: number | undefined, allowNonfinite: boolean) {
+  constructor(platform: Platform, engine: Engine, plan: Plan, inputs: Input[], workers: number | undefined, allowNonfinite: boolean) {
+    this.#plan = plan;
     const { startWorker, processors, bindInput, writer } = platform;
     const size = startWorker ? (workers ?? Math.max(1, Math.min(processors(), DEFAULT_MOST_WORKERS))) : 0;
     this.#size = Math.max(1, size);
@@ -52,7 +59,7 @@ export class WorkerPool {
       while (!this.#stopped) {
         const { done, value } = tasks.next();
         if (done) return;
-        await perform(value, (job) => this.#executor(worker).run(job));
+        await perform(value, (job) => this.#run(worker, job));
         if (this.#inThisThread && performance.now() - this.#sliceBegan > TIME_SLICE) await this.#letEventsRun();
       }
     };
@@ -60,9 +67,10 @@ export class WorkerPool {
     await Promise.all(Array.from({ length: TASKS_PER_WORKER * this.#size }, (_, number) => loop(number % this.#size)));
   }
 
-  /** A worker is started by its first job. */
-  #executor(worker: number): JobExecutor {
-    return (this.#executors[worker] ??= this.#start());
+  /** A worker is started by its first job, and gets the program of a job before the first that needs it. */
+  #run(worker: number, job: Job): Promise<JobResult> {
+    const { executor, programs } = (this.#executors[worker] ??= { executor: this.#start(), programs: new HeldPrograms(() => this.#plan, HELD_PROGRAMS) });
+    return executor.run(job, job.kind === "copy" ? undefined : programs.admit(job.program));
   }
 
   /** Jobs in this thread may read and write files without ever waiting: without this, no event would be handled before the merge ends. */
@@ -77,6 +85,6 @@ export class WorkerPool {
     if (this.#stopped) return;
     this.#stopped = true;
     // `forEach` skips holes.
-    this.#executors.forEach((executor) => void executor.stop(reason));
+    this.#executors.forEach(({ executor }) => void executor.stop(reason));
   }
 }
