@@ -87,7 +87,7 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> 
         }
     }
     let parameters: u64 = base.shards.iter().flat_map(|shard| &shard.header.tensors).map(TensorInfo::elements).sum();
-    let said = |name: &str| config.get(name).cloned().unwrap_or(Value::Null);
+    let said = |name: &str| config.get(name).unwrap_or(Value::Null);
     Ok(object([
         ("kind", if recipe.is_some() { "merged" } else { "base" }.into()),
         ("name", base.name.as_str().into()),

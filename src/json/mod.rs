@@ -2,6 +2,9 @@
 //! error, which `serde_json`'s maps do not see; and one way of making values and text. (Each further type that is read or written,
 //! `json!` and `Display` are compiled once more, and most of what a page had to load was that.)
 
+pub mod document;
+mod scan;
+
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
