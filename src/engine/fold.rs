@@ -137,7 +137,7 @@ impl Merger {
             Err(NonFinite { element }) if !self.allow_nonfinite => Err(Error::non_finite(
                 spec.tensor.clone(),
                 element,
-                format!("a finite value of the base becomes infinite or NaN in {}", spec.to.dtype().name()),
+                format!("a finite value of the base becomes infinite or NaN in {}", spec.to.dtype()),
             )),
             _ => Ok(merged),
         }

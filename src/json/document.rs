@@ -101,8 +101,8 @@ impl Node {
     /// The value. `None` where it is or contains what [`Value`] cannot hold: one of Python's floats, half a surrogate pair.
     pub fn value(&self) -> Option<Value> {
         match self {
-            Node::Object(_) => serde_json::from_str(&self.to_string()).ok(),
-            Node::Text(text) => serde_json::from_str(text).ok(),
+            Node::Object(_) => serde_json::from_slice(self.to_string().as_bytes()).ok(),
+            Node::Text(text) => serde_json::from_slice(text.as_bytes()).ok(),
         }
     }
 
@@ -236,7 +236,7 @@ impl Member {
 /// The name that a key, a string with quotes, is written for. Half a surrogate pair stays an escape.
 fn name(key: &str) -> Cow<'_, str> {
     let plain = Cow::Borrowed(&key[1..key.len() - 1]);
-    if plain.contains('\\') { serde_json::from_str(key).map_or(plain, Cow::Owned) } else { plain }
+    if plain.contains('\\') { serde_json::from_slice(key.as_bytes()).map_or(plain, Cow::Owned) } else { plain }
 }
 
 /// The last line break in white space and what follows it.

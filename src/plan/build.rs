@@ -15,6 +15,7 @@ use super::tensor::{MergeSpec, PlannedTensor};
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::model::config_json::Config;
+use crate::tensor::Float;
 
 /// A whole merge, decided: the files of the output and how every byte of them comes about.
 #[derive(Debug, Clone)]
@@ -79,13 +80,13 @@ fn plan_tensors(base: &Base, deltas: Vec<Deltas>, options: &CheckedOptions) -> V
     for shard in &base.shards {
         for info in &shard.header.tensors {
             let found = deltas.next().filter(|deltas| !deltas.terms.is_empty());
-            let to = info.dtype.float().map(|from| options.dtype.unwrap_or(from));
+            let to = Float::of(info.dtype).map(|from| options.dtype.unwrap_or(from));
             // What is read: the base's weight, or an adapter's in its place.
             let (mut from, mut input, mut start) = (info.dtype, shard.input, shard.header.data_start + info.start);
             if let Some(base) = found.as_ref().and_then(|found| found.base.as_ref()) {
                 (from, input, start) = (base.float.dtype(), base.input, base.start);
             }
-            let merge = match (from.float(), to) {
+            let merge = match (Float::of(from), to) {
                 (Some(from), Some(to)) if found.is_some() || from != to => {
                     // A tensor that only changes its type is one long row: its shape does not matter.
                     let (rows, cols) = match (&found, info.shape.as_slice()) {
@@ -104,7 +105,7 @@ fn plan_tensors(base: &Base, deltas: Vec<Deltas>, options: &CheckedOptions) -> V
                 to: to.map_or(info.dtype, |to| to.dtype()),
                 input,
                 start,
-                bytes_in: from.float().map_or(info.bytes(), |from| info.elements() * from.bytes() as u64),
+                bytes_in: Float::of(from).map_or(info.bytes(), |from| info.elements() * from.bytes() as u64),
                 bytes_out: to.map_or(info.bytes(), |to| info.elements() * to.bytes() as u64),
                 merge,
             });

@@ -12,6 +12,7 @@ use crate::findings::Finding;
 use crate::model::Model;
 use crate::model::orientation::{Evidence, Fit, fit};
 use crate::model::placement::Placement;
+use crate::tensor::Float;
 
 /// The deltas of one base tensor.
 #[derive(Debug, Clone, Default)]
@@ -274,10 +275,10 @@ impl<'a> Matcher<'a> {
         let unsupported = |reason: String| {
             Error::unsupported(info.name.clone(), reason).adapter(self.adapter.name.clone()).tensor(info.name.clone())
         };
-        if info.dtype.float().is_none() {
+        if Float::of(info.dtype).is_none() {
             return Err(unsupported(format!(
                 "the base stores it as {}; merging into quantised weights is not supported, merge into the unquantised base",
-                info.dtype.name()
+                info.dtype
             )));
         }
         if info.shape.len() != 2 {

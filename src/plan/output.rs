@@ -129,7 +129,7 @@ fn weight_file(base: &Base, tensors: &[PlannedTensor], group: Group, recipe: &Va
         order.sort_by_key(|&i| [tensor(i).input as u64, tensor(i).start, tensor(i).bytes_in]);
     } else {
         // Types have changed: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
-        order.sort_by_key(|&i| [u64::MAX - tensor(i).to.bits(), tensor(i).input as u64, tensor(i).start]);
+        order.sort_by_key(|&i| [u64::MAX - tensor(i).to.bitsize() as u64, tensor(i).input as u64, tensor(i).start]);
     }
     let mut starts = vec![0; order.len()];
     let mut end = 0;

@@ -91,8 +91,8 @@ fn tensor_report(tensor: &PlannedTensor, statistics: Option<&Statistics>) -> Val
         ("name", tensor.name.as_str().into()),
         ("action", action.into()),
         ("shape", tensor.shape.as_slice().into()),
-        ("dtype", tensor.from.name().into()),
-        ("outputDtype", tensor.to.name().into()),
+        ("dtype", tensor.from.to_string().into()),
+        ("outputDtype", tensor.to.to_string().into()),
     ]);
     if let (Some(merge), Value::Object(report)) = (&tensor.merge, &mut report)
         && !merge.terms.is_empty()

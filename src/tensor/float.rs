@@ -14,6 +14,17 @@ pub enum Float {
 }
 
 impl Float {
+    /// The type that a header calls `dtype`, if lorafold computes with it.
+    pub fn of(dtype: Dtype) -> Option<Float> {
+        match dtype {
+            Dtype::F16 => Some(Float::F16),
+            Dtype::BF16 => Some(Float::Bf16),
+            Dtype::F32 => Some(Float::F32),
+            Dtype::F64 => Some(Float::F64),
+            _ => None,
+        }
+    }
+
     /// Width of one element in bytes.
     pub fn bytes(self) -> usize {
         match self {
@@ -61,7 +72,7 @@ impl Float {
     pub fn dtype(self) -> Dtype {
         match self {
             Float::F16 => Dtype::F16,
-            Float::Bf16 => Dtype::Bf16,
+            Float::Bf16 => Dtype::BF16,
             Float::F32 => Dtype::F32,
             Float::F64 => Dtype::F64,
         }

@@ -6,7 +6,7 @@ pub mod f16;
 mod float;
 mod rounding;
 
-pub use dtype::Dtype;
+pub use dtype::{Dtype, dtype_named};
 pub use float::Float;
 
 #[cfg(test)]

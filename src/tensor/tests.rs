@@ -150,3 +150,19 @@ fn f64_encodes_to_the_nearest() {
         }
     }
 }
+
+#[test]
+fn types_have_the_names_of_the_format() {
+    let names = "BOOL F4 F6_E2M3 F6_E3M2 U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ I16 U16 F16 BF16 I32 U32 F32 C64 F64 I64 U64";
+    for name in names.split(' ') {
+        assert_eq!(dtype_named(name).map(|dtype| dtype.to_string()).as_deref(), Some(name));
+    }
+    for name in ["", "f32", "F99", "F32 "] {
+        assert_eq!(dtype_named(name), None);
+    }
+    for float in [Float::F16, Float::Bf16, Float::F32, Float::F64] {
+        assert_eq!(Float::of(float.dtype()), Some(float));
+        assert_eq!(8 * float.bytes(), float.dtype().bitsize());
+    }
+    assert_eq!(Float::of(Dtype::F8_E4M3), None);
+}

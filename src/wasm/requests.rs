@@ -5,7 +5,7 @@ use crate::inputs::{FileInfo, Listing, UNKNOWN_SIZE};
 use crate::json::Json;
 use crate::kernel::Statistics;
 use crate::plan::{AdapterOptions, FactorSpec, MergeSpec, PlanOptions, Term};
-use crate::tensor::{Dtype, Float};
+use crate::tensor::{Float, dtype_named};
 
 /// What `Plan.open` is given.
 pub(super) struct PlanRequest {
@@ -62,7 +62,7 @@ impl<'a> Fields<'a> {
     }
 
     fn float(&self, name: &str) -> Result<Float> {
-        self.demanded(name, |value| text(value).and_then(|name| Dtype::from_name(&name)?.float()))
+        self.demanded(name, |value| text(value).and_then(|name| Float::of(dtype_named(&name)?)))
     }
 
     fn list(&self, name: &str) -> Result<&'a [Json]> {
