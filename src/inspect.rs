@@ -1,12 +1,14 @@
 //! What a folder is: a base, an adapter or a merged model, from headers and configurations alone.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::adapter::dialect::ModuleUpdate;
 use crate::container::TensorInfo;
 use crate::error::Result;
 use crate::inputs::{Inputs, Listing};
-use crate::json::{object, sorted};
+use crate::json::object;
 use crate::model::config_json::Config;
 use crate::op::Scale;
 use crate::plan::recipe;
@@ -29,7 +31,7 @@ async fn inspect_adapter(inputs: &impl Inputs, folder: &Listing) -> Result<Value
     let adapter = open_adapter(inputs, folder, &AdapterOptions::default()).await?;
     let module = |update: &ModuleUpdate| {
         let Scale { rank, alpha, scale } = update.op.scale();
-        let dtype = update.op.operands().first().map(|operand| operand.float.dtype().name());
+        let dtype = update.op.operands().first().map(|operand| operand.float.dtype().to_string());
         object([
             ("module", update.module.as_str().into()),
             ("method", update.op.name().into()),
@@ -58,7 +60,7 @@ async fn inspect_adapter(inputs: &impl Inputs, folder: &Listing) -> Result<Value
 
 async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
     let base = open_base(inputs, folder).await?;
-    let mut dtypes: Vec<(&str, u64, u64)> = Vec::new();
+    let mut dtypes: BTreeMap<String, [u64; 2]> = BTreeMap::new();
     let mut metadata = Map::new();
     let mut tensors = Vec::new();
     let mut files = Vec::new();
@@ -69,11 +71,9 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> 
             }
         }
         for tensor in &shard.header.tensors {
-            let name = tensor.dtype.name();
-            match dtypes.iter_mut().find(|sum| sum.0 == name) {
-                Some(sum) => *sum = (name, sum.1 + 1, sum.2 + tensor.bytes()),
-                None => dtypes.push((name, 1, tensor.bytes())),
-            }
+            let [count, bytes] = dtypes.entry(tensor.dtype.to_string()).or_default();
+            *count += 1;
+            *bytes += tensor.bytes();
             tensors.push(describe(tensor, &shard.name));
         }
         files.push(object([("name", shard.name.as_str().into()), ("tensors", shard.header.tensors.len().into())]));
@@ -81,21 +81,19 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> 
     metadata.remove(recipe::KEY);
     let recipe = recipe::of(&base);
     let config = base.config.as_deref().and_then(|json| Config::parse(json).ok()).unwrap_or_default();
-    let mut by_dtype = Map::new();
-    for name in sorted(dtypes.iter().map(|sum| sum.0).collect()) {
-        for (_, count, bytes) in dtypes.iter().filter(|sum| sum.0 == name) {
-            by_dtype.insert(name.into(), object([("tensors", (*count).into()), ("bytes", (*bytes).into())]));
-        }
-    }
+    let dtypes: Map<String, Value> = dtypes
+        .into_iter()
+        .map(|(name, [count, bytes])| (name, object([("tensors", count.into()), ("bytes", bytes.into())])))
+        .collect();
     let parameters: u64 = base.shards.iter().flat_map(|shard| &shard.header.tensors).map(TensorInfo::elements).sum();
-    let said = |name: &str| config.get(name).cloned().unwrap_or(Value::Null);
+    let said = |name: &str| config.get(name).unwrap_or(Value::Null);
     Ok(object([
         ("kind", if recipe.is_some() { "merged" } else { "base" }.into()),
         ("name", base.name.as_str().into()),
         ("modelType", said("model_type")),
         ("tied", said("tie_word_embeddings")),
         ("parameters", parameters.into()),
-        ("dtypes", by_dtype.into()),
+        ("dtypes", dtypes.into()),
         ("files", files.into()),
         ("metadata", metadata.into()),
         ("recipe", recipe.into()),
@@ -106,7 +104,7 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> 
 fn describe(tensor: &TensorInfo, file: &str) -> Value {
     object([
         ("name", tensor.name.as_str().into()),
-        ("dtype", tensor.dtype.name().into()),
+        ("dtype", tensor.dtype.to_string().into()),
         ("shape", tensor.shape.as_slice().into()),
         ("bytes", tensor.bytes().into()),
         ("file", file.into()),

@@ -150,7 +150,7 @@ fn pair(adapter: &str, header: &Header, module: String, halves: [Option<Named>; 
 }
 
 fn factor(adapter: &str, header: &Header, tensor: &TensorInfo) -> Result<FactorRef> {
-    let float = tensor.dtype.float();
-    let float = float.ok_or_else(|| unsupported(adapter, tensor, &format!("of type {}", tensor.dtype.name())))?;
+    let float = Float::of(tensor.dtype);
+    let float = float.ok_or_else(|| unsupported(adapter, tensor, &format!("of type {}", tensor.dtype)))?;
     Ok(FactorRef { key: tensor.name.clone(), float, start: header.data_start + tensor.start, bytes: tensor.bytes() })
 }

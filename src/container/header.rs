@@ -4,7 +4,7 @@ use super::limits;
 use crate::error::{Error, Result};
 use crate::inputs::UNKNOWN_SIZE;
 use crate::json::{self, Json};
-use crate::tensor::Dtype;
+use crate::tensor::{Dtype, dtype_named};
 
 /// One tensor as its header describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,7 +145,7 @@ impl Header {
         }
         for tensor in tensors {
             let entry = json::object([
-                ("dtype", tensor.dtype.name().into()),
+                ("dtype", tensor.dtype.to_string().into()),
                 ("shape", tensor.shape.as_slice().into()),
                 ("data_offsets", [tensor.start, tensor.end].as_slice().into()),
             ]);
@@ -208,7 +208,7 @@ impl RawTensor {
                 format!("a tensor's name has {} bytes, more than {}", name.len(), limits::NAME_BYTES),
             ));
         }
-        let Some(dtype) = Dtype::from_name(&self.dtype) else {
+        let Some(dtype) = dtype_named(&self.dtype) else {
             return fault(format!("unknown dtype {:?}", self.dtype));
         };
         if self.shape.len() > limits::DIMENSIONS {
@@ -218,14 +218,14 @@ impl RawTensor {
         if start > end || end > limits::FILE_BYTES {
             return fault(format!("impossible offsets {start}..{end}"));
         }
-        let bits = self.shape.iter().try_fold(dtype.bits(), |bits, &size| bits.checked_mul(size));
+        let bits = self.shape.iter().try_fold(dtype.bitsize() as u64, |bits, &size| bits.checked_mul(size));
         let Some(bits) = bits else {
             return fault(format!("the shape {:?} overflows", self.shape));
         };
         if bits % 8 != 0 || bits / 8 != end - start {
             return fault(format!(
                 "{} of shape {:?} has {} bits, its offsets hold {} bytes",
-                dtype.name(),
+                dtype,
                 self.shape,
                 bits,
                 end - start
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let tensors = [
-            TensorInfo { name: "b".into(), dtype: Dtype::Bf16, shape: vec![2, 3], start: 0, end: 12 },
+            TensorInfo { name: "b".into(), dtype: Dtype::BF16, shape: vec![2, 3], start: 0, end: 12 },
             TensorInfo { name: "a \"quoted\"".into(), dtype: Dtype::U8, shape: vec![], start: 12, end: 13 },
         ];
         let bytes = Header::write(&tensors, &[("format".into(), "pt".into())]);

@@ -21,6 +21,7 @@ use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::model::config_json::Config;
+use crate::tensor::Float;
 
 /// A whole merge, decided: the files of the output and how every byte of them comes about.
 #[derive(Debug, Clone)]
@@ -81,8 +82,8 @@ fn plan_tensors(base: &Base, mut changes: BTreeMap<usize, Change>, options: &Che
     for (shard, file) in base.shards.iter().enumerate() {
         for (index, info) in file.header.tensors.iter().enumerate() {
             let change = changes.remove(&tensors.len());
-            let to = info.dtype.float().map(|from| options.dtype.unwrap_or(from).dtype()).unwrap_or(info.dtype);
-            let plain = info.dtype.float().map(|float| Plain {
+            let to = Float::of(info.dtype).map_or(info.dtype, |from| options.dtype.unwrap_or(from).dtype());
+            let plain = Float::of(info.dtype).map(|float| Plain {
                 float,
                 input: file.input,
                 start: file.header.data_start + info.start,

@@ -13,6 +13,7 @@ use crate::findings::Finding;
 use crate::model::Model;
 use crate::model::orientation::{Evidence, Fit};
 use crate::model::placement::Placement;
+use crate::tensor::Float;
 
 /// What the adapters do to one tensor of the base.
 #[derive(Debug, Clone, Default)]
@@ -232,8 +233,8 @@ impl<'a> Matcher<'a> {
         let unsupported = |reason: String| {
             Error::unsupported(info.name.clone(), reason).adapter(self.adapter.name.clone()).tensor(info.name.clone())
         };
-        if info.dtype.float().is_none() {
-            let found = info.dtype.name();
+        if Float::of(info.dtype).is_none() {
+            let found = info.dtype.to_string();
             let error =
                 unsupported(format!("the base stores it as {found}; merging into quantised weights is not supported"));
             return Err(error.kind(ErrorKind::QuantisedBase).found(found).fix("merge into the unquantised base"));

@@ -124,7 +124,7 @@ fn weight_file(base: &Base, tensors: &Tensors, group: Group, recipe: &Value) -> 
         // Types have changed: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
         order.sort_by_key(|&i| {
             let Span { input, start, .. } = tensor(i).source;
-            [u64::MAX - tensor(i).to.bits(), input as u64, start]
+            [u64::MAX - tensor(i).to.bitsize() as u64, input as u64, start]
         });
     }
     let mut starts = vec![0; order.len()];

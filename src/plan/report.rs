@@ -87,8 +87,8 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Value 
         ("name", tensor.name.into()),
         ("action", action.into()),
         ("shape", tensor.shape.into()),
-        ("dtype", tensor.from.name().into()),
-        ("outputDtype", tensor.to.name().into()),
+        ("dtype", tensor.from.to_string().into()),
+        ("outputDtype", tensor.to.to_string().into()),
     ]);
     if let ([first, ..], Value::Object(report)) = (tensor.updates, &mut report) {
         report.insert("transposed".into(), first.op.transposed().into());

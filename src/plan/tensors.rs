@@ -75,7 +75,7 @@ impl TensorView<'_> {
 
     /// Size in the output.
     pub fn bytes(&self) -> u64 {
-        match self.to.float() {
+        match Float::of(self.to) {
             Some(float) => self.elements() * float.bytes() as u64,
             None => self.source.bytes,
         }
@@ -137,9 +137,9 @@ impl Tensors {
             }
         };
         let elements: u64 = shape.iter().product();
-        let bytes = match (row.origin, dtype.float()) {
+        let bytes = match (row.origin, Float::of(dtype)) {
             (Origin::Base(index), None) => base.shards[row.shard as usize].header.tensors[index as usize].bytes(),
-            _ => elements * dtype.bits() / 8,
+            _ => elements * dtype.bitsize() as u64 / 8,
         };
         let mut source = Span { input, start, bytes };
         let mut from = dtype;
@@ -158,7 +158,7 @@ impl Tensors {
             return Some(Cow::Borrowed(&self.programs[program as usize]));
         }
         let view = self.view(base, number);
-        match (view.from.float(), view.to.float()) {
+        match (Float::of(view.from), Float::of(view.to)) {
             (Some(from), Some(to)) if from != to => Some(Cow::Owned(conversion(&view, from, to))),
             _ => None,
         }

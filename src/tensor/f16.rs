@@ -1,41 +1,22 @@
-//! IEEE 754 binary16: 1 sign bit, 5 exponent bits, 10 fraction bits. Exact, subnormals included.
+//! IEEE 754 binary16: 1 sign bit, 5 exponent bits, 10 fraction bits.
+//!
+//! `half` converts, in plain Rust (`_const`): the same bits on every machine, whatever instructions it has.
 
-use super::f64::round_to_odd;
+use half::f16;
+
+use super::rounding::round_to_odd;
 
 /// The one NaN that [`encode`] writes.
 pub const NAN: u16 = 0x7E00;
 
-/// The value of `bits`, exactly.
+/// The value of `bits`, exactly. A NaN becomes quiet.
 pub fn decode(bits: u16) -> f32 {
-    let sign = u32::from(bits & 0x8000) << 16;
-    let magnitude = u32::from(bits & 0x7FFF);
-    let value = match magnitude {
-        // Subnormal: a whole number of 2^-24.
-        0..0x0400 => (magnitude as f32 * 2.0f32.powi(-24)).to_bits(),
-        0x0400..0x7C00 => (magnitude << 13) + ((127 - 15) << 23),
-        _ => (magnitude << 13) | 0x7F80_0000,
-    };
-    f32::from_bits(sign | value)
+    f16::from_bits(bits).to_f32_const()
 }
 
 /// `value` rounded once to nearest, ties to even. From 65520 on that is infinity; every NaN becomes [`NAN`].
 pub fn encode(value: f32) -> u16 {
-    let bits = value.to_bits();
-    let sign = (bits >> 16) as u16 & 0x8000;
-    let magnitude = bits & 0x7FFF_FFFF;
-    if magnitude > 0x7F80_0000 {
-        return NAN;
-    }
-    let rounded = if value.abs() >= 65520.0 {
-        0x7C00
-    } else if value.abs() >= 2.0f32.powi(-14) {
-        let odd = (magnitude >> 13) & 1;
-        (magnitude - ((127 - 15) << 23) + 0x0FFF + odd) >> 13
-    } else {
-        // Between 0.5 and 1 the unit of f32 is 2^-24, the unit of subnormal f16: the addition itself does the rounding.
-        (value.abs() + 0.5).to_bits() - 0.5f32.to_bits()
-    };
-    sign | rounded as u16
+    if value.is_nan() { NAN } else { f16::from_f32_const(value).to_bits() }
 }
 
 /// [`encode`] of an f64, with one rounding.

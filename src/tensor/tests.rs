@@ -2,29 +2,92 @@ use super::*;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-#[test]
-fn the_table_is_in_the_order_of_the_enum() {
-    for (index, (dtype, name, _)) in TABLE.iter().enumerate() {
-        assert_eq!(*dtype as usize, index);
-        assert_eq!(Dtype::from_name(name), Some(*dtype));
+/// A 16-bit type, with what IEEE 754 says of it.
+struct Type {
+    decode: fn(u16) -> f32,
+    encode: fn(f32) -> u16,
+    encode_f64: fn(f64) -> u16,
+    nan: u16,
+    /// The value of each code without a sign, by its exponent and fraction. Infinity, the last, counts as the power of two
+    /// that would be next.
+    values: Vec<f64>,
+}
+
+/// Both types.
+fn types() -> [Type; 2] {
+    let values = |fraction_bits: u32, bias: i32| -> Vec<f64> {
+        let infinity = 0x7FFF >> fraction_bits << fraction_bits;
+        let value = |code: u32| {
+            let (exponent, fraction) = (code >> fraction_bits, code % (1 << fraction_bits));
+            let implicit = if exponent > 0 { 1 << fraction_bits } else { 0 };
+            f64::from(implicit + fraction) * 2f64.powi(exponent.max(1) as i32 - bias - fraction_bits as i32)
+        };
+        (0..=infinity).map(value).collect()
+    };
+    [
+        Type {
+            decode: f16::decode,
+            encode: f16::encode,
+            encode_f64: f16::encode_f64,
+            nan: f16::NAN,
+            values: values(10, 15),
+        },
+        Type {
+            decode: bf16::decode,
+            encode: bf16::encode,
+            encode_f64: bf16::encode_f64,
+            nan: bf16::NAN,
+            values: values(7, 127),
+        },
+    ]
+}
+
+impl Type {
+    fn infinity(&self) -> u16 {
+        self.values.len() as u16 - 1
+    }
+
+    /// The code nearest to `value`, ties to even, by search.
+    fn nearest(&self, value: f64) -> u16 {
+        if value.is_nan() {
+            return self.nan;
+        }
+        let magnitude = value.abs();
+        let above = self.values.partition_point(|other| *other <= magnitude).min(self.values.len() - 1);
+        // Near the middle both distances are exact.
+        let [to_below, to_above] = [above - 1, above].map(|code| (magnitude - self.values[code]).abs());
+        let is_below = to_below < to_above || to_below == to_above && above % 2 == 1;
+        let code = if is_below && magnitude < self.values[above] { above - 1 } else { above };
+        code as u16 | if value.is_sign_negative() { 0x8000 } else { 0 }
+    }
+
+    fn check(&self, value: f32) {
+        assert_eq!((self.encode)(value), self.nearest(value.into()), "{value:e} = {:#010x}", value.to_bits());
     }
 }
 
-#[test]
-fn every_16_bit_value_decodes_as_in_half() {
-    for bits in 0..=u16::MAX {
-        let (ours, theirs) = (f16::decode(bits), half::f16::from_bits(bits));
-        assert!(ours.to_bits() == theirs.to_f32().to_bits() || ours.is_nan() && theirs.is_nan(), "f16 {bits:#06x}");
-        let (ours, theirs) = (bf16::decode(bits), half::bf16::from_bits(bits));
-        assert!(ours.to_bits() == theirs.to_f32().to_bits() || ours.is_nan() && theirs.is_nan(), "bf16 {bits:#06x}");
-    }
+fn random_bits(seed: u64) -> impl Iterator<Item = u64> {
+    let mut state = seed;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state
+    })
 }
 
-fn encodes_as_in_half(value: f32) {
-    let f16 = if value.is_nan() { f16::NAN } else { half::f16::from_f32(value).to_bits() };
-    let bf16 = if value.is_nan() { bf16::NAN } else { half::bf16::from_f32(value).to_bits() };
-    assert_eq!(f16::encode(value), f16, "f16 of {value:e} = {:#010x}", value.to_bits());
-    assert_eq!(bf16::encode(value), bf16, "bf16 of {value:e} = {:#010x}", value.to_bits());
+#[test]
+fn every_16_bit_value_decodes_to_what_its_bits_mean() {
+    for of in types() {
+        for code in 0..=0x7FFF {
+            let [positive, negative] = [code, code | 0x8000].map(of.decode);
+            if code > of.infinity() {
+                assert!(positive.is_nan() && negative.is_nan(), "{code:#06x}");
+                continue;
+            }
+            let expected = if code == of.infinity() { f32::INFINITY } else { of.values[usize::from(code)] as f32 };
+            assert_eq!([positive, negative].map(f32::to_bits), [expected, -expected].map(f32::to_bits), "{code:#06x}");
+            assert_eq!([positive, negative].map(of.encode), [code, code | 0x8000]);
+        }
+    }
 }
 
 /// Every f32 close to a 16-bit value or to the middle of two.
@@ -46,16 +109,18 @@ fn subnormal_middles() -> impl Iterator<Item = f32> {
 }
 
 #[test]
-fn neighbours_and_middles_encode_as_in_half() {
-    critical_f32s().chain(subnormal_middles()).for_each(encodes_as_in_half);
+fn neighbours_and_middles_encode_to_the_nearest() {
+    let types = types();
+    for value in critical_f32s().chain(subnormal_middles()) {
+        types.iter().for_each(|of| of.check(value));
+    }
 }
 
 #[test]
-fn random_bit_patterns_encode_as_in_half() {
-    let mut state = 1u64;
-    for _ in 0..500_000 {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        encodes_as_in_half(f32::from_bits((state >> 32) as u32));
+fn random_bit_patterns_encode_to_the_nearest() {
+    let types = types();
+    for bits in random_bits(1).take(200_000) {
+        types.iter().for_each(|of| of.check(f32::from_bits((bits >> 32) as u32)));
     }
 }
 
@@ -74,14 +139,30 @@ fn f64_is_rounded_once() {
 }
 
 #[test]
-fn f64_rounds_to_the_nearer_neighbour() {
-    let mut state = 7u64;
-    for _ in 0..200_000 {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        let bits = (state >> 33) as u16 & 0x7FFF;
-        let (low, high) = (f64::from(f16::decode(bits % 0x7BFF)), f64::from(f16::decode(bits % 0x7BFF + 1)));
-        let middle = (low + high) / 2.0;
-        assert_eq!(f16::encode_f64(middle - middle * 1e-15), bits % 0x7BFF);
-        assert_eq!(f16::encode_f64(middle + middle * 1e-15), bits % 0x7BFF + 1);
+fn f64_encodes_to_the_nearest() {
+    for of in types() {
+        for bits in random_bits(7).take(100_000) {
+            let low = (bits >> 33) as usize % (of.values.len() - 1);
+            let middle = (of.values[low] + of.values[low + 1]) / 2.0;
+            for value in [middle, middle.next_down(), middle.next_up(), -middle, f64::from_bits(bits)] {
+                assert_eq!((of.encode_f64)(value), of.nearest(value), "{value:e}");
+            }
+        }
     }
+}
+
+#[test]
+fn types_have_the_names_of_the_format() {
+    let names = "BOOL F4 F6_E2M3 F6_E3M2 U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ I16 U16 F16 BF16 I32 U32 F32 C64 F64 I64 U64";
+    for name in names.split(' ') {
+        assert_eq!(dtype_named(name).map(|dtype| dtype.to_string()).as_deref(), Some(name));
+    }
+    for name in ["", "f32", "F99", "F32 "] {
+        assert_eq!(dtype_named(name), None);
+    }
+    for float in [Float::F16, Float::Bf16, Float::F32, Float::F64] {
+        assert_eq!(Float::of(float.dtype()), Some(float));
+        assert_eq!(8 * float.bytes(), float.dtype().bitsize());
+    }
+    assert_eq!(Float::of(Dtype::F8_E4M3), None);
 }

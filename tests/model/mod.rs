@@ -79,7 +79,7 @@ pub fn encode(dtype: Dtype, values: &[f32]) -> Vec<u8> {
         .iter()
         .flat_map(|&value| match dtype {
             Dtype::F16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
-            Dtype::Bf16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
+            Dtype::BF16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
             Dtype::F64 => f64::from(value).to_le_bytes().to_vec(),
             _ => value.to_le_bytes().to_vec(),
         })
@@ -97,7 +97,7 @@ impl Model {
     /// Everything about it (sizes, types, ranks, weights) comes from `seed`.
     pub fn random(seed: u64) -> Model {
         let mut random = Random(seed);
-        let float = [Dtype::Bf16, Dtype::F16, Dtype::F32, Dtype::F64][random.below(4) as usize];
+        let float = [Dtype::BF16, Dtype::F16, Dtype::F32, Dtype::F64][random.below(4) as usize];
         let layers: Vec<(u64, u64)> =
             (0..1 + random.below(3)).map(|_| (1 + random.below(40), 1 + random.below(40))).collect();
         let mut files = BTreeMap::new();
@@ -170,7 +170,7 @@ fn random_adapter(
     inputs: &mut Memory,
 ) -> (Listing, AdapterOptions) {
     let rank = 1 + random.below(20);
-    let float = [Dtype::F32, Dtype::Bf16, Dtype::F16][random.below(3) as usize];
+    let float = [Dtype::F32, Dtype::BF16, Dtype::F16][random.below(3) as usize];
     let mut tensors = Vec::new();
     for (layer, &(out, inner)) in layers.iter().enumerate() {
         if layer > 0 && random.below(4) == 0 {

@@ -1,6 +1,8 @@
-//! From f64 to the narrow types without rounding twice.
+//! From f64 to the 16-bit types with one rounding. `half` rounds twice: it cuts off the lower 32 bits first, or with the processor's help
+//! goes by way of the nearest f32.
 
-/// `value` rounded to f32 such that an inexact result has an odd last bit.
+/// `value` rounded to f32 such that an inexact result has an odd last bit (round to odd: Boldo and Melquiond, "Emulation of
+/// FMA and correctly rounded sums: proved algorithms using rounding to odd", IEEE Transactions on Computers 57, 2008).
 ///
 /// The odd bit remembers that something was cut off, so rounding the result to nearest in a type at least two bits narrower
 /// gives what rounding `value` itself would have given.
