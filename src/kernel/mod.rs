@@ -17,6 +17,7 @@ mod element;
 mod factors;
 mod fold;
 mod isa;
+mod norms;
 mod scalar;
 mod statistics;
 mod tile;
@@ -34,6 +35,7 @@ pub mod bench;
 
 pub use factors::{FactorLayout, Factors, NonFiniteAt};
 pub use fold::{NonFinite, fold_in_place, fold_into};
+pub use norms::{column_squares, row_squares, scale_columns, scale_rows};
 pub use statistics::Statistics;
 
 #[cfg(test)]

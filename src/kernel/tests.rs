@@ -11,24 +11,24 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 const FLOATS: [Float; 4] = [Float::F16, Float::Bf16, Float::F32, Float::F64];
 
 /// Deterministic random numbers.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn bits(&mut self) -> u32 {
+    pub(crate) fn bits(&mut self) -> u32 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 32) as u32
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.bits() as usize % limit
     }
 
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         f64::from(self.bits()) / 2.0f64.powi(31) - 1.0
     }
 
     /// Of many magnitudes, subnormal f16 included.
-    fn weight(&mut self) -> f64 {
+    pub(crate) fn weight(&mut self) -> f64 {
         let exponent = self.below(30) as i32 - 26;
         self.unit() * 2.0f64.powi(exponent)
     }
