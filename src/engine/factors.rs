@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::error::{Error, Result};
-use crate::kernel::{FactorLayout, Factors};
+use crate::kernel::{FactorLayout, Factors, Unrepresentable};
 use crate::plan::{FactorSpec, MergeSpec, Term};
 use crate::tensor::Float;
 
@@ -41,7 +41,7 @@ impl<'a> Packing<'a> {
         } else {
             self.factors.pack_left(self.k0, rank, layout, bytes, factor.float, scale)
         };
-        found.map_err(|at| non_finite(term, factor, at.index))?;
+        found.map_err(|value| unrepresentable(term, factor, value))?;
         self.next += 1;
         if is_b {
             self.k0 += rank;
@@ -56,16 +56,15 @@ fn size(spec: &MergeSpec, value: u64) -> Result<usize> {
     })
 }
 
-fn non_finite(term: &Term, factor: &FactorSpec, element: u64) -> Error {
-    Error::non_finite(
-        factor.key.clone(),
-        element,
-        match factor.float {
-            Float::F64 => "NaN, infinite, or beyond f32 once scaled",
-            _ => "NaN or infinite (or becomes so once scaled)",
-        },
-    )
-    .adapter(term.adapter.clone())
+fn unrepresentable(term: &Term, factor: &FactorSpec, value: Unrepresentable) -> Error {
+    let reason = match (value, factor.float) {
+        (Unrepresentable::Underflow { .. }, _) => {
+            "with the other factor so far apart in size that f32 cannot hold both"
+        }
+        (_, Float::F64) => "NaN, infinite, or beyond f32 once scaled",
+        _ => "NaN or infinite (or becomes so once scaled)",
+    };
+    Error::non_finite(factor.key.clone(), value.index(), reason).adapter(term.adapter.clone())
 }
 
 /// Packed factors by tensor, the latest used last.
