@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::isa::Isa;
-use super::{FactorLayout, Factors, Statistics, fold_in_place};
+use super::{FactorLayout, Factors, Statistics, column_squares, fold_in_place, fold_into, row_squares, scale_rows};
 use crate::tensor::Float;
 
 /// A tensor of weights like a model's, and its factors.
@@ -11,6 +11,9 @@ pub struct Subject {
     factors: Factors,
     float: Float,
     bytes: Vec<u8>,
+    /// The same number of elements as one row, without factors.
+    run: Factors,
+    converted: Vec<u8>,
 }
 
 /// The element type that the exports call by a number.
@@ -45,7 +48,8 @@ impl Subject {
         factors.pack_left(0, rank, FactorLayout::AsIs, &left, Float::F32, 1e-4).ok()?;
         factors.pack_right(0, rank, FactorLayout::AsIs, &right, Float::F32, 1.0).ok()?;
         let bytes = encoded(float, random(rows * cols).map(|weight| weight * 0.02));
-        Some(Subject { factors, float, bytes })
+        let run = Factors::try_new(1, rows * cols, 0).ok()?;
+        Some(Subject { factors, float, bytes, run, converted: Vec::new() })
     }
 
     /// Folds the whole tensor once more.
@@ -54,6 +58,54 @@ impl Subject {
         let result = fold_in_place(&self.factors, 0, self.float, &mut self.bytes, statistics.then_some(&mut sums));
         debug_assert!(result.is_ok());
         std::hint::black_box(sums);
+    }
+
+    /// Folds the whole tensor in blocks of a few rows, which are no whole panels.
+    pub fn fold_rows(&mut self, rows: usize) {
+        let cols = self.factors.cols();
+        for (block, bytes) in self.bytes.chunks_mut(rows * cols * self.float.bytes()).enumerate() {
+            let result = fold_in_place(&self.factors, (block * rows * cols) as u64, self.float, bytes, None);
+            debug_assert!(result.is_ok());
+        }
+    }
+
+    /// Converts the whole tensor to another type.
+    pub fn convert(&mut self, to: Float) {
+        self.converted.resize(self.run.cols() * to.bytes(), 0);
+        let result = fold_into(&self.run, 0, self.float, &self.bytes, to, &mut self.converted, None);
+        debug_assert!(result.is_ok());
+    }
+}
+
+/// A tile of f32 for the functions of [`norms`](super::norms).
+pub struct Tile {
+    values: Vec<f32>,
+    cols: usize,
+    rows_out: Vec<f64>,
+    cols_out: Vec<f64>,
+    factors: Vec<f32>,
+}
+
+impl Tile {
+    /// A rows × cols tile.
+    pub fn new(rows: usize, cols: usize) -> Tile {
+        let values = random(rows * cols).map(|value| value as f32).collect();
+        Tile { values, cols, rows_out: vec![0.0; rows], cols_out: vec![0.0; cols], factors: vec![1.0; rows] }
+    }
+
+    /// Sums the squares of the rows.
+    pub fn row_squares(&mut self) {
+        row_squares(&self.values, self.cols, &mut self.rows_out);
+    }
+
+    /// Sums the squares of the columns.
+    pub fn column_squares(&mut self) {
+        column_squares(&self.values, self.cols, &mut self.cols_out);
+    }
+
+    /// Multiplies the rows.
+    pub fn scale_rows(&mut self) {
+        scale_rows(&mut self.values, self.cols, &self.factors);
     }
 }
 
@@ -82,6 +134,7 @@ fn peak<I: Isa>(turns: usize) -> u64 {
 
 thread_local! {
     static SUBJECT: RefCell<Option<Subject>> = const { RefCell::new(None) };
+    static TILE: RefCell<Option<Tile>> = const { RefCell::new(None) };
 }
 
 /// Makes the subject of the next calls of [`bench_fold`]; 0 where memory is short.
@@ -101,6 +154,36 @@ pub extern "C" fn bench_fold(statistics: u32) {
         if let Some(subject) = subject {
             subject.fold(statistics != 0);
         }
+    });
+}
+
+/// Folds the prepared tensor once, in blocks of `rows` rows.
+#[unsafe(no_mangle)]
+pub extern "C" fn bench_fold_rows(rows: usize) {
+    SUBJECT.with_borrow_mut(|subject| subject.iter_mut().for_each(|subject| subject.fold_rows(rows)));
+}
+
+/// Converts the prepared tensor once.
+#[unsafe(no_mangle)]
+pub extern "C" fn bench_convert(to_number: u32) {
+    SUBJECT.with_borrow_mut(|subject| subject.iter_mut().for_each(|subject| subject.convert(float(to_number))));
+}
+
+/// Makes the tile of the next calls of [`bench_tile`].
+#[unsafe(no_mangle)]
+pub extern "C" fn bench_prepare_tile(rows: usize, cols: usize) {
+    TILE.set(Some(Tile::new(rows, cols)));
+}
+
+/// Sums the squares of the tile's rows (0) or columns (1), or multiplies its rows (2).
+#[unsafe(no_mangle)]
+pub extern "C" fn bench_tile(what: u32) {
+    TILE.with_borrow_mut(|tile| {
+        tile.iter_mut().for_each(|tile| match what {
+            0 => tile.row_squares(),
+            1 => tile.column_squares(),
+            _ => tile.scale_rows(),
+        });
     });
 }
 

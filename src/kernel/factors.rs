@@ -1,30 +1,42 @@
 //! The low-rank factors of one tensor, packed for the tile.
 
+use std::convert::Infallible;
+
 use super::isa::{PANEL, ROWS};
+use super::panels::{Group, LeftGroup, Panels, RightGroup, unpack, zeros};
 use crate::tensor::Float;
 use crate::{Error, Result};
 
-/// One position of the rank for the `ROWS` rows of a left panel.
-#[derive(Clone, Copy)]
-#[repr(C, align(16))]
-struct LeftGroup([f32; ROWS]);
-
-/// One position of the rank for the `PANEL` columns of a right panel: one cache line.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct RightGroup([f32; PANEL]);
-
 /// Left (rows × rank) and right (rank × cols) factors of one tensor's delta, in f32, the ranks of all adapters one after the other.
 ///
-/// Both are stored in panels, of `ROWS` rows and of `PANEL` columns, rank position by rank position, zeros at the edges: the tile
-/// reads both from beginning to end.
+/// # Balance
+/// Where a scaled value is beyond the range of f32 though its products need not be (A of 1e30, a scale of 1e-36), the factor packed second
+/// is multiplied by a power of two, rank position by rank position, and the first divided by it. Powers of two are exact: the
+/// products keep their bits, and ordinary factors are left as they are.
+///
+/// A value below f32's normal range loses at most 2^-150 when it is rounded. That counts as harmless while the other factor's values at
+/// its rank position are below 2^25: the delta then errs by less than 2^-125, about the least normal f32.
 pub struct Factors {
-    rows: usize,
-    cols: usize,
-    rank: usize,
-    left: Vec<LeftGroup>,
-    right: Vec<RightGroup>,
+    left: Panels<LeftGroup>,
+    right: Panels<RightGroup>,
+    positions: Vec<Position>,
 }
+
+/// What is known of a rank position while its factors are packed.
+#[derive(Clone, Copy)]
+struct Position {
+    /// The largest magnitude of the factor at hand, scaled.
+    largest: f64,
+    /// What that factor is multiplied with, and the other one divided by.
+    power: f64,
+    /// The largest magnitude of the other factor, divided.
+    others: f64,
+    /// Whether a value of a factor packed before lost bits below the normal range.
+    underflow: bool,
+}
+
+/// Where the other factor's values are this large, bits lost below the normal range count.
+const LARGE: f64 = (1u64 << 25) as f64;
 
 /// How a given factor is laid out, row-major in both cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,11 +47,28 @@ pub enum FactorLayout {
     Transposed,
 }
 
-/// A factor's value that is infinite or NaN, or becomes so when scaled and rounded to f32.
+/// A factor's value that f32 cannot represent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NonFiniteAt {
+pub enum Unrepresentable {
+    /// Infinite or NaN, or so once scaled and rounded to f32.
+    NonFinite {
+        /// Which value, counted in the bytes that were given.
+        index: u64,
+    },
+    /// So small that f32 loses bits of it, or of a value of the factor packed before, and the other factor so large that they count.
+    Underflow {
+        /// Which value, counted in the bytes that were given.
+        index: u64,
+    },
+}
+
+impl Unrepresentable {
     /// Which value, counted in the bytes that were given.
-    pub index: u64,
+    pub fn index(self) -> u64 {
+        match self {
+            Unrepresentable::NonFinite { index } | Unrepresentable::Underflow { index } => index,
+        }
+    }
 }
 
 impl Factors {
@@ -48,55 +77,56 @@ impl Factors {
     /// # Errors
     /// [`Error::LimitExceeded`] where there is not enough memory.
     pub fn try_new(rows: usize, cols: usize, rank: usize) -> Result<Self> {
-        let left = zeros(rows.div_ceil(ROWS), rank, LeftGroup([0.0; ROWS]));
-        let right = zeros(cols.div_ceil(PANEL), rank, RightGroup([0.0; PANEL]));
-        let (Some(left), Some(right)) = (left, right) else {
-            return Err(Error::limit_exceeded(
+        let positions = zeros(rank, Position { largest: 0.0, power: 1.0, others: 0.0, underflow: false });
+        match (Panels::try_new(rows, rank), Panels::try_new(cols, rank), positions) {
+            (Some(left), Some(right), Some(positions)) => Ok(Factors { left, right, positions }),
+            _ => Err(Error::limit_exceeded(
                 format!("factors of rank {rank} for a {rows} × {cols} tensor"),
                 format!("no memory for {} bytes", Self::bytes_needed(rows, cols, rank)),
-            ));
-        };
-        Ok(Factors { rows, cols, rank, left, right })
+            )),
+        }
     }
 
     /// No factors: a fold with them only changes the type of `elements` elements.
     pub fn none(elements: usize) -> Self {
-        Factors { rows: 1, cols: elements, rank: 0, left: Vec::new(), right: Vec::new() }
+        Factors { left: Panels::none(1), right: Panels::none(elements), positions: Vec::new() }
     }
 
     /// The bytes that [`try_new`](Self::try_new) would allocate.
     pub fn bytes_needed(rows: usize, cols: usize, rank: usize) -> u64 {
         let padded = |length: usize, to: usize| (length.div_ceil(to) as u64).saturating_mul(to as u64);
-        let values = padded(rows, ROWS).saturating_add(padded(cols, PANEL)).saturating_mul(rank as u64);
-        values.saturating_mul(size_of::<f32>() as u64)
+        let values = padded(rows, ROWS).saturating_add(padded(cols, PANEL));
+        let position = values.saturating_mul(size_of::<f32>() as u64).saturating_add(size_of::<Position>() as u64);
+        position.saturating_mul(rank as u64)
     }
 
     /// The bytes that are allocated.
     pub fn bytes(&self) -> u64 {
-        Self::bytes_needed(self.rows, self.cols, self.rank)
+        Self::bytes_needed(self.rows(), self.cols(), self.rank())
     }
 
     /// Rows of the tensor.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.left.length()
     }
 
     /// Columns of the tensor.
     pub fn cols(&self) -> usize {
-        self.cols
+        self.right.length()
     }
 
     /// Sum of the adapters' ranks.
     pub fn rank(&self) -> usize {
-        self.rank
+        self.left.rank()
     }
 
     /// Packs an adapter's left factor, rows × `r` (or its transpose), into the rank positions `k0..k0 + r`.
     ///
     /// `bytes` are little-endian elements of type `float`, of any alignment. Each value is multiplied by `scale` in f64, then rounded to f32.
+    /// The factor that is scaled comes second, so that it can be [balanced](Self#balance) against the first.
     ///
     /// # Errors
-    /// The first value that is not finite; the factor is then partly packed.
+    /// A value that f32 cannot represent; the factor is then partly packed.
     ///
     /// # Panics
     /// If `bytes` is not rows × `r` elements long, or `k0 + r` exceeds the rank.
@@ -108,15 +138,9 @@ impl Factors {
         bytes: &[u8],
         float: Float,
         scale: f64,
-    ) -> std::result::Result<(), NonFiniteAt> {
-        let (rows, rank) = (self.rows, self.rank);
-        assert!(k0 + r <= rank, "rank positions {k0}..{k0}+{r} of {rank}");
-        let left = &mut self.left;
-        let mut put = |row: usize, k: usize, value| left[row / ROWS * rank + k0 + k].0[row % ROWS] = value;
-        match layout {
-            FactorLayout::AsIs => unpack(bytes, float, scale, rows, r, put),
-            FactorLayout::Transposed => unpack(bytes, float, scale, r, rows, |k, row, value| put(row, k, value)),
-        }
+    ) -> std::result::Result<(), Unrepresentable> {
+        let given = Given { bytes, float, scale, rank_by_rank: layout == FactorLayout::Transposed };
+        pack(&mut self.left, &mut self.right, &mut self.positions, (k0, r), &given)
     }
 
     /// Packs an adapter's right factor, `r` × cols (or its transpose), into the rank positions `k0..k0 + r`.
@@ -124,7 +148,7 @@ impl Factors {
     /// Everything else is as in [`pack_left`](Self::pack_left).
     ///
     /// # Errors
-    /// The first value that is not finite; the factor is then partly packed.
+    /// A value that f32 cannot represent; the factor is then partly packed.
     ///
     /// # Panics
     /// If `bytes` is not `r` × cols elements long, or `k0 + r` exceeds the rank.
@@ -136,78 +160,139 @@ impl Factors {
         bytes: &[u8],
         float: Float,
         scale: f64,
-    ) -> std::result::Result<(), NonFiniteAt> {
-        let (cols, rank) = (self.cols, self.rank);
-        assert!(k0 + r <= rank, "rank positions {k0}..{k0}+{r} of {rank}");
-        let right = &mut self.right;
-        let mut put = |k: usize, col: usize, value| right[col / PANEL * rank + k0 + k].0[col % PANEL] = value;
-        match layout {
-            FactorLayout::AsIs => unpack(bytes, float, scale, r, cols, put),
-            FactorLayout::Transposed => unpack(bytes, float, scale, cols, r, |col, k, value| put(k, col, value)),
-        }
+    ) -> std::result::Result<(), Unrepresentable> {
+        let given = Given { bytes, float, scale, rank_by_rank: layout == FactorLayout::AsIs };
+        pack(&mut self.right, &mut self.left, &mut self.positions, (k0, r), &given)
     }
 
-    /// The left panel that holds `row`.
+    /// The left panel that holds `row`: `rank` groups of `ROWS` values.
     pub(super) fn left_panel(&self, row: usize) -> *const f32 {
-        let start = row / ROWS * self.rank;
-        self.left[start..start + self.rank].as_ptr().cast()
+        self.left.panel(row)
     }
 
-    /// The right panels, one after the other.
+    /// The right panels, one after the other, each `rank` groups of `PANEL` values.
     pub(super) fn right_panels(&self) -> *const f32 {
-        self.right.as_ptr().cast()
+        self.right.all()
     }
 }
 
-/// `panels * rank` groups, or nothing where memory is short.
-fn zeros<Group: Copy>(panels: usize, rank: usize, zero: Group) -> Option<Vec<Group>> {
-    let groups = panels.checked_mul(rank)?;
-    let mut vec = Vec::new();
-    vec.try_reserve_exact(groups).ok()?;
-    vec.resize(groups, zero);
-    Some(vec)
-}
-
-/// Hands the scaled values of a row-major matrix to `put`, with their row and column.
-fn unpack(
-    bytes: &[u8],
+/// A factor as it was read.
+struct Given<'a> {
+    bytes: &'a [u8],
     float: Float,
     scale: f64,
-    rows: usize,
-    cols: usize,
-    put: impl FnMut(usize, usize, f32),
-) -> std::result::Result<(), NonFiniteAt> {
-    let length = (rows as u64).saturating_mul(cols as u64).saturating_mul(float.bytes() as u64);
-    assert_eq!(bytes.len() as u64, length, "bytes of a {rows} × {cols} factor in {float:?}");
-    if length == 0 {
-        return Ok(());
+    /// Whether its rows are rank positions, else its columns are.
+    rank_by_rank: bool,
+}
+
+impl Given<'_> {
+    /// Hands each scaled value to `take`, with its rank position and its row or column of the tensor.
+    fn values<E>(
+        &self,
+        r: usize,
+        length: usize,
+        mut take: impl FnMut(usize, usize, f64) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let Given { bytes, float, scale, rank_by_rank } = *self;
+        if rank_by_rank {
+            unpack(bytes, float, scale, (r, length), take)
+        } else {
+            unpack(bytes, float, scale, (length, r), |index, k, value| take(k, index, value))
+        }
     }
-    // One loop for each type, with the type known inside.
-    match float {
-        Float::F16 => unpack_as(bytes, Float::F16.bytes(), |one| Float::F16.read(one), scale, cols, put),
-        Float::Bf16 => unpack_as(bytes, Float::Bf16.bytes(), |one| Float::Bf16.read(one), scale, cols, put),
-        Float::F32 => unpack_as(bytes, Float::F32.bytes(), |one| Float::F32.read(one), scale, cols, put),
-        Float::F64 => unpack_as(bytes, Float::F64.bytes(), |one| Float::F64.read(one), scale, cols, put),
+
+    /// Which value stands there.
+    fn index(&self, r: usize, length: usize, k: usize, index: usize) -> u64 {
+        if self.rank_by_rank { k as u64 * length as u64 + index as u64 } else { index as u64 * r as u64 + k as u64 }
     }
 }
 
-#[inline(always)]
-fn unpack_as(
-    bytes: &[u8],
-    width: usize,
-    read: impl Fn(&[u8]) -> f64,
-    scale: f64,
-    cols: usize,
-    mut put: impl FnMut(usize, usize, f32),
-) -> std::result::Result<(), NonFiniteAt> {
-    for (row, elements) in bytes.chunks_exact(cols * width).enumerate() {
-        for (col, element) in elements.chunks_exact(width).enumerate() {
-            let value = (read(element) * scale) as f32;
-            if !value.is_finite() {
-                return Err(NonFiniteAt { index: (row * cols + col) as u64 });
+/// Packs a factor beside the other one, which may be packed already.
+fn pack<Own: Group, Other: Group>(
+    own: &mut Panels<Own>,
+    other: &mut Panels<Other>,
+    positions: &mut [Position],
+    (k0, r): (usize, usize),
+    given: &Given,
+) -> std::result::Result<(), Unrepresentable> {
+    assert!(k0 + r <= own.rank(), "rank positions {k0}..{k0}+{r} of {}", own.rank());
+    let length = own.length();
+    let positions = &mut positions[k0..k0 + r];
+    let mut ordinary = positions.iter().all(|position| !position.underflow);
+    let Ok(()) = given.values(r, length, |k, index, value| {
+        let packed = value as f32;
+        ordinary &= packed.is_finite() && !underflows(value);
+        own.put(index, k0 + k, packed);
+        Ok::<(), Infallible>(())
+    });
+    if ordinary { Ok(()) } else { balance(own, other, positions, k0, given) }
+}
+
+/// Packs a factor with values beyond the normal range of f32.
+#[cold]
+fn balance<Own: Group, Other: Group>(
+    own: &mut Panels<Own>,
+    other: &mut Panels<Other>,
+    positions: &mut [Position],
+    k0: usize,
+    given: &Given,
+) -> std::result::Result<(), Unrepresentable> {
+    let (r, length) = (positions.len(), own.length());
+    positions.iter_mut().for_each(|position| position.largest = 0.0);
+    given.values(r, length, |k, index, value| {
+        let index = given.index(r, length, k, index);
+        if !value.is_finite() {
+            return Err(Unrepresentable::NonFinite { index });
+        }
+        // What the factor before lost when it was packed cannot be had back.
+        if positions[k].underflow && value.abs() >= LARGE {
+            return Err(Unrepresentable::Underflow { index });
+        }
+        positions[k].largest = positions[k].largest.max(value.abs());
+        Ok(())
+    })?;
+    for (k, position) in positions.iter_mut().enumerate() {
+        let others = other.largest(k0 + k);
+        position.power = power_of_two(position.largest, others);
+        position.others = others / position.power;
+        position.underflow = false;
+        if position.power != 1.0 {
+            for value in other.values_mut(k0 + k) {
+                let divided = f64::from(*value) / position.power;
+                position.underflow |= underflows(divided);
+                *value = divided as f32;
             }
-            put(row, col, value);
         }
     }
-    Ok(())
+    given.values(r, length, |k, index, value| {
+        let Position { power, others, underflow, .. } = positions[k];
+        let value = value * power;
+        let packed = value as f32;
+        let at = given.index(r, length, k, index);
+        if !packed.is_finite() || !(others as f32).is_finite() {
+            return Err(Unrepresentable::NonFinite { index: at });
+        }
+        if underflow && value.abs() >= LARGE || underflows(value) && others >= LARGE {
+            return Err(Unrepresentable::Underflow { index: at });
+        }
+        positions[k].underflow |= underflows(value);
+        own.put(index, k0 + k, packed);
+        Ok(())
+    })
+}
+
+/// What to multiply a factor with at a rank position, and to divide the other one by: 1 where both are ordinary.
+fn power_of_two(own: f64, other: f64) -> f64 {
+    let ordinary = (own as f32).is_finite() && other < LARGE;
+    if ordinary || own == 0.0 || other == 0.0 {
+        return 1.0;
+    }
+    let exponent = |value: f64| (value.to_bits() >> 52) as i64 - 1023;
+    let half = (exponent(other) - exponent(own)).div_euclid(2);
+    f64::from_bits(((1023 + half) as u64) << 52)
+}
+
+/// Whether a value loses bits in f32 because it is below the normal range.
+fn underflows(value: f64) -> bool {
+    value.abs() < f64::from(f32::MIN_POSITIVE) && f64::from(value as f32) != value
 }

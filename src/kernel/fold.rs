@@ -1,9 +1,10 @@
 //! From a range of elements to tiles.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::factors::Factors;
-use super::isa::{Kernel, PANEL, ROWS, Strip};
+use super::isa::{Kernel, PANEL, ROWS, Strip, StripFn};
 use super::statistics::Statistics;
 use crate::tensor::Float;
 
@@ -105,12 +106,25 @@ fn elements(factors: &Factors, first: u64, float: Float, bytes: &[u8]) -> usize 
 /// What stays of the right factor in the second-level cache while the rows go by.
 const BLOCK_BYTES: usize = 256 << 10;
 
+/// Columns of a block at most, and elements of a row where the rows may be chosen.
+const BLOCK_COLS: usize = 256 * PANEL;
+
+/// Columns of the scratch tiles that parts of tiles are folded on.
+const SCRATCH_COLS: usize = 8 * PANEL;
+
+/// Bytes of the scratch tiles, of elements no longer than f32.
+const SCRATCH_BYTES: usize = ROWS * SCRATCH_COLS * size_of::<f32>();
+
 /// One call's work.
 struct Fold<'a> {
     kernel: Kernel,
     factors: &'a Factors,
-    /// The element that `base` and `out` point to.
+    /// The element of the tensor that `base` and `out` point to.
     first: u64,
+    /// Elements of a row: the tensor's, but at rank 0, where the rows make no difference, as many as are fast.
+    cols: usize,
+    /// The same element as `first`, counted in those rows.
+    start: u64,
     from: Float,
     base: *const u8,
     to: Float,
@@ -132,6 +146,8 @@ impl<'a> Fold<'a> {
             kernel,
             factors,
             first,
+            cols: factors.cols(),
+            start: first,
             from,
             base,
             to,
@@ -159,10 +175,14 @@ impl<'a> Fold<'a> {
         if count == 0 {
             return;
         }
-        let cols = self.factors.cols();
+        if self.factors.rank() == 0 {
+            self.cols = (count / ROWS / PANEL * PANEL).clamp(PANEL, BLOCK_COLS);
+            self.start = 0;
+        }
+        let cols = self.cols;
         let place = |element: u64| ((element / cols as u64) as usize, (element % cols as u64) as usize);
-        let (mut row, col) = place(self.first);
-        let (end_row, end_col) = place(self.first + count as u64);
+        let (mut row, col) = place(self.start);
+        let (end_row, end_col) = place(self.start + count as u64);
         // SAFETY: the caller's promise; the rectangles are disjoint parts of the range.
         unsafe {
             if row == end_row {
@@ -186,7 +206,7 @@ impl<'a> Fold<'a> {
             return;
         }
         let panels = BLOCK_BYTES / (PANEL * size_of::<f32>() * self.factors.rank().max(1));
-        let width = panels.clamp(1, 256) * PANEL;
+        let width = (panels.max(1) * PANEL).min(BLOCK_COLS);
         let mut col = cols.start;
         while col < cols.end {
             let end = cols.end.min((col / width + 1) * width);
@@ -201,22 +221,35 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// Folds rows of one left panel: whole tiles by the kernel, the rest one by one.
+    /// Folds rows of one left panel: whole tiles where they are, parts of tiles on scratch tiles.
     ///
     /// # Safety
     /// These elements are part of the range, the rows within one left panel.
     unsafe fn panel(&mut self, rows: Range<usize>, cols: Range<usize>) {
         let width = self.kernel.columns;
-        let start = cols.start.next_multiple_of(width);
-        let end = cols.end / width * width;
-        // SAFETY: the caller's promise: all are parts of the given elements.
+        let whole = cols.start.next_multiple_of(width)..cols.end / width * width;
+        let all_rows = rows.len() == ROWS;
+        // SAFETY: all are parts of the given elements, which are part of the range, and `whole` is whole columns of tiles.
         unsafe {
-            if rows.len() == ROWS && start < end && self.kernel.strip.is_some() {
-                self.one_by_one(rows.clone(), cols.start..start);
-                self.strip(rows.start, start..end);
-                self.one_by_one(rows, end..cols.end);
-            } else {
-                self.one_by_one(rows, cols);
+            match self.kernel.strip {
+                None => self.one_by_one(rows, cols),
+                // A strip's statistics count all columns of its tiles.
+                Some(strip) if self.statistics.is_some() => {
+                    let (start, end) = if whole.is_empty() { (cols.end, cols.end) } else { (whole.start, whole.end) };
+                    self.one_by_one(rows.clone(), cols.start..start);
+                    if all_rows {
+                        self.strip(strip, rows.start, start..end);
+                    } else {
+                        self.parts(strip, rows.clone(), start..end);
+                    }
+                    self.one_by_one(rows, end..cols.end);
+                }
+                Some(strip) if all_rows && !whole.is_empty() => {
+                    self.parts(strip, rows.clone(), cols.start..whole.start);
+                    self.strip(strip, rows.start, whole.clone());
+                    self.parts(strip, rows, whole.end..cols.end);
+                }
+                Some(strip) => self.parts(strip, rows, cols),
             }
         }
     }
@@ -225,33 +258,104 @@ impl<'a> Fold<'a> {
     ///
     /// # Safety
     /// These elements are part of the range; `row` is the first of a left panel, the columns are multiples of the kernel's.
-    unsafe fn strip(&mut self, row: usize, cols: Range<usize>) {
-        let Some(strip) = self.kernel.strip else { return };
+    unsafe fn strip(&mut self, strip: StripFn, row: usize, cols: Range<usize>) {
         let width = self.kernel.columns;
-        let mut unused = Statistics::default();
         let mut column = cols.start;
         while column < cols.end {
             let offset = self.offset(row, column);
-            let work = Strip {
-                left: self.factors.left_panel(row),
-                right: self.factors.right_panels(),
-                rank: self.factors.rank(),
-                column,
-                tiles: (cols.end - column) / width,
-                base: self.base.wrapping_add(offset * self.from.bytes()),
-                base_stride: self.factors.cols() * self.from.bytes(),
-                out: self.out.wrapping_add(offset * self.to.bytes()),
-                out_stride: self.factors.cols() * self.to.bytes(),
-            };
-            // SAFETY: the kernel was made for this CPU and these types; the rest is the caller's promise.
+            // SAFETY: the elements from `offset` on, `ROWS` rows of them, are part of the range that both pointers cover.
             unsafe {
-                column += width * strip(&work, self.statistics.as_mut().unwrap_or(&mut unused));
+                let base = self.base.add(offset * self.from.bytes());
+                let out = self.out.add(offset * self.to.bytes());
+                let tiles = (cols.end - column) / width;
+                column += width * self.tiles(strip, 0..ROWS, row, column, tiles, (base, self.cols), (out, self.cols));
                 if column < cols.end {
                     self.one_by_one(row..row + ROWS, column..column + width);
                     column += width;
                 }
             }
         }
+    }
+
+    /// Folds parts of tiles (some of a panel's rows, some of a tile's columns): copies them to whole tiles and back. What the other
+    /// elements of those tiles hold does not matter.
+    ///
+    /// # Safety
+    /// These elements are part of the range, the rows within one left panel.
+    unsafe fn parts(&mut self, strip: StripFn, rows: Range<usize>, cols: Range<usize>) {
+        if cols.is_empty() {
+            return;
+        }
+        let width = self.kernel.columns;
+        let panel = rows.start / ROWS * ROWS;
+        let counted = rows.start - panel..rows.end - panel;
+        let (from, to) = (self.from.bytes(), self.to.bytes());
+        let mut base = [0u8; SCRATCH_BYTES];
+        let mut out = MaybeUninit::<[u8; SCRATCH_BYTES]>::uninit();
+        let (base, out) = (base.as_mut_ptr(), out.as_mut_ptr().cast::<u8>());
+        let mut column = cols.start;
+        while column < cols.end {
+            let tile = column / width * width;
+            let end = cols.end.min(tile + SCRATCH_COLS);
+            let tiles = (end - tile).div_ceil(width);
+            let scratch = |row: usize| row % ROWS * SCRATCH_COLS + column - tile;
+            // SAFETY: `column..end` lies within `SCRATCH_COLS` columns from `tile` on, so each row's copy stays within its row of the
+            // scratch tiles; in the tensor it is part of the range. Both strips of memory are this function's own. All columns up to
+            // `folded` are of tiles that the kernel has written.
+            unsafe {
+                for row in rows.clone() {
+                    let source = self.base.add(self.offset(row, column) * from);
+                    base.add(scratch(row) * from).copy_from_nonoverlapping(source, (end - column) * from);
+                }
+                let (source, target) = ((base.cast_const(), SCRATCH_COLS), (out, SCRATCH_COLS));
+                let done = self.tiles(strip, counted.clone(), panel, tile, tiles, source, target);
+                let folded = end.min(tile + done * width).max(column);
+                for row in rows.clone() {
+                    let target = self.out.add(self.offset(row, column) * to);
+                    target.copy_from_nonoverlapping(out.add(scratch(row) * to), (folded - column) * to);
+                }
+                column = folded;
+                if done < tiles {
+                    let next = end.min((column / width + 1) * width);
+                    self.one_by_one(rows.clone(), column..next);
+                    column = next;
+                }
+            }
+        }
+    }
+
+    /// Has the kernel fold tiles side by side, in memory with rows of the given numbers of elements. Returns how many it folded.
+    ///
+    /// # Safety
+    /// `base` and `out` point to the first element of `tiles` tiles, the same or without overlap; `row` is the first of a left panel,
+    /// and `column` a multiple of the kernel's.
+    #[allow(clippy::too_many_arguments, reason = "what a strip is made of")]
+    unsafe fn tiles(
+        &mut self,
+        strip: StripFn,
+        counted: Range<usize>,
+        row: usize,
+        column: usize,
+        tiles: usize,
+        (base, base_cols): (*const u8, usize),
+        (out, out_cols): (*mut u8, usize),
+    ) -> usize {
+        let work = Strip {
+            left: self.factors.left_panel(row),
+            right: self.factors.right_panels(),
+            rank: self.factors.rank(),
+            column,
+            tiles,
+            counted,
+            base,
+            base_stride: base_cols * self.from.bytes(),
+            out,
+            out_stride: out_cols * self.to.bytes(),
+        };
+        let mut unused = Statistics::default();
+        // SAFETY: the kernel was made for this CPU and these types; the panels are those of these rows and columns, `rank` long; base and
+        // output hold the tiles.
+        unsafe { strip(&work, self.statistics.as_mut().unwrap_or(&mut unused)) }
     }
 
     /// Folds elements with scalar arithmetic, the product still by the kernel: edges, infinities, NaNs, and f64.
@@ -319,6 +423,6 @@ impl<'a> Fold<'a> {
 
     /// Elements from the start of the range.
     fn offset(&self, row: usize, col: usize) -> usize {
-        (row as u64 * self.factors.cols() as u64 + col as u64 - self.first) as usize
+        (row as u64 * self.cols as u64 + col as u64 - self.start) as usize
     }
 }

@@ -1,5 +1,7 @@
 //! The instruction sets, and the choice among them.
 
+use std::ops::Range;
+
 use super::element::{Bf16, Element, F16, F32};
 use super::statistics::Statistics;
 use crate::tensor::Float;
@@ -21,6 +23,8 @@ pub(super) struct Strip {
     pub column: usize,
     /// At least one.
     pub tiles: usize,
+    /// The rows whose elements the statistics count.
+    pub counted: Range<usize>,
     /// First element of the first row, and bytes from row to row.
     pub base: *const u8,
     pub base_stride: usize,

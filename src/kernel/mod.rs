@@ -18,6 +18,7 @@ mod factors;
 mod fold;
 mod isa;
 mod norms;
+mod panels;
 mod real;
 mod scalar;
 mod statistics;
@@ -34,7 +35,7 @@ mod x86_64;
 #[cfg(feature = "bench")]
 pub mod bench;
 
-pub use factors::{FactorLayout, Factors, NonFiniteAt};
+pub use factors::{FactorLayout, Factors, Unrepresentable};
 pub use fold::{NonFinite, fold_in_place, fold_into};
 pub use norms::{column_squares, row_squares, scale_columns, scale_rows};
 pub use real::{Real, bytes_of, bytes_of_mut, decode, fold_tile};

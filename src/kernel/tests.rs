@@ -110,8 +110,8 @@ impl Case {
     }
 }
 
-/// The sums of a statistics, one element after the other in f64.
-fn naive_tally(case: &Case, from: Float, base: &[u8], to: Float, out: &[u8]) -> Statistics {
+/// The statistics, one element after the other in f64.
+fn naive_statistics(case: &Case, from: Float, base: &[u8], to: Float, out: &[u8]) -> Statistics {
     let mut statistics = Statistics::default();
     let values = decode(from, base);
     let unmerged = encode(to, &values);
@@ -166,8 +166,8 @@ macro_rules! battery {
             }
 
             #[test]
-            fn tallies_as_defined() {
-                check($available, |kernel| tallies_as_defined_with(kernel));
+            fn counts_as_defined() {
+                check($available, |kernel| counts_as_defined_with(kernel));
             }
 
             fn check(available: bool, test: impl Fn(&dyn Fn(Float, Float, bool) -> Kernel)) {
@@ -284,7 +284,7 @@ fn reports_the_first_non_finite_element_with(kernel: KernelOf) {
     }
 }
 
-fn tallies_as_defined_with(kernel: KernelOf) {
+fn counts_as_defined_with(kernel: KernelOf) {
     let mut random = Random(13);
     for round in 0..40 {
         let (rows, cols, rank) = (1 + random.below(40), 1 + random.below(40) + (round % 2) * 900, random.below(12));
@@ -298,7 +298,7 @@ fn tallies_as_defined_with(kernel: KernelOf) {
                 let kernel = kernel(from, to, true);
                 fold_into_with(kernel, &case.factors, 0, from, &base, to, &mut out, Some(&mut statistics)).unwrap();
                 assert!(out == case.expect(from, &base, to), "{from:?} to {to:?}, {rows} × {cols}, rank {rank}");
-                assert_close(statistics, naive_tally(&case, from, &base, to, &out));
+                assert_close(statistics, naive_statistics(&case, from, &base, to, &out));
             }
         }
     }
@@ -358,18 +358,114 @@ fn packing_scales_transposes_and_concatenates() {
 #[test]
 fn packing_refuses_what_is_not_finite() {
     let mut factors = Factors::try_new(2, 3, 2).unwrap();
-    let bytes = encode(Float::F16, &[1.0, 2.0, f64::INFINITY, f64::NAN]);
-    assert_eq!(factors.pack_left(0, 2, FactorLayout::AsIs, &bytes, Float::F16, 1.0), Err(NonFiniteAt { index: 2 }));
+    let non_finite = |index| Err(Unrepresentable::NonFinite { index });
     let bytes = encode(Float::F64, &[1.0, 2.0, 3.0, 1e39, 0.0, 0.0]);
+    assert_eq!(factors.pack_right(0, 2, FactorLayout::Transposed, &bytes, Float::F64, 1.0), non_finite(3));
+    let bytes = encode(Float::F16, &[1.0, 2.0, f64::INFINITY, f64::NAN]);
+    assert_eq!(factors.pack_left(0, 2, FactorLayout::AsIs, &bytes, Float::F16, 1.0), non_finite(2));
+}
+
+/// What a tensor of zeros becomes with A, `r` × in, and B, out × `r`. It is stored out × in, `transposed` in × out.
+fn delta_of(
+    a: &[f64],
+    b: &[f64],
+    r: usize,
+    (a_float, b_float): (Float, Float),
+    scale: f64,
+    transposed: bool,
+) -> Vec<f64> {
+    let (rows, cols) = if transposed { (a.len() / r, b.len() / r) } else { (b.len() / r, a.len() / r) };
+    let mut factors = Factors::try_new(rows, cols, r).unwrap();
+    let (a, b) = (encode(a_float, a), encode(b_float, b));
+    if transposed {
+        factors.pack_left(0, r, FactorLayout::Transposed, &a, a_float, 1.0).unwrap();
+        factors.pack_right(0, r, FactorLayout::Transposed, &b, b_float, scale).unwrap();
+    } else {
+        factors.pack_right(0, r, FactorLayout::AsIs, &a, a_float, 1.0).unwrap();
+        factors.pack_left(0, r, FactorLayout::AsIs, &b, b_float, scale).unwrap();
+    }
+    let mut out = vec![0; rows * cols * 4];
+    fold_in_place(&factors, 0, Float::F32, &mut out, None).unwrap();
+    decode(Float::F32, &out)
+}
+
+#[test]
+fn extreme_factors_keep_their_delta() {
+    let mut random = Random(41);
+    let (rows, cols, r) = (7, 9, 3);
+    let a: Vec<f64> = (0..r * cols).map(|_| random.unit()).collect();
+    let b: Vec<f64> = (0..rows * r).map(|_| random.unit()).collect();
+    // Powers of ten of A, B and the scale, whose sum is that of the delta.
+    for (size_a, size_b, scale) in [
+        (30, 0, -36),
+        (30, -6, -36),
+        (-30, 5, 36),
+        (36, -36, -2),
+        (-37, 37, 8),
+        (38, -30, -40),
+        (-2, 0, 39),
+        (20, 15, -50),
+    ] {
+        let ten = |power: i32| 10.0f64.powi(power);
+        // As f32 has them.
+        let a: Vec<f64> = a.iter().map(|value| f64::from((value * ten(size_a)) as f32)).collect();
+        let b: Vec<f64> = b.iter().map(|value| f64::from((value * ten(size_b)) as f32)).collect();
+        for transposed in [false, true] {
+            let found = delta_of(&a, &b, r, (Float::F32, Float::F32), ten(scale), transposed);
+            for (index, found) in found.into_iter().enumerate() {
+                let (row, col) = if transposed { (index % rows, index / rows) } else { (index / cols, index % cols) };
+                let terms = (0..r).map(|k| b[row * r + k] * ten(scale) * a[k * cols + col]);
+                let (exact, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
+                assert!(
+                    (found - exact).abs() <= 1e-6 * size + 1e-43,
+                    "{found:e} for {exact:e}: {size_a} {size_b} {scale}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn ordinary_factors_are_packed_as_they_are_beside_extreme_ones() {
+    // Two rank positions: one ordinary, with a value below the normal range that cannot matter; one that must be balanced.
+    let (a, b) = ([1.5, 0.75, 1e30, 2e30], [0.1, 1e-5, 1e-39, 1e-6]);
+    let found = delta_of(&a, &b, 2, (Float::F32, Float::F64), 1e-34, false);
+    let scaled = |value: f64| f64::from((value * 1e-34) as f32);
+    let a32 = |value: f64| f64::from(value as f32);
+    let expected = [
+        (scaled(0.1) * 1.5, 1e-5 * 1e-34 * a32(1e30)),
+        (scaled(0.1) * 0.75, 1e-5 * 1e-34 * a32(2e30)),
+        (scaled(1e-39) * 1.5, 1e-6 * 1e-34 * a32(1e30)),
+        (scaled(1e-39) * 0.75, 1e-6 * 1e-34 * a32(2e30)),
+    ];
+    for (found, (small, large)) in found.into_iter().zip(expected) {
+        assert!((found - (small + large)).abs() <= 1e-6 * large, "{found:e} for {small:e} + {large:e}");
+    }
+}
+
+#[test]
+fn what_no_balance_can_hold_is_refused() {
+    let pack = |a: [f64; 2], b: [f64; 2], scale| {
+        let mut factors = Factors::try_new(2, 2, 1).unwrap();
+        factors.pack_right(0, 1, FactorLayout::AsIs, &encode(Float::F64, &a), Float::F64, 1.0).unwrap();
+        factors.pack_left(0, 1, FactorLayout::AsIs, &encode(Float::F64, &b), Float::F64, scale)
+    };
+    assert_eq!(pack([1e30, 1.0], [1.0, 1.0], 1e-36), Ok(()));
+    assert_eq!(pack([1e38, 1.0], [1e200, 1.0], 1.0), Err(Unrepresentable::NonFinite { index: 0 }));
+    assert_eq!(pack([1.0, 1.0], [1.0, 1e308], 10.0), Err(Unrepresentable::NonFinite { index: 1 }));
+    // B needs 2^-240 to 2^70, with A at 2^100.
     assert_eq!(
-        factors.pack_right(0, 2, FactorLayout::Transposed, &bytes, Float::F64, 1.0),
-        Err(NonFiniteAt { index: 3 })
+        pack([2.0f64.powi(100), 1.0], [2.0f64.powi(70), 1e-72], 1.0),
+        Err(Unrepresentable::Underflow { index: 1 })
     );
+    // A lost its bits when it was packed, before B was known.
+    assert_eq!(pack([1e-46, 1.0], [1.0, 1e10], 1.0), Err(Unrepresentable::Underflow { index: 1 }));
+    assert_eq!(pack([1e-46, 1.0], [1.0, 1e3], 1.0), Ok(()));
 }
 
 #[test]
 fn memory_is_reserved_or_refused() {
-    assert_eq!(Factors::bytes_needed(5, 17, 3), (8 + 32) * 3 * 4);
+    assert_eq!(Factors::bytes_needed(5, 17, 3), (8 + 32) * 3 * 4 + 3 * 32);
     assert_eq!(Factors::bytes_needed(usize::MAX, usize::MAX, usize::MAX), u64::MAX);
     let refused = Factors::try_new(usize::MAX / 4, 1, 1).err().map(|error| error.code());
     assert_eq!(refused, Some("limit-exceeded"));

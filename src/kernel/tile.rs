@@ -25,7 +25,7 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const STATIST
     statistics: &mut Statistics,
 ) -> usize {
     let columns = 2 * V::LANES;
-    let Strip { left, rank, base_stride, out_stride, .. } = *strip;
+    let &Strip { left, rank, base_stride, out_stride, .. } = strip;
     // SAFETY: the caller promises the instruction set, and that the pointers cover all tiles of the strip.
     unsafe {
         let largest = V::splat_bits(T::OVERFLOW - 1);
@@ -35,7 +35,8 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const STATIST
         debug_assert!(strip.tiles > 0);
         loop {
             let column = strip.column + done * columns;
-            let right = strip.right.add(column / PANEL * PANEL * rank + column % PANEL);
+            // Wrapping: at rank 0 there are no panels, and the pointer, which is then not read, points to nothing.
+            let right = strip.right.wrapping_add(column / PANEL * PANEL * rank + column % PANEL);
             let delta = product::<V>(left, right, rank);
 
             let mut sums = delta;
@@ -58,7 +59,7 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const STATIST
 
             written_out!(ROW in [0 1 2 3] {
                 let codes = [T::encode(sums[ROW][0]), T::encode(sums[ROW][1])];
-                if STATISTICS {
+                if STATISTICS && strip.counted.contains(&ROW) {
                     let base = F::load::<V>(base.add(ROW * base_stride));
                     lanes.add_row::<F, T>(base, delta[ROW], codes);
                 }
@@ -72,7 +73,7 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const STATIST
             }
         }
         if STATISTICS {
-            lanes.flush(done * columns * ROWS, statistics);
+            lanes.flush(done * columns * strip.counted.len(), statistics);
         }
         done
     }
@@ -104,7 +105,7 @@ unsafe fn product<V: Vector>(mut left: *const f32, mut right: *const f32, rank: 
     unsafe {
         let zero = V::splat(-0.0);
         let mut sums = [[zero, zero], [zero, zero], [zero, zero], [zero, zero]];
-        // Pointers that LLVM cannot see through. It would otherwise compute each of the six addresses of a turn by itself, as
+        // Addresses that LLVM cannot see through. It would otherwise compute each of the six addresses of a turn by itself, as
         // wasm allows an offset in a load only where the sum cannot wrap; and it would, were the loop unrolled here, put all
         // loads of several turns before their use, more than there are registers. V8 unrolls it well.
         let all = std::hint::black_box(usize::MAX);
@@ -113,8 +114,9 @@ unsafe fn product<V: Vector>(mut left: *const f32, mut right: *const f32, rank: 
             // Tested at its end, which LLVM does not do by itself when it compiles for size.
             loop {
                 add_outer_product(&mut sums, left, right);
-                left = (left.add(ROWS) as usize & all) as *const f32;
-                right = (right.add(PANEL) as usize & all) as *const f32;
+                // Wrapping: after the last turn `right` may lie more than one past the end, when the tile is not its panel's first.
+                left = left.wrapping_add(ROWS).map_addr(|address| address & all);
+                right = right.wrapping_add(PANEL).map_addr(|address| address & all);
                 turns -= 1;
                 if turns == 0 {
                     break;

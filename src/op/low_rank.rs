@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Apply, Method, Place, Scale, Tile};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
-use crate::kernel::{FactorLayout, Factors, Real, bytes_of, fold_tile};
+use crate::kernel::{FactorLayout, Factors, Real, Unrepresentable, bytes_of, fold_tile};
 use crate::model::orientation::{Fit, fit};
 use crate::tensor::Float;
 
@@ -58,7 +58,7 @@ impl LowRank {
             } else {
                 factors.pack_right(k0, rank, layout, bytes, operand.float, scale)
             };
-            packed.map_err(|at| non_finite(adapter, operand, at.index))?;
+            packed.map_err(|value| unrepresentable(adapter, operand, value))?;
         }
         Ok(())
     }
@@ -85,12 +85,15 @@ fn rows_of<'a>(bytes: &'a [u8], width: usize, rank: usize, layout: FactorLayout,
     rows.into()
 }
 
-fn non_finite(adapter: &str, operand: &Operand, element: u64) -> Error {
-    let reason = match operand.float {
-        Float::F64 => "NaN, infinite, or beyond f32 once scaled",
+fn unrepresentable(adapter: &str, operand: &Operand, value: Unrepresentable) -> Error {
+    let reason = match (value, operand.float) {
+        (Unrepresentable::Underflow { .. }, _) => {
+            "with the other factor so far apart in size that f32 cannot hold both"
+        }
+        (_, Float::F64) => "NaN, infinite, or beyond f32 once scaled",
         _ => "NaN or infinite (or becomes so once scaled)",
     };
-    Error::non_finite(operand.key.clone(), element, reason).adapter(adapter)
+    Error::non_finite(operand.key.clone(), value.index(), reason).adapter(adapter)
 }
 
 impl Method for LowRank {
