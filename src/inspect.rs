@@ -62,20 +62,20 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> 
     let mut tensors = Vec::new();
     let mut files = Vec::new();
     for shard in &base.shards {
-        for (key, value) in shard.header.metadata.iter().flatten() {
+        for (key, value) in shard.header.metadata() {
             if !metadata.contains_key(key) {
-                metadata.insert(key.clone(), value.as_str().into());
+                metadata.insert(key.into(), value.into());
             }
         }
-        for tensor in &shard.header.tensors {
+        for tensor in shard.header.iter() {
             let name = tensor.dtype.name();
             match dtypes.iter_mut().find(|sum| sum.0 == name) {
                 Some(sum) => *sum = (name, sum.1 + 1, sum.2 + tensor.bytes()),
                 None => dtypes.push((name, 1, tensor.bytes())),
             }
-            tensors.push(describe(tensor, &shard.name));
+            tensors.push(describe(&tensor, &shard.name));
         }
-        files.push(object([("name", shard.name.as_str().into()), ("tensors", shard.header.tensors.len().into())]));
+        files.push(object([("name", shard.name.as_str().into()), ("tensors", shard.header.len().into())]));
     }
     metadata.remove(recipe::KEY);
     let recipe = recipe::of(&base);
@@ -86,7 +86,8 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> 
             by_dtype.insert(name.into(), object([("tensors", (*count).into()), ("bytes", (*bytes).into())]));
         }
     }
-    let parameters: u64 = base.shards.iter().flat_map(|shard| &shard.header.tensors).map(TensorInfo::elements).sum();
+    let tensors_of = base.shards.iter().flat_map(|shard| shard.header.iter());
+    let parameters: u64 = tensors_of.map(|tensor| tensor.elements()).sum();
     let said = |name: &str| config.get(name).cloned().unwrap_or(Value::Null);
     Ok(object([
         ("kind", if recipe.is_some() { "merged" } else { "base" }.into()),
@@ -104,9 +105,9 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> 
 
 fn describe(tensor: &TensorInfo, file: &str) -> Value {
     object([
-        ("name", tensor.name.as_str().into()),
+        ("name", tensor.name.into()),
         ("dtype", tensor.dtype.name().into()),
-        ("shape", tensor.shape.as_slice().into()),
+        ("shape", tensor.shape.into()),
         ("bytes", tensor.bytes().into()),
         ("file", file.into()),
     ])

@@ -58,7 +58,7 @@ pub fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions) -> Resul
     let tensors = plan_tensors(&base, deltas, &checked);
     let untie = config.is_some() && must_untie(&tensors, &model, &mut findings)?;
     let recipe = recipe(&base, &adapters, &tensors, options);
-    let files = output_files(&base, &tensors, &checked, config, untie, &recipe);
+    let files = output_files(&base, &tensors, &checked, config, untie, &recipe)?;
     Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
 }
 
@@ -77,7 +77,7 @@ fn plan_tensors(base: &Base, deltas: Vec<Deltas>, options: &CheckedOptions) -> V
     let mut tensors = Vec::with_capacity(deltas.len());
     let mut deltas = deltas.into_iter();
     for shard in &base.shards {
-        for info in &shard.header.tensors {
+        for info in shard.header.iter() {
             let found = deltas.next().filter(|deltas| !deltas.terms.is_empty());
             let to = info.dtype.float().map(|from| options.dtype.unwrap_or(from));
             // What is read: the base's weight, or an adapter's in its place.
@@ -88,18 +88,18 @@ fn plan_tensors(base: &Base, deltas: Vec<Deltas>, options: &CheckedOptions) -> V
             let merge = match (from.float(), to) {
                 (Some(from), Some(to)) if found.is_some() || from != to => {
                     // A tensor that only changes its type is one long row: its shape does not matter.
-                    let (rows, cols) = match (&found, info.shape.as_slice()) {
+                    let (rows, cols) = match (&found, info.shape) {
                         (Some(_), &[rows, cols]) => (rows, cols),
                         _ => (1, info.elements()),
                     };
                     let Deltas { terms, transposed, .. } = found.unwrap_or_default();
-                    Some(MergeSpec { tensor: info.name.clone(), input, start, rows, cols, from, to, transposed, terms })
+                    Some(MergeSpec { tensor: info.name.into(), input, start, rows, cols, from, to, transposed, terms })
                 }
                 _ => None,
             };
             tensors.push(PlannedTensor {
-                name: info.name.clone(),
-                shape: info.shape.clone(),
+                name: info.name.into(),
+                shape: info.shape.into(),
                 from,
                 to: to.map_or(info.dtype, |to| to.dtype()),
                 input,
@@ -120,10 +120,10 @@ fn output_files(
     config: Option<Config>,
     untie: bool,
     recipe: &Value,
-) -> Vec<OutputFile> {
+) -> Result<Vec<OutputFile>> {
     let groups = output::group(base, tensors, options.max_shard_bytes);
-    let mut files = output::weight_files(base, tensors, groups, recipe);
-    files.extend(output::index_file(base, &files, tensors));
+    let mut files = output::weight_files(base, tensors, groups, recipe)?;
+    files.extend(output::index_file(base, &files, tensors)?);
     if let (Some(config), Some(original)) = (config, &base.config) {
         let bytes = config.rewritten(options.dtype, untie).unwrap_or_else(|| original.clone());
         files.push(OutputFile::bytes("config.json".into(), bytes));
@@ -131,7 +131,7 @@ fn output_files(
     for (input, name, size) in &base.others {
         files.push(OutputFile { name: name.clone(), size: *size, body: Body::Input(*input) });
     }
-    files
+    Ok(files)
 }
 
 impl MergePlan {

@@ -1,12 +1,13 @@
 //! Adapters against the base: which pair adds to which tensor, with which scale, or why it cannot.
 
+use std::collections::HashMap;
+
 use super::open::{Adapter, Base};
 use super::options::CheckedOptions;
 use super::tensor::{FactorSpec, Term};
 use crate::adapter::config::matches;
 use crate::adapter::pairs::{FactorRef, Pair};
 use crate::container::TensorInfo;
-use crate::container::names::Names;
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::model::Model;
@@ -26,23 +27,23 @@ pub(crate) struct Deltas {
 
 /// Base tensors by name: their numbers, and what the headers say of each.
 struct BaseTensors<'a> {
-    numbers: Names<'a>,
-    infos: Vec<&'a TensorInfo>,
+    numbers: HashMap<&'a str, usize>,
+    infos: Vec<TensorInfo<'a>>,
 }
 
 impl<'a> BaseTensors<'a> {
     fn of(base: &'a Base) -> BaseTensors<'a> {
-        let infos: Vec<&TensorInfo> = base.shards.iter().flat_map(|shard| &shard.header.tensors).collect();
-        let mut numbers = Names::default();
+        let infos: Vec<TensorInfo> = base.shards.iter().flat_map(|shard| shard.header.iter()).collect();
+        let mut numbers = HashMap::new();
         for (number, info) in infos.iter().enumerate() {
-            numbers.insert(&info.name, number);
+            numbers.insert(info.name, number);
         }
         BaseTensors { numbers, infos }
     }
 
     /// How the weight of `pair`, in the base `tensor`, is stored.
     fn fit(&self, pair: &Pair, tensor: usize) -> Fit {
-        match self.infos[tensor].shape.as_slice() {
+        match self.infos[tensor].shape {
             &[rows, cols] => fit(rows, cols, pair.inputs, pair.outputs),
             _ => Fit::Neither,
         }
@@ -99,7 +100,7 @@ impl<'a> Matcher<'a> {
                 format!("its modules begin with {:?} where the base has {:?}", rewrite.strip, rewrite.add),
             ));
         }
-        let number = |path: &str| numbers.get(&format!("{path}.weight"));
+        let number = |path: &str| numbers.get(format!("{path}.weight").as_str()).copied();
         let mut placed = Vec::new();
         let mut takers: Vec<Option<&Pair>> = vec![None; infos.len()];
         for pair in &self.adapter.pairs {
@@ -128,7 +129,7 @@ impl<'a> Matcher<'a> {
         for &(pair, tensor) in placed {
             let term = self.term(pair)?;
             let (transposed, by_flag) = self.transposed(pair, tensor, evidence)?;
-            if !self.options.selects(&self.tensors.infos[tensor].name)? || self.adapter.weight == 0.0 {
+            if !self.options.selects(self.tensors.infos[tensor].name)? || self.adapter.weight == 0.0 {
                 continue;
             }
             assumed += usize::from(by_flag);
@@ -176,7 +177,7 @@ impl<'a> Matcher<'a> {
 
     /// The same module in two spellings: added twice, the delta would be twice what was trained.
     fn placed_twice(&self, tensor: usize, one: &Pair, other: &Pair) -> Error {
-        let tensor = &self.tensors.infos[tensor].name;
+        let tensor = self.tensors.infos[tensor].name;
         Error::bad_header(
             self.adapter.name.clone(),
             format!("{:?} and {:?} both mean {tensor} of the base: remove one", one.a.key, other.a.key),
@@ -188,7 +189,7 @@ impl<'a> Matcher<'a> {
             "the base has no lm_head.weight of its own, its output is tied to the embedding; untie and save it first"
                 .into()
         } else {
-            let mut names = self.tensors.infos.iter().map(|info| info.name.as_str());
+            let mut names = self.tensors.infos.iter().map(|info| info.name);
             let example = names.find(|name| name.ends_with(".weight")).unwrap_or("nothing");
             format!(
                 "the base has no tensor {}.weight (it has, for example, {example}): is it the right base?",
@@ -243,9 +244,9 @@ impl<'a> Matcher<'a> {
 
     /// PEFT loads what the adapter brings.
     fn base_replaced(&self, tensor: usize) -> Finding {
-        let tensor = &self.tensors.infos[tensor].name;
+        let tensor = self.tensors.infos[tensor].name;
         let message = "the adapter brings the weight it was trained on, which is taken instead of the base's".into();
-        Finding { tensor: Some(tensor.clone()), ..Finding::info("base-replaced", &self.adapter.name, message) }
+        Finding { tensor: Some(tensor.into()), ..Finding::info("base-replaced", &self.adapter.name, message) }
     }
 
     fn other_base(&self, tensor: usize, base: &FactorRef, shape: &[u64]) -> Error {
@@ -261,7 +262,7 @@ impl<'a> Matcher<'a> {
 
     fn two_bases(&self, tensor: usize, base: &FactorRef) -> Error {
         Error::unsupported(
-            self.tensors.infos[tensor].name.clone(),
+            self.tensors.infos[tensor].name,
             "two adapters bring the weight they were trained on: remove it from one, if they are the same",
         )
         .adapter(self.adapter.name.clone())
@@ -271,9 +272,8 @@ impl<'a> Matcher<'a> {
     /// Whether the weight is stored (in, out), and whether only the adapter's flag says so.
     fn transposed(&self, pair: &Pair, tensor: usize, evidence: &Evidence) -> Result<(bool, bool)> {
         let info = self.tensors.infos[tensor];
-        let unsupported = |reason: String| {
-            Error::unsupported(info.name.clone(), reason).adapter(self.adapter.name.clone()).tensor(info.name.clone())
-        };
+        let unsupported =
+            |reason: String| Error::unsupported(info.name, reason).adapter(self.adapter.name.clone()).tensor(info.name);
         if info.dtype.float().is_none() {
             return Err(unsupported(format!(
                 "the base stores it as {}; merging into quantised weights is not supported, merge into the unquantised base",
@@ -295,7 +295,7 @@ impl<'a> Matcher<'a> {
         let info = self.tensors.infos[tensor];
         Error::shape_mismatch(
             self.adapter.name.clone(),
-            info.name.clone(),
+            info.name,
             format!(
                 "the base has {:?}, the adapter maps {} inputs to {} outputs: is it the right base?",
                 info.shape, pair.inputs, pair.outputs

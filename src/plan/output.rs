@@ -1,13 +1,14 @@
 //! The files of the output: which tensors each holds, and their headers.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use serde_json::Value;
 
 use super::open::Base;
 use super::tensor::PlannedTensor;
-use crate::container::names::Names;
-use crate::container::{Header, ShardIndex, TensorInfo, checkpoint};
+use crate::container::{HeaderWriter, IndexWriter, TensorInfo, checkpoint};
+use crate::error::Result;
 use crate::json;
 
 /// One file of the output.
@@ -52,7 +53,7 @@ pub(crate) fn weight_files(
     tensors: &[PlannedTensor],
     groups: Vec<Group>,
     recipe: &Value,
-) -> Vec<OutputFile> {
+) -> Result<Vec<OutputFile>> {
     groups.into_iter().map(|group| weight_file(base, tensors, group, recipe)).collect()
 }
 
@@ -75,7 +76,7 @@ pub(crate) fn group(base: &Base, tensors: &[PlannedTensor], max_bytes: Option<u6
         .enumerate()
         .map(|(shard, file)| {
             let first = next;
-            next += file.header.tensors.len();
+            next += file.header.len();
             Group { name: file.name.clone(), shard, tensors: (first..next).collect() }
         })
         .collect();
@@ -121,7 +122,7 @@ fn stem(base: &Base) -> &str {
     }
 }
 
-fn weight_file(base: &Base, tensors: &[PlannedTensor], group: Group, recipe: &Value) -> OutputFile {
+fn weight_file(base: &Base, tensors: &[PlannedTensor], group: Group, recipe: &Value) -> Result<OutputFile> {
     // Positions in the group.
     let mut order: Vec<usize> = (0..group.tensors.len()).collect();
     let tensor = |position: usize| &tensors[group.tensors[position]];
@@ -144,22 +145,24 @@ fn weight_file(base: &Base, tensors: &[PlannedTensor], group: Group, recipe: &Va
         .map(|(&i, &start)| {
             let tensor = &tensors[i];
             TensorInfo {
-                name: tensor.name.clone(),
+                name: &tensor.name,
                 dtype: tensor.to,
-                shape: tensor.shape.clone(),
+                shape: &tensor.shape,
                 start,
                 end: start + tensor.bytes_out,
             }
         })
         .collect();
-    let mut metadata = base.shards[group.shard].header.metadata.clone().unwrap_or_default();
-    metadata.retain(|(key, _)| key != super::recipe::KEY);
+    let recipe = json::text(recipe);
+    let mut metadata: Vec<(&str, &str)> = base.shards[group.shard].header.metadata().collect();
+    metadata.retain(|(key, _)| *key != super::recipe::KEY);
     // Without a format transformers 4 does not load a file; this one is laid out as torch lays it out.
-    if !metadata.iter().any(|(key, _)| key == "format") {
-        metadata.push(("format".into(), "pt".into()));
+    if !metadata.iter().any(|(key, _)| *key == "format") {
+        metadata.push(("format", "pt"));
     }
-    metadata.push((super::recipe::KEY.into(), json::text(recipe)));
-    let header = Header::write(&infos, &metadata);
+    metadata.push((super::recipe::KEY, &recipe));
+    let writer = HeaderWriter::new(infos.iter().copied(), metadata.iter().copied());
+    let header = writer.read(&group.name, 0..writer.bytes())?;
     let data_start = header.len() as u64;
     let placed = order
         .into_iter()
@@ -168,41 +171,41 @@ fn weight_file(base: &Base, tensors: &[PlannedTensor], group: Group, recipe: &Va
             Placed { tensor: group.tensors[position], range: start..start + tensor(position).bytes_out }
         })
         .collect();
-    OutputFile { name: group.name, size: data_start + end, body: Body::Weights { header, tensors: placed } }
+    Ok(OutputFile { name: group.name, size: data_start + end, body: Body::Weights { header, tensors: placed } })
 }
 
 /// The index of the output, where the base had one or there are several shards.
-pub(crate) fn index_file(base: &Base, files: &[OutputFile], tensors: &[PlannedTensor]) -> Option<OutputFile> {
+pub(crate) fn index_file(base: &Base, files: &[OutputFile], tensors: &[PlannedTensor]) -> Result<Option<OutputFile>> {
     if base.index.is_none() && files.len() < 2 {
-        return None;
+        return Ok(None);
     }
-    let mut file_of = Names::default();
-    for (number, file) in files.iter().enumerate() {
+    let mut file_of: HashMap<&str, &str> = HashMap::new();
+    for file in files {
         if let Body::Weights { tensors: placed, .. } = &file.body {
             for placed in placed {
-                file_of.insert(&tensors[placed.tensor].name, number);
+                file_of.insert(&tensors[placed.tensor].name, &file.name);
             }
         }
     }
-    let mut index = match &base.index {
-        Some((_, index)) => index.clone(),
-        None => ShardIndex {
-            metadata: serde_json::Map::new(),
-            weight_map: file_of.sorted().into_iter().map(|name| (name.into(), String::new())).collect(),
-        },
+    let mut names: Vec<&str> = match &base.index {
+        Some((_, index)) => index.iter().map(|(tensor, _)| tensor).collect(),
+        None => file_of.keys().copied().collect(),
     };
-    let total: u64 = tensors.iter().map(|tensor| tensor.bytes_out).sum();
-    index.metadata.insert("total_size".into(), total.into());
-    for (name, shard) in &mut index.weight_map {
-        if let Some(file) = file_of.get(name) {
-            shard.clone_from(&files[file].name);
-        }
+    if base.index.is_none() {
+        names.sort_unstable();
     }
+    let mut metadata = base.index.as_ref().map(|(_, index)| index.metadata.clone()).unwrap_or_default();
+    let total: u64 = tensors.iter().map(|tensor| tensor.bytes_out).sum();
+    metadata.insert("total_size".into(), total.into());
+    let weight_map: Vec<(&str, &str)> =
+        names.into_iter().filter_map(|name| Some((name, *file_of.get(name)?))).collect();
     let name = base
         .index
         .as_ref()
         .map_or_else(|| format!("{}{}", stem(base), checkpoint::INDEX_SUFFIX), |(name, _)| name.clone());
-    Some(OutputFile::bytes(name, index.to_json()))
+    let writer = IndexWriter::new(&metadata, weight_map.iter().copied());
+    let bytes = writer.read(&name, 0..writer.bytes())?;
+    Ok(Some(OutputFile::bytes(name, bytes)))
 }
 
 impl OutputFile {
