@@ -80,8 +80,8 @@ struct TableSize {
 }
 
 /// One part of a header's JSON.
-enum Part<'a> {
-    Tensor(Entry<'a>),
+enum Part<'p, 'a> {
+    Tensor(&'p Entry<'a>),
     Metadata { key: RawText<'a>, value: RawText<'a> },
 }
 
@@ -266,12 +266,12 @@ fn check_length(file: &str, length: u64) -> Result<()> {
 }
 
 /// Hand over each part of a header's JSON.
-fn read_parts<'a>(file: &'a str, json: &'a [u8], mut each: impl FnMut(Part<'a>) -> Result<()>) -> Result<()> {
+fn read_parts<'a>(file: &'a str, json: &'a [u8], mut each: impl FnMut(Part<'_, 'a>) -> Result<()>) -> Result<()> {
     let mut scanner = Scanner::new(file, "the header", json)?;
     let mut metadata_seen = false;
     scanner.object(|scanner, name| {
         if !name.is("__metadata__") {
-            return each(Part::Tensor(Entry::read(file, name, scanner)?));
+            return each(Part::Tensor(&Entry::read(file, name, scanner)?));
         }
         if std::mem::replace(&mut metadata_seen, true) {
             return Err(Error::bad_header(file, "the key \"__metadata__\" is given twice"));
