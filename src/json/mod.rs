@@ -37,6 +37,14 @@ impl Json {
             None => Ok(entries),
         }
     }
+    /// A whole number that is not negative.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn whole(&self) -> Option<u64> {
+        match self {
+            Json::Number(number) => number.as_u64(),
+            _ => None,
+        }
+    }
 }
 
 impl From<Json> for Value {
