@@ -65,18 +65,18 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> 
     let mut tensors = Vec::new();
     let mut files = Vec::new();
     for shard in &base.shards {
-        for (key, value) in shard.header.metadata.iter().flatten() {
+        for (key, value) in shard.header.metadata() {
             if !metadata.contains_key(key) {
-                metadata.insert(key.clone(), value.as_str().into());
+                metadata.insert(key.into(), value.into());
             }
         }
-        for tensor in &shard.header.tensors {
+        for tensor in shard.header.iter() {
             let [count, bytes] = dtypes.entry(tensor.dtype.to_string()).or_default();
             *count += 1;
             *bytes += tensor.bytes();
-            tensors.push(describe(tensor, &shard.name));
+            tensors.push(describe(&tensor, &shard.name));
         }
-        files.push(object([("name", shard.name.as_str().into()), ("tensors", shard.header.tensors.len().into())]));
+        files.push(object([("name", shard.name.as_str().into()), ("tensors", shard.header.len().into())]));
     }
     metadata.remove(recipe::KEY);
     let recipe = recipe::of(&base);
@@ -85,7 +85,8 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> 
         .into_iter()
         .map(|(name, [count, bytes])| (name, object([("tensors", count.into()), ("bytes", bytes.into())])))
         .collect();
-    let parameters: u64 = base.shards.iter().flat_map(|shard| &shard.header.tensors).map(TensorInfo::elements).sum();
+    let parameters: u64 =
+        base.shards.iter().flat_map(|shard| shard.header.iter()).map(|tensor| tensor.elements()).sum();
     let said = |name: &str| config.get(name).unwrap_or(Value::Null);
     Ok(object([
         ("kind", if recipe.is_some() { "merged" } else { "base" }.into()),
@@ -103,9 +104,9 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> 
 
 fn describe(tensor: &TensorInfo, file: &str) -> Value {
     object([
-        ("name", tensor.name.as_str().into()),
+        ("name", tensor.name.into()),
         ("dtype", tensor.dtype.to_string().into()),
-        ("shape", tensor.shape.as_slice().into()),
+        ("shape", tensor.shape.into()),
         ("bytes", tensor.bytes().into()),
         ("file", file.into()),
     ])

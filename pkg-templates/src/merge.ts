@@ -132,7 +132,7 @@ async function runTasks(
 }
 
 function planBytes(plan: Plan, file: number, piece: Piece): Uint8Array<ArrayBuffer> {
-  return (plan.planBytes(file) as Uint8Array<ArrayBuffer>).subarray(piece.at, piece.at + piece.bytes);
+  return plan.plannedBytes(file, piece.at, piece.at + piece.bytes) as Uint8Array<ArrayBuffer>;
 }
 
 /** A task for every piece of the wanted bytes, in their order. Facts are gathered before the first piece that needs them; copies are cut into blocks. */

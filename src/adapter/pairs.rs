@@ -46,16 +46,16 @@ pub struct Pair {
 /// `unsupported` for a tensor of another kind, `missing-pair` for half a pair, `shape-mismatch` for halves that do not
 /// fit each other, `bad-header` for an adapter without factors or with one given twice.
 pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
-    let mut factors = Vec::with_capacity(header.tensors.len());
+    let mut factors = Vec::with_capacity(header.len());
     let mut bases = Vec::new();
     let mut magnitudes = Vec::new();
-    for tensor in &header.tensors {
-        match Key::parse(&tensor.name) {
+    for tensor in header.iter() {
+        match Key::parse(tensor.name) {
             Key::Factor { module, half, adapter } => factors.push((module, half, (tensor, adapter))),
             Key::Magnitude { module } => magnitudes.push((module, tensor)),
             Key::BaseWeight { module } => bases.push((module, tensor)),
             Key::TrainingState => {}
-            Key::Unsupported(kind) => return Err(unsupported(adapter, tensor, kind)),
+            Key::Unsupported(kind) => return Err(unsupported(adapter, &tensor, kind)),
         }
     }
     if factors.is_empty() {
@@ -77,19 +77,19 @@ pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
         each.map(|(module, halves)| pair(adapter, header, module.into(), halves)).collect::<Result<Vec<Pair>>>()?;
     for (module, tensor) in bases {
         let Some(pair) = find(&mut pairs, &module) else {
-            return Err(unsupported(adapter, tensor, "a copy of a base tensor, without factors"));
+            return Err(unsupported(adapter, &tensor, "a copy of a base tensor, without factors"));
         };
-        pair.base = Some((factor(adapter, header, tensor)?, tensor.shape.clone()));
+        pair.base = Some((factor(adapter, header, &tensor)?, tensor.shape.into()));
     }
     for (module, tensor) in magnitudes {
         let Some(pair) = find(&mut pairs, &module) else {
-            return Err(Error::missing_pair(adapter, tensor.name.clone(), format!("{module}.lora_A.weight")));
+            return Err(Error::missing_pair(adapter, tensor.name, format!("{module}.lora_A.weight")));
         };
         if tensor.shape != [pair.outputs] {
             let reason = format!("its shape is {:?}, the layer has {} outputs", tensor.shape, pair.outputs);
-            return Err(Error::shape_mismatch(adapter, tensor.name.clone(), reason));
+            return Err(Error::shape_mismatch(adapter, tensor.name, reason));
         }
-        let magnitude = factor(adapter, header, tensor)?;
+        let magnitude = factor(adapter, header, &tensor)?;
         if let Some(other) = pair.magnitude.replace(magnitude) {
             let reason = format!("{:?} and {:?} are the same magnitude", other.key, tensor.name);
             return Err(Error::bad_header(file, reason));
@@ -104,53 +104,51 @@ fn find<'a>(pairs: &'a mut [Pair], module: &str) -> Option<&'a mut Pair> {
 }
 
 fn unsupported(adapter: &str, tensor: &TensorInfo, kind: &str) -> Error {
-    Error::unsupported(tensor.name.clone(), format!("{kind}: cannot be merged yet"))
-        .adapter(adapter)
-        .tensor(tensor.name.clone())
+    Error::unsupported(tensor.name, format!("{kind}: cannot be merged yet")).adapter(adapter).tensor(tensor.name)
 }
 
 /// A factor, and the adapter's name in its key.
-type Named<'a> = (&'a TensorInfo, Option<&'a str>);
+type Named<'a> = (TensorInfo<'a>, Option<&'a str>);
 
 fn pair(adapter: &str, header: &Header, module: String, halves: [Option<Named>; 2]) -> Result<Pair> {
     let missing = |there: &TensorInfo, [from, to]: [&str; 2]| {
         let parts = there.name.split('.').map(|part| if part == from { to } else { part });
         let missing = parts.collect::<Vec<_>>().join(".");
-        Error::missing_pair(adapter, there.name.clone(), missing)
+        Error::missing_pair(adapter, there.name, missing)
     };
     let (a, b) = match halves {
         [Some((a, of)), Some((b, also_of))] if of == also_of => (a, b),
         // Also where there are halves of two adapters.
-        [Some((a, _)), _] => return Err(missing(a, ["lora_A", "lora_B"])),
-        [None, Some((b, _))] => return Err(missing(b, ["lora_B", "lora_A"])),
+        [Some((a, _)), _] => return Err(missing(&a, ["lora_A", "lora_B"])),
+        [None, Some((b, _))] => return Err(missing(&b, ["lora_B", "lora_A"])),
         [None, None] => {
             return Err(Error::bad_header(adapter, format!("{module} has no factors")));
         }
     };
-    let (&[rank, inputs], &[outputs, rank_b]) = (a.shape.as_slice(), b.shape.as_slice()) else {
+    let (&[rank, inputs], &[outputs, rank_b]) = (a.shape, b.shape) else {
         return Err(Error::unsupported(
-            a.name.clone(),
+            a.name,
             format!(
                 "factors of shapes {:?} and {:?} are not of a linear layer: cannot be merged yet",
                 a.shape, b.shape
             ),
         )
         .adapter(adapter)
-        .tensor(a.name.clone()));
+        .tensor(a.name));
     };
     if rank != rank_b || rank == 0 {
         return Err(Error::shape_mismatch(
             adapter,
-            b.name.clone(),
+            b.name,
             format!("the ranks differ or are 0: lora_A is {:?}, lora_B {:?}", a.shape, b.shape),
         ));
     }
-    let (a, b) = (factor(adapter, header, a)?, factor(adapter, header, b)?);
+    let (a, b) = (factor(adapter, header, &a)?, factor(adapter, header, &b)?);
     Ok(Pair { module, a, b, rank, inputs, outputs, magnitude: None, base: None })
 }
 
 fn factor(adapter: &str, header: &Header, tensor: &TensorInfo) -> Result<FactorRef> {
     let float = Float::of(tensor.dtype);
     let float = float.ok_or_else(|| unsupported(adapter, tensor, &format!("of type {}", tensor.dtype)))?;
-    Ok(FactorRef { key: tensor.name.clone(), float, start: header.data_start + tensor.start, bytes: tensor.bytes() })
+    Ok(FactorRef { key: tensor.name.into(), float, start: header.data_start + tensor.start, bytes: tensor.bytes() })
 }

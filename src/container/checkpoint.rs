@@ -1,13 +1,12 @@
 //! Which files of a folder make up a model, and which only travel with it.
 
 use super::index::{ShardIndex, is_plain_name};
-use crate::error::{Error, Result};
-use crate::json;
+use crate::error::{Error, ErrorKind, Result};
 
 /// The file that holds the index of a sharded model.
 pub const INDEX_SUFFIX: &str = ".safetensors.index.json";
 
-/// The rooms of a model folder, as positions in its listing.
+/// The files of a model folder by their use, as positions in its listing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CheckpointFiles {
     /// The weight files, in order of name.
@@ -23,7 +22,7 @@ pub struct CheckpointFiles {
 /// Find the index among `names`: `model.safetensors.index.json` first, else the only one there is.
 ///
 /// # Errors
-/// `bad-header` when several could be meant.
+/// `wrong-input` when several could be meant.
 pub fn find_index(names: &[&str]) -> Result<Option<usize>> {
     let found: Vec<usize> = (0..names.len()).filter(|&i| names[i].ends_with(INDEX_SUFFIX)).collect();
     let model = found.iter().copied().find(|&i| names[i] == "model.safetensors.index.json");
@@ -31,10 +30,7 @@ pub fn find_index(names: &[&str]) -> Result<Option<usize>> {
         (Some(index), _) => Ok(Some(index)),
         (None, []) => Ok(None),
         (None, [index]) => Ok(Some(*index)),
-        (None, [first, ..]) => Err(Error::bad_header(
-            names[*first],
-            format!("{} indexes in one folder: give the files of one model", found.len()),
-        )),
+        (None, [first, ..]) => Err(several_models(names[*first], format!("{} indexes in one folder", found.len()))),
     }
 }
 
@@ -42,9 +38,11 @@ impl CheckpointFiles {
     /// Sort the files of a folder. `index` is the parsed index and its position, when [`find_index`] found one.
     ///
     /// # Errors
-    /// `bad-header` when no weights are there or it is unclear which are meant, `truncated` when a shard is missing.
+    /// `wrong-input` when no weights are there or it is unclear which are meant, `truncated` when a shard is missing.
     pub fn of(names: &[&str], index: Option<(usize, &ShardIndex)>) -> Result<CheckpointFiles> {
-        let position = |name: &str| names.iter().position(|&n| n == name);
+        let mut by_name: Vec<usize> = (0..names.len()).collect();
+        by_name.sort_unstable_by_key(|&i| names[i]);
+        let position = |name: &str| by_name.binary_search_by_key(&name, |&i| names[i]).ok().map(|at| by_name[at]);
         let weights: Vec<usize> = (0..names.len())
             .filter(|&i| names[i].ends_with(".safetensors") && !names[i].starts_with("adapter_"))
             .collect();
@@ -52,8 +50,7 @@ impl CheckpointFiles {
             Some((at, index)) => indexed(names, at, index, position)?,
             None => unindexed(names, &weights)?,
         };
-        let in_order = json::sorted(shards.iter().map(|&i| names[i]).collect());
-        shards = in_order.into_iter().filter_map(position).collect();
+        shards.sort_unstable_by_key(|&i| names[i]);
         let config = position("config.json");
         // Weights that are not part of this model would be stale beside the merged ones: they stay behind.
         let others = (0..names.len())
@@ -96,16 +93,13 @@ fn indexed(
     index: &ShardIndex,
     position: impl Fn(&str) -> Option<usize>,
 ) -> Result<Vec<usize>> {
-    let shards = index.shards();
     // transformers loads model.safetensors when both are there, other tools the shards: nobody can know which is meant.
-    if !shards.contains(&"model.safetensors") && position("model.safetensors").is_some() {
-        return Err(Error::bad_header(
-            names[at],
-            "the folder has an index of shards and a model.safetensors that is not one of them: remove the stale one",
-        ));
+    if !index.has_shard("model.safetensors") && position("model.safetensors").is_some() {
+        let reason = "the folder has an index of shards and a model.safetensors that is not one of them";
+        return Err(Error::wrong_input(names[at], reason).kind(ErrorKind::SeveralModels).fix("remove the stale one"));
     }
-    shards
-        .into_iter()
+    index
+        .shards()
         .map(|shard| {
             position(shard)
                 .ok_or_else(|| Error::truncated(shard, format!("{} names this shard, but it is not there", names[at])))
@@ -117,36 +111,35 @@ fn unindexed(names: &[&str], weights: &[usize]) -> Result<Vec<usize>> {
     if let Some(&single) = weights.iter().find(|&&i| names[i] == "model.safetensors") {
         return Ok(vec![single]);
     }
-    let numbered: Vec<(usize, Numbered)> =
+    let mut numbered: Vec<(usize, Numbered)> =
         weights.iter().filter_map(|&i| Numbered::of(names[i]).map(|n| (i, n))).collect();
-    let Some((_, first)) = numbered.first() else {
+    numbered.sort_by_key(|(_, n)| n.number);
+    let Some((at, first)) = numbered.first() else {
         return match weights {
-            [] => Err(Error::bad_header("base", "no .safetensors file is there")),
+            [] => Err(Error::wrong_input("base", "no .safetensors file is there").kind(ErrorKind::NoWeights)),
             [single] => Ok(vec![*single]),
-            [first, ..] => Err(Error::bad_header(
-                names[*first],
-                format!("{} weight files and no index: give the files of one model", weights.len()),
-            )),
+            [first, ..] => Err(several_models(names[*first], format!("{} weight files and no index", weights.len()))),
         };
     };
     if let Some((i, _)) = numbered.iter().find(|(_, n)| n.stem != first.stem || n.total != first.total) {
-        return Err(Error::bad_header(names[*i], "shards of two models and no index: give the files of one"));
+        return Err(several_models(names[*i], "shards of two models and no index"));
     }
-    for number in 1..=first.total {
-        if !numbered.iter().any(|(_, n)| n.number == number) {
-            return Err(Error::truncated(
-                format!("{}-{number:05}-of-{:05}.safetensors", first.stem, first.total),
-                "this shard is not there",
-            ));
-        }
-    }
-    if numbered.len() != first.total as usize {
-        return Err(Error::bad_header(
-            names[numbered[0].0],
-            format!("{} shards where their names say {}: give the files of one model", numbered.len(), first.total),
+    let is_there = |number: &u32| numbered.binary_search_by_key(number, |(_, n)| n.number).is_ok();
+    if let Some(number) = (1..=first.total).find(|number| !is_there(number)) {
+        return Err(Error::truncated(
+            format!("{}-{number:05}-of-{:05}.safetensors", first.stem, first.total),
+            "this shard is not there",
         ));
     }
+    if numbered.len() != first.total as usize {
+        let reason = format!("{} shards where their names say {}", numbered.len(), first.total);
+        return Err(several_models(names[*at], reason));
+    }
     Ok(numbered.into_iter().map(|(i, _)| i).collect())
+}
+
+fn several_models(file: &str, reason: impl Into<String>) -> Error {
+    Error::wrong_input(file, reason).kind(ErrorKind::SeveralModels).fix("give the files of one model")
 }
 
 /// What a weight file is called, without its suffix and its number among several.
@@ -195,8 +188,19 @@ mod tests {
     fn unclear_folders_are_refused() {
         let index = ShardIndex::parse("i", br#"{"weight_map":{"a":"x-1.safetensors"}}"#).unwrap();
         let names = ["model.safetensors.index.json", "model.safetensors", "x-1.safetensors"];
-        assert_eq!(CheckpointFiles::of(&names, Some((0, &index))).unwrap_err().code(), "bad-header");
-        assert_eq!(CheckpointFiles::of(&["a.safetensors", "b.safetensors"], None).unwrap_err().code(), "bad-header");
-        assert_eq!(CheckpointFiles::of(&["readme.md"], None).unwrap_err().code(), "bad-header");
+        let several = [
+            CheckpointFiles::of(&names, Some((0, &index))),
+            CheckpointFiles::of(&["a.safetensors", "b.safetensors"], None),
+            CheckpointFiles::of(&["a-1-of-1.safetensors", "b-1-of-1.safetensors"], None),
+            CheckpointFiles::of(&["a-1-of-1.safetensors", "a-2-of-1.safetensors"], None),
+            find_index(&["a.safetensors.index.json", "b.safetensors.index.json"]).map(|_| CheckpointFiles::default()),
+        ];
+        for error in several.map(Result::unwrap_err) {
+            assert_eq!(error.code(), "wrong-input", "{error}");
+            assert_eq!(error.facts().kind, Some(ErrorKind::SeveralModels), "{error}");
+        }
+        let error = CheckpointFiles::of(&["readme.md"], None).unwrap_err();
+        assert_eq!(error.code(), "wrong-input");
+        assert_eq!(error.facts().kind, Some(ErrorKind::NoWeights));
     }
 }

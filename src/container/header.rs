@@ -1,27 +1,30 @@
 //! The header of a safetensors file: eight bytes of length, then JSON that names every tensor and its bytes.
 
+use super::entry::Entry;
 use super::limits;
+use super::memory::reserve;
+use super::scanner::{RawText, Scanner};
+use super::texts::{Texts, TextsSize};
 use crate::error::{Error, Result};
 use crate::inputs::UNKNOWN_SIZE;
-use crate::json::{self, Json};
-use crate::tensor::{Dtype, dtype_named};
+use crate::tensor::Dtype;
 
 /// One tensor as its header describes it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TensorInfo {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TensorInfo<'a> {
     /// The tensor's name.
-    pub name: String,
+    pub name: &'a str,
     /// Element type.
     pub dtype: Dtype,
     /// Dimensions, outermost first.
-    pub shape: Vec<u64>,
+    pub shape: &'a [u64],
     /// First byte, counted from the start of the data (not of the file).
     pub start: u64,
     /// One past the last byte.
     pub end: u64,
 }
 
-impl TensorInfo {
+impl TensorInfo<'_> {
     /// Number of elements; the header has been checked, so this cannot overflow.
     pub fn elements(&self) -> u64 {
         self.shape.iter().product()
@@ -34,14 +37,52 @@ impl TensorInfo {
 }
 
 /// A checked header: tensors tile the data without hole or overlap, and the file is exactly as long as it says.
+///
+/// A model may have a million tensors, so they are kept in tables: about 24 bytes a tensor, 8 a dimension, and the name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
-    /// Tensors in the order of the header's JSON.
-    pub tensors: Vec<TensorInfo>,
-    /// `__metadata__` in the order of the file; `None` when the header has none.
-    pub metadata: Option<Vec<(String, String)>>,
+    /// Names in the order of the JSON.
+    names: Texts,
+    /// Numbers of the tensors, sorted by name.
+    by_name: Vec<u32>,
+    rows: Vec<Row>,
+    /// The dimensions of every tensor, one tensor after the other.
+    dims: Vec<u64>,
+    metadata: Metadata,
     /// Where the data starts in the file.
     pub data_start: u64,
+}
+
+/// What the tables hold of one tensor beside its name and dimensions. Its last byte follows from those.
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    start: u64,
+    /// Where its dimensions end.
+    dims_end: u32,
+    dtype: Dtype,
+}
+
+/// `__metadata__`: keys and values by number.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Metadata {
+    keys: Texts,
+    values: Texts,
+}
+
+/// How much room a header's tables need.
+#[derive(Default)]
+struct TableSize {
+    names: TextsSize,
+    tensors: usize,
+    dims: usize,
+    keys: TextsSize,
+    values: TextsSize,
+}
+
+/// One part of a header's JSON.
+enum Part<'p, 'a> {
+    Tensor(&'p Entry<'a>),
+    Metadata { key: RawText<'a>, value: RawText<'a> },
 }
 
 /// Length of the prefix that holds the header's length.
@@ -54,12 +95,7 @@ impl Header {
     /// `truncated` when the file cannot hold the header, `bad-header` when the header is over the format's limit.
     pub fn json_bytes(file: &str, prefix: [u8; 8], file_bytes: u64) -> Result<u64> {
         let length = u64::from_le_bytes(prefix);
-        if length > limits::HEADER_BYTES {
-            return Err(bad(
-                file,
-                format!("the header claims {length} bytes, more than the format's {}", limits::HEADER_BYTES),
-            ));
-        }
+        check_length(file, length)?;
         if file_bytes < PREFIX_BYTES + length {
             return Err(Error::truncated(file, format!("the header has {length} bytes, the file only {file_bytes}")));
         }
@@ -70,53 +106,117 @@ impl Header {
     ///
     /// # Errors
     /// `bad-header` for whatever breaks the format or goes beyond [`limits`], `truncated` when the file is shorter than
-    /// its tensors.
+    /// its tensors, `limit-exceeded` when there is not enough memory for the tables.
     pub fn parse(file: &str, json: &[u8], file_bytes: u64) -> Result<Header> {
+        check_length(file, json.len() as u64)?;
         if json.first() != Some(&b'{') {
-            return Err(bad(file, "the header does not start with '{'".into()));
+            return Err(Error::bad_header(file, "the header does not start with '{'"));
         }
-        let fields = Json::parse(json).and_then(Json::entries);
-        let data_start = PREFIX_BYTES + json.len() as u64;
-        let mut metadata = None;
-        let mut tensors = Vec::new();
-        for (name, entry) in fields.map_err(|fault| bad(file, format!("the header is {fault}")))? {
-            if name == "__metadata__" {
-                // null is what the safetensors crate reads as none.
-                if entry != Json::Null {
-                    metadata = Some(entry.texts().map_err(|fault| bad(file, format!("{name}: {fault}")))?);
-                }
-            } else if tensors.len() == limits::TENSORS {
-                return Err(bad(file, format!("the header has more than {} tensors", limits::TENSORS)));
-            } else {
-                let raw = RawTensor::read(entry).map_err(|fault| bad(file, format!("tensor {name:?}: {fault}")))?;
-                tensors.push(raw.check(file, name)?);
-            }
-        }
-        let header = Header { tensors, metadata, data_start };
+        // Read twice: the first time says how large the tables are, so that no memory is spent on growing them.
+        let mut size = TableSize::default();
+        read_parts(file, json, |part| size.add(file, &part))?;
+        let mut header = Header::with_room(file, &size)?;
+        header.data_start = PREFIX_BYTES + json.len() as u64;
+        read_parts(file, json, |part| {
+            header.push(part);
+            Ok(())
+        })?;
+        header.metadata.keys.sorted(file)?;
+        header.by_name = header.names.sorted(file)?;
         header.check_tiling(file, file_bytes)?;
         Ok(header)
     }
 
-    /// Indices into `tensors`, in the order of the data.
-    pub fn data_order(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.tensors.len()).collect();
-        order.sort_by_key(|&i| [self.tensors[i].start, self.tensors[i].end, 0]);
-        order
+    fn with_room(file: &str, size: &TableSize) -> Result<Header> {
+        let (mut rows, mut dims) = (Vec::new(), Vec::new());
+        reserve(file, &mut rows, size.tensors)?;
+        reserve(file, &mut dims, size.dims)?;
+        let names = Texts::with_room(file, &size.names)?;
+        let keys = Texts::with_room(file, &size.keys)?;
+        let values = Texts::with_room(file, &size.values)?;
+        Ok(Header { names, by_name: Vec::new(), rows, dims, metadata: Metadata { keys, values }, data_start: 0 })
     }
 
-    /// The tensor called `name`.
-    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
-        self.tensors.iter().find(|tensor| tensor.name == name)
+    fn push(&mut self, part: Part) {
+        match part {
+            Part::Tensor(entry) => {
+                self.names.push(entry.name);
+                self.dims.extend_from_slice(entry.shape());
+                self.rows.push(Row { start: entry.start, dims_end: self.dims.len() as u32, dtype: entry.dtype });
+            }
+            Part::Metadata { key, value } => {
+                self.metadata.keys.push(key);
+                self.metadata.values.push(value);
+            }
+        }
+    }
+
+    /// Number of tensors.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether it has no tensors.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Tensor number `index`, in the order of the header's JSON.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn tensor(&self, index: usize) -> TensorInfo<'_> {
+        let row = &self.rows[index];
+        let first = if index == 0 { 0 } else { self.rows[index - 1].dims_end };
+        let shape = &self.dims[first as usize..row.dims_end as usize];
+        // Checked when it was parsed: this does not overflow.
+        let bits = shape.iter().fold(row.dtype.bitsize() as u64, |bits, &size| bits * size);
+        TensorInfo { name: self.names.get(index), dtype: row.dtype, shape, start: row.start, end: row.start + bits / 8 }
+    }
+
+    /// The tensors in the order of the header's JSON.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = TensorInfo<'_>> + Clone {
+        (0..self.len()).map(|index| self.tensor(index))
+    }
+
+    /// The number of the tensor called `name`: a binary search.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.names.find(&self.by_name, name)
+    }
+
+    /// The numbers of the tensors, sorted by name.
+    pub fn name_order(&self) -> &[u32] {
+        &self.by_name
+    }
+
+    /// The entries of `__metadata__` as (key, value), in the order of the file.
+    pub fn metadata(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
+        (0..self.metadata.keys.len()).map(|index| (self.metadata.keys.get(index), self.metadata.values.get(index)))
+    }
+
+    /// The numbers of the tensors, in the order of the data.
+    ///
+    /// # Errors
+    /// `limit-exceeded` when there is not enough memory.
+    pub fn data_order(&self, file: &str) -> Result<Vec<u32>> {
+        let mut order = Vec::new();
+        reserve(file, &mut order, self.len())?;
+        order.extend(0..self.len() as u32);
+        order.sort_unstable_by_key(|&index| {
+            let tensor = self.tensor(index as usize);
+            (tensor.start, tensor.end, index)
+        });
+        Ok(order)
     }
 
     fn check_tiling(&self, file: &str, file_bytes: u64) -> Result<()> {
         let mut expected = 0;
-        for index in self.data_order() {
-            let tensor = &self.tensors[index];
+        for index in self.data_order(file)? {
+            let tensor = self.tensor(index as usize);
             if tensor.start != expected {
                 let fault =
                     if tensor.start < expected { "overlaps the tensor before it" } else { "leaves a hole before it" };
-                return Err(bad(
+                return Err(Error::bad_header(
                     file,
                     format!("tensor {:?} {fault}: starts at {}, not {expected}", tensor.name, tensor.start),
                 ));
@@ -131,113 +231,70 @@ impl Header {
             return Err(Error::truncated(file, format!("the tensors end at byte {wanted}, the file at {file_bytes}")));
         }
         if wanted < file_bytes {
-            return Err(bad(file, format!("{} bytes follow the last tensor", file_bytes - wanted)));
+            return Err(Error::bad_header(file, format!("{} bytes follow the last tensor", file_bytes - wanted)));
         }
         Ok(())
     }
-
-    /// Write a header for tensors whose offsets are already right: length, JSON, spaces up to a multiple of eight.
-    pub fn write<'a>(tensors: impl IntoIterator<Item = &'a TensorInfo>, metadata: &[(String, String)]) -> Vec<u8> {
-        let mut object = serde_json::Map::new();
-        if !metadata.is_empty() {
-            let entries = metadata.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
-            object.insert("__metadata__".into(), serde_json::Value::Object(entries));
-        }
-        for tensor in tensors {
-            let entry = json::object([
-                ("dtype", tensor.dtype.to_string().into()),
-                ("shape", tensor.shape.as_slice().into()),
-                ("data_offsets", [tensor.start, tensor.end].as_slice().into()),
-            ]);
-            object.insert(tensor.name.clone(), entry);
-        }
-        let json = json::text(&serde_json::Value::Object(object));
-        let padded = json.len().next_multiple_of(8);
-        let mut bytes = Vec::with_capacity(8 + padded);
-        bytes.extend_from_slice(&(padded as u64).to_le_bytes());
-        bytes.extend_from_slice(json.as_bytes());
-        bytes.resize(8 + padded, b' ');
-        bytes
-    }
 }
 
-fn bad(file: &str, reason: String) -> Error {
-    Error::bad_header(file, reason)
-}
-
-/// One tensor's entry, not yet checked.
-struct RawTensor {
-    dtype: String,
-    shape: Vec<u64>,
-    data_offsets: (u64, u64),
-}
-
-impl RawTensor {
-    /// Exactly the format's three fields.
-    fn read(entry: Json) -> std::result::Result<RawTensor, String> {
-        let (mut dtype, mut shape, mut data_offsets) = (None, None, None);
-        for (name, value) in entry.entries()? {
-            let whole = |value: &Json| match value {
-                Json::List(items) => items.iter().map(Json::whole).collect::<Option<Vec<u64>>>(),
-                _ => None,
-            };
-            match name.as_str() {
-                "dtype" => {
-                    if let Json::Text(name) = value {
-                        dtype = Some(name);
-                    }
-                }
-                "shape" => shape = whole(&value),
-                "data_offsets" => data_offsets = whole(&value),
-                _ => return Err(format!("unknown field {name:?}")),
+impl TableSize {
+    fn add(&mut self, file: &str, part: &Part) -> Result<()> {
+        match part {
+            Part::Tensor(_) if self.tensors == limits::TENSORS => {
+                return Err(Error::bad_header(file, format!("the header has more than {} tensors", limits::TENSORS)));
+            }
+            Part::Tensor(entry) => {
+                self.tensors += 1;
+                self.names.add(entry.name);
+                self.dims += entry.shape().len();
+            }
+            Part::Metadata { key, value } => {
+                self.keys.add(*key);
+                self.values.add(*value);
             }
         }
-        match (dtype, shape, data_offsets.as_deref()) {
-            (Some(dtype), Some(shape), Some(&[start, end])) => {
-                Ok(RawTensor { dtype, shape, data_offsets: (start, end) })
-            }
-            _ => Err("it needs dtype, a string, and shape and two data_offsets, whole numbers".into()),
-        }
+        Ok(())
     }
+}
 
-    fn check(self, file: &str, name: String) -> Result<TensorInfo> {
-        let fault = |reason: String| Err(bad(file, format!("tensor {name:?}: {reason}")));
-        if name.len() > limits::NAME_BYTES {
-            return Err(bad(
-                file,
-                format!("a tensor's name has {} bytes, more than {}", name.len(), limits::NAME_BYTES),
-            ));
-        }
-        let Some(dtype) = dtype_named(&self.dtype) else {
-            return fault(format!("unknown dtype {:?}", self.dtype));
-        };
-        if self.shape.len() > limits::DIMENSIONS {
-            return fault(format!("{} dimensions, more than {}", self.shape.len(), limits::DIMENSIONS));
-        }
-        let (start, end) = self.data_offsets;
-        if start > end || end > limits::FILE_BYTES {
-            return fault(format!("impossible offsets {start}..{end}"));
-        }
-        let bits = self.shape.iter().try_fold(dtype.bitsize() as u64, |bits, &size| bits.checked_mul(size));
-        let Some(bits) = bits else {
-            return fault(format!("the shape {:?} overflows", self.shape));
-        };
-        if bits % 8 != 0 || bits / 8 != end - start {
-            return fault(format!(
-                "{} of shape {:?} has {} bits, its offsets hold {} bytes",
-                dtype,
-                self.shape,
-                bits,
-                end - start
-            ));
-        }
-        Ok(TensorInfo { name, dtype, shape: self.shape, start, end })
+fn check_length(file: &str, length: u64) -> Result<()> {
+    if length <= limits::HEADER_BYTES {
+        return Ok(());
     }
+    let limit = limits::HEADER_BYTES;
+    Err(Error::bad_header(file, format!("the header claims {length} bytes, more than the format's {limit}")))
+}
+
+/// Hand over each part of a header's JSON.
+fn read_parts<'a>(file: &'a str, json: &'a [u8], mut each: impl FnMut(Part<'_, 'a>) -> Result<()>) -> Result<()> {
+    let mut scanner = Scanner::new(file, "the header", json)?;
+    let mut metadata_seen = false;
+    scanner.object(|scanner, name| {
+        if !name.is("__metadata__") {
+            return each(Part::Tensor(&Entry::read(file, name, scanner)?));
+        }
+        if std::mem::replace(&mut metadata_seen, true) {
+            return Err(Error::bad_header(file, "the key \"__metadata__\" is given twice"));
+        }
+        // The safetensors crate reads null as no metadata.
+        if scanner.null() {
+            return Ok(());
+        }
+        if scanner.peek() != Some(b'{') {
+            return Err(Error::bad_header(file, "__metadata__: not an object"));
+        }
+        scanner.object(|scanner, key| match scanner.text()? {
+            Some(value) => each(Part::Metadata { key, value }),
+            None => Err(Error::bad_header(file, format!("__metadata__: {:?} is not a string", key.short()))),
+        })
+    })?;
+    scanner.end()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::HeaderWriter;
 
     fn parse(json: &str, data: u64) -> Result<Header> {
         Header::parse("m.safetensors", json.as_bytes(), 8 + json.len() as u64 + data)
@@ -246,14 +303,16 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let tensors = [
-            TensorInfo { name: "b".into(), dtype: Dtype::BF16, shape: vec![2, 3], start: 0, end: 12 },
-            TensorInfo { name: "a \"quoted\"".into(), dtype: Dtype::U8, shape: vec![], start: 12, end: 13 },
+            TensorInfo { name: "b", dtype: Dtype::BF16, shape: &[2, 3], start: 0, end: 12 },
+            TensorInfo { name: "a \"quoted\"", dtype: Dtype::U8, shape: &[], start: 12, end: 13 },
         ];
-        let bytes = Header::write(&tensors, &[("format".into(), "pt".into())]);
+        let writer = HeaderWriter::new(tensors.iter().copied(), [("format", "pt")].into_iter());
+        let bytes = writer.read("f", 0..writer.bytes()).unwrap();
         assert_eq!(bytes.len() % 8, 0);
         let header = Header::parse("f", &bytes[8..], bytes.len() as u64 + 13).unwrap();
-        assert_eq!(header.tensors, tensors);
-        assert_eq!(header.metadata, Some(vec![("format".into(), "pt".into())]));
+        assert!(header.iter().eq(tensors));
+        assert!(header.metadata().eq([("format", "pt")]));
+        assert_eq!([header.find("b"), header.find("a \"quoted\""), header.find("c")], [Some(0), Some(1), None]);
     }
 
     #[test]
@@ -261,7 +320,20 @@ mod tests {
         let size = 128_256u64 * 4096 * 2 * 8;
         let header =
             parse(&format!(r#"{{"e":{{"dtype":"BF16","shape":[1026048,4096],"data_offsets":[0,{size}]}}}}"#), size);
-        assert_eq!(header.unwrap().tensors[0].bytes(), size);
+        assert_eq!(header.unwrap().tensor(0).bytes(), size);
+    }
+
+    #[test]
+    fn escapes_mean_the_characters() {
+        let header = parse(
+            r#"{"\u00fc\ud83d\ude00":{"\u0064type":"\u00558","shape":[0],"data_offsets":[0,0]},"__met\u0061data__":null}"#,
+            0,
+        );
+        assert_eq!(header.unwrap().tensor(0).name, "ü😀");
+        for escape in ["\\ud800", "\\ud800\\u0041", "\\udc00", "\\x", "\\u00g0", "\\"] {
+            let json = format!(r#"{{"{escape}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}}}"#);
+            assert_eq!(parse(&json, 0).unwrap_err().code(), "bad-header", "{json}");
+        }
     }
 
     #[test]

@@ -4,11 +4,13 @@
 pub const HEADER_BYTES: u64 = 100_000_000;
 /// Largest `*.index.json`; the largest published ones have 60 MB.
 pub const INDEX_BYTES: u64 = 100_000_000;
+/// Largest `metadata` of an index; it holds a few numbers.
+pub const INDEX_METADATA_BYTES: usize = 64 << 10;
 /// Largest configuration file.
 pub const CONFIG_BYTES: u64 = 16 << 20;
 /// Most tensors in one file.
 pub const TENSORS: usize = 1_000_000;
-/// Longest tensor name in bytes.
+/// Longest name of a tensor or shard in bytes.
 pub const NAME_BYTES: usize = 4096;
 /// Most dimensions of a tensor.
 pub const DIMENSIONS: usize = 32;

@@ -4,11 +4,16 @@
 //! `safetensors` crate is the oracle in the tests.
 
 pub mod checkpoint;
+mod entry;
 pub mod header;
 pub mod index;
 pub mod limits;
-pub(crate) mod names;
+mod memory;
+mod scanner;
+mod texts;
+pub mod writer;
 
 pub use checkpoint::CheckpointFiles;
 pub use header::{Header, TensorInfo};
 pub use index::ShardIndex;
+pub use writer::{HeaderWriter, IndexWriter};

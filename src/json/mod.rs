@@ -8,4 +8,4 @@ mod write;
 
 pub(crate) use names::{repeated, sorted};
 pub(crate) use value::Json;
-pub(crate) use write::{object, pretty, text};
+pub(crate) use write::{object, text};

@@ -40,27 +40,6 @@ impl Json {
             None => Ok(entries),
         }
     }
-
-    /// The entries of an object of texts, each key once.
-    ///
-    /// # Errors
-    /// As [`entries`](Self::entries), or another type inside.
-    pub(crate) fn texts(self) -> Result<Vec<(String, String)>, String> {
-        let mut texts = Vec::new();
-        for (key, value) in self.entries()? {
-            let Json::Text(text) = value else { return Err(format!("{key:?} is not a string")) };
-            texts.push((key, text));
-        }
-        Ok(texts)
-    }
-
-    /// A whole number that is not negative.
-    pub(crate) fn whole(&self) -> Option<u64> {
-        match self {
-            Json::Number(number) => number.as_u64(),
-            _ => None,
-        }
-    }
 }
 
 impl From<Json> for Value {

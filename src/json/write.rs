@@ -11,8 +11,3 @@ pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
 pub(crate) fn text(value: &Value) -> String {
     value.to_string()
 }
-
-/// A value as text over several lines, as transformers writes it.
-pub(crate) fn pretty(value: &Value) -> Vec<u8> {
-    format!("{value:#}\n").into_bytes()
-}

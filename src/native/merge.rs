@@ -281,10 +281,7 @@ impl<'a> Thread<'a> {
             written.map_err(|e| failed(path, &e))
         };
         match *piece {
-            Piece::Plan { at, bytes } => {
-                let held = plan.files[number].plan_bytes();
-                write(at, &held[at as usize..(at + bytes) as usize])
-            }
+            Piece::Plan { at, bytes } => write(at, &plan.planned_bytes(&plan.files[number], at..at + bytes)?),
             Piece::Copy { at, bytes, input, start } => {
                 let mut done = 0;
                 while done < bytes {

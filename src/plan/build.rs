@@ -62,7 +62,7 @@ pub fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions) -> Resul
     let tensors = plan_tensors(&base, changes, &checked);
     let untie = config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
     let recipe = recipe(&base, &adapters, &tensors, options);
-    let files = output_files(&base, &tensors, &checked, config, untie, &recipe);
+    let files = output_files(&base, &tensors, &checked, config, untie, &recipe)?;
     Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
 }
 
@@ -80,7 +80,7 @@ fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
 fn plan_tensors(base: &Base, mut changes: BTreeMap<usize, Change>, options: &CheckedOptions) -> Tensors {
     let mut tensors = Tensors::default();
     for (shard, file) in base.shards.iter().enumerate() {
-        for (index, info) in file.header.tensors.iter().enumerate() {
+        for (index, info) in file.header.iter().enumerate() {
             let change = changes.remove(&tensors.len());
             let to = Float::of(info.dtype).map_or(info.dtype, |from| options.dtype.unwrap_or(from).dtype());
             let plain = Float::of(info.dtype).map(|float| Plain {
@@ -88,7 +88,7 @@ fn plan_tensors(base: &Base, mut changes: BTreeMap<usize, Change>, options: &Che
                 input: file.input,
                 start: file.header.data_start + info.start,
             });
-            let program = change.and_then(|change| program(info, plain?, change, options));
+            let program = change.and_then(|change| program(&info, plain?, change, options));
             tensors.push_base(shard, index, to, program);
         }
     }
@@ -96,11 +96,11 @@ fn plan_tensors(base: &Base, mut changes: BTreeMap<usize, Change>, options: &Che
 }
 
 fn program(info: &TensorInfo, plain: Plain, change: Change, options: &CheckedOptions) -> Option<Program> {
-    let &[rows, cols] = info.shape.as_slice() else { return None };
+    let &[rows, cols] = info.shape else { return None };
     // What is read: the base's weight, or an adapter's in its place.
     let source = Stored::Plain(change.base.map_or(plain, |base| base.stored));
     let to = options.dtype.unwrap_or(plain.float);
-    let tensor = info.name.clone();
+    let tensor = info.name.into();
     Some(Program { tensor, rows, cols, source, updates: change.updates, combine: Combine::Linear, to })
 }
 
@@ -111,10 +111,8 @@ fn output_files(
     config: Option<Config>,
     untie: bool,
     recipe: &Value,
-) -> Vec<OutputFile> {
-    let groups = output::group(base, tensors, options.max_shard_bytes);
-    let mut files = output::weight_files(base, tensors, groups, recipe);
-    files.extend(output::index_file(base, &files, tensors));
+) -> Result<Vec<OutputFile>> {
+    let mut files = output::weight_files(base, tensors, options.max_shard_bytes, recipe)?;
     if let (Some(config), Some(original)) = (config, &base.config) {
         let bytes = config.rewritten(options.dtype, untie).unwrap_or_else(|| original.clone());
         files.push(OutputFile::bytes("config.json".into(), bytes));
@@ -122,7 +120,7 @@ fn output_files(
     for (input, name, size) in &base.others {
         files.push(OutputFile { name: name.clone(), size: *size, body: Body::Input(*input) });
     }
-    files
+    Ok(files)
 }
 
 impl MergePlan {

@@ -4,29 +4,37 @@ use sha2::{Digest, Sha256};
 
 use super::build::MergePlan;
 use super::open::hex;
+use crate::error::Result;
 
 impl MergePlan {
     /// A sha256 in hex of all that the plan knows of its output: names, sizes, headers and the recipe, which holds the hashes of the
     /// adapters. Equal for the same inputs wherever they lie; of the base it knows the headers, not the weights.
-    pub fn identity(&self) -> String {
+    ///
+    /// # Errors
+    /// `limit-exceeded` where memory does not suffice for the header of a file.
+    pub fn identity(&self) -> Result<String> {
         let mut hash = Sha256::new();
         for file in &self.files {
-            for part in [file.name.as_bytes(), &file.size.to_le_bytes(), file.plan_bytes()] {
+            for part in [file.name.as_bytes(), &file.size.to_le_bytes(), &self.planned_bytes(file, 0..file.planned())?]
+            {
                 hash.update((part.len() as u64).to_le_bytes());
                 hash.update(part);
             }
         }
-        hex(&hash.finalize())
+        Ok(hex(&hash.finalize()))
     }
 
     /// A strong entity tag (RFC 9110) of every output file: of the [identity](Self::identity), the file's name and the versions that the
     /// sources of the base gave their files. Where they gave none, other weights under the same headers have the same tag.
-    pub fn etags(&self) -> Vec<String> {
-        let mut common = Sha256::new_with_prefix(self.identity());
+    ///
+    /// # Errors
+    /// As [`identity`](Self::identity).
+    pub fn etags(&self) -> Result<Vec<String>> {
+        let mut common = Sha256::new_with_prefix(self.identity()?);
         for (name, version) in &self.base.versions {
             common.update(format!("{}:{name}{}:{version}", name.len(), version.len()));
         }
         let tag = |name: &str| format!("\"{}\"", &hex(&common.clone().chain_update(name).finalize())[..32]);
-        self.files.iter().map(|file| tag(&file.name)).collect()
+        Ok(self.files.iter().map(|file| tag(&file.name)).collect())
     }
 }

@@ -1,13 +1,12 @@
 //! Adapters against the base: which update changes which tensor, or why it cannot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::open::{Adapter, Base};
 use super::options::CheckedOptions;
 use super::program::{Region, Update};
 use crate::adapter::dialect::{BaseWeight, ModuleUpdate};
 use crate::container::TensorInfo;
-use crate::container::names::Names;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::Model;
@@ -28,16 +27,16 @@ pub(crate) struct Change {
 
 /// Base tensors by name: their numbers, and what the headers say of each.
 struct BaseTensors<'a> {
-    numbers: Names<'a>,
-    infos: Vec<&'a TensorInfo>,
+    numbers: HashMap<&'a str, usize>,
+    infos: Vec<TensorInfo<'a>>,
 }
 
 impl<'a> BaseTensors<'a> {
     fn of(base: &'a Base) -> BaseTensors<'a> {
-        let infos: Vec<&TensorInfo> = base.shards.iter().flat_map(|shard| &shard.header.tensors).collect();
-        let mut numbers = Names::default();
+        let infos: Vec<TensorInfo> = base.shards.iter().flat_map(|shard| shard.header.iter()).collect();
+        let mut numbers = HashMap::with_capacity(infos.len());
         for (number, info) in infos.iter().enumerate() {
-            numbers.insert(&info.name, number);
+            numbers.insert(info.name, number);
         }
         BaseTensors { numbers, infos }
     }
@@ -64,7 +63,7 @@ pub(crate) fn match_adapters(
     let mut evidence = Evidence::new(&model.types, flag);
     for (_, updates) in &placed {
         updates.iter().for_each(|&(update, tensor)| {
-            evidence.note(&update.module, update.op.fit(&tensors.infos[tensor].shape));
+            evidence.note(&update.module, update.op.fit(tensors.infos[tensor].shape));
         });
     }
     for (matcher, updates) in &placed {
@@ -95,7 +94,7 @@ impl<'a> Matcher<'a> {
                 format!("its modules begin with {:?} where the base has {:?}", rewrite.strip, rewrite.add),
             ));
         }
-        let number = |path: &str| numbers.get(&format!("{path}.weight"));
+        let number = |path: &str| numbers.get(format!("{path}.weight").as_str()).copied();
         let mut placed = Vec::new();
         let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
         for update in &self.adapter.updates {
@@ -124,7 +123,7 @@ impl<'a> Matcher<'a> {
         for &(update, tensor) in placed {
             let (transposed, by_flag) = self.transposed(update, tensor, evidence)?;
             let info = self.tensors.infos[tensor];
-            if !self.options.selects(&info.name)? || self.adapter.weight == 0.0 {
+            if !self.options.selects(info.name)? || self.adapter.weight == 0.0 {
                 continue;
             }
             assumed += usize::from(by_flag);
@@ -176,7 +175,7 @@ impl<'a> Matcher<'a> {
 
     /// The same module in two spellings: added twice, the delta would be twice what was trained.
     fn placed_twice(&self, tensor: usize, one: &ModuleUpdate, other: &ModuleUpdate) -> Error {
-        let tensor = &self.tensors.infos[tensor].name;
+        let tensor = self.tensors.infos[tensor].name;
         Error::bad_header(
             self.adapter.name.clone(),
             format!("{:?} and {:?} both mean {tensor} of the base: remove one", one.key, other.key),
@@ -189,7 +188,7 @@ impl<'a> Matcher<'a> {
             let reason = "the base has no lm_head.weight of its own, its output is tied to the embedding";
             error(reason.into()).kind(ErrorKind::TiedHead).fix("untie and save it first")
         } else {
-            let mut names = self.tensors.infos.iter().map(|info| info.name.as_str());
+            let mut names = self.tensors.infos.iter().map(|info| info.name);
             let example = names.find(|name| name.ends_with(".weight")).unwrap_or("nothing");
             let wanted = format!("{}.weight", update.module);
             error(format!("the base has no tensor {wanted} (it has, for example, {example}): is it the right base?"))
@@ -207,9 +206,9 @@ impl<'a> Matcher<'a> {
 
     /// PEFT loads what the adapter brings.
     fn base_replaced(&self, tensor: usize) -> Finding {
-        let tensor = &self.tensors.infos[tensor].name;
+        let tensor = self.tensors.infos[tensor].name;
         let message = "the adapter brings the weight it was trained on, which is taken instead of the base's".into();
-        Finding { tensor: Some(tensor.clone()), ..Finding::info("base-replaced", &self.adapter.name, message) }
+        Finding { tensor: Some(tensor.into()), ..Finding::info("base-replaced", &self.adapter.name, message) }
     }
 
     fn other_base(&self, tensor: usize, base: &BaseWeight) -> Error {
@@ -220,7 +219,7 @@ impl<'a> Matcher<'a> {
 
     fn two_bases(&self, tensor: usize, base: &BaseWeight) -> Error {
         Error::unsupported(
-            self.tensors.infos[tensor].name.clone(),
+            self.tensors.infos[tensor].name,
             "two adapters bring the weight they were trained on: remove it from one, if they are the same",
         )
         .adapter(self.adapter.name.clone())
@@ -230,9 +229,8 @@ impl<'a> Matcher<'a> {
     /// Whether the weight is stored (in, out), and whether only the adapter's flag says so.
     fn transposed(&self, update: &ModuleUpdate, tensor: usize, evidence: &Evidence) -> Result<(bool, bool)> {
         let info = self.tensors.infos[tensor];
-        let unsupported = |reason: String| {
-            Error::unsupported(info.name.clone(), reason).adapter(self.adapter.name.clone()).tensor(info.name.clone())
-        };
+        let unsupported =
+            |reason: String| Error::unsupported(info.name, reason).adapter(self.adapter.name.clone()).tensor(info.name);
         if Float::of(info.dtype).is_none() {
             let found = info.dtype.to_string();
             let error =
@@ -242,7 +240,7 @@ impl<'a> Matcher<'a> {
         if info.shape.len() != 2 {
             return Err(unsupported(format!("its shape {:?} is not that of a linear layer", info.shape)));
         }
-        match update.op.fit(&info.shape) {
+        match update.op.fit(info.shape) {
             Fit::Straight => Ok((false, false)),
             Fit::Transposed if evidence.may_be_transposed(&update.module) => Ok((true, false)),
             Fit::Either => Ok(evidence.square_is_transposed(&update.module)),
@@ -257,7 +255,7 @@ impl<'a> Matcher<'a> {
             "the base has {:?}, the adapter maps {inputs} inputs to {outputs} outputs: is it the right base?",
             info.shape
         );
-        Error::shape_mismatch(self.adapter.name.clone(), info.name.clone(), reason)
+        Error::shape_mismatch(self.adapter.name.clone(), info.name, reason)
             .kind(ErrorKind::OtherShape)
             .found(format!("{:?}", info.shape))
             .expected(format!("[{outputs}, {inputs}]"))

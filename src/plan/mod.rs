@@ -17,7 +17,7 @@ mod tied;
 pub use build::{MergePlan, build};
 pub use open::{Adapter, Base, Shard, open_adapter, open_base};
 pub use options::{AdapterOptions, OutputDtype, PlanOptions};
-pub use output::{Body, OutputFile, Placed};
+pub use output::OutputFile;
 pub use pieces::{Piece, Run, RunSource};
 pub use program::{Program, Region, Update};
 pub use tensors::TensorView;

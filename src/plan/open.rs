@@ -1,6 +1,8 @@
 //! Reading what a plan needs of a base and of adapters: headers, indexes and configurations, never weights.
 //! (Adapters are read once as a whole, for the hash that the recipe records.)
 
+use std::collections::HashMap;
+
 use sha2::{Digest, Sha256};
 
 use super::options::AdapterOptions;
@@ -8,12 +10,11 @@ use super::program::Update;
 use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
 use crate::container::checkpoint::find_index;
 use crate::container::index::is_plain_name;
-use crate::container::names::Names;
 use crate::container::{CheckpointFiles, Header, ShardIndex, header, limits};
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing, read_whole, try_buffer};
-use crate::json::{repeated, sorted};
+use crate::json::repeated;
 
 /// One weight file of the base.
 #[derive(Debug, Clone)]
@@ -133,10 +134,10 @@ fn check_listing(folder: &Listing) -> Result<()> {
 
 /// Every tensor once, and where the index says it is.
 fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result<()> {
-    let mut places = Names::default();
+    let mut places = HashMap::new();
     for (number, shard) in shards.iter().enumerate() {
-        for tensor in &shard.header.tensors {
-            if let Some(other) = places.insert(&tensor.name, number) {
+        for tensor in shard.header.iter() {
+            if let Some(other) = places.insert(tensor.name, number) {
                 return Err(Error::bad_header(
                     shard.name.clone(),
                     format!("tensor {:?} is in {} too", tensor.name, shards[other].name),
@@ -145,13 +146,14 @@ fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result
         }
     }
     let Some((file, index)) = index else { return Ok(()) };
-    for (tensor, shard) in &index.weight_map {
-        if places.get(tensor).is_none_or(|place| shards[place].name != *shard) {
+    for (tensor, shard) in index.iter() {
+        if places.get(tensor).is_none_or(|&place| shards[place].name != *shard) {
             return Err(Error::bad_header(file.clone(), format!("tensor {tensor:?} should be in {shard} and is not")));
         }
     }
-    let listed = sorted(index.weight_map.iter().map(|(tensor, _)| tensor.as_str()).collect());
-    if let Some(tensor) = places.sorted().into_iter().find(|tensor| listed.binary_search(tensor).is_err()) {
+    let mut tensors = shards.iter().flat_map(|shard| shard.header.iter());
+    if let Some(tensor) = tensors.find(|tensor| index.shard_of(tensor.name).is_none()) {
+        let tensor = tensor.name;
         return Err(Error::bad_header(file.clone(), format!("tensor {tensor:?} is in a shard but not in the index")));
     }
     Ok(())

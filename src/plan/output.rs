@@ -1,13 +1,16 @@
-//! The files of the output: which tensors each holds, and their headers.
+//! The files of the output: which tensors each holds, and where. Headers and the index are written when they are asked for: of a large
+//! model they have megabytes.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::build::MergePlan;
 use super::open::{Base, Shard};
 use super::tensors::Tensors;
-use crate::container::names::Names;
-use crate::container::{Header, ShardIndex, TensorInfo, checkpoint};
+use crate::container::{HeaderWriter, IndexWriter, TensorInfo, checkpoint};
+use crate::error::Result;
 use crate::inputs::Span;
 use crate::json;
 
@@ -19,64 +22,100 @@ pub struct OutputFile {
     /// Size in bytes.
     pub size: u64,
     /// What it is made of.
-    pub body: Body,
+    pub(crate) body: Body,
 }
 
 /// What an output file is made of.
 #[derive(Debug, Clone)]
-pub enum Body {
-    /// Bytes that the plan holds (config.json, the index).
+pub(crate) enum Body {
+    /// Bytes that the plan holds (config.json).
     Bytes(Vec<u8>),
     /// A file of the base, as it is.
     Input(usize),
     /// Weights.
-    Weights {
-        /// Length, JSON and padding.
-        header: Vec<u8>,
-        /// The tensors in the order of their bytes.
-        tensors: Vec<Placed>,
-    },
+    Weights(Weights),
+    /// The index of the shards.
+    Index,
 }
 
-/// A tensor's place in an output file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Placed {
-    /// Number in [`MergePlan::tensors`](super::MergePlan).
-    pub tensor: usize,
-    /// Its bytes in the file.
-    pub range: Range<u64>,
+/// The tensors of a weight file.
+#[derive(Debug, Clone)]
+pub(crate) struct Weights {
+    /// Shard of the base that gives the metadata.
+    shard: usize,
+    /// Bytes of the header.
+    header: u64,
+    /// Numbers of the tensors, in the order of the header.
+    order: Vec<u32>,
+    /// The tensors in the order of their bytes.
+    placed: Vec<Placed>,
 }
 
-/// Lay out every output file except the weights' headers' recipe-dependent text, which `metadata` provides.
-pub(crate) fn weight_files(base: &Base, tensors: &Tensors, groups: Vec<Group>, recipe: &Value) -> Vec<OutputFile> {
-    groups.into_iter().map(|group| weight_file(base, tensors, group, recipe)).collect()
+/// A tensor's place in a weight file: it ends where the next begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Placed {
+    tensor: u32,
+    /// First byte in the file.
+    start: u64,
+}
+
+impl Weights {
+    /// The tensors that `range` of a file of `size` bytes touches, and the bytes that each has in the file.
+    pub(crate) fn touched(&self, range: &Range<u64>, size: u64) -> impl Iterator<Item = (usize, Range<u64>)> {
+        let (start, end) = (range.start, range.end);
+        let first = self.placed.partition_point(|placed| placed.start <= start).saturating_sub(1);
+        let place = move |index: usize| {
+            let placed = self.placed.get(index)?;
+            let next = self.placed.get(index + 1).map_or(size, |next| next.start);
+            (placed.start < end).then_some((placed.tensor as usize, placed.start..next))
+        };
+        (first..).map_while(place).filter(move |(_, place)| place.end > start)
+    }
 }
 
 /// The tensors of one output shard.
-#[derive(Debug, Clone)]
-pub(crate) struct Group {
-    pub(crate) name: String,
+struct Group {
+    name: String,
     /// Shard of the base that gives the metadata and, when whole, the order of the header.
-    pub(crate) shard: usize,
+    shard: usize,
     /// Numbers of the tensors, in the order of the header.
-    pub(crate) tensors: Vec<usize>,
+    tensors: Vec<u32>,
 }
 
-/// The base's own shards, as (name, shard, tensors in header order), or new ones of at most `max_bytes` of tensors.
-pub(crate) fn group(base: &Base, tensors: &Tensors, max_bytes: Option<u64>) -> Vec<Group> {
+/// Every weight file: the base's own shards, or new ones of at most `max_bytes` of tensors; and their index, where the base has one or there
+/// are several.
+pub(crate) fn weight_files(
+    base: &Base,
+    tensors: &Tensors,
+    max_bytes: Option<u64>,
+    recipe: &Value,
+) -> Result<Vec<OutputFile>> {
+    let groups = group(base, tensors, max_bytes);
+    let mut files: Vec<OutputFile> =
+        groups.into_iter().map(|group| weight_file(base, tensors, group, recipe)).collect();
+    if base.index.is_some() || files.len() > 1 {
+        let names = || format!("{}{}", stem(base), checkpoint::INDEX_SUFFIX);
+        let name = base.index.as_ref().map_or_else(names, |(name, _)| name.clone());
+        let size = write_index(base, tensors, &files, |writer| writer.bytes());
+        files.push(OutputFile { name, size, body: Body::Index });
+    }
+    Ok(files)
+}
+
+fn group(base: &Base, tensors: &Tensors, max_bytes: Option<u64>) -> Vec<Group> {
     let named = |(shard, file): (usize, &Shard)| Group { name: file.name.clone(), shard, tensors: Vec::new() };
     let mut shards: Vec<Group> = base.shards.iter().enumerate().map(named).collect();
     for number in 0..tensors.len() {
-        shards[tensors.shard(number)].tensors.push(number);
+        shards[tensors.shard(number)].tensors.push(number as u32);
     }
     let Some(max) = max_bytes else { return shards };
     let mut groups: Vec<Group> = Vec::new();
     let mut filled = 0;
     for shard in &shards {
         let mut order = shard.tensors.clone();
-        order.sort_by_key(|&i| tensors.view(base, i).source.start);
+        order.sort_by_key(|&tensor| tensors.view(base, tensor as usize).source.start);
         for tensor in order {
-            let bytes = tensors.view(base, tensor).bytes();
+            let bytes = tensors.view(base, tensor as usize).bytes();
             match groups.last_mut() {
                 Some(group) if filled + bytes <= max => {
                     group.tensors.push(tensor);
@@ -112,93 +151,121 @@ fn stem(base: &Base) -> &str {
 }
 
 fn weight_file(base: &Base, tensors: &Tensors, group: Group, recipe: &Value) -> OutputFile {
-    // Positions in the group.
-    let mut order: Vec<usize> = (0..group.tensors.len()).collect();
-    let tensor = |position: usize| tensors.view(base, group.tensors[position]);
-    if (0..order.len()).all(|i| tensor(i).from == tensor(i).to) {
-        order.sort_by_key(|&i| {
-            let Span { input, start, bytes } = tensor(i).source;
+    let mut order = group.tensors.clone();
+    let view = |tensor: u32| tensors.view(base, tensor as usize);
+    if order.iter().all(|&tensor| view(tensor).from == view(tensor).to) {
+        order.sort_by_key(|&tensor| {
+            let Span { input, start, bytes } = view(tensor).source;
             [input as u64, start, bytes]
         });
     } else {
         // Types have changed: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
-        order.sort_by_key(|&i| {
-            let Span { input, start, .. } = tensor(i).source;
-            [u64::MAX - tensor(i).to.bitsize() as u64, input as u64, start]
+        order.sort_by_key(|&tensor| {
+            let Span { input, start, .. } = view(tensor).source;
+            [u64::MAX - view(tensor).to.bitsize() as u64, input as u64, start]
         });
     }
-    let mut starts = vec![0; order.len()];
     let mut end = 0;
-    for &position in &order {
-        starts[position] = end;
-        end += tensor(position).bytes();
-    }
-    let infos: Vec<TensorInfo> = group
-        .tensors
-        .iter()
-        .zip(&starts)
-        .map(|(&i, &start)| {
-            let tensor = tensors.view(base, i);
-            TensorInfo {
-                name: tensor.name.into(),
-                dtype: tensor.to,
-                shape: tensor.shape.to_vec(),
-                start,
-                end: start + tensor.bytes(),
-            }
-        })
-        .collect();
-    let mut metadata = base.shards[group.shard].header.metadata.clone().unwrap_or_default();
-    metadata.retain(|(key, _)| key != super::recipe::KEY);
-    // Without a format transformers 4 does not load a file; this one is laid out as torch lays it out.
-    if !metadata.iter().any(|(key, _)| key == "format") {
-        metadata.push(("format".into(), "pt".into()));
-    }
-    metadata.push((super::recipe::KEY.into(), json::text(recipe)));
-    let header = Header::write(&infos, &metadata);
-    let data_start = header.len() as u64;
-    let placed = order
-        .into_iter()
-        .map(|position| {
-            let start = data_start + starts[position];
-            Placed { tensor: group.tensors[position], range: start..start + tensor(position).bytes() }
-        })
-        .collect();
-    OutputFile { name: group.name, size: data_start + end, body: Body::Weights { header, tensors: placed } }
+    let place = |tensor: u32| {
+        let start = end;
+        end += view(tensor).bytes();
+        Placed { tensor, start }
+    };
+    let placed = order.into_iter().map(place).collect();
+    let mut weights = Weights { shard: group.shard, header: 0, order: group.tensors, placed };
+    weights.header = write_header(base, tensors, &weights, recipe, |writer| writer.bytes());
+    weights.placed.iter_mut().for_each(|placed| placed.start += weights.header);
+    OutputFile { name: group.name, size: weights.header + end, body: Body::Weights(weights) }
 }
 
-/// The index of the output, where the base had one or there are several shards.
-pub(crate) fn index_file(base: &Base, files: &[OutputFile], tensors: &Tensors) -> Option<OutputFile> {
-    if base.index.is_none() && files.len() < 2 {
-        return None;
+/// Hand the writer of a weight file's header to `use_writer`.
+fn write_header<T>(
+    base: &Base,
+    tensors: &Tensors,
+    weights: &Weights,
+    recipe: &Value,
+    use_writer: impl FnOnce(&dyn Written) -> T,
+) -> T {
+    let recipe = json::text(recipe);
+    let mut metadata: Vec<(&str, &str)> = base.shards[weights.shard].header.metadata().collect();
+    metadata.retain(|(key, _)| *key != super::recipe::KEY);
+    // Without a format transformers 4 does not load a file; this one is laid out as torch lays it out.
+    if !metadata.iter().any(|(key, _)| *key == "format") {
+        metadata.push(("format", "pt"));
     }
-    let mut file_of = Names::default();
-    for (number, file) in files.iter().enumerate() {
-        if let Body::Weights { tensors: placed, .. } = &file.body {
-            for placed in placed {
-                file_of.insert(tensors.view(base, placed.tensor).name, number);
-            }
+    metadata.push((super::recipe::KEY, &recipe));
+    // Offsets count from the end of the header.
+    let mut starts: Vec<(u32, u64)> =
+        weights.placed.iter().map(|placed| (placed.tensor, placed.start - weights.header)).collect();
+    starts.sort_unstable();
+    let start_of = |tensor: u32| starts.binary_search_by_key(&tensor, |start| start.0).map_or(0, |at| starts[at].1);
+    let infos = weights.order.iter().map(|&tensor| {
+        let view = tensors.view(base, tensor as usize);
+        let start = start_of(tensor);
+        TensorInfo { name: view.name, dtype: view.to, shape: view.shape, start, end: start + view.bytes() }
+    });
+    use_writer(&HeaderWriter::new(infos, metadata.iter().copied()))
+}
+
+/// Hand the writer of the index to `use_writer`.
+fn write_index<T>(
+    base: &Base,
+    tensors: &Tensors,
+    files: &[OutputFile],
+    use_writer: impl FnOnce(&dyn Written) -> T,
+) -> T {
+    let mut file_of: HashMap<&str, &str> = HashMap::with_capacity(tensors.len());
+    for file in files {
+        if let Body::Weights(weights) = &file.body {
+            file_of.extend(
+                weights.order.iter().map(|&tensor| (tensors.view(base, tensor as usize).name, file.name.as_str())),
+            );
         }
     }
-    let mut index = match &base.index {
-        Some((_, index)) => index.clone(),
-        None => ShardIndex {
-            metadata: serde_json::Map::new(),
-            weight_map: file_of.sorted().into_iter().map(|name| (name.into(), String::new())).collect(),
-        },
+    let mut names: Vec<&str> = match &base.index {
+        Some((_, index)) => index.iter().map(|(tensor, _)| tensor).collect(),
+        None => Vec::new(),
     };
+    // What the base's index does not have.
+    let listed = names.len();
+    let known = base.index.as_ref().map(|(_, index)| index);
+    names.extend(file_of.keys().filter(|name| known.is_none_or(|index| index.shard_of(name).is_none())));
+    names[listed..].sort_unstable();
+    let mut metadata: Map<String, Value> = known.map(|index| index.metadata.clone()).unwrap_or_default();
     let total: u64 = (0..tensors.len()).map(|number| tensors.view(base, number).bytes()).sum();
-    index.metadata.insert("total_size".into(), total.into());
-    for (name, shard) in &mut index.weight_map {
-        if let Some(file) = file_of.get(name) {
-            shard.clone_from(&files[file].name);
-        }
+    metadata.insert("total_size".into(), total.into());
+    let weight_map = names.iter().filter_map(|name| Some((*name, *file_of.get(name)?)));
+    use_writer(&IndexWriter::new(&metadata, weight_map))
+}
+
+/// A text that is written when it is asked for.
+trait Written {
+    fn bytes(&self) -> u64;
+    fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>>;
+}
+
+impl<'t, T, M> Written for HeaderWriter<T, M>
+where
+    T: Iterator<Item = TensorInfo<'t>> + Clone,
+    M: Iterator<Item = (&'t str, &'t str)> + Clone,
+{
+    fn bytes(&self) -> u64 {
+        self.bytes()
     }
-    let name = base
-        .index
-        .as_ref()
-        .map_or_else(|| format!("{}{}", stem(base), checkpoint::INDEX_SUFFIX), |(name, _)| name.clone());
-    Some(OutputFile::bytes(name, index.to_json()))
+
+    fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>> {
+        self.read(file, range)
+    }
+}
+
+impl<'t, W: Iterator<Item = (&'t str, &'t str)> + Clone> Written for IndexWriter<'_, W> {
+    fn bytes(&self) -> u64 {
+        self.bytes()
+    }
+
+    fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>> {
+        self.read(file, range)
+    }
 }
 
 impl OutputFile {
@@ -206,11 +273,29 @@ impl OutputFile {
         OutputFile { name, size: bytes.len() as u64, body: Body::Bytes(bytes) }
     }
 
-    /// The bytes of the file that the plan itself holds: all of a small file, the header of a weight file.
-    pub fn plan_bytes(&self) -> &[u8] {
+    /// How many bytes of the file, its first ones, the plan itself holds: all of a small file, the header of a weight file.
+    pub fn planned(&self) -> u64 {
         match &self.body {
-            Body::Bytes(bytes) | Body::Weights { header: bytes, .. } => bytes,
-            Body::Input(_) => &[],
+            Body::Bytes(_) | Body::Index => self.size,
+            Body::Weights(weights) => weights.header,
+            Body::Input(_) => 0,
+        }
+    }
+}
+
+impl MergePlan {
+    /// The bytes `range` of a file, within those that the plan itself holds; see [`OutputFile::planned`].
+    ///
+    /// # Errors
+    /// `limit-exceeded` where memory does not suffice.
+    pub fn planned_bytes(&self, file: &OutputFile, range: Range<u64>) -> Result<Vec<u8>> {
+        let range = range.start.min(file.planned())..range.end.min(file.planned());
+        let read = |writer: &dyn Written| writer.read(&file.name, range.clone());
+        match &file.body {
+            Body::Bytes(bytes) => Ok(bytes[range.start as usize..range.end as usize].to_vec()),
+            Body::Input(_) => Ok(Vec::new()),
+            Body::Weights(weights) => write_header(&self.base, &self.tensors, weights, &self.recipe, read),
+            Body::Index => write_index(&self.base, &self.tensors, &self.files, read),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::build::MergePlan;
-use super::output::{Body, OutputFile, Placed};
+use super::output::{Body, OutputFile};
 use crate::inputs::Span;
 
 /// A run of output bytes, and where it comes from.
@@ -82,22 +82,22 @@ pub(super) fn pieces(plan: &MergePlan, file: &OutputFile, range: Range<u64>, blo
     if range.is_empty() {
         return pieces;
     }
-    let held = file.plan_bytes().len() as u64;
+    let held = file.planned();
     if range.start < held {
         pieces.push(Piece::Plan { at: range.start, bytes: range.end.min(held) - range.start });
     }
     match &file.body {
-        Body::Bytes(_) => {}
+        Body::Bytes(_) | Body::Index => {}
         Body::Input(input) => {
             let bytes = range.end - range.start;
             pieces.push(Piece::Copy { at: range.start, bytes, input: *input, start: range.start });
         }
-        Body::Weights { tensors: placed, .. } => {
-            for (place, part) in parts(placed, range) {
+        Body::Weights(weights) => {
+            for (tensor, place) in weights.touched(&range, file.size) {
                 if pieces.len() >= limit {
                     break;
                 }
-                tensor_pieces(plan, place, part, block, limit, &mut pieces);
+                tensor_pieces(plan, &Part::of(tensor, place, &range), block, limit, &mut pieces);
             }
         }
     }
@@ -107,48 +107,53 @@ pub(super) fn pieces(plan: &MergePlan, file: &OutputFile, range: Range<u64>, blo
 /// See [`MergePlan::run`].
 pub(super) fn run(plan: &MergePlan, file: &OutputFile, range: Range<u64>) -> Run {
     let range = range.start.min(file.size)..range.end.min(file.size);
-    let held = file.plan_bytes().len() as u64;
+    let held = file.planned();
     if range.start < held || range.is_empty() {
         return Run { end: range.end.min(held).max(range.start), source: None };
     }
     match &file.body {
-        Body::Bytes(_) => Run { end: range.end, source: None },
+        Body::Bytes(_) | Body::Index => Run { end: range.end, source: None },
         Body::Input(input) => {
             let source = RunSource { input: *input, start: range.start, end: range.end };
             Run { end: range.end, source: Some(source) }
         }
-        Body::Weights { tensors: placed, .. } => {
+        Body::Weights(weights) => {
             let mut run = Run { end: range.start, source: None };
-            for (place, part) in parts(placed, range) {
-                let next = RunSource::of(source_of(plan, place, &part));
+            for (tensor, place) in weights.touched(&range, file.size) {
+                let part = Part::of(tensor, place, &range);
+                let next = RunSource::of(source_of(plan, &part));
                 match &mut run.source {
                     None => run.source = Some(next),
                     Some(source) if source.input == next.input && source.end == next.start => source.end = next.end,
                     Some(_) => break,
                 }
-                run.end = part.end;
+                run.end = part.wanted.end;
             }
             run
         }
     }
 }
 
-/// The tensors that `range` touches, and which bytes of the file it touches of each.
-fn parts(placed: &[Placed], range: Range<u64>) -> impl Iterator<Item = (&Placed, Range<u64>)> {
-    let first = placed.partition_point(|placed| placed.range.end <= range.start);
-    placed[first..]
-        .iter()
-        .take_while(move |place| place.range.start < range.end)
-        .map(move |place| (place, place.range.start.max(range.start)..place.range.end.min(range.end)))
-        .filter(|(_, part)| !part.is_empty())
+/// A tensor, its bytes in an output file, and those of them that are wanted.
+struct Part {
+    tensor: usize,
+    place: Range<u64>,
+    wanted: Range<u64>,
 }
 
-/// The source's bytes that the bytes `part` of a tensor in the output need: of a computed one those of whole elements, and of whatever
-/// else must be computed with them.
-fn source_of(plan: &MergePlan, place: &Placed, part: &Range<u64>) -> Span {
-    let (first, last) = (part.start - place.range.start, part.end - place.range.start);
-    let Some(program) = plan.program(place.tensor) else {
-        let source = plan.tensor(place.tensor).source;
+impl Part {
+    fn of(tensor: usize, place: Range<u64>, range: &Range<u64>) -> Part {
+        let wanted = place.start.max(range.start)..place.end.min(range.end);
+        Part { tensor, place, wanted }
+    }
+}
+
+/// The source's bytes that the wanted bytes of a tensor need: of a computed one those of whole elements, and of whatever else must be
+/// computed with them.
+fn source_of(plan: &MergePlan, part: &Part) -> Span {
+    let (first, last) = (part.wanted.start - part.place.start, part.wanted.end - part.place.start);
+    let Some(program) = plan.program(part.tensor) else {
+        let source = plan.tensor(part.tensor).source;
         return Span { input: source.input, start: source.start + first, bytes: last - first };
     };
     let width = program.to.bytes() as u64;
@@ -156,42 +161,35 @@ fn source_of(plan: &MergePlan, place: &Placed, part: &Range<u64>) -> Span {
     program.reads(elements)[0]
 }
 
-fn tensor_pieces(
-    plan: &MergePlan,
-    place: &Placed,
-    part: Range<u64>,
-    block: u64,
-    limit: usize,
-    pieces: &mut Vec<Piece>,
-) {
-    let Some(program) = plan.program(place.tensor) else {
-        let Span { input, start, .. } = source_of(plan, place, &part);
-        let bytes = part.end - part.start;
+fn tensor_pieces(plan: &MergePlan, part: &Part, block: u64, limit: usize, pieces: &mut Vec<Piece>) {
+    let Part { tensor, place, wanted } = part;
+    let Some(program) = plan.program(*tensor) else {
+        let Span { input, start, .. } = source_of(plan, part);
+        let bytes = wanted.end - wanted.start;
         // Neighbours in both files are one run.
         if let Some(Piece::Copy { at, bytes: run, input: other, start: from }) = pieces.last_mut()
             && *other == input
-            && *at + *run == part.start
+            && *at + *run == wanted.start
             && *from + *run == start
         {
             *run += bytes;
             return;
         }
-        pieces.push(Piece::Copy { at: part.start, bytes, input, start });
+        pieces.push(Piece::Copy { at: wanted.start, bytes, input, start });
         return;
     };
     let width = program.to.bytes() as u64;
     let per_block = program.block(block) * width;
-    let mut at = part.start;
-    while at < part.end && pieces.len() < limit {
+    let mut at = wanted.start;
+    while at < wanted.end && pieces.len() < limit {
         // Blocks end where they would end if the whole tensor were asked for, so that any range costs the same.
-        let offset = at - place.range.start;
-        let end = (place.range.start + (offset / per_block + 1) * per_block).min(part.end);
-        let wanted = offset / width..(end - place.range.start).div_ceil(width);
-        let elements = program.footprint(wanted);
+        let offset = at - place.start;
+        let end = (place.start + (offset / per_block + 1) * per_block).min(wanted.end);
+        let elements = program.footprint(offset / width..(end - place.start).div_ceil(width));
         pieces.push(Piece::Compute {
             at,
             bytes: end - at,
-            program: place.tensor,
+            program: *tensor,
             first: elements.start,
             count: elements.end - elements.start,
             skip: offset - elements.start * width,

@@ -15,8 +15,8 @@ pub(crate) const KEY: &str = "lorafold.recipe";
 
 /// The recipe that a merged model carries.
 pub(crate) fn of(base: &Base) -> Option<Value> {
-    let mut metadata = base.shards.iter().flat_map(|shard| shard.header.metadata.iter().flatten());
-    let (_, text) = metadata.find(|(key, _)| key == KEY)?;
+    let mut metadata = base.shards.iter().flat_map(|shard| shard.header.metadata());
+    let (_, text) = metadata.find(|(key, _)| *key == KEY)?;
     Json::parse(text.as_bytes()).ok().map(Value::from)
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn recipe(base: &Base, adapters: &[Adapter], tensors: &Tensors, optio
         .shards
         .iter()
         .map(|shard| {
-            let end = shard.header.tensors.iter().map(|tensor| tensor.end).max().unwrap_or(0);
+            let end = shard.header.iter().map(|tensor| tensor.end).max().unwrap_or(0);
             object([("name", shard.name.as_str().into()), ("size", (shard.header.data_start + end).into())])
         })
         .collect();

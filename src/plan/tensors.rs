@@ -128,8 +128,8 @@ impl Tensors {
         let (name, shape, dtype, input, start) = match row.origin {
             Origin::Base(index) => {
                 let Shard { header, input, .. } = &base.shards[row.shard as usize];
-                let info = &header.tensors[index as usize];
-                (info.name.as_str(), info.shape.as_slice(), info.dtype, *input, header.data_start + info.start)
+                let info = header.tensor(index as usize);
+                (info.name, info.shape, info.dtype, *input, header.data_start + info.start)
             }
             Origin::Added(index) => {
                 let Added { name, shape, dtype, input, start } = &self.added[index as usize];
@@ -138,7 +138,7 @@ impl Tensors {
         };
         let elements: u64 = shape.iter().product();
         let bytes = match (row.origin, Float::of(dtype)) {
-            (Origin::Base(index), None) => base.shards[row.shard as usize].header.tensors[index as usize].bytes(),
+            (Origin::Base(index), None) => base.shards[row.shard as usize].header.tensor(index as usize).bytes(),
             _ => elements * dtype.bitsize() as u64 / 8,
         };
         let mut source = Span { input, start, bytes };

@@ -46,13 +46,13 @@ impl Plan {
     }
 
     /// A strong entity tag of every output file.
-    pub fn etags(&self) -> Vec<String> {
-        self.plan.etags()
+    pub fn etags(&self) -> JsResult<Vec<String>> {
+        self.plan.etags().map_err(|e| to_js(&e))
     }
 
     /// What tells this output from another, in hex; see `MergePlan::identity`.
-    pub fn identity(&self) -> String {
-        self.plan.identity()
+    pub fn identity(&self) -> JsResult<String> {
+        self.plan.identity().map_err(|e| to_js(&e))
     }
 
     /// What the bytes `start..end` of a file are made of, at most `limit` pieces: `Piece[]`.
@@ -65,10 +65,11 @@ impl Plan {
         to_value(&self.plan.run(file, start as u64..end as u64))
     }
 
-    /// The bytes of a file that the plan itself holds.
-    #[wasm_bindgen(js_name = planBytes)]
-    pub fn plan_bytes(&self, file: usize) -> Uint8Array {
-        Uint8Array::from(self.plan.files.get(file).map(|file| file.plan_bytes()).unwrap_or_default())
+    /// The bytes `start..end` of a file, as far as the plan itself holds them.
+    #[wasm_bindgen(js_name = plannedBytes)]
+    pub fn planned_bytes(&self, file: usize, start: f64, end: f64) -> JsResult<Vec<u8>> {
+        let Some(file) = self.plan.files.get(file) else { return Ok(Vec::new()) };
+        self.plan.planned_bytes(file, start as u64..end as u64).map_err(|e| to_js(&e))
     }
 
     /// The program of a tensor, as `Merger.load` takes it.

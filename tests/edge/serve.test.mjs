@@ -297,7 +297,7 @@ describe("the serving template", () => {
 
   test("what is wrong is said with its code", async (t) => {
     for (const [bindings, code] of /** @type {[Record<string, string>, string][]} */ ([
-      [{ BASE: "r2:nowhere", ADAPTERS: "[]" }, "bad-header"],
+      [{ BASE: "r2:nowhere", ADAPTERS: "[]" }, "wrong-input"],
       [{ BASE: `${origin.origin}/nowhere/`, ADAPTERS: "[]" }, "fetch-failed"],
       [{ BASE: `${origin.origin}/tiny-llama/`, ADAPTERS: JSON.stringify([{ source: `${origin.origin}/tiny-llama/` }]) }, "bad-header"],
     ])) {

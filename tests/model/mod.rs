@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use lorafold::container::{Header, TensorInfo};
+use lorafold::container::{HeaderWriter, TensorInfo};
 use lorafold::engine::{FactSum, Merger};
 use lorafold::inputs::{FileInfo, Inputs, Listing};
 use lorafold::plan::{AdapterOptions, MergePlan, Piece, PlanOptions, build, open_adapter, open_base};
@@ -64,10 +64,11 @@ pub fn file(tensors: &[(String, Dtype, Vec<u64>, Vec<u8>)]) -> Vec<u8> {
         .map(|(name, dtype, shape, bytes)| {
             let start = at;
             at += bytes.len() as u64;
-            TensorInfo { name: name.clone(), dtype: *dtype, shape: shape.clone(), start, end: at }
+            TensorInfo { name, dtype: *dtype, shape, start, end: at }
         })
         .collect();
-    let mut whole = Header::write(&infos, &[("format".into(), "pt".into())]);
+    let header = HeaderWriter::new(infos.iter().copied(), [("format", "pt")].into_iter());
+    let mut whole = header.read("file", 0..header.bytes()).unwrap();
     for (.., bytes) in tensors {
         whole.extend_from_slice(bytes);
     }
@@ -219,7 +220,7 @@ pub fn read(
     for piece in plan.pieces(file, range.clone(), block, usize::MAX) {
         match piece {
             Piece::Plan { at, bytes: count } => {
-                bytes.extend_from_slice(&plan.files[file].plan_bytes()[at as usize..(at + count) as usize]);
+                bytes.extend(plan.planned_bytes(&plan.files[file], at..at + count).unwrap());
             }
             Piece::Copy { bytes: count, input, start, .. } => {
                 bytes.extend_from_slice(&inputs.0[input][start as usize..(start + count) as usize]);

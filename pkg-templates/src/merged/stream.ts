@@ -52,7 +52,7 @@ export async function* mergedBytes(state: OpenMergedState, file: number, start: 
 async function* pieceBytes(state: OpenMergedState, file: number, piece: Piece, stream: BaseStream | null, first: number, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   switch (piece.kind) {
     case "plan":
-      yield (state.plan.planBytes(file) as Uint8Array<ArrayBuffer>).slice(piece.at, piece.at + piece.bytes);
+      yield state.plan.plannedBytes(file, piece.at, piece.at + piece.bytes) as Uint8Array<ArrayBuffer>;
       return;
     case "copy":
       for (let left = piece.bytes, most = first; left > 0; most = state.block) {
