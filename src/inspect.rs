@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::adapter::SettingsLookup;
+use crate::adapter::pattern::PatternBudget;
 use crate::container::TensorInfo;
 use crate::error::Result;
 use crate::inputs::{Inputs, Listing};
@@ -25,11 +27,12 @@ pub async fn inspect(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
 
 async fn inspect_adapter(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
     let adapter = open_adapter(inputs, folder, &AdapterOptions::default()).await?;
+    let (mut settings, mut budget) = (SettingsLookup::new(&adapter.config), PatternBudget::default());
     let pairs: Vec<Value> = adapter
         .pairs
         .iter()
         .map(|pair| {
-            let alpha = adapter.config.alpha_of(&pair.module)?;
+            let alpha = settings.find(&pair.module, &mut budget).map_err(|error| error.adapter(&adapter.name))?.alpha;
             Ok(object([
                 ("module", pair.module.as_str().into()),
                 ("rank", pair.rank.into()),

@@ -3,8 +3,10 @@
 use super::open::{Adapter, Base};
 use super::options::CheckedOptions;
 use super::tensor::{FactorSpec, Term};
-use crate::adapter::config::matches;
 use crate::adapter::pairs::{FactorRef, Pair};
+use crate::adapter::pattern::PatternBudget;
+use crate::adapter::targets::without_factors;
+use crate::adapter::{ModuleSettings, SettingsLookup};
 use crate::container::TensorInfo;
 use crate::container::names::Names;
 use crate::error::{Error, Result};
@@ -60,21 +62,29 @@ pub(crate) fn match_adapters(
     let tensors = BaseTensors::of(base);
     let mut deltas = vec![Deltas::default(); tensors.infos.len()];
     let matchers = adapters.iter().map(|adapter| Matcher { adapter, tensors: &tensors, options, model });
+    let mut budget = PatternBudget::default();
     let mut placed = Vec::new();
     for matcher in matchers {
-        matcher.check_patterns(findings)?;
-        let pairs = matcher.place(findings)?;
+        let settings = matcher.settings(&mut budget, findings)?;
+        let pairs = matcher.place(&settings, findings)?;
         placed.push((matcher, pairs));
     }
     let flag = adapters.iter().any(|adapter| adapter.config.fan_in_fan_out);
     let mut evidence = Evidence::new(&model.types, flag);
     for (_, pairs) in &placed {
-        pairs.iter().for_each(|&(pair, tensor)| evidence.note(&pair.module, tensors.fit(pair, tensor)));
+        pairs.iter().for_each(|&Placed { pair, tensor, .. }| evidence.note(&pair.module, tensors.fit(pair, tensor)));
     }
     for (matcher, pairs) in &placed {
-        matcher.add(pairs, &evidence, &mut deltas, findings)?;
+        matcher.add(pairs, &evidence, &mut deltas, &mut budget, findings)?;
     }
     Ok(deltas)
+}
+
+/// A pair, what the configuration says of its module, and the number of the base's tensor that it changes.
+struct Placed<'a> {
+    pair: &'a Pair,
+    settings: ModuleSettings,
+    tensor: usize,
 }
 
 struct Matcher<'a> {
@@ -85,8 +95,8 @@ struct Matcher<'a> {
 }
 
 impl<'a> Matcher<'a> {
-    /// The number of the base's tensor that each pair of the adapter changes.
-    fn place(&self, findings: &mut Vec<Finding>) -> Result<Vec<(&'a Pair, usize)>> {
+    /// Where in the base each pair of the adapter belongs; `settings` are by pair.
+    fn place(&self, settings: &[ModuleSettings], findings: &mut Vec<Finding>) -> Result<Vec<Placed<'a>>> {
         let name = &self.adapter.name;
         let BaseTensors { numbers, infos } = self.tensors;
         let modules: Vec<&str> = self.adapter.pairs.iter().map(|pair| pair.module.as_str()).collect();
@@ -102,7 +112,7 @@ impl<'a> Matcher<'a> {
         let number = |path: &str| numbers.get(&format!("{path}.weight"));
         let mut placed = Vec::new();
         let mut takers: Vec<Option<&Pair>> = vec![None; infos.len()];
-        for pair in &self.adapter.pairs {
+        for (pair, &settings) in self.adapter.pairs.iter().zip(settings) {
             let path = placement.place(&pair.module, |path| number(path).is_some());
             let Some(tensor) = path.and_then(|path| number(&path)) else {
                 self.unmatched(pair, findings)?;
@@ -111,7 +121,7 @@ impl<'a> Matcher<'a> {
             if let Some(other) = takers[tensor].replace(pair) {
                 return Err(self.placed_twice(tensor, other, pair));
             }
-            placed.push((pair, tensor));
+            placed.push(Placed { pair, settings, tensor });
         }
         Ok(placed)
     }
@@ -119,16 +129,17 @@ impl<'a> Matcher<'a> {
     /// Add the adapter's terms to the deltas of the tensors it changes.
     fn add(
         &self,
-        placed: &[(&Pair, usize)],
+        placed: &[Placed],
         evidence: &Evidence,
         deltas: &mut [Deltas],
+        budget: &mut PatternBudget,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
         let mut assumed = 0;
-        for &(pair, tensor) in placed {
-            let term = self.term(pair)?;
+        for &Placed { pair, settings, tensor } in placed {
+            let term = self.term(pair, settings)?;
             let (transposed, by_flag) = self.transposed(pair, tensor, evidence)?;
-            if !self.options.selects(&self.tensors.infos[tensor].name)? || self.adapter.weight == 0.0 {
+            if !self.options.selects(&self.tensors.infos[tensor].name, budget)? || self.adapter.weight == 0.0 {
                 continue;
             }
             assumed += usize::from(by_flag);
@@ -205,9 +216,9 @@ impl<'a> Matcher<'a> {
         Ok(())
     }
 
-    fn term(&self, pair: &Pair) -> Result<Term> {
+    fn term(&self, pair: &Pair, settings: ModuleSettings) -> Result<Term> {
         let Adapter { name, config, weight, alpha, .. } = self.adapter;
-        let expected = config.rank_of(&pair.module)?;
+        let expected = settings.rank;
         if pair.rank != expected {
             return Err(Error::shape_mismatch(
                 name.clone(),
@@ -215,10 +226,7 @@ impl<'a> Matcher<'a> {
                 format!("its rank is {}, the configuration says {expected}", pair.rank),
             ));
         }
-        let alpha = match alpha {
-            Some(alpha) => *alpha,
-            None => config.alpha_of(&pair.module)?,
-        };
+        let alpha = alpha.unwrap_or(settings.alpha);
         let scale = config.scale(alpha, pair.rank);
         Ok(Term {
             adapter: name.clone(),
@@ -303,36 +311,28 @@ impl<'a> Matcher<'a> {
         )
     }
 
-    /// A pattern that matches no module is a mistake in the configuration: PEFT trained without it.
-    fn check_patterns(&self, findings: &mut Vec<Finding>) -> Result<()> {
-        let config = &self.adapter.config;
-        let ranks = config.rank_pattern.iter().map(|row| ("rank_pattern", &row.0, &row.1));
-        let alphas = config.alpha_pattern.iter().map(|row| ("alpha_pattern", &row.0, &row.1));
-        for (field, key, pattern) in ranks.chain(alphas) {
-            let mut found = false;
-            for pair in &self.adapter.pairs {
-                found = found || matches(key, pattern, &pair.module)?;
-            }
-            if found {
-                continue;
-            }
+    /// What the configuration says of each pair's module. A pattern that matches no module is a mistake in the
+    /// configuration: PEFT trained without it.
+    fn settings(&self, budget: &mut PatternBudget, findings: &mut Vec<Finding>) -> Result<Vec<ModuleSettings>> {
+        let mut lookup = SettingsLookup::new(&self.adapter.config);
+        let settings = self.adapter.pairs.iter().map(|pair| lookup.find(&pair.module, budget));
+        let settings = settings.collect::<Result<_>>().map_err(|error| error.adapter(&self.adapter.name))?;
+        for (field, key) in lookup.unmatched() {
             let reason = format!("{field}: {key:?} matches none of the adapter's modules");
             if !self.options.allow_unmatched {
                 return Err(Error::bad_config(format!("{}/adapter_config.json", self.adapter.name), reason));
             }
             findings.push(Finding::warning("unmatched-pattern", Some(&self.adapter.name), reason));
         }
-        Ok(())
+        Ok(settings)
     }
 
     /// A target without factors is no mistake of the file (lists are often written for many models), but worth a word.
     fn check_targets(&self, findings: &mut Vec<Finding>) {
-        for target in &self.adapter.config.target_modules {
-            let suffix = format!(".{target}");
-            if !self.adapter.pairs.iter().any(|pair| pair.module == *target || pair.module.ends_with(&suffix)) {
-                let message = format!("target_modules names {target:?}, and the file has no factors for it");
-                findings.push(Finding::info("target-without-factors", &self.adapter.name, message));
-            }
+        let modules = self.adapter.pairs.iter().map(|pair| pair.module.as_str());
+        for target in without_factors(&self.adapter.config.target_modules, modules) {
+            let message = format!("target_modules names {target:?}, and the file has no factors for it");
+            findings.push(Finding::info("target-without-factors", &self.adapter.name, message));
         }
     }
 }

@@ -183,7 +183,7 @@ async fn open_in(inputs: &impl Inputs, folder: &Listing, options: &AdapterOption
     let pairs = pairs(name, file, &header)?;
     let config = match (config, alpha) {
         (Some(config), _) => config,
-        // Without a configuration the ranks are the shapes'; matching checks them against `rank_of`, so they must agree.
+        // Without a configuration the ranks are the shapes'; matching checks them against the configuration's, so they must agree.
         (None, Some(alpha)) if pairs.iter().all(|pair| pair.rank == pairs[0].rank) => {
             AdapterConfig::plain(pairs[0].rank, alpha)
         }
