@@ -168,7 +168,7 @@ fn names_take_no_steps() {
 #[test]
 fn names_of_many_dots_are_walked_once() {
     let deep = "a.".repeat(2_048);
-    let modules: Vec<String> = (0..1_000).map(|number| format!("{number}.{deep}q")).collect();
+    let modules: Vec<String> = (0..300).map(|number| format!("{number}.{deep}q")).collect();
     let ends: Vec<String> = (0..1_000).map(|parts| "a.".repeat(parts) + "q").collect();
     let table = PatternTable::new("rank_pattern", ends.iter().cloned().zip(0..)).unwrap();
     let (mut lookup, mut budget) = (table.lookup(), PatternBudget::new(0));

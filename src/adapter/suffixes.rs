@@ -57,13 +57,16 @@ impl SuffixIndex {
         let mut candidates = vec![Candidates { names: 0..self.names.len(), depth: 0 }];
         let mut narrowed = Vec::new();
         let mut rest = path;
-        while let Some(first) = candidates.first() {
-            let name = first.names.start;
-            budget.spend(candidates.len() - 1).map_err(|error| (error, self.names[name].number))?;
-            if rest.is_empty() || rest.ends_with('.') {
-                for Candidates { names, depth } in &candidates {
-                    let complete = self.names[names.clone()].iter().take_while(|name| name.reversed.len() == *depth);
-                    complete.for_each(|name| found(name.number, rest.is_empty()));
+        while let Some(Candidates { names, .. }) = candidates.first() {
+            let compared = self.names.get(names.start).map_or(0, |name| name.number);
+            budget.spend(candidates.len() - 1).map_err(|error| (error, compared))?;
+            let at_start = rest.is_empty() || rest.ends_with('.');
+            for Candidates { names, depth } in &mut candidates {
+                while let Some(name) = self.names[names.clone()].first().filter(|name| name.reversed.len() == *depth) {
+                    names.start += 1;
+                    if at_start {
+                        found(name.number, rest.is_empty());
+                    }
                 }
             }
             let Some(c) = rest.chars().next_back() else { break };
@@ -90,10 +93,12 @@ impl SuffixIndex {
         let &Candidates { names: Range { start, end }, depth } = candidates;
         let names = &self.names[start..end];
         let next = |name: &Name| name.reversed.get(depth).copied();
-        let has = |name: Option<&Name>| name.is_some_and(|name| next(name) == Some(byte));
-        // Long names often have all of their end in common: nothing to search then.
-        let names = if has(names.first()) && has(names.last()) {
+        let (first, last) = (next(names.first()?), next(names.last()?));
+        // All or none of them is what mostly happens: nothing to search then.
+        let names = if first == Some(byte) && last == Some(byte) {
             start..end
+        } else if first > Some(byte) || last < Some(byte) {
+            return None;
         } else {
             let from = names.partition_point(|name| next(name) < Some(byte));
             let to = names.partition_point(|name| next(name) <= Some(byte));

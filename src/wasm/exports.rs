@@ -3,6 +3,7 @@
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use web_sys::AbortSignal;
 
 use super::errors::to_js;
 use super::input::{JsInputs, fill};
@@ -20,9 +21,14 @@ pub struct Plan(MergePlan);
 
 #[wasm_bindgen]
 impl Plan {
-    /// Read headers and configurations through `inputs` and plan what `request` (JSON) asks for.
-    pub async fn open(request: String, inputs: Array) -> std::result::Result<Plan, JsValue> {
-        open(&request, &inputs).await.map(Plan).map_err(|e| to_js(&e))
+    /// Read headers and configurations through `inputs` and plan what `request` (JSON) asks for, unless `signal` is
+    /// aborted meanwhile.
+    pub async fn open(
+        request: String,
+        inputs: Array,
+        signal: Option<AbortSignal>,
+    ) -> std::result::Result<Plan, JsValue> {
+        open(&request, &inputs, signal).await.map(Plan).map_err(|e| to_js(&e))
     }
 
     /// The output files: JSON, `[{ name, size }]`.
@@ -178,9 +184,9 @@ impl Merger {
     }
 }
 
-async fn open(request: &str, inputs: &Array) -> Result<MergePlan> {
+async fn open(request: &str, inputs: &Array, signal: Option<AbortSignal>) -> Result<MergePlan> {
     let request = requests::plan_request(request)?;
-    let inputs = JsInputs::new(inputs)?;
+    let inputs = JsInputs::new(inputs)?.until(signal);
     let base = open_base(&inputs, &request.base).await?;
     let mut adapters = Vec::with_capacity(request.adapters.len());
     for (folder, options) in &request.adapters {

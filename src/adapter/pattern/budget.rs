@@ -3,7 +3,7 @@
 use crate::error::Error;
 
 /// Steps of all matches of a plan together. An ordinary pattern takes some tens of steps for a name.
-const PLAN_STEPS: u64 = 100_000_000;
+const PLAN_STEPS: u64 = 50_000_000;
 
 /// The steps that the patterns of one plan may still take.
 ///
@@ -15,7 +15,7 @@ pub struct PatternBudget {
 }
 
 impl Default for PatternBudget {
-    /// The budget of a whole plan: one or two seconds of work.
+    /// The budget of a whole plan: about a second of work, two in WebAssembly.
     fn default() -> PatternBudget {
         PatternBudget::new(PLAN_STEPS)
     }

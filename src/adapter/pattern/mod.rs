@@ -44,7 +44,12 @@ impl Pattern {
     /// # Errors
     /// Why the pattern cannot be used.
     pub fn anywhere(pattern: &str) -> Result<Pattern, String> {
-        compile("", pattern, "", false)
+        let whole = compile("", pattern, "", false)?;
+        // Where a match may begin anywhere, `.*` before it says nothing, and would take a step for each pair of places.
+        match pattern.strip_prefix(".*") {
+            Some(rest) if !rest.starts_with(['?', '+', '{']) && !rest.contains('|') => compile("", rest, "", false),
+            _ => Ok(whole),
+        }
     }
 
     /// Whether `text` matches. Takes its steps from `budget`.
@@ -134,6 +139,28 @@ mod tests {
         assert_eq!(matches(&Pattern::anywhere("^(?:a|b)*$").unwrap(), &"ab".repeat(40_000)), Ok(true));
         let endless = matches(&Pattern::anywhere("^(?:a|b)*$").unwrap(), &"ab".repeat(1_000_000));
         assert_eq!(endless, Err(MatchError::TooManyChoices));
+    }
+
+    /// As in `--only '.*layers.*q_proj'`.
+    #[test]
+    fn any_characters_before_a_match_take_no_steps() {
+        let name = "model.language_model.layers.0.self_attn.k_proj.weight";
+        for pattern in [".*layers.*q_proj", ".*self_attn.*"] {
+            let steps = |pattern: &Pattern| {
+                let mut budget = PatternBudget::default();
+                let before = budget.left();
+                (pattern.matches(name, &mut budget), before - budget.left())
+            };
+            let given = steps(&super::compile("", pattern, "", false).unwrap());
+            let stripped = steps(&Pattern::anywhere(pattern).unwrap());
+            assert_eq!(given.0, stripped.0);
+            assert!(stripped.1 < 500, "{pattern}: {} steps", stripped.1);
+        }
+        for (pattern, text, expected) in
+            [(".*a|b", "b", true), (".*^a", "ba", false), (".*", "", true), (".*?a", "ba", true)]
+        {
+            assert_eq!(matches(&Pattern::anywhere(pattern).unwrap(), text), Ok(expected), "{pattern}");
+        }
     }
 
     /// Matches of one plan share its steps.
