@@ -7,7 +7,7 @@ use super::suffixes::SuffixIndex;
 /// its own path, and every module whose path ends with a dot and the target (PEFT `check_target_module_exists`).
 ///
 /// Takes time in proportion to the length of all names together.
-pub fn without_factors<'t>(targets: &'t [String], modules: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<&'t str> {
+pub fn without_factors(targets: &[String], modules: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<&str> {
     let mut distinct: Vec<(&str, usize)> = targets.iter().map(String::as_str).zip(0..).collect();
     distinct.sort_unstable();
     distinct.dedup_by_key(|(target, _)| *target);
