@@ -68,6 +68,18 @@ pub trait Inputs {
     async fn sha256(&self, _input: usize) -> Result<Option<String>> {
         Ok(None)
     }
+
+    /// Let whatever drives this work do something else for a moment, and hear whether the work is still wanted.
+    ///
+    /// Work that takes long without a read calls it from time to time: a browser's page answers and an abort is
+    /// heard only then. Count the work instead of looking at a clock; some thousands of tensors or modules between two
+    /// pauses are about ten milliseconds. Natively it returns at once.
+    ///
+    /// # Errors
+    /// `aborted` when the caller has asked to stop.
+    async fn pause(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A buffer of `bytes` zeros, or an error where memory does not suffice.

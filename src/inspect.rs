@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::adapter::dialect::ModuleUpdate;
+use crate::adapter::pattern::PatternBudget;
 use crate::container::TensorInfo;
 use crate::error::Result;
 use crate::inputs::{Inputs, Listing};
@@ -28,7 +29,7 @@ pub async fn inspect(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
 }
 
 async fn inspect_adapter(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
-    let adapter = open_adapter(inputs, folder, &AdapterOptions::default()).await?;
+    let adapter = open_adapter(inputs, folder, &AdapterOptions::default(), &mut PatternBudget::default()).await?;
     let module = |update: &ModuleUpdate| {
         let Scale { rank, alpha, scale } = update.op.scale();
         let dtype = update.op.operands().first().map(|operand| operand.float.dtype().to_string());

@@ -53,7 +53,7 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
     const used = new Set<number>();
     const bound = inputs.map((input, number) => noting(withHash(bind(input, platform.bindInput)), () => used.add(number)));
     try {
-      const plan = await Plan.open(request, bound);
+      const plan = await Plan.open(request, bound, signal);
       // The first bytes of files were kept for the plan alone: merging reads the file as it is then.
       return { plan, inputs: inputs.map(({ head: _, ...input }) => input), used, directories };
     } finally {

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::pattern::Pattern;
+use super::pattern::{PatternTable, TableError};
 use crate::error::{Error, Result};
 use crate::json::{Json, text};
 
@@ -23,9 +23,9 @@ pub struct AdapterConfig {
     /// What the file says of the orientation of the base's weights; a hint, since PEFT decides by layer class.
     pub fan_in_fan_out: bool,
     /// Ranks by module, first match wins.
-    pub rank_pattern: Vec<(String, Pattern, u64)>,
+    pub rank_pattern: PatternTable<u64>,
     /// Alphas by module, first match wins.
-    pub alpha_pattern: Vec<(String, Pattern, f64)>,
+    pub alpha_pattern: PatternTable<f64>,
     /// The suffixes of `target_modules` where it is a list.
     pub target_modules: Vec<String>,
     /// `base_model_name_or_path`, for the report.
@@ -98,8 +98,8 @@ impl AdapterConfig {
                 "use_rslora" => config.rslora = reader.flag(name, value)?,
                 "use_dora" => config.dora = reader.flag(name, value)?,
                 "fan_in_fan_out" => config.fan_in_fan_out = reader.flag(name, value)?,
-                "rank_pattern" => config.rank_pattern = reader.patterns(name, value, Reader::rank)?,
-                "alpha_pattern" => config.alpha_pattern = reader.patterns(name, value, Reader::number)?,
+                "rank_pattern" => config.rank_pattern = reader.patterns("rank_pattern", value, Reader::rank)?,
+                "alpha_pattern" => config.alpha_pattern = reader.patterns("alpha_pattern", value, Reader::number)?,
                 "target_modules" => config.target_modules = target_list(value),
                 "base_model_name_or_path" => config.base_name = value.as_str().map(Into::into),
                 "bias" if value.as_str() == Some("none") || value.is_null() => {}
@@ -130,51 +130,17 @@ impl AdapterConfig {
             rslora: false,
             dora: false,
             fan_in_fan_out: false,
-            rank_pattern: Vec::new(),
-            alpha_pattern: Vec::new(),
+            rank_pattern: PatternTable::default(),
+            alpha_pattern: PatternTable::default(),
             target_modules: Vec::new(),
             base_name: None,
         }
-    }
-
-    /// Rank that the configuration gives `module` (its path without PEFT's prefix).
-    ///
-    /// # Errors
-    /// `limit-exceeded` when a pattern takes too many steps.
-    pub fn rank_of(&self, module: &str) -> Result<u64> {
-        first_match(&self.rank_pattern, module).map(|found| found.unwrap_or(self.r))
-    }
-
-    /// Alpha that the configuration gives `module`.
-    ///
-    /// # Errors
-    /// `limit-exceeded` when a pattern takes too many steps.
-    pub fn alpha_of(&self, module: &str) -> Result<f64> {
-        first_match(&self.alpha_pattern, module).map(|found| found.unwrap_or(self.alpha))
     }
 
     /// Scale of a delta of rank `r`: α/r, or α/√r with rsLoRA.
     pub fn scale(&self, alpha: f64, r: u64) -> f64 {
         if self.rslora { alpha / (r as f64).sqrt() } else { alpha / r as f64 }
     }
-}
-
-/// The value of the first pattern that matches `module`, in the order of the file, as in PEFT's `get_pattern_key`.
-fn first_match<T: Copy>(rows: &[(String, Pattern, T)], module: &str) -> Result<Option<T>> {
-    for (key, pattern, value) in rows {
-        if matches(key, pattern, module)? {
-            return Ok(Some(*value));
-        }
-    }
-    Ok(None)
-}
-
-/// Whether the pattern `key` matches `text`.
-///
-/// # Errors
-/// `limit-exceeded` when it takes too many steps to say.
-pub(crate) fn matches(key: &str, pattern: &Pattern, text: &str) -> Result<bool> {
-    pattern.matches(text).map_err(|reason| Error::limit_exceeded(format!("the pattern {key:?}"), reason))
 }
 
 /// null, false, "", [] and {}: a field that is there and says nothing.
@@ -229,23 +195,28 @@ impl Reader<'_> {
         }
     }
 
-    fn patterns<T>(
+    fn patterns<T: Copy + Default>(
         &self,
-        name: &str,
+        field: &'static str,
         value: &Value,
         read: fn(&Self, &str, &Value) -> Result<T>,
-    ) -> Result<Vec<(String, Pattern, T)>> {
+    ) -> Result<PatternTable<T>> {
         let rows = match value {
-            Value::Null => return Ok(Vec::new()),
+            Value::Null => return Ok(PatternTable::default()),
             Value::Object(rows) => rows,
-            _ => return self.bad(format!("{name} is {}, not an object", text(value))),
+            _ => return self.bad(format!("{field} is {}, not an object", text(value))),
         };
-        let row = |(key, value): (&String, &Value)| {
-            let pattern = Pattern::of_module_suffix(key)
-                .map_err(|reason| Error::unsupported(format!("{}: {name}", self.file), reason).adapter(self.adapter))?;
-            Ok((key.clone(), pattern, read(self, &format!("{name}.{key}"), value)?))
-        };
-        rows.iter().map(row).collect()
+        let row = |(key, value): (&String, &Value)| Ok((key.clone(), read(self, &format!("{field}.{key}"), value)?));
+        let rows: Vec<(String, T)> = rows.iter().map(row).collect::<Result<_>>()?;
+        PatternTable::new(field, rows).map_err(|error| {
+            let subject = format!("{}: {field}", self.file);
+            let refused = match &error {
+                TableError::Pattern(reason) => Error::unsupported(subject, reason.as_str()),
+                TableError::TooLong => Error::limit_exceeded(subject, error.to_string())
+                    .fix("write out the names that they stand for; plain names have no limit"),
+            };
+            refused.adapter(self.adapter).field(field)
+        })
     }
 
     /// Some initialisations subtract a part of the base that PEFT takes from a *changed* base (PiSSA, OLoRA, CorDA, LoftQ,
@@ -268,10 +239,16 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pattern::PatternBudget;
+    use super::super::{ModuleSettings, SettingsLookup};
     use super::*;
 
     fn parse(json: &str) -> Result<AdapterConfig> {
         AdapterConfig::parse("adapter_config.json", "a", json.as_bytes())
+    }
+
+    fn find(config: &AdapterConfig, module: &str) -> ModuleSettings {
+        SettingsLookup::new(config).find(module, &mut PatternBudget::default()).unwrap()
     }
 
     #[test]
@@ -279,14 +256,32 @@ mod tests {
         let config =
             parse(r#"{"peft_type":"LORA","r":16,"lora_alpha":32,"use_rslora":true,"alpha_pattern":{"q_proj":8}}"#)
                 .unwrap();
-        assert_eq!(config.scale(config.alpha_of("x.q_proj").unwrap(), config.rank_of("x.q_proj").unwrap()), 2.0);
-        assert_eq!(config.scale(config.alpha_of("x.k_proj").unwrap(), config.rank_of("x.k_proj").unwrap()), 8.0);
+        for (module, scale) in [("x.q_proj", 2.0), ("x.k_proj", 8.0)] {
+            let settings = find(&config, module);
+            assert_eq!(config.scale(settings.alpha, settings.rank), scale, "{module}");
+        }
     }
 
     #[test]
     fn the_first_pattern_wins() {
         let config = parse(r#"{"peft_type":"LORA","r":4,"rank_pattern":{"layers.0.q":2,"q":3}}"#).unwrap();
-        assert_eq!(["layers.0.q", "layers.1.q", "k"].map(|module| config.rank_of(module).unwrap()), [2, 3, 4]);
+        assert_eq!(["layers.0.q", "layers.1.q", "k"].map(|module| find(&config, module).rank), [2, 3, 4]);
+    }
+
+    #[test]
+    fn regular_expressions_have_a_limit_and_names_have_none() {
+        let table = |key: &dyn Fn(usize) -> String| {
+            let rows: Vec<String> = (0..1000).map(|row| format!(r#""{}":1"#, key(row))).collect();
+            parse(&format!(r#"{{"peft_type":"LORA","alpha_pattern":{{{}}}}}"#, rows.join(",")))
+        };
+        let long = "a.".repeat(300);
+        assert!(table(&|row| format!("{long}{row}")).is_ok());
+        let error = table(&|row| format!("{long}*{row}")).unwrap_err();
+        assert_eq!(
+            (error.code(), error.facts().field.as_deref()),
+            ("limit-exceeded", Some("alpha_pattern")),
+            "{error}"
+        );
     }
 
     /// The fields of `LoraConfig` in PEFT 0.21.2.

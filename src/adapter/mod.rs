@@ -3,8 +3,12 @@
 pub mod config;
 pub mod dialect;
 pub mod keys;
+pub mod module_settings;
 pub mod pairs;
 pub mod pattern;
+mod suffixes;
+pub mod targets;
 
 pub use config::AdapterConfig;
+pub use module_settings::{ModuleSettings, SettingsLookup};
 pub use pairs::{FactorRef, Pair};

@@ -13,7 +13,7 @@ use crate::engine::{Budget, FactSum, Merger};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::kernel::Statistics;
-use crate::plan::{AdapterOptions, MergePlan, OutputFile, Piece, PlanOptions, build, open_adapter, open_base};
+use crate::plan::{AdapterOptions, MergePlan, OutputFile, Piece, PlanOptions, plan};
 
 /// Options of a merge beside those of its plan.
 #[derive(Debug, Clone, Default)]
@@ -52,16 +52,10 @@ pub fn plan_folders(
 ) -> Result<(MergePlan, Vec<PathBuf>)> {
     let mut paths = Vec::new();
     let base_folder = list_folder(base, &mut paths)?;
-    let folders = adapters.iter().map(|(path, _)| list_folder(path, &mut paths)).collect::<Result<Vec<_>>>()?;
+    let adapters = adapters.iter().map(|(path, options)| Ok((list_folder(path, &mut paths)?, options.clone())));
+    let adapters = adapters.collect::<Result<Vec<_>>>()?;
     let inputs = Files::new(paths.clone());
-    let plan = block_on(async {
-        let base = open_base(&inputs, &base_folder).await?;
-        let mut opened = Vec::new();
-        for (folder, (_, options)) in folders.iter().zip(adapters) {
-            opened.push(open_adapter(&inputs, folder, options).await?);
-        }
-        build(base, opened, options)
-    })?;
+    let plan = block_on(plan(&inputs, &base_folder, &adapters, options))?;
     Ok((plan, paths))
 }
 

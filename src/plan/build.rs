@@ -7,19 +7,21 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::matching::{Change, match_adapters};
-use super::open::{Adapter, Base};
-use super::options::{CheckedOptions, PlanOptions};
+use super::open::{Adapter, Base, open_adapter, open_base};
+use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
 use super::pieces::{Piece, Run};
 use super::program::Program;
 use super::recipe::recipe;
 use super::tensors::{TensorView, Tensors};
 use super::tied::must_untie;
+use crate::adapter::pattern::PatternBudget;
 use crate::combine::Combine;
 use crate::container::TensorInfo;
 use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::findings::Finding;
+use crate::inputs::{Inputs, Listing};
 use crate::model::config_json::Config;
 use crate::tensor::Float;
 
@@ -40,12 +42,30 @@ pub struct MergePlan {
     pub adapters: Vec<Adapter>,
 }
 
-/// Plan a merge.
+/// Read the headers and configurations of a base and of adapters, and plan their merge.
 ///
 /// # Errors
-/// Whatever can be seen in headers and configurations: `unmatched-key`, `shape-mismatch`, `unsupported`, `bad-config`,
-/// `bad-option`.
-pub fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions) -> Result<MergePlan> {
+/// Whatever can be seen in headers and configurations: `bad-header`, `truncated`, `bad-config`, `wrong-input`, `unmatched-key`,
+/// `shape-mismatch`, `missing-pair`, `unsupported`, `bad-option`, `limit-exceeded`; those of reading.
+pub async fn plan(
+    inputs: &impl Inputs,
+    base: &Listing,
+    adapters: &[(Listing, AdapterOptions)],
+    options: &PlanOptions,
+) -> Result<MergePlan> {
+    let mut budget = PatternBudget::default();
+    let base = open_base(inputs, base).await?;
+    let mut opened = Vec::with_capacity(adapters.len());
+    for (folder, options) in adapters {
+        // Reading names takes a while where there are many.
+        inputs.pause().await?;
+        opened.push(open_adapter(inputs, folder, options, &mut budget).await?);
+    }
+    inputs.pause().await?;
+    build(base, opened, options, &mut budget)
+}
+
+fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut PatternBudget) -> Result<MergePlan> {
     let checked = options.check()?;
     let config = base.config.as_deref().map(Config::parse).transpose()?;
     let model = config.as_ref().map(Config::model).unwrap_or_default();
@@ -55,7 +75,7 @@ pub fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions) -> Resul
         let message = format!("not copied to the output: {}", names.join(", "));
         findings.push(Finding::warning("left-behind", None, message));
     }
-    let changes = match_adapters(&base, &adapters, &checked, &model, &mut findings)?;
+    let changes = match_adapters(&base, &adapters, &checked, &model, budget, &mut findings)?;
     if changes.is_empty() && !adapters.is_empty() && adapters.iter().any(|adapter| adapter.weight != 0.0) {
         return Err(nothing_to_merge(&adapters, &checked));
     }

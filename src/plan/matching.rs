@@ -6,6 +6,7 @@ use super::open::{Adapter, Base};
 use super::options::CheckedOptions;
 use super::program::{Region, Update};
 use crate::adapter::dialect::{BaseWeight, ModuleUpdate};
+use crate::adapter::pattern::PatternBudget;
 use crate::container::TensorInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
@@ -48,6 +49,7 @@ pub(crate) fn match_adapters(
     adapters: &[Adapter],
     options: &CheckedOptions,
     model: &Model,
+    budget: &mut PatternBudget,
     findings: &mut Vec<Finding>,
 ) -> Result<BTreeMap<usize, Change>> {
     let tensors = BaseTensors::of(base);
@@ -67,7 +69,7 @@ pub(crate) fn match_adapters(
         });
     }
     for (matcher, updates) in &placed {
-        matcher.add(updates, &evidence, &mut changes, findings)?;
+        matcher.add(updates, &evidence, &mut changes, budget, findings)?;
     }
     Ok(changes)
 }
@@ -117,13 +119,14 @@ impl<'a> Matcher<'a> {
         placed: &[(&ModuleUpdate, usize)],
         evidence: &Evidence,
         changes: &mut BTreeMap<usize, Change>,
+        budget: &mut PatternBudget,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
         let mut assumed = 0;
         for &(update, tensor) in placed {
             let (transposed, by_flag) = self.transposed(update, tensor, evidence)?;
             let info = self.tensors.infos[tensor];
-            if !self.options.selects(info.name)? || self.adapter.weight == 0.0 {
+            if !self.options.selects(info.name, budget)? || self.adapter.weight == 0.0 {
                 continue;
             }
             assumed += usize::from(by_flag);

@@ -14,7 +14,7 @@ mod report;
 mod tensors;
 mod tied;
 
-pub use build::{MergePlan, build};
+pub use build::{MergePlan, plan};
 pub use open::{Adapter, Base, Shard, open_adapter, open_base};
 pub use options::{AdapterOptions, OutputDtype, PlanOptions};
 pub use output::OutputFile;

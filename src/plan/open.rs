@@ -8,10 +8,11 @@ use sha2::{Digest, Sha256};
 use super::options::AdapterOptions;
 use super::program::Update;
 use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
+use crate::adapter::pattern::PatternBudget;
 use crate::container::checkpoint::find_index;
 use crate::container::index::is_plain_name;
 use crate::container::{CheckpointFiles, Header, ShardIndex, header, limits};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing, read_whole, try_buffer};
 use crate::json::repeated;
@@ -84,10 +85,8 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     check_listing(folder)?;
     let names: Vec<&str> = folder.files.iter().map(|file| file.name.as_str()).collect();
     if names.contains(&"adapter_config.json") && !names.contains(&"config.json") {
-        return Err(Error::bad_header(
-            folder.name.clone(),
-            "this is an adapter, not a base: it has adapter_config.json and no config.json",
-        ));
+        let reason = "this is an adapter, not a base: it has adapter_config.json and no config.json";
+        return Err(Error::wrong_input(folder.name.clone(), reason).kind(ErrorKind::AdapterAsBase));
     }
     let index = match find_index(&names)? {
         None => None,
@@ -114,10 +113,9 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     };
     let others =
         layout.others.iter().map(|&i| (folder.first_input + i, names[i].to_string(), folder.files[i].size)).collect();
-    let used = |i: &usize| {
-        layout.shards.contains(i) || layout.others.contains(i) || layout.index == Some(*i) || layout.config == Some(*i)
-    };
-    let files = (0..names.len()).filter(|i| !used(i)).map(|i| names[i].to_string());
+    let mut used = vec![false; names.len()];
+    layout.shards.iter().chain(&layout.others).chain(&layout.index).chain(&layout.config).for_each(|&i| used[i] = true);
+    let files = (0..names.len()).filter(|&i| !used[i]).map(|i| names[i].to_string());
     let left_behind = files.chain(folder.folders.iter().map(|name| format!("{name}/"))).collect();
     let versions =
         folder.files.iter().filter_map(|file| Some((file.name.clone(), file.version.clone()?))).collect::<Vec<_>>();
@@ -159,15 +157,25 @@ fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result
     Ok(())
 }
 
-/// Read an adapter's configuration and header, and hash its files.
+/// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
 /// # Errors
 /// `bad-config`, `bad-header`, `truncated`, `missing-pair`, `shape-mismatch`, `unsupported`, `bad-option`.
-pub async fn open_adapter(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) -> Result<Adapter> {
-    open_in(inputs, folder, options).await.map_err(|error| error.in_folder(&folder.name))
+pub async fn open_adapter(
+    inputs: &impl Inputs,
+    folder: &Listing,
+    options: &AdapterOptions,
+    budget: &mut PatternBudget,
+) -> Result<Adapter> {
+    open_in(inputs, folder, options, budget).await.map_err(|error| error.in_folder(&folder.name))
 }
 
-async fn open_in(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) -> Result<Adapter> {
+async fn open_in(
+    inputs: &impl Inputs,
+    folder: &Listing,
+    options: &AdapterOptions,
+    budget: &mut PatternBudget,
+) -> Result<Adapter> {
     let name = &folder.name;
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
     let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
@@ -176,10 +184,8 @@ async fn open_in(inputs: &impl Inputs, folder: &Listing, options: &AdapterOption
     if position("config.json").is_some()
         && position("adapter_config.json").or(position("adapter_model.safetensors")).is_none()
     {
-        return Err(Error::bad_header(
-            name.clone(),
-            "this is a base model, not an adapter: it has config.json and no adapter_config.json",
-        ));
+        let reason = "this is a base model, not an adapter: it has config.json and no adapter_config.json";
+        return Err(Error::wrong_input(name.clone(), reason).kind(ErrorKind::BaseAsAdapter));
     }
     let weights = adapter_weights(folder)?;
     let mut digests = Vec::new();
@@ -196,7 +202,7 @@ async fn open_in(inputs: &impl Inputs, folder: &Listing, options: &AdapterOption
     let input = folder.first_input + weights;
     let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
     let Updates { updates, summary, mismatches, findings } =
-        dialect::read(&AdapterFiles { adapter: name, file, input, config, alpha }, header)?;
+        dialect::read(&AdapterFiles { adapter: name, file, input, config, alpha }, header, budget)?;
     digests.push((file.clone(), digest(inputs, folder, weights).await?));
     Ok(Adapter { name: name.clone(), weight, alpha, updates, summary, mismatches, findings, input, digests })
 }
@@ -208,15 +214,17 @@ fn adapter_weights(folder: &Listing) -> Result<usize> {
     match (named, safetensors.as_slice()) {
         (Some(&at), _) => Ok(at),
         (None, [single]) => Ok(*single),
-        (None, _) if folder.files.iter().any(|file| file.name == "adapter_model.bin") => Err(Error::unsupported(
-            "adapter_model.bin",
-            "a pickle file can run code when it is read; save the adapter as safetensors",
-        )
-        .adapter(folder.name.clone())),
-        (None, found) => Err(Error::bad_header(
-            folder.name.clone(),
-            format!("no adapter_model.safetensors in this adapter ({} other .safetensors files)", found.len()),
-        )),
+        (None, _) if folder.files.iter().any(|file| file.name == "adapter_model.bin") => {
+            Err(Error::unsupported("adapter_model.bin", "a pickle file can run code when it is read")
+                .kind(ErrorKind::Pickle)
+                .adapter(folder.name.clone())
+                .fix("save the adapter as safetensors"))
+        }
+        (None, found) => {
+            let reason =
+                format!("no adapter_model.safetensors in this adapter ({} other .safetensors files)", found.len());
+            Err(Error::wrong_input(folder.name.clone(), reason).kind(ErrorKind::NoWeights))
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! The options of a merge, as they come from JavaScript, the command line or Rust.
 
-use crate::adapter::config::matches;
-use crate::adapter::pattern::Pattern;
+use crate::adapter::pattern::{Pattern, PatternBudget};
 use crate::error::{Error, Result};
 use crate::tensor::Float;
 
@@ -42,8 +41,9 @@ pub type OutputDtype = Option<Float>;
 #[derive(Debug, Clone)]
 pub(crate) struct CheckedOptions {
     pub(crate) dtype: OutputDtype,
-    only: Option<Pattern>,
-    skip: Option<Pattern>,
+    /// With their text.
+    only: Option<(Pattern, String)>,
+    skip: Option<(Pattern, String)>,
     pub(crate) max_shard_bytes: Option<u64>,
     pub(crate) allow_unmatched: bool,
 }
@@ -64,7 +64,8 @@ impl PlanOptions {
             return Err(bad("maxShardSize", "a shard of 0 bytes holds nothing".into()));
         }
         let pattern = |option: &str, text: &Option<String>| {
-            text.as_deref().map(Pattern::anywhere).transpose().map_err(|reason| bad(option, reason))
+            let Some(text) = text else { return Ok(None) };
+            Pattern::anywhere(text).map(|pattern| Some((pattern, text.clone()))).map_err(|reason| bad(option, reason))
         };
         Ok(CheckedOptions {
             dtype,
@@ -78,9 +79,10 @@ impl PlanOptions {
 
 impl CheckedOptions {
     /// Whether the tensor called `name` may be merged.
-    pub(crate) fn selects(&self, name: &str) -> Result<bool> {
-        let found = |pattern: &Option<Pattern>, option| {
-            pattern.as_ref().map(|pattern| matches(option, pattern, name)).transpose()
+    pub(crate) fn selects(&self, name: &str, budget: &mut PatternBudget) -> Result<bool> {
+        let mut found = |pattern: &Option<(Pattern, String)>, option: &str| {
+            let Some((pattern, text)) = pattern else { return Ok(None) };
+            pattern.matches(name, budget).map(Some).map_err(|error| error.of_pattern(option, text))
         };
         Ok(found(&self.only, "only")?.unwrap_or(true) && !found(&self.skip, "skip")?.unwrap_or(false))
     }

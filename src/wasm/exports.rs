@@ -8,6 +8,7 @@ use js_sys::{Array, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use web_sys::AbortSignal;
 
 use super::errors::to_js;
 use super::input::{Given, JsInputs};
@@ -17,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::json::{object, text};
 use crate::kernel::Statistics;
-use crate::plan::{MergePlan, OutputFile, build, open_adapter, open_base};
+use crate::plan::{MergePlan, OutputFile, plan};
 
 type JsResult<T> = std::result::Result<T, JsValue>;
 
@@ -33,9 +34,10 @@ pub struct Plan {
 
 #[wasm_bindgen]
 impl Plan {
-    /// Read headers and configurations through `inputs` and plan what `request` (`PlanRequest`) asks for.
-    pub async fn open(request: JsValue, inputs: Array) -> JsResult<Plan> {
-        let plan = open(request, &inputs).await.map_err(|e| to_js(&e))?;
+    /// Read headers and configurations through `inputs` and plan what `request` (`PlanRequest`) asks for, unless `signal` is aborted
+    /// meanwhile.
+    pub async fn open(request: JsValue, inputs: Array, signal: Option<AbortSignal>) -> JsResult<Plan> {
+        let plan = open(request, &inputs, signal).await.map_err(|e| to_js(&e))?;
         Ok(Plan { plan, facts: BTreeMap::new(), statistics: BTreeMap::new() })
     }
 
@@ -293,15 +295,11 @@ impl Merger {
     }
 }
 
-async fn open(request: JsValue, inputs: &Array) -> Result<MergePlan> {
+async fn open(request: JsValue, inputs: &Array, signal: Option<AbortSignal>) -> Result<MergePlan> {
     let request = PlanRequest::read(request)?;
-    let inputs = JsInputs::new(inputs)?;
-    let base = open_base(&inputs, &request.base).await?;
-    let mut adapters = Vec::with_capacity(request.adapters.len());
-    for adapter in &request.adapters {
-        adapters.push(open_adapter(&inputs, &adapter.folder, &adapter.options).await?);
-    }
-    build(base, adapters, &request.options)
+    let inputs = JsInputs::new(inputs)?.until(signal);
+    let adapters: Vec<_> = request.adapters.into_iter().map(|adapter| (adapter.folder, adapter.options)).collect();
+    plan(&inputs, &request.base, &adapters, &request.options).await
 }
 
 /// One of our values as JavaScript's.

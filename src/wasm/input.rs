@@ -1,8 +1,8 @@
 //! Inputs as JavaScript gives them: Blobs and functions.
 
-use js_sys::{Array, Function, Reflect, Uint8Array};
+use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::Blob;
+use web_sys::{AbortSignal, Blob};
 
 use super::errors::read_failed;
 use crate::error::{Error, Result};
@@ -18,8 +18,11 @@ enum Input {
     ReadInto(Function),
 }
 
-/// Every input, by number.
-pub(super) struct JsInputs(Vec<Named>);
+/// Every input, by number, and what says that they are no longer wanted.
+pub(super) struct JsInputs {
+    inputs: Vec<Named>,
+    signal: Option<AbortSignal>,
+}
 
 /// An input, its name, and the platform's own hash of it where it has one (`sha256()` gives a promise of hex).
 struct Named {
@@ -31,12 +34,18 @@ struct Named {
 impl JsInputs {
     /// From an array of `{ name, blob | readInto | read }`.
     pub(super) fn new(array: &Array) -> Result<JsInputs> {
-        array.iter().map(|object| describe(&object)).collect::<Result<Vec<_>>>().map(JsInputs)
+        let inputs = array.iter().map(|object| describe(&object)).collect::<Result<_>>()?;
+        Ok(JsInputs { inputs, signal: None })
+    }
+
+    /// The same inputs, for work that ends at its next pause once `signal` is aborted.
+    pub(super) fn until(self, signal: Option<AbortSignal>) -> JsInputs {
+        JsInputs { signal, ..self }
     }
 
     /// What errors call an input.
     fn name(&self, input: usize) -> &str {
-        self.0.get(input).map_or("an input", |input| &input.name)
+        self.inputs.get(input).map_or("an input", |input| &input.name)
     }
 }
 
@@ -59,7 +68,7 @@ fn describe(object: &JsValue) -> Result<Named> {
 
 impl Inputs for JsInputs {
     async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
-        let Some(Named { name, input, .. }) = self.0.get(input) else {
+        let Some(Named { name, input, .. }) = self.inputs.get(input) else {
             return Err(Error::fetch_failed(format!("input {input}"), "there is none of that number"));
         };
         let end = start + buffer.len() as u64;
@@ -72,7 +81,7 @@ impl Inputs for JsInputs {
             Input::Read(read) => {
                 let promise = read.call2(&JsValue::UNDEFINED, &start.into_f64(), &end.into_f64());
                 let promise = promise.map_err(|e| read_failed(name, &e))?;
-                let bytes = js_sys::Promise::resolve(&promise).await.map_err(|e| read_failed(name, &e))?;
+                let bytes = Promise::resolve(&promise).await.map_err(|e| read_failed(name, &e))?;
                 let bytes = bytes
                     .dyn_into::<Uint8Array>()
                     .map_err(|_| Error::fetch_failed(name.clone(), "the source's read did not give a Uint8Array"))?;
@@ -89,11 +98,35 @@ impl Inputs for JsInputs {
     }
 
     async fn sha256(&self, input: usize) -> Result<Option<String>> {
-        let Some(Named { name, sha256: Some(sha256), .. }) = self.0.get(input) else { return Ok(None) };
+        let Some(Named { name, sha256: Some(sha256), .. }) = self.inputs.get(input) else { return Ok(None) };
         let promise = sha256.call0(&JsValue::UNDEFINED).map_err(|e| read_failed(name, &e))?;
-        let hex = js_sys::Promise::resolve(&promise).await.map_err(|e| read_failed(name, &e))?;
+        let hex = Promise::resolve(&promise).await.map_err(|e| read_failed(name, &e))?;
         Ok(hex.as_string())
     }
+
+    async fn pause(&self) -> Result<()> {
+        // A failure to wait is no reason to fail: the work then goes on without a rest.
+        let _ = next_task().await;
+        match &self.signal {
+            Some(signal) if signal.aborted() => Err(Error::aborted()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A promise for the next turn of the event loop: not a microtask, which would come before every event.
+///
+/// Every platform has `setTimeout`; where there is `setImmediate` (Node) it does not wait a millisecond.
+fn next_task() -> Promise {
+    let global = js_sys::global();
+    Promise::new(&mut |resolve, reject| {
+        let function = |name: &str| Reflect::get(&global, &name.into()).ok()?.dyn_into::<Function>().ok();
+        let later = function("setImmediate").or_else(|| function("setTimeout"));
+        let scheduled = later.map(|later| later.call2(&global, &resolve, &JsValue::from(0)));
+        if !matches!(scheduled, Some(Ok(_))) {
+            let _ = reject.call0(&JsValue::UNDEFINED);
+        }
+    })
 }
 
 /// Bytes that JavaScript has read, by their spans.

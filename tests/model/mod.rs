@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use lorafold::container::{HeaderWriter, TensorInfo};
 use lorafold::engine::{FactSum, Merger};
 use lorafold::inputs::{FileInfo, Inputs, Listing};
-use lorafold::plan::{AdapterOptions, MergePlan, Piece, PlanOptions, build, open_adapter, open_base};
+use lorafold::plan::{AdapterOptions, MergePlan, Piece, PlanOptions, plan};
 use lorafold::tensor::Dtype;
 use lorafold::{Error, Result};
 
@@ -141,14 +141,7 @@ impl Model {
     }
 
     pub fn plan(&self, options: &PlanOptions) -> Result<MergePlan> {
-        block_on(async {
-            let base = open_base(&self.inputs, &self.base).await?;
-            let mut adapters = Vec::new();
-            for (folder, options) in &self.adapters {
-                adapters.push(open_adapter(&self.inputs, folder, options).await?);
-            }
-            build(base, adapters, options)
-        })
+        block_on(plan(&self.inputs, &self.base, &self.adapters, options))
     }
 
     /// Write base and adapters to real folders below `root`.

@@ -5,13 +5,14 @@
 
 mod peft;
 
+use crate::adapter::pattern::PatternBudget;
 use crate::container::Header;
 use crate::encoding::Plain;
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::op::Op;
 
-/// The dialects, the first that recognises an adapter reads it.
+/// The dialects; the first that recognises an adapter reads it.
 const DIALECTS: [&dyn Dialect; 1] = [&peft::Peft];
 
 /// An adapter's files, without its weights.
@@ -34,7 +35,7 @@ trait Dialect: Sync {
     fn recognises(&self, files: &AdapterFiles) -> bool;
 
     /// Read the adapter. What the configuration says is judged before a header that cannot be read.
-    fn read(&self, files: &AdapterFiles, header: Result<Header>) -> Result<Updates>;
+    fn read(&self, files: &AdapterFiles, header: Result<Header>, budget: &mut PatternBudget) -> Result<Updates>;
 }
 
 /// What an adapter says.
@@ -59,7 +60,7 @@ pub struct ModuleUpdate {
     pub key: String,
     /// The method.
     pub op: Op,
-    /// Width of the module's input and output.
+    /// Width of the module's input.
     pub inputs: u64,
     /// Width of the module's output.
     pub outputs: u64,
@@ -102,12 +103,12 @@ pub struct Mismatch {
     pub code: &'static str,
 }
 
-/// Read an adapter in the dialect it is written in.
+/// Read an adapter in the dialect it is written in. Its patterns take their steps from `budget`.
 ///
 /// # Errors
-/// `bad-config`, `bad-header`, `missing-pair`, `shape-mismatch`, `unsupported`, and the error that `header` is.
-pub fn read(files: &AdapterFiles, header: Result<Header>) -> Result<Updates> {
+/// `bad-config`, `bad-header`, `missing-pair`, `shape-mismatch`, `unsupported`, `limit-exceeded`, and the error that `header` is.
+pub fn read(files: &AdapterFiles, header: Result<Header>, budget: &mut PatternBudget) -> Result<Updates> {
     // An adapter that nobody recognises is read as PEFT's, whose errors say what is missing.
     let dialect = DIALECTS.iter().find(|dialect| dialect.recognises(files)).unwrap_or(&DIALECTS[0]);
-    dialect.read(files, header)
+    dialect.read(files, header, budget)
 }

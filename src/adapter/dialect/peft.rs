@@ -1,9 +1,10 @@
 //! PEFT: `adapter_config.json`, and keys such as `base_model.model.….lora_A.weight`.
 
 use super::{AdapterFiles, BaseWeight, Dialect, Mismatch, ModuleUpdate, Summary, Updates};
-use crate::adapter::AdapterConfig;
-use crate::adapter::config::matches;
 use crate::adapter::pairs::{FactorRef, Pair, pairs};
+use crate::adapter::pattern::PatternBudget;
+use crate::adapter::targets::without_factors;
+use crate::adapter::{AdapterConfig, ModuleSettings, SettingsLookup};
 use crate::container::Header;
 use crate::encoding::{Operand, Plain};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,13 +20,13 @@ impl Dialect for Peft {
         files.config.is_some()
     }
 
-    fn read(&self, files: &AdapterFiles, header: Result<Header>) -> Result<Updates> {
+    fn read(&self, files: &AdapterFiles, header: Result<Header>, budget: &mut PatternBudget) -> Result<Updates> {
         // Before the tensors, so that what is not supported is called by the name of its field.
         let config = files.config.map(|(file, json)| AdapterConfig::parse(file, files.adapter, json)).transpose()?;
         let pairs = pairs(files.adapter, files.file, &header?)?;
         let config = match (config, files.alpha) {
             (Some(config), _) => config,
-            // Without a configuration the ranks are the shapes'; they are checked against `rank_of`, so they must agree.
+            // Without a configuration the ranks are the shapes'; they are checked against the configuration's, so they must agree.
             (None, Some(alpha)) if pairs.iter().all(|pair| pair.rank == pairs[0].rank) => {
                 AdapterConfig::plain(pairs[0].rank, alpha)
             }
@@ -38,13 +39,15 @@ impl Dialect for Peft {
             }
         };
         let reader = Reader { files, config: &config };
+        let mut lookup = SettingsLookup::new(&config);
         let mut updates = Vec::with_capacity(pairs.len());
         for pair in &pairs {
-            updates.push(reader.update(pair)?);
+            let settings = lookup.find(&pair.module, budget).map_err(|error| error.adapter(files.adapter))?;
+            updates.push(reader.update(pair, settings)?);
         }
         Ok(Updates {
             updates,
-            mismatches: reader.unmatched_patterns(&pairs)?,
+            mismatches: lookup.unmatched().map(|(field, key)| reader.unmatched_pattern(field, key)).collect(),
             findings: reader.targets_without_factors(&pairs),
             summary: Summary {
                 r: config.r,
@@ -63,15 +66,15 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn update(&self, pair: &Pair) -> Result<ModuleUpdate> {
+    fn update(&self, pair: &Pair, settings: ModuleSettings) -> Result<ModuleUpdate> {
         let AdapterFiles { adapter, alpha, .. } = *self.files;
-        let expected = self.config.rank_of(&pair.module)?;
+        let expected = settings.rank;
         if pair.rank != expected {
             let reason = format!("its rank is {}, the configuration says {expected}", pair.rank);
             let error = Error::shape_mismatch(adapter, pair.a.key.clone(), reason);
             return Err(error.found(pair.rank.to_string()).expected(expected.to_string()));
         }
-        let alpha = alpha.map_or_else(|| self.config.alpha_of(&pair.module), Ok)?;
+        let alpha = alpha.unwrap_or(settings.alpha);
         let factors = LowRank {
             a: self.operand(&pair.a),
             b: self.operand(&pair.b),
@@ -111,34 +114,19 @@ impl Reader<'_> {
     }
 
     /// A pattern that matches no module is a mistake in the configuration: PEFT trained without it.
-    fn unmatched_patterns(&self, pairs: &[Pair]) -> Result<Vec<Mismatch>> {
-        let ranks = self.config.rank_pattern.iter().map(|row| ("rank_pattern", &row.0, &row.1));
-        let alphas = self.config.alpha_pattern.iter().map(|row| ("alpha_pattern", &row.0, &row.1));
-        let mut unmatched = Vec::new();
-        for (field, key, pattern) in ranks.chain(alphas) {
-            let mut found = false;
-            for pair in pairs {
-                found = found || matches(key, pattern, &pair.module)?;
-            }
-            if !found {
-                let reason = format!("{field}: {key:?} matches none of the adapter's modules");
-                let error = Error::bad_config(format!("{}/adapter_config.json", self.files.adapter), reason);
-                unmatched.push(Mismatch { error: error.field(field).found(key.clone()), code: "unmatched-pattern" });
-            }
-        }
-        Ok(unmatched)
+    fn unmatched_pattern(&self, field: &str, key: &str) -> Mismatch {
+        let reason = format!("{field}: {key:?} matches none of the adapter's modules");
+        let error = Error::bad_config(format!("{}/adapter_config.json", self.files.adapter), reason);
+        Mismatch { error: error.field(field).found(key), code: "unmatched-pattern" }
     }
 
     /// A target without factors is no mistake of the file (lists are often written for many models), but worth a word.
     fn targets_without_factors(&self, pairs: &[Pair]) -> Vec<Finding> {
-        let has_factors = |target: &&String| {
-            let suffix = format!(".{target}");
-            pairs.iter().any(|pair| pair.module == **target || pair.module.ends_with(&suffix))
-        };
-        let finding = |target: &String| {
+        let finding = |target: &str| {
             let message = format!("target_modules names {target:?}, and the file has no factors for it");
             Finding::info("target-without-factors", self.files.adapter, message)
         };
-        self.config.target_modules.iter().filter(|target| !has_factors(target)).map(finding).collect()
+        let modules = pairs.iter().map(|pair| pair.module.as_str());
+        without_factors(&self.config.target_modules, modules).into_iter().map(finding).collect()
     }
 }

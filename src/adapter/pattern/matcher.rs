@@ -3,9 +3,10 @@
 //! The stack is a vector: neither long texts nor nested patterns can exhaust the real one.
 
 use super::program::{At, Class, Fold, Kind, Loop, Op, Piece, Program, Set, WORD};
+use super::{MatchError, PatternBudget};
 
-/// Steps of one match, far more than a pattern for names takes; it also bounds the stack, at two frames a step.
-const MAX_STEPS: usize = 1_000_000;
+/// Most frames on the stack: 12 MB at 24 bytes each.
+const MAX_FRAMES: usize = 500_000;
 
 /// A register without a value.
 const NONE: usize = usize::MAX;
@@ -23,17 +24,23 @@ enum Frame {
 
 struct Matcher<'a> {
     program: &'a Program,
-    text: Vec<char>,
+    text: &'a [char],
     registers: Vec<usize>,
     stack: Vec<Frame>,
-    steps: usize,
+    budget: &'a mut PatternBudget,
 }
 
 /// Whether `program` matches in `text`, or at its start.
-pub(super) fn matches(program: &Program, text: &str, anchored: bool) -> Result<bool, String> {
+pub(super) fn matches(
+    program: &Program,
+    text: &[char],
+    anchored: bool,
+    budget: &mut PatternBudget,
+) -> Result<bool, MatchError> {
+    budget.spend(program.registers / 8)?;
     let registers = vec![NONE; program.registers];
-    let mut matcher = Matcher { program, text: text.chars().collect(), registers, stack: Vec::new(), steps: MAX_STEPS };
-    let last = if anchored { 0 } else { matcher.text.len() };
+    let mut matcher = Matcher { program, text, registers, stack: Vec::new(), budget };
+    let last = if anchored { 0 } else { text.len() };
     // A failed run has put every register back.
     for start in 0..=last {
         if matcher.run(start)? {
@@ -44,13 +51,17 @@ pub(super) fn matches(program: &Program, text: &str, anchored: bool) -> Result<b
 }
 
 impl Matcher<'_> {
-    fn run(&mut self, start: usize) -> Result<bool, String> {
+    fn run(&mut self, start: usize) -> Result<bool, MatchError> {
         let (mut pc, mut pos) = (0, start);
         while let Some(&op) = self.program.ops.get(pc) {
-            self.spend(1)?;
+            self.budget.spend(1)?;
+            // One step adds two frames at most.
+            if self.stack.len() > MAX_FRAMES {
+                return Err(MatchError::TooManyChoices);
+            }
             let next = match op {
                 Op::One(set) => {
-                    self.spend((set.to - set.from) / 8)?;
+                    self.budget.spend((set.to - set.from) / 8)?;
                     self.text.get(pos).is_some_and(|&c| self.has(set, c)).then_some((pc + 1, pos + 1))
                 }
                 Op::At(at) => self.is_at(at, pos).then_some((pc + 1, pos)),
@@ -75,7 +86,7 @@ impl Matcher<'_> {
                     Some((pc + 1, pos))
                 }
                 Op::Open(piece) => self.open(piece, pc, pos),
-                Op::Close => self.close(pc, pos),
+                Op::Close => self.close(pc, pos)?,
             };
             match next.or_else(|| self.back()) {
                 Some(next) => (pc, pos) = next,
@@ -83,14 +94,6 @@ impl Matcher<'_> {
             }
         }
         Ok(true)
-    }
-
-    fn spend(&mut self, steps: usize) -> Result<(), String> {
-        match self.steps.checked_sub(steps) {
-            Some(left) => self.steps = left,
-            None => return Err(format!("it takes more than {MAX_STEPS} steps to see whether it matches; simplify it")),
-        }
-        Ok(())
     }
 
     #[inline(never)]
@@ -146,19 +149,19 @@ impl Matcher<'_> {
     }
 
     /// The position behind a repetition of what the group captured.
-    fn again(&mut self, group: usize, fold: Fold, pos: usize) -> Result<Option<usize>, String> {
+    fn again(&mut self, group: usize, fold: Fold, pos: usize) -> Result<Option<usize>, MatchError> {
         let (from, to) = (self.registers[2 * group], self.registers[2 * group + 1]);
         if from == NONE || to == NONE || to < from || to - from > self.text.len() - pos {
             return Ok(None);
         }
-        self.spend(to - from)?;
+        self.budget.spend(to - from)?;
         for (&a, &b) in self.text[from..to].iter().zip(&self.text[pos..]) {
             if a == b || (fold != Fold::Not && a.eq_ignore_ascii_case(&b)) {
                 continue;
             }
             // Tables of case would double the size of all this.
             if fold == Fold::Full && !(a.is_ascii() && b.is_ascii()) {
-                return Err(format!("it compares {a:?} and {b:?} without regard to case, which lorafold cannot"));
+                return Err(MatchError::NonAsciiCase(a, b));
             }
             return Ok(None);
         }
@@ -205,17 +208,21 @@ impl Matcher<'_> {
     }
 
     /// The innermost open piece matched. Its frame is the youngest of its kind: a closed piece leaves none.
-    fn close(&mut self, pc: usize, pos: usize) -> Option<(usize, usize)> {
-        let bottom = self.stack.iter().rposition(|frame| matches!(frame, Frame::Piece(..)))?;
-        let Frame::Piece(opened, began) = self.stack[bottom] else { return None };
-        let Some(&Op::Open(piece)) = self.program.ops.get(opened) else { return None };
+    fn close(&mut self, pc: usize, pos: usize) -> Result<Option<(usize, usize)>, MatchError> {
+        let innermost = self.stack.iter().enumerate().rev().find_map(|(index, frame)| match frame {
+            Frame::Piece(opened, began) => Some((index, *opened, *began)),
+            _ => None,
+        });
+        let Some((bottom, opened, began)) = innermost else { return Ok(None) };
+        let Some(&Op::Open(piece)) = self.program.ops.get(opened) else { return Ok(None) };
+        self.budget.spend((self.stack.len() - bottom) / 8)?;
         if piece.negated {
             while self.stack.len() > bottom {
                 if let Some(Frame::Restore(register, old)) = self.stack.pop() {
                     self.registers[register] = old;
                 }
             }
-            return None;
+            return Ok(None);
         }
         // Its choices go; what it captured stays, and is still undone should something later fail.
         let mut kept = bottom;
@@ -226,6 +233,6 @@ impl Matcher<'_> {
             }
         }
         self.stack.truncate(kept);
-        Some((pc + 1, if matches!(piece.kind, Kind::Atomic) { pos } else { began }))
+        Ok(Some((pc + 1, if matches!(piece.kind, Kind::Atomic) { pos } else { began })))
     }
 }

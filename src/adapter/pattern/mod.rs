@@ -1,24 +1,28 @@
 //! Regular expressions as PEFT uses them: Python's `re`, of 3.11.
 //!
 //! PEFT's keys are Python's, look-around included; a library that knows these is larger than the rest of lorafold. This
-//! one parses into a small `program` and runs it by backtracking, within a number of steps, so that a pattern that
-//! would take for ever is an error. What it does not know (conditional groups, `\N{…}`, non-ASCII characters where case
+//! one parses into a small `program` and runs it by backtracking, within a `budget` of steps for the whole plan, so that
+//! patterns that would take for ever are an error. A `table` finds the first of many patterns that matches. What it does not know (conditional groups, `\N{…}`, non-ASCII characters where case
 //! is ignored) it refuses by name. `\d` knows ASCII digits only, and `\w` goes by [`char::is_alphanumeric`].
 
+mod budget;
 mod class;
 mod group;
 mod matcher;
+mod name;
 mod parse;
 mod program;
+mod table;
 
 use program::Program;
+
+pub use budget::{MatchError, PatternBudget};
+pub use table::{Lookup, PatternTable, TableError};
 
 /// A compiled pattern.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     program: Program,
-    /// The key where it is a name, as it mostly is: its dots stand for any character. Configurations may list every module.
-    name: Option<String>,
     /// Only at the start of the text, as `re.match`; otherwise anywhere, as `re.search`.
     anchored: bool,
 }
@@ -32,10 +36,7 @@ impl Pattern {
     pub fn of_module_suffix(key: &str) -> Result<Pattern, String> {
         // PEFT's own text, not one that should mean the same: its groups shift the key's numbers, and a key may even
         // close them.
-        let mut pattern = compile(r"(.*\.)?(", key, ")$", true)?;
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-        pattern.name = key.chars().all(is_plain).then(|| key.into());
-        Ok(pattern)
+        compile(r"(.*\.)?(", key, ")$", true)
     }
 
     /// A pattern that may match anywhere in a name, for `--only` and `--skip`.
@@ -43,25 +44,22 @@ impl Pattern {
     /// # Errors
     /// Why the pattern cannot be used.
     pub fn anywhere(pattern: &str) -> Result<Pattern, String> {
-        compile("", pattern, "", false)
+        let mut pattern = compile("", pattern, "", false)?;
+        pattern.program.drop_optional_start();
+        Ok(pattern)
     }
 
-    /// Whether `text` matches.
+    /// Whether `text` matches. Takes its steps from `budget`.
     ///
     /// # Errors
-    /// Why that cannot be said: it takes too many steps to find out.
-    pub fn matches(&self, text: &str) -> Result<bool, String> {
-        match &self.name {
-            // No dot stands for part of a character or for a line's end.
-            Some(name) if text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Ok(ends_with(text.as_bytes(), name.as_bytes()))
-            }
-            _ => self.search(text),
-        }
+    /// Why that cannot be said.
+    pub fn matches(&self, text: &str, budget: &mut PatternBudget) -> Result<bool, MatchError> {
+        self.matches_characters(&text.chars().collect::<Vec<_>>(), budget)
     }
 
-    fn search(&self, text: &str) -> Result<bool, String> {
-        matcher::matches(&self.program, text, self.anchored)
+    /// As [`matches`](Self::matches), for a text that several patterns are matched against.
+    fn matches_characters(&self, text: &[char], budget: &mut PatternBudget) -> Result<bool, MatchError> {
+        matcher::matches(&self.program, text, self.anchored, budget)
     }
 }
 
@@ -70,19 +68,16 @@ fn compile(before: &str, pattern: &str, behind: &str, anchored: bool) -> Result<
         let position = position.saturating_sub(before.len()).min(pattern.chars().count());
         format!("{pattern:?} is not a pattern: {fault} (at character {position})")
     })?;
-    Ok(Pattern { program, name: None, anchored })
-}
-
-/// Whether a path ends in `name`, at its beginning or behind a dot.
-fn ends_with(path: &[u8], name: &[u8]) -> bool {
-    let Some(start) = path.len().checked_sub(name.len()) else { return false };
-    let fits = |(&c, &wanted): (&u8, &u8)| wanted == b'.' || c == wanted;
-    path[start..].iter().zip(name).rev().all(fits) && (start == 0 || path[start - 1] == b'.')
+    Ok(Pattern { program, anchored })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Pattern;
+    use super::{MatchError, Pattern, PatternBudget};
+
+    fn matches(pattern: &Pattern, text: &str) -> Result<bool, MatchError> {
+        pattern.matches(text, &mut PatternBudget::default())
+    }
 
     /// The table of `re.match` results that PEFT itself gives.
     #[test]
@@ -101,24 +96,10 @@ mod tests {
             (r"layers\.\d+\.(?!mlp)\w+\.q_proj", true),
             (r"\w+(?<!q_proj)", false),
         ] {
-            assert_eq!(Pattern::of_module_suffix(key).unwrap().matches(path), Ok(expected), "{key}");
+            assert_eq!(matches(&Pattern::of_module_suffix(key).unwrap(), path), Ok(expected), "{key}");
         }
         let ten = Pattern::of_module_suffix("0.self_attn.q_proj").unwrap();
-        assert_eq!(ten.matches("model.layers.10.self_attn.q_proj"), Ok(false));
-    }
-
-    /// Names are matched without the machine; it must not show.
-    #[test]
-    fn names_match_as_patterns_do() {
-        let names = ["", ".", "a", "a.b", "b", ".b", "b.", "a..b", "aab", "q_a.b", "ab.b"];
-        for key in names {
-            let pattern = Pattern::of_module_suffix(key).unwrap();
-            assert!(pattern.name.is_some());
-            for path in names {
-                assert_eq!(pattern.matches(path), pattern.search(path), "{key:?} in {path:?}");
-            }
-        }
-        assert_eq!(Pattern::of_module_suffix("a.b").unwrap().matches("aéb"), Ok(true));
+        assert_eq!(matches(&ten, "model.layers.10.self_attn.q_proj"), Ok(false));
     }
 
     #[test]
@@ -146,10 +127,54 @@ mod tests {
     fn what_would_take_for_ever_is_an_error() {
         let text = "a".repeat(60) + "b";
         for pattern in ["(a+)+$", "(a|a)*c", "(?:(?:a*)*)*c", "(?:){4000000000}"] {
-            assert!(Pattern::anywhere(pattern).unwrap().matches(&text).unwrap_err().contains("steps"), "{pattern}");
+            let pattern = Pattern::anywhere(pattern).unwrap();
+            let error = pattern.matches(&text, &mut PatternBudget::new(1_000_000));
+            assert!(matches!(error, Err(MatchError::OutOfSteps | MatchError::TooManyChoices)), "{error:?}");
         }
         assert!(Pattern::anywhere(&"a".repeat(100_000)).unwrap_err().contains("too long"));
         assert!(Pattern::anywhere(&"(".repeat(5_000)).unwrap_err().contains("nested"));
-        assert_eq!(Pattern::anywhere("^(?:a|b)*$").unwrap().matches(&"ab".repeat(40_000)), Ok(true));
+        assert_eq!(matches(&Pattern::anywhere("^(?:a|b)*$").unwrap(), &"ab".repeat(40_000)), Ok(true));
+        let endless = matches(&Pattern::anywhere("^(?:a|b)*$").unwrap(), &"ab".repeat(1_000_000));
+        assert_eq!(endless, Err(MatchError::TooManyChoices));
+    }
+
+    /// As in `--only '.*layers.*q_proj'`.
+    #[test]
+    fn any_characters_before_a_match_take_no_steps() {
+        let name = "model.language_model.layers.0.self_attn.k_proj.weight";
+        for pattern in [".*layers.*q_proj", ".*self_attn.*", r"\w*.*?(q|v)_proj"] {
+            let steps = |pattern: &Pattern| {
+                let mut budget = PatternBudget::default();
+                let before = budget.left();
+                (pattern.matches(name, &mut budget), before - budget.left())
+            };
+            let given = steps(&super::compile("", pattern, "", false).unwrap());
+            let stripped = steps(&Pattern::anywhere(pattern).unwrap());
+            assert_eq!(given.0, stripped.0);
+            assert!(stripped.1 < 500, "{pattern}: {} steps", stripped.1);
+        }
+        for (pattern, text, expected) in [
+            (".*a|b", "b", true),
+            (".*^a", "ba", false),
+            (".*", "", true),
+            (".*?a", "ba", true),
+            (".+a", "a", false),
+            (".*+a", "ba", false),
+        ] {
+            assert_eq!(matches(&Pattern::anywhere(pattern).unwrap(), text), Ok(expected), "{pattern}");
+        }
+    }
+
+    /// Matches of one plan share its steps.
+    #[test]
+    fn a_budget_is_for_all_matches() {
+        let pattern = Pattern::anywhere("^ab").unwrap();
+        let mut budget = PatternBudget::new(1000);
+        assert_eq!(pattern.matches("ab", &mut budget), Ok(true));
+        let one = 1000 - budget.left();
+        for _ in 1..1000 / one {
+            assert_eq!(pattern.matches("ab", &mut budget), Ok(true));
+        }
+        assert_eq!(pattern.matches("ab", &mut budget), Err(MatchError::OutOfSteps));
     }
 }

@@ -125,6 +125,25 @@ pub(super) enum Kind {
     Atomic,
 }
 
+impl Program {
+    /// Drop what the program begins with where it may match nothing and captures nothing, such as `.*`: where a match may
+    /// begin anywhere it decides nothing, and would take a step for each pair of places.
+    pub(super) fn drop_optional_start(&mut self) {
+        // A loop over one character is five instructions, and jumps are relative. An alternative would begin with a fork.
+        while let [
+            Op::Start(_),
+            Op::Repeat(Loop { min: 0, exit: 4, .. }),
+            Op::Iterate(..),
+            Op::One(_),
+            Op::Jump(_),
+            ..,
+        ] = self.ops[..]
+        {
+            self.ops.drain(..5);
+        }
+    }
+}
+
 impl Item {
     pub(super) fn has(self, c: u32) -> bool {
         match self {
