@@ -83,7 +83,7 @@ function distinct(names: string[]): string[] {
 }
 
 function listed({ name, files, folders }: Listing, given?: string) {
-  return { name: given ?? name, files: files.map(({ name, size, version, oid }) => ({ name, size, version: oid ?? version })), folders };
+  return { name: given ?? name, files: files.map(({ name, size, version, oid }) => ({ name, size, version: oid ?? version })), folders: folders ?? [] };
 }
 
 /** Bytes of adapters that are kept in memory, unless the platform says otherwise. */
