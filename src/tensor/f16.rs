@@ -5,13 +5,19 @@ use super::f64::round_to_odd;
 /// The one NaN that [`encode`] writes.
 pub const NAN: u16 = 0x7E00;
 
+/// 2^-24, the unit of subnormal numbers.
+const UNIT: f32 = f32::from_bits((127 - 24) << 23);
+
+/// 2^-14.
+const LEAST_NORMAL: f32 = f32::from_bits((127 - 14) << 23);
+
 /// The value of `bits`, exactly.
 pub fn decode(bits: u16) -> f32 {
     let sign = u32::from(bits & 0x8000) << 16;
     let magnitude = u32::from(bits & 0x7FFF);
     let value = match magnitude {
         // Subnormal: a whole number of 2^-24.
-        0..0x0400 => (magnitude as f32 * 2.0f32.powi(-24)).to_bits(),
+        0..0x0400 => (magnitude as f32 * UNIT).to_bits(),
         0x0400..0x7C00 => (magnitude << 13) + ((127 - 15) << 23),
         _ => (magnitude << 13) | 0x7F80_0000,
     };
@@ -28,7 +34,7 @@ pub fn encode(value: f32) -> u16 {
     }
     let rounded = if value.abs() >= 65520.0 {
         0x7C00
-    } else if value.abs() >= 2.0f32.powi(-14) {
+    } else if value.abs() >= LEAST_NORMAL {
         let odd = (magnitude >> 13) & 1;
         (magnitude - ((127 - 15) << 23) + 0x0FFF + odd) >> 13
     } else {
