@@ -1,6 +1,6 @@
 // @ts-check
 // The kernel's tests under Miri, which checks every access of memory for undefined behaviour: the scalar and the SSE2 paths, at small sizes.
-// It needs nightly Rust with the components miri and rust-src; without them this says so and succeeds.
+// No stage of `npm test`, as it takes minutes: node tests/setup/miri.mjs. It needs nightly Rust with the components miri and rust-src; without them this says so and succeeds.
 import { spawnSync } from "node:child_process";
 import { root } from "./tools.mjs";
 

@@ -126,12 +126,6 @@ export function allStages() {
       command: () => ({ program: "cargo", args: ["test", "--no-fail-fast"] }),
       count: cargoCounts,
     },
-    {
-      name: "kernel under Miri",
-      group: "miri",
-      command: () => ({ program: process.execPath, args: ["tests/setup/miri.mjs"] }),
-      count: cargoCounts,
-    },
     wasmTests("wasm tests in Node with simd128", "wasm", { simd: true, runner: () => toolPath("wasm-bindgen-test-runner") }),
     wasmTests("wasm tests in Node without simd128", "wasm", { simd: false, runner: () => toolPath("wasm-bindgen-test-runner") }),
     wasmInBrowser("chromium"),
