@@ -46,7 +46,7 @@ impl TiedHead {
                 if tensor.name == HEAD {
                     return None;
                 }
-                if EMBEDDINGS.iter().any(|name| ends(name)) {
+                if EMBEDDINGS.iter().any(ends) {
                     embeddings.push(TiedHead { shard, index });
                 }
             }
