@@ -22,7 +22,7 @@ function buildWasm() {
   rmSync(generated, { recursive: true, force: true });
   console.log("build: wasm-bindgen");
   // One target serves every runtime: the entry points say where the wasm comes from.
-  run(toolPath("wasm-bindgen"), ["--target", "web", "--omit-default-module-path", "--out-dir", generated, "--out-name", "lorafold", wasm]);
+  run(toolPath("wasm-bindgen"), ["--target", "web", "--omit-default-module-path", "--experimental-reset-state-function", "--out-dir", generated, "--out-name", "lorafold", wasm]);
   console.log("build: wasm-opt");
   const bound = join(generated, "lorafold_bg.wasm");
   optimise(bound, bound);

@@ -1,24 +1,24 @@
-import { type Engine, loadEngine } from "./engine.js";
+import { type Engine, instantiate } from "./engine.js";
 import type { Platform } from "./platform.js";
 
 /** What the functions of the API work with. Every entry point makes one and hands it down; nothing below reads a global. */
 export interface Context {
   readonly platform: Platform;
-  /** The WebAssembly of this thread. The first call loads it, later ones get the same; after a failure the next call tries again. */
+  /** The WebAssembly of this thread. The first call loads the module; after a failure the next call tries again. An instance that has trapped is replaced. */
   readonly engine: () => Promise<Engine>;
 }
 
 export function createContext(platform: Platform): Context {
-  let loading: Promise<Engine> | undefined;
+  let loading: Promise<WebAssembly.Module> | undefined;
   return {
     platform,
     engine() {
-      loading ??= loadEngine(platform).catch((error: unknown) => {
+      loading ??= platform.loadWasm().catch((error: unknown) => {
         // A failed download can be tried again.
         loading = undefined;
         throw error;
       });
-      return loading;
+      return loading.then((module) => instantiate(module, platform));
     },
   };
 }

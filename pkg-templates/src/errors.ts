@@ -56,9 +56,15 @@ export function toPlain(error: unknown): PlainError {
 /** Whatever was thrown, as what callers are promised: ours where it has a code, as it is where it is a bug. */
 export function asLorafoldError(error: unknown): unknown {
   if (error instanceof LorafoldError) return error;
+  if (error instanceof WebAssembly.RuntimeError) return outOfMemory(error);
   const { code, message, ...about } = toPlain(error);
   if (code !== undefined) return new LorafoldError(code, message, about);
   return thrown(error).name === "AbortError" ? new LorafoldError("aborted", "aborted", { detail: error }) : error;
+}
+
+/** What a trap of the WebAssembly means: everything else that can go wrong is an error of its own. */
+export function outOfMemory(detail?: unknown): LorafoldError {
+  return new LorafoldError("limit-exceeded", "lorafold's WebAssembly has no memory left for this model: what it held is lost, and the next call starts anew", { detail });
 }
 
 /** What to do about what browsers throw by that name: their own words are for developers. */

@@ -1,4 +1,5 @@
 import type { Context } from "./context.js";
+import { settled } from "./engine.js";
 import { asLorafoldError, checkSignal, unlessAborted } from "./errors.js";
 import type { AbortSignal } from "./globals.js";
 import { inspect as inspectInputs } from "./lorafold.js";
@@ -15,7 +16,7 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
     const [{ name, files }] = await Promise.all([list(platform, source, signal), engine()]);
     const bound = files.map((input) => bind(input, platform.bindInput));
     try {
-      return JSON.parse(await inspectInputs({ name, files: files.map(({ name, size }) => ({ name, size })) }, bound)) as Description;
+      return JSON.parse(await settled(inspectInputs({ name, files: files.map(({ name, size }) => ({ name, size })) }, bound))) as Description;
     } finally {
       for (const input of bound) input.close?.();
     }

@@ -13,6 +13,7 @@ use web_sys::AbortSignal;
 use super::errors::to_js;
 use super::input::{Given, JsInputs};
 use super::requests::{PlanRequest, read};
+use super::trap::{noted, noted_now};
 use crate::engine::{self, Budget, FactSum};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
@@ -37,7 +38,7 @@ impl Plan {
     /// Read headers and configurations through `inputs` and plan what `request` (`PlanRequest`) asks for, unless `signal` is aborted
     /// meanwhile.
     pub async fn open(request: JsValue, inputs: Array, signal: Option<AbortSignal>) -> JsResult<Plan> {
-        let plan = open(request, &inputs, signal).await.map_err(|e| to_js(&e))?;
+        let plan = noted(open(request, &inputs, signal)).await.map_err(|e| to_js(&e))?;
         Ok(Plan { plan, facts: BTreeMap::new(), statistics: BTreeMap::new() })
     }
 
@@ -49,17 +50,19 @@ impl Plan {
 
     /// A strong entity tag of every output file.
     pub fn etags(&self) -> JsResult<Vec<String>> {
-        self.plan.etags().map_err(|e| to_js(&e))
+        noted_now(|| self.plan.etags()).map_err(|e| to_js(&e))
     }
 
     /// What tells this output from another, in hex; see `MergePlan::identity`.
     pub fn identity(&self) -> JsResult<String> {
-        self.plan.identity().map_err(|e| to_js(&e))
+        noted_now(|| self.plan.identity()).map_err(|e| to_js(&e))
     }
 
     /// What the bytes `start..end` of a file are made of, at most `limit` pieces: `Piece[]`.
     pub fn pieces(&self, file: usize, start: f64, end: f64, block: f64, limit: Option<usize>) -> JsResult<JsValue> {
-        to_value(&self.plan.pieces(file, start as u64..end as u64, block as u64, limit.unwrap_or(usize::MAX)))
+        noted_now(|| {
+            to_value(&self.plan.pieces(file, start as u64..end as u64, block as u64, limit.unwrap_or(usize::MAX)))
+        })
     }
 
     /// The longest beginning of the bytes `start..end` of a file that one read serves: `Run`.
@@ -71,7 +74,7 @@ impl Plan {
     #[wasm_bindgen(js_name = plannedBytes)]
     pub fn planned_bytes(&self, file: usize, start: f64, end: f64) -> JsResult<Vec<u8>> {
         let Some(file) = self.plan.files.get(file) else { return Ok(Vec::new()) };
-        self.plan.planned_bytes(file, start as u64..end as u64).map_err(|e| to_js(&e))
+        noted_now(|| self.plan.planned_bytes(file, start as u64..end as u64)).map_err(|e| to_js(&e))
     }
 
     /// The program of a tensor, as `Merger.load` takes it.
@@ -118,7 +121,7 @@ impl Plan {
     pub fn report(&self) -> String {
         let statistics: Vec<(usize, Statistics)> =
             self.statistics.iter().map(|(&tensor, &sum)| (tensor, sum)).collect();
-        text(&self.plan.report(&statistics))
+        noted_now(|| text(&self.plan.report(&statistics)))
     }
 }
 
@@ -144,7 +147,7 @@ pub async fn inspect(folder: JsValue, inputs: Array) -> JsResult<String> {
         let folder = read(folder)?;
         crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder).await
     };
-    inspected.await.map(|value| text(&value)).map_err(|e| to_js(&e))
+    noted(inspected).await.map(|value| text(&value)).map_err(|e| to_js(&e))
 }
 
 /// Computes blocks of programs; one for each worker.
@@ -201,7 +204,7 @@ impl Merger {
         let mut found = statistics.then(Statistics::default);
         let given = self.given(number, &elements, base, None).map_err(|e| to_js(&e))?;
         let Merger { inputs, merger, output } = self;
-        let computed = merger.compute(number, elements, &given.or_from(inputs), found.as_mut()).await;
+        let computed = noted(merger.compute(number, elements, &given.or_from(inputs), found.as_mut())).await;
         let computed = computed.map_err(|e| to_js(&e))?;
         *output = (computed.as_ptr() as usize, computed.len());
         found.map_or(Ok(JsValue::UNDEFINED), |found| to_value(&found))
@@ -220,7 +223,8 @@ impl Merger {
     ) -> JsResult<()> {
         let elements = first as u64..(first + count) as u64;
         let given = self.given(number, &elements, Some(base), Some(operands)).map_err(|e| to_js(&e))?;
-        let computed = at_once(self.merger.compute(number, elements, &given, None)).map_err(|e| to_js(&e))?;
+        let computed =
+            noted_now(|| at_once(self.merger.compute(number, elements, &given, None))).map_err(|e| to_js(&e))?;
         self.output = (computed.as_ptr() as usize, computed.len());
         Ok(())
     }
@@ -235,7 +239,7 @@ impl Merger {
     ) -> JsResult<Vec<u8>> {
         let elements = first as u64..(first + count) as u64;
         let given = self.given(number, &elements, base, None).map_err(|e| to_js(&e))?;
-        let gathered = self.merger.gather(number, elements, &given.or_from(&self.inputs)).await;
+        let gathered = noted(self.merger.gather(number, elements, &given.or_from(&self.inputs))).await;
         gathered.map_err(|e| to_js(&e))
     }
 
@@ -251,13 +255,13 @@ impl Merger {
     ) -> JsResult<Vec<u8>> {
         let elements = first as u64..(first + count) as u64;
         let given = self.given(number, &elements, Some(base), Some(operands)).map_err(|e| to_js(&e))?;
-        at_once(self.merger.gather(number, elements, &given)).map_err(|e| to_js(&e))
+        noted_now(|| at_once(self.merger.gather(number, elements, &given))).map_err(|e| to_js(&e))
     }
 
     /// Copy bytes of an input into the memory, at `offset`, `length`.
     pub async fn read(&mut self, input: usize, start: f64, bytes: f64) -> JsResult<()> {
         let span = Span { input, start: start as u64, bytes: bytes as u64 };
-        let copied = self.merger.copy(&self.inputs, span).await.map_err(|e| to_js(&e))?;
+        let copied = noted(self.merger.copy(&self.inputs, span)).await.map_err(|e| to_js(&e))?;
         self.output = (copied.as_ptr() as usize, copied.len());
         Ok(())
     }

@@ -8,3 +8,4 @@ pub mod exports;
 mod input;
 pub mod memory;
 mod requests;
+pub mod trap;

@@ -1,4 +1,4 @@
-import { LorafoldError, thrown } from "../errors.js";
+import { asLorafoldError, LorafoldError, thrown } from "../errors.js";
 import { inspectCommand } from "./inspect.js";
 import { mergeCommand } from "./merge.js";
 import { serveCommand } from "./serve.js";
@@ -10,6 +10,8 @@ import { readFile } from "node:fs/promises";
 export async function main(argv: string[]): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", outputFailed);
   const [first, ...rest] = argv;
+  // A trap of the WebAssembly in the middle of asynchronous work is thrown to nobody.
+  process.once("uncaughtException", (error) => process.exit(report(asLorafoldError(error), rest.includes("--json"))));
   // `lorafold merge --help` asks for the same.
   const command = asksForHelp(argv) ? "--help" : first;
   try {
