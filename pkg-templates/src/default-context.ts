@@ -27,5 +27,7 @@ export async function initializeDefault(source: WasmSource | Promise<WasmSource>
   setDefaultContext(context);
   // An instance that runs already is kept, whatever the module. A wrong module is an error all the same.
   await module;
-  await context.engine();
+  await context.engine().catch((error: unknown) => {
+    throw error instanceof LorafoldError && error.code === "internal" ? optionError("initialize", error.message, { ...error.facts, detail: error.detail }) : error;
+  });
 }

@@ -2,6 +2,9 @@ import { LorafoldError } from "./errors.js";
 import { initSync, limitMemory } from "./lorafold.js";
 import type { Platform } from "./platform.js";
 
+/** What to do where the two do not fit. */
+const SAME = "load both from the same release: a cache may hold an older file";
+
 /** The WebAssembly of this thread. */
 export interface Engine {
   /** To be posted to workers: compiled once. */
@@ -13,7 +16,7 @@ export interface Engine {
  * Load the module of a platform and instantiate it in this thread. The generated glue keeps one instance for each thread: where another context has
  * made it already, this gives the same one, and a limit of its memory holds for both.
  *
- * @throws {LorafoldError} `bad-option` where the module is of another version, and whatever `loadWasm` throws.
+ * @throws {LorafoldError} `internal` where the module is of another version, and whatever `loadWasm` throws.
  */
 export async function loadEngine({ loadWasm, memoryBytes }: Platform): Promise<Engine> {
   const module = await loadWasm();
@@ -23,6 +26,6 @@ export async function loadEngine({ loadWasm, memoryBytes }: Platform): Promise<E
     return { module, memory };
   } catch (error) {
     if (!(error instanceof WebAssembly.LinkError)) throw error;
-    throw new LorafoldError("bad-option", `this WebAssembly belongs to another version of lorafold: ${error.message}`, { detail: error });
+    throw new LorafoldError("internal", `lorafold's WebAssembly and JavaScript are of different versions (${error.message}); ${SAME}`, { fix: SAME, detail: error });
   }
 }

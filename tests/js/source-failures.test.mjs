@@ -87,7 +87,7 @@ describe("a server", { concurrency: 2 }, () => {
 
   test("with an adapter that is only half there", async (t) => {
     const { base, adapter } = tinyModel();
-    for (const [file, code] of [["adapter_config.json", "bad-config"], ["adapter_model.safetensors", "bad-header"]]) {
+    for (const [file, code] of [["adapter_config.json", "bad-config"], ["adapter_model.safetensors", "wrong-input"]]) {
       const { [file]: _, ...rest } = adapter;
       const server = await scriptedServer(rest);
       t.after(server.close);
@@ -197,7 +197,7 @@ describe("a source of one's own", () => {
     const { base, adapter } = tinyModel();
     for (const name of Object.keys(base)) {
       const files = [...asFiles(base), new File([new Uint8Array(base[name])], name)];
-      await assert.rejects(plan({ base: files, adapters: [asFiles(adapter)] }), { name: "LorafoldError", code: "bad-header", message: /twice/ }, name);
+      await assert.rejects(plan({ base: files, adapters: [asFiles(adapter)] }), { name: "LorafoldError", code: "bad-option", message: /twice/ }, name);
     }
   });
 });

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
-import { LorafoldError, thrown } from "../errors.js";
+import { fileError, LorafoldError, platformFacts, thrown } from "../errors.js";
 import type { BoundInput, Input } from "../sources/input.js";
 import { PathReader } from "./path-reader.js";
 import { changed, versionOf } from "./source.js";
@@ -60,7 +60,7 @@ export function bindPath(input: Input): BoundInput | undefined {
       let filled = 0;
       while (filled < view.length) {
         const got = readSync(descriptor, view, filled, view.length - filled, start + filled);
-        if (got === 0) throw new LorafoldError("source-changed", `${path}: it ends before byte ${start + view.length}`);
+        if (got === 0) throw fileError("source-changed", path, `it ends before byte ${start + view.length}`);
         filled += got;
       }
     },
@@ -115,5 +115,5 @@ export function writeFailed(path: string, error: unknown): LorafoldError {
   if (error instanceof LorafoldError) return error;
   const { code, message } = thrown(error);
   const full = code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG";
-  return new LorafoldError(full ? "out-of-space" : "fetch-failed", `${path}: ${message}`, { detail: error });
+  return fileError(full ? "out-of-space" : "write-failed", path, message, platformFacts(error));
 }

@@ -1,5 +1,5 @@
 import { collectBuffers } from "../collection.js";
-import { LorafoldError, readFailed } from "../errors.js";
+import { aborted, readFailed } from "../errors.js";
 import { Merger } from "../lorafold.js";
 import type { BoundInput } from "../sources/input.js";
 import { apply, type ProgramUpdate } from "./programs.js";
@@ -102,6 +102,6 @@ export class JobRunner {
   }
 
   #unlessStopped(): void {
-    if (this.#stopped) throw new LorafoldError("aborted", "aborted");
+    if (this.#stopped) throw aborted();
   }
 }
