@@ -1,5 +1,5 @@
 import { type Context, createContext } from "./context.js";
-import { LorafoldError } from "./errors.js";
+import { LorafoldError, optionError } from "./errors.js";
 import type { Platform } from "./platform.js";
 import { compile, type WasmSource } from "./wasm-source.js";
 
