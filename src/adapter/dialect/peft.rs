@@ -93,8 +93,8 @@ impl Reader<'_> {
             }
             (Some(magnitude), false) => {
                 let file = self.files.config.map_or("adapter_config.json", |(file, _)| file);
-                let reason = format!("the file has {:?}, a DoRA magnitude, and use_dora is not true", magnitude.key);
-                let error = Error::bad_config(file, reason).adapter(adapter).field("use_dora");
+                let reason = format!("this is a DoRA magnitude, but {file} does not say use_dora: true");
+                let error = Error::bad_config(file, reason).adapter(adapter).field("use_dora").expected("true");
                 return Err(error.tensor(magnitude.key.clone()).fix("set use_dora as it was in training"));
             }
         };
