@@ -8,17 +8,17 @@ use std::fmt;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// The stable codes: part of the API, the same in Rust, JavaScript and on the command line. None is ever renamed; new ones may come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// A safetensors header, or an index of shards, that breaks the format's rules.
+    /// A safetensors header, or an index of shards, that breaks the format's rules or contradicts itself.
     BadHeader,
-    /// A file that ends before its header says it does.
+    /// A file that ends before its header says it does, or a shard that is missing.
     Truncated,
     /// A configuration file that is not valid, or says something impossible.
     BadConfig,
-    /// A folder or file that is something else than it was given as: an adapter as a base, a folder without weights.
+    /// A folder or file that is something else than it was given as: an adapter as a base, a web page as a model.
     WrongInput,
     /// An adapter tensor, or a pattern of its configuration, that matches nothing in the base.
     UnmatchedKey,
@@ -80,7 +80,7 @@ impl ErrorCode {
 }
 
 /// What happened, finer than the code: what a page or a script may branch on. Most errors need none beyond their code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -92,8 +92,16 @@ pub enum ErrorKind {
     NoWeights,
     /// The files of several models are in one folder.
     SeveralModels,
+    /// A shard of the model is missing.
+    MissingShard,
     /// A file that could run code when it is read.
     Pickle,
+    /// A file of another format, such as GGUF.
+    OtherFormat,
+    /// A web page was downloaded instead of the file.
+    WebPage,
+    /// Git LFS left a pointer in the file's place.
+    LfsPointer,
     /// The base stores the tensor in a quantised type.
     QuantisedBase,
     /// The base's output layer is tied to its embedding, and the adapter changes it alone.
@@ -108,11 +116,23 @@ pub enum ErrorKind {
     UnknownField,
     /// An adapter without its configuration.
     NoConfig,
+    /// A pattern of a configuration that matches none of the adapter's modules.
+    UnmatchedPattern,
+    /// Nothing is at this path or address.
+    NotFound,
+    /// A file, folder or server that refuses access.
+    AccessDenied,
+    /// The output has files already.
+    OutputNotEmpty,
+    /// The output is a folder or file that the merge reads.
+    OutputIsInput,
+    /// There is not enough memory.
+    NoMemory,
 }
 
 /// What an error knows beside its sentence. Every field is there only where it is known.
-#[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct Facts {
     /// What happened, finer than the code.
@@ -261,6 +281,24 @@ impl Error {
         Error::new(ErrorCode::Internal, reason)
     }
 
+    /// An error that was thrown across a language's boundary: its sentence is `subject: reason; fix`, where the facts have the subject
+    /// and the fix.
+    #[cfg(any(target_arch = "wasm32", test))]
+    pub(crate) fn of_sentence(code: ErrorCode, sentence: &str, facts: Facts) -> Error {
+        let within = |text: &Option<String>, cut: fn(&str, &str) -> Option<usize>| {
+            text.as_deref().and_then(|text| cut(sentence, text))
+        };
+        let after = |sentence: &str, subject: &str| {
+            sentence.strip_prefix(subject)?.strip_prefix(": ").map(|rest| sentence.len() - rest.len())
+        };
+        let start = within(&facts.file, after).or_else(|| within(&facts.field, after)).unwrap_or(0);
+        let before = |sentence: &str, fix: &str| Some(sentence.strip_suffix(fix)?.strip_suffix("; ")?.len());
+        let end = within(&facts.fix, before).unwrap_or(sentence.len());
+        let mut error = Error::new(code, sentence.get(start..end).unwrap_or(sentence));
+        error.0.facts = facts;
+        error
+    }
+
     /// The same error about `subject`, which no fact names.
     fn about(mut self, subject: impl Into<String>) -> Error {
         self.0.subject = Some(subject.into());
@@ -343,24 +381,44 @@ impl Error {
         &self.0.facts
     }
 
-    /// The same error, its file named with the folder it is in: adapters' files all have the same names.
-    pub(crate) fn in_folder(mut self, folder: &str) -> Error {
-        if matches!(self.0.code, ErrorCode::BadHeader | ErrorCode::Truncated | ErrorCode::BadConfig)
-            && let Some(file) = &mut self.0.facts.file
-            && file != folder
-            && !file.starts_with(&format!("{folder}/"))
+    /// The same error about the files of an adapter, its file named with the adapter's folder: adapters' files all have the same names.
+    /// Errors of reading have the path or URL already.
+    pub(crate) fn in_adapter(mut self, adapter: &str) -> Error {
+        let Inner { code, facts, .. } = &mut *self.0;
+        if matches!(
+            code,
+            ErrorCode::Aborted
+                | ErrorCode::BadOption
+                | ErrorCode::FetchFailed
+                | ErrorCode::Internal
+                | ErrorCode::NoRangeSupport
+                | ErrorCode::SourceChanged
+        ) {
+            return self;
+        }
+        facts.adapter.get_or_insert_with(|| adapter.into());
+        if let Some(file) = &mut facts.file
+            && !is_in(file, adapter)
         {
-            *file = format!("{folder}/{file}");
+            *file = format!("{adapter}/{file}");
         }
         self
     }
+}
+
+/// Whether `file` is an adapter's folder, or in it.
+fn is_in(file: &str, adapter: &str) -> bool {
+    file.strip_prefix(adapter).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl fmt::Display for Error {
     /// `adapter A: subject: reason; fix`. Several adapters have files and tensors of the same names: the sentence says whose.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Inner { code, subject, reason, facts } = &*self.0;
-        if let Some(adapter) = &facts.adapter {
+        if let Some(adapter) = &facts.adapter
+            // Unless the file's path says it.
+            && (subject.is_some() || facts.tensor.is_some() || !facts.file.as_ref().is_some_and(|file| is_in(file, adapter)))
+        {
             write!(f, "adapter {adapter}: ")?;
         }
         match (code, subject, facts) {
@@ -388,28 +446,4 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sentence_says_whose_where_what_and_what_to_do() {
-        let error = Error::shape_mismatch("style", "q_proj.weight", "the shapes differ")
-            .found("[4, 4]")
-            .expected("[8, 4]")
-            .fix("give the base it was trained on");
-        assert_eq!(
-            error.to_string(),
-            "adapter style: q_proj.weight: the shapes differ; give the base it was trained on"
-        );
-        let facts = serde_json::to_value(error.facts()).unwrap();
-        assert_eq!(facts["found"], "[4, 4]");
-        assert_eq!(facts.get("file"), None);
-    }
-
-    #[test]
-    fn the_text_of_a_code_is_what_serde_writes() {
-        for code in [ErrorCode::BadHeader, ErrorCode::NoRangeSupport, ErrorCode::Internal] {
-            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
-        }
-    }
-}
+mod tests;

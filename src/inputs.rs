@@ -1,6 +1,6 @@
 //! How the core asks for bytes: it never opens anything itself.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// One file that can be read at any place.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
@@ -103,7 +103,10 @@ pub fn try_buffer(subject: &str, bytes: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// `limit-exceeded` when the allocation fails.
 pub(crate) fn resize(buffer: &mut Vec<u8>, subject: &str, bytes: u64) -> Result<()> {
-    let fail = || Error::limit_exceeded(subject, format!("there is no memory for {bytes} bytes"));
+    let fail = || {
+        let reason = format!("there is not enough memory: {bytes} bytes are needed");
+        Error::limit_exceeded(subject, reason).kind(ErrorKind::NoMemory)
+    };
     let length = usize::try_from(bytes).map_err(|_| fail())?;
     if length > buffer.capacity() {
         *buffer = Vec::new();
@@ -120,7 +123,11 @@ pub(crate) fn resize(buffer: &mut Vec<u8>, subject: &str, bytes: u64) -> Result<
 pub async fn read_whole(inputs: &impl Inputs, folder: &Listing, file: usize, limit: u64) -> Result<Vec<u8>> {
     let info = &folder.files[file];
     if info.size > limit {
-        return Err(Error::limit_exceeded(info.name.clone(), format!("{} bytes, more than {limit}", info.size)));
+        let error = Error::limit_exceeded(info.name.clone(), format!("it has {} bytes, more than {limit}", info.size));
+        return Err(error
+            .file(info.name.clone())
+            .found(info.size.to_string())
+            .expected(format!("at most {limit} bytes")));
     }
     let mut bytes = try_buffer(&info.name, info.size)?;
     inputs.read(folder.first_input + file, 0, &mut bytes).await?;

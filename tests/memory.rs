@@ -7,6 +7,7 @@ use std::fmt::Write;
 use cap::Cap;
 use lorafold::Result;
 use lorafold::container::{Header, ShardIndex};
+use lorafold::error::ErrorKind;
 
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
@@ -27,6 +28,7 @@ fn refuses_in_order<T>(enough: usize, run: impl Fn() -> Result<T>) {
     for part in 0..16 {
         if let Err(error) = within(8192 + enough / 16 * part, || run().map(drop)) {
             assert_eq!(error.code(), "limit-exceeded", "{error}");
+            assert_eq!(error.facts().kind, Some(ErrorKind::NoMemory), "{error}");
             refused += 1;
         }
     }

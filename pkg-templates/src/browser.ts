@@ -6,7 +6,7 @@
 import { type Api, createApi } from "./api.js";
 import { createContext } from "./context.js";
 import { setDefaultContext } from "./default-context.js";
-import { LorafoldError } from "./errors.js";
+import { fileError, LorafoldError } from "./errors.js";
 import { compile } from "./wasm-source.js";
 import { webPort } from "./workers/web-port.js";
 
@@ -23,8 +23,8 @@ async function download(url: URL): Promise<Response> {
   try {
     return await fetch(url);
   } catch (error) {
-    const message = `${url}: lorafold's WebAssembly could not be loaded (${(error as Error).message}): check the connection and try again`;
-    throw new LorafoldError("fetch-failed", message, { detail: error });
+    const reason = `lorafold's WebAssembly could not be loaded (${(error as Error).message})`;
+    throw fileError("fetch-failed", url.href, reason, { fix: "check the connection and try again", detail: error });
   }
 }
 
@@ -33,8 +33,8 @@ function permitted(start: () => Worker): Worker {
   try {
     return start();
   } catch (error) {
-    const message = `a worker could not be started (${(error as Error).message}): serve lorafold's files from the page's own origin, and let its policy (worker-src) allow them`;
-    throw new LorafoldError("fetch-failed", message, { detail: error });
+    const fix = "serve lorafold's files from the page's own origin, and let its policy (worker-src) allow them";
+    throw new LorafoldError("fetch-failed", `a worker could not be started (${(error as Error).message}); ${fix}`, { fix, detail: error });
   }
 }
 
@@ -49,6 +49,6 @@ export const openMerged: Api["openMerged"] = api.openMerged;
 /** {@inheritDoc Api.plan} @function */
 export const plan: Api["plan"] = api.plan;
 
-export { LorafoldError, type ErrorCode } from "./errors.js";
+export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";
 export type { Api } from "./api.js";
 export type * from "./types.js";

@@ -1,5 +1,5 @@
 import { type Context, createContext } from "./context.js";
-import { LorafoldError } from "./errors.js";
+import { LorafoldError, optionError } from "./errors.js";
 import type { Platform } from "./platform.js";
 import { compile, type WasmSource } from "./wasm-source.js";
 
@@ -27,5 +27,7 @@ export async function initializeDefault(source: WasmSource | Promise<WasmSource>
   setDefaultContext(context);
   // An instance that runs already is kept, whatever the module. A wrong module is an error all the same.
   await module;
-  await context.engine();
+  await context.engine().catch((error: unknown) => {
+    throw error instanceof LorafoldError && error.code === "internal" ? optionError("initialize", error.message, { ...error.facts, detail: error.detail }) : error;
+  });
 }

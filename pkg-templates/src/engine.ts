@@ -1,6 +1,9 @@
-import { LorafoldError, outOfMemory } from "./errors.js";
-import { __wbg_reset_state as replaceInstance, initSync, limitMemory, trapped } from "./lorafold.js";
+import { LorafoldError } from "./errors.js";
+import { __wbg_reset_state as replaceInstance, initSync, limitMemory, outOfMemory, trapped } from "./lorafold.js";
 import type { Platform } from "./platform.js";
+
+/** What to do where the two do not fit. */
+const SAME = "load both from the same release: a cache may hold an older file";
 
 /** The WebAssembly of this thread. */
 export interface Engine {
@@ -23,7 +26,7 @@ export function instantiate(module: WebAssembly.Module, { memoryBytes }: Pick<Pl
     return { module, memory };
   } catch (error) {
     if (!(error instanceof WebAssembly.LinkError)) throw error;
-    throw new LorafoldError("bad-option", `this WebAssembly belongs to another version of lorafold: ${error.message}`, { detail: error });
+    throw new LorafoldError("internal", `lorafold's WebAssembly and JavaScript are of different versions (${error.message}); ${SAME}`, { fix: SAME, detail: error });
   }
 }
 
@@ -35,7 +38,7 @@ export async function settled<T>(work: Promise<T>): Promise<T> {
   let look: ReturnType<typeof setInterval> | undefined;
   const dead = new Promise<never>((_, reject) => {
     look = setInterval(() => {
-      if (trapped()) reject(outOfMemory());
+      if (trapped()) reject(trapError());
     }, LOOK);
   });
   try {
@@ -43,6 +46,22 @@ export async function settled<T>(work: Promise<T>): Promise<T> {
   } finally {
     clearInterval(look);
   }
+}
+
+/** The result of a call of the WebAssembly that is computed at once. */
+export function called<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw error instanceof WebAssembly.RuntimeError ? trapError(error) : error;
+  }
+}
+
+/** What a trap means: that memory ran out where nothing else could be done about it, or a mistake of lorafold's own. */
+function trapError(detail?: unknown): LorafoldError {
+  if (!outOfMemory()) return new LorafoldError("internal", "lorafold's WebAssembly has failed: what it held is lost, and the next call starts anew", { detail });
+  const message = "lorafold's WebAssembly has no memory left for this model: what it held is lost, and the next call starts anew";
+  return new LorafoldError("limit-exceeded", message, { kind: "no-memory", detail });
 }
 
 /** Whether `memory` is that of this thread's instance, and the instance has not trapped. */

@@ -1,70 +1,150 @@
 /** The stable codes of {@link LorafoldError}. */
 export type ErrorCode =
-  | "bad-header" | "truncated" | "bad-config" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported"
-  | "non-finite" | "base-mismatch" | "source-changed" | "fetch-failed" | "no-range-support" | "out-of-space" | "aborted"
-  | "limit-exceeded" | "bad-option";
+  | "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported"
+  | "non-finite" | "base-mismatch" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted"
+  | "limit-exceeded" | "bad-option" | "internal";
+
+/** What happened, finer than the code. Most errors need none beyond their code. */
+export type ErrorKind =
+  | "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer"
+  | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern"
+  | "not-found" | "access-denied" | "output-not-empty" | "output-is-input" | "no-memory";
+
+/** What an error knows beside its sentence, for programs. Every field is there only where it is known. */
+export interface ErrorFacts {
+  kind?: ErrorKind;
+  /** The file or folder, or its URL. */
+  file?: string;
+  /** The adapter's name. */
+  adapter?: string;
+  /** The tensor, or the adapter's key. */
+  tensor?: string;
+  /** The option or the field of a configuration. */
+  field?: string;
+  /** The element's index in row-major order. */
+  element?: number;
+  /** What was found. */
+  found?: string;
+  /** What was expected instead. */
+  expected?: string;
+  /** What the user can do about it; it ends the message. */
+  fix?: string;
+}
+
+/** What an error is about, and what the platform threw where that is the cause. */
+export type About = ErrorFacts & { detail?: unknown };
 
 /** The one error that lorafold throws for everything that can go wrong outside its own code. */
 export class LorafoldError extends Error {
   override readonly name = "LorafoldError";
   readonly code: ErrorCode;
-  /** The tensor or adapter key concerned. */
+  /** What programs may branch on, instead of the message. */
+  readonly facts: Readonly<ErrorFacts>;
+  /** The tensor or adapter key concerned: that of the facts. */
   readonly tensor?: string;
-  /** The adapter concerned. */
+  /** The adapter concerned: that of the facts. */
   readonly adapter?: string;
   /** What the platform threw, where that is the cause. */
   readonly detail?: unknown;
 
-  constructor(code: ErrorCode, message: string, about: { tensor?: string; adapter?: string; detail?: unknown } = {}) {
-    super(message, about.detail === undefined ? undefined : { cause: about.detail });
+  constructor(code: ErrorCode, message: string, { detail, ...facts }: About = {}) {
+    super(message, detail === undefined ? undefined : { cause: detail });
     this.code = code;
-    if (about.tensor !== undefined) this.tensor = about.tensor;
-    if (about.adapter !== undefined) this.adapter = about.adapter;
-    if (about.detail !== undefined) this.detail = about.detail;
+    this.facts = facts;
+    if (facts.tensor !== undefined) this.tensor = facts.tensor;
+    if (facts.adapter !== undefined) this.adapter = facts.adapter;
+    if (detail !== undefined) this.detail = detail;
   }
 }
 
+/** An error about a file, a folder or a URL: `file: reason; fix`. */
+export function fileError(code: ErrorCode, file: string, reason: string, about: About = {}): LorafoldError {
+  return new LorafoldError(code, sentence(file, reason, about), { file, ...about });
+}
+
+/** `bad-option` about one option: `option: reason; fix`. */
+export function optionError(field: string, reason: string, about: About = {}): LorafoldError {
+  return new LorafoldError("bad-option", sentence(field, reason, about), { field, ...about });
+}
+
+/** `bad-option` for a value that is not what the option takes. */
+export function wrongValue(option: string, value: unknown, expected: string): LorafoldError {
+  const found = quoted(value);
+  return optionError(option, `${found} is not ${expected}`, { found, expected });
+}
+
+const sentence = (subject: string, reason: string, { fix }: ErrorFacts) => `${subject}: ${reason}${fix === undefined ? "" : `; ${fix}`}`;
+
+/** `aborted`: the caller asked to stop. */
+export const aborted = (detail?: unknown): LorafoldError => new LorafoldError("aborted", "aborted", { detail });
+
 /** An error as it crosses from a worker. */
 export interface PlainError {
+  /** What kind of error the platform threw: a `DOMException` is told by it. */
+  name?: string;
   code?: ErrorCode;
   message: string;
-  tensor?: string;
-  adapter?: string;
+  facts?: ErrorFacts;
 }
 
 /** What an error may say of itself. */
-type Thrown = { [field in "name" | "code" | "cause" | "tensor" | "adapter"]?: unknown } & { message: string };
+type Thrown = { [field in "name" | "code" | "cause" | "facts"]?: unknown } & { message: string };
 
 /** Whatever was thrown, be it nothing at all, as the fields of an error. */
 export function thrown(error: unknown): Thrown {
   const fields: Partial<Record<keyof Thrown, unknown>> = error ?? {};
-  const { name, code, message, cause, tensor, adapter } = fields;
-  return { name, code, message: typeof message === "string" ? message : String(error), cause, tensor, adapter };
+  const { name, code, message, cause, facts } = fields;
+  return { name, code, message: typeof message === "string" ? message : String(error), cause, facts };
 }
 
 /** Take an error apart for a message to another thread. */
 export function toPlain(error: unknown): PlainError {
-  const { code, message, tensor, adapter } = thrown(error);
+  if (error instanceof WebAssembly.RuntimeError) return toPlain(trapped(error));
+  const { name, code, message, facts } = thrown(error);
   return {
     message,
+    ...(typeof name === "string" && { name }),
     ...(isCode(code) && { code }),
-    ...(typeof tensor === "string" && { tensor }),
-    ...(typeof adapter === "string" && { adapter }),
+    ...(typeof facts === "object" && facts !== null && { facts }),
   };
+}
+
+/** Put together again what {@link toPlain} took apart. */
+export function fromPlain(plain: PlainError): unknown {
+  const { code, message, facts } = plain;
+  return code === undefined ? Object.assign(new Error(message), plain) : new LorafoldError(code, message, facts);
 }
 
 /** Whatever was thrown, as what callers are promised: ours where it has a code, as it is where it is a bug. */
 export function asLorafoldError(error: unknown): unknown {
   if (error instanceof LorafoldError) return error;
-  if (error instanceof WebAssembly.RuntimeError) return outOfMemory(error);
-  const { code, message, ...about } = toPlain(error);
-  if (code !== undefined) return new LorafoldError(code, message, about);
-  return thrown(error).name === "AbortError" ? new LorafoldError("aborted", "aborted", { detail: error }) : error;
+  if (error instanceof WebAssembly.RuntimeError) return trapped(error);
+  const plain = toPlain(error);
+  if (plain.code !== undefined) return fromPlain(plain);
+  return plain.name === "AbortError" ? aborted(error) : error;
 }
 
-/** What a trap of the WebAssembly means: everything else that can go wrong is an error of its own. */
-export function outOfMemory(detail?: unknown): LorafoldError {
-  return new LorafoldError("limit-exceeded", "lorafold's WebAssembly has no memory left for this model: what it held is lost, and the next call starts anew", { detail });
+/** WebAssembly that has trapped: a mistake of lorafold's own. */
+const trapped = (error: Error): LorafoldError => new LorafoldError("internal", `lorafold's WebAssembly has failed: ${error.message}`, { detail: error });
+
+/** What the death of a worker means. Errors of its jobs do not end it. */
+export function workerDied(error: unknown): LorafoldError {
+  const { code, message } = thrown(error);
+  if (code === "ERR_WORKER_OUT_OF_MEMORY") return new LorafoldError("limit-exceeded", `a worker has too little memory: ${message}`, { kind: "no-memory", detail: error });
+  return new LorafoldError("internal", `a worker has died: ${message}`, { detail: error });
+}
+
+/** Names of what browsers throw, and codes of what Node throws, by what they mean. */
+const KINDS: Record<string, ErrorKind> = {
+  NotAllowedError: "access-denied", SecurityError: "access-denied", EACCES: "access-denied", EPERM: "access-denied", EROFS: "access-denied",
+  NotFoundError: "not-found", ENOENT: "not-found",
+};
+
+/** What the platform threw, as the facts that it says, and the cause. */
+export function platformFacts(error: unknown): About {
+  const { name, code } = thrown(error);
+  const kind = KINDS[String(code)] ?? KINDS[String(name)];
+  return { detail: error, ...(kind && { kind }) };
 }
 
 /** What to do about what browsers throw by that name: their own words are for developers. */
@@ -83,8 +163,8 @@ export function inWords(error: unknown): string {
 }
 
 /** What a worker's "error" event means: without a message, that its script never ran. */
-export function scriptFailed({ error, message }: ErrorEvent): unknown {
-  if (error || message) return error ?? new Error(message);
+export function scriptFailed({ error, message }: ErrorEvent): LorafoldError {
+  if (error || message) return workerDied(error ?? new Error(message));
   return new LorafoldError("fetch-failed", "the script of a worker could not be loaded: check the connection, and that the site serves all of lorafold's files");
 }
 
@@ -94,7 +174,7 @@ export function readFailed(name: string, error: unknown): unknown {
   if (error instanceof LorafoldError || isCode(code) || kind === "AbortError") return error;
   // What browsers throw when a chosen file was changed or removed before it is read.
   const changed = kind === "NotReadableError" || kind === "NotFoundError";
-  return new LorafoldError(changed ? "source-changed" : "fetch-failed", `${name}: ${inWords(error)}`, { detail: error });
+  return fileError(changed ? "source-changed" : "fetch-failed", name, inWords(error), platformFacts(error));
 }
 
 /** Platform codes (`ENOENT`) are in capitals, ours are not. */
@@ -107,12 +187,12 @@ export const quoted = (value: unknown): string => (typeof value === "string" ? J
 
 /** @throws {LorafoldError} `bad-option` where something else is given. */
 export function checkSignal(signal: unknown): void {
-  if (signal !== undefined && typeof (signal as AbortSignal | null)?.addEventListener !== "function") throw new LorafoldError("bad-option", "signal: not an AbortSignal");
+  if (signal !== undefined && typeof (signal as AbortSignal | null)?.addEventListener !== "function") throw optionError("signal", "not an AbortSignal");
 }
 
 /** Throw `aborted` if the caller has asked to stop. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new LorafoldError("aborted", "aborted", { detail: signal.reason });
+  if (signal?.aborted) throw aborted(signal.reason);
 }
 
 /** The promise, or `aborted` as soon as the signal says so. */
@@ -122,12 +202,12 @@ export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal 
   promise.catch(() => undefined);
   throwIfAborted(signal);
   let stop = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(new LorafoldError("aborted", "aborted", { detail: signal.reason }));
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => reject(aborted(signal.reason));
     signal.addEventListener("abort", stop, { once: true });
   });
   try {
-    return await Promise.race([promise, aborted]);
+    return await Promise.race([promise, stopped]);
   } finally {
     signal.removeEventListener("abort", stop);
   }

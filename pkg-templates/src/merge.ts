@@ -1,6 +1,6 @@
 import { collectBuffers } from "./collection.js";
 import type { Context } from "./context.js";
-import { asLorafoldError, LorafoldError, quoted, throwIfAborted, unlessAborted } from "./errors.js";
+import { asLorafoldError, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { blockBytes, type Plan } from "./lorafold.js";
 import { Facts } from "./facts.js";
 import type { Piece, Span } from "./pieces.js";
@@ -37,7 +37,7 @@ export async function merge(context: Context, options: MergeOptions): Promise<Me
 
 async function run(context: Context, prepared: Prepared, options: MergeOptions): Promise<MergeResult> {
   const { plan } = prepared;
-  if (options.onProgress !== undefined && typeof options.onProgress !== "function") throw new LorafoldError("bad-option", "onProgress: not a function");
+  if (options.onProgress !== undefined && typeof options.onProgress !== "function") throw optionError("onProgress", "not a function");
   const files = plan.files() as PlannedFile[];
   const sink = await openSink(context.platform, options.output ?? "blob", options.force ?? false, prepared);
   const finished = await fill(context, prepared, files, files.map(({ size }, file) => ({ file, start: 0, end: size })), sink, options);
@@ -80,9 +80,8 @@ const MOST_WORKERS = 1024;
 
 /** @throws {LorafoldError} `bad-option` where one of the options is not a number that it can be. */
 export function checkWorkOptions({ workers, memoryBudget }: Pick<MergeOptions, "workers" | "memoryBudget">): void {
-  const bad = (option: string, value: unknown, wanted: string) => new LorafoldError("bad-option", `${option}: ${quoted(value)} is not ${wanted}`);
-  if (workers !== undefined && !(Number.isInteger(workers) && 0 <= workers && workers <= MOST_WORKERS)) throw bad("workers", workers, `a whole number up to ${MOST_WORKERS}`);
-  if (memoryBudget !== undefined && !(typeof memoryBudget === "number" && memoryBudget >= 0)) throw bad("memoryBudget", memoryBudget, "a number of bytes");
+    if (workers !== undefined && !(Number.isInteger(workers) && 0 <= workers && workers <= MOST_WORKERS)) throw wrongValue("workers", workers, `a whole number up to ${MOST_WORKERS}`);
+  if (memoryBudget !== undefined && !(typeof memoryBudget === "number" && memoryBudget >= 0)) throw wrongValue("memoryBudget", memoryBudget, "a number of bytes");
 }
 
 /** Run all tasks on the pool. */

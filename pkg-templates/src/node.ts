@@ -45,6 +45,6 @@ export function finishParts(output: string, options: { merge?: PlanOptions; forc
 }
 
 export type { Part, PartOptions, PartResult } from "./node/parts.js";
-export { LorafoldError, type ErrorCode } from "./errors.js";
+export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";
 export type { Api } from "./api.js";
 export type * from "./types.js";

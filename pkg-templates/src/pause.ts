@@ -1,11 +1,11 @@
-import { LorafoldError } from "./errors.js";
+import { aborted } from "./errors.js";
 
 /** @throws {LorafoldError} `aborted` as soon as `signal` says so. */
 export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const stop = () => {
       clearTimeout(timer);
-      reject(new LorafoldError("aborted", "aborted", { detail: signal?.reason }));
+      reject(aborted(signal?.reason));
     };
     const timer = setTimeout(() => {
       signal?.removeEventListener("abort", stop);

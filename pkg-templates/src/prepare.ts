@@ -1,6 +1,6 @@
 import { settled } from "./engine.js";
 import type { Context } from "./context.js";
-import { checkSignal, LorafoldError, quoted, throwIfAborted, unlessAborted } from "./errors.js";
+import { checkSignal, fileError, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
@@ -26,12 +26,12 @@ export interface Prepared {
  */
 export async function prepare({ platform, engine }: Context, options: PlanOptions): Promise<Prepared> {
   if (!options || typeof options !== "object" || options.base === undefined) {
-    throw new LorafoldError("bad-option", "base: not given");
+    throw optionError("base", "not given");
   }
   const { signal } = options;
   checkSignal(signal);
   throwIfAborted(signal);
-  if (!Array.isArray(options.adapters ?? [])) throw new LorafoldError("bad-option", "adapters: not an array");
+  if (!Array.isArray(options.adapters ?? [])) throw optionError("adapters", "not an array");
   const adapters = (options.adapters ?? []).map(asAdapter);
   const prepared = async (): Promise<Prepared> => {
     // One after another: a single listing already makes as many requests at a time as some platforms allow.
@@ -99,7 +99,7 @@ async function hold(inputs: Input[], room = HELD_BYTES): Promise<Input[]> {
     if (input.blob || input.path !== undefined || size === undefined || size > room) return input;
     room -= size;
     const bytes = (await bind(input).read!(0, size)) as Uint8Array<ArrayBuffer>;
-    if (bytes.length !== size) throw new LorafoldError("source-changed", `${name}: ${bytes.length} bytes came where ${size} were asked for`);
+    if (bytes.length !== size) throw fileError("source-changed", name, `${bytes.length} bytes came where ${size} were asked for`, { found: String(bytes.length), expected: String(size) });
     return { name, size, blob: new Blob([bytes]), ...(version !== undefined && { version }) };
   });
 }
@@ -107,14 +107,14 @@ async function hold(inputs: Input[], room = HELD_BYTES): Promise<Input[]> {
 /** Refuse NaN and infinity: JSON has neither, and would pass them on as "not given". */
 function finite(option: string, value: number | undefined): number | undefined {
   if (value !== undefined && !Number.isFinite(value)) {
-    throw new LorafoldError("bad-option", `${option}: ${quoted(value)} is not a finite number`);
+    throw wrongValue(option, value, "a finite number");
   }
   return value;
 }
 
 function planOptions({ dtype, method, rounding, only, skip, maxShardSize, allowUnmatched }: PlanOptions) {
   if (maxShardSize !== undefined && !(Number.isSafeInteger(maxShardSize) && maxShardSize > 0)) {
-    throw new LorafoldError("bad-option", `maxShardSize: ${quoted(maxShardSize)} is not a number of bytes`);
+    throw wrongValue("maxShardSize", maxShardSize, "a number of bytes");
   }
   return { dtype, method, rounding, only, skip, maxShardSize, allowUnmatched: allowUnmatched ?? false };
 }

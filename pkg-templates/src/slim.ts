@@ -29,6 +29,6 @@ export function initialize(wasm: WasmSource | Promise<WasmSource>, { startWorker
 
 export type { WasmSource } from "./wasm-source.js";
 export { inspect, merge, openMerged, plan } from "./default-api.js";
-export { LorafoldError, type ErrorCode } from "./errors.js";
+export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";
 export type { Api } from "./api.js";
 export type * from "./types.js";

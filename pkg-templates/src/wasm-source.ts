@@ -1,5 +1,6 @@
-import { LorafoldError } from "./errors.js";
+import { fileError, LorafoldError, optionError } from "./errors.js";
 import type { Response, WasmModule } from "./globals.js";
+import { statusFacts } from "./sources/request.js";
 
 /** lorafold's WebAssembly as callers may have it: compiled, its bytes, or the response of a request for them. */
 export type WasmSource = WasmModule | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Response;
@@ -18,21 +19,21 @@ export async function compile(source: WasmSource | Promise<WasmSource>): Promise
     else if (typeof Response !== "undefined" && found instanceof Response) module = await compileResponse(found);
   } catch (error) {
     if (error instanceof LorafoldError) throw error;
-    throw new LorafoldError("bad-option", `this is not lorafold's WebAssembly: ${(error as Error).message}`, { detail: error });
+    throw optionError("initialize", `this is not lorafold's WebAssembly: ${(error as Error).message}`, { detail: error });
   }
-  if (!module) throw new LorafoldError("bad-option", `initialize: ${String(found)} is neither a WebAssembly.Module nor its bytes nor a Response`);
+  if (!module) throw optionError("initialize", `${String(found)} is neither a WebAssembly.Module nor its bytes nor a Response`, { found: String(found) });
   // The generated glue would instantiate any module, and keep it for good.
   if (!WebAssembly.Module.exports(module).some(({ name }) => name === "plan_open")) {
-    throw new LorafoldError("bad-option", "this is not lorafold's WebAssembly, but another module");
+    throw optionError("initialize", "this is not lorafold's WebAssembly, but another module");
   }
   return module;
 }
 
 async function compileResponse(response: Response): Promise<WebAssembly.Module> {
-  if (!response.ok) throw new LorafoldError("fetch-failed", `${response.url}: status ${response.status} instead of lorafold's WebAssembly`);
+  if (!response.ok) throw fileError("fetch-failed", response.url, `status ${response.status} instead of lorafold's WebAssembly`, statusFacts(response));
   // Servers of single-page applications answer every unknown address with their page.
   if (response.headers.get("content-type")?.startsWith("text/html")) {
-    throw new LorafoldError("fetch-failed", `${response.url}: a page came instead of lorafold's WebAssembly: check that the site serves it there`);
+    throw fileError("fetch-failed", response.url, "a page came instead of lorafold's WebAssembly", { kind: "web-page", fix: "check that the site serves it there" });
   }
   // Streaming compilation demands this type, and some servers do not send it.
   const streams = response.headers.get("content-type") === "application/wasm" && "compileStreaming" in WebAssembly;

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::pattern::{PatternTable, TableError};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::json::{Json, text};
 
 /// What a merge needs of a LoRA configuration.
@@ -103,22 +103,31 @@ impl AdapterConfig {
                 "target_modules" => config.target_modules = target_list(value),
                 "base_model_name_or_path" => config.base_name = value.as_str().map(Into::into),
                 "bias" if value.as_str() == Some("none") || value.is_null() => {}
-                "bias" => return Err(reader.refuse("bias", "the adapter replaces biases of the base")),
+                "bias" => return Err(reader.not_yet("bias", value, "the adapter replaces biases of the base")),
                 "init_lora_weights" => reader.init(value)?,
                 neutral if NEUTRAL.contains(&neutral) => {}
                 _ if says_nothing(value) => {}
                 refused => {
-                    let meaning = REFUSED.iter().find(|row| row.0 == refused).map(|row| row.1);
-                    return Err(reader.refuse(refused, meaning.unwrap_or("an unknown field; it may change the result")));
+                    return Err(match REFUSED.iter().find(|row| row.0 == refused) {
+                        Some((_, meaning)) => reader.not_yet(refused, value, meaning),
+                        None => reader
+                            .refuse(refused, value, "an unknown field, which may change the result")
+                            .kind(ErrorKind::UnknownField)
+                            .fix("update lorafold; or remove the field, if you know that it changes nothing"),
+                    });
                 }
             }
         }
         match peft_type {
             Some("LORA") => Ok(config),
             Some(other) => {
-                Err(reader.refuse("peft_type", &format!("{other:?} adapters cannot be merged yet, only \"LORA\"")))
+                let reason = format!("{other:?} adapters cannot be merged yet, only \"LORA\"");
+                let error = reader.not_yet("peft_type", &Value::Null, &reason);
+                Err(error.found(other).expected("LORA"))
             }
-            None => Err(bad("no peft_type: this is not the configuration of a PEFT adapter".into())),
+            None => Err(bad("it has no peft_type: this is not the configuration of a PEFT adapter".into())
+                .field("peft_type")
+                .expected("LORA")),
         }
     }
 
@@ -164,26 +173,38 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn bad<T>(&self, reason: String) -> Result<T> {
-        Err(Error::bad_config(self.file, reason))
+    /// The field has a value of another type than `expected`.
+    fn bad<T>(&self, field: &str, value: &Value, expected: &str) -> Result<T> {
+        let found = text(value);
+        let error = Error::bad_config(self.file, format!("{field} is {found}, not {expected}"));
+        Err(error.field(field).found(found).expected(expected))
     }
 
-    fn refuse(&self, field: &str, meaning: &str) -> Error {
-        Error::unsupported(format!("{}: {field}", self.file), format!("{meaning}; lorafold will not merge it wrongly"))
+    /// The field says what lorafold would have to leave out, and so merge wrongly.
+    fn refuse(&self, field: &str, value: &Value, meaning: &str) -> Error {
+        Error::unsupported(format!("{}: {field}", self.file), meaning)
             .adapter(self.adapter)
+            .file(self.file)
+            .field(field)
+            .found(text(value))
+    }
+
+    /// The field is known, and what it says is not implemented.
+    fn not_yet(&self, field: &str, value: &Value, meaning: &str) -> Error {
+        self.refuse(field, value, meaning).kind(ErrorKind::NotImplemented).fix("merge this adapter with PEFT")
     }
 
     fn rank(&self, name: &str, value: &Value) -> Result<u64> {
         match value.as_u64() {
             Some(r) if r > 0 => Ok(r),
-            _ => self.bad(format!("{name} is {}, not a whole number above 0", text(value))),
+            _ => self.bad(name, value, "a whole number above 0"),
         }
     }
 
     fn number(&self, name: &str, value: &Value) -> Result<f64> {
         match value.as_f64() {
             Some(number) if number.is_finite() => Ok(number),
-            _ => self.bad(format!("{name} is {}, not a number", text(value))),
+            _ => self.bad(name, value, "a number"),
         }
     }
 
@@ -191,7 +212,7 @@ impl Reader<'_> {
         match value {
             Value::Bool(flag) => Ok(*flag),
             Value::Null => Ok(false),
-            _ => self.bad(format!("{name} is {}, not true or false", text(value))),
+            _ => self.bad(name, value, "true or false"),
         }
     }
 
@@ -204,18 +225,20 @@ impl Reader<'_> {
         let rows = match value {
             Value::Null => return Ok(PatternTable::default()),
             Value::Object(rows) => rows,
-            _ => return self.bad(format!("{field} is {}, not an object", text(value))),
+            _ => return self.bad(field, value, "an object"),
         };
         let row = |(key, value): (&String, &Value)| Ok((key.clone(), read(self, &format!("{field}.{key}"), value)?));
         let rows: Vec<(String, T)> = rows.iter().map(row).collect::<Result<_>>()?;
         PatternTable::new(field, rows).map_err(|error| {
             let subject = format!("{}: {field}", self.file);
             let refused = match &error {
-                TableError::Pattern(reason) => Error::unsupported(subject, reason.as_str()),
+                TableError::Pattern(reason) => {
+                    Error::unsupported(subject, reason.as_str()).kind(ErrorKind::NotImplemented)
+                }
                 TableError::TooLong => Error::limit_exceeded(subject, error.to_string())
                     .fix("write out the names that they stand for; plain names have no limit"),
             };
-            refused.adapter(self.adapter).field(field)
+            refused.adapter(self.adapter).file(self.file).field(field)
         })
     }
 
@@ -225,14 +248,11 @@ impl Reader<'_> {
         match value {
             Value::Bool(_) | Value::Null => Ok(()),
             Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => Ok(()),
-            _ => Err(self.refuse(
-                "init_lora_weights",
-                &format!(
-                    "{} trains against a changed base; convert the adapter with PEFT's \
-                     save_pretrained(path_initial_model_for_weight_conversion=…) first",
-                    text(value)
-                ),
-            )),
+            _ => Err(self
+                .not_yet("init_lora_weights", value, &format!("{} trains against a changed base", text(value)))
+                .fix(
+                    "convert the adapter with PEFT first: save_pretrained(path_initial_model_for_weight_conversion=…)",
+                )),
         }
     }
 }

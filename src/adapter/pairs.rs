@@ -2,7 +2,7 @@
 
 use super::keys::Key;
 use crate::container::{Header, TensorInfo};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::json::sorted;
 use crate::tensor::Float;
 
@@ -44,7 +44,7 @@ pub struct Pair {
 ///
 /// # Errors
 /// `unsupported` for a tensor of another kind, `missing-pair` for half a pair, `shape-mismatch` for halves that do not
-/// fit each other, `bad-header` for an adapter without factors or with one given twice.
+/// fit each other, `wrong-input` for an adapter without factors, `bad-header` for one with a factor given twice.
 pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
     let mut factors = Vec::with_capacity(header.len());
     let mut bases = Vec::new();
@@ -59,7 +59,8 @@ pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
         }
     }
     if factors.is_empty() {
-        return Err(Error::bad_header(file, "no LoRA factors in this file"));
+        let error = Error::wrong_input(file, "it has no LoRA factors").kind(ErrorKind::NoWeights);
+        return Err(error.expected("tensors such as …lora_A.weight"));
     }
     let modules = sorted(factors.iter().map(|(module, ..)| module.as_str()).collect());
     let mut halves: Vec<[Option<Named>; 2]> = vec![[None; 2]; modules.len()];
@@ -87,7 +88,8 @@ pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
         };
         if tensor.shape != [pair.outputs] {
             let reason = format!("its shape is {:?}, the layer has {} outputs", tensor.shape, pair.outputs);
-            return Err(Error::shape_mismatch(adapter, tensor.name, reason));
+            let error = Error::shape_mismatch(adapter, tensor.name, reason).found(format!("{:?}", tensor.shape));
+            return Err(error.expected(format!("[{}]", pair.outputs)));
         }
         let magnitude = factor(adapter, header, &tensor)?;
         if let Some(other) = pair.magnitude.replace(magnitude) {
@@ -104,7 +106,11 @@ fn find<'a>(pairs: &'a mut [Pair], module: &str) -> Option<&'a mut Pair> {
 }
 
 fn unsupported(adapter: &str, tensor: &TensorInfo, kind: &str) -> Error {
-    Error::unsupported(tensor.name, format!("{kind}: cannot be merged yet")).adapter(adapter).tensor(tensor.name)
+    Error::unsupported(tensor.name, format!("{kind} cannot be merged yet"))
+        .kind(ErrorKind::NotImplemented)
+        .adapter(adapter)
+        .tensor(tensor.name)
+        .found(kind)
 }
 
 /// A factor, and the adapter's name in its key.
@@ -122,26 +128,19 @@ fn pair(adapter: &str, header: &Header, module: String, halves: [Option<Named>; 
         [Some((a, _)), _] => return Err(missing(&a, ["lora_A", "lora_B"])),
         [None, Some((b, _))] => return Err(missing(&b, ["lora_B", "lora_A"])),
         [None, None] => {
-            return Err(Error::bad_header(adapter, format!("{module} has no factors")));
+            return Err(Error::internal(format!("{module} has no factors")));
         }
     };
     let (&[rank, inputs], &[outputs, rank_b]) = (a.shape, b.shape) else {
-        return Err(Error::unsupported(
-            a.name,
-            format!(
-                "factors of shapes {:?} and {:?} are not of a linear layer: cannot be merged yet",
-                a.shape, b.shape
-            ),
-        )
-        .adapter(adapter)
-        .tensor(a.name));
+        let shapes = format!("{:?} and {:?}", a.shape, b.shape);
+        let reason = format!("factors of shapes {shapes} are not of a linear layer, and cannot be merged yet");
+        let error = Error::unsupported(a.name, reason).kind(ErrorKind::NotImplemented);
+        return Err(error.adapter(adapter).tensor(a.name).found(shapes));
     };
     if rank != rank_b || rank == 0 {
-        return Err(Error::shape_mismatch(
-            adapter,
-            b.name,
-            format!("the ranks differ or are 0: lora_A is {:?}, lora_B {:?}", a.shape, b.shape),
-        ));
+        let reason = format!("the ranks differ or are 0: lora_A is {:?}, lora_B {:?}", a.shape, b.shape);
+        let error = Error::shape_mismatch(adapter, b.name, reason);
+        return Err(error.found(format!("{:?}", b.shape)).expected(format!("[{outputs}, {rank}]")));
     }
     let (a, b) = (factor(adapter, header, &a)?, factor(adapter, header, &b)?);
     Ok(Pair { module, a, b, rank, inputs, outputs, magnitude: None, base: None })
@@ -149,6 +148,6 @@ fn pair(adapter: &str, header: &Header, module: String, halves: [Option<Named>; 
 
 fn factor(adapter: &str, header: &Header, tensor: &TensorInfo) -> Result<FactorRef> {
     let float = Float::of(tensor.dtype);
-    let float = float.ok_or_else(|| unsupported(adapter, tensor, &format!("of type {}", tensor.dtype)))?;
+    let float = float.ok_or_else(|| unsupported(adapter, tensor, &format!("a factor of type {}", tensor.dtype)))?;
     Ok(FactorRef { key: tensor.name.into(), float, start: header.data_start + tensor.start, bytes: tensor.bytes() })
 }

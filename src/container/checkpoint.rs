@@ -102,7 +102,7 @@ fn indexed(
         .shards()
         .map(|shard| {
             position(shard)
-                .ok_or_else(|| Error::truncated(shard, format!("{} names this shard, but it is not there", names[at])))
+                .ok_or_else(|| missing_shard(shard, format!("{} names this shard, which is missing", names[at])))
         })
         .collect()
 }
@@ -116,7 +116,9 @@ fn unindexed(names: &[&str], weights: &[usize]) -> Result<Vec<usize>> {
     numbered.sort_by_key(|(_, n)| n.number);
     let Some((at, first)) = numbered.first() else {
         return match weights {
-            [] => Err(Error::wrong_input("base", "no .safetensors file is there").kind(ErrorKind::NoWeights)),
+            [] => Err(Error::wrong_input("base", "there is no .safetensors file")
+                .kind(ErrorKind::NoWeights)
+                .expected("a .safetensors file")),
             [single] => Ok(vec![*single]),
             [first, ..] => Err(several_models(names[*first], format!("{} weight files and no index", weights.len()))),
         };
@@ -126,16 +128,18 @@ fn unindexed(names: &[&str], weights: &[usize]) -> Result<Vec<usize>> {
     }
     let is_there = |number: &u32| numbered.binary_search_by_key(number, |(_, n)| n.number).is_ok();
     if let Some(number) = (1..=first.total).find(|number| !is_there(number)) {
-        return Err(Error::truncated(
-            format!("{}-{number:05}-of-{:05}.safetensors", first.stem, first.total),
-            "this shard is not there",
-        ));
+        let name = format!("{}-{number:05}-of-{:05}.safetensors", first.stem, first.total);
+        return Err(missing_shard(&name, "this shard is missing"));
     }
     if numbered.len() != first.total as usize {
         let reason = format!("{} shards where their names say {}", numbered.len(), first.total);
         return Err(several_models(names[*at], reason));
     }
     Ok(numbered.into_iter().map(|(i, _)| i).collect())
+}
+
+fn missing_shard(file: &str, reason: impl Into<String>) -> Error {
+    Error::truncated(file, reason).kind(ErrorKind::MissingShard).fix("give all files of the model")
 }
 
 fn several_models(file: &str, reason: impl Into<String>) -> Error {

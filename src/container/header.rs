@@ -1,6 +1,7 @@
 //! The header of a safetensors file: eight bytes of length, then JSON that names every tensor and its bytes.
 
 use super::entry::Entry;
+use super::foreign::foreign;
 use super::limits;
 use super::memory::reserve;
 use super::scanner::{RawText, Scanner};
@@ -92,12 +93,18 @@ impl Header {
     /// The length of the JSON, from the first eight bytes of a file of `file_bytes` bytes.
     ///
     /// # Errors
-    /// `truncated` when the file cannot hold the header, `bad-header` when the header is over the format's limit.
+    /// `truncated` when the file cannot hold the header, `bad-header` when the header is over the format's limit, `wrong-input`
+    /// when the file is known to be something else.
     pub fn json_bytes(file: &str, prefix: [u8; 8], file_bytes: u64) -> Result<u64> {
         let length = u64::from_le_bytes(prefix);
+        if length > limits::HEADER_BYTES
+            && let Some(error) = foreign(file, &prefix)
+        {
+            return Err(error);
+        }
         check_length(file, length)?;
         if file_bytes < PREFIX_BYTES + length {
-            return Err(Error::truncated(file, format!("the header has {length} bytes, the file only {file_bytes}")));
+            return Err(cut_off(file, format!("the header has {length} bytes, the file only {file_bytes}")));
         }
         Ok(length)
     }
@@ -216,10 +223,9 @@ impl Header {
             if tensor.start != expected {
                 let fault =
                     if tensor.start < expected { "overlaps the tensor before it" } else { "leaves a hole before it" };
-                return Err(Error::bad_header(
-                    file,
-                    format!("tensor {:?} {fault}: starts at {}, not {expected}", tensor.name, tensor.start),
-                ));
+                let reason = format!("tensor {:?} {fault}: it starts at {}, not {expected}", tensor.name, tensor.start);
+                let error = Error::bad_header(file, reason).found(tensor.start.to_string());
+                return Err(error.expected(expected.to_string()));
             }
             expected = tensor.end;
         }
@@ -228,7 +234,9 @@ impl Header {
             return Ok(());
         }
         if wanted > file_bytes {
-            return Err(Error::truncated(file, format!("the tensors end at byte {wanted}, the file at {file_bytes}")));
+            return Err(cut_off(file, format!("the tensors end at byte {wanted}, the file at {file_bytes}"))
+                .found(file_bytes.to_string())
+                .expected(wanted.to_string()));
         }
         if wanted < file_bytes {
             return Err(Error::bad_header(file, format!("{} bytes follow the last tensor", file_bytes - wanted)));
@@ -257,12 +265,18 @@ impl TableSize {
     }
 }
 
+fn cut_off(file: &str, reason: String) -> Error {
+    Error::truncated(file, reason).fix("download it again, or copy it again")
+}
+
 fn check_length(file: &str, length: u64) -> Result<()> {
     if length <= limits::HEADER_BYTES {
         return Ok(());
     }
     let limit = limits::HEADER_BYTES;
-    Err(Error::bad_header(file, format!("the header claims {length} bytes, more than the format's {limit}")))
+    Err(Error::bad_header(file, format!("the header claims {length} bytes, more than the format's {limit}"))
+        .found(length.to_string())
+        .expected(format!("at most {limit} bytes")))
 }
 
 /// Hand over each part of a header's JSON.

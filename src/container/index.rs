@@ -192,7 +192,7 @@ fn parse_metadata(file: &str, text: &str) -> Result<Map<String, Value>> {
     if text.len() > limits::INDEX_METADATA_BYTES {
         let limit = limits::INDEX_METADATA_BYTES;
         let reason = format!("the index's metadata has {} bytes, more than {limit}", text.len());
-        return Err(Error::limit_exceeded(file, reason));
+        return Err(Error::limit_exceeded(file, reason).file(file));
     }
     match serde_json::from_str(text) {
         Ok(Value::Object(metadata)) => Ok(metadata),

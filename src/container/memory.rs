@@ -2,7 +2,7 @@
 //!
 //! What is empty gets exactly as much as it asks for; what has grown before gets twice as much, so that growing stays linear.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Make room for `count` more items.
 ///
@@ -22,4 +22,6 @@ pub(crate) fn reserve_text(file: &str, text: &mut String, bytes: usize) -> Resul
 
 fn lacking(file: &str, bytes: usize) -> Error {
     Error::limit_exceeded(file, format!("there is not enough memory: {bytes} more bytes are needed"))
+        .kind(ErrorKind::NoMemory)
+        .file(file)
 }

@@ -5,6 +5,7 @@
 
 pub mod checkpoint;
 mod entry;
+mod foreign;
 pub mod header;
 pub mod index;
 pub mod limits;
@@ -14,6 +15,7 @@ mod texts;
 pub mod writer;
 
 pub use checkpoint::CheckpointFiles;
+pub(crate) use foreign::foreign;
 pub use header::{Header, TensorInfo};
 pub use index::ShardIndex;
 pub use writer::{HeaderWriter, IndexWriter};

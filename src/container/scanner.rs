@@ -148,7 +148,7 @@ impl<'a> Scanner<'a> {
     fn skip_below(&mut self, depth: usize) -> Result<()> {
         let first = self.peek();
         if matches!(first, Some(b'{' | b'[')) && depth == 0 {
-            return Err(self.invalid("nested too deep"));
+            return Err(self.invalid("it is nested too deeply"));
         }
         match first {
             Some(b'{') => self.object(|scanner, _| scanner.skip_below(depth - 1)),

@@ -48,7 +48,7 @@ impl Texts {
     /// As [`with_room`](Self::with_room).
     pub(crate) fn make_room(&mut self, file: &str, size: &TextsSize) -> Result<()> {
         if u32::try_from(self.text.len() + size.bytes).is_err() {
-            return Err(Error::limit_exceeded(file, "its names have more than 4 GiB"));
+            return Err(Error::limit_exceeded(file, "its names have more than 4 GiB").file(file));
         }
         reserve_text(file, &mut self.text, size.bytes)?;
         reserve(file, &mut self.ends, size.count)

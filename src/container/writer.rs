@@ -163,7 +163,7 @@ impl Window {
     fn filled(file: &str, wanted: Range<u64>, write: impl FnOnce(&mut Window)) -> Result<Vec<u8>> {
         let mut window = Window::new(wanted.clone());
         let bytes = usize::try_from(wanted.end.saturating_sub(wanted.start))
-            .map_err(|_| Error::limit_exceeded(file, "more bytes are wanted than memory can have"))?;
+            .map_err(|_| Error::limit_exceeded(file, "more bytes are asked for than memory can hold").file(file))?;
         reserve(file, &mut window.kept, bytes)?;
         write(&mut window);
         Ok(window.kept)

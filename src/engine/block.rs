@@ -226,5 +226,6 @@ impl Block<'_> {
     fn non_finite(&self, element: u64) -> Error {
         let reason = format!("a finite value of the base becomes infinite or NaN in {}", self.program.to.dtype());
         Error::non_finite(self.program.tensor.clone(), element, reason)
+            .fix("use a smaller weight or a wider dtype, or allow such values (allowNonfinite)")
     }
 }

@@ -21,7 +21,9 @@ impl Budget {
     pub fn new(bytes: u64) -> Result<Budget> {
         let least = FIXED + (1 << 20);
         if bytes < least {
-            return Err(Error::bad_option("memoryBudget", format!("{bytes} bytes are too few, at least {least}")));
+            let reason = format!("{bytes} bytes are too few, at least {least} are needed");
+            let error = Error::bad_option("memoryBudget", reason).found(bytes.to_string());
+            return Err(error.expected(format!("at least {least} bytes")));
         }
         Ok(Budget(bytes))
     }

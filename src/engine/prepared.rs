@@ -110,9 +110,7 @@ fn covers(update: &Update, rows: &Range<u64>) -> bool {
 
 fn size(program: &Program, value: u64) -> Result<usize> {
     usize::try_from(value).map_err(|_| {
-        Error::limit_exceeded(
-            program.tensor.clone(),
-            format!("a side of {value} elements is too long for this machine"),
-        )
+        let reason = format!("a side of {value} elements is too long for this machine");
+        Error::limit_exceeded(program.tensor.clone(), reason).tensor(program.tensor.clone())
     })
 }

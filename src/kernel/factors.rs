@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use super::isa::{PANEL, ROWS};
 use super::panels::{Group, LeftGroup, Panels, RightGroup, unpack, zeros};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::Float;
-use crate::{Error, Result};
 
 /// Left (rows × rank) and right (rank × cols) factors of one tensor's delta, in f32, the ranks of all adapters one after the other.
 ///
@@ -82,8 +82,9 @@ impl Factors {
             (Some(left), Some(right), Some(positions)) => Ok(Factors { left, right, positions }),
             _ => Err(Error::limit_exceeded(
                 format!("factors of rank {rank} for a {rows} × {cols} tensor"),
-                format!("no memory for {} bytes", Self::bytes_needed(rows, cols, rank)),
-            )),
+                format!("there is not enough memory: {} bytes are needed", Self::bytes_needed(rows, cols, rank)),
+            )
+            .kind(ErrorKind::NoMemory)),
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::inputs::{FileInfo, Inputs, Listing};
 
 /// Input files by number, each opened when it is first read. One for every thread.
@@ -26,7 +26,7 @@ impl Files {
 
     fn read_now(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
         let Some(path) = self.paths.get(input) else {
-            return Err(Error::fetch_failed(format!("input {input}"), "there is none of that number"));
+            return Err(Error::internal(format!("there is no input {input}")));
         };
         let mut open = self.open.borrow_mut();
         let file = match open.entry(input) {
@@ -51,11 +51,27 @@ impl Inputs for Files {
     }
 }
 
-pub(super) fn failed(path: &Path, error: &std::io::Error) -> Error {
+/// What reading `path` gave, as one of our errors.
+fn failed(path: &Path, error: &std::io::Error) -> Error {
+    with_kind(Error::fetch_failed(path.display().to_string(), error.to_string()), error)
+}
+
+/// What writing `path` gave, as one of our errors.
+pub(super) fn write_failed(path: &Path, error: &std::io::Error) -> Error {
     let file = path.display().to_string();
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::out_of_space(file, error.to_string()),
-        _ => Error::fetch_failed(file, error.to_string()),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            Error::out_of_space(file, error.to_string())
+        }
+        _ => with_kind(Error::write_failed(file, error.to_string()), error),
+    }
+}
+
+fn with_kind(failed: Error, error: &std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => failed.kind(error::ErrorKind::NotFound),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => failed.kind(error::ErrorKind::AccessDenied),
+        _ => failed,
     }
 }
 

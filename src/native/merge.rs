@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::files::{Files, block_on, failed, list_folder};
+use super::files::{Files, block_on, list_folder, write_failed};
 use crate::engine::{Budget, FactSum, Merger};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Span;
 use crate::kernel::Statistics;
 use crate::plan::{AdapterOptions, MergePlan, OutputFile, Piece, PlanOptions, plan};
@@ -73,10 +73,14 @@ pub fn merge_folders(
     let (plan, paths) = plan_folders(base, adapters, &options.plan)?;
     refuse_inputs(out, &paths)?;
     if !options.force && fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Error::bad_option("out", format!("{} is not empty", out.display())));
+        let error = Error::bad_option("out", format!("{} is not empty", out.display()));
+        return Err(error
+            .kind(ErrorKind::OutputNotEmpty)
+            .file(out.display().to_string())
+            .fix("force replaces the model in it"));
     }
     let made = !out.exists();
-    fs::create_dir_all(out).map_err(|e| failed(out, &e))?;
+    fs::create_dir_all(out).map_err(|e| write_failed(out, &e))?;
     // Another process may be merging into the same folder.
     let hidden = |file: &OutputFile| out.join(format!(".{}.{}.partial", file.name, std::process::id()));
     let partials: Vec<PathBuf> = plan.files.iter().map(hidden).collect();
@@ -90,7 +94,7 @@ pub fn merge_folders(
             let _ = fs::remove_file(out.join("config.json"));
         }
         for (name, partial) in finished {
-            fs::rename(partial, out.join(name)).map_err(|e| failed(partial, &e))?;
+            fs::rename(partial, out.join(name)).map_err(|e| write_failed(partial, &e))?;
         }
         Ok(statistics)
     });
@@ -118,8 +122,8 @@ fn refuse_inputs(out: &Path, inputs: &[PathBuf]) -> Result<()> {
         beside || fs::canonicalize(input).is_ok_and(lies_there)
     };
     if inputs.iter().any(reads) {
-        let reason = format!("{} is a folder that the merge reads; give it another one", out.display());
-        return Err(Error::bad_option("out", reason));
+        let error = Error::bad_option("out", format!("{} is a folder that the merge reads", out.display()));
+        return Err(error.kind(ErrorKind::OutputIsInput).file(out.display().to_string()).fix("give another folder"));
     }
     Ok(())
 }
@@ -134,8 +138,8 @@ fn write_all(
     let mut jobs = Vec::new();
     let mut facts = HashMap::new();
     for (number, file) in plan.files.iter().enumerate() {
-        let partial = File::create(&partials[number]).map_err(|e| failed(&partials[number], &e))?;
-        partial.set_len(file.size).map_err(|e| failed(&partials[number], &e))?;
+        let partial = File::create(&partials[number]).map_err(|e| write_failed(&partials[number], &e))?;
+        partial.set_len(file.size).map_err(|e| write_failed(&partials[number], &e))?;
         for piece in plan.pieces(number, 0..file.size, block, usize::MAX) {
             if let Piece::Compute { program, .. } = piece
                 && let Some(found) = plan.program(program).filter(|program| program.has_facts())
@@ -266,13 +270,13 @@ impl<'a> Thread<'a> {
         }
         let path = &partials[number];
         if self.output.as_ref().is_none_or(|(open, _)| *open != number) {
-            let file = OpenOptions::new().write(true).open(path).map_err(|e| failed(path, &e))?;
+            let file = OpenOptions::new().write(true).open(path).map_err(|e| write_failed(path, &e))?;
             self.output = Some((number, file));
         }
         let Some((_, file)) = &mut self.output else { return Ok(()) };
         let mut write = |at: u64, bytes: &[u8]| {
             let written = file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(bytes));
-            written.map_err(|e| failed(path, &e))
+            written.map_err(|e| write_failed(path, &e))
         };
         match *piece {
             Piece::Plan { at, bytes } => write(at, &plan.planned_bytes(&plan.files[number], at..at + bytes)?),

@@ -60,7 +60,7 @@ impl Method for Dora {
         let float = self.magnitude.float;
         let all: Vec<f64> = operands[2].chunks_exact(float.bytes()).map(|value| float.read(value)).collect();
         if let Some(element) = all.iter().position(|value| !value.is_finite()) {
-            let error = Error::non_finite(self.magnitude.key.clone(), element as u64, "NaN or infinite");
+            let error = Error::non_finite(self.magnitude.key.clone(), element as u64, "it is NaN or infinite");
             return Err(error.adapter(adapter));
         }
         let transposed = self.factors.transposed;

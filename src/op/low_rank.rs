@@ -88,10 +88,10 @@ fn rows_of<'a>(bytes: &'a [u8], width: usize, rank: usize, layout: FactorLayout,
 fn unrepresentable(adapter: &str, operand: &Operand, value: Unrepresentable) -> Error {
     let reason = match (value, operand.float) {
         (Unrepresentable::Underflow { .. }, _) => {
-            "with the other factor so far apart in size that f32 cannot hold both"
+            "it and the other factor are so far apart in size that f32 cannot hold both"
         }
-        (_, Float::F64) => "NaN, infinite, or beyond f32 once scaled",
-        _ => "NaN or infinite (or becomes so once scaled)",
+        (_, Float::F64) => "it is NaN, infinite, or beyond f32 once scaled",
+        _ => "it is NaN or infinite (or becomes so once scaled)",
     };
     Error::non_finite(operand.key.clone(), value.index(), reason).adapter(adapter)
 }

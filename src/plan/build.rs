@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::matching::{Change, match_adapters};
+use super::matching::{Change, RIGHT_BASE, match_adapters};
 use super::open::{Adapter, Base, Shard, open_adapter, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
@@ -93,7 +93,8 @@ fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
             adapters[0].name.clone(),
             adapters[0].updates[0].key.clone(),
             "nothing of any adapter matches this base: the output would be the base itself",
-        );
+        )
+        .fix(RIGHT_BASE);
     }
     Error::bad_option(options.selecting_option(), "the pattern leaves no tensor to merge")
 }

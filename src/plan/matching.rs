@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::open::{Adapter, Base};
 use super::options::CheckedOptions;
 use super::program::{Region, Update};
+use super::tied;
 use super::tied::TiedHead;
 use crate::adapter::dialect::{BaseWeight, ModuleUpdate};
 use crate::adapter::pattern::PatternBudget;
@@ -15,6 +16,9 @@ use crate::model::Model;
 use crate::model::orientation::{Evidence, Fit};
 use crate::model::placement::Placement;
 use crate::tensor::Float;
+
+/// What the user can do where an adapter does not fit its base.
+pub(super) const RIGHT_BASE: &str = "check that this is the base that the adapter was trained on";
 
 /// What the adapters do to one tensor of the base.
 #[derive(Debug, Clone, Default)]
@@ -182,24 +186,26 @@ impl<'a> Matcher<'a> {
     /// The same module in two spellings: added twice, the delta would be twice what was trained.
     fn placed_twice(&self, tensor: usize, one: &ModuleUpdate, other: &ModuleUpdate) -> Error {
         let tensor = self.tensors.infos[tensor].name;
-        Error::bad_header(
-            self.adapter.name.clone(),
-            format!("{:?} and {:?} both mean {tensor} of the base: remove one", one.key, other.key),
-        )
+        let reason = format!("{:?} and {:?} both mean {tensor} of the base", one.key, other.key);
+        Error::bad_header(self.adapter.name.clone(), reason)
+            .adapter(self.adapter.name.clone())
+            .found(format!("{}, {}", one.key, other.key))
+            .fix("remove one of the two")
     }
 
     fn unmatched(&self, update: &ModuleUpdate, findings: &mut Vec<Finding>) -> Result<()> {
         let error = |reason: String| Error::unmatched_key(self.adapter.name.clone(), update.key.clone(), reason);
         let error = if update.module.ends_with("lm_head") && self.model.tied != Some(false) {
-            let reason = "the base has no lm_head.weight of its own, its output is tied to the embedding";
-            error(reason.into()).kind(ErrorKind::TiedHead).fix("untie and save it first")
+            let reason = "the base has no lm_head.weight of its own: its output layer is tied to its embedding";
+            error(reason.into()).kind(ErrorKind::TiedHead).expected("lm_head.weight").fix(tied::FIX)
         } else {
             let mut names = self.tensors.infos.iter().map(|info| info.name);
             let example = names.find(|name| name.ends_with(".weight")).unwrap_or("nothing");
             let wanted = format!("{}.weight", update.module);
-            error(format!("the base has no tensor {wanted} (it has, for example, {example}): is it the right base?"))
+            error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
                 .expected(wanted)
                 .found(example)
+                .fix(RIGHT_BASE)
         };
         if !self.options.allow_unmatched {
             return Err(error);
@@ -219,17 +225,21 @@ impl<'a> Matcher<'a> {
 
     fn other_base(&self, tensor: usize, base: &BaseWeight) -> Error {
         let (trained, found) = (format!("{:?}", base.shape), format!("{:?}", self.tensors.infos[tensor].shape));
-        let reason = format!("it was trained on a weight of {trained}, the base's has {found}: is it the right base?");
-        Error::shape_mismatch(self.adapter.name.clone(), base.key.clone(), reason).expected(trained).found(found)
+        let reason = format!("it was trained on a weight of {trained}, the base's has {found}");
+        Error::shape_mismatch(self.adapter.name.clone(), base.key.clone(), reason)
+            .kind(ErrorKind::OtherShape)
+            .expected(trained)
+            .found(found)
+            .fix(RIGHT_BASE)
     }
 
     fn two_bases(&self, tensor: usize, base: &BaseWeight) -> Error {
-        Error::unsupported(
-            self.tensors.infos[tensor].name,
-            "two adapters bring the weight they were trained on: remove it from one, if they are the same",
-        )
-        .adapter(self.adapter.name.clone())
-        .tensor(base.key.clone())
+        let reason = "two adapters bring the weight they were trained on";
+        Error::unsupported(self.tensors.infos[tensor].name, reason)
+            .kind(ErrorKind::NotImplemented)
+            .adapter(self.adapter.name.clone())
+            .tensor(base.key.clone())
+            .fix("remove it from one of them, if the two are the same")
     }
 
     /// Whether the weight is stored (in, out), and whether only the adapter's flag says so.
@@ -240,11 +250,16 @@ impl<'a> Matcher<'a> {
         if Float::of(info.dtype).is_none() {
             let found = info.dtype.to_string();
             let error =
-                unsupported(format!("the base stores it as {found}; merging into quantised weights is not supported"));
-            return Err(error.kind(ErrorKind::QuantisedBase).found(found).fix("merge into the unquantised base"));
+                unsupported(format!("the base stores it as {found}, and quantised weights cannot be merged into"));
+            return Err(error
+                .kind(ErrorKind::QuantisedBase)
+                .found(found)
+                .expected("a floating-point type")
+                .fix("merge into the base that is not quantised"));
         }
         if info.shape.len() != 2 {
-            return Err(unsupported(format!("its shape {:?} is not that of a linear layer", info.shape)));
+            let error = unsupported(format!("its shape {:?} is not that of a linear layer", info.shape));
+            return Err(error.kind(ErrorKind::NotImplemented).found(format!("{:?}", info.shape)));
         }
         match update.op.fit(info.shape) {
             Fit::Straight => Ok((false, false)),
@@ -257,14 +272,12 @@ impl<'a> Matcher<'a> {
     fn misfit(&self, update: &ModuleUpdate, tensor: usize) -> Error {
         let info = self.tensors.infos[tensor];
         let ModuleUpdate { inputs, outputs, .. } = update;
-        let reason = format!(
-            "the base has {:?}, the adapter maps {inputs} inputs to {outputs} outputs: is it the right base?",
-            info.shape
-        );
+        let reason = format!("the base has {:?}, the adapter maps {inputs} inputs to {outputs} outputs", info.shape);
         Error::shape_mismatch(self.adapter.name.clone(), info.name, reason)
             .kind(ErrorKind::OtherShape)
             .found(format!("{:?}", info.shape))
             .expected(format!("[{outputs}, {inputs}]"))
+            .fix(RIGHT_BASE)
     }
 
     /// What the configuration says and the file does not, or the other way round.

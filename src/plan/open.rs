@@ -11,7 +11,7 @@ use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summar
 use crate::adapter::pattern::PatternBudget;
 use crate::container::checkpoint::find_index;
 use crate::container::index::is_plain_name;
-use crate::container::{CheckpointFiles, Header, ShardIndex, header, limits};
+use crate::container::{CheckpointFiles, Header, ShardIndex, foreign, header, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing, read_whole, try_buffer};
@@ -80,25 +80,30 @@ impl Adapter {
 /// Read the headers of a base.
 ///
 /// # Errors
-/// Those of [`CheckpointFiles::of`], [`Header::parse`] and [`ShardIndex::parse`]; `bad-header` when index and shards disagree.
+/// Those of [`CheckpointFiles::of`], [`Header::parse`] and [`ShardIndex::parse`]; `bad-header` when index and shards disagree;
+/// `wrong-input` for an adapter, or a file that is something else; `bad-option` for a file that is listed twice.
 pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     check_listing(folder)?;
     let names: Vec<&str> = folder.files.iter().map(|file| file.name.as_str()).collect();
     if names.contains(&"adapter_config.json") && !names.contains(&"config.json") {
         let reason = "this is an adapter, not a base: it has adapter_config.json and no config.json";
-        return Err(Error::wrong_input(folder.name.clone(), reason).kind(ErrorKind::AdapterAsBase));
+        return Err(Error::wrong_input(folder.name.clone(), reason)
+            .kind(ErrorKind::AdapterAsBase)
+            .found("an adapter")
+            .expected("a base")
+            .fix("give the model that it was trained on as the base"));
     }
     let index = match find_index(&names)? {
         None => None,
         Some(at) => {
-            let json = read_whole(inputs, folder, at, limits::INDEX_BYTES).await?;
+            let json = read_json(inputs, folder, at, limits::INDEX_BYTES).await?;
             Some((at, ShardIndex::parse(names[at], &json)?))
         }
     };
     let layout = CheckpointFiles::of(&names, index.as_ref().map(|(at, index)| (*at, index)))?;
     // The output has files of these names.
     if let Some(&file) = layout.shards.iter().chain(&layout.index).find(|&&file| !is_plain_name(names[file])) {
-        return Err(Error::bad_header(names[file], "this is not a plain file name"));
+        return Err(Error::bad_header(names[file], "this is not a plain file name").expected("a name without / or \\"));
     }
     let mut shards = Vec::with_capacity(layout.shards.len());
     for &file in &layout.shards {
@@ -109,7 +114,7 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     check_names(&shards, index.as_ref())?;
     let config = match layout.config {
         None => None,
-        Some(file) => Some(read_whole(inputs, folder, file, limits::CONFIG_BYTES).await?),
+        Some(file) => Some(read_json(inputs, folder, file, limits::CONFIG_BYTES).await?),
     };
     let others =
         layout.others.iter().map(|&i| (folder.first_input + i, names[i].to_string(), folder.files[i].size)).collect();
@@ -125,7 +130,7 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
 /// Every file once.
 fn check_listing(folder: &Listing) -> Result<()> {
     match repeated(folder.files.iter().map(|file| file.name.as_str()).collect()) {
-        Some(name) => Err(Error::bad_header(name, "this name is listed twice")),
+        Some(name) => Err(Error::bad_option("source", format!("it lists {name} twice")).file(name)),
         None => Ok(()),
     }
 }
@@ -136,23 +141,22 @@ fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result
     for (number, shard) in shards.iter().enumerate() {
         for tensor in shard.header.iter() {
             if let Some(other) = places.insert(tensor.name, number) {
-                return Err(Error::bad_header(
-                    shard.name.clone(),
-                    format!("tensor {:?} is in {} too", tensor.name, shards[other].name),
-                ));
+                let reason = format!("this tensor is in {} and in {}", shards[other].name, shard.name);
+                return Err(Error::bad_header(shard.name.clone(), reason).tensor(tensor.name));
             }
         }
     }
     let Some((file, index)) = index else { return Ok(()) };
     for (tensor, shard) in index.iter() {
         if places.get(tensor).is_none_or(|&place| shards[place].name != *shard) {
-            return Err(Error::bad_header(file.clone(), format!("tensor {tensor:?} should be in {shard} and is not")));
+            let reason = format!("{file} says that this tensor is in {shard}, where it is not");
+            return Err(Error::bad_header(file.clone(), reason).tensor(tensor).expected(shard));
         }
     }
     let mut tensors = shards.iter().flat_map(|shard| shard.header.iter());
     if let Some(tensor) = tensors.find(|tensor| index.shard_of(tensor.name).is_none()) {
-        let tensor = tensor.name;
-        return Err(Error::bad_header(file.clone(), format!("tensor {tensor:?} is in a shard but not in the index")));
+        let reason = format!("this tensor is in a shard, but not in {file}");
+        return Err(Error::bad_header(file.clone(), reason).tensor(tensor.name));
     }
     Ok(())
 }
@@ -160,14 +164,14 @@ fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result
 /// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
 /// # Errors
-/// `bad-config`, `bad-header`, `truncated`, `missing-pair`, `shape-mismatch`, `unsupported`, `bad-option`.
+/// `bad-config`, `bad-header`, `truncated`, `wrong-input`, `missing-pair`, `shape-mismatch`, `unsupported`, `bad-option`.
 pub async fn open_adapter(
     inputs: &impl Inputs,
     folder: &Listing,
     options: &AdapterOptions,
     budget: &mut PatternBudget,
 ) -> Result<Adapter> {
-    open_in(inputs, folder, options, budget).await.map_err(|error| error.in_folder(&folder.name))
+    open_in(inputs, folder, options, budget).await.map_err(|error| error.in_adapter(&folder.name))
 }
 
 async fn open_in(
@@ -185,14 +189,18 @@ async fn open_in(
         && position("adapter_config.json").or(position("adapter_model.safetensors")).is_none()
     {
         let reason = "this is a base model, not an adapter: it has config.json and no adapter_config.json";
-        return Err(Error::wrong_input(name.clone(), reason).kind(ErrorKind::BaseAsAdapter));
+        return Err(Error::wrong_input(name.clone(), reason)
+            .kind(ErrorKind::BaseAsAdapter)
+            .found("a base model")
+            .expected("an adapter")
+            .fix("give it as the base"));
     }
     let weights = adapter_weights(folder)?;
     let mut digests = Vec::new();
     let config = match position("adapter_config.json") {
         None => None,
         Some(at) => {
-            let json = read_whole(inputs, folder, at, limits::CONFIG_BYTES).await?;
+            let json = read_json(inputs, folder, at, limits::CONFIG_BYTES).await?;
             digests.push((folder.files[at].name.clone(), hex(&Sha256::digest(&json))));
             Some((folder.files[at].name.as_str(), json))
         }
@@ -217,14 +225,29 @@ fn adapter_weights(folder: &Listing) -> Result<usize> {
         (None, _) if folder.files.iter().any(|file| file.name == "adapter_model.bin") => {
             Err(Error::unsupported("adapter_model.bin", "a pickle file can run code when it is read")
                 .kind(ErrorKind::Pickle)
-                .adapter(folder.name.clone())
+                .file("adapter_model.bin")
+                .found("a pickle file")
+                .expected("adapter_model.safetensors")
                 .fix("save the adapter as safetensors"))
         }
         (None, found) => {
-            let reason =
-                format!("no adapter_model.safetensors in this adapter ({} other .safetensors files)", found.len());
-            Err(Error::wrong_input(folder.name.clone(), reason).kind(ErrorKind::NoWeights))
+            let reason = match found {
+                [] => "there is no adapter_model.safetensors".into(),
+                found => format!("there is no adapter_model.safetensors, but {} other .safetensors files", found.len()),
+            };
+            Err(Error::wrong_input(folder.name.clone(), reason)
+                .kind(ErrorKind::NoWeights)
+                .expected("adapter_model.safetensors"))
         }
+    }
+}
+
+/// Read a JSON file as a whole.
+async fn read_json(inputs: &impl Inputs, folder: &Listing, file: usize, limit: u64) -> Result<Vec<u8>> {
+    let json = read_whole(inputs, folder, file, limit).await?;
+    match foreign(&folder.files[file].name, &json) {
+        Some(error) => Err(error),
+        None => Ok(json),
     }
 }
 
@@ -232,7 +255,8 @@ async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize) -> Res
     let info = &folder.files[file];
     let input = folder.first_input + file;
     if info.size < header::PREFIX_BYTES {
-        return Err(Error::truncated(info.name.clone(), format!("{} bytes hold no header", info.size)));
+        let reason = format!("it has {} bytes, too few for a safetensors header", info.size);
+        return Err(Error::truncated(info.name.clone(), reason).found(info.size.to_string()));
     }
     let mut prefix = [0; 8];
     inputs.read(input, 0, &mut prefix).await?;
@@ -267,5 +291,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 fn finite(option: &str, value: f64) -> Result<f64> {
-    if value.is_finite() { Ok(value) } else { Err(Error::bad_option(option, "not a finite number")) }
+    if value.is_finite() {
+        return Ok(value);
+    }
+    let error = Error::bad_option(option, format!("{value} is not a finite number"));
+    Err(error.found(value.to_string()).expected("a finite number"))
 }

@@ -1,7 +1,7 @@
 //! The options of a merge, as they come from JavaScript, the command line or Rust.
 
 use crate::adapter::pattern::{Pattern, PatternBudget};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::Float;
 
 /// Options of [`build`](super::build()).
@@ -56,7 +56,10 @@ impl PlanOptions {
             Some("float32" | "f32") => Some(Float::F32),
             Some("float16" | "f16") => Some(Float::F16),
             Some("bfloat16" | "bf16") => Some(Float::Bf16),
-            Some(other) => return Err(bad("dtype", format!("{other:?} is none of keep, float32, float16, bfloat16"))),
+            Some(other) => {
+                let expected = "keep, float32, float16, bfloat16";
+                return Err(bad("dtype", format!("{other:?} is none of {expected}")).found(other).expected(expected));
+            }
         };
         not_yet("method", self.method.as_deref(), "linear", &["ties", "dare_linear", "dare_ties", "magnitude_prune"])?;
         not_yet("rounding", self.rounding.as_deref(), "nearest", &["stochastic"])?;
@@ -65,7 +68,8 @@ impl PlanOptions {
         }
         let pattern = |option: &str, text: &Option<String>| {
             let Some(text) = text else { return Ok(None) };
-            Pattern::anywhere(text).map(|pattern| Some((pattern, text.clone()))).map_err(|reason| bad(option, reason))
+            let refused = |reason| bad(option, reason).found(text).expected("a regular expression");
+            Pattern::anywhere(text).map(|pattern| Some((pattern, text.clone()))).map_err(refused)
         };
         Ok(CheckedOptions {
             dtype,
@@ -103,10 +107,14 @@ fn not_yet(option: &str, value: Option<&str>, default: &str, planned: &[&str]) -
     match value {
         None => Ok(()),
         Some(value) if value == default => Ok(()),
-        Some(value) if planned.contains(&value) => Err(Error::unsupported(
-            format!("option {option}"),
-            format!("{value:?} is not implemented yet, only {default:?}"),
-        )),
-        Some(value) => Err(Error::bad_option(option, format!("{value:?} is not a {option}"))),
+        Some(value) if planned.contains(&value) => {
+            let reason = format!("{value:?} is not implemented yet, only {default:?}");
+            let error = Error::unsupported(format!("option {option}"), reason).kind(ErrorKind::NotImplemented);
+            Err(error.field(option).found(value).expected(default))
+        }
+        Some(value) => {
+            let error = Error::bad_option(option, format!("{value:?} is not a {option}"));
+            Err(error.found(value).expected(default))
+        }
     }
 }

@@ -9,6 +9,10 @@ use crate::findings::Finding;
 use crate::model::Model;
 use crate::model::config_json::Config;
 
+/// What the user can do about an adapter of a tied output layer.
+pub(crate) const FIX: &str =
+    "give the output layer a weight of its own (tie_word_embeddings: false), save the base, and merge into that";
+
 /// Output layers that only config.json ties: it can untie them.
 const TIED_BY_CONFIG: [&str; 2] = ["lm_head", "embed_out"];
 /// Output layers of models that tie more by the same field (biases, the embeddings of encoder and decoder, the scale of T5's
@@ -78,11 +82,7 @@ pub(crate) fn must_untie(programs: &[Program], model: &Model, findings: &mut Vec
             format!("this model ties its output layer to its embedding, and {}: false would change more", Config::TIED);
         let error = Error::unsupported(program.tensor.clone(), reason).tensor(program.tensor.clone());
         let adapters = program.updates.iter().map(|update| update.adapter.clone());
-        return Err(adapters
-            .take(1)
-            .fold(error, Error::adapter)
-            .kind(ErrorKind::TiedHead)
-            .fix("untie and save it first"));
+        return Err(adapters.take(1).fold(error, Error::adapter).kind(ErrorKind::TiedHead).fix(FIX));
     }
     let Some(program) = programs.iter().find(|program| is_one_of(&TIED_BY_CONFIG, program)) else { return Ok(false) };
     let message = format!("{} is merged, so config.json no longer ties it to the embedding", program.tensor);

@@ -3,7 +3,7 @@
 use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorCode, Facts};
 
 /// A JavaScript `Error` with `code` and `facts`, and `tensor` and `adapter` where known.
 pub(super) fn to_js(error: &Error) -> JsValue {
@@ -25,17 +25,23 @@ pub(super) fn to_js(error: &Error) -> JsValue {
     js.into()
 }
 
-/// What reading `file` threw, as one of our errors.
+/// What reading `file` threw, as one of our errors. One that is ours already stays what it is.
 pub(super) fn read_failed(file: &str, thrown: &JsValue) -> Error {
-    let text =
-        |name: &str| Reflect::get(thrown, &name.into()).ok().and_then(|value| value.as_string()).unwrap_or_default();
-    let (name, code) = (text("name"), text("code"));
+    let field = |name: &str| Reflect::get(thrown, &name.into()).unwrap_or_default();
+    let text = |name: &str| field(name).as_string().unwrap_or_default();
     let reason = match thrown.dyn_ref::<js_sys::Error>() {
         Some(error) => String::from(error.message()),
         None => thrown.as_string().unwrap_or_else(|| text("message")),
     };
+    let facts = field("facts");
+    if facts.is_object()
+        && let Ok(code) = serde_wasm_bindgen::from_value::<ErrorCode>(field("code"))
+        && let Ok(facts) = serde_wasm_bindgen::from_value::<Facts>(facts)
+    {
+        return Error::of_sentence(code, &reason, facts);
+    }
     let file = file.to_string();
-    match (name.as_str(), code.as_str()) {
+    match (text("name").as_str(), text("code").as_str()) {
         ("AbortError", _) | (_, "aborted") => Error::aborted(),
         // What browsers throw when a chosen file was changed or removed before it is read.
         ("NotReadableError" | "NotFoundError", _) | (_, "source-changed") => Error::source_changed(file, reason),

@@ -316,6 +316,6 @@ fn to_value(value: &impl Serialize) -> JsResult<JsValue> {
 fn at_once<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
-        Poll::Pending => Err(Error::internal("bytes that were to be given are waited for")),
+        Poll::Pending => Err(Error::internal("a block needs bytes that were not given")),
     }
 }

@@ -61,7 +61,7 @@ fn describe(object: &JsValue) -> Result<Named> {
         Input::Read(read)
     } else {
         let reason = "an input has neither blob, readInto nor read";
-        return Err(Error::bad_option("source", reason));
+        return Err(Error::internal(reason));
     };
     Ok(Named { name, input, sha256: function("sha256") })
 }
@@ -69,7 +69,7 @@ fn describe(object: &JsValue) -> Result<Named> {
 impl Inputs for JsInputs {
     async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
         let Some(Named { name, input, .. }) = self.inputs.get(input) else {
-            return Err(Error::fetch_failed(format!("input {input}"), "there is none of that number"));
+            return Err(Error::internal(format!("there is no input {input}")));
         };
         let end = start + buffer.len() as u64;
         match input {
@@ -188,10 +188,9 @@ impl IntoF64 for u64 {
 /// Copy all of `bytes` into `buffer`; another length means that the file is not what it was.
 fn fill(name: &str, buffer: &mut [u8], bytes: &Uint8Array) -> Result<()> {
     if bytes.length() as usize != buffer.len() {
-        return Err(Error::source_changed(
-            name,
-            format!("{} bytes came where {} were asked for", bytes.length(), buffer.len()),
-        ));
+        let reason = format!("{} bytes came where {} were asked for", bytes.length(), buffer.len());
+        let error = Error::source_changed(name, reason).found(bytes.length().to_string());
+        return Err(error.expected(buffer.len().to_string()));
     }
     bytes.copy_to(buffer);
     Ok(())

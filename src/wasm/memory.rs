@@ -5,7 +5,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -15,6 +15,15 @@ const PAGE: usize = 1 << 16;
 
 /// Pages that the memory may grow to.
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Set when the memory could not grow as was asked.
+static EXHAUSTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the memory could not grow as was asked, at any time: what a trap means then.
+#[wasm_bindgen(js_name = outOfMemory)]
+pub fn out_of_memory() -> bool {
+    EXHAUSTED.load(Ordering::Relaxed)
+}
 
 /// Let the memory grow to `bytes` and no further; what is there already stays.
 #[wasm_bindgen(js_name = limitMemory)]
@@ -32,6 +41,7 @@ unsafe impl dlmalloc::Allocator for Pages {
         let allowed = core::arch::wasm32::memory_size(0).saturating_add(pages) <= LIMIT.load(Ordering::Relaxed);
         let before = if allowed { core::arch::wasm32::memory_grow(0, pages) } else { usize::MAX };
         if before == usize::MAX {
+            EXHAUSTED.store(true, Ordering::Relaxed);
             return (std::ptr::null_mut(), 0, 0);
         }
         ((before * PAGE) as *mut u8, pages * PAGE, 0)

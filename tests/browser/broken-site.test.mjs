@@ -130,7 +130,7 @@ for (const name of browserNames) {
         }),
         async (run) => {
           const failed = await run("opfs");
-          assert.deepEqual([failed.ours, failed.code], [true, "fetch-failed"], failed.message);
+          assert.deepEqual([failed.ours, failed.code], [true, "write-failed"], failed.message);
           assert.match(failed.message, /^the private file system: this page is not permitted/);
         },
       ));

@@ -294,7 +294,7 @@ describePage((suite) => {
       const right = join(fixtures, "linear-r8");
       // An adapter as base, then the base of another family, then the right one.
       await choose(tab, join(right, "adapter"), [{ path: join(right, "adapter") }]);
-      assert.match(await error("bad-header"), /this is an adapter, not a base/);
+      assert.match(await error("wrong-input"), /this is an adapter, not a base/);
       await page.getByRole("button", { name: "Choose another base" }).click();
       await setFolder(at("base-folder"), join(fixtures, "gpt2", "base"));
       assert.match(await error("unmatched-key"), /Adapter\s+adapter\s+Tensor\s+base_model\.model\..*lora_A/s);

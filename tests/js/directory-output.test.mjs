@@ -94,7 +94,7 @@ describe("what a browser refuses is said in words", () => {
   ])) {
     test(how, async () => {
       const directory = memoryDirectory({}, faults);
-      await assert.rejects(into(directory), { name: "LorafoldError", code: "fetch-failed", message: says });
+      await assert.rejects(into(directory), { name: "LorafoldError", code: "write-failed", message: says });
       assert.equal(directory.store.size, 0, "something is left");
     });
   }

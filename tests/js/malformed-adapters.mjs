@@ -57,7 +57,7 @@ export const ADAPTERS = [
   { name: "a pattern that is no regular expression", change: config({ rank_pattern: { "q_proj(": 2 } }), code: "unsupported", says: [CONFIG, "rank_pattern", "q_proj("] },
   { name: "half A missing", change: tensors("adapter", (all) => void delete all[factor(Q, "A")]), code: "missing-pair", says: [factor(Q, "A"), factor(Q, "B")] },
   { name: "half B missing", change: tensors("adapter", (all) => void delete all[factor(V, "B")]), code: "missing-pair", says: [factor(V, "A"), factor(V, "B")] },
-  { name: "no factors at all", change: tensors("adapter", (all) => Object.keys(all).forEach((name) => delete all[name])), code: "bad-header", says: [FILE] },
+  { name: "no factors at all", change: tensors("adapter", (all) => Object.keys(all).forEach((name) => delete all[name])), code: "wrong-input", says: [FILE] },
   { name: "halves of two adapters", change: tensors("adapter", (all) => { for (const [half, name] of /** @type {const} */ ([["A", "first"], ["B", "second"]])) { all[factor(Q, half).replace(".weight", `.${name}.weight`)] = all[factor(Q, half)]; delete all[factor(Q, half)]; } }), code: "missing-pair", says: [`${Q}.lora_A.first.weight`] },
   { name: "a factor twice in two spellings", change: tensors("adapter", (all) => void (all[`${Q}.lora_A.weight`] = all[factor(Q, "A")])), code: "bad-header", says: [FILE, "same factor"] },
   { name: "a module twice, once without the prefix of the body", change: tensors("adapter", (all) => { for (const half of /** @type {const} */ (["A", "B"])) all[factor("layers.0.self_attn.q_proj", half)] = all[factor(Q, half)]; }), code: "bad-header", says: [factor(Q, "A"), factor("layers.0.self_attn.q_proj", "A")] },

@@ -67,7 +67,7 @@ describe("a disk", () => {
     for (const output of [place, join(place, "new")]) {
       await assert.rejects(merge({ ...sample, output, workers: 1 }), (/** @type {any} */ error) => {
         assert.equal(error.name, "LorafoldError");
-        assert.equal(error.code, "fetch-failed");
+        assert.equal(error.code, "write-failed");
         assert.ok(error.message.includes(place));
         return true;
       });
@@ -91,7 +91,7 @@ describe("streams", () => {
           opened.push(name);
           return new WritableStream(opened.length === 2 ? sink : {});
         };
-        await assert.rejects(merge({ ...sample, workers, output }), { name: "LorafoldError", code: "fetch-failed", message: /the cable is out/, detail: mine });
+        await assert.rejects(merge({ ...sample, workers, output }), { name: "LorafoldError", code: "write-failed", message: /the cable is out/, detail: mine });
         assert.equal(opened.length, 2, "no other is opened");
       });
     }
@@ -105,7 +105,7 @@ describe("streams", () => {
           if (++count === fails) throw mine;
           return new WritableStream({ abort: (reason) => void stopped.push(reason) });
         };
-        await assert.rejects(merge({ ...sample, workers, output }), { name: "LorafoldError", code: "fetch-failed", message: /the cable is out/ });
+        await assert.rejects(merge({ ...sample, workers, output }), { name: "LorafoldError", code: "write-failed", message: /the cable is out/ });
         // Those before it were complete and are closed; none is left open.
         assert.deepEqual([count, stopped], [fails, []]);
       }

@@ -97,7 +97,7 @@ describe("the lock", () => {
     const [name] = await readdir(folder);
     assert.equal((await stat(join(folder, name))).size, 0);
     assert.equal(parsePartial(name)?.token.split("-")[1], String(process.pid));
-    await assert.rejects(lock(join(folder, "nowhere"), 0), { name: "LorafoldError", code: "fetch-failed" });
+    await assert.rejects(lock(join(folder, "nowhere"), 0), { name: "LorafoldError", code: "write-failed" });
   });
 });
 
@@ -138,7 +138,7 @@ describe("names that cannot be given", () => {
     // To set it aside takes a name that is longer, which file systems do not have.
     await writeFolder(out, { ...old, [`${"x".repeat(220)}-00001-of-00001.safetensors`]: "old" });
     const before = await snapshot(out);
-    await assert.rejects(merge({ ...options(1), output: out, force: true }), { name: "LorafoldError", code: "fetch-failed" });
+    await assert.rejects(merge({ ...options(1), output: out, force: true }), { name: "LorafoldError", code: "write-failed" });
     assert.deepEqual(await snapshot(out), before);
   });
 
@@ -148,7 +148,7 @@ describe("names that cannot be given", () => {
     await writeFolder(folder, Object.fromEntries(files.map(({ name }) => [partial(name), "new"])));
     await writeFolder(join(folder, "tokenizer.json"), { "in-the-way": "" });
     const before = await snapshot(folder);
-    await assert.rejects(publish(folder, files, { force: false }), { name: "LorafoldError", code: "fetch-failed" });
+    await assert.rejects(publish(folder, files, { force: false }), { name: "LorafoldError", code: "write-failed" });
     assert.deepEqual(await snapshot(folder), before);
     await rm(join(folder, "tokenizer.json"), { recursive: true });
     await publish(folder, files, { force: false });

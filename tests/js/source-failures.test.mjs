@@ -197,7 +197,7 @@ describe("a source of one's own", () => {
     const { base, adapter } = tinyModel();
     for (const name of Object.keys(base)) {
       const files = [...asFiles(base), new File([new Uint8Array(base[name])], name)];
-      await assert.rejects(plan({ base: files, adapters: [asFiles(adapter)] }), { name: "LorafoldError", code: "bad-header", message: /twice/ }, name);
+      await assert.rejects(plan({ base: files, adapters: [asFiles(adapter)] }), { name: "LorafoldError", code: "bad-option", message: /twice/ }, name);
     }
   });
 });

@@ -19,6 +19,11 @@ export interface Advice {
   passing?: boolean;
 }
 
+const UNEXPECTED: Advice = {
+  title: "Something unexpected went wrong",
+  todo: "This is probably a mistake in lorafold. Reload the page and try again; if it happens again, please report it with this text.",
+};
+
 const ADVICE: Record<ErrorCode, Advice> = {
   "bad-header": {
     title: "Not a model that can be read",
@@ -31,6 +36,10 @@ const ADVICE: Record<ErrorCode, Advice> = {
   "bad-config": {
     title: "A configuration file cannot be read",
     todo: "Open the file and correct it, or take the original from where the model or adapter came from.",
+  },
+  "wrong-input": {
+    title: "This is not what it was chosen as",
+    todo: "Check that this is the right file or folder, and that it is a base or an adapter in safetensors.",
   },
   "unmatched-key": {
     title: "Part of an adapter fits nothing in this base",
@@ -63,13 +72,18 @@ const ADVICE: Record<ErrorCode, Advice> = {
     todo: "Choose its folder again; leave the files alone while they are merged.",
   },
   "fetch-failed": {
-    title: "A file could not be read or written",
+    title: "A file could not be read",
     todo: "For an address: check it, and that its server lets other pages read it (CORS). For a file: check that it is still there, and choose it again.",
     passing: true,
   },
   "no-range-support": {
     title: "The server cannot send parts of files",
     todo: "Download the files first, and choose them here.",
+  },
+  "write-failed": {
+    title: "The merged model could not be written",
+    todo: "Check that its folder is still there and may be written to, and choose it again; or choose another place.",
+    passing: true,
   },
   "out-of-space": {
     title: "There is no room for the output",
@@ -81,11 +95,7 @@ const ADVICE: Record<ErrorCode, Advice> = {
     todo: "A limit protects this tab’s memory. If the file is not damaged, close other tabs and try again.",
   },
   "bad-option": { title: "An option cannot be used", todo: "Change it under “Options”, or where the merged model goes." },
-};
-
-const UNEXPECTED: Advice = {
-  title: "Something unexpected went wrong",
-  todo: "This is probably a mistake in lorafold. Reload the page and try again; if it happens again, please report it with this text.",
+  internal: UNEXPECTED,
 };
 
 /** A factor of an adapter that is no number: nothing allows that. */
@@ -97,8 +107,8 @@ const BROKEN_FACTOR: Advice = {
 /** What to tell the user about an error, given what was chosen. */
 export function adviceFor(error: unknown, inputs: readonly Picked[]): Advice {
   if (!(error instanceof LorafoldError)) return UNEXPECTED;
-  if (error.code === "non-finite" && error.adapter !== undefined) return BROKEN_FACTOR;
+  if (error.code === "non-finite" && error.facts.adapter !== undefined) return BROKEN_FACTOR;
   const advice = ADVICE[error.code] ?? UNEXPECTED;
   // A clue says better what went wrong; whether it may pass is the code's to say.
-  return { ...advice, ...clueTo(error.message, inputs) };
+  return { ...advice, ...clueTo(error, inputs) };
 }

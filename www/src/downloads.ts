@@ -62,7 +62,8 @@ async function refuseModel(folder: FileSystemDirectoryHandle, files: readonly Me
   const names = new Set(files.map(({ name }) => name));
   for await (const name of folder.keys()) {
     if (names.has(name) || name.endsWith(".safetensors")) {
-      throw new LorafoldError("bad-option", `the folder “${folder.name}” has a ${name} already. Choose an empty one.`);
+      const about = { kind: "output-not-empty", file: folder.name, found: name } as const;
+      throw new LorafoldError("bad-option", `the folder “${folder.name}” has a ${name} already. Choose an empty one.`, about);
     }
   }
 }

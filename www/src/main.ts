@@ -61,9 +61,9 @@ function planChanged(state: PlanState): void {
   } else {
     clearError(region);
   }
-  const { adapter, message } = state.kind === "failed" ? (state.error as Partial<LorafoldError>) : {};
+  const { adapter, field } = (state.kind === "failed" && (state.error as Partial<LorafoldError>).facts) || {};
   adapters.blame(adapter);
-  options.blame(message);
+  options.blame(field);
   showPlan(state, adapters.adapters);
   if (state.kind === "ready") announce(`Plan: ${state.report.merged} of ${state.report.base.tensors} tensors will be merged`);
   showFormula();

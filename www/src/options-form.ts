@@ -36,9 +36,9 @@ export class OptionsForm {
     return options;
   }
 
-  /** Mark the field that an error is about: "option only: …". */
-  blame(message: string | undefined): void {
-    for (const name of ["only", "skip"]) this.#mark(name, message?.startsWith(`option ${name}:`) ?? false, "plan-error");
+  /** Mark the field that an error is about. */
+  blame(field: string | undefined): void {
+    for (const name of ["only", "skip"]) this.#mark(name, name === field, "plan-error");
   }
 
   isTicked(name: Switch): boolean {

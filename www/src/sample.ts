@@ -32,8 +32,8 @@ function asFileOf(folder: string, name: string, blob: Blob): File {
 
 async function get(path: string): Promise<Response> {
   const response = await fetch(path).catch((error: Error) => {
-    throw new LorafoldError("fetch-failed", `${path}: ${error.message}`);
+    throw new LorafoldError("fetch-failed", `${path}: ${error.message}`, { file: path, detail: error });
   });
-  if (!response.ok) throw new LorafoldError("fetch-failed", `${path}: the server answered ${response.status} ${response.statusText}`);
+  if (!response.ok) throw new LorafoldError("fetch-failed", `${path}: the server answered ${response.status} ${response.statusText}`, { file: path, found: String(response.status) });
   return response;
 }

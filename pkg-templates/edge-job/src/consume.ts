@@ -10,9 +10,9 @@ import { abort } from "./uploads.js";
 
 /**
  * Codes of errors that may pass: a source that cannot be reached, one node of which ignores ranges (the job was begun because others do not), an
- * isolate that other jobs have filled.
+ * isolate that other jobs have filled, WebAssembly that has trapped there.
  */
-const PASSING = new Set(["fetch-failed", "no-range-support", "limit-exceeded"]);
+const PASSING = new Set(["fetch-failed", "no-range-support", "limit-exceeded", "internal"]);
 
 /** Do what a message asks for. What fails for good fails the job; whatever else goes wrong is tried again by the queue. */
 export async function consume(message: Message<Task>, env: Env): Promise<void> {

@@ -55,7 +55,7 @@ function refused(thrown: unknown): Response {
   const { code, message } = thrown as { code?: string; message?: string };
   const known = thrown instanceof Refusal || thrown instanceof LorafoldError;
   if (!known) console.error(thrown);
-  const status = thrown instanceof Refusal ? thrown.status : !known ? 500 : code === "fetch-failed" ? 502 : 422;
+  const status = thrown instanceof Refusal ? thrown.status : !known || code === "internal" ? 500 : code === "fetch-failed" ? 502 : 422;
   return Response.json({ error: { code: known ? code : "failed", message: message ?? String(thrown) } }, {
     status,
     headers: { "cache-control": "no-store", ...(status === 401 && { "www-authenticate": "Bearer" }) },

@@ -49,8 +49,8 @@ function outputFailed(error: Error): void {
 }
 
 function report(error: unknown, json: boolean): number {
-  const said = (code: string, { message, tensor, adapter }: { message: string; tensor?: string; adapter?: string }) => {
-    if (json) console.log(JSON.stringify({ error: { code, message, tensor, adapter } }, null, 2));
+  const said = (code: string, { message, tensor, adapter, facts }: { message: string } & Partial<Pick<LorafoldError, "tensor" | "adapter" | "facts">>) => {
+    if (json) console.log(JSON.stringify({ error: { code, message, tensor, adapter, facts } }, null, 2));
   };
   if (error instanceof UsageError) {
     said("bad-option", error);
@@ -66,5 +66,7 @@ function report(error: unknown, json: boolean): number {
   const { code, message } = error;
   said(code, error);
   console.error(`lorafold: error [${code}]: ${message}`);
+  // Of a mistake of ours the stack says where.
+  if (code === "internal" && error.detail !== undefined) console.error(error.detail);
   return code === "aborted" ? 130 : 1;
 }

@@ -1,6 +1,6 @@
 import { access, constants, readlink, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
-import { LorafoldError, thrown } from "../errors.js";
+import { LorafoldError, optionError, platformFacts, thrown } from "../errors.js";
 import { nodeContext } from "../node/context.js";
 import { writeFailed } from "../node/files.js";
 import { newToken, partial } from "../node/hidden.js";
@@ -34,7 +34,7 @@ export async function checkReport(report: string, merge: PlanOptions, { output, 
     else if (folder !== undefined || !inOutput || !made) await access(dirname(path), constants.W_OK);
     if (there || inOutput) await refuseFiles(report, path, merge, inOutput);
   } catch (error) {
-    throw reportFailed(error);
+    throw refused(report, error);
   }
 }
 
@@ -86,7 +86,7 @@ export async function writeReport(report: string, content: Report): Promise<void
       throw error;
     }
   } catch (error) {
-    throw reportFailed(error);
+    throw writeFailed(report, error);
   }
 }
 
@@ -97,8 +97,7 @@ async function isWrittenInPlace(report: string, path: string): Promise<boolean> 
   return !there.isFile() || /^\/(dev|proc)\//.test(resolve(report)) || !(await access(dirname(path), constants.W_OK).then(() => true, () => false));
 }
 
-function reportFailed(error: unknown): LorafoldError {
-  if (error instanceof LorafoldError) return error;
-  const { code } = writeFailed("report", error);
-  return new LorafoldError(code === "out-of-space" ? code : "bad-option", `report: ${thrown(error).message}`, { detail: error });
+/** Why the report cannot go where it is to. */
+function refused(report: string, error: unknown): LorafoldError {
+  return error instanceof LorafoldError ? error : optionError("report", thrown(error).message, { file: report, ...platformFacts(error) });
 }

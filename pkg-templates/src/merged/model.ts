@@ -1,5 +1,5 @@
 import type { Context } from "../context.js";
-import { asLorafoldError, checkSignal, LorafoldError, throwIfAborted } from "../errors.js";
+import { asLorafoldError, checkSignal, fileError, LorafoldError, throwIfAborted } from "../errors.js";
 import { Merger } from "../lorafold.js";
 import { prepare } from "../prepare.js";
 import { address } from "../sources/address.js";
@@ -23,7 +23,7 @@ export async function openMerged(context: Context, options: OpenOptions): Promis
     const onePass = inputs.find((input) => input.ranges === false);
     if (onePass) {
       plan.free();
-      throw new LorafoldError("no-range-support", `${address(onePass.url!)}: the server does not answer ranged requests, which reading at any place needs`);
+      throw fileError("no-range-support", address(onePass.url!), "the server does not answer ranged requests, which reading at any place needs");
     }
     const { memory } = await context.engine();
     const { bindInput, blockBytes = BLOCK, factorBytes = FACTOR_BYTES } = context.platform;
@@ -169,11 +169,11 @@ class OpenModel implements MergedModel {
   #range(name: string, start: number, end: number | undefined): { number: number; last: number } {
     this.#state.checkOpen();
     const number = this.files.findIndex((file) => file.name === name);
-    if (number < 0) throw new LorafoldError("bad-option", `the merged model has no file ${name}`);
+    if (number < 0) throw new LorafoldError("bad-option", `the merged model has no file ${name}`, { kind: "not-found", file: name });
     const { size } = this.files[number]!;
     const last = end ?? size;
     if (!(Number.isInteger(start) && Number.isInteger(last) && 0 <= start && start <= last && last <= size)) {
-      throw new LorafoldError("bad-option", `${name} has ${size} bytes: ${start} to ${last} is no range of it`);
+      throw new LorafoldError("bad-option", `${name} has ${size} bytes: ${start} to ${last} is no range of it`, { file: name, found: `${start} to ${last}`, expected: `a range within 0 to ${size}` });
     }
     return { number, last };
   }

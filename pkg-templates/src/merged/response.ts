@@ -1,4 +1,4 @@
-import { asLorafoldError, type ErrorCode, LorafoldError } from "../errors.js";
+import { asLorafoldError, type ErrorCode, LorafoldError, optionError } from "../errors.js";
 import type { ResponseOptions, VirtualFile } from "../types.js";
 import { isKnown, matches, wantedRange } from "./conditions.js";
 
@@ -14,7 +14,7 @@ export async function respond(
   request: Request,
   { onError }: ResponseOptions,
 ): Promise<Response> {
-  if (typeof request?.url !== "string") throw new LorafoldError("bad-option", "request: not a Request");
+  if (typeof request?.url !== "string") throw optionError("request", "not a Request");
   const { method, headers } = request;
   if (method !== "GET" && method !== "HEAD") return failure(405, "bad-option", `${method} is not allowed`, { allow: "GET, HEAD" });
   const file = files.find(({ name }) => name === requestedName(request.url));

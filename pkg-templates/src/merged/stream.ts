@@ -1,3 +1,4 @@
+import { called } from "../engine.js";
 import { readFailed } from "../errors.js";
 import type { FactJob, Piece, Run } from "../pieces.js";
 import { openReader } from "../sources/bind.js";
@@ -80,7 +81,7 @@ async function compute(state: OpenMergedState, piece: Piece & { kind: "compute" 
   const still = state.mergerWith(program).missingOperands(program);
   const given = still.length === operands.length ? operands : await readSpans(state, still, signal);
   const merger = state.mergerWith(program);
-  merger.computeGiven(program, first, count, [base, ...others], given);
+  called(() => merger.computeGiven(program, first, count, [base, ...others], given));
   return new Uint8Array(state.memory.buffer as ArrayBuffer, merger.offset + skip, bytes).slice();
 }
 
@@ -95,6 +96,6 @@ async function gatherFacts(state: OpenMergedState, program: number, signal?: Abo
     const [base, operands] = await state.permits.run(async () => [await readSpans(state, reads, signal), await readSpans(state, missing, signal)] as const, signal);
     const still = state.mergerWith(program).missingOperands(program);
     const given = still.length === operands.length ? operands : await readSpans(state, still, signal);
-    state.plan.addFacts(program, number, state.mergerWith(program).gatherGiven(program, first, count, base, given));
+    state.plan.addFacts(program, number, called(() => state.mergerWith(program).gatherGiven(program, first, count, base, given)));
   }
 }

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { createContext } from "../context.js";
+import { workerDied } from "../errors.js";
 import type { Platform } from "../platform.js";
 import type { Port } from "../workers/protocol.js";
 import { bindPath, FileTargets } from "./files.js";
@@ -55,7 +56,7 @@ function startWorker(): Port {
   return {
     post: (message, transfer = []) => worker.postMessage(message, transfer),
     onMessage: (handler) => worker.on("message", (message) => handler(message as never)),
-    onError: (handler) => worker.on("error", handler),
+    onError: (handler) => worker.on("error", (error) => handler(workerDied(error))),
     terminate: () => void terminate(),
   };
 }

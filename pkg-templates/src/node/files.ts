@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
-import { LorafoldError, thrown } from "../errors.js";
+import { fileError, LorafoldError, platformFacts, readFailed, thrown } from "../errors.js";
 import type { BoundInput, Input } from "../sources/input.js";
 import { PathReader } from "./path-reader.js";
 import { changed, versionOf } from "./source.js";
@@ -56,19 +56,33 @@ export function bindPath(input: Input): BoundInput | undefined {
   const bound: BoundInput = {
     ...input,
     readInto(view, start) {
-      const descriptor = reading.descriptor(bound, () => openListed(path, version));
-      let filled = 0;
-      while (filled < view.length) {
-        const got = readSync(descriptor, view, filled, view.length - filled, start + filled);
-        if (got === 0) throw new LorafoldError("source-changed", `${path}: it ends before byte ${start + view.length}`);
-        filled += got;
+      try {
+        fill(path, reading.descriptor(bound, () => openListed(path, version)), view, start);
+      } catch (error) {
+        throw readFailed(path, error);
       }
     },
     open: (start) => new PathReader(path, version, start),
-    sha256: async () => hashFile(path),
+    sha256: async () => {
+      try {
+        return hashFile(path);
+      } catch (error) {
+        throw readFailed(path, error);
+      }
+    },
     close: () => reading.close(bound),
   };
   return bound;
+}
+
+/** Fill `view` with the bytes of an open file from `start` on. */
+function fill(path: string, descriptor: number, view: Uint8Array, start: number): void {
+  let filled = 0;
+  while (filled < view.length) {
+    const got = readSync(descriptor, view, filled, view.length - filled, start + filled);
+    if (got === 0) throw fileError("source-changed", path, `it ends before byte ${start + view.length}`);
+    filled += got;
+  }
 }
 
 /** Bytes hashed at a time. */
@@ -115,5 +129,5 @@ export function writeFailed(path: string, error: unknown): LorafoldError {
   if (error instanceof LorafoldError) return error;
   const { code, message } = thrown(error);
   const full = code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG";
-  return new LorafoldError(full ? "out-of-space" : "fetch-failed", `${path}: ${message}`, { detail: error });
+  return fileError(full ? "out-of-space" : "write-failed", path, message, platformFacts(error));
 }

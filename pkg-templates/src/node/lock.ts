@@ -1,7 +1,7 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { LorafoldError } from "../errors.js";
+import { optionError } from "../errors.js";
 import { writeFailed } from "./files.js";
 import { hasEnded, newToken, parsePartial, partial } from "./hidden.js";
 import { namesIn } from "./model-folder.js";
@@ -44,7 +44,7 @@ export async function lock(folder: string, patience: number): Promise<() => Prom
       await release();
     }
     if (performance.now() > until) {
-      throw new LorafoldError("bad-option", `output: ${folder}: another merge is giving its files their names; ${join(folder, other)} is in its way while it does`);
+      throw optionError("output", `${folder}: another merge is giving its files their names, and has ${join(folder, other)} there meanwhile`, { file: folder, fix: "try again when it has ended" });
     }
     await pause(Math.random() * PAUSE);
   }

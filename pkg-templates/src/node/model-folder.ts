@@ -1,8 +1,9 @@
 import { open, readdir, readFile, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { LorafoldError, thrown } from "../errors.js";
-import { standing, weightsOfModel } from "../sinks/model-files.js";
+import { optionError, thrown } from "../errors.js";
+import { REPLACES, standing, weightsOfModel } from "../sinks/model-files.js";
 import type { Input } from "../sources/input.js";
+import { writeFailed } from "./files.js";
 import { parsePartial } from "./hidden.js";
 
 /** Set the size of a hidden file: with the flag "w" of a new, empty one, with "a" keeping its content. */
@@ -30,7 +31,7 @@ export async function refuseInputs(folder: string, inputs: readonly Input[]): Pr
   const real = await Promise.all(paths.map((path) => realpath(path).catch(() => path)));
   for (const input of new Set([...paths, ...real].map(dirname))) {
     if ((await identity(input)) === output) {
-      throw new LorafoldError("bad-option", `output: ${folder} is a folder that the merge reads; give it another one`);
+      throw optionError("output", `${folder} is a folder that the merge reads`, { kind: "output-is-input", file: folder, fix: "give another folder" });
     }
   }
 }
@@ -40,14 +41,15 @@ export async function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: unknown) => {
     const { code, message } = thrown(error);
     if (code === "ENOENT") return [];
-    throw new LorafoldError("bad-option", `output: ${folder}: ${message}`, { detail: error });
+    if (code === "ENOTDIR") throw optionError("output", `${folder}: ${message}`, { file: folder, expected: "a folder", found: "a file", detail: error });
+    throw writeFailed(folder, error);
   });
 }
 
 /** @throws {LorafoldError} `bad-option` where a folder is not empty. Hidden files of merges that are running, or were killed, do not count. */
 export async function refuseOccupied(folder: string): Promise<void> {
   if ((await namesIn(folder)).some((name) => !parsePartial(name))) {
-    throw new LorafoldError("bad-option", `output: ${folder} is not empty; force replaces the model in it`);
+    throw optionError("output", `${folder} is not empty`, { kind: "output-not-empty", file: folder, fix: REPLACES });
   }
 }
 
@@ -65,7 +67,7 @@ export async function replaced(folder: string, files: readonly string[]): Promis
   for (const name of old) {
     const path = join(folder, name);
     if (!(await stat(path).catch(() => undefined))?.isDirectory()) continue;
-    throw new LorafoldError("bad-option", `output: ${path} is a folder, where the model ${planned.has(name) ? "has" : "that is replaced would have"} a file`);
+    throw optionError("output", `${path} is a folder, where the model ${planned.has(name) ? "has" : "that is replaced would have"} a file`, { file: path, found: "a folder", expected: "a file" });
   }
   return old.sort((a, b) => standing(b) - standing(a));
 }

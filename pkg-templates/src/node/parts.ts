@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Context } from "../context.js";
-import { asLorafoldError, LorafoldError, unlessAborted } from "../errors.js";
+import { asLorafoldError, fileError, optionError, unlessAborted, wrongValue } from "../errors.js";
 import { type FileRange, fill } from "../merge.js";
 import { prepare } from "../prepare.js";
 import type { PlannedFile } from "../sinks/sink.js";
@@ -39,9 +39,9 @@ const ALIGNMENT = 1 << 20;
 export async function mergePart(context: Context, options: PartOptions, share: Part): Promise<PartResult> {
   try {
     const { part, of } = share ?? {};
-    if (!isPart(part, of)) throw new LorafoldError("bad-option", `part: ${part} of ${of} is no part; there are ${MOST_PARTS} at most`);
+    if (!isPart(part, of)) throw optionError("part", `${part} of ${of} is no part; there are ${MOST_PARTS} at most`, { found: `${part} of ${of}`, expected: `parts 1 to n of n, which is ${MOST_PARTS} at most` });
     const folder = asPath(options?.output);
-    if (folder === undefined) throw new LorafoldError("bad-option", `output: ${options?.output} is not a folder`);
+    if (folder === undefined) throw wrongValue("output", options?.output, "a folder");
     const prepared = await prepare(context, options);
     try {
       const { plan, inputs } = prepared;
@@ -81,11 +81,11 @@ export async function finishParts(context: Context, output: string, options: { m
   try {
     const { merge, force = false } = options ?? {};
     const folder = asPath(output) ?? output;
-    if ((await identity(folder)) === undefined) throw new LorafoldError("bad-option", `output: ${folder} is not there`);
+    if ((await identity(folder)) === undefined) throw optionError("output", `${folder} does not exist`, { kind: "not-found", file: folder });
     const finished = await readFinished(folder);
     const receipts = finished ? [finished] : await readReceipts(folder);
     const [first] = receipts;
-    if (!first) throw new LorafoldError("truncated", `${folder}: no part of a model is there`);
+    if (!first) throw fileError("truncated", folder, "no part of a model is there");
     const wanted = { of: first.of, ...(merge ? await identityOf(context, merge) : first) };
     for (const receipt of receipts) {
       const refused = refusal(folder, receipt, wanted);
@@ -94,7 +94,7 @@ export async function finishParts(context: Context, output: string, options: { m
     if (!finished) await complete(folder, receipts, first, force);
     for (const { name, size } of first.files) {
       const found = await stat(join(folder, name)).catch(() => undefined);
-      if (found?.size !== size) throw new LorafoldError("truncated", `${join(folder, name)}: not what the parts wrote: merge them again`);
+      if (found?.size !== size) throw fileError("truncated", join(folder, name), "it is not what the parts wrote", { fix: "merge the parts again", expected: `${size} bytes`, found: found ? `${found.size} bytes` : "nothing" });
     }
     await removeReceipts(folder);
     return mergedFiles(folder, first.files);
@@ -112,7 +112,7 @@ async function complete(folder: string, receipts: readonly Receipt[], first: Rec
   const missing = Array.from({ length: first.of }, (_, index) => index + 1).filter((part) => !there.has(part));
   if (missing.length > 0) {
     const more = missing.length > NAMED ? ` and ${missing.length - NAMED} more` : "";
-    throw new LorafoldError("truncated", `${folder}: of ${first.of} parts these are missing: ${missing.slice(0, NAMED).join(", ")}${more}`);
+    throw fileError("truncated", folder, `of ${first.of} parts these are missing: ${missing.slice(0, NAMED).join(", ")}${more}`, { fix: "merge those parts" });
   }
   for (const receipt of receipts) await check(folder, receipt);
   // A `finishParts` that was interrupted may have renamed some of them already.
@@ -141,7 +141,7 @@ async function check(folder: string, receipt: Receipt): Promise<void> {
     const found = await hashRange(path, start, end).catch(() => undefined);
     if (found === sha256) continue;
     await removeReceipt(folder, receipt);
-    throw new LorafoldError("truncated", `${path}: bytes ${start} to ${end} are not what part ${receipt.part} of ${receipt.of} wrote: merge that part again`);
+    throw fileError("truncated", path, `bytes ${start} to ${end} are not what part ${receipt.part} of ${receipt.of} wrote`, { fix: "merge that part again" });
   }
 }
 

@@ -1,5 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { LorafoldError, thrown } from "../errors.js";
+import { fileError, LorafoldError, platformFacts, thrown } from "../errors.js";
 import type { ByteReader } from "../sources/reader.js";
 import { changed, versionOf } from "./source.js";
 
@@ -22,7 +22,7 @@ export class PathReader implements ByteReader {
       this.#handle ??= await open(this.#path);
       for (let filled = 0; filled < bytes; ) {
         const { bytesRead } = await this.#handle.read(whole, filled, bytes - filled, this.#at);
-        if (bytesRead === 0) throw new LorafoldError("source-changed", `${this.#path}: it ends before byte ${this.#at + bytes - filled}`);
+        if (bytesRead === 0) throw fileError("source-changed", this.#path, `it ends before byte ${this.#at + bytes - filled}`);
         filled += bytesRead;
         this.#at += bytesRead;
       }
@@ -32,7 +32,7 @@ export class PathReader implements ByteReader {
     } catch (error) {
       this.cancel();
       if (error instanceof LorafoldError) throw error;
-      throw new LorafoldError("fetch-failed", `${this.#path}: ${thrown(error).message}`, { detail: error });
+      throw fileError("fetch-failed", this.#path, thrown(error).message, platformFacts(error));
     }
   }
 

@@ -1,13 +1,17 @@
 import { createHash, randomUUID } from "node:crypto";
 import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { LorafoldError, thrown } from "../errors.js";
+import { fileError, LorafoldError, optionError, platformFacts, thrown } from "../errors.js";
+import { REPLACES } from "../sinks/model-files.js";
 import type { PlannedFile } from "../sinks/sink.js";
 import { MAX_REQUESTS, mapConcurrently } from "../sources/concurrency.js";
 import { partial } from "./hidden.js";
 import { changedInput } from "./input-states.js";
 import { namesIn } from "./model-folder.js";
 import { isReceipt, type Receipt } from "./receipt.js";
+
+/** What the user can do about a receipt that is of no use here. */
+const FORCE = "to merge a part with force removes it";
 
 const PREFIX = ".lorafold-part-";
 
@@ -43,10 +47,10 @@ async function readReceipt(folder: string, name: string): Promise<Receipt | unde
   const text = await readFile(path, "utf8").catch((error: unknown) => {
     const { code, message } = thrown(error);
     if (code === "ENOENT") return undefined;
-    throw new LorafoldError("fetch-failed", `${path}: ${message}`, { detail: error });
+    throw fileError("fetch-failed", path, message, platformFacts(error));
   });
   if (text === undefined) return undefined;
-  const bad = (why: string, detail?: unknown) => new LorafoldError("bad-config", `${path}: ${why}; to merge a part with force removes it`, { detail });
+  const bad = (why: string, detail?: unknown) => fileError("bad-config", path, why, { fix: FORCE, detail });
   let receipt: unknown;
   try {
     receipt = JSON.parse(text);
@@ -62,16 +66,16 @@ export async function refuseForeign(folder: string, files: readonly PlannedFile[
   const names = new Set(await namesIn(folder));
   const named = new Set(files.map(({ name }) => name).filter((name) => !names.has(partial(name))));
   const foreign = [...names].find((name) => !(name.endsWith(".partial") || name.startsWith(PREFIX) || named.has(name)));
-  if (foreign !== undefined) throw new LorafoldError("bad-option", `output: ${folder} is not empty: it has ${foreign}; force replaces the model in it`);
+  if (foreign !== undefined) throw optionError("output", `${folder} is not empty: it has ${foreign}`, { kind: "output-not-empty", file: folder, found: foreign, fix: REPLACES });
 }
 
 /** Why a part in the folder does not belong to this merge; nothing where it does. */
 export function refusal(folder: string, { part, of, ...receipt }: Receipt, merge: Pick<Receipt, "identity" | "of" | "inputs">): LorafoldError | undefined {
-  const what = `output: ${folder}: part ${part} of ${of}`;
-  const way = "to merge a part with force removes it";
-  if (receipt.identity !== merge.identity || of !== merge.of) return new LorafoldError("bad-option", `${what} is of another merge; ${way}`);
+  const what = `${folder}: part ${part} of ${of}`;
+  const about = { file: folder, fix: FORCE };
+  if (receipt.identity !== merge.identity || of !== merge.of) return optionError("output", `${what} is of another merge`, about);
   const changed = changedInput(receipt.inputs, merge.inputs);
-  return changed === undefined ? undefined : new LorafoldError("source-changed", `${what} was merged from another ${changed}; ${way}`);
+  return changed === undefined ? undefined : fileError("source-changed", folder, `part ${part} of ${of} was merged from another ${changed}`, about);
 }
 
 /** Write a receipt under another name, then rename it: it is complete, or not there. */
@@ -128,7 +132,7 @@ export async function hashRange(path: string, start: number, end: number): Promi
   try {
     for (let at = start; at < end; ) {
       const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - at), at);
-      if (bytesRead === 0) throw new LorafoldError("truncated", `${path}: it ends at byte ${at}`);
+      if (bytesRead === 0) throw fileError("truncated", path, `it ends at byte ${at}`);
       hash.update(buffer.subarray(0, bytesRead));
       at += bytesRead;
     }

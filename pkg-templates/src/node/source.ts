@@ -2,7 +2,7 @@ import type { Stats } from "node:fs";
 import { stat, readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { LorafoldError, thrown } from "../errors.js";
+import { fileError, LorafoldError, platformFacts, quoted, thrown } from "../errors.js";
 import type { Input, Listing, Role } from "../sources/input.js";
 import type { SourceLike } from "../types.js";
 
@@ -10,7 +10,7 @@ import type { SourceLike } from "../types.js";
 export function asPath(source: unknown): string | undefined {
   if (source instanceof URL) return source.protocol === "file:" ? pathOfUrl(source) : undefined;
   if (typeof source !== "string") return undefined;
-  if (source === "") throw new LorafoldError("bad-option", "a path is empty");
+  if (source === "") throw new LorafoldError("bad-option", "a path is empty", { found: quoted("") });
   if (source.startsWith("file:")) return pathOfUrl(source);
   return /^[a-z][a-z0-9+.-]+:\/\//i.test(source) || source.startsWith("blob:") ? undefined : resolve(source);
 }
@@ -19,7 +19,7 @@ function pathOfUrl(url: string | URL): string {
   try {
     return fileURLToPath(url);
   } catch (error) {
-    throw new LorafoldError("bad-option", `${url}: ${thrown(error).message}`, { detail: error });
+    throw fileError("bad-option", String(url), thrown(error).message, { detail: error });
   }
 }
 
@@ -28,7 +28,7 @@ export async function listPath(source: SourceLike, role: Role): Promise<Listing 
   const path = asPath(source);
   if (path === undefined) return undefined;
   const data = await stat(path).catch((error: unknown) => {
-    throw new LorafoldError("fetch-failed", `${path}: ${thrown(error).message}`, { detail: error });
+    throw fileError("fetch-failed", path, thrown(error).message, platformFacts(error));
   });
   if (data.isDirectory()) {
     const names = (await readdir(path)).sort();
@@ -49,7 +49,7 @@ async function entryIn(folder: string, name: string): Promise<Input | string | u
   const path = join(folder, name);
   const data = await stat(path).catch((error: unknown) => {
     // A broken link: skipping it would leave a file out of the model.
-    throw new LorafoldError("fetch-failed", `${path}: ${thrown(error).message}`, { detail: error });
+    throw fileError("fetch-failed", path, thrown(error).message, platformFacts(error));
   });
   if (data.isDirectory()) return name.startsWith(".") ? undefined : name;
   return data.isFile() ? { name, size: data.size, path, version: versionOf(data) } : undefined;
@@ -68,4 +68,4 @@ export async function checkInputs(inputs: readonly Input[]): Promise<void> {
 }
 
 /** The error for a file that was written to after it was listed. */
-export const changed = (path: string): LorafoldError => new LorafoldError("source-changed", `${path}: it was written to after it was listed`);
+export const changed = (path: string): LorafoldError => fileError("source-changed", path, "it was written to after it was listed");

@@ -1,7 +1,7 @@
-import { LorafoldError } from "../errors.js";
+import { optionError } from "../errors.js";
 import type { MergedFile } from "../types.js";
 import { type PlannedFile, type Sink, writeFailed } from "./sink.js";
-import { inNamingOrder, isWeights, standing, weightsOfModel } from "./model-files.js";
+import { REPLACES, inNamingOrder, isWeights, standing, weightsOfModel } from "./model-files.js";
 
 interface OpenFile extends PlannedFile {
   handle: FileSystemFileHandle;
@@ -43,7 +43,7 @@ export class DirectorySink implements Sink {
     });
     const inTheWay = [...there].find((name) => planned.has(name) || isWeights(name));
     if (inTheWay !== undefined && !this.#force) {
-      throw new LorafoldError("bad-option", `output: ${inTheWay} is already in the folder; force replaces the model in it`);
+      throw optionError("output", `${inTheWay} is already in the folder`, { kind: "output-not-empty", file: this.#directory.name, found: inTheWay, fix: REPLACES });
     }
     const weights = await weightsOfModel([...there], async (name) => (await (await this.#directory.getFileHandle(name)).getFile()).text());
     this.#stale = weights.filter((name) => !planned.has(name));

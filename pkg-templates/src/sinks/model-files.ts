@@ -1,3 +1,6 @@
+/** What the user can do about an output that is not empty. */
+export const REPLACES = "force replaces the model in it";
+
 /** Whether a file is weights of a model, or an index of them. */
 export function isWeights(name: string): boolean {
   return /\.safetensors(\.index\.json)?$/.test(name) && !name.startsWith("adapter_");

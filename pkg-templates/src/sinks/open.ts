@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { optionError, wrongValue } from "../errors.js";
 import type { Platform } from "../platform.js";
 import type { Prepared } from "../prepare.js";
 import { isDirectoryHandle } from "../sources/directory.js";
@@ -24,14 +24,14 @@ export async function openSink(platform: Platform, output: Output, force: boolea
     await refuseInputs(output, directories);
     return new DirectorySink(output, force);
   }
-  throw new LorafoldError("bad-option", `output: ${String(output)} is not a place that files can be written to here`);
+  throw wrongValue("output", output, "a place that files can be written to here");
 }
 
 /** Refuse an output that is one of the inputs. Two handles may be of the same directory, which only the browser can tell. */
 async function refuseInputs(output: FileSystemDirectoryHandle, inputs: readonly FileSystemDirectoryHandle[]): Promise<void> {
   for (const input of inputs) {
     if (input === output || (await output.isSameEntry(input))) {
-      throw new LorafoldError("bad-option", `output: ${output.name} is a folder that the merge reads; give it another one`);
+      throw optionError("output", `${output.name} is a folder that the merge reads`, { kind: "output-is-input", file: output.name, fix: "give another folder" });
     }
   }
 }

@@ -1,4 +1,4 @@
-import { LorafoldError, scriptFailed } from "../errors.js";
+import { aborted, fromPlain, optionError, scriptFailed } from "../errors.js";
 import { pause } from "../pause.js";
 import type { Platform } from "../platform.js";
 import type { MergedFile } from "../types.js";
@@ -13,7 +13,7 @@ const FOLDER = "lorafold";
 /** The sink of the private file system: a worker writes it where there is one, otherwise streams do. */
 export async function openPrivateFileSystem({ startWriter }: Pick<Platform, "startWriter">): Promise<Sink> {
   if (!globalThis.navigator?.storage?.getDirectory) {
-    throw new LorafoldError("bad-option", "output: this platform has no private file system");
+    throw optionError("output", "this platform has no private file system");
   }
   const name = crypto.randomUUID();
   const { parent, directory } = await makeFolder(name).catch(failed);
@@ -109,7 +109,7 @@ class OpfsSink implements Sink {
   async abort(): Promise<void> {
     // The locks on its files go with the worker.
     this.#worker.terminate();
-    this.#fail(new LorafoldError("aborted", "aborted"));
+    this.#fail(aborted());
     const discarded = this.#discard().catch(() => undefined);
     await Promise.race([discarded, pause(PATIENCE)]);
   }
@@ -125,7 +125,7 @@ class OpfsSink implements Sink {
   #receive({ id, error, shared = false }: FromWriter): void {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
-    if (error) waiting?.reject(Object.assign(new Error(error.message), error));
+    if (error) waiting?.reject(fromPlain(error));
     else waiting?.resolve(shared);
   }
 

@@ -1,4 +1,4 @@
-import { inWords, LorafoldError, thrown } from "../errors.js";
+import { fileError, inWords, LorafoldError, platformFacts, thrown } from "../errors.js";
 import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
 
@@ -29,5 +29,5 @@ export function writeFailed(name: string, error: unknown): LorafoldError {
   if (error instanceof LorafoldError) return error;
   const { name: kind, code } = thrown(error);
   const full = kind === "QuotaExceededError" || code === "out-of-space";
-  return new LorafoldError(full ? "out-of-space" : "fetch-failed", `${name}: ${inWords(error)}`, { detail: error });
+  return fileError(full ? "out-of-space" : "write-failed", name, inWords(error), platformFacts(error));
 }

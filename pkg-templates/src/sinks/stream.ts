@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { aborted, optionError } from "../errors.js";
 import type { MergedFile } from "../types.js";
 import { type PlannedFile, type Sink, writeFailed } from "./sink.js";
 
@@ -57,13 +57,13 @@ export class StreamSink implements Sink {
 
   async finish(): Promise<MergedFile[]> {
     const gone = () => {
-      throw new LorafoldError("bad-option", "the output was a stream: its bytes are where it led");
+      throw optionError("output", "it was a stream, so its bytes are where the stream led");
     };
     return this.#files.map((file) => ({ ...file, blob: async () => gone(), stream: gone }));
   }
 
   async abort(): Promise<void> {
-    this.#stop(new LorafoldError("aborted", "aborted"));
+    this.#stop(aborted());
     // Not waited for: a stream that is stuck in a write never ends.
     this.#writer?.abort().catch(() => undefined);
   }

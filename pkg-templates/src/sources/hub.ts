@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { fileError } from "../errors.js";
 import { MAX_REQUESTS, mapConcurrently } from "./concurrency.js";
 import type { Input, Listing, Role } from "./input.js";
 import { NETWORK, type RequestOptions } from "./network.js";
@@ -24,7 +24,7 @@ const REPOSITORY = /^hf:\/\/([^/@]+\/[^/@]+)(?:@(.+?))?\/?$/;
 /** List a repository of the hub: every file at its top level. */
 export async function listHub(url: string, role: Role, init: RequestOptions = {}): Promise<Listing> {
   const [, repository, revision = "main"] = REPOSITORY.exec(url) ?? [];
-  if (!repository) throw new LorafoldError("bad-option", `${url}: not of the form hf://org/name@revision`);
+  if (!repository) throw fileError("bad-option", url, "not of the form hf://org/name@revision", { expected: "hf://org/name@revision" });
   const { hubEndpoint } = init.network ?? NETWORK;
   const tree = `${hubEndpoint}/api/models/${repository}/tree/${encodeURIComponent(revision)}`;
   const entries = await readAll(tree, (response) => response.json() as Promise<Entry[]>, init);

@@ -1,4 +1,4 @@
-import { LorafoldError, thrown } from "../errors.js";
+import { fileError, optionError, thrown, wrongValue } from "../errors.js";
 import type { Platform } from "../platform.js";
 import type { RemoteFolder, Source, SourceLike } from "../types.js";
 import { isDirectoryHandle, listDirectory } from "./directory.js";
@@ -13,7 +13,7 @@ import { listUrl } from "./url.js";
  */
 export async function listSource(platform: Pick<Platform, "openSource" | "network">, source: SourceLike, role: Role, signal?: AbortSignal): Promise<Listing> {
   if (typeof source !== "string" && (typeof source !== "object" || source === null)) {
-    throw new LorafoldError("bad-option", `${role}: ${String(source)} is not something that files can be read from`);
+    throw wrongValue(role, source, "something that files can be read from");
   }
   const own = await platform.openSource?.(source, role);
   if (own) return own;
@@ -29,7 +29,7 @@ export async function listSource(platform: Pick<Platform, "openSource" | "networ
     return { ...named(role, topLevel(files).map((file) => fromBlob(file, role)), files[0]), folders: subfolders(files) };
   }
   if (isSource(source)) return listCustom(source, role);
-  throw new LorafoldError("bad-option", `${role}: not something that files can be read from`);
+  throw optionError(role, "not something that files can be read from");
 }
 
 function isFileList(source: object): source is FileList | readonly File[] {
@@ -72,11 +72,11 @@ async function listCustom(source: Source, role: Role): Promise<Listing> {
   const files = await Promise.resolve()
     .then(() => source.list())
     .catch((error: unknown) => {
-      throw new LorafoldError("fetch-failed", `${role}: the source's list failed: ${thrown(error).message}`, { detail: error });
+      throw fileError("fetch-failed", role, `the source's list failed: ${thrown(error).message}`, { detail: error });
     });
-  if (!Array.isArray(files)) throw new LorafoldError("fetch-failed", `${role}: the source's list did not give an array`);
+  if (!Array.isArray(files)) throw fileError("fetch-failed", role, "the source's list did not give an array");
   const inputs = files.map((file: unknown) => {
-    if (!isListed(file)) throw new LorafoldError("fetch-failed", `${role}: the source's list gave ${JSON.stringify(file)}, not a file's name and size in bytes`);
+    if (!isListed(file)) throw fileError("fetch-failed", role, `the source's list gave ${JSON.stringify(file)}, not a file's name and size in bytes`);
     const { name, size, version } = file;
     return {
       name,

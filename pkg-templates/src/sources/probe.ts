@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { fileError } from "../errors.js";
 import { address } from "./address.js";
 import type { Input, Role } from "./input.js";
 import { NETWORK, type RequestOptions } from "./network.js";
@@ -78,5 +78,5 @@ async function sizeByHead(url: string, init: RequestOptions): Promise<number> {
   const response = await request(url, { ...init, method: "HEAD" });
   const length = Number(response.headers.get("content-length") ?? Number.NaN);
   if (response.ok && !Number.isNaN(length)) return length;
-  throw new LorafoldError("fetch-failed", `${address(url)}: the server does not say how large the file is (Content-Range, Content-Length)`);
+  throw fileError("fetch-failed", address(url), "the server does not say how large the file is (Content-Range, Content-Length)");
 }

@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { fileError, thrown } from "../errors.js";
 import { pause } from "../pause.js";
 import type { Source } from "../types.js";
 import { NETWORK, type Network } from "./network.js";
@@ -37,11 +37,11 @@ export function bucketSource(bucket: R2BucketLike, prefix: string, network: Netw
       () => bucket.get(folder + name, { range, ...onlyIf }),
       (late) => late?.body?.cancel(),
     ).catch((error: unknown) => {
-      throw new LorafoldError("fetch-failed", `${folder}${name}: ${String((error as Error)?.message ?? error)}`, { detail: error });
+      throw fileError("fetch-failed", folder + name, thrown(error).message, { detail: error });
     });
-    if (!object) throw new LorafoldError("source-changed", `${folder}${name}: it is not there any more`);
+    if (!object) throw fileError("source-changed", folder + name, "it is gone", { kind: "not-found" });
     // R2 leaves out the body where `onlyIf` does not hold.
-    if (!object.body) throw new LorafoldError("source-changed", `${folder}${name}: it was ${etag} and is now ${object.etag}`);
+    if (!object.body) throw fileError("source-changed", folder + name, `it was ${etag} and is now ${object.etag}`, { found: object.etag, ...(etag !== undefined && { expected: etag }) });
     return object.body;
   };
 

@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { fileError } from "../errors.js";
 import { unlessStalled } from "./stall.js";
 
 /** Reads a run of bytes from its beginning to its end. */
@@ -42,7 +42,7 @@ export class StreamReader {
       if (this.#chunk.length === 0) {
         const coming = this.#reader.read();
         const { done, value } = await (this.#stallTimeout === undefined ? coming : unlessStalled(coming, this.#stallTimeout, () => this.cancel()));
-        if (done) throw new LorafoldError("source-changed", `${this.#name}: it ended ${whole.length - filled} bytes too early`);
+        if (done) throw fileError("source-changed", this.#name, `it ended ${whole.length - filled} bytes too early`);
         this.#chunk = value as Uint8Array<ArrayBuffer>;
       }
       const part = this.#chunk.subarray(0, whole.length - filled);
@@ -118,7 +118,7 @@ export class RandomReader implements ByteReader {
     this.#at += bytes;
     const part = (await this.#read(start, start + bytes)) as Uint8Array<ArrayBuffer>;
     if (part.length !== bytes) {
-      throw new LorafoldError("source-changed", `${this.#name}: ${part.length} bytes came where ${bytes} were asked for`);
+      throw fileError("source-changed", this.#name, `${part.length} bytes came where ${bytes} were asked for`, { found: String(part.length), expected: String(bytes) });
     }
     return part;
   }

@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { fileError, LorafoldError } from "../errors.js";
 import { address } from "./address.js";
 import { NETWORK, type RequestOptions } from "./network.js";
 import { isRun, ranged } from "./range.js";
@@ -129,7 +129,7 @@ class ResumingReader implements ByteReader {
 
   #sent(what: string): LorafoldError {
     const { url, size } = this.#file;
-    return new LorafoldError("source-changed", `${address(url)}: asked for bytes ${this.#at}-${this.#end - 1} of ${size ?? "?"}, the server sent ${what}`);
+    return fileError("source-changed", address(url), `asked for bytes ${this.#at}-${this.#end - 1} of ${size ?? "?"}, the server sent ${what}`);
   }
 
   cancel(): void {
@@ -143,7 +143,7 @@ class ResumingReader implements ByteReader {
     if (this.#at - this.#lostAt > RESUMED_WELL) this.#resumes = 0;
     this.#lostAt = this.#at;
     if (!this.#signal?.aborted && ++this.#resumes <= RESUMES) return;
-    throw error instanceof LorafoldError ? new LorafoldError("fetch-failed", error.message) : fetchFailed(this.#file.url, error, this.#signal);
+    throw error instanceof LorafoldError ? new LorafoldError("fetch-failed", error.message, error.facts) : fetchFailed(this.#file.url, error, this.#signal);
   }
 
   async #ask(): Promise<StreamReader> {
@@ -153,10 +153,10 @@ class ResumingReader implements ByteReader {
     try {
       const { status } = response;
       if (status === 200 || (status === 206 && !isRun(response))) {
-        throw new LorafoldError("no-range-support", `${address(url)}: the server does not answer ranged requests${status === 206 ? " by the file's own bytes (Content-Range, Content-Encoding)" : ""}`);
+        throw fileError("no-range-support", address(url), `the server does not answer ranged requests${status === 206 ? " by the file's own bytes (Content-Range, Content-Encoding)" : ""}`);
       }
       // The file was long enough when the plan was made.
-      if (status === 416) throw new LorafoldError("source-changed", `${address(url)}: the server has no bytes ${this.#at}-${last}`);
+      if (status === 416) throw fileError("source-changed", address(url), `the server has no bytes ${this.#at}-${last}`);
       if (status !== 206 || !response.body) throw refused(url, response);
       const range = response.headers.get("content-range");
       if (range !== null && range !== `bytes ${this.#at}-${last}/${size ?? "*"}` && range !== `bytes ${this.#at}-${last}/*`) {

@@ -1,4 +1,4 @@
-import { LorafoldError, thrown } from "../errors.js";
+import { aborted, type ErrorFacts, fileError, LorafoldError, thrown } from "../errors.js";
 import { pause } from "../pause.js";
 import { address } from "./address.js";
 import { NETWORK, type RequestOptions } from "./network.js";
@@ -55,16 +55,23 @@ function retryAfter(response: Response): number {
 /** The error for a response whose status is a failure. Its body is dropped unread. */
 export function refused(url: string, response: Response): LorafoldError {
   discard(response);
-  return new LorafoldError("fetch-failed", `${address(url)}: the server answered ${`${response.status} ${response.statusText}`.trim()}`);
+  const answer = `${response.status} ${response.statusText}`.trim();
+  return fileError("fetch-failed", address(url), `the server answered ${answer}`, { found: answer, ...statusFacts(response) });
+}
+
+/** What a status says beside that it is a failure. */
+export function statusFacts({ status }: Pick<Response, "status">): ErrorFacts {
+  if (status === 401 || status === 403) return { kind: "access-denied" };
+  return status === 404 || status === 410 ? { kind: "not-found" } : {};
 }
 
 /** What `fetch`, or reading its response, threw, as one of our errors. */
 export function fetchFailed(url: string, error: unknown, signal?: AbortSignal): LorafoldError {
   if (error instanceof LorafoldError) return error;
-  if (signal?.aborted) return new LorafoldError("aborted", "aborted", { detail: signal.reason });
+  if (signal?.aborted) return aborted(signal.reason);
   const { message, cause } = thrown(error);
   const reason = [message, cause === undefined ? "" : thrown(cause).message].filter(Boolean).join(": ").replaceAll(url, address(url));
-  return new LorafoldError("fetch-failed", `${address(url)}: ${reason}`, { detail: error });
+  return fileError("fetch-failed", address(url), reason, { detail: error });
 }
 
 /** Fetch a small file, or something that a server says, as a whole. */

@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { fileError } from "../errors.js";
 import { address } from "./address.js";
 import { discard } from "./request.js";
 
@@ -29,5 +29,5 @@ export function checkState(url: string, { version, modified }: State, response: 
   if (was !== undefined && was === is) return;
   discard(response);
   const what = was === undefined || is === null ? `the server no longer says which version it is; it was ${version}` : `it was ${was} and is now ${is}`;
-  throw new LorafoldError("source-changed", `${address(url)}: ${what}`);
+  throw fileError("source-changed", address(url), what);
 }

@@ -1,4 +1,4 @@
-import { LorafoldError } from "../errors.js";
+import { fileError } from "../errors.js";
 import { address } from "./address.js";
 import { MAX_REQUESTS, mapConcurrently } from "./concurrency.js";
 import { listHub } from "./hub.js";
@@ -18,10 +18,10 @@ const SIDE_FILES = [
 export async function listUrl(url: string, role: Role, init: RequestOptions = {}): Promise<Listing> {
   if (url.startsWith("hf://")) return listHub(url, role, init);
   const base = typeof location === "undefined" ? undefined : location.href;
-  if (!URL.canParse(url, base)) throw new LorafoldError("bad-option", `${address(url)}: not a URL that can be read here`);
+  if (!URL.canParse(url, base)) throw fileError("bad-option", address(url), "not a URL that can be read here");
   const parsed = new URL(url, base);
   if (parsed.protocol !== "https:" && parsed.protocol !== "http:" && parsed.protocol !== "blob:") {
-    throw new LorafoldError("bad-option", `${address(url)}: not a URL that can be read here`);
+    throw fileError("bad-option", address(url), "not a URL that can be read here");
   }
   if (parsed.pathname.endsWith(".safetensors") || parsed.protocol === "blob:") return listFile(parsed, role, init);
   if (!parsed.pathname.endsWith("/")) parsed.pathname += "/";
@@ -40,14 +40,14 @@ function lastPart(path: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
-    throw new LorafoldError("bad-option", `${path}: ${part} is no part of a URL`);
+    throw fileError("bad-option", path, `${part} is no part of a URL`, { found: part });
   }
 }
 
 async function listFile(url: URL, role: Role, init: RequestOptions = {}): Promise<Listing> {
   const name = url.protocol === "blob:" ? "" : lastPart(url.pathname);
   const input = await probe(url.href, name || (role === "base" ? "model.safetensors" : "adapter_model.safetensors"), role, init);
-  if (!input) throw new LorafoldError("fetch-failed", `${address(url.href)}: the server answered 404`);
+  if (!input) throw fileError("fetch-failed", address(url.href), "the server answered 404", { kind: "not-found", found: "404" });
   const files = [input];
   if (role === "adapter" && url.protocol !== "blob:") {
     const config = await probe(fileIn(url, "adapter_config.json"), "adapter_config.json", role, init);
@@ -69,7 +69,7 @@ async function listFolder(url: URL, role: Role, init: RequestOptions = {}): Prom
     files.push(...(await find(shards.filter((shard) => shard !== "model.safetensors"))));
   }
   files.push(...(await find(SIDE_FILES)));
-  if (files.length === 0) throw new LorafoldError("fetch-failed", `${address(url.href)}: no model.safetensors and no index there`);
+  if (files.length === 0) throw fileError("fetch-failed", address(url.href), "there is no model.safetensors and no index", { kind: "no-weights", expected: "model.safetensors" });
   return { name, files };
 }
 

@@ -1,4 +1,5 @@
 import type { Port } from "./protocol.js";
+import { writeFailed } from "../sinks/sink.js";
 import { serve } from "./serve.js";
 import { openSync, type SyncHandle, writeAll } from "./sync-files.js";
 
@@ -12,11 +13,24 @@ const port: Port = {
   terminate: () => scope.close(),
 };
 
+/** What errors call a file. */
+const nameOf = (path: string) => path.split("/").at(-1)!;
+
 const handles = new Map<string, SyncHandle>();
 
 serve(port, undefined, {
   async open({ path }) {
-    if (!handles.has(path)) handles.set(path, await openSync(path.split("/")));
+    if (handles.has(path)) return;
+    const handle = await openSync(path.split("/")).catch((error: unknown) => {
+      throw writeFailed(nameOf(path), error);
+    });
+    handles.set(path, handle);
   },
-  write: ({ path, at }, bytes) => writeAll(handles.get(path)!, bytes, at),
+  write({ path, at }, bytes) {
+    try {
+      writeAll(handles.get(path)!, bytes, at);
+    } catch (error) {
+      throw writeFailed(nameOf(path), error);
+    }
+  },
 });

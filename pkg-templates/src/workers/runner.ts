@@ -1,6 +1,6 @@
 import { collectBuffers } from "../collection.js";
 import { settled } from "../engine.js";
-import { LorafoldError, readFailed } from "../errors.js";
+import { aborted, readFailed } from "../errors.js";
 import { Merger } from "../lorafold.js";
 import type { BoundInput } from "../sources/input.js";
 import { apply, type ProgramUpdate } from "./programs.js";
@@ -103,6 +103,6 @@ export class JobRunner {
   }
 
   #unlessStopped(): void {
-    if (this.#stopped) throw new LorafoldError("aborted", "aborted");
+    if (this.#stopped) throw aborted();
   }
 }

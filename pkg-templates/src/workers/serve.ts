@@ -1,5 +1,5 @@
 import { initSync } from "../lorafold.js";
-import { toPlain } from "../errors.js";
+import { fromPlain, toPlain } from "../errors.js";
 import { bind } from "../sources/bind.js";
 import type { BoundInput, Input } from "../sources/input.js";
 import type { Port, PostedInput, ToWorker } from "./protocol.js";
@@ -58,6 +58,6 @@ class OwnerReads {
     const waiting = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);
     if (message.type === "bytes") waiting?.resolve(message.bytes);
-    else waiting?.reject(Object.assign(new Error(message.error.message), message.error));
+    else waiting?.reject(fromPlain(message.error));
   }
 }

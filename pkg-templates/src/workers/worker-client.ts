@@ -1,4 +1,4 @@
-import { asLorafoldError, toPlain } from "../errors.js";
+import { asLorafoldError, fromPlain, toPlain } from "../errors.js";
 import type { Input } from "../sources/input.js";
 import type { ProgramUpdate } from "./programs.js";
 import { type FromWorker, type Job, type JobResult, type Port, toPosted, type ToWorker } from "./protocol.js";
@@ -55,7 +55,7 @@ export class WorkerClient {
     const waiting = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);
     if (message.type === "done") waiting?.resolve(message);
-    else waiting?.reject(asLorafoldError(Object.assign(new Error(message.error.message), message.error)));
+    else waiting?.reject(asLorafoldError(fromPlain(message.error)));
   }
 
   async #read({ id, input, start, end }: FromWorker & { type: "read" }): Promise<void> {

@@ -31,11 +31,10 @@ impl Dialect for Peft {
                 AdapterConfig::plain(pairs[0].rank, alpha)
             }
             (None, _) => {
-                let error = Error::bad_config(
-                    format!("{}/adapter_config.json", files.adapter),
-                    "not there: the scale cannot be known; give the adapter's folder, or its alpha",
-                );
-                return Err(error.kind(ErrorKind::NoConfig));
+                let reason = "it is missing, and without it the scale is not known";
+                return Err(Error::bad_config("adapter_config.json", reason)
+                    .kind(ErrorKind::NoConfig)
+                    .fix("give the adapter's folder, or its alpha"));
             }
         };
         let reader = Reader { files, config: &config };
@@ -94,8 +93,8 @@ impl Reader<'_> {
             }
             (Some(magnitude), false) => {
                 let file = self.files.config.map_or("adapter_config.json", |(file, _)| file);
-                let reason = format!("the file has {:?}, a DoRA magnitude, and use_dora is not true", magnitude.key);
-                let error = Error::bad_config(file, reason).adapter(adapter).field("use_dora");
+                let reason = format!("this is a DoRA magnitude, but {file} does not say use_dora: true");
+                let error = Error::bad_config(file, reason).adapter(adapter).field("use_dora").expected("true");
                 return Err(error.tensor(magnitude.key.clone()).fix("set use_dora as it was in training"));
             }
         };
@@ -116,8 +115,9 @@ impl Reader<'_> {
     /// A pattern that matches no module is a mistake in the configuration: PEFT trained without it.
     fn unmatched_pattern(&self, field: &str, key: &str) -> Mismatch {
         let reason = format!("{field}: {key:?} matches none of the adapter's modules");
-        let error = Error::bad_config(format!("{}/adapter_config.json", self.files.adapter), reason);
-        Mismatch { error: error.field(field).found(key), code: "unmatched-pattern" }
+        let error = Error::bad_config("adapter_config.json", reason).in_adapter(self.files.adapter);
+        let error = error.kind(ErrorKind::UnmatchedPattern).field(field).found(key);
+        Mismatch { error: error.fix("correct it, or remove it"), code: "unmatched-pattern" }
     }
 
     /// A target without factors is no mistake of the file (lists are often written for many models), but worth a word.

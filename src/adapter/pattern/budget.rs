@@ -1,6 +1,6 @@
 //! How much work the patterns of one plan may do.
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Steps of all matches of a plan together. An ordinary pattern takes some tens of steps for a name.
 const PLAN_STEPS: u64 = 20_000_000;
@@ -69,10 +69,12 @@ impl MatchError {
     pub(crate) fn of_pattern(self, field: &str, key: &str) -> Error {
         let subject = format!("the pattern {key:?} of {field}");
         let error = match self {
-            MatchError::NonAsciiCase(..) => Error::unsupported(subject, self.to_string()),
+            MatchError::NonAsciiCase(..) => {
+                Error::unsupported(subject, self.to_string()).kind(ErrorKind::NotImplemented)
+            }
             MatchError::OutOfSteps | MatchError::TooManyChoices => Error::limit_exceeded(subject, self.to_string())
                 .fix("write out the names it stands for, or remove repetitions inside repetitions and alternatives that overlap"),
         };
-        error.field(field)
+        error.field(field).found(key)
     }
 }

@@ -132,7 +132,7 @@ impl Parser {
 
     pub(super) fn alternation(&mut self, depth: usize) -> Result<Width, Fault> {
         if depth > MAX_DEPTH {
-            return Err("groups are nested too deep");
+            return Err("groups are nested too deeply");
         }
         let mut jumps = Vec::new();
         let mut width: Option<Width> = None;
