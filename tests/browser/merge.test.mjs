@@ -12,8 +12,11 @@ import { serve } from "./serve.mjs";
 
 const root = resolve(import.meta.dirname ?? ".", "../..");
 const fixtures = join(root, "tests", "fixtures");
-/** Bases of every type, shards, Conv1D, several adapters, sizes that fit no vector. */
-const CASES = ["dtype-f32", "dtype-f16", "dtype-bf16", "dtype-f64", "gpt2", "three-adapters", "sharded", "odd-sizes", "passthrough", "rslora"];
+/** Bases of every type, shards, Conv1D, several adapters, sizes that fit no vector, DoRA. */
+const CASES = [
+  "dtype-f32", "dtype-f16", "dtype-bf16", "dtype-f64", "gpt2", "three-adapters", "sharded", "odd-sizes", "passthrough", "rslora",
+  "dora-linear", "dora-and-lora-gpt2", "dora-f64",
+];
 
 /** @type {string} */
 let scratch;

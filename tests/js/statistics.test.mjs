@@ -18,7 +18,10 @@ function near(label, actual, expected, within) {
 }
 
 describe("statistics", { concurrency: 2 }, () => {
-  for (const name of ["linear-r8", "linear-r64", "dtype-f32", "dtype-f16", "dtype-f64", "gpt2", "three-adapters", "odd-sizes", "passthrough"]) {
+  for (const name of [
+    "linear-r8", "linear-r64", "dtype-f32", "dtype-f16", "dtype-f64", "gpt2", "three-adapters", "odd-sizes", "passthrough", "dora-linear",
+    "dora-and-lora-gpt2", "dora-f16", "dora-f64",
+  ]) {
     for (const dtype of /** @type {const} */ (["keep", "bfloat16", "float32"])) {
       test(`${name}, ${dtype}`, async (t) => {
         const made = fixture(name);
