@@ -104,7 +104,7 @@ test("a part whose bytes were damaged is found, and only that one is merged agai
   await file.close();
   const damaged = await finishParts(output).catch((/** @type {any} */ error) => error);
   assert.equal(damaged.code, "truncated");
-  const [, part] = /part (\d) of 3 wrote: merge that part again/.exec(damaged.message) ?? [];
+  const [, part] = /part (\d) of 3 wrote; merge that part again/.exec(damaged.message) ?? [];
   assert.deepEqual(await visible(output), {});
   await assert.rejects(finishParts(output), { code: "truncated", message: new RegExp(`missing: ${part}$`) });
   await mergePart({ ...options, output }, { part: Number(part), of: 3 });

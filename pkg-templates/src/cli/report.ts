@@ -1,6 +1,6 @@
 import { access, constants, readlink, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
-import { LorafoldError, optionError, platformFacts, thrown } from "../errors.js";
+import { type About, LorafoldError, optionError, platformFacts, thrown } from "../errors.js";
 import { nodeContext } from "../node/context.js";
 import { writeFailed } from "../node/files.js";
 import { newToken, partial } from "../node/hidden.js";
@@ -28,8 +28,8 @@ export async function checkReport(report: string, merge: PlanOptions, { output, 
     const target = given === undefined ? undefined : await destination(given);
     const inOutput = target !== undefined && (folder === undefined ? dirname(path) === target : folder === (await identity(target)));
     const there = await stat(report).catch(() => undefined);
-    if (there?.isDirectory()) throw new Error(`${report} is a folder`);
-    if (target === path || target?.startsWith(path + sep)) throw new Error(`${report} is a folder that the merge makes`);
+    if (there?.isDirectory()) throw unfit(report, `${report} is a folder`);
+    if (target === path || target?.startsWith(path + sep)) throw unfit(report, `${report} is a folder that the merge makes`);
     if (there) await access(report, constants.W_OK);
     else if (folder !== undefined || !inOutput || !made) await access(dirname(path), constants.W_OK);
     if (there || inOutput) await refuseFiles(report, path, merge, inOutput);
@@ -44,10 +44,10 @@ async function refuseFiles(report: string, path: string, merge: PlanOptions, inO
   const { plan, inputs } = await prepare(nodeContext, merge);
   try {
     for (const { path: input } of there === undefined ? [] : inputs) {
-      if (input !== undefined && (await identity(input)) === there) throw new Error(`${report} is a file that the merge reads`);
+      if (input !== undefined && (await identity(input)) === there) throw unfit(report, `${report} is a file that the merge reads`);
     }
     const files = JSON.parse(plan.files()) as PlannedFile[];
-    if (inOutput && files.some(({ name }) => name === basename(path))) throw new Error(`${report} is a file of the merged model`);
+    if (inOutput && files.some(({ name }) => name === basename(path))) throw unfit(report, `${report} is a file of the merged model`);
   } finally {
     plan.free();
   }
@@ -66,7 +66,7 @@ async function destination(given: string): Promise<string> {
     if (next === undefined) return path;
     path = resolve(folder, next);
   }
-  throw new Error(`${given}: too many links`);
+  throw unfit(given, `${given}: too many links`);
 }
 
 /** Write a report after {@link checkReport}: all of it, or nothing. */
@@ -97,7 +97,11 @@ async function isWrittenInPlace(report: string, path: string): Promise<boolean> 
   return !there.isFile() || /^\/(dev|proc)\//.test(resolve(report)) || !(await access(dirname(path), constants.W_OK).then(() => true, () => false));
 }
 
-/** Why the report cannot go where it is to. */
-function refused(report: string, error: unknown): LorafoldError {
-  return error instanceof LorafoldError ? error : optionError("report", thrown(error).message, { file: report, ...platformFacts(error) });
+/** Why the report cannot go there. */
+const unfit = (report: string, reason: string, about: About = {}) => optionError("report", reason, { file: report, ...about });
+
+/** What the operating system refuses, as an error about the option; whatever else was thrown as it is. */
+function refused(report: string, error: unknown): unknown {
+  const { code, message } = thrown(error);
+  return error instanceof LorafoldError || typeof code !== "string" ? error : unfit(report, message, platformFacts(error));
 }

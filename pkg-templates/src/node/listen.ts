@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ReadableStream as NodeStream } from "node:stream/web";
-import { LorafoldError, optionError } from "../errors.js";
+import { LorafoldError } from "../errors.js";
 import type { MergedModel } from "../types.js";
 
 /** A server that runs. */
@@ -25,7 +25,7 @@ export async function listen(model: MergedModel, port: number): Promise<Listenin
     answer(model, request, response).catch(() => response.destroy());
   });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) => reject(optionError("port", `${port}: ${error.message}`, { found: String(port), detail: error })));
+    server.once("error", (error) => reject(new LorafoldError("bad-option", `port ${port}: ${error.message}`, { field: "port", found: String(port), detail: error })));
     server.listen(port, HOST, resolve);
   });
   return {

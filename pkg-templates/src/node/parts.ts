@@ -112,7 +112,7 @@ async function complete(folder: string, receipts: readonly Receipt[], first: Rec
   const missing = Array.from({ length: first.of }, (_, index) => index + 1).filter((part) => !there.has(part));
   if (missing.length > 0) {
     const more = missing.length > NAMED ? ` and ${missing.length - NAMED} more` : "";
-    throw fileError("truncated", folder, `of ${first.of} parts these are missing: ${missing.slice(0, NAMED).join(", ")}${more}`, { fix: "merge those parts" });
+    throw fileError("truncated", folder, `of ${first.of} parts these are missing: ${missing.slice(0, NAMED).join(", ")}${more}`);
   }
   for (const receipt of receipts) await check(folder, receipt);
   // A `finishParts` that was interrupted may have renamed some of them already.
