@@ -7,7 +7,7 @@ use crate::combine::{Combine, add_weighted};
 use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize};
-use crate::kernel::{Factors, NonFinite, Real, Statistics, bytes_of, fold_in_place, fold_into, fold_tile};
+use crate::kernel::{Factors, NonFinite, Real, Statistics, bytes_of, fold_in_place, fold_into, fold_tile, row_squares};
 use crate::op::Tile;
 use crate::plan::Program;
 use crate::tensor::Float;
@@ -133,7 +133,7 @@ impl Block<'_> {
         let (mut base, mut sum, mut changed) = (Vec::<R>::new(), Vec::<R>::new(), Vec::<R>::new());
         for tile in self.tiles() {
             self.decode(&tile, buffers, &mut base)?;
-            sum.clear();
+            // The bands cover every row, so all of it is written.
             sum.resize(base.len(), R::ZERO);
             for (band, part) in self.parts(&tile) {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
@@ -161,7 +161,6 @@ impl Block<'_> {
         }
         fold_tile(&band.factors, first - start, R::FLOAT, bytes_of(base), sum);
         for (weight, _, update) in &band.others {
-            changed.clear();
             changed.resize(base.len(), R::ZERO);
             update.apply(&tile, changed);
             match self.program.combine {
@@ -172,7 +171,13 @@ impl Block<'_> {
 
     /// Round a tile to the output's type; no finite value of the base may leave the finite range.
     fn round<R: Real>(&self, first: u64, base: &[R], sum: &[R], out: &mut [u8]) -> Result<()> {
-        let left = sum.iter().zip(base).position(|(sum, base)| !sum.is_finite() && base.is_finite());
+        // The sum of the squares is taken in vectors, and is finite only where every value is.
+        let mut squares = [0.0];
+        row_squares(sum, sum.len(), &mut squares);
+        let left = match squares[0].is_finite() {
+            true => None,
+            false => sum.iter().zip(base).position(|(sum, base)| !sum.is_finite() && base.is_finite()),
+        };
         let rounded = fold_into(&Factors::none(sum.len()), 0, R::FLOAT, bytes_of(sum), self.program.to, out, None);
         let over = rounded.err().map(|NonFinite { element }| element);
         match left.map(|element| element as u64).into_iter().chain(over).min() {
@@ -211,7 +216,6 @@ impl Block<'_> {
 
     /// The source's values of a tile of the block.
     fn decode<R: Real>(&self, tile: &Range<u64>, buffers: &BlockBuffers, values: &mut Vec<R>) -> Result<()> {
-        values.clear();
         values.resize((tile.end - tile.start) as usize, R::ZERO);
         let mut start = 0;
         let mut parts = Vec::new();
