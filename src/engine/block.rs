@@ -187,7 +187,7 @@ impl Block<'_> {
     }
 
     fn gather_as<R: Real>(&self, buffers: &BlockBuffers, sums: &mut [f64]) -> Result<()> {
-        let mut base = Vec::<R>::new();
+        let (mut base, mut changed) = (Vec::<R>::new(), Vec::<R>::new());
         for tile in self.tiles() {
             self.decode(&tile, buffers, &mut base)?;
             for (band, part) in self.parts(&tile) {
@@ -196,18 +196,19 @@ impl Block<'_> {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
                 let rows = Tile { row, cols: band.factors.cols(), base: &base[inside] };
                 for (_, number, update) in &band.others {
-                    update.gather(&rows, &mut sums[self.program.fact_range(*number)]);
+                    update.gather(&rows, &mut changed, &mut sums[self.program.fact_range(*number)]);
                 }
             }
         }
         Ok(())
     }
 
-    /// The block in tiles: runs that methods can work on.
+    /// The block in tiles: runs that methods can work on, of rows in fours where there are enough, as the kernel wants them.
     fn tiles(&self) -> impl Iterator<Item = Range<u64>> + use<'_> {
+        let step = self.program.block(TILE_ELEMENTS * self.program.to.bytes() as u64);
         let mut start = self.elements.start;
         std::iter::from_fn(move || {
-            let end = self.program.footprint(start..(start + TILE_ELEMENTS).min(self.elements.end)).end;
+            let end = self.program.footprint(start..(start + step).min(self.elements.end)).end;
             let tile = start..end.min(self.elements.end);
             start = tile.end;
             (tile.start < tile.end).then_some(tile)
