@@ -15,6 +15,7 @@ import { Weights } from "./weights.mjs";
  * @property {number} vocab
  * @property {number} kv columns of keys and values
  * @property {number} shards
+ * @property {boolean} [conv1d] GPT-2's layers instead, stored (inputs, outputs)
  */
 
 /** @typedef {{ name: string, shape: number[] }} Tensor */
@@ -24,6 +25,9 @@ export const LLAMA_1B = { hidden: 2048, inter: 5632, layers: 22, vocab: 32000, k
 
 /** Small enough for a build machine: 20 MB. @type {Shape} */
 export const TOY = { hidden: 512, inter: 1408, layers: 3, vocab: 1000, kv: 64, shards: 3 };
+
+/** The larger matrices of GPT-2's layers at that width: 0.9 GB. @type {Shape} */
+export const GPT2_WIDE = { hidden: 2048, inter: 8192, layers: 8, vocab: 8000, kv: 2048, shards: 1, conv1d: true };
 
 /** The same matrices in more or fewer layers, vocabulary in proportion: only the number of bytes differs.
  * @param {Shape} shape @param {number} layers @returns {Shape} */
@@ -41,8 +45,13 @@ export function freeBytes() {
 /** @param {Tensor} tensor */
 const elements = ({ shape }) => shape.reduce((product, side) => product * side, 1);
 
-/** Linear layers that adapters change, [outputs, inputs]. @param {Shape} shape @returns {[string, [number, number]][]} */
-function linears({ hidden, inter, kv }) {
+/** Layers that adapters change, [outputs, inputs]. @param {Shape} shape @returns {[string, [number, number]][]} */
+function linears({ hidden, inter, kv, conv1d }) {
+  if (conv1d) {
+    return [
+      ["attn.c_attn", [3 * hidden, hidden]], ["attn.c_proj", [hidden, hidden]], ["mlp.c_fc", [inter, hidden]], ["mlp.c_proj", [hidden, inter]],
+    ];
+  }
   return [
     ["self_attn.q_proj", [hidden, hidden]], ["self_attn.k_proj", [kv, hidden]], ["self_attn.v_proj", [kv, hidden]],
     ["self_attn.o_proj", [hidden, hidden]], ["mlp.gate_proj", [inter, hidden]], ["mlp.up_proj", [inter, hidden]],
@@ -50,13 +59,16 @@ function linears({ hidden, inter, kv }) {
   ];
 }
 
+/** Path of a layer. @param {Shape} shape @param {number} layer */
+const layerPath = ({ conv1d }, layer) => (conv1d ? `transformer.h.${layer}` : `model.layers.${layer}`);
+
 /** @param {Shape} shape @returns {Tensor[]} */
 function baseTensors(shape) {
-  const { hidden, layers, vocab } = shape;
+  const { hidden, layers, vocab, conv1d } = shape;
   const tensors = [{ name: "model.embed_tokens.weight", shape: [vocab, hidden] }];
   for (let layer = 0; layer < layers; layer++) {
-    const prefix = `model.layers.${layer}`;
-    for (const [name, sides] of linears(shape)) tensors.push({ name: `${prefix}.${name}.weight`, shape: [...sides] });
+    const prefix = layerPath(shape, layer);
+    for (const [name, sides] of linears(shape)) tensors.push({ name: `${prefix}.${name}.weight`, shape: conv1d ? [...sides].reverse() : [...sides] });
     for (const name of ["input_layernorm", "post_attention_layernorm"]) tensors.push({ name: `${prefix}.${name}.weight`, shape: [hidden] });
   }
   tensors.push({ name: "model.norm.weight", shape: [hidden] }, { name: "lm_head.weight", shape: [vocab, hidden] });
@@ -111,7 +123,7 @@ function folder(name, fill) {
 const writeJson = (file, value) => writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`);
 
 /** @param {Shape} shape */
-const label = ({ hidden, inter, layers, vocab, kv, shards }) => `h${hidden}-i${inter}-l${layers}-v${vocab}-kv${kv}-s${shards}`;
+const label = ({ hidden, inter, layers, vocab, kv, shards, conv1d }) => `${conv1d ? "conv1d-" : ""}h${hidden}-i${inter}-l${layers}-v${vocab}-kv${kv}-s${shards}`;
 
 /** The folder of a base model. @param {Shape} shape */
 export function baseModel(shape) {
@@ -136,7 +148,8 @@ export function baseModel(shape) {
     }
     writeJson(join(path, "model.safetensors.index.json"), { metadata: { total_size: bytes }, weight_map: map });
     writeJson(join(path, "config.json"), {
-      architectures: ["LlamaForCausalLM"], model_type: "llama", torch_dtype: "bfloat16", hidden_act: "silu", rms_norm_eps: 1e-5,
+      ...(shape.conv1d ? { architectures: ["GPT2LMHeadModel"], model_type: "gpt2" } : { architectures: ["LlamaForCausalLM"], model_type: "llama" }),
+      torch_dtype: "bfloat16", hidden_act: "silu", rms_norm_eps: 1e-5,
       hidden_size: shape.hidden, intermediate_size: shape.inter, num_hidden_layers: shape.layers, vocab_size: shape.vocab,
       num_attention_heads: shape.hidden / 64, num_key_value_heads: shape.kv / 64, head_dim: 64, max_position_embeddings: 2048,
       tie_word_embeddings: false, bos_token_id: 1, eos_token_id: 2,
@@ -144,14 +157,15 @@ export function baseModel(shape) {
   });
 }
 
-/** The folder of an adapter on every linear layer, in f32. @param {Shape} shape @param {number} rank @param {number} [seed] */
-export function adapter(shape, rank, seed = 7) {
-  return folder(`adapter-r${rank}-n${seed}-${label(shape)}`, (path) => {
+/** The folder of an adapter on every linear layer, in f32. @param {Shape} shape @param {number} rank @param {{ seed?: number, dora?: boolean }} [options] */
+export function adapter(shape, rank, { seed = 7, dora = false } = {}) {
+  return folder(`${dora ? "dora" : "adapter"}-r${rank}-n${seed}-${label(shape)}`, (path) => {
     const tensors = [];
     for (let layer = 0; layer < shape.layers; layer++) {
       for (const [name, [outputs, inputs]] of linears(shape)) {
-        const prefix = `base_model.model.model.layers.${layer}.${name}`;
+        const prefix = `base_model.model.${layerPath(shape, layer)}.${name}`;
         tensors.push({ name: `${prefix}.lora_A.weight`, shape: [rank, inputs] }, { name: `${prefix}.lora_B.weight`, shape: [outputs, rank] });
+        if (dora) tensors.push({ name: `${prefix}.lora_magnitude_vector`, shape: [outputs] });
       }
     }
     // A delta of about a hundredth of the weights, as training gives.
@@ -160,7 +174,7 @@ export function adapter(shape, rank, seed = 7) {
     writeSafetensors(join(path, "adapter_model.safetensors"), tensors, "F32", (name) => (name.includes("lora_A") ? a : b));
     writeJson(join(path, "adapter_config.json"), {
       peft_type: "LORA", task_type: "CAUSAL_LM", base_model_name_or_path: null, bias: "none", inference_mode: true,
-      fan_in_fan_out: false, init_lora_weights: true, lora_dropout: 0, r: rank, lora_alpha: 2 * rank, use_rslora: false, use_dora: false,
+      fan_in_fan_out: shape.conv1d ?? false, init_lora_weights: true, lora_dropout: 0, r: rank, lora_alpha: 2 * rank, use_rslora: false, use_dora: dora,
       target_modules: linears(shape).map(([name]) => name.split(".")[1]),
     });
   });

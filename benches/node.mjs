@@ -3,7 +3,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { measure, measureNode } from "./child.mjs";
-import { adapter, baseBytes, baseModel, freeBytes, LLAMA_1B, TOY, withLayers, workFolder } from "./model.mjs";
+import { adapter, baseBytes, baseModel, freeBytes, GPT2_WIDE, LLAMA_1B, TOY, withLayers, workFolder } from "./model.mjs";
 import { packageFolder } from "./package.mjs";
 import { inTurn } from "./timing.mjs";
 
@@ -37,7 +37,7 @@ export async function nodeRows({ toy, rounds = toy ? 1 : 5, say }) {
   say("making the models");
   const base = baseModel(shape);
   const [r16, r64] = [adapter(shape, 16), adapter(shape, 64)];
-  const sixteen = Array.from({ length: 16 }, (_, number) => adapter(shape, 4, 100 + 2 * number));
+  const sixteen = Array.from({ length: 16 }, (_, number) => adapter(shape, 4, { seed: 100 + 2 * number }));
   const runs = {
     cp: copy(base),
     "r=16": merge(base, [r16]),
@@ -46,6 +46,7 @@ export async function nodeRows({ toy, rounds = toy ? 1 : 5, say }) {
     "r=16, 1 worker": merge(base, [r16], { workers: 1 }),
     "r=64, 1 worker": merge(base, [r64], { workers: 1 }),
     "16 adapters of r=4": merge(base, sixteen),
+    "r=16, DoRA": merge(base, [adapter(shape, 16, { dora: true })]),
   };
   const seen = await inTurn(runs, rounds, { warm: !toy, say });
   /** @type {(holds: boolean) => { holds?: boolean }} */
@@ -71,7 +72,24 @@ export async function nodeRows({ toy, rounds = toy ? 1 : 5, say }) {
     wall("r=16, 1 worker", { ratio: workers[16], of: "2 workers", target: "≥ 1.7×", ...judge(workers[16] >= 1.7) }),
     wall("r=64, 1 worker", { ratio: workers[64], of: "2 workers", target: "≥ 1.7×", ...judge(workers[64] >= 1.7) }),
     wall("16 adapters of r=4", { ratio: many, of: "1 of r=64", target: "≤ 1.15×", ...judge(many <= 1.15) }),
+    wall("r=16, DoRA", { ratio: seen["r=16, DoRA"].wall / plain.wall, of: "r=16", ...judge(seen["r=16, DoRA"].wall <= 1.5 * plain.wall), target: "≤ 1.5×" }),
+    ...(await conv1dRows(toy, Math.min(rounds, 3), say)),
     ...(await scalingRows(toy, Math.min(rounds, 3), say)),
+  ];
+}
+
+/** Where outputs are columns, DoRA reads every weight twice.
+ * @param {boolean} toy @param {number} rounds @param {(text: string) => void} say @returns {Promise<Row[]>} */
+async function conv1dRows(toy, rounds, say) {
+  const shape = toy ? { ...TOY, conv1d: true } : GPT2_WIDE;
+  const base = baseModel(shape);
+  const plain = merge(base, [adapter(shape, 16)]);
+  const seen = await inTurn({ plain, dora: merge(base, [adapter(shape, 16, { dora: true })]) }, rounds, { warm: !toy, say });
+  const what = `${(baseBytes(shape) / 1e9).toPrecision(2)} GB of Conv1D, r=16`;
+  const ratio = seen.dora.wall / seen.plain.wall;
+  return [
+    { part: "node", what, figure: seen.plain.wall, unit: "s" },
+    { part: "node", what: `${what}, DoRA`, figure: seen.dora.wall, unit: "s", ratio, of: "r=16", target: "≤ 1.5×", ...(!toy && { holds: ratio <= 1.5 }) },
   ];
 }
 

@@ -7,7 +7,7 @@ use crate::combine::{Combine, add_weighted};
 use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize};
-use crate::kernel::{Factors, NonFinite, Real, Statistics, bytes_of, fold_in_place, fold_into, fold_tile};
+use crate::kernel::{Factors, NonFinite, Real, Statistics, bytes_of, fold_in_place, fold_into, fold_tile, row_squares};
 use crate::op::Tile;
 use crate::plan::Program;
 use crate::tensor::Float;
@@ -133,7 +133,7 @@ impl Block<'_> {
         let (mut base, mut sum, mut changed) = (Vec::<R>::new(), Vec::<R>::new(), Vec::<R>::new());
         for tile in self.tiles() {
             self.decode(&tile, buffers, &mut base)?;
-            sum.clear();
+            // The bands cover every row, so all of it is written.
             sum.resize(base.len(), R::ZERO);
             for (band, part) in self.parts(&tile) {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
@@ -161,7 +161,6 @@ impl Block<'_> {
         }
         fold_tile(&band.factors, first - start, R::FLOAT, bytes_of(base), sum);
         for (weight, _, update) in &band.others {
-            changed.clear();
             changed.resize(base.len(), R::ZERO);
             update.apply(&tile, changed);
             match self.program.combine {
@@ -172,7 +171,13 @@ impl Block<'_> {
 
     /// Round a tile to the output's type; no finite value of the base may leave the finite range.
     fn round<R: Real>(&self, first: u64, base: &[R], sum: &[R], out: &mut [u8]) -> Result<()> {
-        let left = sum.iter().zip(base).position(|(sum, base)| !sum.is_finite() && base.is_finite());
+        // The sum of the squares is taken in vectors, and is finite only where every value is.
+        let mut squares = [0.0];
+        row_squares(sum, sum.len(), &mut squares);
+        let left = match squares[0].is_finite() {
+            true => None,
+            false => sum.iter().zip(base).position(|(sum, base)| !sum.is_finite() && base.is_finite()),
+        };
         let rounded = fold_into(&Factors::none(sum.len()), 0, R::FLOAT, bytes_of(sum), self.program.to, out, None);
         let over = rounded.err().map(|NonFinite { element }| element);
         match left.map(|element| element as u64).into_iter().chain(over).min() {
@@ -182,7 +187,7 @@ impl Block<'_> {
     }
 
     fn gather_as<R: Real>(&self, buffers: &BlockBuffers, sums: &mut [f64]) -> Result<()> {
-        let mut base = Vec::<R>::new();
+        let (mut base, mut changed) = (Vec::<R>::new(), Vec::<R>::new());
         for tile in self.tiles() {
             self.decode(&tile, buffers, &mut base)?;
             for (band, part) in self.parts(&tile) {
@@ -191,18 +196,19 @@ impl Block<'_> {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
                 let rows = Tile { row, cols: band.factors.cols(), base: &base[inside] };
                 for (_, number, update) in &band.others {
-                    update.gather(&rows, &mut sums[self.program.fact_range(*number)]);
+                    update.gather(&rows, &mut changed, &mut sums[self.program.fact_range(*number)]);
                 }
             }
         }
         Ok(())
     }
 
-    /// The block in tiles: runs that methods can work on.
+    /// The block in tiles: runs that methods can work on, of rows in fours where there are enough, as the kernel wants them.
     fn tiles(&self) -> impl Iterator<Item = Range<u64>> + use<'_> {
+        let step = self.program.block(TILE_ELEMENTS * self.program.to.bytes() as u64);
         let mut start = self.elements.start;
         std::iter::from_fn(move || {
-            let end = self.program.footprint(start..(start + TILE_ELEMENTS).min(self.elements.end)).end;
+            let end = self.program.footprint(start..(start + step).min(self.elements.end)).end;
             let tile = start..end.min(self.elements.end);
             start = tile.end;
             (tile.start < tile.end).then_some(tile)
@@ -211,7 +217,6 @@ impl Block<'_> {
 
     /// The source's values of a tile of the block.
     fn decode<R: Real>(&self, tile: &Range<u64>, buffers: &BlockBuffers, values: &mut Vec<R>) -> Result<()> {
-        values.clear();
         values.resize((tile.end - tile.start) as usize, R::ZERO);
         let mut start = 0;
         let mut parts = Vec::new();

@@ -85,10 +85,10 @@ impl Apply for Normalised {
         self.product.bytes() + (self.magnitudes.len() * (size_of::<f64>() + size_of::<f32>())) as u64
     }
 
-    fn gather<R: Real>(&self, tile: &Tile<R>, sums: &mut [f64]) {
-        let mut changed = vec![R::ZERO; tile.base.len()];
-        self.product.apply(tile, &mut changed);
-        column_squares(&changed, tile.cols, sums);
+    fn gather<R: Real>(&self, tile: &Tile<R>, changed: &mut Vec<R>, sums: &mut [f64]) {
+        changed.resize(tile.base.len(), R::ZERO);
+        self.product.apply(tile, changed);
+        column_squares(changed, tile.cols, sums);
     }
 
     fn learn(&mut self, squares: &[f64]) {

@@ -144,8 +144,8 @@ pub(crate) trait Apply {
     /// Bytes of memory.
     fn bytes(&self) -> u64;
 
-    /// The partial fact of the rows of `tile`, added to `sums`.
-    fn gather<R: Real>(&self, _tile: &Tile<R>, _sums: &mut [f64]) {}
+    /// The partial fact of the rows of `tile`, added to `sums`. `_changed` is kept from tile to tile, for what the method makes of them.
+    fn gather<R: Real>(&self, _tile: &Tile<R>, _changed: &mut Vec<R>, _sums: &mut [f64]) {}
 
     /// Take the fact of the whole weight, where there is one.
     fn learn(&mut self, _fact: &[f64]) {}
@@ -219,8 +219,8 @@ macro_rules! methods {
                 match self { $(Prepared::$name(op) => op.bytes()),+ }
             }
 
-            pub(crate) fn gather<R: Real>(&self, tile: &Tile<R>, sums: &mut [f64]) {
-                match self { $(Prepared::$name(op) => op.gather(tile, sums)),+ }
+            pub(crate) fn gather<R: Real>(&self, tile: &Tile<R>, changed: &mut Vec<R>, sums: &mut [f64]) {
+                match self { $(Prepared::$name(op) => op.gather(tile, changed, sums)),+ }
             }
 
             pub(crate) fn learn(&mut self, fact: &[f64]) {
