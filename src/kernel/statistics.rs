@@ -11,6 +11,7 @@ use crate::tensor::Float;
 /// depend, in their last digits, on how the elements were split. Elements whose W is infinite or NaN count, but are not in the sums; where
 /// only the result is, nobody knows what survives: `kept` is no finite number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Statistics {
     /// Elements folded.
