@@ -30,6 +30,6 @@ impl Plan {
 #[wasm_bindgen(js_name = benchStatistics)]
 pub fn bench_statistics(as_text: bool, sum: f64) -> JsResult<JsValue> {
     let (delta_sq, base_sq, kept) = (sum / 3.0, sum * 7.0, sum / 3.1);
-    let statistics = Statistics { elements: 1 << 19, changed: 400_000, delta_sq, base_sq, max_delta: 0.1, kept };
+    let statistics = Statistics { elements: 1 << 19, changed: 400_000, delta_sq, base_sq, max_delta: 0.125, kept };
     if as_text { write_text(&statistics) } else { write(&statistics) }
 }

@@ -25,7 +25,8 @@ pub(super) fn write(value: &impl Serialize) -> std::result::Result<JsValue, JsVa
     value.serialize(&serializer).map_err(|error| to_js(&Error::internal(error.to_string())))
 }
 
-/// The same by way of JSON, which is faster for large values with many texts; numbers that are not finite become `null`.
+/// The same by way of JSON, for values that may hold whatever a file says: numbers beyond 2^53, which are errors field by field, and
+/// keys such as `__proto__`. Numbers that are not finite become `null`.
 ///
 /// # Errors
 /// `internal` where JavaScript does not read it.
