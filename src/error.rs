@@ -9,6 +9,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// The stable codes: part of the API, the same in Rust, JavaScript and on the command line. None is ever renamed; new ones may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ErrorCode {
@@ -81,6 +82,7 @@ impl ErrorCode {
 
 /// What happened, finer than the code: what a page or a script may branch on. Most errors need none beyond their code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -132,6 +134,7 @@ pub enum ErrorKind {
 
 /// What an error knows beside its sentence. Every field is there only where it is known.
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ErrorFacts", optional_fields))]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct Facts {

@@ -1,11 +1,12 @@
 //! What a plan saw and the user should know, short of an error.
 
-use serde_json::Value;
-
-use crate::json::object;
+use serde::Serialize;
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Level {
     /// Good to know.
     Info,
@@ -13,37 +14,27 @@ pub enum Level {
     Warning,
 }
 
-/// One finding, with a stable code.
-#[derive(Debug, Clone, PartialEq)]
+/// Something the user should know, short of an error.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+#[non_exhaustive]
 pub struct Finding {
     /// How much it matters.
+    #[cfg_attr(test, ts(inline))]
     pub level: Level,
     /// Stable code, such as `prefix-rewritten`.
     pub code: &'static str,
     /// One sentence.
     pub message: String,
     /// The adapter concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
     /// The tensor or key concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tensor: Option<String>,
 }
 
 impl Finding {
-    pub(crate) fn to_json(&self) -> Value {
-        let level = match self.level {
-            Level::Info => "info",
-            Level::Warning => "warning",
-        };
-        let mut finding =
-            object([("level", level.into()), ("code", self.code.into()), ("message", self.message.as_str().into())]);
-        for (name, value) in [("adapter", &self.adapter), ("tensor", &self.tensor)] {
-            if let (Some(value), Value::Object(finding)) = (value, &mut finding) {
-                finding.insert(name.into(), value.as_str().into());
-            }
-        }
-        finding
-    }
-
     /// Something good to know about an adapter.
     pub fn info(code: &'static str, adapter: &str, message: String) -> Finding {
         Finding { level: Level::Info, code, message, adapter: Some(adapter.into()), tensor: None }

@@ -4,15 +4,18 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// One file that can be read at any place.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ListedFile"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileInfo {
     /// Name inside its folder.
     pub name: String,
-    /// Size in bytes, or [`UNKNOWN_SIZE`].
+    /// Size in bytes; [`UNKNOWN_SIZE`] where its server does not say.
     #[serde(default = "unknown_size", deserialize_with = "known_size")]
+    #[cfg_attr(test, ts(optional, as = "Option<u64>"))]
     pub size: u64,
     /// What its source calls this state of it (an ETag, say), where it does.
     #[serde(default)]
+    #[cfg_attr(test, ts(optional))]
     pub version: Option<String>,
 }
 
@@ -31,6 +34,7 @@ fn known_size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result:
 
 /// The files of one base or adapter, and where they stand among all inputs.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ListedFolder"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Listing {
     /// What errors and reports call it.
@@ -42,13 +46,15 @@ pub struct Listing {
     pub files: Vec<FileInfo>,
     /// Folders inside it, which nobody reads: their names are for the report.
     #[serde(default)]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
     pub folders: Vec<String>,
 }
 
 /// The bytes `start .. start + bytes` of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Span {
-    /// Number of the file among all inputs.
+    /// Number of the input.
     pub input: usize,
     /// First byte.
     pub start: u64,

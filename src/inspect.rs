@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::adapter::dialect::ModuleUpdate;
@@ -9,62 +10,225 @@ use crate::adapter::pattern::PatternBudget;
 use crate::container::TensorInfo;
 use crate::error::Result;
 use crate::inputs::{Inputs, Listing};
-use crate::json::object;
 use crate::model::config_json::Config;
 use crate::op::Scale;
-use crate::plan::recipe;
+use crate::plan::recipe::{self, FileDigest};
+use crate::plan::report::AdapterType;
 use crate::plan::{AdapterOptions, open_adapter, open_base};
 
-/// Describe a folder as JSON: `kind` is "adapter", "base" or "merged" (a base with a recipe).
+/// What a folder is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Description {
+    /// A base or a merged model.
+    Model(ModelDescription),
+    /// An adapter.
+    Adapter(AdapterDescription),
+}
+
+/// What a base or a merged model is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ModelDescription {
+    /// Whether it carries a recipe.
+    #[cfg_attr(test, ts(inline))]
+    pub kind: ModelKind,
+    /// Name of its folder.
+    pub name: String,
+    /// The `model_type` of its configuration.
+    pub model_type: Option<String>,
+    /// The `tie_word_embeddings` of its configuration.
+    pub tied: Option<bool>,
+    /// Number of elements of all tensors.
+    pub parameters: u64,
+    /// The element types of its tensors, by their safetensors names.
+    pub dtypes: BTreeMap<String, DtypeTotal>,
+    /// Its weight files.
+    pub files: Vec<WeightFile>,
+    /// The metadata of its weight files, in their order, without the recipe.
+    #[cfg_attr(test, ts(type = "Record<string, string>"))]
+    pub metadata: Map<String, Value>,
+    /// The recipe of a merged model, as it stands in its files.
+    #[cfg_attr(test, ts(type = "Record<string, unknown> | null"))]
+    pub recipe: Option<Value>,
+    /// Its tensors.
+    pub tensors: Vec<TensorDescription>,
+}
+
+/// A base, or a model that lorafold has merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// It has no recipe.
+    Base,
+    /// It has a recipe.
+    Merged,
+}
+
+/// The tensors of one element type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct DtypeTotal {
+    /// Number of tensors.
+    pub tensors: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A weight file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct WeightFile {
+    /// Name inside its folder.
+    pub name: String,
+    /// Number of tensors.
+    pub tensors: usize,
+}
+
+/// A tensor of a model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct TensorDescription {
+    /// Name.
+    pub name: String,
+    /// Element type, by its safetensors name.
+    pub dtype: String,
+    /// Shape as stored.
+    pub shape: Vec<u64>,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// The file that holds it.
+    pub file: String,
+}
+
+/// What an adapter is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct AdapterDescription {
+    /// Tells it from a model.
+    #[cfg_attr(test, ts(inline))]
+    pub kind: AdapterKind,
+    /// Name of its folder.
+    pub name: String,
+    /// The `peft_type` of its configuration.
+    #[cfg_attr(test, ts(inline))]
+    pub r#type: AdapterType,
+    /// How it is spelt.
+    #[cfg_attr(test, ts(inline))]
+    pub convention: Convention,
+    /// Rank where no pattern says otherwise.
+    pub r: u64,
+    /// Alpha where no pattern says otherwise.
+    pub alpha: f64,
+    /// Whether its scale is α/√r instead of α/r.
+    pub rslora: bool,
+    /// The base that its configuration names.
+    pub base_model: Option<String>,
+    /// Its files.
+    pub files: Vec<FileDigest>,
+    /// The modules that it changes.
+    pub modules: Vec<ModuleDescription>,
+}
+
+/// An adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "lowercase")]
+pub enum AdapterKind {
+    /// The only one.
+    Adapter,
+}
+
+/// Whose spelling an adapter has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Convention {
+    /// PEFT's.
+    Peft,
+}
+
+/// A module that an adapter changes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[non_exhaustive]
+pub struct ModuleDescription {
+    /// Path of the module in the model.
+    pub module: String,
+    /// The method.
+    pub method: &'static str,
+    /// Rank r.
+    pub rank: u64,
+    /// Alpha after patterns.
+    pub alpha: f64,
+    /// α/r or α/√r.
+    pub scale: f64,
+    /// Width of the module's input.
+    pub inputs: u64,
+    /// Width of the module's output.
+    pub outputs: u64,
+    /// Element type of its first factor, by its safetensors name.
+    pub dtype: Option<String>,
+}
+
+/// Describe a folder.
 ///
 /// # Errors
 /// Those of [`open_base`] and [`open_adapter`].
-pub async fn inspect(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
+pub async fn inspect(inputs: &impl Inputs, folder: &Listing) -> Result<Description> {
     let has = |name: &str| folder.files.iter().any(|file| file.name == name);
     if has("adapter_config.json") || has("adapter_model.safetensors") {
-        inspect_adapter(inputs, folder).await
+        inspect_adapter(inputs, folder).await.map(Description::Adapter)
     } else {
-        inspect_model(inputs, folder).await
+        inspect_model(inputs, folder).await.map(Description::Model)
     }
 }
 
-async fn inspect_adapter(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
+async fn inspect_adapter(inputs: &impl Inputs, folder: &Listing) -> Result<AdapterDescription> {
     let adapter = open_adapter(inputs, folder, &AdapterOptions::default(), &mut PatternBudget::default()).await?;
-    let module = |update: &ModuleUpdate| {
-        let Scale { rank, alpha, scale } = update.op.scale();
-        let dtype = update.op.operands().first().map(|operand| operand.float.dtype().to_string());
-        object([
-            ("module", update.module.as_str().into()),
-            ("method", update.op.name().into()),
-            ("rank", rank.into()),
-            ("alpha", alpha.into()),
-            ("scale", scale.into()),
-            ("inputs", update.inputs.into()),
-            ("outputs", update.outputs.into()),
-            ("dtype", dtype.into()),
-        ])
-    };
-    let modules: Vec<Value> = adapter.updates.iter().map(module).collect();
-    Ok(object([
-        ("kind", "adapter".into()),
-        ("name", adapter.name.as_str().into()),
-        ("type", "LORA".into()),
-        ("convention", "peft".into()),
-        ("r", adapter.summary.r.into()),
-        ("alpha", adapter.summary.alpha.into()),
-        ("rslora", adapter.summary.rslora.into()),
-        ("baseModel", adapter.summary.base_name.as_deref().into()),
-        ("files", recipe::digests(&adapter)),
-        ("modules", modules.into()),
-    ]))
+    Ok(AdapterDescription {
+        kind: AdapterKind::Adapter,
+        r#type: AdapterType::Lora,
+        convention: Convention::Peft,
+        r: adapter.summary.r,
+        alpha: adapter.summary.alpha,
+        rslora: adapter.summary.rslora,
+        modules: adapter.updates.iter().map(describe_module).collect(),
+        name: adapter.name,
+        base_model: adapter.summary.base_name,
+        files: adapter.digests,
+    })
 }
 
-async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> {
+fn describe_module(update: &ModuleUpdate) -> ModuleDescription {
+    let Scale { rank, alpha, scale } = update.op.scale();
+    ModuleDescription {
+        module: update.module.clone(),
+        method: update.op.name(),
+        rank,
+        alpha,
+        scale,
+        inputs: update.inputs,
+        outputs: update.outputs,
+        dtype: update.op.operands().first().map(|operand| operand.float.dtype().to_string()),
+    }
+}
+
+async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<ModelDescription> {
     let base = open_base(inputs, folder).await?;
-    let mut dtypes: BTreeMap<String, [u64; 2]> = BTreeMap::new();
+    let mut dtypes: BTreeMap<String, DtypeTotal> = BTreeMap::new();
     let mut metadata = Map::new();
     let mut tensors = Vec::new();
     let mut files = Vec::new();
+    let mut parameters = 0;
     for shard in &base.shards {
         for (key, value) in shard.header.metadata() {
             if !metadata.contains_key(key) {
@@ -72,43 +236,38 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<Value> 
             }
         }
         for tensor in shard.header.iter() {
-            let [count, bytes] = dtypes.entry(tensor.dtype.to_string()).or_default();
-            *count += 1;
-            *bytes += tensor.bytes();
-            tensors.push(describe(&tensor, &shard.name));
+            let total = dtypes.entry(tensor.dtype.to_string()).or_default();
+            total.tensors += 1;
+            total.bytes += tensor.bytes();
+            parameters += tensor.elements();
+            tensors.push(describe_tensor(&tensor, &shard.name));
         }
-        files.push(object([("name", shard.name.as_str().into()), ("tensors", shard.header.len().into())]));
+        files.push(WeightFile { name: shard.name.clone(), tensors: shard.header.len() });
     }
     metadata.remove(recipe::KEY);
     let recipe = recipe::of(&base);
     let config = base.config.as_deref().and_then(|json| Config::parse(json).ok()).unwrap_or_default();
-    let dtypes: Map<String, Value> = dtypes
-        .into_iter()
-        .map(|(name, [count, bytes])| (name, object([("tensors", count.into()), ("bytes", bytes.into())])))
-        .collect();
-    let parameters: u64 =
-        base.shards.iter().flat_map(|shard| shard.header.iter()).map(|tensor| tensor.elements()).sum();
-    let said = |name: &str| config.get(name).unwrap_or(Value::Null);
-    Ok(object([
-        ("kind", if recipe.is_some() { "merged" } else { "base" }.into()),
-        ("name", base.name.as_str().into()),
-        ("modelType", said("model_type")),
-        ("tied", said("tie_word_embeddings")),
-        ("parameters", parameters.into()),
-        ("dtypes", dtypes.into()),
-        ("files", files.into()),
-        ("metadata", metadata.into()),
-        ("recipe", recipe.into()),
-        ("tensors", tensors.into()),
-    ]))
+    let said = |name: &str| config.get(name).unwrap_or_default();
+    Ok(ModelDescription {
+        kind: if recipe.is_some() { ModelKind::Merged } else { ModelKind::Base },
+        model_type: said("model_type").as_str().map(Into::into),
+        tied: said(Config::TIED).as_bool(),
+        parameters,
+        dtypes,
+        files,
+        metadata,
+        recipe,
+        tensors,
+        name: base.name,
+    })
 }
 
-fn describe(tensor: &TensorInfo, file: &str) -> Value {
-    object([
-        ("name", tensor.name.into()),
-        ("dtype", tensor.dtype.to_string().into()),
-        ("shape", tensor.shape.into()),
-        ("bytes", tensor.bytes().into()),
-        ("file", file.into()),
-    ])
+fn describe_tensor(tensor: &TensorInfo, file: &str) -> TensorDescription {
+    TensorDescription {
+        name: tensor.name.into(),
+        dtype: tensor.dtype.to_string(),
+        shape: tensor.shape.into(),
+        bytes: tensor.bytes(),
+        file: file.into(),
+    }
 }

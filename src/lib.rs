@@ -23,6 +23,8 @@ pub mod model;
 pub mod native;
 pub mod op;
 pub mod plan;
+#[cfg(test)]
+mod schema;
 pub mod tensor;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;

@@ -1,5 +1,5 @@
 import type { Plan } from "./lorafold.js";
-import type { FactJob } from "./pieces.js";
+import type { FactJob } from "./schema.js";
 
 /** The facts of programs in a merge: what must be known of a whole weight before any of its blocks. */
 export class Facts {
@@ -15,7 +15,7 @@ export class Facts {
   jobs(program: number): FactJob[] {
     if (this.#seen.has(program)) return [];
     this.#seen.add(program);
-    const jobs = this.#plan.factJobs(program) as FactJob[];
+    const jobs = this.#plan.factJobs(program);
     if (jobs.length > 0) {
       let resolve = () => {};
       const ready = new Promise<void>((done) => (resolve = done));

@@ -4,6 +4,7 @@ import { asLorafoldError, checkSignal, unlessAborted } from "./errors.js";
 import type { AbortSignal } from "./globals.js";
 import { inspect as inspectInputs } from "./lorafold.js";
 import type { Platform } from "./platform.js";
+import { listed } from "./prepare.js";
 import { bind } from "./sources/bind.js";
 import type { Listing } from "./sources/input.js";
 import { listSource } from "./sources/listing.js";
@@ -13,10 +14,10 @@ import type { Description, SourceLike } from "./types.js";
 export async function inspect({ platform, engine }: Context, source: SourceLike, options: { signal?: AbortSignal } = {}): Promise<Description> {
   const { signal } = options ?? {};
   const described = async () => {
-    const [{ name, files }] = await Promise.all([list(platform, source, signal), engine()]);
-    const bound = files.map((input) => bind(input, platform.bindInput));
+    const [listing] = await Promise.all([list(platform, source, signal), engine()]);
+    const bound = listing.files.map((input) => bind(input, platform.bindInput));
     try {
-      return JSON.parse(await settled(inspectInputs({ name, files: files.map(({ name, size }) => ({ name, size })) }, bound))) as Description;
+      return await settled(inspectInputs(listed(listing), bound));
     } finally {
       for (const input of bound) input.close?.();
     }

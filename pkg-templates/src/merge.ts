@@ -3,11 +3,11 @@ import type { Context } from "./context.js";
 import { asLorafoldError, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { blockBytes, type Plan } from "./lorafold.js";
 import { Facts } from "./facts.js";
-import type { Piece, Span } from "./pieces.js";
 import { type Prepared, prepare } from "./prepare.js";
+import type { Piece, Span } from "./schema.js";
 import { openSink } from "./sinks/open.js";
 import type { PlannedFile, Sink } from "./sinks/sink.js";
-import type { MergeOptions, MergeResult, Report } from "./types.js";
+import type { MergeOptions, MergeResult } from "./types.js";
 import type { Job } from "./workers/protocol.js";
 import { type RunJob, WorkerPool } from "./workers/worker-pool.js";
 
@@ -38,10 +38,10 @@ export async function merge(context: Context, options: MergeOptions): Promise<Me
 async function run(context: Context, prepared: Prepared, options: MergeOptions): Promise<MergeResult> {
   const { plan } = prepared;
   if (options.onProgress !== undefined && typeof options.onProgress !== "function") throw optionError("onProgress", "not a function");
-  const files = plan.files() as PlannedFile[];
+  const files = plan.files();
   const sink = await openSink(context.platform, options.output ?? "blob", options.force ?? false, prepared);
   const finished = await fill(context, prepared, files, files.map(({ size }, file) => ({ file, start: 0, end: size })), sink, options);
-  return { files: finished, report: JSON.parse(plan.report()) as Report };
+  return { files: finished, report: plan.report() };
 }
 
 /** Compute the wanted bytes of the files into the sink, which is aborted when something fails. The plan gets the statistics of each block. */
@@ -137,7 +137,7 @@ function planBytes(plan: Plan, file: number, piece: Piece): Uint8Array<ArrayBuff
 /** A task for every piece of the wanted bytes, in their order. Facts are gathered before the first piece that needs them; copies are cut into blocks. */
 function* planTasks(plan: Plan, facts: Facts, wanted: FileRange[], block: number, sink: Sink<unknown>, statistics: boolean): Generator<Task> {
   for (const { file, start, end } of wanted) {
-    for (const piece of plan.pieces(file, start, end, block) as Piece[]) {
+    for (const piece of plan.pieces(file, start, end, block)) {
       switch (piece.kind) {
         case "plan":
           yield { kind: "write", file, piece };

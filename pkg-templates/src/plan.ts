@@ -8,7 +8,7 @@ export async function plan(context: Context, options: PlanOptions): Promise<Repo
   try {
     const prepared = await prepare(context, options);
     try {
-      return JSON.parse(prepared.plan.report()) as Report;
+      return prepared.plan.report();
     } finally {
       prepared.plan.free();
     }

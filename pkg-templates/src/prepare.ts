@@ -2,6 +2,7 @@ import { settled } from "./engine.js";
 import type { Context } from "./context.js";
 import { checkSignal, fileError, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
+import type { ListedFolder, PlanRequest } from "./schema.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
 import type { BoundInput, Input, Listing } from "./sources/input.js";
@@ -33,6 +34,11 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
   throwIfAborted(signal);
   if (!Array.isArray(options.adapters ?? [])) throw optionError("adapters", "not an array");
   const adapters = (options.adapters ?? []).map(asAdapter);
+  for (const { weight, alpha } of adapters) {
+    checkNumber("weight", weight, Number.isFinite, "a finite number");
+    checkNumber("alpha", alpha, Number.isFinite, "a finite number");
+  }
+  checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
   const prepared = async (): Promise<Prepared> => {
     // One after another: a single listing already makes as many requests at a time as some platforms allow.
     const listings = async () => {
@@ -43,13 +49,11 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
     const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
     const inputs = [...base.files, ...(await hold(folders.flatMap((folder) => folder.files), platform.adapterBytes))];
     const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? folder.name));
-    const request = {
+    // The crate takes from each object the fields that it knows.
+    const request: PlanRequest = {
       base: listed(base),
-      adapters: folders.map((folder, number) => {
-        const { weight, alpha } = adapters[number]!;
-        return { folder: listed(folder, names[number]), options: { weight: finite("weight", weight), alpha: finite("alpha", alpha) } };
-      }),
-      options: planOptions(options),
+      adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: adapters[number]! })),
+      options,
     };
     const used = new Set<number>();
     const bound = inputs.map((input, number) => noting(withHash(bind(input, platform.bindInput)), () => used.add(number)));
@@ -83,8 +87,13 @@ function distinct(names: string[]): string[] {
   });
 }
 
-function listed({ name, files, folders }: Listing, given?: string) {
-  return { name: given ?? name, files: files.map(({ name, size, version, oid }) => ({ name, size, version: oid ?? version })), folders: folders ?? [] };
+/** A listing as the plan takes it. */
+export function listed({ name, files, folders = [] }: Listing, given = name): ListedFolder {
+  const file = ({ name, size, version, oid }: Input) => {
+    const state = oid ?? version;
+    return { name, ...(size !== undefined && { size }), ...(state !== undefined && { version: state }) };
+  };
+  return { name: given, files: files.map(file), folders };
 }
 
 /** Bytes of adapters that are kept in memory, unless the platform says otherwise. */
@@ -104,19 +113,9 @@ async function hold(inputs: Input[], room = HELD_BYTES): Promise<Input[]> {
   });
 }
 
-/** Refuse NaN and infinity: JSON has neither, and would pass them on as "not given". */
-function finite(option: string, value: number | undefined): number | undefined {
-  if (value !== undefined && !Number.isFinite(value)) {
-    throw wrongValue(option, value, "a finite number");
-  }
-  return value;
-}
-
-function planOptions({ dtype, method, rounding, only, skip, maxShardSize, allowUnmatched }: PlanOptions) {
-  if (maxShardSize !== undefined && !(Number.isSafeInteger(maxShardSize) && maxShardSize > 0)) {
-    throw wrongValue("maxShardSize", maxShardSize, "a number of bytes");
-  }
-  return { dtype, method, rounding, only, skip, maxShardSize, allowUnmatched: allowUnmatched ?? false };
+/** Refuse what the crate would only call a wrong type, without naming the option. */
+function checkNumber(option: string, value: unknown, isRight: (value: number) => boolean, wanted: string): void {
+  if (value !== undefined && !(typeof value === "number" && isRight(value))) throw wrongValue(option, value, wanted);
 }
 
 /** Call `note` when the platform's synchronous reader is used. Blobs need no note: reading a changed one fails in the browser itself. */

@@ -1,4 +1,5 @@
 /** The public types of lorafold. */
+import type { AdapterSettings, PlanSettings, Report } from "./schema.js";
 import type { AbortSignal, Blob, File, FileList, FileSystemDirectoryHandle, ReadableStream, Request, Response, URL, WritableStream } from "./globals.js";
 
 /** Random access to a folder of files, wherever they are. */
@@ -24,14 +25,10 @@ export interface RemoteFolder {
 export type SourceLike = Blob | File | readonly File[] | FileList | FileSystemDirectoryHandle | URL | string | RemoteFolder | Source;
 
 /** One adapter and how it enters the merge. */
-export interface AdapterOptions {
+export interface AdapterOptions extends AdapterSettings {
   source: SourceLike;
-  /** Factor on the whole delta, any finite number; 1 by default. */
-  weight?: number;
   /** What errors and the report call it; by default the name of its folder. */
   name?: string;
-  /** Replaces the `lora_alpha` of its configuration. */
-  alpha?: number;
 }
 
 /** Where the merged model goes. */
@@ -58,23 +55,9 @@ export interface Progress {
 }
 
 /** What {@link plan} needs. */
-export interface PlanOptions {
+export interface PlanOptions extends PlanSettings {
   base: SourceLike;
   adapters: readonly (SourceLike | AdapterOptions)[];
-  /** How several deltas combine. Only `linear`, the exact weighted sum, so far. */
-  method?: "linear";
-  /** Type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own. */
-  dtype?: "keep" | "float32" | "float16" | "bfloat16";
-  /** How sums are rounded to the output's type. Only `nearest` (to even) so far. */
-  rounding?: "nearest";
-  /** Merge only tensors whose name this regular expression finds something in. */
-  only?: string;
-  /** Do not merge tensors whose name this regular expression finds something in. */
-  skip?: string;
-  /** Largest size of an output shard in bytes; by default the base's shards are kept. */
-  maxShardSize?: number;
-  /** Adapter keys and patterns that match nothing become findings instead of errors. */
-  allowUnmatched?: boolean;
   /** Stops the work. */
   signal?: AbortSignal;
 }
@@ -164,101 +147,8 @@ export interface MergeResult {
   report: Report;
 }
 
-/** Something the user should know, short of an error. */
-export interface Finding {
-  level: "info" | "warning";
-  code: string;
-  message: string;
-  adapter?: string;
-  tensor?: string;
-}
-
-/** What a merge did to the numbers of one tensor. */
-export interface TensorStatistics {
-  /** ‖ΔW‖; `null`, as all others, where it is not known: sums beyond what can be added up, results that overflowed. */
-  deltaNorm: number | null;
-  /** ‖W‖ */
-  baseNorm: number | null;
-  /** ‖ΔW‖/‖W‖ */
-  relativeNorm: number | null;
-  /** The largest |ΔW|. */
-  maxDelta: number;
-  /** Share of elements whose stored bits changed. */
-  changed: number | null;
-  /** Share of ‖ΔW‖² that survives rounding: ⟨stored change, ΔW⟩/‖ΔW‖². */
-  signalKept: number | null;
-}
-
-/** One tensor in the report. */
-export interface TensorReport {
-  name: string;
-  /** Bytes as they were, another type, or deltas added. */
-  action: "copy" | "convert" | "merge";
-  shape: number[];
-  dtype: string;
-  outputDtype: string;
-  /** The base stores (in, out), as GPT-2's Conv1D does. */
-  transposed?: boolean;
-  adapters?: { adapter: string; rank: number; alpha: number; scale: number; weight: number }[];
-  statistics?: TensorStatistics;
-}
-
-/** One adapter in the report. */
-export interface AdapterReport {
-  name: string;
-  weight: number;
-  type: "LORA";
-  rslora: boolean;
-  baseModel: string | null;
-  /** Modules the adapter has factors for, and how many of them are merged. */
-  modules: number;
-  matched: number;
-  /** Each scale it has, why, and for how many tensors. */
-  scales: { rank: number; alpha: number; scale: number; why: string; tensors: number }[];
-}
-
-/** What was decided, and, after a merge, what it did. */
-export interface Report {
-  lorafold: string;
-  base: { name: string; tensors: number };
-  adapters: AdapterReport[];
-  /** Tensors that deltas are added to. */
-  merged: number;
-  files: { name: string; size: number }[];
-  outputBytes: number;
-  tensors: TensorReport[];
-  findings: Finding[];
-  /** What the merged files record of their making. */
-  recipe: Record<string, unknown>;
-}
-
-/** What {@link inspect} says of a base or a merged model. */
-export interface ModelDescription {
-  kind: "base" | "merged";
-  name: string;
-  modelType: string | null;
-  tied: boolean | null;
-  parameters: number;
-  dtypes: Record<string, { tensors: number; bytes: number }>;
-  files: { name: string; tensors: number }[];
-  metadata: Record<string, string>;
-  recipe: Record<string, unknown> | null;
-  tensors: { name: string; dtype: string; shape: number[]; bytes: number; file: string }[];
-}
-
-/** What {@link inspect} says of an adapter. */
-export interface AdapterDescription {
-  kind: "adapter";
-  name: string;
-  type: "LORA";
-  convention: "peft";
-  r: number;
-  alpha: number;
-  rslora: boolean;
-  baseModel: string | null;
-  files: { name: string; sha256: string }[];
-  modules: { module: string; rank: number; alpha: number; scale: number; inputs: number; outputs: number; dtype: string }[];
-}
-
-/** What {@link inspect} gives. */
-export type Description = ModelDescription | AdapterDescription;
+export type {
+  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, Description, DtypeTotal, FileDigest, FileSize, Finding, ModelDescription,
+  ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeScale, Report, ScaleReport, TensorDescription, TensorReport,
+  TensorStatistics, UpdateReport, WeightFile,
+} from "./schema.js";

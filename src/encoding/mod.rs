@@ -22,7 +22,7 @@ pub use operand::Operand;
 
 /// A logical tensor as it is stored: its encoding, and where its bytes are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "encoding", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Stored {
     /// One element after another: F16, BF16, F32 or F64.

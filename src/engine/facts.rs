@@ -4,6 +4,35 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
+use crate::inputs::Span;
+use crate::plan::Program;
+
+/// A job that gathers what a program must know of its whole weight.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct FactJob {
+    /// First element that it goes through.
+    pub first: u64,
+    /// Number of elements.
+    pub count: u64,
+    /// The bytes of inputs that it needs, as far as they are not operands of the program.
+    pub reads: Vec<Span>,
+}
+
+impl FactJob {
+    /// The jobs of a program, in the order of their sums.
+    pub fn all(program: &Program) -> Vec<FactJob> {
+        let job = |elements: std::ops::Range<u64>| FactJob {
+            first: elements.start,
+            count: elements.end - elements.start,
+            reads: program.reads(elements),
+        };
+        program.fact_jobs().map(job).collect()
+    }
+}
+
 /// The sum of the jobs of one program.
 #[derive(Debug, Default)]
 pub struct FactSum {

@@ -9,6 +9,6 @@ mod memory;
 mod merger;
 mod prepared;
 
-pub use facts::FactSum;
+pub use facts::{FactJob, FactSum};
 pub use memory::{Budget, DEFAULT_BUDGET};
 pub use merger::Merger;

@@ -8,4 +8,4 @@ mod write;
 
 pub(crate) use names::{repeated, sorted};
 pub(crate) use value::Json;
-pub(crate) use write::{object, text};
+pub(crate) use write::text;

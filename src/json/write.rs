@@ -1,13 +1,8 @@
 //! Writes JSON.
 
-use serde_json::Value;
+use serde::Serialize;
 
-/// A JSON object.
-pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    Value::Object(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
-}
-
-/// A value as text.
-pub(crate) fn text(value: &Value) -> String {
-    value.to_string()
+/// A value as text. Values of this crate have no keys but text and nothing else that JSON cannot say.
+pub(crate) fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }

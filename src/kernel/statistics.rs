@@ -11,6 +11,7 @@ use crate::tensor::Float;
 /// depend, in their last digits, on how the elements were split. Elements whose W is infinite or NaN are counted, but left out of
 /// the sums. Where W is finite and the result is not, `kept` is infinite or NaN.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Statistics {
     /// Elements folded.

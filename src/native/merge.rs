@@ -13,7 +13,7 @@ use crate::engine::{Budget, FactSum, Merger};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Span;
 use crate::kernel::Statistics;
-use crate::plan::{AdapterOptions, MergePlan, OutputFile, Piece, PlanOptions, plan};
+use crate::plan::{AdapterOptions, MergePlan, OutputFile, Piece, PlanOptions, Report, plan};
 
 /// Options of a merge beside those of its plan.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +38,7 @@ pub struct Merged {
     /// What was planned.
     pub plan: MergePlan,
     /// The report.
-    pub report: serde_json::Value,
+    pub report: Report,
 }
 
 /// Plan the merge of the adapters (folders or files) into the base, and return the inputs' paths with the plan.

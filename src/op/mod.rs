@@ -159,7 +159,7 @@ macro_rules! methods {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         /// An update of one weight, as planned.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "method", rename_all = "kebab-case")]
+        #[serde(rename_all = "kebab-case")]
         #[non_exhaustive]
         pub enum Op { $($(#[$doc])* $name($name)),+ }
 

@@ -4,15 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde_json::Value;
-
 use super::matching::{Change, RIGHT_BASE, match_adapters};
 use super::open::{Adapter, Base, Shard, open_adapter, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
 use super::pieces::{Piece, Run};
 use super::program::Program;
-use super::recipe::recipe;
+use super::recipe::{Recipe, recipe};
 use super::tensors::{Added, TensorView, Tensors};
 use super::tied::{TiedHead, must_untie};
 use crate::adapter::pattern::PatternBudget;
@@ -35,7 +33,7 @@ pub struct MergePlan {
     /// What the user should know.
     pub findings: Vec<Finding>,
     /// What the merged files record of their making.
-    pub recipe: Value,
+    pub recipe: Recipe,
     /// The base, without weights.
     pub base: Base,
     /// The adapters, without weights.
@@ -150,7 +148,7 @@ fn output_files(
     options: &CheckedOptions,
     config: Option<Config>,
     untie: bool,
-    recipe: &Value,
+    recipe: &Recipe,
 ) -> Result<Vec<OutputFile>> {
     let mut files = output::weight_files(base, tensors, options.max_shard_bytes, recipe)?;
     if let (Some(config), Some(original)) = (config, &base.config) {

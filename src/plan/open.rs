@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::options::AdapterOptions;
 use super::program::Update;
+use super::recipe::FileDigest;
 use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
 use crate::adapter::pattern::PatternBudget;
 use crate::container::checkpoint::find_index;
@@ -66,8 +67,8 @@ pub struct Adapter {
     pub findings: Vec<Finding>,
     /// Number of the weight file among all inputs.
     pub input: usize,
-    /// (file name, sha256 in hex) of each file, for the recipe.
-    pub digests: Vec<(String, String)>,
+    /// Its files, for the recipe.
+    pub digests: Vec<FileDigest>,
 }
 
 impl Adapter {
@@ -201,7 +202,7 @@ async fn open_in(
         None => None,
         Some(at) => {
             let json = read_json(inputs, folder, at, limits::CONFIG_BYTES).await?;
-            digests.push((folder.files[at].name.clone(), hex(&Sha256::digest(&json))));
+            digests.push(FileDigest { name: folder.files[at].name.clone(), sha256: hex(&Sha256::digest(&json)) });
             Some((folder.files[at].name.as_str(), json))
         }
     };
@@ -211,7 +212,7 @@ async fn open_in(
     let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
     let Updates { updates, summary, mismatches, findings } =
         dialect::read(&AdapterFiles { adapter: name, file, input, config, alpha }, header, budget)?;
-    digests.push((file.clone(), digest(inputs, folder, weights).await?));
+    digests.push(FileDigest { name: file.clone(), sha256: digest(inputs, folder, weights).await? });
     Ok(Adapter { name: name.clone(), weight, alpha, updates, summary, mismatches, findings, input, digests })
 }
 

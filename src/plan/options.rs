@@ -1,36 +1,52 @@
 //! The options of a merge, as they come from JavaScript, the command line or Rust.
 
+use serde::{Deserialize, Deserializer};
+
 use crate::adapter::pattern::{Pattern, PatternBudget};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::Float;
 
-/// Options of [`build`](super::build()).
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+/// What is asked of a merge.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "PlanSettings", optional_fields))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PlanOptions {
-    /// "keep" (default), "float32"/"f32", "float16"/"f16" or "bfloat16"/"bf16".
+    /// Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
+    #[cfg_attr(test, ts(optional, type = r#""keep" | "float32" | "float16" | "bfloat16""#))]
     pub dtype: Option<String>,
-    /// How deltas combine; only "linear" so far.
+    /// How several deltas combine. Only `linear`, the exact weighted sum, so far.
+    #[cfg_attr(test, ts(optional, type = r#""linear""#))]
     pub method: Option<String>,
-    /// How sums are rounded; only "nearest" so far.
+    /// How sums are rounded to the output's type. Only `nearest` (to even) so far.
+    #[cfg_attr(test, ts(optional, type = r#""nearest""#))]
     pub rounding: Option<String>,
-    /// Merge only tensors whose name this pattern finds something in.
+    /// Merge only tensors in whose name this regular expression matches somewhere.
     pub only: Option<String>,
-    /// Do not merge tensors whose name this pattern finds something in.
+    /// Do not merge tensors in whose name this regular expression matches somewhere.
     pub skip: Option<String>,
-    /// Largest size of an output shard in bytes; `None` keeps the base's shards.
+    /// Largest size of an output shard in bytes; by default the base's shards are kept.
     pub max_shard_size: Option<u64>,
-    /// Adapter keys that match nothing become findings.
+    /// Adapter keys and patterns that match nothing become findings instead of errors.
+    #[serde(deserialize_with = "or_default")]
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
     pub allow_unmatched: bool,
 }
 
+/// A value, or its default where nothing (`undefined`) is given in its place.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> std::result::Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 /// What is asked of one adapter.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", optional_fields))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AdapterOptions {
-    /// Factor on the whole delta; 1 when not given.
+    /// Factor on the whole delta, any finite number; 1 by default.
     pub weight: Option<f64>,
-    /// Replaces `lora_alpha`, patterns included.
+    /// Replaces the `lora_alpha` of its configuration, patterns included.
     pub alpha: Option<f64>,
 }
 

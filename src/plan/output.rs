@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::build::MergePlan;
 use super::open::{Base, Shard};
+use super::recipe::Recipe;
 use super::tensors::Tensors;
 use crate::container::{HeaderWriter, IndexWriter, TensorInfo, checkpoint};
 use crate::error::Result;
@@ -88,7 +89,7 @@ pub(crate) fn weight_files(
     base: &Base,
     tensors: &Tensors,
     max_bytes: Option<u64>,
-    recipe: &Value,
+    recipe: &Recipe,
 ) -> Result<Vec<OutputFile>> {
     let groups = group(base, tensors, max_bytes);
     let mut files: Vec<OutputFile> =
@@ -150,7 +151,7 @@ fn stem(base: &Base) -> &str {
     }
 }
 
-fn weight_file(base: &Base, tensors: &Tensors, group: Group, recipe: &Value) -> OutputFile {
+fn weight_file(base: &Base, tensors: &Tensors, group: Group, recipe: &Recipe) -> OutputFile {
     let mut order = group.tensors.clone();
     let view = |tensor: u32| tensors.view(base, tensor as usize);
     if order.iter().all(|&tensor| view(tensor).from == view(tensor).to) {
@@ -183,7 +184,7 @@ fn write_header<T>(
     base: &Base,
     tensors: &Tensors,
     weights: &Weights,
-    recipe: &Value,
+    recipe: &Recipe,
     use_writer: impl FnOnce(&dyn Written) -> T,
 ) -> T {
     let recipe = json::text(recipe);

@@ -10,6 +10,7 @@ use crate::inputs::Span;
 
 /// A run of output bytes, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Piece {
     /// Bytes of the plan itself.
@@ -51,6 +52,7 @@ pub enum Piece {
 
 /// A run of output bytes that one read of an input serves.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Run {
     /// The byte of the output file after its last.
     pub end: u64,
@@ -60,6 +62,7 @@ pub struct Run {
 
 /// The bytes `start..end` of an input.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct RunSource {
     /// Number of the input.
     pub input: usize,

@@ -2,12 +2,14 @@
 //!
 //! It holds no dates, paths or host names, so that the same inputs give the same bytes everywhere.
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::open::{Adapter, Base};
 use super::options::PlanOptions;
+use super::report::FileSize;
 use super::tensors::Tensors;
-use crate::json::{Json, object};
+use crate::json::Json;
 use crate::op::Scale;
 
 /// Key of the recipe in `__metadata__`.
@@ -20,35 +22,99 @@ pub(crate) fn of(base: &Base) -> Option<Value> {
     Json::parse(text.as_bytes()).ok().map(Value::from)
 }
 
-/// The recipe as a JSON object.
-pub(crate) fn recipe(base: &Base, adapters: &[Adapter], tensors: &Tensors, options: &PlanOptions) -> Value {
-    let shards: Vec<Value> = base
-        .shards
-        .iter()
-        .map(|shard| {
-            let end = shard.header.iter().map(|tensor| tensor.end).max().unwrap_or(0);
-            object([("name", shard.name.as_str().into()), ("size", (shard.header.data_start + end).into())])
-        })
-        .collect();
-    let mut made_of = object([("files", shards.into())]);
-    if let (Some(earlier), Value::Object(made_of)) = (of(base), &mut made_of) {
-        made_of.insert("recipe".into(), earlier);
+/// What a merged model was made of, and how.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+#[non_exhaustive]
+pub struct Recipe {
+    /// Version of lorafold.
+    pub lorafold: String,
+    /// How the deltas were combined.
+    pub method: String,
+    /// Element type that was asked for, or `keep`.
+    pub dtype: String,
+    /// How sums were rounded.
+    pub rounding: String,
+    /// The base.
+    pub base: RecipeBase,
+    /// The adapters, in their order.
+    pub adapters: Vec<RecipeAdapter>,
+    /// Pattern of the names of the tensors that were merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
+    /// Pattern of the names of the tensors that were not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip: Option<String>,
+}
+
+/// The base in a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+#[non_exhaustive]
+pub struct RecipeBase {
+    /// Its weight files.
+    pub files: Vec<FileSize>,
+    /// Its own recipe, as it stands in its files, where it is a merged model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "Record<string, unknown>"))]
+    pub recipe: Option<Value>,
+}
+
+/// An adapter in a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[non_exhaustive]
+pub struct RecipeAdapter {
+    /// Its files.
+    pub files: Vec<FileDigest>,
+    /// Factor on its whole delta.
+    pub weight: f64,
+    /// Whether its scale is α/√r instead of α/r.
+    pub rslora: bool,
+    /// Each scale that it has.
+    pub scales: Vec<RecipeScale>,
+}
+
+/// A file and its hash.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[non_exhaustive]
+pub struct FileDigest {
+    /// Name inside its folder.
+    pub name: String,
+    /// The sha256 of its bytes in hex.
+    pub sha256: String,
+}
+
+/// A scale of an adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[non_exhaustive]
+pub struct RecipeScale {
+    /// Rank r.
+    pub rank: u64,
+    /// Alpha after patterns and override.
+    pub alpha: f64,
+    /// α/r or α/√r.
+    pub scale: f64,
+}
+
+/// The recipe of a merge.
+pub(crate) fn recipe(base: &Base, adapters: &[Adapter], tensors: &Tensors, options: &PlanOptions) -> Recipe {
+    let files = base.shards.iter().map(|shard| {
+        let end = shard.header.iter().map(|tensor| tensor.end).max().unwrap_or(0);
+        FileSize { name: shard.name.clone(), size: shard.header.data_start + end }
+    });
+    Recipe {
+        lorafold: env!("CARGO_PKG_VERSION").into(),
+        method: options.method.as_deref().unwrap_or("linear").into(),
+        dtype: options.dtype.as_deref().map_or("keep", long_name).into(),
+        rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
+        base: RecipeBase { files: files.collect(), recipe: of(base) },
+        adapters: adapters.iter().map(|adapter| one_adapter(adapter, tensors)).collect(),
+        only: options.only.clone(),
+        skip: options.skip.clone(),
     }
-    let adapters: Vec<Value> = adapters.iter().map(|adapter| one_adapter(adapter, tensors)).collect();
-    let mut recipe = object([
-        ("lorafold", env!("CARGO_PKG_VERSION").into()),
-        ("method", options.method.as_deref().unwrap_or("linear").into()),
-        ("dtype", options.dtype.as_deref().map_or("keep", long_name).into()),
-        ("rounding", options.rounding.as_deref().unwrap_or("nearest").into()),
-        ("base", made_of),
-        ("adapters", adapters.into()),
-    ]);
-    for (name, pattern) in [("only", &options.only), ("skip", &options.skip)] {
-        if let (Some(pattern), Value::Object(recipe)) = (pattern, &mut recipe) {
-            recipe.insert(name.into(), pattern.as_str().into());
-        }
-    }
-    recipe
 }
 
 /// The command line's short names and the API's long ones mean, and write, the same.
@@ -61,30 +127,14 @@ fn long_name(dtype: &str) -> &str {
     }
 }
 
-fn one_adapter(adapter: &Adapter, tensors: &Tensors) -> Value {
-    let mut scales: Vec<(u64, f64, f64)> = Vec::new();
+fn one_adapter(adapter: &Adapter, tensors: &Tensors) -> RecipeAdapter {
+    let mut scales: Vec<RecipeScale> = Vec::new();
     for update in tensors.programs().iter().flat_map(|program| &program.updates).filter(|update| adapter.made(update)) {
         let Scale { rank, alpha, scale } = update.op.scale();
-        let scale = (rank, alpha, scale);
+        let scale = RecipeScale { rank, alpha, scale };
         if !scales.contains(&scale) {
             scales.push(scale);
         }
     }
-    let scale = |(rank, alpha, scale): (u64, f64, f64)| {
-        object([("rank", rank.into()), ("alpha", alpha.into()), ("scale", scale.into())])
-    };
-    object([
-        ("files", digests(adapter)),
-        ("weight", adapter.weight.into()),
-        ("rslora", adapter.summary.rslora.into()),
-        ("scales", scales.into_iter().map(scale).collect()),
-    ])
-}
-
-/// The adapter's files and their hashes.
-pub(crate) fn digests(adapter: &Adapter) -> Value {
-    let digest = |(name, sha256): &(String, String)| {
-        object([("name", name.as_str().into()), ("sha256", sha256.as_str().into())])
-    };
-    adapter.digests.iter().map(digest).collect()
+    RecipeAdapter { files: adapter.digests.clone(), weight: adapter.weight, rslora: adapter.summary.rslora, scales }
 }

@@ -1,47 +1,228 @@
 //! The report: what was decided for every tensor, and, where it was asked for, what the merge did to its numbers.
 
-use serde_json::Value;
+use serde::Serialize;
 
 use super::build::MergePlan;
 use super::output::OutputFile;
 use super::program::Update;
+use super::recipe::Recipe;
 use super::tensors::TensorView;
 use crate::findings::Finding;
-use crate::json::{object, text};
+use crate::json;
 use crate::kernel::Statistics;
 use crate::op::Scale;
 
+/// What was decided, and, after a merge, what it did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Report {
+    /// Version of lorafold.
+    pub lorafold: String,
+    /// The base.
+    pub base: BaseReport,
+    /// The adapters, in the order in which they were given.
+    pub adapters: Vec<AdapterReport>,
+    /// Number of tensors that deltas are added to.
+    pub merged: usize,
+    /// The output files.
+    pub files: Vec<FileSize>,
+    /// Bytes of all output files.
+    pub output_bytes: u64,
+    /// Every tensor of the output.
+    pub tensors: Vec<TensorReport>,
+    /// What the user should know.
+    pub findings: Vec<Finding>,
+    /// What the merged files record of their making.
+    pub recipe: Recipe,
+}
+
+/// The base in a report.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[non_exhaustive]
+pub struct BaseReport {
+    /// Name of its folder.
+    pub name: String,
+    /// Number of tensors.
+    pub tensors: usize,
+}
+
+/// A file and its size.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[non_exhaustive]
+pub struct FileSize {
+    /// Name inside its folder.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// One adapter in a report.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct AdapterReport {
+    /// What errors and reports call it.
+    pub name: String,
+    /// Factor on its whole delta.
+    pub weight: f64,
+    /// The `peft_type` of its configuration.
+    #[cfg_attr(test, ts(inline))]
+    pub r#type: AdapterType,
+    /// Whether its scale is α/√r instead of α/r.
+    pub rslora: bool,
+    /// The base that its configuration names.
+    pub base_model: Option<String>,
+    /// Number of modules that it has tensors for.
+    pub modules: usize,
+    /// Number of its modules that are merged.
+    pub matched: usize,
+    /// Each scale that it has.
+    pub scales: Vec<ScaleReport>,
+}
+
+/// The `peft_type` of an adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
+pub enum AdapterType {
+    /// A low-rank product.
+    Lora,
+}
+
+/// A scale of an adapter, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[non_exhaustive]
+pub struct ScaleReport {
+    /// Rank r.
+    pub rank: u64,
+    /// Alpha after patterns and override.
+    pub alpha: f64,
+    /// α/r or α/√r.
+    pub scale: f64,
+    /// The rule with its numbers, such as `alpha/r = 16/8`.
+    pub why: String,
+    /// Number of updates that have it.
+    pub tensors: u64,
+}
+
+/// One tensor in a report.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct TensorReport {
+    /// Name.
+    pub name: String,
+    /// What is done to it.
+    #[cfg_attr(test, ts(inline))]
+    pub action: Action,
+    /// Shape as stored.
+    pub shape: Vec<u64>,
+    /// Element type in the base, by its safetensors name.
+    pub dtype: String,
+    /// Element type in the output.
+    pub output_dtype: String,
+    /// Whether the base stores (in, out), as GPT-2's Conv1D does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transposed: Option<bool>,
+    /// What each adapter adds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<Vec<UpdateReport>>,
+    /// What the merge did to its numbers, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<TensorStatistics>,
+}
+
+/// What is done to a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Action {
+    /// Its bytes stay as they are.
+    Copy,
+    /// It gets another element type.
+    Convert,
+    /// Deltas are added to it.
+    Merge,
+}
+
+/// What one adapter adds to a tensor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[non_exhaustive]
+pub struct UpdateReport {
+    /// The adapter's name.
+    pub adapter: String,
+    /// The method.
+    pub method: &'static str,
+    /// Rank r.
+    pub rank: u64,
+    /// Alpha after patterns and override.
+    pub alpha: f64,
+    /// α/r or α/√r.
+    pub scale: f64,
+    /// Factor on the adapter's whole delta.
+    pub weight: f64,
+}
+
+/// What a merge did to the numbers of one tensor. W is the base, ΔW the delta; ‖·‖ is the Frobenius norm. Rounded to six digits. A value
+/// is `null` where it is not known: a quotient by zero, a sum that overflowed, a result that is not finite.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct TensorStatistics {
+    /// ‖ΔW‖
+    pub delta_norm: Option<f64>,
+    /// ‖W‖
+    pub base_norm: Option<f64>,
+    /// ‖ΔW‖/‖W‖
+    pub relative_norm: Option<f64>,
+    /// The largest |ΔW|.
+    pub max_delta: Option<f64>,
+    /// Share of elements whose stored bits changed.
+    pub changed: Option<f64>,
+    /// Share of ‖ΔW‖² that survives rounding: ⟨stored change, ΔW⟩/‖ΔW‖².
+    pub signal_kept: Option<f64>,
+}
+
 impl MergePlan {
-    /// The report as JSON. `statistics` holds (tensor number, statistics) of the merged tensors, or nothing.
-    pub fn report(&self, statistics: &[(usize, Statistics)]) -> Value {
+    /// The report. `statistics` holds (tensor number, statistics) of the merged tensors, or nothing.
+    pub fn report(&self, statistics: &[(usize, Statistics)]) -> Report {
         let mut by_tensor: Vec<Option<&Statistics>> = vec![None; self.tensors.len()];
         for (number, statistics) in statistics {
             if let Some(place) = by_tensor.get_mut(*number) {
                 *place = Some(statistics);
             }
         }
-        let tensors: Vec<Value> = by_tensor
-            .into_iter()
-            .enumerate()
-            .map(|(number, statistics)| tensor_report(&self.tensor(number), statistics))
-            .collect();
-        let merged = self.tensors.programs().len();
-        let file = |file: &OutputFile| object([("name", file.name.as_str().into()), ("size", file.size.into())]);
-        let base = [("name", self.base.name.as_str().into()), ("tensors", self.tensors.len().into())];
-        object([
-            ("lorafold", env!("CARGO_PKG_VERSION").into()),
-            ("base", object(base)),
-            ("adapters", self.adapters.iter().map(|adapter| self.adapter_report(adapter)).collect()),
-            ("merged", merged.into()),
-            ("files", self.files.iter().map(file).collect()),
-            ("outputBytes", self.output_bytes().into()),
-            ("tensors", tensors.into()),
-            ("findings", self.findings.iter().map(Finding::to_json).collect()),
-            ("recipe", self.recipe.clone()),
-        ])
+        let tensors = by_tensor.into_iter().enumerate();
+        Report {
+            lorafold: env!("CARGO_PKG_VERSION").into(),
+            base: BaseReport { name: self.base.name.clone(), tensors: self.tensors.len() },
+            adapters: self.adapters.iter().map(|adapter| self.adapter_report(adapter)).collect(),
+            merged: self.tensors.programs().len(),
+            files: self.file_sizes(),
+            output_bytes: self.output_bytes(),
+            tensors: tensors.map(|(number, statistics)| tensor_report(&self.tensor(number), statistics)).collect(),
+            findings: self.findings.clone(),
+            recipe: self.recipe.clone(),
+        }
     }
 
-    fn adapter_report(&self, adapter: &super::open::Adapter) -> Value {
+    /// The output files, weight files first.
+    pub fn file_sizes(&self) -> Vec<FileSize> {
+        self.files.iter().map(|OutputFile { name, size, .. }| FileSize { name: name.clone(), size: *size }).collect()
+    }
+
+    fn adapter_report(&self, adapter: &super::open::Adapter) -> AdapterReport {
         let updates = self.tensors.programs().iter().flat_map(|program| &program.updates);
         let updates: Vec<&Update> = updates.filter(|update| adapter.made(update)).collect();
         // Rank and alpha decide the scale.
@@ -53,77 +234,68 @@ impl MergePlan {
             }
         }
         let (rule, root) = if adapter.summary.rslora { ("alpha/sqrt(r)", "√") } else { ("alpha/r", "") };
-        let scale = |(scale, tensors): (Scale, u64)| {
-            let alpha = text(&scale.alpha.into());
-            let why = format!("{rule} = {}/{root}{}", alpha.strip_suffix(".0").unwrap_or(&alpha), scale.rank);
-            object([
-                ("rank", scale.rank.into()),
-                ("alpha", scale.alpha.into()),
-                ("scale", scale.scale.into()),
-                ("why", why.into()),
-                ("tensors", tensors.into()),
-            ])
+        let scale = |(Scale { rank, alpha, scale }, tensors): (Scale, u64)| {
+            let text = json::text(&alpha);
+            let why = format!("{rule} = {}/{root}{rank}", text.strip_suffix(".0").unwrap_or(&text));
+            ScaleReport { rank, alpha, scale, why, tensors }
         };
-        object([
-            ("name", adapter.name.as_str().into()),
-            ("weight", adapter.weight.into()),
-            ("type", "LORA".into()),
-            ("rslora", adapter.summary.rslora.into()),
-            ("baseModel", adapter.summary.base_name.as_deref().into()),
-            ("modules", adapter.updates.len().into()),
-            ("matched", updates.len().into()),
-            ("scales", scales.into_iter().map(scale).collect()),
-        ])
-    }
-}
-
-fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Value {
-    let action = match (tensor.updates, tensor.is_computed()) {
-        (_, false) => "copy",
-        ([], true) => "convert",
-        (_, true) => "merge",
-    };
-    let mut report = object([
-        ("name", tensor.name.into()),
-        ("action", action.into()),
-        ("shape", tensor.shape.into()),
-        ("dtype", tensor.from.to_string().into()),
-        ("outputDtype", tensor.to.to_string().into()),
-    ]);
-    if let ([first, ..], Value::Object(report)) = (tensor.updates, &mut report) {
-        report.insert("transposed".into(), first.op.transposed().into());
-        report.insert("adapters".into(), tensor.updates.iter().map(update_report).collect());
-        if let Some(statistics) = statistics {
-            report.insert("statistics".into(), statistics_report(statistics));
+        AdapterReport {
+            name: adapter.name.clone(),
+            weight: adapter.weight,
+            r#type: AdapterType::Lora,
+            rslora: adapter.summary.rslora,
+            base_model: adapter.summary.base_name.clone(),
+            modules: adapter.updates.len(),
+            matched: updates.len(),
+            scales: scales.into_iter().map(scale).collect(),
         }
     }
-    report
 }
 
-fn update_report(update: &Update) -> Value {
+fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> TensorReport {
+    let first = tensor.updates.first();
+    TensorReport {
+        name: tensor.name.into(),
+        action: match (first, tensor.is_computed()) {
+            (_, false) => Action::Copy,
+            (None, true) => Action::Convert,
+            (Some(_), true) => Action::Merge,
+        },
+        shape: tensor.shape.into(),
+        dtype: tensor.from.to_string(),
+        output_dtype: tensor.to.to_string(),
+        transposed: first.map(|first| first.op.transposed()),
+        adapters: first.map(|_| tensor.updates.iter().map(update_report).collect()),
+        statistics: first.and(statistics).map(TensorStatistics::of),
+    }
+}
+
+fn update_report(update: &Update) -> UpdateReport {
     let Scale { rank, alpha, scale } = update.op.scale();
-    object([
-        ("adapter", update.adapter.as_str().into()),
-        ("method", update.op.name().into()),
-        ("rank", rank.into()),
-        ("alpha", alpha.into()),
-        ("scale", scale.into()),
-        ("weight", update.weight.into()),
-    ])
+    UpdateReport {
+        adapter: update.adapter.clone(),
+        method: update.op.name(),
+        rank,
+        alpha,
+        scale,
+        weight: update.weight,
+    }
 }
 
-/// ‖ΔW‖/‖W‖, the largest |ΔW|, the share of elements whose stored bits changed, and the share of ‖ΔW‖² that survives
-/// rounding, ⟨stored change, ΔW⟩ / ‖ΔW‖². Rounded to six digits: sums over blocks of other sizes differ beyond.
-fn statistics_report(statistics: &Statistics) -> Value {
-    let share = |part: f64, whole: f64| if whole > 0.0 { Some(six(part / whole)) } else { None };
-    object([
-        ("deltaNorm", six(statistics.delta_sq.sqrt()).into()),
-        ("baseNorm", six(statistics.base_sq.sqrt()).into()),
-        ("relativeNorm", share(statistics.delta_sq.sqrt(), statistics.base_sq.sqrt()).into()),
-        ("maxDelta", six(f64::from(statistics.max_delta)).into()),
-        ("changed", share(statistics.changed as f64, statistics.elements as f64).into()),
-        ("signalKept", share(statistics.kept, statistics.delta_sq).into()),
-    ])
+impl TensorStatistics {
+    /// Sums over blocks of other sizes differ beyond six digits.
+    fn of(statistics: &Statistics) -> TensorStatistics {
+        let known = |value: f64| Some(six(value)).filter(|value| value.is_finite());
+        let share = |part: f64, whole: f64| if whole > 0.0 { known(part / whole) } else { None };
+        TensorStatistics {
+            delta_norm: known(statistics.delta_sq.sqrt()),
+            base_norm: known(statistics.base_sq.sqrt()),
+            relative_norm: share(statistics.delta_sq.sqrt(), statistics.base_sq.sqrt()),
+            max_delta: known(f64::from(statistics.max_delta)),
+            changed: share(statistics.changed as f64, statistics.elements as f64),
+            signal_kept: share(statistics.kept, statistics.delta_sq),
+        }
+    }
 }
 
 /// `value` to six digits. Powers of ten up to 10²² are exact, so the last division gives the number nearest to those digits;

@@ -5,28 +5,30 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use js_sys::{Array, Uint8Array};
-use serde::Serialize;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::AbortSignal;
 
 use super::errors::to_js;
 use super::input::{Given, JsInputs};
-use super::requests::{PlanRequest, read};
 use super::trap::{noted, noted_now};
-use crate::engine::{self, Budget, FactSum};
+use super::values::{read, write, write_text};
+use crate::engine::{self, Budget, FactJob, FactSum};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
-use crate::json::{object, text};
 use crate::kernel::Statistics;
-use crate::plan::{MergePlan, OutputFile, plan};
+use crate::plan::{MergePlan, PlanRequest, plan};
+
+/// The types that the signatures below name.
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = r#"import type { Description, FactJob, FileSize, ListedFolder, Piece, PlanRequest, Report, Run, Span, Statistics } from "./schema.js";"#;
 
 type JsResult<T> = std::result::Result<T, JsValue>;
 
 /// A merge, planned.
 #[wasm_bindgen]
 pub struct Plan {
-    plan: MergePlan,
+    pub(super) plan: MergePlan,
     /// The facts of each program that has some.
     facts: BTreeMap<usize, FactSum>,
     /// The statistics of each tensor, as far as they were gathered.
@@ -35,17 +37,20 @@ pub struct Plan {
 
 #[wasm_bindgen]
 impl Plan {
-    /// Read headers and configurations through `inputs` and plan what `request` (`PlanRequest`) asks for, unless `signal` is aborted
-    /// meanwhile.
-    pub async fn open(request: JsValue, inputs: Array, signal: Option<AbortSignal>) -> JsResult<Plan> {
+    /// Read headers and configurations through `inputs` and plan what `request` asks for, unless `signal` is aborted meanwhile.
+    pub async fn open(
+        #[wasm_bindgen(unchecked_param_type = "PlanRequest")] request: JsValue,
+        inputs: Array,
+        signal: Option<AbortSignal>,
+    ) -> JsResult<Plan> {
         let plan = noted(open(request, &inputs, signal)).await.map_err(|e| to_js(&e))?;
         Ok(Plan { plan, facts: BTreeMap::new(), statistics: BTreeMap::new() })
     }
 
-    /// The output files: `{ name, size }[]`.
+    /// The output files.
+    #[wasm_bindgen(unchecked_return_type = "FileSize[]")]
     pub fn files(&self) -> JsResult<JsValue> {
-        let file = |file: &OutputFile| object([("name", file.name.as_str().into()), ("size", file.size.into())]);
-        to_value(&self.plan.files.iter().map(file).collect::<Vec<_>>())
+        write(&self.plan.file_sizes())
     }
 
     /// A strong entity tag of every output file.
@@ -58,16 +63,17 @@ impl Plan {
         noted_now(|| self.plan.identity()).map_err(|e| to_js(&e))
     }
 
-    /// What the bytes `start..end` of a file are made of, at most `limit` pieces: `Piece[]`.
+    /// What the bytes `start..end` of a file are made of, at most `limit` pieces.
+    #[wasm_bindgen(unchecked_return_type = "Piece[]")]
     pub fn pieces(&self, file: usize, start: f64, end: f64, block: f64, limit: Option<usize>) -> JsResult<JsValue> {
-        noted_now(|| {
-            to_value(&self.plan.pieces(file, start as u64..end as u64, block as u64, limit.unwrap_or(usize::MAX)))
-        })
+        let limit = limit.unwrap_or(usize::MAX);
+        noted_now(|| write(&self.plan.pieces(file, start as u64..end as u64, block as u64, limit)))
     }
 
-    /// The longest beginning of the bytes `start..end` of a file that one read serves: `Run`.
+    /// The longest beginning of the bytes `start..end` of a file that one read serves.
+    #[wasm_bindgen(unchecked_return_type = "Run")]
     pub fn run(&self, file: usize, start: f64, end: f64) -> JsResult<JsValue> {
-        to_value(&self.plan.run(file, start as u64..end as u64))
+        write(&self.plan.run(file, start as u64..end as u64))
     }
 
     /// The bytes `start..end` of a file, as far as the plan itself holds them.
@@ -82,18 +88,11 @@ impl Plan {
         self.plan.program(number).and_then(|program| serde_json::to_string(&*program).ok())
     }
 
-    /// The jobs that gather the facts of a program: `FactJob[]`, none where it needs no facts or has them already.
-    #[wasm_bindgen(js_name = factJobs)]
+    /// The jobs that gather the facts of a program, none where it needs no facts or has them already.
+    #[wasm_bindgen(js_name = factJobs, unchecked_return_type = "FactJob[]")]
     pub fn fact_jobs(&self, number: usize) -> JsResult<JsValue> {
         let program = self.plan.program(number).filter(|_| self.facts(number).is_none());
-        let jobs = program.iter().flat_map(|program| {
-            program.fact_jobs().map(|elements| FactJob {
-                first: elements.start,
-                count: elements.end - elements.start,
-                reads: program.reads(elements),
-            })
-        });
-        to_value(&jobs.collect::<Vec<_>>())
+        write(&program.map(|program| FactJob::all(&program)).unwrap_or_default())
     }
 
     /// Add the result of a job of [`fact_jobs`](Self::fact_jobs), by its number there.
@@ -111,26 +110,22 @@ impl Plan {
 
     /// Add the statistics of a block of a tensor.
     #[wasm_bindgen(js_name = addStatistics)]
-    pub fn add_statistics(&mut self, number: usize, statistics: JsValue) -> JsResult<()> {
+    pub fn add_statistics(
+        &mut self,
+        number: usize,
+        #[wasm_bindgen(unchecked_param_type = "Statistics")] statistics: JsValue,
+    ) -> JsResult<()> {
         let statistics: Statistics = read(statistics).map_err(|e| to_js(&e))?;
         self.statistics.entry(number).or_default().absorb(&statistics);
         Ok(())
     }
 
-    /// The report as JSON, with the statistics that were added.
-    pub fn report(&self) -> String {
-        let statistics: Vec<(usize, Statistics)> =
-            self.statistics.iter().map(|(&tensor, &sum)| (tensor, sum)).collect();
-        noted_now(|| text(&self.plan.report(&statistics)))
+    /// The report, with the statistics that were added.
+    #[wasm_bindgen(unchecked_return_type = "Report")]
+    pub fn report(&self) -> JsResult<JsValue> {
+        let statistics: Vec<_> = self.statistics.iter().map(|(&tensor, &sum)| (tensor, sum)).collect();
+        noted_now(|| write_text(&self.plan.report(&statistics)))
     }
-}
-
-/// A job that gathers facts.
-#[derive(Serialize)]
-struct FactJob {
-    first: u64,
-    count: u64,
-    reads: Vec<Span>,
 }
 
 /// Bytes of output in one block under a memory budget in bytes.
@@ -140,14 +135,17 @@ pub fn block_bytes(budget: Option<f64>) -> JsResult<f64> {
     Ok(budget.block_bytes() as f64)
 }
 
-/// What a folder (`Listing`) is: JSON.
-#[wasm_bindgen]
-pub async fn inspect(folder: JsValue, inputs: Array) -> JsResult<String> {
+/// What a folder is.
+#[wasm_bindgen(unchecked_return_type = "Description")]
+pub async fn inspect(
+    #[wasm_bindgen(unchecked_param_type = "ListedFolder")] folder: JsValue,
+    inputs: Array,
+) -> JsResult<JsValue> {
     let inspected = async {
         let folder = read(folder)?;
         crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder).await
     };
-    noted(inspected).await.map(|value| text(&value)).map_err(|e| to_js(&e))
+    write_text(&noted(inspected).await.map_err(|e| to_js(&e))?)
 }
 
 /// Computes blocks of programs; one for each worker.
@@ -184,14 +182,15 @@ impl Merger {
         self.merger.drop_program(number);
     }
 
-    /// What must be read before a block of the program can be computed: `Span[]`, none where it is there already.
-    #[wasm_bindgen(js_name = missingOperands)]
+    /// What must be read before a block of the program can be computed, nothing where it is there already.
+    #[wasm_bindgen(js_name = missingOperands, unchecked_return_type = "Span[]")]
     pub fn missing_operands(&mut self, number: usize) -> JsResult<JsValue> {
-        to_value(&self.merger.missing_operands(number).map_err(|e| to_js(&e))?)
+        write(&self.merger.missing_operands(number).map_err(|e| to_js(&e))?)
     }
 
     /// Compute elements `first .. first + count` of a program. The bytes then stand in the memory at `offset`, `length`, until the next
     /// call. Gives the block's statistics where wanted. `base` has the bytes of the piece's reads where they were read ahead.
+    #[wasm_bindgen(unchecked_return_type = "Statistics | undefined")]
     pub async fn compute(
         &mut self,
         number: usize,
@@ -207,7 +206,7 @@ impl Merger {
         let computed = noted(merger.compute(number, elements, &given.or_from(inputs), found.as_mut())).await;
         let computed = computed.map_err(|e| to_js(&e))?;
         *output = (computed.as_ptr() as usize, computed.len());
-        found.map_or(Ok(JsValue::UNDEFINED), |found| to_value(&found))
+        found.map_or(Ok(JsValue::UNDEFINED), |found| write(&found))
     }
 
     /// The same at once, of bytes that the caller has read: those of the piece's reads, and those of `missingOperands`. It does not wait, so
@@ -300,16 +299,11 @@ impl Merger {
 }
 
 async fn open(request: JsValue, inputs: &Array, signal: Option<AbortSignal>) -> Result<MergePlan> {
-    let request = PlanRequest::read(request)?;
+    let mut request: PlanRequest = read(request)?;
+    request.number_inputs();
     let inputs = JsInputs::new(inputs)?.until(signal);
     let adapters: Vec<_> = request.adapters.into_iter().map(|adapter| (adapter.folder, adapter.options)).collect();
     plan(&inputs, &request.base, &adapters, &request.options).await
-}
-
-/// One of our values as JavaScript's.
-fn to_value(value: &impl Serialize) -> JsResult<JsValue> {
-    let serializer = serde_wasm_bindgen::Serializer::json_compatible();
-    value.serialize(&serializer).map_err(|error| to_js(&Error::internal(error.to_string())))
 }
 
 /// The result of a future that has nothing to wait for.

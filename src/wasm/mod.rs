@@ -1,11 +1,13 @@
 //! The boundary to JavaScript: inputs that read Blobs and whatever functions read, and the classes that JavaScript holds.
-//! No decisions are made here; structured values cross as JSON text.
+//! No decisions are made here; structured values are types of the crate, and have the same types in TypeScript (`schema.rs`).
 
 #![allow(unsafe_code, reason = "views of wasm memory are handed to JavaScript for the length of one call")]
 
+#[cfg(feature = "bench")]
+pub mod bench;
 mod errors;
 pub mod exports;
 mod input;
 pub mod memory;
-mod requests;
 pub mod trap;
+mod values;

@@ -7,7 +7,6 @@ import { newToken, partial } from "../node/hidden.js";
 import { identity } from "../node/model-folder.js";
 import { asPath } from "../node/source.js";
 import { prepare } from "../prepare.js";
-import type { PlannedFile } from "../sinks/sink.js";
 import type { PlanOptions, Report } from "../types.js";
 
 /** Files that this process has open already: opening them again may be refused, or truncate them. */
@@ -46,7 +45,7 @@ async function refuseFiles(report: string, path: string, merge: PlanOptions, inO
     for (const { path: input } of there === undefined ? [] : inputs) {
       if (input !== undefined && (await identity(input)) === there) throw unfit(report, `${report} is a file that the merge reads`);
     }
-    const files = JSON.parse(plan.files()) as PlannedFile[];
+    const files = plan.files();
     if (inOutput && files.some(({ name }) => name === basename(path))) throw unfit(report, `${report} is a file of the merged model`);
   } finally {
     plan.free();

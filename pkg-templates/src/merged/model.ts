@@ -61,7 +61,7 @@ class OpenModel implements MergedModel {
 
   /** Made when it is asked for: of a model with many tensors it is large. */
   get report(): Report {
-    return (this.#report ??= JSON.parse(this.#state.plan.report()) as Report);
+    return (this.#report ??= this.#state.plan.report());
   }
 
   async read(name: string, start = 0, end?: number, options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {

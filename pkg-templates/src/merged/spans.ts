@@ -1,6 +1,6 @@
 import { openReader } from "../sources/bind.js";
 import type { BoundInput } from "../sources/input.js";
-import type { Span } from "../pieces.js";
+import type { Span } from "../schema.js";
 
 /** Bytes between two spans of a file that are read rather than asked around. */
 const GAP = 1 << 16;

@@ -1,6 +1,6 @@
 import { called } from "../engine.js";
 import { readFailed } from "../errors.js";
-import type { FactJob, Piece, Run } from "../pieces.js";
+import type { Piece } from "../schema.js";
 import { openReader } from "../sources/bind.js";
 import type { ByteReader } from "../sources/reader.js";
 import { BaseStream } from "./base-stream.js";
@@ -21,13 +21,13 @@ export async function* mergedBytes(state: OpenMergedState, file: number, start: 
   const { inputs } = state;
   let held: Uint8Array<ArrayBuffer>[] | undefined = proven ? [] : undefined;
   for (let at = start; at < end; ) {
-    const run = state.plan.run(file, at, end) as Run;
+    const run = state.plan.run(file, at, end);
     const { source } = run;
     const stream = source && new BaseStream(state.permits, (retryWait) => openReader(inputs[source.input]!, source.start, source.end, signal, retryWait), signal);
     try {
       while (at < run.end) {
         const [block, pieces] = held ? [Math.min(FIRST, state.block), 1] : [state.block, PIECES];
-        for (const piece of state.plan.pieces(file, at, run.end, block, pieces) as Piece[]) {
+        for (const piece of state.plan.pieces(file, at, run.end, block, pieces)) {
           for await (const bytes of pieceBytes(state, file, piece, stream, block, signal)) {
             at += bytes.length;
             if (held && piece.kind === "plan") {
@@ -90,7 +90,7 @@ async function compute(state: OpenMergedState, piece: Piece & { kind: "compute" 
  * runtimes a request cannot wait for what another one reads.
  */
 async function gatherFacts(state: OpenMergedState, program: number, signal?: AbortSignal): Promise<void> {
-  for (const [number, { first, count, reads }] of (state.plan.factJobs(program) as FactJob[]).entries()) {
+  for (const [number, { first, count, reads }] of state.plan.factJobs(program).entries()) {
     if (state.plan.facts(program)) return;
     const missing = state.mergerWith(program).missingOperands(program);
     const [base, operands] = await state.permits.run(async () => [await readSpans(state, reads, signal), await readSpans(state, missing, signal)] as const, signal);

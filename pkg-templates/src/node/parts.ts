@@ -45,7 +45,7 @@ export async function mergePart(context: Context, options: PartOptions, share: P
     const prepared = await prepare(context, options);
     try {
       const { plan, inputs } = prepared;
-      const files = plan.files() as PlannedFile[];
+      const files = plan.files();
       const wanted = rangesOf(files, part, of);
       const identity = plan.identity();
       const states = await unlessAborted(inputStates(inputs), options.signal);

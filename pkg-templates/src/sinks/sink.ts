@@ -1,12 +1,10 @@
 import { fileError, inWords, LorafoldError, platformFacts, thrown } from "../errors.js";
+import type { FileSize } from "../schema.js";
 import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
 
 /** A file that will be written. */
-export interface PlannedFile {
-  name: string;
-  size: number;
-}
+export type PlannedFile = FileSize;
 
 /**
  * Where the output goes. Files look complete only after `finish`, and none are left after `abort`, which may be called while `open` is

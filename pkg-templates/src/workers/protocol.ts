@@ -1,5 +1,5 @@
 import type { PlainError } from "../errors.js";
-import type { Span } from "../pieces.js";
+import type { Span, Statistics } from "../schema.js";
 import type { Input } from "../sources/input.js";
 import type { ProgramUpdate } from "./programs.js";
 
@@ -35,7 +35,7 @@ export interface JobResult {
   /** The bytes as a Blob, where the job asks for one. */
   blob?: Blob;
   /** Statistics of the block, where wanted. */
-  statistics?: unknown;
+  statistics?: Statistics;
   /** What a job gathered. */
   facts?: Uint8Array;
 }

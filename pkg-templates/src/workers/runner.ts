@@ -2,6 +2,7 @@ import { collectBuffers } from "../collection.js";
 import { settled } from "../engine.js";
 import { aborted, readFailed } from "../errors.js";
 import { Merger } from "../lorafold.js";
+import type { Statistics } from "../schema.js";
 import type { BoundInput } from "../sources/input.js";
 import { apply, type ProgramUpdate } from "./programs.js";
 import type { Job, JobResult, Target } from "./protocol.js";
@@ -71,7 +72,7 @@ export class JobRunner {
     if (target) await this.#writer?.open?.(target);
     const given = await ahead;
     if (given) collectBuffers();
-    let statistics: unknown;
+    let statistics: Statistics | undefined;
     let skip = 0;
     if (job.kind === "compute") {
       statistics = await settled(merger.compute(job.program, job.first, job.count, job.statistics, given));

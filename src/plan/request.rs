@@ -1,0 +1,41 @@
+//! What a caller that is not Rust asks for.
+
+use serde::Deserialize;
+
+use super::options::{AdapterOptions, PlanOptions};
+use crate::inputs::Listing;
+
+/// What is to be planned. The files of all folders are the inputs, one folder after another.
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlanRequest {
+    /// The base.
+    pub base: Listing,
+    /// The adapters, in their order.
+    pub adapters: Vec<AdapterRequest>,
+    /// Options of the merge.
+    pub options: PlanOptions,
+}
+
+/// One adapter of a request.
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AdapterRequest {
+    /// Its files.
+    pub folder: Listing,
+    /// How it enters the merge.
+    pub options: AdapterOptions,
+}
+
+impl PlanRequest {
+    /// Number the inputs: each folder's follow those of the one before.
+    pub fn number_inputs(&mut self) {
+        let mut first_input = self.base.files.len();
+        for AdapterRequest { folder, .. } in &mut self.adapters {
+            folder.first_input = first_input;
+            first_input += folder.files.len();
+        }
+    }
+}

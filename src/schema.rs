@@ -1,0 +1,79 @@
+//! The types of whatever crosses to JavaScript, as TypeScript: `pkg-templates/src/schema.ts` is made from these.
+
+use std::any::TypeId;
+use std::path::Path;
+use std::{env, fs};
+
+use ts_rs::{Config, TS, TypeVisitor};
+
+use crate::engine::FactJob;
+use crate::error::{ErrorCode, Facts};
+use crate::inspect::Description;
+use crate::kernel::Statistics;
+use crate::plan::{Piece, PlanRequest, Report, Run};
+
+const HEADER: &str = "\
+// Generated from the types of the crate by `npm run schema`: do not edit. A test of the crate fails while the two differ.
+";
+
+/// The declarations of types and of all that they are made of, each once, those that are used first.
+struct Declarations {
+    config: Config,
+    seen: Vec<TypeId>,
+    text: String,
+}
+
+impl TypeVisitor for Declarations {
+    fn visit<T: TS + 'static + ?Sized>(&mut self) {
+        if self.seen.contains(&TypeId::of::<T>()) {
+            return;
+        }
+        self.seen.push(TypeId::of::<T>());
+        T::visit_generics(self);
+        T::visit_dependencies(self);
+        // Numbers and lists have no declaration.
+        if T::output_path().is_some() {
+            let documentation = T::docs().unwrap_or_default();
+            self.text += &format!("\n{}\nexport {}\n", documentation.trim_end(), T::decl(&self.config));
+        }
+    }
+}
+
+/// The text with each field on a line of its own, indented.
+fn laid_out(text: &str) -> String {
+    let lines = text.replace("{ \n", "{\n").replace(", }", ",\n}").replace("\"kind\":", "kind:").replace(", \n", ",\n");
+    // Links of rustdoc mean nothing here.
+    let lines = lines.replace("[`", "`").replace("`]", "`");
+    let (mut depth, mut out) = (0, String::new());
+    for line in lines.lines() {
+        depth -= usize::from(line.starts_with('}'));
+        let margin = if line.starts_with(" *") { " " } else { "" };
+        let indent = if line.is_empty() { 0 } else { 2 * depth };
+        out += &format!("{}{margin}{}\n", " ".repeat(indent), line.trim());
+        depth += usize::from(line.ends_with('{') || line.ends_with("\",") && line.contains("{ "));
+    }
+    out
+}
+
+#[test]
+fn typescript_has_the_types_of_the_crate() {
+    let mut all =
+        Declarations { config: Config::new().with_large_int("number"), seen: Vec::new(), text: HEADER.into() };
+    all.visit::<PlanRequest>();
+    all.visit::<Piece>();
+    all.visit::<Run>();
+    all.visit::<FactJob>();
+    all.visit::<Statistics>();
+    all.visit::<Report>();
+    all.visit::<Description>();
+    all.visit::<ErrorCode>();
+    all.visit::<Facts>();
+    let schema = laid_out(&all.text);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pkg-templates/src/schema.ts");
+    if env::var_os("LORAFOLD_WRITE_SCHEMA").is_some() {
+        fs::write(&path, &schema).unwrap();
+    }
+    // A packaged crate comes without the npm package.
+    let Ok(committed) = fs::read_to_string(&path) else { return };
+    assert!(committed == schema, "pkg-templates/src/schema.ts is out of date: run `npm run schema`");
+}

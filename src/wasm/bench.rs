@@ -1,0 +1,35 @@
+//! What it costs to cross to JavaScript, by each of the two ways, for `benches/boundary.mjs`. Only with the feature `bench`.
+
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use super::exports::Plan;
+use super::values::{write, write_text};
+use crate::kernel::Statistics;
+
+type JsResult<T> = std::result::Result<T, JsValue>;
+
+#[wasm_bindgen]
+impl Plan {
+    /// Pieces of the first file, as JSON or field by field.
+    #[wasm_bindgen(js_name = benchPieces)]
+    pub fn bench_pieces(&self, as_text: bool, block: f64, limit: usize) -> JsResult<JsValue> {
+        let pieces = self.plan.pieces(0, 0..u64::MAX, block as u64, limit);
+        if as_text { write_text(&pieces) } else { write(&pieces) }
+    }
+
+    /// The report.
+    #[wasm_bindgen(js_name = benchReport)]
+    pub fn bench_report(&self, as_text: bool) -> JsResult<JsValue> {
+        let report = self.plan.report(&[]);
+        if as_text { write_text(&report) } else { write(&report) }
+    }
+}
+
+/// The statistics of a block.
+#[wasm_bindgen(js_name = benchStatistics)]
+pub fn bench_statistics(as_text: bool, sum: f64) -> JsResult<JsValue> {
+    let (delta_sq, base_sq, kept) = (sum / 3.0, sum * 7.0, sum / 3.1);
+    let statistics = Statistics { elements: 1 << 19, changed: 400_000, delta_sq, base_sq, max_delta: 0.125, kept };
+    if as_text { write_text(&statistics) } else { write(&statistics) }
+}
