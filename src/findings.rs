@@ -15,6 +15,7 @@ pub enum Level {
 
 /// One finding, with a stable code.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Finding {
     /// How much it matters.
     pub level: Level,

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 /// One file that can be read at any place.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FileInfo {
     /// Name inside its folder.
     pub name: String,
@@ -14,6 +15,13 @@ pub struct FileInfo {
     /// What its source calls this state of it (an ETag, say), where it does.
     #[serde(default)]
     pub version: Option<String>,
+}
+
+impl FileInfo {
+    /// A file of `size` bytes, whose source does not tell versions apart.
+    pub fn new(name: impl Into<String>, size: u64) -> FileInfo {
+        FileInfo { name: name.into(), size, version: None }
+    }
 }
 
 /// The size of a weight file whose server does not say: it ends where its header says.
@@ -26,6 +34,7 @@ fn unknown_size() -> u64 {
 /// The files of one base or adapter, and where they stand among all inputs.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Listing {
     /// What errors and reports call it.
     pub name: String,
@@ -37,6 +46,13 @@ pub struct Listing {
     /// Folders inside it, which nobody reads: their names are for the report.
     #[serde(default)]
     pub folders: Vec<String>,
+}
+
+impl Listing {
+    /// A folder without folders inside it, whose `files` are the inputs from number `first_input` on.
+    pub fn new(name: impl Into<String>, first_input: usize, files: Vec<FileInfo>) -> Listing {
+        Listing { name: name.into(), first_input, files, folders: Vec::new() }
+    }
 }
 
 /// The bytes `start .. start + bytes` of an input.

@@ -20,6 +20,7 @@ use crate::model::orientation::Fit;
 
 /// What an update must know of a weight for some elements of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Footprint {
     /// The same elements.
     Elements,
@@ -29,6 +30,7 @@ pub enum Footprint {
 
 /// What an update must know of the whole weight before any element can be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fact {
     /// For each column the sum of the squares of W + the update's low-rank product.
     ColumnSquares,

@@ -7,6 +7,7 @@ use crate::tensor::Float;
 /// Options of [`build`](super::build()).
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct PlanOptions {
     /// "keep" (default), "float32"/"f32", "float16"/"f16" or "bfloat16"/"bf16".
     pub dtype: Option<String>,
@@ -27,6 +28,7 @@ pub struct PlanOptions {
 /// What is asked of one adapter.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct AdapterOptions {
     /// Factor on the whole delta; 1 when not given.
     pub weight: Option<f64>,

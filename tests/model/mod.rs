@@ -188,16 +188,25 @@ fn random_adapter(
         ("adapter_model.safetensors".to_string(), file(&tensors)),
     ]);
     let weight = [1.0, 0.3, -0.7][random.below(3) as usize];
-    (add_folder(inputs, &format!("adapter-{number}"), files), AdapterOptions { weight: Some(weight), alpha: None })
+    (
+        add_folder(inputs, &format!("adapter-{number}"), files),
+        with(|options: &mut AdapterOptions| options.weight = Some(weight)),
+    )
+}
+
+/// The defaults, changed.
+pub fn with<T: Default>(change: impl FnOnce(&mut T)) -> T {
+    let mut options = T::default();
+    change(&mut options);
+    options
 }
 
 pub fn add_folder(inputs: &mut Memory, name: &str, files: BTreeMap<String, Vec<u8>>) -> Listing {
     let first_input = inputs.0.len();
-    let info =
-        |(name, bytes): (&String, &Vec<u8>)| FileInfo { name: name.clone(), size: bytes.len() as u64, version: None };
+    let info = |(name, bytes): (&String, &Vec<u8>)| FileInfo::new(name, bytes.len() as u64);
     let listed = files.iter().map(info).collect();
     inputs.0.extend(files.into_values());
-    Listing { name: name.into(), first_input, files: listed, folders: Vec::new() }
+    Listing::new(name, first_input, listed)
 }
 
 /// The bytes `range` of an output file, computed in blocks of `block` bytes.
