@@ -17,13 +17,13 @@ export async function kernelRows({ toy }) {
   const sizes = toy ? ["--rows", "128", "--cols", "256", "--seconds", "0.01"] : [];
   const { ok } = await run(process.execPath, ["benches/kernel.mjs", ...sizes, "--json", file], { label: "kernel" });
   if (!ok) throw new Error("kernel.mjs failed");
-  const { peak, results } = JSON.parse(readFileSync(file, "utf8"));
+  const { peak, results, conversions } = JSON.parse(readFileSync(file, "utf8"));
   rmSync(file);
   const part = "kernel";
   /** @type {Row[]} */
   const rows = [{ part, what: "peak of multiply + add", figure: peak / 1e9, unit: "GFLOP/s" }];
   const rates = new Map();
-  for (const { float, rank, rate, ofRoofline, tally } of results) {
+  for (const { float, rank, rate, ofRoofline, statistics } of results) {
     rates.set(`${float}/${rank}`, rate);
     const promised = float === "bf16" ? PROMISED[rank] : undefined;
     // The ratio is what another machine can be held to as well; the rate depends on who else is at work on this one.
@@ -31,8 +31,11 @@ export async function kernelRows({ toy }) {
     const holds = promised === undefined || toy ? {} : { holds: ofRoofline >= ROOFLINE };
     rows.push({ part, what: `${float}, r=${rank}`, figure: rate / 1e9, unit: "Gelem/s", ratio: ofRoofline, of: "of roofline", ...target, ...holds });
     if (float === "bf16" && rank === 16) {
-      rows.push({ part, what: "bf16, r=16, statistics", figure: 100 * tally, unit: "% more", target: "off by default" });
+      rows.push({ part, what: "bf16, r=16, statistics", figure: 100 * statistics, unit: "% more", target: "off by default" });
     }
+  }
+  for (const { from, to, rate, ofInPlace } of conversions) {
+    rows.push({ part, what: `${from} to ${to}`, figure: rate / 1e9, unit: "Gelem/s", ratio: ofInPlace, of: "of the cast in place" });
   }
   return { rows, rates };
 }

@@ -4,8 +4,9 @@
 //
 // Without --wasm it builds the module itself, as the package's is built. The roofline of a rank is the time of decoding and encoding alone (rank 0)
 // plus 2 · rank operations an element at the measured peak of multiplications and additions.
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { compile, optimise } from "../pkg-templates/wasm.mjs";
 
@@ -64,14 +65,14 @@ const results = [];
 for (const float of FLOATS) {
   for (const rank of [0, ...RANKS]) {
     if (!kernel.bench_prepare(rows, cols, rank, FLOATS.indexOf(float))) throw new Error("not enough memory");
-    for (let turn = 0; turn < 2; turn++) [0, 1].forEach((tally) => kernel.bench_fold(tally)); // V8 optimises meanwhile
-    const [plain, tallied, peakTime] = best(
+    for (let turn = 0; turn < 2; turn++) [0, 1].forEach((statistics) => kernel.bench_fold(statistics)); // V8 optimises meanwhile
+    const [plain, counted, peakTime] = best(
       () => kernel.bench_fold(0),
       () => kernel.bench_fold(1),
       () => kernel.bench_peak(turns),
     );
     peak = Math.max(peak, operations / peakTime);
-    results.push({ float, rank, seconds: plain, rate: elements / plain, tally: tallied / plain - 1 });
+    results.push({ float, rank, seconds: plain, rate: elements / plain, statistics: counted / plain - 1 });
   }
 }
 for (const result of results) {
@@ -79,13 +80,45 @@ for (const result of results) {
   result.ofRoofline = (cast.seconds + (2 * result.rank * elements) / peak) / result.seconds;
 }
 
+// Whole tensors as one row, converted; and blocks of fewer rows than a panel has, at rank 16.
+const conversions = [];
+for (const from of FLOATS) {
+  kernel.bench_prepare(rows, cols, 0, FLOATS.indexOf(from));
+  const others = FLOATS.filter((to) => to !== from);
+  const runs = others.map((to) => () => kernel.bench_convert(FLOATS.indexOf(to)));
+  const [inPlace, ...seconds] = best(() => kernel.bench_fold(0), ...runs);
+  others.forEach((to, index) => conversions.push({ from, to, rate: elements / seconds[index], ofInPlace: inPlace / seconds[index] }));
+}
+const blocks = [];
+for (const float of FLOATS) {
+  kernel.bench_prepare(rows, cols, 16, FLOATS.indexOf(float));
+  const [whole, ...seconds] = best(() => kernel.bench_fold(0), ...[1, 2, 3].map((count) => () => kernel.bench_fold_rows(count)));
+  seconds.forEach((time, index) => blocks.push({ float, rows: index + 1, rate: elements / time, ofWhole: whole / time }));
+}
+// What DoRA's norms take.
+kernel.bench_prepare_tile(1024, cols);
+const tiles = ["squares of rows", "squares of columns", "scaled rows"].map((what, index) => {
+  const [seconds] = best(() => kernel.bench_tile(index));
+  return { what, rate: (1024 * cols) / seconds };
+});
+
 const machine = { cpu: cpus()[0].model, engine: `Node ${process.version}, V8 ${process.versions.v8}` };
 console.log(`${machine.cpu}, ${machine.engine}, ${rows} × ${cols}, in place, one thread`);
 console.log(`multiply + add peak: ${(peak / 1e9).toFixed(1)} GFLOP/s\n`);
-console.log("type  rank  Gelem/s  of roofline  tally costs");
+console.log("type  rank  Gelem/s  of roofline  statistics cost");
 const percent = (value) => `${(100 * value).toFixed(0)} %`;
-for (const { float, rank, rate, ofRoofline, tally } of results) {
+for (const { float, rank, rate, ofRoofline, statistics } of results) {
   const columns = [float.padEnd(5), String(rank).padStart(4), (rate / 1e9).toFixed(3).padStart(8)];
-  console.log([...columns, percent(ofRoofline).padStart(12), percent(tally).padStart(12)].join(" "));
+  console.log([...columns, percent(ofRoofline).padStart(12), percent(statistics).padStart(15)].join(" "));
 }
-if (options.json) writeFileSync(options.json, `${JSON.stringify({ machine, rows, cols, peak, results }, null, 2)}\n`);
+const rate = (value) => (value / 1e9).toFixed(3).padStart(8);
+console.log("\nconversion   Gelem/s  of the cast in place");
+for (const one of conversions) console.log(`${`${one.from} → ${one.to}`.padEnd(11)} ${rate(one.rate)} ${percent(one.ofInPlace).padStart(21)}`);
+console.log("\nblocks, r=16  Gelem/s  of the whole");
+for (const one of blocks) console.log(`${`${one.float}, rows: ${one.rows}`.padEnd(12)} ${rate(one.rate)} ${percent(one.ofWhole).padStart(13)}`);
+console.log("\nf32 tile             Gelem/s");
+for (const one of tiles) console.log(`${one.what.padEnd(20)} ${rate(one.rate)}`);
+if (options.json) {
+  mkdirSync(dirname(options.json), { recursive: true });
+  writeFileSync(options.json, `${JSON.stringify({ machine, rows, cols, peak, results, conversions, blocks, tiles }, null, 2)}\n`);
+}

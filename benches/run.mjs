@@ -6,8 +6,9 @@
 //   --json FILE              the table's rows, the machine and the versions
 // LORAFOLD_BENCH_DIR and LORAFOLD_BENCH_PKG: see model.mjs and package.mjs.
 import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
+import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { giveUp } from "../tests/setup/setup.mjs";
 import { demandPackage } from "./package.mjs";
@@ -80,6 +81,7 @@ async function main() {
   const { cpu, cores, node, chromium } = about;
   console.log(`\n${cpu}, ${cores} cores, Node ${node}${chromium ? `, Chromium ${chromium}` : ""}; load ${load.toFixed(1)} before the first measurement${toy ? "; TOY SIZE" : ""}\n`);
   console.log(tableText(rows));
+  if (json) mkdirSync(dirname(json), { recursive: true });
   if (json) writeFileSync(json, `${JSON.stringify({ machine: about, toy, load, rows }, null, 2)}\n`);
 }
 

@@ -10,7 +10,7 @@ pub struct FileInfo {
     /// Name inside its folder.
     pub name: String,
     /// Size in bytes, or [`UNKNOWN_SIZE`].
-    #[serde(default = "unknown_size")]
+    #[serde(default = "unknown_size", deserialize_with = "known_size")]
     pub size: u64,
     /// What its source calls this state of it (an ETag, say), where it does.
     #[serde(default)]
@@ -29,6 +29,12 @@ pub const UNKNOWN_SIZE: u64 = u64::MAX;
 
 fn unknown_size() -> u64 {
     UNKNOWN_SIZE
+}
+
+/// A size, or null where it is not known.
+fn known_size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
+    let size: Option<u64> = serde::Deserialize::deserialize(deserializer)?;
+    Ok(size.unwrap_or(UNKNOWN_SIZE))
 }
 
 /// The files of one base or adapter, and where they stand among all inputs.

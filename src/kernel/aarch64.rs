@@ -13,31 +13,31 @@ impl Vector for float32x4_t {
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: NEON is part of every AArch64; no memory is touched.
         unsafe { vdupq_n_f32(value) }
     }
 
     #[inline(always)]
     unsafe fn splat_bits(bits: u32) -> Self {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: NEON is part of every AArch64; no memory is touched.
         unsafe { vreinterpretq_f32_u32(vdupq_n_u32(bits)) }
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: NEON is part of every AArch64; `from` points to 16 readable bytes (4 f32), and this load asks for no alignment.
         unsafe { vld1q_f32(from) }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: NEON is part of every AArch64; `to` points to 16 writable bytes (4 f32), and this store asks for no alignment.
         unsafe { vst1q_f32(to, self) }
     }
 
     #[inline(always)]
     unsafe fn load_upper_halves(from: *const u16) -> [Self; 2] {
-        // SAFETY: the caller's promise is the same: sixteen bytes may be read.
+        // SAFETY: NEON is part of every AArch64; `from` points to 16 readable bytes (8 u16), and this load asks for no alignment.
         unsafe {
             let halves = vld1q_u16(from);
             let (low, high) = (vget_low_u16(halves), vget_high_u16(halves));
@@ -47,7 +47,7 @@ impl Vector for float32x4_t {
 
     #[inline(always)]
     unsafe fn store_as_i16([low, high]: [Self; 2], to: *mut u16) {
-        // SAFETY: the caller's promise is the same: sixteen bytes may be written.
+        // SAFETY: NEON is part of every AArch64; `to` points to 16 writable bytes (8 u16), and this store asks for no alignment.
         unsafe {
             let (low, high) = (vmovn_u32(vreinterpretq_u32_f32(low)), vmovn_u32(vreinterpretq_u32_f32(high)));
             vst1q_u16(to, vcombine_u16(low, high));
@@ -149,18 +149,18 @@ impl Isa for Neon {
         strip: &Strip,
         statistics: &mut Statistics,
     ) -> usize {
-        // SAFETY: the caller's promise is the same; the instruction set is always there.
+        // SAFETY: NEON is part of every AArch64; the strip's pointers cover its tiles and panels, which is all that `fold_strip` touches.
         unsafe { tile::fold_strip::<float32x4_t, F, T, STATISTICS>(strip, statistics) }
     }
 
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
-        // SAFETY: the caller's promise is the same; the instruction set is always there.
+        // SAFETY: NEON is part of every AArch64; `left` and `right` point to `rank` groups, and `delta` to room for one tile.
         unsafe { tile::store_product::<float32x4_t>(left, right, rank, delta) }
     }
 
     #[cfg(feature = "bench")]
     unsafe fn peak(turns: usize) -> f32 {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: NEON is part of every AArch64; no memory is touched.
         unsafe { tile::multiply_and_add::<float32x4_t>(turns) }
     }
 }

@@ -126,7 +126,7 @@ pub fn multiply_and_add(turns: usize) -> u64 {
 }
 
 fn peak<I: Isa>(turns: usize) -> u64 {
-    // SAFETY: the caller chose an instruction set that the CPU has.
+    // SAFETY: `multiply_and_add` names an instruction set only where it has found it on this CPU.
     std::hint::black_box(unsafe { I::peak(turns) });
     // A multiplication and an addition for each lane; a tile is two vectors wide.
     (turns * super::tile::PEAK_VECTORS * I::COLUMNS) as u64

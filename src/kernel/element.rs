@@ -38,7 +38,7 @@ impl Element for F16 {
 
     #[inline(always)]
     unsafe fn load<V: Vector>(from: *const u8) -> [V; 2] {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `from` points to `2 * LANES` elements of 16 bits, and the CPU has the instruction set.
         let [low, high] = unsafe { V::load_upper_halves(from.cast()) };
         [low.f16_to_f32(), high.f16_to_f32()]
     }
@@ -55,7 +55,7 @@ impl Element for F16 {
 
     #[inline(always)]
     unsafe fn store<V: Vector>(codes: [V; 2], to: *mut u8) {
-        // SAFETY: the caller's promise is the same; codes are sign-extended from 16 bits.
+        // SAFETY: `to` has room for `2 * LANES` elements of 16 bits. Codes are sign-extended from 16 bits, so they fit.
         unsafe { V::store_as_i16(codes, to.cast()) }
     }
 }
@@ -66,7 +66,7 @@ impl Element for Bf16 {
 
     #[inline(always)]
     unsafe fn load<V: Vector>(from: *const u8) -> [V; 2] {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `from` points to `2 * LANES` elements of 16 bits, and the CPU has the instruction set.
         unsafe { V::load_upper_halves(from.cast()) }
     }
 
@@ -83,7 +83,7 @@ impl Element for Bf16 {
 
     #[inline(always)]
     unsafe fn store<V: Vector>(codes: [V; 2], to: *mut u8) {
-        // SAFETY: the caller's promise is the same; codes are sign-extended from 16 bits.
+        // SAFETY: `to` has room for `2 * LANES` elements of 16 bits. Codes are sign-extended from 16 bits, so they fit.
         unsafe { V::store_as_i16(codes, to.cast()) }
     }
 }
@@ -95,7 +95,7 @@ impl Element for F32 {
     #[inline(always)]
     unsafe fn load<V: Vector>(from: *const u8) -> [V; 2] {
         let from = from.cast::<f32>();
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `from` points to `2 * LANES` f32, the second half `LANES` further on, and the CPU has the instruction set.
         unsafe { [V::load(from), V::load(from.add(V::LANES))] }
     }
 
@@ -112,7 +112,7 @@ impl Element for F32 {
     #[inline(always)]
     unsafe fn store<V: Vector>([low, high]: [V; 2], to: *mut u8) {
         let to = to.cast::<f32>();
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `to` has room for `2 * LANES` f32, the second half `LANES` further on.
         unsafe {
             low.store(to);
             high.store(to.add(V::LANES));

@@ -68,7 +68,7 @@ pub(super) fn fold_in_place_with(
     let count = elements(factors, first, float, bytes);
     let out = bytes.as_mut_ptr();
     let mut fold = Fold::new(kernel, factors, first, (float, out), (float, out), statistics.is_some());
-    // SAFETY: both pointers are the start of the same `count` elements, which lie within the tensor.
+    // SAFETY: both pointers are the start of `bytes`, which is `count` elements long; `elements` has checked that they lie within the tensor.
     unsafe { fold.range(count) };
     fold.finish(statistics)
 }
@@ -89,7 +89,8 @@ pub(super) fn fold_into_with(
     assert_eq!(count, elements(factors, first, to, dst), "elements of source and destination");
     let mut fold =
         Fold::new(kernel, factors, first, (from, src.as_ptr()), (to, dst.as_mut_ptr()), statistics.is_some());
-    // SAFETY: the pointers are the starts of `count` elements each, which lie within the tensor, in different slices.
+    // SAFETY: the pointers are the starts of `src` and `dst`, `count` elements each, which cannot overlap as one is borrowed mutably;
+    // `elements` has checked that they lie within the tensor.
     unsafe { fold.range(count) };
     fold.finish(statistics)
 }
@@ -183,7 +184,7 @@ impl<'a> Fold<'a> {
         let place = |element: u64| ((element / cols as u64) as usize, (element % cols as u64) as usize);
         let (mut row, col) = place(self.start);
         let (end_row, end_col) = place(self.start + count as u64);
-        // SAFETY: the caller's promise; the rectangles are disjoint parts of the range.
+        // SAFETY: the end of the first row, the whole rows and the start of the last one lie between `start` and `start + count`, and are disjoint.
         unsafe {
             if row == end_row {
                 return self.rectangle(row..row + 1, col..end_col);
@@ -213,7 +214,7 @@ impl<'a> Fold<'a> {
             let mut row = rows.start;
             while row < rows.end {
                 let end_row = rows.end.min((row / ROWS + 1) * ROWS);
-                // SAFETY: part of the rectangle.
+                // SAFETY: both ranges are cut to the rectangle's, and the rows to one panel.
                 unsafe { self.panel(row..end_row, col..end) };
                 row = end_row;
             }
@@ -353,7 +354,7 @@ impl<'a> Fold<'a> {
             out_stride: out_cols * self.to.bytes(),
         };
         let mut unused = Statistics::default();
-        // SAFETY: the kernel was made for this CPU and these types; the panels are those of these rows and columns, `rank` long; base and
+        // SAFETY: `Kernel::detect` chose the kernel for this CPU (in tests, a check before) and these types; the panels are those of these rows and columns, `rank` long; base and
         // output hold the tiles.
         unsafe { strip(&work, self.statistics.as_mut().unwrap_or(&mut unused)) }
     }
@@ -373,11 +374,12 @@ impl<'a> Fold<'a> {
             let tile = column / width * width;
             let end = cols.end.min(tile + width);
             let right = self.factors.right_panels().wrapping_add(tile / PANEL * PANEL * rank + tile % PANEL);
-            // SAFETY: the kernel was made for this CPU; the panels are `rank` long; a tile is at most ROWS × PANEL.
+            // SAFETY: `Kernel::detect` chose the kernel for this CPU (in tests, a check before). Both pointers are to `rank` groups, `right` to the tile's
+            // first column in its panel; `delta` has room for the largest tile, `ROWS` × `PANEL`.
             unsafe { (self.kernel.product)(left, right, rank, delta.as_mut_ptr()) };
             for row in rows.clone() {
                 for col in column..end {
-                    // SAFETY: the caller's promise.
+                    // SAFETY: `row` and `col` are within the given ranges, which are part of the range.
                     unsafe { self.element(row, col, delta[row % ROWS * width + col - tile]) };
                 }
             }
@@ -392,7 +394,7 @@ impl<'a> Fold<'a> {
     unsafe fn element(&mut self, row: usize, col: usize, delta: f32) {
         let offset = self.offset(row, col);
         let mut bytes = [0; 8];
-        // SAFETY: the element is within the range that `base` covers.
+        // SAFETY: the element is part of the range, so `base` covers it; `bytes` has room for the longest.
         unsafe {
             let base = self.base.add(offset * self.from.bytes());
             base.copy_to_nonoverlapping(bytes.as_mut_ptr(), self.from.bytes());
@@ -414,7 +416,7 @@ impl<'a> Fold<'a> {
             let width = self.to.bytes();
             statistics.add(base, delta, out, bytes[..width] != unmerged[..width]);
         }
-        // SAFETY: the element is within the range that `out` covers.
+        // SAFETY: the element is part of the range, so `out` covers it.
         unsafe {
             let out = self.out.add(offset * self.to.bytes());
             out.copy_from_nonoverlapping(bytes.as_ptr(), self.to.bytes());

@@ -37,7 +37,7 @@ pub mod bench;
 
 pub use factors::{FactorLayout, Factors, Unrepresentable};
 pub use fold::{NonFinite, fold_in_place, fold_into};
-pub use norms::{column_squares, row_squares, scale_columns, scale_rows};
+pub use norms::{Value, column_squares, row_squares, scale_columns, scale_rows};
 pub use real::{Real, bytes_of, bytes_of_mut, decode, fold_tile};
 pub use statistics::Statistics;
 

@@ -10,7 +10,7 @@ use crate::tensor::Float;
 pub trait Real:
     Copy
     + PartialEq
-    + Into<f64>
+    + super::norms::Value
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>

@@ -22,26 +22,26 @@ impl Vector for f32 {
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `from` points to 4 readable bytes (1 f32), and this load asks for no alignment.
         unsafe { from.read_unaligned() }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `to` points to 4 writable bytes (1 f32), and this store asks for no alignment.
         unsafe { to.write_unaligned(self) }
     }
 
     #[inline(always)]
     unsafe fn load_upper_halves(from: *const u16) -> [Self; 2] {
-        // SAFETY: the caller's promise is the same: two u16 may be read.
+        // SAFETY: `from` points to 4 readable bytes (2 u16), and this load asks for no alignment.
         let halves = unsafe { from.cast::<[u16; 2]>().read_unaligned() };
         halves.map(|half| f32::from_bits(u32::from(half) << 16))
     }
 
     #[inline(always)]
     unsafe fn store_as_i16(pair: [Self; 2], to: *mut u16) {
-        // SAFETY: the caller's promise is the same: two u16 may be written.
+        // SAFETY: `to` points to 4 writable bytes (2 u16), and this store asks for no alignment.
         unsafe { to.cast::<[u16; 2]>().write_unaligned(pair.map(|lane| lane.to_bits() as u16)) }
     }
 
@@ -140,18 +140,18 @@ impl Isa for Scalar {
         strip: &Strip,
         statistics: &mut Statistics,
     ) -> usize {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the strip's pointers cover its tiles and panels, which is all that `fold_strip` touches.
         unsafe { tile::fold_strip::<f32, F, T, STATISTICS>(strip, statistics) }
     }
 
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `left` and `right` point to `rank` groups, and `delta` to room for one tile.
         unsafe { tile::store_product::<f32>(left, right, rank, delta) }
     }
 
     #[cfg(feature = "bench")]
     unsafe fn peak(turns: usize) -> f32 {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: f32 needs no instruction set, and no memory is touched.
         unsafe { tile::multiply_and_add::<f32>(turns) }
     }
 }

@@ -8,8 +8,8 @@ use crate::tensor::Float;
 /// Sums over folded elements. Write W for the base, d for the delta (f32), out for the stored result.
 ///
 /// The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
-/// depend, in their last digits, on how the elements were split. Elements whose W is infinite or NaN count, but are not in the sums; where
-/// only the result is, nobody knows what survives: `kept` is no finite number.
+/// depend, in their last digits, on how the elements were split. Elements whose W is infinite or NaN are counted, but left out of
+/// the sums. Where W is finite and the result is not, `kept` is infinite or NaN.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statistics {
@@ -77,7 +77,7 @@ impl<V: Vector> Lanes<V> {
     /// The CPU has the instruction set.
     #[inline(always)]
     pub(super) unsafe fn new() -> Self {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the CPU has the instruction set, as this function requires.
         let zero = unsafe { V::splat(0.0) };
         Lanes { unchanged: zero, delta_sq: zero, base_sq: zero, max_delta: zero, kept: zero }
     }

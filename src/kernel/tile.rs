@@ -26,7 +26,8 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const STATIST
 ) -> usize {
     let columns = 2 * V::LANES;
     let &Strip { left, rank, base_stride, out_stride, .. } = strip;
-    // SAFETY: the caller promises the instruction set, and that the pointers cover all tiles of the strip.
+    // SAFETY: the CPU has the instruction set. `base` and `out` go one tile on after each of `strip.tiles` tiles, all of whose rows lie
+    // within the strip's memory; `left` and `right` point to `rank` groups.
     unsafe {
         let largest = V::splat_bits(T::OVERFLOW - 1);
         let mut lanes = Lanes::<V>::new();
@@ -47,7 +48,7 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const STATIST
                     sums[ROW][HALF] = base[HALF].add(sums[ROW][HALF]);
                     magnitude = magnitude.max_bits(sums[ROW][HALF].and(V::splat_bits(0x7FFF_FFFF)));
                     if STATISTICS && F::FLOAT != T::FLOAT {
-                        // The statistics also encodes the base.
+                        // The statistics also encode the base.
                         magnitude = magnitude.max_bits(base[HALF].and(V::splat_bits(0x7FFF_FFFF)));
                     }
                 });
@@ -85,7 +86,7 @@ pub(super) unsafe fn fold_strip<V: Vector, F: Element, T: Element, const STATIST
 /// As there.
 #[inline(always)]
 pub(super) unsafe fn store_product<V: Vector>(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
-    // SAFETY: the caller promises the instruction set and the pointers.
+    // SAFETY: the CPU has the instruction set; `left` and `right` point to `rank` groups; `delta` has room for `ROWS` rows of two vectors.
     unsafe {
         let rows = product::<V>(left, right, rank);
         written_out!(ROW in [0 1 2 3] {
@@ -101,7 +102,7 @@ pub(super) unsafe fn store_product<V: Vector>(left: *const f32, right: *const f3
 /// As [`Isa::product`](super::isa::Isa::product).
 #[inline(always)]
 unsafe fn product<V: Vector>(mut left: *const f32, mut right: *const f32, rank: usize) -> [[V; 2]; ROWS] {
-    // SAFETY: the caller promises the instruction set, and factors of length `rank`.
+    // SAFETY: the CPU has the instruction set. The pointers are read `rank` times, each time at the next of `rank` groups.
     unsafe {
         let zero = V::splat(-0.0);
         let mut sums = [[zero, zero], [zero, zero], [zero, zero], [zero, zero]];
@@ -133,7 +134,7 @@ unsafe fn product<V: Vector>(mut left: *const f32, mut right: *const f32, rank: 
 /// The CPU has the instruction set; `ROWS` values may be read at `left`, `2 * LANES` at `right`.
 #[inline(always)]
 unsafe fn add_outer_product<V: Vector>(sums: &mut [[V; 2]; ROWS], left: *const f32, right: *const f32) {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: the CPU has the instruction set; the vectors at `right` are `LANES` values each, and `ROW` is below `ROWS`.
     unsafe {
         let right = [V::load(right), V::load(right.add(V::LANES))];
         written_out!(ROW in [0 1 2 3] {
@@ -160,7 +161,7 @@ pub(super) const PEAK_VECTORS: usize = 4 * CHAINS;
 #[cfg(feature = "bench")]
 #[inline(always)]
 pub(super) unsafe fn multiply_and_add<V: Vector>(turns: usize) -> f32 {
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: the CPU has the instruction set; the array has room for a vector.
     unsafe {
         let mut chains = [V::splat(std::hint::black_box(1.0)); CHAINS];
         let (factor, term) = (V::splat(std::hint::black_box(0.5)), V::splat(std::hint::black_box(0.25)));

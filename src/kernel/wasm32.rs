@@ -23,19 +23,19 @@ impl Vector for v128 {
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the module is compiled with simd128; `from` points to 16 readable bytes (4 f32), and this load asks for no alignment.
         unsafe { v128_load(from.cast()) }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the module is compiled with simd128; `to` points to 16 writable bytes (4 f32), and this store asks for no alignment.
         unsafe { v128_store(to.cast(), self) }
     }
 
     #[inline(always)]
     unsafe fn load_upper_halves(from: *const u16) -> [Self; 2] {
-        // SAFETY: the caller's promise is the same: sixteen bytes may be read.
+        // SAFETY: the module is compiled with simd128; `from` points to 16 readable bytes (8 u16), and this load asks for no alignment.
         let halves = unsafe { v128_load(from.cast()) };
         let zero = u16x8_splat(0);
         // Engines know these two shuffles as one instruction each.
@@ -47,7 +47,7 @@ impl Vector for v128 {
 
     #[inline(always)]
     unsafe fn store_as_i16([low, high]: [Self; 2], to: *mut u16) {
-        // SAFETY: the caller's promise is the same: sixteen bytes may be written.
+        // SAFETY: the module is compiled with simd128; `to` points to 16 writable bytes (8 u16), and this store asks for no alignment.
         unsafe { v128_store(to.cast(), i16x8_narrow_i32x4(low, high)) }
     }
 
@@ -132,18 +132,18 @@ impl Isa for Simd128 {
         strip: &Strip,
         statistics: &mut Statistics,
     ) -> usize {
-        // SAFETY: the caller's promise is the same; the instruction set is always there.
+        // SAFETY: the module is compiled with simd128; the strip's pointers cover its tiles and panels, which is all that `fold_strip` touches.
         unsafe { tile::fold_strip::<v128, F, T, STATISTICS>(strip, statistics) }
     }
 
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
-        // SAFETY: the caller's promise is the same; the instruction set is always there.
+        // SAFETY: the module is compiled with simd128; `left` and `right` point to `rank` groups, and `delta` to room for one tile.
         unsafe { tile::store_product::<v128>(left, right, rank, delta) }
     }
 
     #[cfg(feature = "bench")]
     unsafe fn peak(turns: usize) -> f32 {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the module is compiled with simd128; no memory is touched.
         unsafe { tile::multiply_and_add::<v128>(turns) }
     }
 }

@@ -13,31 +13,31 @@ impl Vector for __m128 {
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: SSE2 is part of every x86-64; no memory is touched.
         unsafe { _mm_set1_ps(value) }
     }
 
     #[inline(always)]
     unsafe fn splat_bits(bits: u32) -> Self {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: SSE2 is part of every x86-64; no memory is touched.
         unsafe { _mm_castsi128_ps(_mm_set1_epi32(bits as i32)) }
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: SSE2 is part of every x86-64; `from` points to 16 readable bytes (4 f32), and this load asks for no alignment.
         unsafe { _mm_loadu_ps(from) }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: SSE2 is part of every x86-64; `to` points to 16 writable bytes (4 f32), and this store asks for no alignment.
         unsafe { _mm_storeu_ps(to, self) }
     }
 
     #[inline(always)]
     unsafe fn load_upper_halves(from: *const u16) -> [Self; 2] {
-        // SAFETY: the caller's promise is the same: sixteen bytes may be read.
+        // SAFETY: SSE2 is part of every x86-64; `from` points to 16 readable bytes (8 u16), and this load asks for no alignment.
         unsafe {
             let halves = _mm_loadu_si128(from.cast());
             let zero = _mm_setzero_si128();
@@ -47,7 +47,7 @@ impl Vector for __m128 {
 
     #[inline(always)]
     unsafe fn store_as_i16([low, high]: [Self; 2], to: *mut u16) {
-        // SAFETY: the caller's promise is the same: sixteen bytes may be written.
+        // SAFETY: SSE2 is part of every x86-64; `to` points to 16 writable bytes (8 u16), and this store asks for no alignment.
         unsafe { _mm_storeu_si128(to.cast(), _mm_packs_epi32(_mm_castps_si128(low), _mm_castps_si128(high))) }
     }
 
@@ -142,31 +142,31 @@ impl Vector for __m256 {
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the CPU has AVX2, as this function requires; no memory is touched.
         unsafe { _mm256_set1_ps(value) }
     }
 
     #[inline(always)]
     unsafe fn splat_bits(bits: u32) -> Self {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the CPU has AVX2, as this function requires; no memory is touched.
         unsafe { _mm256_castsi256_ps(_mm256_set1_epi32(bits as i32)) }
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the CPU has AVX2, as this function requires; `from` points to 32 readable bytes (8 f32), and this load asks for no alignment.
         unsafe { _mm256_loadu_ps(from) }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `self` exists, so the CPU has AVX2; `to` points to 32 writable bytes, and this store asks for no alignment.
         unsafe { _mm256_storeu_ps(to, self) }
     }
 
     #[inline(always)]
     unsafe fn load_upper_halves(from: *const u16) -> [Self; 2] {
-        // SAFETY: the caller's promise is the same: thirty-two bytes may be read.
+        // SAFETY: the CPU has AVX2, as this function requires; `from` points to 32 readable bytes (16 u16), and this load asks for no alignment.
         unsafe {
             let low = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
             let high = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.add(8).cast()));
@@ -176,7 +176,7 @@ impl Vector for __m256 {
 
     #[inline(always)]
     unsafe fn store_as_i16([low, high]: [Self; 2], to: *mut u16) {
-        // SAFETY: the caller's promise is the same: thirty-two bytes may be written.
+        // SAFETY: the lanes exist, so the CPU has AVX2; `to` points to 32 writable bytes, and this store asks for no alignment.
         unsafe {
             // Packing works in each half of the register; the permutation puts the four quarters in order.
             let packed = _mm256_packs_epi32(_mm256_castps_si256(low), _mm256_castps_si256(high));
@@ -279,18 +279,18 @@ impl Isa for Sse2 {
         strip: &Strip,
         statistics: &mut Statistics,
     ) -> usize {
-        // SAFETY: the caller's promise is the same; the instruction set is always there.
+        // SAFETY: SSE2 is part of every x86-64; the strip's pointers cover its tiles and panels, which is all that `fold_strip` touches.
         unsafe { tile::fold_strip::<__m128, F, T, STATISTICS>(strip, statistics) }
     }
 
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
-        // SAFETY: the caller's promise is the same; the instruction set is always there.
+        // SAFETY: SSE2 is part of every x86-64; `left` and `right` point to `rank` groups, and `delta` to room for one tile.
         unsafe { tile::store_product::<__m128>(left, right, rank, delta) }
     }
 
     #[cfg(feature = "bench")]
     unsafe fn peak(turns: usize) -> f32 {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: SSE2 is part of every x86-64; no memory is touched.
         unsafe { tile::multiply_and_add::<__m128>(turns) }
     }
 }
@@ -306,20 +306,20 @@ impl Isa for Avx2 {
         strip: &Strip,
         statistics: &mut Statistics,
     ) -> usize {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the CPU has AVX2, as this function requires; the strip's pointers cover its tiles and panels, which is all that `fold_strip` touches.
         unsafe { tile::fold_strip::<__m256, F, T, STATISTICS>(strip, statistics) }
     }
 
     #[target_feature(enable = "avx2")]
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the CPU has AVX2, as this function requires; `left` and `right` point to `rank` groups, and `delta` to room for one tile.
         unsafe { tile::store_product::<__m256>(left, right, rank, delta) }
     }
 
     #[cfg(feature = "bench")]
     #[target_feature(enable = "avx2")]
     unsafe fn peak(turns: usize) -> f32 {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the CPU has AVX2, as this function requires; no memory is touched.
         unsafe { tile::multiply_and_add::<__m256>(turns) }
     }
 }

@@ -7,14 +7,14 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::matching::{Change, match_adapters};
-use super::open::{Adapter, Base, open_adapter, open_base};
+use super::open::{Adapter, Base, Shard, open_adapter, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
 use super::pieces::{Piece, Run};
 use super::program::Program;
 use super::recipe::recipe;
-use super::tensors::{TensorView, Tensors};
-use super::tied::must_untie;
+use super::tensors::{Added, TensorView, Tensors};
+use super::tied::{TiedHead, must_untie};
 use crate::adapter::pattern::PatternBudget;
 use crate::combine::Combine;
 use crate::container::TensorInfo;
@@ -75,11 +75,12 @@ fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut
         let message = format!("not copied to the output: {}", names.join(", "));
         findings.push(Finding::warning("left-behind", None, message));
     }
-    let changes = match_adapters(&base, &adapters, &checked, &model, budget, &mut findings)?;
+    let head = TiedHead::of(&base, &model);
+    let changes = match_adapters(&base, head.as_ref(), &adapters, &checked, &model, budget, &mut findings)?;
     if changes.is_empty() && !adapters.is_empty() && adapters.iter().any(|adapter| adapter.weight != 0.0) {
         return Err(nothing_to_merge(&adapters, &checked));
     }
-    let tensors = plan_tensors(&base, changes, &checked);
+    let tensors = plan_tensors(&base, head.as_ref(), changes, &checked);
     let untie = config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
     let recipe = recipe(&base, &adapters, &tensors, options);
     let files = output_files(&base, &tensors, &checked, config, untie, &recipe)?;
@@ -97,19 +98,37 @@ fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
     Error::bad_option(options.selecting_option(), "the pattern leaves no tensor to merge")
 }
 
-fn plan_tensors(base: &Base, mut changes: BTreeMap<usize, Change>, options: &CheckedOptions) -> Tensors {
+fn plan_tensors(
+    base: &Base,
+    head: Option<&TiedHead>,
+    mut changes: BTreeMap<usize, Change>,
+    options: &CheckedOptions,
+) -> Tensors {
     let mut tensors = Tensors::default();
+    let plain = |shard: usize, info: &TensorInfo| {
+        let Shard { input, header, .. } = &base.shards[shard];
+        Float::of(info.dtype).map(|float| Plain { float, input: *input, start: header.data_start + info.start })
+    };
+    let to = |info: &TensorInfo| Float::of(info.dtype).map_or(info.dtype, |from| options.dtype.unwrap_or(from).dtype());
     for (shard, file) in base.shards.iter().enumerate() {
         for (index, info) in file.header.iter().enumerate() {
             let change = changes.remove(&tensors.len());
-            let to = Float::of(info.dtype).map_or(info.dtype, |from| options.dtype.unwrap_or(from).dtype());
-            let plain = Float::of(info.dtype).map(|float| Plain {
-                float,
-                input: file.input,
-                start: file.header.data_start + info.start,
-            });
-            let program = change.and_then(|change| program(&info, plain?, change, options));
-            tensors.push_base(shard, index, to, program);
+            let program = change.and_then(|change| program(&info, plain(shard, &info)?, change, options));
+            tensors.push_base(shard, index, to(&info), program);
+        }
+    }
+    // An output layer that was tied has a tensor of its own once it is changed.
+    if let (Some(head), Some(change)) = (head, changes.remove(&tensors.len())) {
+        let info = head.info(base);
+        if let Some(plain) = plain(head.shard, &info) {
+            let added = Added {
+                name: info.name.into(),
+                shape: info.shape.into(),
+                dtype: info.dtype,
+                input: plain.input,
+                start: plain.start,
+            };
+            tensors.push_added(head.shard, added, to(&info), program(&info, plain, change, options));
         }
     }
     tensors

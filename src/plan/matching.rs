@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::open::{Adapter, Base};
 use super::options::CheckedOptions;
 use super::program::{Region, Update};
+use super::tied::TiedHead;
 use crate::adapter::dialect::{BaseWeight, ModuleUpdate};
 use crate::adapter::pattern::PatternBudget;
 use crate::container::TensorInfo;
@@ -26,15 +27,16 @@ pub(crate) struct Change {
     transposed: bool,
 }
 
-/// Base tensors by name: their numbers, and what the headers say of each.
+/// Base tensors by name: their numbers, and what the headers say of each. A tied output layer comes last.
 struct BaseTensors<'a> {
     numbers: HashMap<&'a str, usize>,
     infos: Vec<TensorInfo<'a>>,
 }
 
 impl<'a> BaseTensors<'a> {
-    fn of(base: &'a Base) -> BaseTensors<'a> {
-        let infos: Vec<TensorInfo> = base.shards.iter().flat_map(|shard| shard.header.iter()).collect();
+    fn of(base: &'a Base, head: Option<&TiedHead>) -> BaseTensors<'a> {
+        let stored = base.shards.iter().flat_map(|shard| shard.header.iter());
+        let infos: Vec<TensorInfo> = stored.chain(head.map(|head| head.info(base))).collect();
         let mut numbers = HashMap::with_capacity(infos.len());
         for (number, info) in infos.iter().enumerate() {
             numbers.insert(info.name, number);
@@ -43,16 +45,17 @@ impl<'a> BaseTensors<'a> {
     }
 }
 
-/// Match every adapter. The result is by the number of the tensor, counted through all shards.
+/// Match every adapter. The result is by the number of the tensor, counted through all shards; that of a tied output layer is the next.
 pub(crate) fn match_adapters(
     base: &Base,
+    head: Option<&TiedHead>,
     adapters: &[Adapter],
     options: &CheckedOptions,
     model: &Model,
     budget: &mut PatternBudget,
     findings: &mut Vec<Finding>,
 ) -> Result<BTreeMap<usize, Change>> {
-    let tensors = BaseTensors::of(base);
+    let tensors = BaseTensors::of(base, head);
     let mut changes = BTreeMap::new();
     let matchers = adapters.iter().map(|adapter| Matcher { adapter, tensors: &tensors, options, model });
     let mut placed = Vec::new();

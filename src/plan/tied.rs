@@ -1,7 +1,9 @@
 //! The output layer, which a model may tie to its embedding: a delta on it is lost if whoever loads the merged model ties the
 //! two again.
 
+use super::open::Base;
 use super::program::Program;
+use crate::container::TensorInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::Model;
@@ -14,6 +16,50 @@ const TIED_BY_CONFIG: [&str; 2] = ["lm_head", "embed_out"];
 const TIED_WITH_MORE: [&str; 2] = ["predictions.decoder", "lm_head.decoder"];
 /// What else models of an encoder and a decoder call it.
 const OF_DECODERS: [&str; 2] = ["proj_out", "output_projection"];
+
+/// The name of the output layer that is tied by its absence.
+const HEAD: &str = "lm_head.weight";
+/// What models call the embedding of their tokens.
+const EMBEDDINGS: [&str; 4] = ["embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight"];
+
+/// An output layer that the base does not have, because it is the embedding.
+pub(crate) struct TiedHead {
+    /// Shard of the embedding.
+    pub(crate) shard: usize,
+    /// Number of the embedding in that shard.
+    pub(crate) index: usize,
+}
+
+impl TiedHead {
+    /// The tied output layer of `base`, where config.json says that there is one: without that, the layer may be absent because the
+    /// base is a model's body.
+    pub(crate) fn of(base: &Base, model: &Model) -> Option<TiedHead> {
+        if model.tied != Some(true) || model.encoder_decoder {
+            return None;
+        }
+        let mut embeddings = Vec::new();
+        for (shard, file) in base.shards.iter().enumerate() {
+            for (index, tensor) in file.header.iter().enumerate() {
+                let ends = |name: &&str| {
+                    tensor.name.strip_suffix(*name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                };
+                if tensor.name == HEAD {
+                    return None;
+                }
+                if EMBEDDINGS.iter().any(ends) {
+                    embeddings.push(TiedHead { shard, index });
+                }
+            }
+        }
+        // Of several nobody can say which one it is.
+        if embeddings.len() == 1 { embeddings.pop() } else { None }
+    }
+
+    /// The embedding under the name of the output layer.
+    pub(crate) fn info<'a>(&self, base: &'a Base) -> TensorInfo<'a> {
+        TensorInfo { name: HEAD, ..base.shards[self.shard].header.tensor(self.index) }
+    }
+}
 
 /// Whether config.json must untie the output layer from the embedding, because one of `programs` changes it.
 ///

@@ -299,7 +299,7 @@ describe("the serving template", () => {
     for (const [bindings, code] of /** @type {[Record<string, string>, string][]} */ ([
       [{ BASE: "r2:nowhere", ADAPTERS: "[]" }, "wrong-input"],
       [{ BASE: `${origin.origin}/nowhere/`, ADAPTERS: "[]" }, "fetch-failed"],
-      [{ BASE: `${origin.origin}/tiny-llama/`, ADAPTERS: JSON.stringify([{ source: `${origin.origin}/tiny-llama/` }]) }, "bad-header"],
+      [{ BASE: `${origin.origin}/tiny-llama/`, ADAPTERS: JSON.stringify([{ source: `${origin.origin}/tiny-llama/` }]) }, "wrong-input"],
     ])) {
       const flare = await isolate(t, bindings);
       const response = await get(flare, "config.json");

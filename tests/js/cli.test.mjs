@@ -85,11 +85,11 @@ describe("lorafold merge", { concurrency: 2 }, () => {
   test("tells adapters of the same name apart", async (t) => {
     const { folder, base, adapter } = await tiny(t);
     const broken = tinyModel().adapter;
-    broken["adapter_config.json"] = Buffer.from(JSON.stringify({ ...CONFIGS.adapter, use_dora: true }));
+    broken["adapter_config.json"] = Buffer.from(JSON.stringify({ ...CONFIGS.adapter, use_qalora: true }));
     const other = await writeFolder(join(folder, "run2", "adapter"), broken);
     const { code, stderr } = await lorafold(["merge", "--base", base, "--adapter", adapter, "--adapter", other, "--dry-run"]);
     assert.equal(code, 1);
-    assert.match(stderr, /adapter adapter \(2\): adapter_config\.json: use_dora/);
+    assert.match(stderr, /adapter adapter \(2\): adapter_config\.json: use_qalora/);
   });
 
   test("says which folders of the base it does not copy", async (t) => {

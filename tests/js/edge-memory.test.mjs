@@ -49,3 +49,61 @@ test("factors that do not fit are refused, and the instance goes on", async () =
   other.close();
   assert.ok(memory.buffer.byteLength <= 64 << 20, `${memory.buffer.byteLength} bytes`);
 });
+
+test("a model of 100,000 tensors in 200 shards plans, serves and merges", async () => {
+  const [shards, each, side] = [200, 500, 8];
+  /** @type {Record<string, string>} */
+  const texts = { "config.json": "{}" };
+  /** @type {Map<string, Buffer>} */
+  const headers = new Map();
+  /** @type {Record<string, string>} */
+  const map = {};
+  const name = (/** @type {number} */ shard) => `model-${String(shard + 1).padStart(5, "0")}-of-00200.safetensors`;
+  const bytes = 2 * side * side;
+  for (let shard = 0; shard < shards; shard++) {
+    const tensors = Object.fromEntries(Array.from({ length: each }, (_, number) => {
+      const tensor = `model.layers.${shard}.block_sparse_moe.experts.${number}.down_proj.weight`;
+      map[tensor] = name(shard);
+      return [tensor, { dtype: "BF16", shape: [side, side], data_offsets: [number * bytes, (number + 1) * bytes] }];
+    }));
+    headers.set(name(shard), assemble(tensors, []));
+  }
+  texts["model.safetensors.index.json"] = JSON.stringify({ metadata: {}, weight_map: map });
+  const base = {
+    list: async () => [...[...headers].map(([file, header]) => ({ name: file, size: header.length + each * bytes })), ...Object.entries(texts).map(([file, { length }]) => ({ name: file, size: length }))],
+    read: async (/** @type {string} */ file, /** @type {number} */ start, /** @type {number} */ end) => {
+      const header = headers.get(file);
+      if (!header) return new Uint8Array(Buffer.from(texts[file]).subarray(start, end));
+      const part = new Uint8Array(end - start);
+      if (start < header.length) part.set(header.subarray(start, end));
+      return part;
+    },
+  };
+  // Every expert of a layer in twenty is adapted.
+  /** @type {Record<string, number[]>} */
+  const factors = {};
+  for (let shard = 0; shard < shards; shard += 20) for (let number = 0; number < each; number++) {
+    const module = `model.layers.${shard}.block_sparse_moe.experts.${number}.down_proj`;
+    factors[factor(module, "A")] = [2, side];
+    factors[factor(module, "B")] = [side, 2];
+  }
+  const adapter = zeros("adapter_model.safetensors", factors, { "adapter_config.json": JSON.stringify({ peft_type: "LORA", r: 2, lora_alpha: 1 }) });
+  const opened = await openMerged({ base, adapters: [adapter] });
+  assert.equal(opened.files.length, shards + 2);
+  for (const file of [opened.files[0], opened.files[100], opened.files[shards]]) assert.equal((await opened.read(file.name)).length, file.size);
+  opened.close();
+  console.log(`${memory.buffer.byteLength} bytes of WebAssembly memory`);
+  assert.ok(memory.buffer.byteLength <= 64 << 20, `${memory.buffer.byteLength} bytes`);
+});
+
+test("a header of nested lists is an error, and the instance goes on", async () => {
+  const json = `{"a":${"[".repeat(1_500_000)}${"]".repeat(1_500_000)}}`;
+  const file = Buffer.concat([Buffer.alloc(8), Buffer.from(json)]);
+  file.writeBigUInt64LE(BigInt(json.length));
+  const base = { list: async () => [{ name: "model.safetensors", size: file.length }], read: async (/** @type {string} */ _, /** @type {number} */ start, /** @type {number} */ end) => new Uint8Array(file.subarray(start, end)) };
+  const small = tinyModel();
+  await assert.rejects(openMerged({ base, adapters: [asFiles(small.adapter)] }), { name: "LorafoldError", code: "bad-header" });
+  const other = await openMerged({ base: asFiles(small.base), adapters: [asFiles(small.adapter)] });
+  assert.ok((await other.read("model.safetensors")).length > 0);
+  other.close();
+});

@@ -14,7 +14,7 @@ const spoiled = (half, value, at) => tensors("adapter", (all) => {
 
 /** Fields that change what is merged: each is refused by its name. @type {[string, unknown][]} */
 const REFUSED = [
-  ["use_dora", true], ["bias", "all"], ["bias", "lora_only"], ["modules_to_save", ["lm_head"]], ["lora_bias", true], ["target_parameters", ["experts.w"]],
+  ["bias", "all"], ["bias", "lora_only"], ["modules_to_save", ["lm_head"]], ["lora_bias", true], ["target_parameters", ["experts.w"]],
   ["layer_replication", [[0, 1], [0, 1]]], ["trainable_token_indices", [1, 2]], ["trainable_token_indices", { embed_tokens: [0] }],
   ["init_lora_weights", "pissa"], ["init_lora_weights", "pissa_niter_16"], ["init_lora_weights", "olora"], ["init_lora_weights", "loftq"],
   ["init_lora_weights", "corda"], ["init_lora_weights", "lora_ga"], ["use_qalora", true], ["use_bdlora", { nblocks: 2 }], ["kasa_config", { beta: 1 }], ["arrow_config", { top_k: 3 }], ["alora_invocation_tokens", [5]],
@@ -28,7 +28,7 @@ export const ADAPTERS = [
   { name: "data cut off", change: bytes("adapter", (file) => file.subarray(0, -4)), code: "truncated", says: [FILE] },
   { name: "a header that is not JSON", change: headerText("adapter", (text) => text.slice(0, -1)), code: "bad-header", says: [FILE] },
   { name: "a hole", change: header("adapter", (h) => void delete h[factor(Q, "B")]), code: "bad-header", says: [FILE, "hole"] },
-  { name: "no weights", change: ({ adapter }) => void delete adapter[FILE], code: "bad-header", says: ["adapter_model.safetensors"] },
+  { name: "no weights", change: ({ adapter }) => void delete adapter[FILE], code: "wrong-input", says: ["adapter_model.safetensors"] },
   { name: "weights only in a pickle", change: ({ adapter }) => { adapter["adapter_model.bin"] = adapter[FILE]; delete adapter[FILE]; }, code: "unsupported", says: ["adapter_model.bin"] },
   { name: "no configuration", change: ({ adapter }) => void delete adapter[CONFIG], code: "bad-config", says: [CONFIG] },
   { name: "an empty configuration", change: configText(""), code: "bad-config", says: [CONFIG] },
@@ -71,15 +71,15 @@ export const ADAPTERS = [
   { name: "lm_head of a tied base", change: tensors("adapter", (all) => { for (const half of /** @type {const} */ (["A", "B"])) all[factor("lm_head", half)] = all[factor(Q, half)]; }), code: "unmatched-key", says: ["lm_head"] },
   { name: "a base weight without factors", change: tensors("adapter", (all) => void (all["base_model.model.lm_head.base_layer.weight"] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] })), code: "unsupported", says: ["lm_head.base_layer.weight"] },
   { name: "LoRA on the embedding", change: tensors("adapter", (all) => void (all["base_model.model.model.embed_tokens.lora_embedding_A"] = { dtype: "F32", shape: [2, 6], values: Array(12).fill(1) })), code: "unsupported", says: ["lora_embedding_A"] },
-  { name: "DoRA as PEFT writes it", change: (model) => {
+  { name: "DoRA of which a magnitude is missing", change: (model) => {
     tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_magnitude_vector`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) }))(model);
     config({ use_dora: true })(model);
-  }, code: "unsupported", says: [CONFIG, "use_dora"] },
+  }, code: "missing-pair", says: ["lora_magnitude_vector"] },
   { name: "BD-LoRA as PEFT writes it", change: (model) => {
     tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] }))(model);
     config({ use_bdlora: { target_modules_bd_a: ["q_proj"], nblocks: 2 } })(model);
   }, code: "unsupported", says: [CONFIG, "use_bdlora"] },
-  { name: "a DoRA magnitude", change: tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_magnitude_vector.weight`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) })), code: "unsupported", says: ["lora_magnitude_vector"] },
+  { name: "a DoRA magnitude", change: tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_magnitude_vector.weight`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) })), code: "bad-config", says: ["lora_magnitude_vector", "use_dora"] },
   { name: "a bias of lora_B", change: tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_B.bias`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) })), code: "unsupported", says: ["lora_B.bias"] },
   { name: "a saved module", change: tensors("adapter", (all) => void (all["base_model.model.lm_head.weight"] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] })), code: "unsupported", says: ["lm_head.weight"] },
   { name: "NaN in A", change: spoiled("A", NaN, 3), code: "non-finite", says: [factor(Q, "A"), "element 3"] },

@@ -23,8 +23,8 @@ export const overflowing = (model) => {
 
 /** @type {import("./mutation.mjs").Malformed[]} */
 export const OPTIONS = [
-  { name: "an adapter as the base", command: (usual) => paths({ base: usual.adapter })(usual), code: "bad-header", says: ["adapter", "not a base"] },
-  { name: "a base as the adapter", command: (usual) => paths({ adapter: usual.base })(usual), code: "bad-header", says: ["base", "not an adapter"] },
+  { name: "an adapter as the base", command: (usual) => paths({ base: usual.adapter })(usual), code: "wrong-input", says: ["adapter", "not a base"] },
+  { name: "a base as the adapter", command: (usual) => paths({ adapter: usual.base })(usual), code: "wrong-input", says: ["base", "not an adapter"] },
   { name: "a base that is not there", command: (usual) => paths({ base: join(usual.base, "nowhere") })(usual), code: "fetch-failed", says: ["nowhere"] },
   { name: "an adapter that is not there", command: (usual) => paths({ adapter: join(usual.adapter, "nowhere") })(usual), code: "fetch-failed", says: ["nowhere"] },
   { name: "a base that is another kind of file", command: (usual) => paths({ base: join(usual.base, "tokenizer.json") })(usual), code: "wrong-input", says: ["safetensors"] },

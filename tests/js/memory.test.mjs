@@ -27,15 +27,16 @@ test("an instance takes its budget and the factors, no more", async (t) => {
   const file = (/** @type {number} */ number, /** @type {string} */ name) => ({ name, size: inputs[number].size });
   const adapters = [{ folder: { name: "a", files: [file(1, "adapter_config.json"), file(2, "adapter_model.safetensors")] }, options: {} }];
   const listed = { base: { name: "b", files: [file(0, "model.safetensors")] }, adapters, options: {} };
-  const plan = await Plan.open(JSON.stringify(listed), inputs);
+  const plan = await Plan.open(listed, inputs);
   const merger = new Merger(inputs, false, 0);
   /** @type {any[]} */
-  const pieces = JSON.parse(plan.pieces(0, 0, inputs[0].size, blockBytes(), undefined));
-  const blocks = pieces.filter((piece) => piece.kind === "merge");
+  const pieces = plan.pieces(0, 0, inputs[0].size, blockBytes(), undefined);
+  const blocks = pieces.filter((piece) => piece.kind === "compute");
   assert.ok(blocks.length > 100, "the tensor is one of gigabytes");
   // The first, the last and some between: every block needs the same.
-  for (const { tensor, first, count } of blocks.filter((_, number) => number % 60 === 0 || number === blocks.length - 1)) {
-    await merger.fold(plan.mergeSpec(tensor) ?? "", first, count, false);
+  merger.load(blocks[0].program, plan.program(blocks[0].program) ?? "");
+  for (const { program, first, count } of blocks.filter((_, number) => number % 60 === 0 || number === blocks.length - 1)) {
+    await merger.compute(program, first, count, false);
   }
   // Packed in f32, and once more as they come from the file.
   const factors = 2 * 4 * (rows + cols);

@@ -87,7 +87,7 @@ describe("a server", { concurrency: 2 }, () => {
 
   test("with an adapter that is only half there", async (t) => {
     const { base, adapter } = tinyModel();
-    for (const [file, code] of [["adapter_config.json", "bad-config"], ["adapter_model.safetensors", "bad-header"]]) {
+    for (const [file, code] of [["adapter_config.json", "bad-config"], ["adapter_model.safetensors", "wrong-input"]]) {
       const { [file]: _, ...rest } = adapter;
       const server = await scriptedServer(rest);
       t.after(server.close);

@@ -33,7 +33,7 @@ test("a job that waits for its bytes when it is stopped writes nothing", async (
   let written = 0;
   const input = { name: "model.safetensors", size: 4, read: () => bytes };
   const runner = new JobRunner(memory, [input], false, { write: () => void written++ });
-  const jobs = [0, 1].map(() => runner.run({ kind: "copy", input: 0, start: 0, bytes: 4, target: { path: "model.safetensors", at: 0 } }));
+  const jobs = [0, 1].map(() => runner.run({ kind: "copy", bytes: 4, reads: [{ input: 0, start: 0, bytes: 4 }], target: { path: "model.safetensors", at: 0 } }));
   const ends = Promise.allSettled(jobs);
   const stopped = runner.stop();
   answer(new Uint8Array(4));
