@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use super::isa::{PANEL, ROWS};
 use super::panels::{Group, LeftGroup, Panels, RightGroup, unpack, zeros};
+use crate::error::{Error, Result};
 use crate::tensor::Float;
-use crate::{Error, Result};
 
 /// Left (rows × rank) and right (rank × cols) factors of one tensor's delta, in f32, the ranks of all adapters one after the other.
 ///
