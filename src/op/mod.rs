@@ -1,7 +1,7 @@
-//! Methods: what an update does to a weight. Every method is a file here and a line of [`methods!`].
+//! Methods: what an update does to a weight. Every method is a file here and a line of `methods!`.
 //!
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
-//! its operands are read and [prepared](Method::prepare); then it is [applied](Apply::apply) to one tile of the weight after another.
+//! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
 mod dora;
 mod low_rank;

@@ -4,7 +4,7 @@ use crate::adapter::pattern::{Pattern, PatternBudget};
 use crate::error::{Error, Result};
 use crate::tensor::Float;
 
-/// Options of [`build`](super::build()).
+/// Options of [`plan`](super::plan()).
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[non_exhaustive]
