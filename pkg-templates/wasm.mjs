@@ -29,15 +29,16 @@ export function npmProgram(name, bin) {
   return join(dirname(manifest), typeof bins === "string" ? bins : bins[bin]);
 }
 
-/** The file that cargo makes. @param {string[]} [features] */
-export function compile(features = []) {
+/** The file that cargo makes. @param {string[]} [extra] features beside those of the published module */
+export function compile(extra = []) {
   const flags = [
     "-Ctarget-feature=+simd128",
     // Panics name source files: without this by where they lie on the machine that compiles.
     `--remap-path-prefix=${join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "registry", "src")}=`,
   ];
-  const wanted = features.length > 0 ? ["--features", features.join(",")] : [];
-  run("cargo", ["build", "--profile", "wasm", "--lib", "--target", target, ...wanted], { CARGO_ENCODED_RUSTFLAGS: flags.join("\x1f") });
+  const features = ["module", ...extra].join(",");
+  // The crate itself is a library for Rust alone; only here it becomes a module.
+  run("cargo", ["rustc", "--profile", "wasm", "--lib", "--crate-type", "cdylib", "--target", target, "--features", features], { CARGO_ENCODED_RUSTFLAGS: flags.join("\x1f") });
   return join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), target, "wasm", "lorafold.wasm");
 }
 

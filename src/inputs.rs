@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ListedFile"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FileInfo {
     /// Name inside its folder.
     pub name: String,
@@ -17,6 +18,13 @@ pub struct FileInfo {
     #[serde(default)]
     #[cfg_attr(test, ts(optional))]
     pub version: Option<String>,
+}
+
+impl FileInfo {
+    /// A file of `size` bytes, whose source does not tell versions apart.
+    pub fn new(name: impl Into<String>, size: u64) -> FileInfo {
+        FileInfo { name: name.into(), size, version: None }
+    }
 }
 
 /// The size of a weight file whose server does not say: it ends where its header says.
@@ -36,6 +44,7 @@ fn known_size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result:
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ListedFolder"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Listing {
     /// What errors and reports call it.
     pub name: String,
@@ -48,6 +57,13 @@ pub struct Listing {
     #[serde(default)]
     #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
     pub folders: Vec<String>,
+}
+
+impl Listing {
+    /// A folder without folders inside it, whose `files` are the inputs from number `first_input` on.
+    pub fn new(name: impl Into<String>, first_input: usize, files: Vec<FileInfo>) -> Listing {
+        Listing { name: name.into(), first_input, files, folders: Vec::new() }
+    }
 }
 
 /// The bytes `start .. start + bytes` of an input.

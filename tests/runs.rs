@@ -6,7 +6,7 @@ use lorafold::Result;
 use lorafold::engine::Merger;
 use lorafold::inputs::{Inputs, Span};
 use lorafold::plan::{MergePlan, Piece, PlanOptions, Run};
-use model::{Memory, Model, Random, block_on, load, read_file};
+use model::{Memory, Model, Random, block_on, load, read_file, with};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -98,7 +98,10 @@ fn any_range_by_runs_is_the_same_range_of_the_whole() {
         let mut random = Random(seed);
         let dtype = ["keep", "float32", "bfloat16"][random.below(3) as usize];
         let max_shard_size = (random.below(3) == 0).then_some(400);
-        let options = PlanOptions { dtype: Some(dtype.into()), max_shard_size, ..PlanOptions::default() };
+        let options = with(|options: &mut PlanOptions| {
+            options.dtype = Some(dtype.into());
+            options.max_shard_size = max_shard_size;
+        });
         let plan = model.plan(&options).unwrap();
         // One folder for all: room for the factors of no tensor, some, or all.
         let mut merger = Merger::new(false, [0, 2000, u64::MAX][random.below(3) as usize]);
@@ -129,7 +132,7 @@ fn the_identity_knows_options_and_adapters_and_the_tags_know_the_base() {
     let plan = |options: &PlanOptions| model.plan(options).unwrap();
     let keep = plan(&PlanOptions::default());
     assert_eq!(keep.identity(), plan(&PlanOptions::default()).identity());
-    let other = plan(&PlanOptions { dtype: Some("float32".into()), ..PlanOptions::default() });
+    let other = plan(&with(|options: &mut PlanOptions| options.dtype = Some("float32".into())));
     assert_ne!(keep.identity(), other.identity());
     let tags = keep.etags().unwrap();
     assert_eq!(tags.len(), keep.files.len());

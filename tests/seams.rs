@@ -16,7 +16,7 @@ use lorafold::inputs::Span;
 use lorafold::op::{LowRank, Op, RowOrder};
 use lorafold::plan::{AdapterOptions, PlanOptions, Program, Region, Update};
 use lorafold::tensor::{Dtype, Float};
-use model::{Memory, Model, Random, add_folder, block_on, encode, file, read, read_file};
+use model::{Memory, Model, Random, add_folder, block_on, encode, file, read, read_file, with};
 use safetensors::SafeTensors;
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
@@ -222,7 +222,7 @@ fn a_tied_output_layer_gets_a_tensor_of_its_own() {
     let mut random = Random(3);
     let model = tied_model(&mut random, true);
     for dtype in ["keep", "float16"] {
-        let plan = model.plan(&PlanOptions { dtype: Some(dtype.into()), ..PlanOptions::default() }).unwrap();
+        let plan = model.plan(&with(|options: &mut PlanOptions| options.dtype = Some(dtype.into()))).unwrap();
         let number = plan.files.iter().position(|file| file.name == "model.safetensors").unwrap();
         let whole = read_file(&plan, &model.inputs, number, 1 << 20).unwrap();
         let tensors = SafeTensors::deserialize(&whole).unwrap();

@@ -62,8 +62,26 @@ impl CheckpointFiles {
     }
 }
 
+/// The weights of the model among the files `names` of a folder, and their indexes: beside another model, tools would take them for part of
+/// it. Other weights (an adapter, a checkpoint of one file) are not the model's. `read` gives the bytes of an index.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn model_weights<'a>(names: &[&'a str], read: impl Fn(&str) -> Vec<u8>) -> Vec<&'a str> {
+    let is_index = |name: &str| name.ends_with(INDEX_SUFFIX) && !name.starts_with("adapter_");
+    let indexes = names.iter().filter(|name| is_index(name)).map(|name| ShardIndex::parse(name, &read(name)));
+    let indexes: Vec<ShardIndex> = indexes.filter_map(Result::ok).collect();
+    // Tools write the numbers with five digits.
+    let is_padded =
+        |name: &str, Numbered { stem, .. }: Numbered| name.len() >= stem.len() + "-00001-of-00001.safetensors".len();
+    let is_shard = |name: &str| {
+        let numbered = Numbered::of(name).is_some_and(|numbered| is_padded(name, numbered));
+        let indexed = name.ends_with(".safetensors") && indexes.iter().any(|index| index.has_shard(name));
+        name == "model.safetensors" || (numbered && !name.starts_with("adapter_")) || indexed
+    };
+    names.iter().copied().filter(|name| is_index(name) || is_shard(name)).collect()
+}
+
 /// Whether a file is what a merge into this folder keeps there while it has not finished.
-fn is_unfinished(name: &str) -> bool {
+pub(crate) fn is_unfinished(name: &str) -> bool {
     name.starts_with('.') && (name.ends_with(".partial") || name.starts_with(".lorafold-"))
 }
 

@@ -2,72 +2,92 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::collections::hash_map::Entry;
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::SystemTime;
 
+use super::cancel::Cancel;
 use crate::error::{self, Error, Result};
 use crate::inputs::{FileInfo, Inputs, Listing};
 
+/// A file that a merge reads, and what tells whether it is still the one that was listed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct InputFile {
+    pub(super) path: PathBuf,
+    size: u64,
+    /// Nothing on systems that do not record it.
+    modified: Option<SystemTime>,
+}
+
+impl InputFile {
+    fn new(path: PathBuf, data: &Metadata) -> InputFile {
+        InputFile { path, size: data.len(), modified: data.modified().ok() }
+    }
+
+    /// `source-changed` where the file has another size or time of modification than when it was listed.
+    pub(super) fn check_unchanged(&self) -> Result<()> {
+        let now = fs::metadata(&self.path).map_err(|e| read_failed(&self.path, &e))?;
+        if InputFile::new(self.path.clone(), &now) == *self {
+            return Ok(());
+        }
+        let reason = "its size or its time of modification is not what it was when the merge began";
+        Err(Error::source_changed(self.path.display().to_string(), reason).fix("merge again"))
+    }
+}
+
 /// Input files by number, each opened when it is first read. One for every thread.
-#[derive(Debug)]
-pub struct Files {
-    paths: Vec<PathBuf>,
+pub(super) struct Files<'a> {
+    files: &'a [InputFile],
+    cancel: &'a Cancel,
     open: RefCell<HashMap<usize, File>>,
 }
 
-impl Files {
-    /// Inputs in the order of their numbers.
-    pub fn new(paths: Vec<PathBuf>) -> Files {
-        Files { paths, open: RefCell::default() }
+impl<'a> Files<'a> {
+    /// Inputs in the order of their numbers. Reads fail with `aborted` once `cancel` is set.
+    pub(super) fn new(files: &'a [InputFile], cancel: &'a Cancel) -> Files<'a> {
+        Files { files, cancel, open: RefCell::default() }
     }
 
     fn read_now(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
-        let Some(path) = self.paths.get(input) else {
+        self.cancel.check()?;
+        let Some(InputFile { path, .. }) = self.files.get(input) else {
             return Err(Error::internal(format!("there is no input {input}")));
         };
         let mut open = self.open.borrow_mut();
         let file = match open.entry(input) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(File::open(path).map_err(|e| failed(path, &e))?)
-            }
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(File::open(path).map_err(|e| read_failed(path, &e))?),
         };
         file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(buffer)).map_err(|e| match e.kind() {
-            ErrorKind::UnexpectedEof => Error::source_changed(
-                path.display().to_string(),
-                format!("it ends before byte {}", start + buffer.len() as u64),
-            ),
-            _ => failed(path, &e),
+            ErrorKind::UnexpectedEof => {
+                let end = start.saturating_add(buffer.len() as u64);
+                Error::source_changed(path.display().to_string(), format!("it ends before byte {end}"))
+            }
+            _ => read_failed(path, &e),
         })
     }
 }
 
-impl Inputs for Files {
+impl Inputs for Files<'_> {
     async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
         self.read_now(input, start, buffer)
     }
-}
 
-/// What reading `path` gave, as one of our errors.
-fn failed(path: &Path, error: &std::io::Error) -> Error {
-    with_kind(Error::fetch_failed(path.display().to_string(), error.to_string()), error)
-}
-
-/// What writing `path` gave, as one of our errors.
-pub(super) fn write_failed(path: &Path, error: &std::io::Error) -> Error {
-    let file = path.display().to_string();
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            Error::out_of_space(file, error.to_string())
-        }
-        _ => with_kind(Error::write_failed(file, error.to_string()), error),
+    async fn pause(&self) -> Result<()> {
+        self.cancel.check()
     }
 }
 
-fn with_kind(failed: Error, error: &std::io::Error) -> Error {
+fn read_failed(path: &Path, error: &io::Error) -> Error {
+    with_kind(Error::fetch_failed(path.display().to_string(), error.to_string()), error)
+}
+
+/// The same error with the kind that programs branch on.
+pub(super) fn with_kind(failed: Error, error: &io::Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound => failed.kind(error::ErrorKind::NotFound),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => failed.kind(error::ErrorKind::AccessDenied),
@@ -75,35 +95,41 @@ fn with_kind(failed: Error, error: &std::io::Error) -> Error {
     }
 }
 
-/// List a folder, or a file as a folder of one, as the inputs from `paths.len()` on; their paths are appended to `paths`.
+/// List a folder, or a file as a folder of one, as the inputs from `files.len()` on; they are appended to `files`.
 ///
 /// # Errors
 /// `fetch-failed` when it cannot be listed.
-pub fn list_folder(path: &Path, paths: &mut Vec<PathBuf>) -> Result<Listing> {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+pub(super) fn list_folder(path: &Path, files: &mut Vec<InputFile>) -> Result<Listing> {
     let mut found = Vec::new();
     let mut folders = Vec::new();
-    let data = std::fs::metadata(path).map_err(|e| failed(path, &e))?;
+    let data = fs::metadata(path).map_err(|e| read_failed(path, &e))?;
     if data.is_dir() {
-        for entry in std::fs::read_dir(path).map_err(|e| failed(path, &e))? {
-            let path = entry.map_err(|e| failed(path, &e))?.path();
-            let data = std::fs::metadata(&path).map_err(|e| failed(&path, &e))?;
+        for entry in fs::read_dir(path).map_err(|e| read_failed(path, &e))? {
+            let path = entry.map_err(|e| read_failed(path, &e))?.path();
+            let data = fs::metadata(&path).map_err(|e| read_failed(&path, &e))?;
             if data.is_file() {
-                found.push((path, data.len()));
+                found.push(InputFile::new(path, &data));
             } else if data.is_dir() {
-                folders.push(name(&path));
+                folders.push(file_name(&path));
             }
         }
     } else {
-        found.push((path.to_path_buf(), data.len()));
+        found.push(InputFile::new(path.to_path_buf(), &data));
     }
-    found.sort();
+    found.sort_by(|a, b| a.path.cmp(&b.path));
     folders.retain(|name| !name.starts_with('.'));
     folders.sort();
-    let first_input = paths.len();
-    let files = found.iter().map(|(path, size)| FileInfo { name: name(path), size: *size, version: None }).collect();
-    paths.extend(found.into_iter().map(|(path, _)| path));
-    Ok(Listing { name: name(path), first_input, files, folders })
+    let first_input = files.len();
+    let listed = found.iter().map(|file| FileInfo::new(file_name(&file.path), file.size)).collect();
+    files.extend(found);
+    Ok(Listing { folders, ..Listing::new(file_name(path), first_input, listed) })
+}
+
+/// The last part of a path; of `.` and the like, that of the folder it means.
+fn file_name(path: &Path) -> String {
+    let real = || fs::canonicalize(path).ok().and_then(|path| Some(path.file_name()?.to_owned()));
+    let name = path.file_name().map(ToOwned::to_owned).or_else(real);
+    name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The result of a future that only ever waits for files.

@@ -1,7 +1,12 @@
-//! Folders to folder on a machine with files and threads: the driver that native programs, tests and benchmarks use.
+//! Merges folders into a folder on a machine with files and threads.
 
+mod builder;
+mod cancel;
 mod files;
 mod merge;
+mod output;
+mod threads;
 
-pub use files::{Files, list_folder};
-pub use merge::{MergeOptions, Merged, merge_folders, plan_folders};
+pub use builder::{AdapterFolder, MergeBuilder};
+pub use cancel::Cancel;
+pub use merge::{Merge, Merged, Progress};

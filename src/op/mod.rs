@@ -1,7 +1,7 @@
-//! Methods: what an update does to a weight. Every method is a file here and a line of [`methods!`].
+//! Methods: what an update does to a weight. Every method is a file here and a line of `methods!`.
 //!
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
-//! its operands are read and [prepared](Method::prepare); then it is [applied](Apply::apply) to one tile of the weight after another.
+//! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
 mod dora;
 mod low_rank;
@@ -20,6 +20,7 @@ use crate::model::orientation::Fit;
 
 /// What an update must know of a weight for some elements of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Footprint {
     /// The same elements.
     Elements,
@@ -29,6 +30,7 @@ pub enum Footprint {
 
 /// What an update must know of the whole weight before any element can be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fact {
     /// For each column the sum of the squares of W + the update's low-rank product.
     ColumnSquares,

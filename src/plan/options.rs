@@ -10,6 +10,7 @@ use crate::tensor::Float;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "PlanSettings", optional_fields))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct PlanOptions {
     /// Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
     #[cfg_attr(test, ts(optional, type = r#""keep" | "float32" | "float16" | "bfloat16""#))]
@@ -43,6 +44,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 #[derive(Debug, Clone, Default, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", optional_fields))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct AdapterOptions {
     /// Factor on the whole delta, any finite number; 1 by default.
     pub weight: Option<f64>,

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use lorafold::container::{HeaderWriter, TensorInfo};
 use lorafold::engine::{FactSum, Merger};
 use lorafold::inputs::{FileInfo, Inputs, Listing};
-use lorafold::plan::{AdapterOptions, MergePlan, Piece, PlanOptions, plan};
+use lorafold::plan::{AdapterOptions, MergePlan, Piece, PlanOptions, Program, plan};
 use lorafold::tensor::Dtype;
 use lorafold::{Error, Result};
 
@@ -188,16 +188,25 @@ fn random_adapter(
         ("adapter_model.safetensors".to_string(), file(&tensors)),
     ]);
     let weight = [1.0, 0.3, -0.7][random.below(3) as usize];
-    (add_folder(inputs, &format!("adapter-{number}"), files), AdapterOptions { weight: Some(weight), alpha: None })
+    (
+        add_folder(inputs, &format!("adapter-{number}"), files),
+        with(|options: &mut AdapterOptions| options.weight = Some(weight)),
+    )
+}
+
+/// The defaults, changed.
+pub fn with<T: Default>(change: impl FnOnce(&mut T)) -> T {
+    let mut options = T::default();
+    change(&mut options);
+    options
 }
 
 pub fn add_folder(inputs: &mut Memory, name: &str, files: BTreeMap<String, Vec<u8>>) -> Listing {
     let first_input = inputs.0.len();
-    let info =
-        |(name, bytes): (&String, &Vec<u8>)| FileInfo { name: name.clone(), size: bytes.len() as u64, version: None };
+    let info = |(name, bytes): (&String, &Vec<u8>)| FileInfo::new(name, bytes.len() as u64);
     let listed = files.iter().map(info).collect();
     inputs.0.extend(files.into_values());
-    Listing { name: name.into(), first_input, files: listed, folders: Vec::new() }
+    Listing::new(name, first_input, listed)
 }
 
 /// The bytes `range` of an output file, computed in blocks of `block` bytes.
@@ -237,7 +246,25 @@ pub fn read_file(plan: &MergePlan, inputs: &Memory, file: usize, block: u64) -> 
 
 /// Give a merger a program, and its facts where it has some.
 pub fn load(plan: &MergePlan, merger: &mut Merger, number: usize, inputs: &impl Inputs) -> Result<()> {
-    let program = plan.program(number).expect("a computed tensor").into_owned();
+    load_program(merger, number, plan.program(number).expect("a computed tensor").into_owned(), inputs)
+}
+
+/// All bytes of the tensor that a program computes, in blocks of about `block` bytes. Values may leave the finite range.
+pub fn compute(program: &Program, inputs: &Memory, block: u64) -> Result<Vec<u8>> {
+    let mut merger = Merger::new(true, 0);
+    load_program(&mut merger, 0, program.clone(), inputs)?;
+    let (step, end) = (program.block(block), program.elements());
+    let mut bytes = Vec::new();
+    let mut at = 0;
+    while at < end {
+        let elements = program.footprint(at..at.saturating_add(step).min(end));
+        at = elements.end;
+        bytes.extend_from_slice(block_on(merger.compute(0, elements, inputs, None))?);
+    }
+    Ok(bytes)
+}
+
+fn load_program(merger: &mut Merger, number: usize, program: Program, inputs: &impl Inputs) -> Result<()> {
     let jobs: Vec<_> = program.fact_jobs().collect();
     let mut facts = FactSum::new(jobs.len(), program.fact_length());
     merger.load(number, program);

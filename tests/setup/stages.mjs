@@ -56,7 +56,7 @@ const wasmTests = (name, group, { simd, runner, env = {} }) => ({
   command: () => ({
     program: "cargo",
     // Not the doctests: their examples are for native programs.
-    args: ["test", "--target", "wasm32-unknown-unknown", "--no-fail-fast", "--lib", "--tests"],
+    args: ["test", "--target", "wasm32-unknown-unknown", "--features", "module", "--no-fail-fast", "--lib", "--tests"],
     env: {
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: runner(),
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: `-Ctarget-feature=${simd ? "+" : "-"}simd128`,
@@ -119,7 +119,16 @@ export function allStages() {
   stages.push(
     cargoCheck("formatting", "lint", ["fmt", "--check"]),
     cargoCheck("clippy, native", "lint", ["clippy", "--all-targets", "--", "-D", "warnings"]),
-    cargoCheck("clippy, wasm32", "lint", ["clippy", "--target", "wasm32-unknown-unknown", "--lib", "--tests", "--", "-D", "warnings"]),
+    cargoCheck("clippy, wasm32", "lint", [
+      "clippy", "--target", "wasm32-unknown-unknown", "--features", "module", "--lib", "--tests", "--", "-D", "warnings",
+    ]),
+    cargoCheck("clippy, wasm32, as others depend on it", "lint", ["clippy", "--target", "wasm32-unknown-unknown", "--", "-D", "warnings"]),
+    {
+      name: "documentation of the crate",
+      group: "docs",
+      command: () => ({ program: "cargo", args: ["doc", "--no-deps"], env: { RUSTDOCFLAGS: "-D warnings" } }),
+      count: none,
+    },
     {
       name: "crate tests, native",
       group: "native",

@@ -1,0 +1,164 @@
+//! What is asked of a merge of folders.
+
+use std::path::{Path, PathBuf};
+
+use super::cancel::Cancel;
+use super::files::{Files, block_on, list_folder};
+use super::merge::{Merge, OnProgress, Progress};
+use crate::engine::Budget;
+use crate::error::{Error, Result};
+use crate::plan::{AdapterOptions, PlanOptions, plan};
+
+/// An adapter's folder, or its `.safetensors` file, and what is asked of it. A path alone will do for one at weight 1.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct AdapterFolder {
+    path: PathBuf,
+    name: Option<String>,
+    options: AdapterOptions,
+}
+
+impl AdapterFolder {
+    /// The adapter in this folder, at weight 1.
+    pub fn new(path: impl Into<PathBuf>) -> AdapterFolder {
+        AdapterFolder { path: path.into(), name: None, options: AdapterOptions::default() }
+    }
+
+    /// Factor on the adapter's whole delta.
+    pub fn weight(mut self, weight: f64) -> AdapterFolder {
+        self.options.weight = Some(weight);
+        self
+    }
+
+    /// Replaces `lora_alpha` of the adapter's configuration, patterns included.
+    pub fn alpha(mut self, alpha: f64) -> AdapterFolder {
+        self.options.alpha = Some(alpha);
+        self
+    }
+
+    /// What errors and the report call it; the folder's name when not given.
+    pub fn name(mut self, name: impl Into<String>) -> AdapterFolder {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl<P: AsRef<Path>> From<P> for AdapterFolder {
+    fn from(path: P) -> AdapterFolder {
+        AdapterFolder::new(path.as_ref())
+    }
+}
+
+/// A merge that is being described; see [`Merge::builder`].
+#[derive(Default)]
+#[must_use]
+pub struct MergeBuilder {
+    base: Option<PathBuf>,
+    adapters: Vec<AdapterFolder>,
+    plan: PlanOptions,
+    pub(super) allow_nonfinite: bool,
+    pub(super) statistics: bool,
+    pub(super) force: bool,
+    pub(super) threads: usize,
+    memory_budget: Option<u64>,
+    block_bytes: Option<u64>,
+    pub(super) on_progress: Option<OnProgress>,
+    pub(super) cancel: Cancel,
+}
+
+impl MergeBuilder {
+    /// The base model: its folder, or its one `.safetensors` file.
+    pub fn base(mut self, path: impl Into<PathBuf>) -> MergeBuilder {
+        self.base = Some(path.into());
+        self
+    }
+
+    /// One more adapter: a path, or an [`AdapterFolder`] where its weight is not 1.
+    pub fn adapter(mut self, adapter: impl Into<AdapterFolder>) -> MergeBuilder {
+        self.adapters.push(adapter.into());
+        self
+    }
+
+    /// What is merged, and to which type.
+    pub fn options(mut self, options: PlanOptions) -> MergeBuilder {
+        self.plan = options;
+        self
+    }
+
+    /// The type of floating-point tensors in the output: "keep" (default), "float32", "float16" or "bfloat16".
+    pub fn dtype(mut self, dtype: impl Into<String>) -> MergeBuilder {
+        self.plan.dtype = Some(dtype.into());
+        self
+    }
+
+    /// Let finite values of the base leave the finite range, which is an error otherwise.
+    pub fn allow_nonfinite(mut self, allow: bool) -> MergeBuilder {
+        self.allow_nonfinite = allow;
+        self
+    }
+
+    /// Gather statistics for the report. At low ranks they cost as much time as the merge itself.
+    pub fn statistics(mut self, gather: bool) -> MergeBuilder {
+        self.statistics = gather;
+        self
+    }
+
+    /// Replace a model that is in the output folder.
+    pub fn force(mut self, force: bool) -> MergeBuilder {
+        self.force = force;
+        self
+    }
+
+    /// Number of threads; as many as the machine runs at once when 0, the default.
+    pub fn threads(mut self, threads: usize) -> MergeBuilder {
+        self.threads = threads;
+        self
+    }
+
+    /// Memory in bytes that each thread may use beside the factors of one tensor; 64 MiB when not given.
+    pub fn memory_budget(mut self, bytes: u64) -> MergeBuilder {
+        self.memory_budget = Some(bytes);
+        self
+    }
+
+    /// Bytes of output in one block, in place of what the memory budget gives.
+    #[doc(hidden)]
+    pub fn block_bytes(mut self, bytes: u64) -> MergeBuilder {
+        self.block_bytes = Some(bytes);
+        self
+    }
+
+    /// Called whenever bytes of the output have been written, by one thread at a time.
+    pub fn on_progress(mut self, call: impl Fn(Progress<'_>) + Send + Sync + 'static) -> MergeBuilder {
+        self.on_progress = Some(Box::new(call));
+        self
+    }
+
+    /// Stop the merge when somebody cancels the token.
+    pub fn cancel(mut self, cancel: Cancel) -> MergeBuilder {
+        self.cancel = cancel;
+        self
+    }
+
+    /// List the folders, read headers and configurations, and plan the merge. No weight of the base is read yet.
+    ///
+    /// # Errors
+    /// Those of [`plan`](crate::plan::plan()); `bad-option` without a base, or for a memory budget that is too small; `aborted`.
+    pub fn plan(self) -> Result<Merge> {
+        let budget = self.memory_budget.map_or(Ok(Budget::default()), Budget::new)?;
+        let block = self.block_bytes.unwrap_or(budget.block_bytes());
+        let base = self.base.as_ref().ok_or_else(|| Error::bad_option("base", "no base is given"))?;
+        let mut files = Vec::new();
+        let base = list_folder(base, &mut files)?;
+        let mut adapters = Vec::with_capacity(self.adapters.len());
+        for adapter in &self.adapters {
+            let mut folder = list_folder(&adapter.path, &mut files)?;
+            if let Some(name) = &adapter.name {
+                folder.name.clone_from(name);
+            }
+            adapters.push((folder, adapter.options.clone()));
+        }
+        let planned = block_on(plan(&Files::new(&files, &self.cancel), &base, &adapters, &self.plan))?;
+        Ok(Merge { plan: planned, files, block, request: self })
+    }
+}

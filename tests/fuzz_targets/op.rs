@@ -1,0 +1,65 @@
+//! Methods: prepared and applied through the engine, on tensors of any shape, in blocks of any size.
+
+use lorafold::combine::Combine;
+use lorafold::encoding::{Operand, Plain, Stored};
+use lorafold::inputs::Span;
+use lorafold::op::{Dora, LowRank, Op, RowOrder};
+use lorafold::plan::{Program, Region, Update};
+use lorafold::tensor::Float;
+
+use super::source::Source;
+use crate::model::{Memory, compute};
+
+pub const FLOATS: [Float; 4] = [Float::F32, Float::F16, Float::Bf16, Float::F64];
+
+/// The input decides a program: shapes, types, updates, their regions and their numbers. The bytes do not depend on how it is cut into
+/// blocks.
+pub fn op(input: &[u8]) {
+    let mut source = Source(input);
+    let mut inputs = Memory::default();
+    let (rows, cols) = (source.below(70), source.below(70));
+    let (from, to) = (source.pick(&FLOATS), source.pick(&FLOATS));
+    let weight = stored(&mut source, &mut inputs, from, rows * cols);
+    let updates = (0..1 + source.below(3)).map(|_| update(&mut source, &mut inputs, rows, cols)).collect();
+    let program = Program {
+        tensor: "t".into(),
+        rows,
+        cols,
+        source: Stored::Plain(Plain { float: from, input: weight.input, start: 0 }),
+        updates,
+        combine: Combine::Linear,
+        to,
+    };
+    let blocks = [source.below(300), source.below(20_000)];
+    let whole = compute(&program, &inputs, u64::MAX / 64);
+    for block in blocks {
+        assert!(compute(&program, &inputs, block) == whole, "block {block} of {program:?}");
+    }
+}
+
+fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Update {
+    let start = if source.flag() { source.below(rows + 1) } else { 0 };
+    let end = if source.flag() { start + source.below(rows - start + 1) } else { rows };
+    let transposed = source.flag();
+    let (inner, outer) = if transposed { (end - start, cols) } else { (cols, end - start) };
+    let (rank, float) = (1 + source.below(20), source.pick(&FLOATS));
+    let mut operand = |elements: u64| {
+        let at = stored(source, inputs, float, elements);
+        Operand { key: "k".into(), at, float }
+    };
+    let (a, b, magnitude) = (operand(rank * inner), operand(outer * rank), operand(outer));
+    let scale = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
+    let factors = LowRank { a, b, rank, inputs: inner, outputs: outer, alpha: 1.0, scale, transposed };
+    let op = if source.flag() { Op::Dora(Dora { factors, magnitude }) } else { Op::LowRank(factors) };
+    let rows = start..end;
+    let order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves]);
+    let weight = source.pick(&[1.0, 0.5, -1.0, 0.0, 1e-30]);
+    Update { adapter: "a".into(), weight, region: Region { rows, order }, op }
+}
+
+/// A new input with `elements` numbers.
+pub fn stored(source: &mut Source, inputs: &mut Memory, float: Float, elements: u64) -> Span {
+    let bytes = source.fill(elements as usize * float.bytes());
+    inputs.0.push(bytes);
+    Span { input: inputs.0.len() - 1, start: 0, bytes: elements * float.bytes() as u64 }
+}
