@@ -1,6 +1,20 @@
 // Generated from the types of the crate by `npm run schema`: do not edit. A test of the crate fails while the two differ.
 
 /**
+ * What is asked of one adapter.
+ */
+export type AdapterSettings = {
+  /**
+   * Factor on the whole delta, any finite number; 1 by default.
+   */
+  weight?: number,
+  /**
+   * Replaces the `lora_alpha` of its configuration, patterns included.
+   */
+  alpha?: number,
+};
+
+/**
  * One file that can be read at any place.
  */
 export type ListedFile = {
@@ -34,20 +48,6 @@ export type ListedFolder = {
    * Folders inside it, which nobody reads: their names are for the report.
    */
   folders?: Array<string>,
-};
-
-/**
- * What is asked of one adapter.
- */
-export type AdapterSettings = {
-  /**
-   * Factor on the whole delta, any finite number; 1 by default.
-   */
-  weight?: number,
-  /**
-   * Replaces the `lora_alpha` of its configuration, patterns included.
-   */
-  alpha?: number,
 };
 
 /**
@@ -279,17 +279,81 @@ export type Statistics = {
 };
 
 /**
- * A file and its size.
+ * The base in a report.
  */
-export type FileSize = {
+export type BaseReport = {
   /**
-   * Name inside its folder.
+   * Name of its folder.
    */
   name: string,
   /**
-   * Size in bytes.
+   * Number of tensors.
    */
-  size: number,
+  tensors: number,
+};
+
+/**
+ * A scale of an adapter, and where it comes from.
+ */
+export type ScaleReport = {
+  /**
+   * Rank r.
+   */
+  rank: number,
+  /**
+   * Alpha after patterns and override.
+   */
+  alpha: number,
+  /**
+   * α/r or α/√r.
+   */
+  scale: number,
+  /**
+   * The rule with its numbers, such as `alpha/r = 16/8`.
+   */
+  why: string,
+  /**
+   * Number of updates that have it.
+   */
+  tensors: number,
+};
+
+/**
+ * One adapter in a report.
+ */
+export type AdapterReport = {
+  /**
+   * What errors and reports call it.
+   */
+  name: string,
+  /**
+   * Factor on its whole delta.
+   */
+  weight: number,
+  /**
+   * The `peft_type` of its configuration.
+   */
+  type: "LORA",
+  /**
+   * Whether its scale is α/√r instead of α/r.
+   */
+  rslora: boolean,
+  /**
+   * The base that its configuration names.
+   */
+  baseModel: string | null,
+  /**
+   * Number of modules that it has tensors for.
+   */
+  modules: number,
+  /**
+   * Number of its modules that are merged.
+   */
+  matched: number,
+  /**
+   * Each scale that it has.
+   */
+  scales: Array<ScaleReport>,
 };
 
 /**
@@ -392,84 +456,6 @@ export type TensorReport = {
 };
 
 /**
- * A scale of an adapter, and where it comes from.
- */
-export type ScaleReport = {
-  /**
-   * Rank r.
-   */
-  rank: number,
-  /**
-   * Alpha after patterns and override.
-   */
-  alpha: number,
-  /**
-   * α/r or α/√r.
-   */
-  scale: number,
-  /**
-   * The rule with its numbers, such as `alpha/r = 16/8`.
-   */
-  why: string,
-  /**
-   * Number of updates that have it.
-   */
-  tensors: number,
-};
-
-/**
- * One adapter in a report.
- */
-export type AdapterReport = {
-  /**
-   * What errors and reports call it.
-   */
-  name: string,
-  /**
-   * Factor on its whole delta.
-   */
-  weight: number,
-  /**
-   * The `peft_type` of its configuration.
-   */
-  type: "LORA",
-  /**
-   * Whether its scale is α/√r instead of α/r.
-   */
-  rslora: boolean,
-  /**
-   * The base that its configuration names.
-   */
-  baseModel: string | null,
-  /**
-   * Number of modules that it has tensors for.
-   */
-  modules: number,
-  /**
-   * Number of its modules that are merged.
-   */
-  matched: number,
-  /**
-   * Each scale that it has.
-   */
-  scales: Array<ScaleReport>,
-};
-
-/**
- * The base in a report.
- */
-export type BaseReport = {
-  /**
-   * Name of its folder.
-   */
-  name: string,
-  /**
-   * Number of tensors.
-   */
-  tensors: number,
-};
-
-/**
  * Something the user should know, short of an error.
  */
 export type Finding = {
@@ -496,6 +482,20 @@ export type Finding = {
 };
 
 /**
+ * A file and its hash.
+ */
+export type FileDigest = {
+  /**
+   * Name inside its folder.
+   */
+  name: string,
+  /**
+   * The sha256 of its bytes in hex.
+   */
+  sha256: string,
+};
+
+/**
  * A scale of an adapter.
  */
 export type RecipeScale = {
@@ -511,20 +511,6 @@ export type RecipeScale = {
    * α/r or α/√r.
    */
   scale: number,
-};
-
-/**
- * A file and its hash.
- */
-export type FileDigest = {
-  /**
-   * Name inside its folder.
-   */
-  name: string,
-  /**
-   * The sha256 of its bytes in hex.
-   */
-  sha256: string,
 };
 
 /**
@@ -547,6 +533,20 @@ export type RecipeAdapter = {
    * Each scale that it has.
    */
   scales: Array<RecipeScale>,
+};
+
+/**
+ * A file and its size.
+ */
+export type FileSize = {
+  /**
+   * Name inside its folder.
+   */
+  name: string,
+  /**
+   * Size in bytes.
+   */
+  size: number,
 };
 
 /**
@@ -641,90 +641,6 @@ export type Report = {
    * What the merged files record of their making.
    */
   recipe: Recipe,
-};
-
-/**
- * A module that an adapter changes.
- */
-export type ModuleDescription = {
-  /**
-   * Path of the module in the model.
-   */
-  module: string,
-  /**
-   * The method.
-   */
-  method: string,
-  /**
-   * Rank r.
-   */
-  rank: number,
-  /**
-   * Alpha after patterns.
-   */
-  alpha: number,
-  /**
-   * α/r or α/√r.
-   */
-  scale: number,
-  /**
-   * Width of the module's input.
-   */
-  inputs: number,
-  /**
-   * Width of the module's output.
-   */
-  outputs: number,
-  /**
-   * Element type of its first factor, by its safetensors name.
-   */
-  dtype: string | null,
-};
-
-/**
- * What an adapter is.
- */
-export type AdapterDescription = {
-  /**
-   * Tells it from a model.
-   */
-  kind: "adapter",
-  /**
-   * Name of its folder.
-   */
-  name: string,
-  /**
-   * The `peft_type` of its configuration.
-   */
-  type: "LORA",
-  /**
-   * How it is spelt.
-   */
-  convention: "peft",
-  /**
-   * Rank where no pattern says otherwise.
-   */
-  r: number,
-  /**
-   * Alpha where no pattern says otherwise.
-   */
-  alpha: number,
-  /**
-   * Whether its scale is α/√r instead of α/r.
-   */
-  rslora: boolean,
-  /**
-   * The base that its configuration names.
-   */
-  baseModel: string | null,
-  /**
-   * Its files.
-   */
-  files: Array<FileDigest>,
-  /**
-   * The modules that it changes.
-   */
-  modules: Array<ModuleDescription>,
 };
 
 /**
@@ -825,6 +741,90 @@ export type ModelDescription = {
    * Its tensors.
    */
   tensors: Array<TensorDescription>,
+};
+
+/**
+ * A module that an adapter changes.
+ */
+export type ModuleDescription = {
+  /**
+   * Path of the module in the model.
+   */
+  module: string,
+  /**
+   * The method.
+   */
+  method: string,
+  /**
+   * Rank r.
+   */
+  rank: number,
+  /**
+   * Alpha after patterns.
+   */
+  alpha: number,
+  /**
+   * α/r or α/√r.
+   */
+  scale: number,
+  /**
+   * Width of the module's input.
+   */
+  inputs: number,
+  /**
+   * Width of the module's output.
+   */
+  outputs: number,
+  /**
+   * Element type of its first factor, by its safetensors name.
+   */
+  dtype: string | null,
+};
+
+/**
+ * What an adapter is.
+ */
+export type AdapterDescription = {
+  /**
+   * Tells it from a model.
+   */
+  kind: "adapter",
+  /**
+   * Name of its folder.
+   */
+  name: string,
+  /**
+   * The `peft_type` of its configuration.
+   */
+  type: "LORA",
+  /**
+   * How it is spelt.
+   */
+  convention: "peft",
+  /**
+   * Rank where no pattern says otherwise.
+   */
+  r: number,
+  /**
+   * Alpha where no pattern says otherwise.
+   */
+  alpha: number,
+  /**
+   * Whether its scale is α/√r instead of α/r.
+   */
+  rslora: boolean,
+  /**
+   * The base that its configuration names.
+   */
+  baseModel: string | null,
+  /**
+   * Its files.
+   */
+  files: Array<FileDigest>,
+  /**
+   * The modules that it changes.
+   */
+  modules: Array<ModuleDescription>,
 };
 
 /**
