@@ -1,6 +1,7 @@
 //! The types of whatever crosses to JavaScript, as TypeScript: `pkg-templates/src/schema.ts` is made from these.
 
 use std::any::TypeId;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::{env, fs};
 
@@ -16,11 +17,11 @@ const HEADER: &str = "\
 // Generated from the types of the crate by `npm run schema`: do not edit. A test of the crate fails while the two differ.
 ";
 
-/// The declarations of types and of all that they are made of, each once, those that are used first.
+/// The declarations of types and of all that they are made of, each once, by name: ts-rs has no order of its own.
 struct Declarations {
     config: Config,
     seen: Vec<TypeId>,
-    text: String,
+    texts: BTreeMap<String, String>,
 }
 
 impl TypeVisitor for Declarations {
@@ -34,7 +35,8 @@ impl TypeVisitor for Declarations {
         // Numbers and lists have no declaration.
         if T::output_path().is_some() {
             let documentation = T::docs().unwrap_or_default();
-            self.text += &format!("\n{}\nexport {}\n", documentation.trim_end(), T::decl(&self.config));
+            let text = format!("\n{}\nexport {}\n", documentation.trim_end(), T::decl(&self.config));
+            self.texts.insert(T::ident(&self.config), text);
         }
     }
 }
@@ -58,7 +60,7 @@ fn laid_out(text: &str) -> String {
 #[test]
 fn typescript_has_the_types_of_the_crate() {
     let mut all =
-        Declarations { config: Config::new().with_large_int("number"), seen: Vec::new(), text: HEADER.into() };
+        Declarations { config: Config::new().with_large_int("number"), seen: Vec::new(), texts: BTreeMap::new() };
     all.visit::<PlanRequest>();
     all.visit::<Piece>();
     all.visit::<Run>();
@@ -68,7 +70,7 @@ fn typescript_has_the_types_of_the_crate() {
     all.visit::<Description>();
     all.visit::<ErrorCode>();
     all.visit::<Facts>();
-    let schema = laid_out(&all.text);
+    let schema = HEADER.to_string() + &laid_out(&all.texts.into_values().collect::<String>());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pkg-templates/src/schema.ts");
     if env::var_os("LORAFOLD_WRITE_SCHEMA").is_some() {
         fs::write(&path, &schema).unwrap();

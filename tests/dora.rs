@@ -88,7 +88,7 @@ impl Layers {
                 ("adapter_config.json".to_string(), config.into_bytes()),
                 ("adapter_model.safetensors".to_string(), file(&self.tensors(adapter))),
             ]);
-            let options = AdapterOptions { weight: Some(adapter.weight), alpha: None };
+            let options = model::with(|options: &mut AdapterOptions| options.weight = Some(adapter.weight));
             adapters.push((add_folder(&mut inputs, &format!("adapter-{number}"), files), options));
         }
         Model { inputs, base, adapters }

@@ -1,406 +1,49 @@
 // Generated from the types of the crate by `npm run schema`: do not edit. A test of the crate fails while the two differ.
 
 /**
- * What is asked of a merge.
+ * What an adapter is.
  */
-export type PlanSettings = {
+export type AdapterDescription = {
   /**
-   * Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
+   * Tells it from a model.
    */
-  dtype?: "keep" | "float32" | "float16" | "bfloat16",
+  kind: "adapter",
   /**
-   * How several deltas combine. Only `linear`, the exact weighted sum, so far.
-   */
-  method?: "linear",
-  /**
-   * How sums are rounded to the output's type. Only `nearest` (to even) so far.
-   */
-  rounding?: "nearest",
-  /**
-   * Merge only tensors in whose name this regular expression matches somewhere.
-   */
-  only?: string,
-  /**
-   * Do not merge tensors in whose name this regular expression matches somewhere.
-   */
-  skip?: string,
-  /**
-   * Largest size of an output shard in bytes; by default the base's shards are kept.
-   */
-  maxShardSize?: number,
-  /**
-   * Adapter keys and patterns that match nothing become findings instead of errors.
-   */
-  allowUnmatched?: boolean,
-};
-
-/**
- * What is asked of one adapter.
- */
-export type AdapterSettings = {
-  /**
-   * Factor on the whole delta, any finite number; 1 by default.
-   */
-  weight?: number,
-  /**
-   * Replaces the `lora_alpha` of its configuration, patterns included.
-   */
-  alpha?: number,
-};
-
-/**
- * One file that can be read at any place.
- */
-export type ListedFile = {
-  /**
-   * Name inside its folder.
+   * Name of its folder.
    */
   name: string,
   /**
-   * Size in bytes; `UNKNOWN_SIZE` where its server does not say.
+   * The `peft_type` of its configuration.
    */
-  size?: number,
+  type: "LORA",
   /**
-   * What its source calls this state of it (an ETag, say), where it does.
+   * How it is spelt.
    */
-  version?: string,
-};
-
-/**
- * The files of one base or adapter, and where they stand among all inputs.
- */
-export type ListedFolder = {
+  convention: "peft",
   /**
-   * What errors and reports call it.
+   * Rank where no pattern says otherwise.
    */
-  name: string,
+  r: number,
   /**
-   * The files, in the order of the inputs.
+   * Alpha where no pattern says otherwise.
    */
-  files: Array<ListedFile>,
+  alpha: number,
   /**
-   * Folders inside it, which nobody reads: their names are for the report.
+   * Whether its scale is α/√r instead of α/r.
    */
-  folders?: Array<string>,
-};
-
-/**
- * One adapter of a request.
- */
-export type AdapterRequest = {
+  rslora: boolean,
+  /**
+   * The base that its configuration names.
+   */
+  baseModel: string | null,
   /**
    * Its files.
    */
-  folder: ListedFolder,
+  files: Array<FileDigest>,
   /**
-   * How it enters the merge.
+   * The modules that it changes.
    */
-  options: AdapterSettings,
-};
-
-/**
- * What is to be planned. The files of all folders are the inputs, one folder after another.
- */
-export type PlanRequest = {
-  /**
-   * The base.
-   */
-  base: ListedFolder,
-  /**
-   * The adapters, in their order.
-   */
-  adapters: Array<AdapterRequest>,
-  /**
-   * Options of the merge.
-   */
-  options: PlanSettings,
-};
-
-/**
- * The bytes `start .. start + bytes` of an input.
- */
-export type Span = {
-  /**
-   * Number of the input.
-   */
-  input: number,
-  /**
-   * First byte.
-   */
-  start: number,
-  /**
-   * Number of bytes.
-   */
-  bytes: number,
-};
-
-/**
- * A run of output bytes, and where it comes from.
- */
-export type Piece = { kind: "plan",
-  /**
-   * First byte in the output file.
-   */
-  at: number,
-  /**
-   * Number of bytes.
-   */
-  bytes: number,
-} | { kind: "copy",
-  /**
-   * First byte in the output file.
-   */
-  at: number,
-  /**
-   * Number of bytes.
-   */
-  bytes: number,
-  /**
-   * Number of the input.
-   */
-  input: number,
-  /**
-   * First byte in the input.
-   */
-  start: number,
-} | { kind: "compute",
-  /**
-   * First byte in the output file.
-   */
-  at: number,
-  /**
-   * Number of bytes.
-   */
-  bytes: number,
-  /**
-   * Number of the tensor in the plan, and of its program.
-   */
-  program: number,
-  /**
-   * First element that is computed.
-   */
-  first: number,
-  /**
-   * Number of elements that are computed; their bytes enclose the piece's.
-   */
-  count: number,
-  /**
-   * Computed bytes that are before the piece.
-   */
-  skip: number,
-  /**
-   * The source's bytes of these elements. The first span is the one that a `Run` streams.
-   */
-  reads: Array<Span>,
-};
-
-/**
- * The bytes `start..end` of an input.
- */
-export type RunSource = {
-  /**
-   * Number of the input.
-   */
-  input: number,
-  /**
-   * First byte.
-   */
-  start: number,
-  /**
-   * The byte after the last.
-   */
-  end: number,
-};
-
-/**
- * A run of output bytes that one read of an input serves.
- */
-export type Run = {
-  /**
-   * The byte of the output file after its last.
-   */
-  end: number,
-  /**
-   * What is read; nothing where the plan holds the bytes.
-   */
-  source: RunSource | null,
-};
-
-/**
- * A job that gathers what a program must know of its whole weight.
- */
-export type FactJob = {
-  /**
-   * First element that it goes through.
-   */
-  first: number,
-  /**
-   * Number of elements.
-   */
-  count: number,
-  /**
-   * The bytes of inputs that it needs, as far as they are not operands of the program.
-   */
-  reads: Array<Span>,
-};
-
-/**
- * Sums over folded elements. Write W for the base, d for the delta (f32), out for the stored result.
- *
- * The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
- * depend, in their last digits, on how the elements were split. Elements whose W is infinite or NaN are counted, but left out of
- * the sums. Where W is finite and the result is not, `kept` is infinite or NaN.
- */
-export type Statistics = {
-  /**
-   * Elements folded.
-   */
-  elements: number,
-  /**
-   * Elements whose stored bits are not those that W alone would have in the output type.
-   */
-  changed: number,
-  /**
-   * Σ d².
-   */
-  deltaSq: number,
-  /**
-   * Σ W².
-   */
-  baseSq: number,
-  /**
-   * The largest |d|.
-   */
-  maxDelta: number,
-  /**
-   * Σ (out − W) · d: divided by `delta_sq`, the share of the delta that survives rounding.
-   */
-  kept: number,
-};
-
-/**
- * What one adapter adds to a tensor.
- */
-export type UpdateReport = {
-  /**
-   * The adapter's name.
-   */
-  adapter: string,
-  /**
-   * The method.
-   */
-  method: string,
-  /**
-   * Rank r.
-   */
-  rank: number,
-  /**
-   * Alpha after patterns and override.
-   */
-  alpha: number,
-  /**
-   * α/r or α/√r.
-   */
-  scale: number,
-  /**
-   * Factor on the adapter's whole delta.
-   */
-  weight: number,
-};
-
-/**
- * What a merge did to the numbers of one tensor. W is the base, ΔW the delta; ‖·‖ is the Frobenius norm. Rounded to six digits. A value
- * is `null` where it is not known: a quotient by zero, a sum that overflowed, a result that is not finite.
- */
-export type TensorStatistics = {
-  /**
-   * ‖ΔW‖
-   */
-  deltaNorm: number | null,
-  /**
-   * ‖W‖
-   */
-  baseNorm: number | null,
-  /**
-   * ‖ΔW‖/‖W‖
-   */
-  relativeNorm: number | null,
-  /**
-   * The largest |ΔW|.
-   */
-  maxDelta: number | null,
-  /**
-   * Share of elements whose stored bits changed.
-   */
-  changed: number | null,
-  /**
-   * Share of ‖ΔW‖² that survives rounding: ⟨stored change, ΔW⟩/‖ΔW‖².
-   */
-  signalKept: number | null,
-};
-
-/**
- * One tensor in a report.
- */
-export type TensorReport = {
-  /**
-   * Name.
-   */
-  name: string,
-  /**
-   * What is done to it.
-   */
-  action: "copy" | "convert" | "merge",
-  /**
-   * Shape as stored.
-   */
-  shape: Array<number>,
-  /**
-   * Element type in the base, by its safetensors name.
-   */
-  dtype: string,
-  /**
-   * Element type in the output.
-   */
-  outputDtype: string,
-  /**
-   * Whether the base stores (in, out), as GPT-2's Conv1D does.
-   */
-  transposed?: boolean,
-  /**
-   * What each adapter adds.
-   */
-  adapters?: Array<UpdateReport>,
-  /**
-   * What the merge did to its numbers, where that was asked for.
-   */
-  statistics?: TensorStatistics,
-};
-
-/**
- * A scale of an adapter, and where it comes from.
- */
-export type ScaleReport = {
-  /**
-   * Rank r.
-   */
-  rank: number,
-  /**
-   * Alpha after patterns and override.
-   */
-  alpha: number,
-  /**
-   * α/r or α/√r.
-   */
-  scale: number,
-  /**
-   * The rule with its numbers, such as `alpha/r = 16/8`.
-   */
-  why: string,
-  /**
-   * Number of updates that have it.
-   */
-  tensors: number,
+  modules: Array<ModuleDescription>,
 };
 
 /**
@@ -442,6 +85,137 @@ export type AdapterReport = {
 };
 
 /**
+ * One adapter of a request.
+ */
+export type AdapterRequest = {
+  /**
+   * Its files.
+   */
+  folder: ListedFolder,
+  /**
+   * How it enters the merge.
+   */
+  options: AdapterSettings,
+};
+
+/**
+ * What is asked of one adapter.
+ */
+export type AdapterSettings = {
+  /**
+   * Factor on the whole delta, any finite number; 1 by default.
+   */
+  weight?: number,
+  /**
+   * Replaces the `lora_alpha` of its configuration, patterns included.
+   */
+  alpha?: number,
+};
+
+/**
+ * The base in a report.
+ */
+export type BaseReport = {
+  /**
+   * Name of its folder.
+   */
+  name: string,
+  /**
+   * Number of tensors.
+   */
+  tensors: number,
+};
+
+/**
+ * What a folder is.
+ */
+export type Description = ModelDescription | AdapterDescription;
+
+/**
+ * The tensors of one element type.
+ */
+export type DtypeTotal = {
+  /**
+   * Number of tensors.
+   */
+  tensors: number,
+  /**
+   * Their bytes.
+   */
+  bytes: number,
+};
+
+/**
+ * The stable codes: part of the API, the same in Rust, JavaScript and on the command line. None is ever renamed; new ones may come.
+ */
+export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "base-mismatch" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
+
+/**
+ * What an error knows beside its sentence. Every field is there only where it is known.
+ */
+export type ErrorFacts = {
+  /**
+   * What happened, finer than the code.
+   */
+  kind?: ErrorKind,
+  /**
+   * The file, or its URL.
+   */
+  file?: string,
+  /**
+   * The adapter's name.
+   */
+  adapter?: string,
+  /**
+   * The tensor, or the adapter's key.
+   */
+  tensor?: string,
+  /**
+   * The option or the field of a configuration.
+   */
+  field?: string,
+  /**
+   * The element's index in row-major order.
+   */
+  element?: number,
+  /**
+   * What was found.
+   */
+  found?: string,
+  /**
+   * What was expected instead.
+   */
+  expected?: string,
+  /**
+   * What the user can do about it.
+   */
+  fix?: string,
+};
+
+/**
+ * What happened, finer than the code: what a page or a script may branch on. Most errors need none beyond their code.
+ */
+export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "output-not-empty" | "output-is-input" | "no-memory";
+
+/**
+ * A job that gathers what a program must know of its whole weight.
+ */
+export type FactJob = {
+  /**
+   * First element that it goes through.
+   */
+  first: number,
+  /**
+   * Number of elements.
+   */
+  count: number,
+  /**
+   * The bytes of inputs that it needs, as far as they are not operands of the program.
+   */
+  reads: Array<Span>,
+};
+
+/**
  * A file and its hash.
  */
 export type FileDigest = {
@@ -456,46 +230,6 @@ export type FileDigest = {
 };
 
 /**
- * A scale of an adapter.
- */
-export type RecipeScale = {
-  /**
-   * Rank r.
-   */
-  rank: number,
-  /**
-   * Alpha after patterns and override.
-   */
-  alpha: number,
-  /**
-   * α/r or α/√r.
-   */
-  scale: number,
-};
-
-/**
- * An adapter in a recipe.
- */
-export type RecipeAdapter = {
-  /**
-   * Its files.
-   */
-  files: Array<FileDigest>,
-  /**
-   * Factor on its whole delta.
-   */
-  weight: number,
-  /**
-   * Whether its scale is α/√r instead of α/r.
-   */
-  rslora: boolean,
-  /**
-   * Each scale that it has.
-   */
-  scales: Array<RecipeScale>,
-};
-
-/**
  * A file and its size.
  */
 export type FileSize = {
@@ -507,58 +241,6 @@ export type FileSize = {
    * Size in bytes.
    */
   size: number,
-};
-
-/**
- * The base in a recipe.
- */
-export type RecipeBase = {
-  /**
-   * Its weight files.
-   */
-  files: Array<FileSize>,
-  /**
-   * Its own recipe, as it stands in its files, where it is a merged model.
-   */
-  recipe?: Record<string, unknown>,
-};
-
-/**
- * What a merged model was made of, and how.
- */
-export type Recipe = {
-  /**
-   * Version of lorafold.
-   */
-  lorafold: string,
-  /**
-   * How the deltas were combined.
-   */
-  method: string,
-  /**
-   * Element type that was asked for, or `keep`.
-   */
-  dtype: string,
-  /**
-   * How sums were rounded.
-   */
-  rounding: string,
-  /**
-   * The base.
-   */
-  base: RecipeBase,
-  /**
-   * The adapters, in their order.
-   */
-  adapters: Array<RecipeAdapter>,
-  /**
-   * Pattern of the names of the tensors that were merged.
-   */
-  only?: string,
-  /**
-   * Pattern of the names of the tensors that were not.
-   */
-  skip?: string,
 };
 
 /**
@@ -588,113 +270,39 @@ export type Finding = {
 };
 
 /**
- * The base in a report.
+ * One file that can be read at any place.
  */
-export type BaseReport = {
-  /**
-   * Name of its folder.
-   */
-  name: string,
-  /**
-   * Number of tensors.
-   */
-  tensors: number,
-};
-
-/**
- * What was decided, and, after a merge, what it did.
- */
-export type Report = {
-  /**
-   * Version of lorafold.
-   */
-  lorafold: string,
-  /**
-   * The base.
-   */
-  base: BaseReport,
-  /**
-   * The adapters, in the order in which they were given.
-   */
-  adapters: Array<AdapterReport>,
-  /**
-   * Number of tensors that deltas are added to.
-   */
-  merged: number,
-  /**
-   * The output files.
-   */
-  files: Array<FileSize>,
-  /**
-   * Bytes of all output files.
-   */
-  outputBytes: number,
-  /**
-   * Every tensor of the output.
-   */
-  tensors: Array<TensorReport>,
-  /**
-   * What the user should know.
-   */
-  findings: Array<Finding>,
-  /**
-   * What the merged files record of their making.
-   */
-  recipe: Recipe,
-};
-
-/**
- * The tensors of one element type.
- */
-export type DtypeTotal = {
-  /**
-   * Number of tensors.
-   */
-  tensors: number,
-  /**
-   * Their bytes.
-   */
-  bytes: number,
-};
-
-/**
- * A tensor of a model.
- */
-export type TensorDescription = {
-  /**
-   * Name.
-   */
-  name: string,
-  /**
-   * Element type, by its safetensors name.
-   */
-  dtype: string,
-  /**
-   * Shape as stored.
-   */
-  shape: Array<number>,
-  /**
-   * Size in bytes.
-   */
-  bytes: number,
-  /**
-   * The file that holds it.
-   */
-  file: string,
-};
-
-/**
- * A weight file.
- */
-export type WeightFile = {
+export type ListedFile = {
   /**
    * Name inside its folder.
    */
   name: string,
   /**
-   * Number of tensors.
+   * Size in bytes; `UNKNOWN_SIZE` where its server does not say.
    */
-  tensors: number,
+  size?: number,
+  /**
+   * What its source calls this state of it (an ETag, say), where it does.
+   */
+  version?: string,
+};
+
+/**
+ * The files of one base or adapter, and where they stand among all inputs.
+ */
+export type ListedFolder = {
+  /**
+   * What errors and reports call it.
+   */
+  name: string,
+  /**
+   * The files, in the order of the inputs.
+   */
+  files: Array<ListedFile>,
+  /**
+   * Folders inside it, which nobody reads: their names are for the report.
+   */
+  folders?: Array<string>,
 };
 
 /**
@@ -782,104 +390,496 @@ export type ModuleDescription = {
 };
 
 /**
- * What an adapter is.
+ * A run of output bytes, and where it comes from.
  */
-export type AdapterDescription = {
+export type Piece = { kind: "plan",
   /**
-   * Tells it from a model.
+   * First byte in the output file.
    */
-  kind: "adapter",
+  at: number,
   /**
-   * Name of its folder.
+   * Number of bytes.
    */
-  name: string,
+  bytes: number,
+} | { kind: "copy",
   /**
-   * The `peft_type` of its configuration.
+   * First byte in the output file.
    */
-  type: "LORA",
+  at: number,
   /**
-   * How it is spelt.
+   * Number of bytes.
    */
-  convention: "peft",
+  bytes: number,
   /**
-   * Rank where no pattern says otherwise.
+   * Number of the input.
    */
-  r: number,
+  input: number,
   /**
-   * Alpha where no pattern says otherwise.
+   * First byte in the input.
    */
-  alpha: number,
+  start: number,
+} | { kind: "compute",
   /**
-   * Whether its scale is α/√r instead of α/r.
+   * First byte in the output file.
    */
-  rslora: boolean,
+  at: number,
   /**
-   * The base that its configuration names.
+   * Number of bytes.
    */
-  baseModel: string | null,
+  bytes: number,
+  /**
+   * Number of the tensor in the plan, and of its program.
+   */
+  program: number,
+  /**
+   * First element that is computed.
+   */
+  first: number,
+  /**
+   * Number of elements that are computed; their bytes enclose the piece's.
+   */
+  count: number,
+  /**
+   * Computed bytes that are before the piece.
+   */
+  skip: number,
+  /**
+   * The source's bytes of these elements. The first span is the one that a `Run` streams.
+   */
+  reads: Array<Span>,
+};
+
+/**
+ * What is to be planned. The files of all folders are the inputs, one folder after another.
+ */
+export type PlanRequest = {
+  /**
+   * The base.
+   */
+  base: ListedFolder,
+  /**
+   * The adapters, in their order.
+   */
+  adapters: Array<AdapterRequest>,
+  /**
+   * Options of the merge.
+   */
+  options: PlanSettings,
+};
+
+/**
+ * What is asked of a merge.
+ */
+export type PlanSettings = {
+  /**
+   * Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
+   */
+  dtype?: "keep" | "float32" | "float16" | "bfloat16",
+  /**
+   * How several deltas combine. Only `linear`, the exact weighted sum, so far.
+   */
+  method?: "linear",
+  /**
+   * How sums are rounded to the output's type. Only `nearest` (to even) so far.
+   */
+  rounding?: "nearest",
+  /**
+   * Merge only tensors in whose name this regular expression matches somewhere.
+   */
+  only?: string,
+  /**
+   * Do not merge tensors in whose name this regular expression matches somewhere.
+   */
+  skip?: string,
+  /**
+   * Largest size of an output shard in bytes; by default the base's shards are kept.
+   */
+  maxShardSize?: number,
+  /**
+   * Adapter keys and patterns that match nothing become findings instead of errors.
+   */
+  allowUnmatched?: boolean,
+};
+
+/**
+ * What a merged model was made of, and how.
+ */
+export type Recipe = {
+  /**
+   * Version of lorafold.
+   */
+  lorafold: string,
+  /**
+   * How the deltas were combined.
+   */
+  method: string,
+  /**
+   * Element type that was asked for, or `keep`.
+   */
+  dtype: string,
+  /**
+   * How sums were rounded.
+   */
+  rounding: string,
+  /**
+   * The base.
+   */
+  base: RecipeBase,
+  /**
+   * The adapters, in their order.
+   */
+  adapters: Array<RecipeAdapter>,
+  /**
+   * Pattern of the names of the tensors that were merged.
+   */
+  only?: string,
+  /**
+   * Pattern of the names of the tensors that were not.
+   */
+  skip?: string,
+};
+
+/**
+ * An adapter in a recipe.
+ */
+export type RecipeAdapter = {
   /**
    * Its files.
    */
   files: Array<FileDigest>,
   /**
-   * The modules that it changes.
+   * Factor on its whole delta.
    */
-  modules: Array<ModuleDescription>,
+  weight: number,
+  /**
+   * Whether its scale is α/√r instead of α/r.
+   */
+  rslora: boolean,
+  /**
+   * Each scale that it has.
+   */
+  scales: Array<RecipeScale>,
 };
 
 /**
- * What a folder is.
+ * The base in a recipe.
  */
-export type Description = ModelDescription | AdapterDescription;
-
-/**
- * The stable codes: part of the API, the same in Rust, JavaScript and on the command line. None is ever renamed; new ones may come.
- */
-export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "base-mismatch" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
-
-/**
- * What happened, finer than the code: what a page or a script may branch on. Most errors need none beyond their code.
- */
-export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "output-not-empty" | "output-is-input" | "no-memory";
-
-/**
- * What an error knows beside its sentence. Every field is there only where it is known.
- */
-export type ErrorFacts = {
+export type RecipeBase = {
   /**
-   * What happened, finer than the code.
+   * Its weight files.
    */
-  kind?: ErrorKind,
+  files: Array<FileSize>,
   /**
-   * The file, or its URL.
+   * Its own recipe, as it stands in its files, where it is a merged model.
    */
-  file?: string,
+  recipe?: Record<string, unknown>,
+};
+
+/**
+ * A scale of an adapter.
+ */
+export type RecipeScale = {
+  /**
+   * Rank r.
+   */
+  rank: number,
+  /**
+   * Alpha after patterns and override.
+   */
+  alpha: number,
+  /**
+   * α/r or α/√r.
+   */
+  scale: number,
+};
+
+/**
+ * What was decided, and, after a merge, what it did.
+ */
+export type Report = {
+  /**
+   * Version of lorafold.
+   */
+  lorafold: string,
+  /**
+   * The base.
+   */
+  base: BaseReport,
+  /**
+   * The adapters, in the order in which they were given.
+   */
+  adapters: Array<AdapterReport>,
+  /**
+   * Number of tensors that deltas are added to.
+   */
+  merged: number,
+  /**
+   * The output files.
+   */
+  files: Array<FileSize>,
+  /**
+   * Bytes of all output files.
+   */
+  outputBytes: number,
+  /**
+   * Every tensor of the output.
+   */
+  tensors: Array<TensorReport>,
+  /**
+   * What the user should know.
+   */
+  findings: Array<Finding>,
+  /**
+   * What the merged files record of their making.
+   */
+  recipe: Recipe,
+};
+
+/**
+ * A run of output bytes that one read of an input serves.
+ */
+export type Run = {
+  /**
+   * The byte of the output file after its last.
+   */
+  end: number,
+  /**
+   * What is read; nothing where the plan holds the bytes.
+   */
+  source: RunSource | null,
+};
+
+/**
+ * The bytes `start..end` of an input.
+ */
+export type RunSource = {
+  /**
+   * Number of the input.
+   */
+  input: number,
+  /**
+   * First byte.
+   */
+  start: number,
+  /**
+   * The byte after the last.
+   */
+  end: number,
+};
+
+/**
+ * A scale of an adapter, and where it comes from.
+ */
+export type ScaleReport = {
+  /**
+   * Rank r.
+   */
+  rank: number,
+  /**
+   * Alpha after patterns and override.
+   */
+  alpha: number,
+  /**
+   * α/r or α/√r.
+   */
+  scale: number,
+  /**
+   * The rule with its numbers, such as `alpha/r = 16/8`.
+   */
+  why: string,
+  /**
+   * Number of updates that have it.
+   */
+  tensors: number,
+};
+
+/**
+ * The bytes `start .. start + bytes` of an input.
+ */
+export type Span = {
+  /**
+   * Number of the input.
+   */
+  input: number,
+  /**
+   * First byte.
+   */
+  start: number,
+  /**
+   * Number of bytes.
+   */
+  bytes: number,
+};
+
+/**
+ * Sums over folded elements. Write W for the base, d for the delta (f32), out for the stored result.
+ *
+ * The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
+ * depend, in their last digits, on how the elements were split. Elements whose W is infinite or NaN are counted, but left out of
+ * the sums. Where W is finite and the result is not, `kept` is infinite or NaN.
+ */
+export type Statistics = {
+  /**
+   * Elements folded.
+   */
+  elements: number,
+  /**
+   * Elements whose stored bits are not those that W alone would have in the output type.
+   */
+  changed: number,
+  /**
+   * Σ d².
+   */
+  deltaSq: number,
+  /**
+   * Σ W².
+   */
+  baseSq: number,
+  /**
+   * The largest |d|.
+   */
+  maxDelta: number,
+  /**
+   * Σ (out − W) · d: divided by `delta_sq`, the share of the delta that survives rounding.
+   */
+  kept: number,
+};
+
+/**
+ * A tensor of a model.
+ */
+export type TensorDescription = {
+  /**
+   * Name.
+   */
+  name: string,
+  /**
+   * Element type, by its safetensors name.
+   */
+  dtype: string,
+  /**
+   * Shape as stored.
+   */
+  shape: Array<number>,
+  /**
+   * Size in bytes.
+   */
+  bytes: number,
+  /**
+   * The file that holds it.
+   */
+  file: string,
+};
+
+/**
+ * One tensor in a report.
+ */
+export type TensorReport = {
+  /**
+   * Name.
+   */
+  name: string,
+  /**
+   * What is done to it.
+   */
+  action: "copy" | "convert" | "merge",
+  /**
+   * Shape as stored.
+   */
+  shape: Array<number>,
+  /**
+   * Element type in the base, by its safetensors name.
+   */
+  dtype: string,
+  /**
+   * Element type in the output.
+   */
+  outputDtype: string,
+  /**
+   * Whether the base stores (in, out), as GPT-2's Conv1D does.
+   */
+  transposed?: boolean,
+  /**
+   * What each adapter adds.
+   */
+  adapters?: Array<UpdateReport>,
+  /**
+   * What the merge did to its numbers, where that was asked for.
+   */
+  statistics?: TensorStatistics,
+};
+
+/**
+ * What a merge did to the numbers of one tensor. W is the base, ΔW the delta; ‖·‖ is the Frobenius norm. Rounded to six digits. A value
+ * is `null` where it is not known: a quotient by zero, a sum that overflowed, a result that is not finite.
+ */
+export type TensorStatistics = {
+  /**
+   * ‖ΔW‖
+   */
+  deltaNorm: number | null,
+  /**
+   * ‖W‖
+   */
+  baseNorm: number | null,
+  /**
+   * ‖ΔW‖/‖W‖
+   */
+  relativeNorm: number | null,
+  /**
+   * The largest |ΔW|.
+   */
+  maxDelta: number | null,
+  /**
+   * Share of elements whose stored bits changed.
+   */
+  changed: number | null,
+  /**
+   * Share of ‖ΔW‖² that survives rounding: ⟨stored change, ΔW⟩/‖ΔW‖².
+   */
+  signalKept: number | null,
+};
+
+/**
+ * What one adapter adds to a tensor.
+ */
+export type UpdateReport = {
   /**
    * The adapter's name.
    */
-  adapter?: string,
+  adapter: string,
   /**
-   * The tensor, or the adapter's key.
+   * The method.
    */
-  tensor?: string,
+  method: string,
   /**
-   * The option or the field of a configuration.
+   * Rank r.
    */
-  field?: string,
+  rank: number,
   /**
-   * The element's index in row-major order.
+   * Alpha after patterns and override.
    */
-  element?: number,
+  alpha: number,
   /**
-   * What was found.
+   * α/r or α/√r.
    */
-  found?: string,
+  scale: number,
   /**
-   * What was expected instead.
+   * Factor on the adapter's whole delta.
    */
-  expected?: string,
+  weight: number,
+};
+
+/**
+ * A weight file.
+ */
+export type WeightFile = {
   /**
-   * What the user can do about it.
+   * Name inside its folder.
    */
-  fix?: string,
+  name: string,
+  /**
+   * Number of tensors.
+   */
+  tensors: number,
 };
