@@ -1,35 +1,6 @@
-/** The stable codes of {@link LorafoldError}. */
-export type ErrorCode =
-  | "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported"
-  | "non-finite" | "base-mismatch" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted"
-  | "limit-exceeded" | "bad-option" | "internal";
+import type { ErrorCode, ErrorFacts, ErrorKind } from "./schema.js";
 
-/** What happened, finer than the code. Most errors need none beyond their code. */
-export type ErrorKind =
-  | "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer"
-  | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern"
-  | "not-found" | "access-denied" | "output-not-empty" | "output-is-input" | "no-memory";
-
-/** What an error knows beside its sentence, for programs. Every field is there only where it is known. */
-export interface ErrorFacts {
-  kind?: ErrorKind;
-  /** The file or folder, or its URL. */
-  file?: string;
-  /** The adapter's name. */
-  adapter?: string;
-  /** The tensor, or the adapter's key. */
-  tensor?: string;
-  /** The option or the field of a configuration. */
-  field?: string;
-  /** The element's index in row-major order. */
-  element?: number;
-  /** What was found. */
-  found?: string;
-  /** What was expected instead. */
-  expected?: string;
-  /** What the user can do about it; it ends the message. */
-  fix?: string;
-}
+export type { ErrorCode, ErrorFacts, ErrorKind };
 
 /** What an error is about, and what the platform threw where that is the cause. */
 export type About = ErrorFacts & { detail?: unknown };
