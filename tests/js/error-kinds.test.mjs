@@ -102,16 +102,16 @@ describe("every kind of error", () => {
   }
 });
 
-/** The variants of an enum of src/error.rs, as serde writes them. @param {string} name */
+/** The variants of an enum of src/error/code.rs, as serde writes them. @param {string} name */
 async function variants(name) {
-  const source = await readFile(join(root, "src", "error.rs"), "utf8");
+  const source = await readFile(join(root, "src", "error", "code.rs"), "utf8");
   const [, body = ""] = new RegExp(`pub enum ${name} \\{\n(.*?)\n\\}`, "s").exec(source) ?? [];
   return [...body.matchAll(/^ {4}([A-Z]\w+),$/gm)].map(([, variant]) => (variant ?? "").replace(/(?<!^)[A-Z]/g, "-$&").toLowerCase());
 }
 
 /** The words of a union in the package's declarations. @param {string} name */
 async function union(name) {
-  const source = await readFile(join(root, "pkg", "errors.d.ts"), "utf8");
+  const source = await readFile(join(root, "pkg", "schema.d.ts"), "utf8");
   const [, body = ""] = new RegExp(`export type ${name} = (.*?);`, "s").exec(source) ?? [];
   return [...body.matchAll(/"([a-z-]+)"/g)].map(([, word]) => word);
 }
