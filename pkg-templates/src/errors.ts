@@ -169,7 +169,7 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 /** The promise, or `aborted` as soon as the signal says so. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
-  // Whoever stops no longer waits for it: that it fails then is nobody's concern.
+  // After an abort nobody waits for the promise: its failure must not become an unhandled rejection.
   promise.catch(() => undefined);
   throwIfAborted(signal);
   let stop = () => {};

@@ -241,7 +241,7 @@ impl<'a> Scanner<'a> {
                 self.at += before - chars.as_str().len();
                 Ok(())
             }
-            None => Err(self.invalid("an escape that is none")),
+            None => Err(self.invalid("an invalid escape")),
         }
     }
 }

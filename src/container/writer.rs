@@ -1,6 +1,6 @@
 //! Headers and indexes written from what they name, as a whole or in part.
 //!
-//! Nothing is kept: whoever serves a merged model says again which tensors a file has, instead of holding the text.
+//! The text is never kept: a merged model that is served writes the part of a header that a client asks for.
 
 use std::io;
 use std::ops::Range;

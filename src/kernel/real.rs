@@ -90,7 +90,7 @@ pub fn bytes_of_mut<R: Real>(tile: &mut [R]) -> &mut [u8] {
 /// # Panics
 /// As [`fold_into`].
 pub fn fold_tile<R: Real>(factors: &Factors, first: u64, from: Float, src: &[u8], tile: &mut [R]) {
-    // A sum that leaves the finite range shows in the tile; whoever rounds it to the output type says so.
+    // A sum that leaves the finite range stays visible in the tile. The caller reports it when it rounds the tile to the output type.
     let _ = fold_into(factors, first, from, src, R::FLOAT, bytes_of_mut(tile), None);
 }
 

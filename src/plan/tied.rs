@@ -1,5 +1,5 @@
-//! The output layer, which a model may tie to its embedding: a delta on it is lost if whoever loads the merged model ties the
-//! two again.
+//! The output layer, which a model may tie to its embedding. A delta on it would be lost when the merged model is loaded, if the two were
+//! tied again.
 
 use super::open::Base;
 use super::program::Program;

@@ -1,5 +1,5 @@
-//! Noticing a trap. What traps (an allocation that fails where Rust cannot say so) ends the call in the middle: an instance that has trapped
-//! must not be used again, and a promise that it was working for never settles.
+//! Noticing a trap. A call that traps (an allocation fails where Rust has no way to report it) ends in the middle. The instance must not be used
+//! again, and a promise that the call was working on never settles.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Set while our code runs. Whoever sees it set from outside sees a call that never came back.
+/// Set while our code runs. JavaScript runs between calls: if it finds this set, a call has never returned.
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
 /// Whether a call has trapped. JavaScript asks between its own tasks, when no call is under way.
@@ -16,7 +16,7 @@ pub fn trapped() -> bool {
     RUNNING.load(Ordering::Relaxed)
 }
 
-/// The future, noted while it runs.
+/// Runs the future, with the flag set while it is being polled.
 pub(super) async fn noted<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     poll_fn(|context| {
@@ -28,7 +28,7 @@ pub(super) async fn noted<T>(future: impl Future<Output = T>) -> T {
     .await
 }
 
-/// The result of `work`, noted while it runs.
+/// Does `work` with the flag set.
 pub(super) fn noted_now<T>(work: impl FnOnce() -> T) -> T {
     RUNNING.store(true, Ordering::Relaxed);
     let result = work();

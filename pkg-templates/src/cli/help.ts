@@ -15,8 +15,8 @@ merge:
   --dtype T              keep (default), float32 (or f32), float16 (f16), bfloat16 (bf16)
   --rounding R           nearest (default), to even
   --max-shard-size S     new shards of at most S, such as 5GB; by default the base's shards are kept
-  --only REGEX           merge only tensors whose name REGEX finds something in
-  --skip REGEX           do not merge tensors whose name REGEX finds something in
+  --only REGEX           merge only tensors whose name matches REGEX somewhere
+  --skip REGEX           do not merge tensors whose name matches REGEX somewhere
   --allow-unmatched      adapter keys that match nothing become findings
   --allow-nonfinite      values may become infinite or NaN in the output's type
   --workers N            worker threads; 0 computes in the main one

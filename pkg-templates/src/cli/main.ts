@@ -10,7 +10,7 @@ import { readFile } from "node:fs/promises";
 export async function main(argv: string[]): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", outputFailed);
   const [first, ...rest] = argv;
-  // A trap of the WebAssembly in the middle of asynchronous work is thrown to nobody.
+  // A trap of the WebAssembly in asynchronous work reaches no caller: without this Node would print its own banner.
   process.once("uncaughtException", (error) => process.exit(report(asLorafoldError(error), rest.includes("--json"))));
   // `lorafold merge --help` asks for the same.
   const command = asksForHelp(argv) ? "--help" : first;
@@ -43,7 +43,7 @@ export async function main(argv: string[]): Promise<number> {
   }
 }
 
-/** Whoever reads what is printed may go (`| head`): that is no failure, and no reason to leave a merge half done. */
+/** The reader of our output may close it (`| head`). That is no failure, and no reason to stop a merge. */
 function outputFailed(error: Error): void {
   if (thrown(error).code !== "EPIPE") process.once("exit", () => (process.exitCode ||= 1));
 }

@@ -1,7 +1,7 @@
 //! Dialects: how one tool spells an adapter. Every dialect is a file here and an entry of `DIALECTS`.
 //!
-//! A dialect reads a configuration and the names and shapes of tensors, and gives updates: which module of the model changes, and how. Where
-//! that module is in the base is no matter of its.
+//! A dialect reads a configuration and the names and shapes of tensors, and gives updates: which module of the model changes, and how. It
+//! does not know where that module is in the base: the plan places it.
 
 mod peft;
 
