@@ -40,6 +40,8 @@ export async function settled<T>(work: Promise<T>): Promise<T> {
     look = setInterval(() => {
       if (trapped()) reject(trapError());
     }, LOOK);
+    // In Node: work that waits for ever (a source that never answers) must not keep the process from ending.
+    if (typeof look === "object") (look as { unref(): void }).unref();
   });
   try {
     return await Promise.race([work, dead]);

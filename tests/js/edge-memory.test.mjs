@@ -106,6 +106,7 @@ test("an instance that runs out of memory is replaced, and the next request is s
     import { assemble } from ${JSON.stringify(new URL("safetensors-file.mjs", import.meta.url).href)};
     import { asFiles, tinyModel } from ${JSON.stringify(new URL("tiny-model.mjs", import.meta.url).href)};
     process.on("uncaughtException", () => {});
+    setInterval(() => {}, 1000);
     await initialize(await WebAssembly.compile(await readFile(new URL(${JSON.stringify(new URL("../../pkg/lorafold_bg.wasm", import.meta.url).href)}))));
     const small = tinyModel();
     const held = await openMerged({ base: asFiles(small.base), adapters: [asFiles(small.adapter)] });
@@ -120,6 +121,7 @@ test("an instance that runs out of memory is replaced, and the next request is s
     await code(() => held.read("model.safetensors"));
     held.close();
     console.log(codes.join(" "));
+    process.exit();
   `;
   const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script]);
   assert.equal(stdout.trim(), "limit-exceeded served source-changed");
