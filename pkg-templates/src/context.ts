@@ -18,7 +18,7 @@ export function createContext(platform: Platform): Context {
         loading = undefined;
         throw error;
       });
-      return loading.then((module) => instantiate(module, platform));
+      return loading.then((module) => instantiate(module, platform.memoryBytes));
     },
   };
 }

@@ -1,6 +1,5 @@
 import { LorafoldError } from "./errors.js";
 import { __wbg_reset_state as replaceInstance, initSync, limitMemory, outOfMemory, trapped } from "./lorafold.js";
-import type { Platform } from "./platform.js";
 
 /** What to do where the two do not fit. */
 const SAME = "load both from the same release: a cache may hold an older file";
@@ -14,10 +13,11 @@ export interface Engine {
 
 /**
  * The instance of this thread: the generated glue keeps one, whichever context asks. One that has trapped is replaced; what it held is lost.
+ * `memoryBytes`: the most memory it may take, where that is limited.
  *
  * @throws {LorafoldError} `internal` where the module is of another version.
  */
-export function instantiate(module: WebAssembly.Module, { memoryBytes }: Pick<Platform, "memoryBytes">): Engine {
+export function instantiate(module: WebAssembly.Module, memoryBytes: number | undefined): Engine {
   try {
     initSync({ module });
     if (trapped()) replaceInstance();
