@@ -35,8 +35,8 @@ export async function sizeRows() {
   const wasm = gzipped(readFileSync(join(packageFolder, "lorafold_bg.wasm")));
   const part = "start-up";
   return [
-    { part, what: "wasm, gzipped", figure: wasm, unit: "kB", target: "≤ 150 kB", holds: wasm <= 150 },
-    { part, what: "browser entry, bundled, gzipped", figure: entry, unit: "kB", target: "≤ 20 kB", holds: entry <= 20 },
+    { part, what: "wasm, gzipped", figure: wasm, unit: "kB", target: "≤ 300 kB", holds: wasm <= 300 },
+    { part, what: "browser entry, bundled, gzipped", figure: entry, unit: "kB", target: "≤ 25 kB", holds: entry <= 25 },
     { part, what: "worker script, bundled, gzipped", figure: worker, unit: "kB" },
   ];
 }
