@@ -32,9 +32,17 @@ describePage(({ scratch, withPage, withSample }) => {
       await page.press(at("merge"), "Enter");
       await page.waitForSelector(`${at("plan-error")} >> text=bad-option`);
       assert.equal(await page.evaluate(() => document.activeElement?.id), "plan-heading");
-      await page.fill("[name=skip]", "q_proj");
-      await page.press(at("merge"), "Enter");
-      await page.fill("[name=skip]", "k_proj");
+      // All in one task, so that no plan is made between the click and the change.
+      await page.locator(at("merge")).evaluate((merge) => {
+        const skip = document.querySelector("[name=skip]");
+        const fill = (value) => {
+          skip.value = value;
+          skip.dispatchEvent(new Event("input", { bubbles: true }));
+        };
+        fill("q_proj");
+        merge.click();
+        fill("k_proj");
+      });
       await planned(tab);
       assert.equal(await page.innerText("#result-heading"), "Merged, before your latest change");
     }));
