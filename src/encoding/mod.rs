@@ -1,4 +1,4 @@
-//! Encodings: how the numbers of one logical tensor are stored. Every encoding is a file here and a variant of [`Stored`].
+//! Encodings: how the numbers of one logical tensor are stored. Every encoding is a file here and a line of `encodings!`.
 //!
 //! A tensor is a row-major run of numbers, whatever its encoding. An encoding says which bytes hold a run of elements, and decodes
 //! them. What it needs as a whole (tables of codes, scales of scales) are operands, read once with those of the adapters.
@@ -19,17 +19,6 @@ use crate::inputs::Span;
 use crate::kernel::Real;
 use crate::tensor::Float;
 pub use operand::Operand;
-
-/// A logical tensor as it is stored: its encoding, and where its bytes are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Stored {
-    /// One element after another: F16, BF16, F32 or F64.
-    Plain(Plain),
-    /// 4-bit codes of NF4 with scales in side tensors, as bitsandbytes stores them.
-    Nf4(Nf4),
-}
 
 /// What every encoding can do.
 pub(crate) trait Encoding {
@@ -55,53 +44,61 @@ pub(crate) trait Encoding {
     ) -> Result<()>;
 }
 
+/// The closed list of encodings: dispatch over it is written once.
+macro_rules! encodings {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// A logical tensor as it is stored: its encoding, and where its bytes are.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        #[non_exhaustive]
+        pub enum Stored { $($(#[$doc])* $name($name)),+ }
+
+        impl Stored {
+            /// Elements that only decode together.
+            pub fn granule(&self) -> u64 {
+                match self { $(Stored::$name(encoding) => encoding.granule()),+ }
+            }
+
+            /// The bytes that hold the elements, the largest span first.
+            pub fn reads(&self, elements: Range<u64>) -> Vec<Span> {
+                match self { $(Stored::$name(encoding) => encoding.reads(elements)),+ }
+            }
+
+            /// What is read once, as a whole.
+            pub fn operands(&self) -> Vec<&Operand> {
+                match self { $(Stored::$name(encoding) => encoding.operands()),+ }
+            }
+
+            /// Decode the elements into `tile`, which has as many.
+            ///
+            /// # Errors
+            /// `bad-header` where the bytes are not what the encoding says.
+            pub(crate) fn decode<R: Real>(
+                &self,
+                elements: Range<u64>,
+                parts: &[&[u8]],
+                operands: &[Vec<u8>],
+                tile: &mut [R],
+            ) -> Result<()> {
+                match self { $(Stored::$name(encoding) => encoding.decode(elements, parts, operands, tile)),+ }
+            }
+        }
+    };
+}
+
+encodings! {
+    /// One element after another: F16, BF16, F32 or F64.
+    Plain,
+    /// 4-bit codes of NF4 with scales in side tensors, as bitsandbytes stores them.
+    Nf4,
+}
+
 impl Stored {
     /// The element type, where the tensor is stored plainly.
     pub fn float(&self) -> Option<Float> {
         match self {
             Stored::Plain(plain) => Some(plain.float),
-            Stored::Nf4(_) => None,
-        }
-    }
-
-    /// Elements that only decode together.
-    pub fn granule(&self) -> u64 {
-        match self {
-            Stored::Plain(plain) => plain.granule(),
-            Stored::Nf4(nf4) => nf4.granule(),
-        }
-    }
-
-    /// The bytes that hold the elements, the largest span first.
-    pub fn reads(&self, elements: Range<u64>) -> Vec<Span> {
-        match self {
-            Stored::Plain(plain) => plain.reads(elements),
-            Stored::Nf4(nf4) => nf4.reads(elements),
-        }
-    }
-
-    /// What is read once, as a whole.
-    pub fn operands(&self) -> Vec<&Operand> {
-        match self {
-            Stored::Plain(plain) => plain.operands(),
-            Stored::Nf4(nf4) => nf4.operands(),
-        }
-    }
-
-    /// Decode the elements into `tile`, which has as many.
-    ///
-    /// # Errors
-    /// `bad-header` where the bytes are not what the encoding says.
-    pub(crate) fn decode<R: Real>(
-        &self,
-        elements: Range<u64>,
-        parts: &[&[u8]],
-        operands: &[Vec<u8>],
-        tile: &mut [R],
-    ) -> Result<()> {
-        match self {
-            Stored::Plain(plain) => plain.decode(elements, parts, operands, tile),
-            Stored::Nf4(nf4) => nf4.decode(elements, parts, operands, tile),
+            _ => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Encoding, Operand};
+use super::Encoding;
 use crate::error::Result;
 use crate::inputs::Span;
 use crate::kernel::{self, Real};
@@ -37,9 +37,5 @@ impl Encoding for Plain {
             kernel::decode(self.float, bytes, tile);
         }
         Ok(())
-    }
-
-    fn operands(&self) -> Vec<&Operand> {
-        Vec::new()
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::block::{Block, BlockBuffers};
 use super::facts::{from_bytes, to_bytes};
 use super::prepared::PreparedProgram;
+use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize, try_buffer};
 use crate::kernel::Statistics;
@@ -159,18 +160,9 @@ impl Merger {
         }
         let program = &loaded.program;
         let mut prepared = PreparedProgram::begin(program)?;
-        for operand in program.source.operands() {
-            let mut bytes = try_buffer(&operand.key, operand.at.bytes)?;
-            inputs.read(operand.at.input, operand.at.start, &mut bytes).await?;
-            prepared.side.push(bytes);
-        }
+        prepared.side = read_all(inputs, program.source.operands()).await?;
         for (number, update) in program.updates.iter().enumerate() {
-            let mut operands = Vec::new();
-            for operand in update.op.operands() {
-                let mut bytes = try_buffer(&operand.key, operand.at.bytes)?;
-                inputs.read(operand.at.input, operand.at.start, &mut bytes).await?;
-                operands.push(bytes);
-            }
+            let operands = read_all(inputs, update.op.operands()).await?;
             prepared.add(program, number, &operands)?;
         }
         if let Some(facts) = &loaded.facts {
@@ -179,4 +171,15 @@ impl Merger {
         loaded.prepared = Some(prepared);
         Ok(())
     }
+}
+
+/// The bytes of each of `operands`.
+async fn read_all(inputs: &impl Inputs, operands: Vec<&Operand>) -> Result<Vec<Vec<u8>>> {
+    let mut read = Vec::with_capacity(operands.len());
+    for Operand { key, at, .. } in operands {
+        let mut bytes = try_buffer(key, at.bytes)?;
+        inputs.read(at.input, at.start, &mut bytes).await?;
+        read.push(bytes);
+    }
+    Ok(read)
 }
