@@ -205,7 +205,7 @@ fn with_facts_in(model: &Model, plan: &MergePlan, order: &[usize]) -> Vec<u8> {
     let program = plan.program(0).unwrap().into_owned();
     let jobs: Vec<_> = program.fact_jobs().collect();
     assert_eq!(jobs.len(), order.len());
-    let mut facts = FactSum::new(jobs.len(), program.fact_length());
+    let mut facts = FactSum::of(&program);
     for &job in order.iter().chain(&order[..1]) {
         let mut worker = Merger::new(false, 0);
         worker.load(0, program.clone());

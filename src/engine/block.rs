@@ -153,8 +153,7 @@ impl Block<'_> {
     /// The updates of `band` on the rows that begin with element `first`, into `sum`.
     fn update<R: Real>(&self, band: &Band, first: u64, base: &[R], sum: &mut [R], changed: &mut Vec<R>) {
         let start = band.rows.start * self.program.cols;
-        let cols = band.factors.cols();
-        let tile = Tile { row: ((first - start) / self.program.cols.max(1)) as usize, cols, base };
+        let tile = self.rows(band, first, base);
         // One update at weight 1 is what it makes of the weight, without a difference that rounds.
         if let ([(1.0, _, only)], 0) = (band.others.as_slice(), band.factors.rank()) {
             return only.apply(&tile, sum);
@@ -167,6 +166,12 @@ impl Block<'_> {
                 Combine::Linear => add_weighted(sum, base, changed, *weight),
             }
         }
+    }
+
+    /// The rows of `band` that begin with element `first`.
+    fn rows<'t, R>(&self, band: &Band, first: u64, base: &'t [R]) -> Tile<'t, R> {
+        let row = first / self.program.cols.max(1) - band.rows.start;
+        Tile { row: row as usize, cols: band.factors.cols(), base }
     }
 
     /// Round a tile to the output's type; no finite value of the base may leave the finite range.
@@ -191,10 +196,8 @@ impl Block<'_> {
         for tile in self.tiles() {
             self.decode(&tile, buffers, &mut base)?;
             for (band, part) in self.parts(&tile) {
-                let start = band.rows.start * self.program.cols;
-                let row = ((part.start - start) / self.program.cols.max(1)) as usize;
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
-                let rows = Tile { row, cols: band.factors.cols(), base: &base[inside] };
+                let rows = self.rows(band, part.start, &base[inside]);
                 for (_, number, update) in &band.others {
                     update.gather(&rows, &mut changed, &mut sums[self.program.fact_range(*number)]);
                 }

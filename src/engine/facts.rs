@@ -45,8 +45,13 @@ pub struct FactSum {
 }
 
 impl FactSum {
+    /// The sum of the jobs of `program`.
+    pub fn of(program: &Program) -> FactSum {
+        FactSum::new(program.fact_jobs().count(), program.fact_length())
+    }
+
     /// The sum of `jobs` results of `length` numbers each.
-    pub fn new(jobs: usize, length: usize) -> FactSum {
+    fn new(jobs: usize, length: usize) -> FactSum {
         FactSum { jobs, added: 0, sum: vec![0.0; length], waiting: BTreeMap::new() }
     }
 

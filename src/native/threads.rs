@@ -29,7 +29,7 @@ pub(super) fn write_files(merge: &Merge, folder: &OutputFolder) -> Result<Vec<(u
             if let Piece::Compute { program, .. } = piece
                 && let Some(found) = merge.plan.program(program).filter(|program| program.has_facts())
             {
-                let sum = || FactSum::new(found.fact_jobs().count(), found.fact_length());
+                let sum = || FactSum::of(&found);
                 facts.entry(program).or_insert_with(sum);
             }
             writes.push(Job::Write(number, piece));

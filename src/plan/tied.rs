@@ -44,13 +44,10 @@ impl TiedHead {
         let mut embeddings = Vec::new();
         for (shard, file) in base.shards.iter().enumerate() {
             for (index, tensor) in file.header.iter().enumerate() {
-                let ends = |name: &&str| {
-                    tensor.name.strip_suffix(*name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-                };
                 if tensor.name == HEAD {
                     return None;
                 }
-                if EMBEDDINGS.iter().any(ends) {
+                if ends_in_one_of(tensor.name, &EMBEDDINGS) {
                     embeddings.push(TiedHead { shard, index });
                 }
             }
@@ -92,5 +89,10 @@ pub(crate) fn must_untie(programs: &[Program], model: &Model, findings: &mut Vec
 
 fn is_one_of(layers: &[&str], program: &Program) -> bool {
     let path = program.tensor.strip_suffix(".weight").unwrap_or(&program.tensor);
-    layers.iter().any(|layer| path.strip_suffix(layer).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+    ends_in_one_of(path, layers)
+}
+
+/// Whether the last parts of a path are one of `ends`.
+fn ends_in_one_of(path: &str, ends: &[&str]) -> bool {
+    ends.iter().any(|end| path.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }

@@ -1,6 +1,7 @@
 //! What JavaScript sees: a plan, and a merger that computes blocks of its programs.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -99,8 +100,7 @@ impl Plan {
     #[wasm_bindgen(js_name = addFacts)]
     pub fn add_facts(&mut self, number: usize, job: usize, result: &[u8]) {
         let Some(program) = self.plan.program(number) else { return };
-        let sum = || FactSum::new(program.fact_jobs().count(), program.fact_length());
-        self.facts.entry(number).or_insert_with(sum).add(job, result);
+        self.facts.entry(number).or_insert_with(|| FactSum::of(&program)).add(job, result);
     }
 
     /// The facts of a program, as `Merger.learn` takes them, once every job is in.
@@ -199,7 +199,7 @@ impl Merger {
         statistics: bool,
         base: Option<Vec<Uint8Array>>,
     ) -> JsResult<JsValue> {
-        let elements = first as u64..(first + count) as u64;
+        let elements = elements(first, count);
         let mut found = statistics.then(Statistics::default);
         let given = self.given(number, &elements, base, None).map_err(|e| to_js(&e))?;
         let Merger { inputs, merger, output } = self;
@@ -220,7 +220,7 @@ impl Merger {
         base: Vec<Uint8Array>,
         operands: Vec<Uint8Array>,
     ) -> JsResult<()> {
-        let elements = first as u64..(first + count) as u64;
+        let elements = elements(first, count);
         let given = self.given(number, &elements, Some(base), Some(operands)).map_err(|e| to_js(&e))?;
         let computed =
             noted_now(|| at_once(self.merger.compute(number, elements, &given, None))).map_err(|e| to_js(&e))?;
@@ -236,7 +236,7 @@ impl Merger {
         count: f64,
         base: Option<Vec<Uint8Array>>,
     ) -> JsResult<Vec<u8>> {
-        let elements = first as u64..(first + count) as u64;
+        let elements = elements(first, count);
         let given = self.given(number, &elements, base, None).map_err(|e| to_js(&e))?;
         let gathered = noted(self.merger.gather(number, elements, &given.or_from(&self.inputs))).await;
         gathered.map_err(|e| to_js(&e))
@@ -252,7 +252,7 @@ impl Merger {
         base: Vec<Uint8Array>,
         operands: Vec<Uint8Array>,
     ) -> JsResult<Vec<u8>> {
-        let elements = first as u64..(first + count) as u64;
+        let elements = elements(first, count);
         let given = self.given(number, &elements, Some(base), Some(operands)).map_err(|e| to_js(&e))?;
         noted_now(|| at_once(self.merger.gather(number, elements, &given))).map_err(|e| to_js(&e))
     }
@@ -283,7 +283,7 @@ impl Merger {
     fn given(
         &mut self,
         number: usize,
-        elements: &std::ops::Range<u64>,
+        elements: &Range<u64>,
         base: Option<Vec<Uint8Array>>,
         operands: Option<Vec<Uint8Array>>,
     ) -> Result<Given> {
@@ -304,6 +304,11 @@ async fn open(request: JsValue, inputs: &Array, signal: Option<AbortSignal>) -> 
     let inputs = JsInputs::new(inputs)?.until(signal);
     let adapters: Vec<_> = request.adapters.into_iter().map(|adapter| (adapter.folder, adapter.options)).collect();
     plan(&inputs, &request.base, &adapters, &request.options).await
+}
+
+/// The `count` elements from `first` on.
+fn elements(first: f64, count: f64) -> Range<u64> {
+    first as u64..(first + count) as u64
 }
 
 /// The result of a future that has nothing to wait for.

@@ -266,7 +266,7 @@ pub fn compute(program: &Program, inputs: &Memory, block: u64) -> Result<Vec<u8>
 
 fn load_program(merger: &mut Merger, number: usize, program: Program, inputs: &impl Inputs) -> Result<()> {
     let jobs: Vec<_> = program.fact_jobs().collect();
-    let mut facts = FactSum::new(jobs.len(), program.fact_length());
+    let mut facts = FactSum::of(&program);
     merger.load(number, program);
     // In the wrong order: it must not show.
     for (job, elements) in jobs.into_iter().enumerate().rev() {
