@@ -33,9 +33,10 @@ describePage(({ scratch, withPage, withSample }) => {
       await page.waitForSelector(`${at("plan-error")} >> text=bad-option`);
       assert.equal(await page.evaluate(() => document.activeElement?.id), "plan-heading");
       // All in one task, so that no plan is made between the click and the change.
-      await page.locator(at("merge")).evaluate((merge) => {
-        const skip = document.querySelector("[name=skip]");
-        const fill = (value) => {
+      await page.evaluate(() => {
+        const skip = /** @type {HTMLInputElement} */ (document.querySelector("[name=skip]"));
+        const merge = /** @type {HTMLButtonElement} */ (document.querySelector("[data-testid=merge]"));
+        const fill = (/** @type {string} */ value) => {
           skip.value = value;
           skip.dispatchEvent(new Event("input", { bubbles: true }));
         };
