@@ -31,7 +31,7 @@ async function load() {
   }
 }
 
-/** A safetensors file of float16 tensors, all zero. The base's are told apart by their rows alone. */
+/** A safetensors file of float16 tensors, all zero. */
 function weights(shapes) {
   let end = 0;
   const tensors = Object.entries(shapes).map(([name, shape]) => {

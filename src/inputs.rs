@@ -120,7 +120,8 @@ pub fn try_buffer(subject: &str, bytes: u64) -> Result<Vec<u8>> {
     Ok(buffer)
 }
 
-/// Make `buffer` `bytes` long. It never takes more memory than that.
+/// Make `buffer` `bytes` long, with whatever bytes it has then. Where it must grow, its old memory is freed first, and no more is taken
+/// than is needed.
 ///
 /// # Errors
 /// `limit-exceeded` when the allocation fails.

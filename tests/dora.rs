@@ -1,5 +1,7 @@
 //! DoRA, whose outputs are rows of a linear layer or columns of a Conv1D: against float64, in any blocks, and what is refused.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod folders;
 mod model;
 
 use std::collections::BTreeMap;
@@ -8,7 +10,7 @@ use lorafold::engine::{FactSum, Merger};
 use lorafold::plan::{AdapterOptions, MergePlan, Piece, PlanOptions};
 use lorafold::tensor::Dtype;
 use lorafold::{Error, Result};
-use model::{Memory, Model, Random, add_folder, block_on, encode, file, read, read_file};
+use model::{Memory, Model, Random, add_folder, block_on, check_ranges, encode, file, read, read_file};
 use sha2::{Digest, Sha256};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -172,13 +174,7 @@ fn any_range_in_any_blocks_is_the_same_range_of_the_whole() {
         let (model, plan) = Layers::random(seed).plan();
         let mut random = Random(seed);
         let whole = read_file(&plan, &model.inputs, 0, 1 << 20).unwrap();
-        for _ in 0..20 {
-            let start = random.below(whole.len() as u64 + 1);
-            let end = start + random.below(whole.len() as u64 + 1 - start);
-            let block = 1 + random.below(2000);
-            let part = read(&plan, &model.inputs, 0, start..end, block).unwrap();
-            assert_eq!(part, whole[start as usize..end as usize], "seed {seed} {start}..{end} block {block}");
-        }
+        check_ranges(&plan, &model.inputs, 0, &whole, 2000, &mut random, &format!("seed {seed}"));
     }
 }
 
@@ -243,10 +239,7 @@ fn outputs_have_their_lengths_as_float64_says() {
         let merged = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         for (layer, &(out, inner)) in layers.sides.iter().enumerate() {
             let data = merged.tensor(&format!("h.{layer}.proj.weight")).unwrap();
-            let found: Vec<f64> = match layers.float {
-                Dtype::F64 => data.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
-                _ => data.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b).into()).collect(),
-            };
+            let found = folders::decode(data.dtype(), data.data());
             let found = if layers.transposed { transpose(&found, out) } else { found };
             for row in 0..out as usize {
                 let inner = inner as usize;

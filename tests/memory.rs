@@ -20,10 +20,10 @@ fn within<T>(bytes: usize, run: impl Fn() -> T) -> T {
     result
 }
 
-/// `run` succeeds with `enough` bytes, and with less is refused in order.
-fn refuses_in_order<T>(enough: usize, run: impl Fn() -> Result<T>) {
+/// `run` succeeds with `enough` bytes, and with less fails with `limit-exceeded`.
+fn fails_where_memory_is_short<T>(enough: usize, run: impl Fn() -> Result<T>) {
     assert!(within(enough, || run().map(drop)).is_ok());
-    // Enough for the sentence of an error, and more and more.
+    // 8 KiB are enough to make the error itself; each turn allows more.
     let mut refused = 0;
     for part in 0..16 {
         if let Err(error) = within(8192 + enough / 16 * part, || run().map(drop)) {
@@ -69,14 +69,14 @@ fn headers_and_indexes() {
     let size = 8 + (json.len() + TENSORS * 12) as u64;
     // The tables of a tensor of two dimensions have 40 bytes beside its name; the order of the data is 4 more for a while.
     let parse = || Header::parse("f", json.as_bytes(), size);
-    refuses_in_order(names + TENSORS * 44 + 65536, parse);
+    fails_where_memory_is_short(names + TENSORS * 44 + 65536, parse);
 
     let header = parse().unwrap();
     let writer = || lorafold::container::HeaderWriter::new(header.iter(), header.metadata());
-    refuses_in_order(json.len() + 65536, || writer().read("f", 0..writer().bytes()));
+    fails_where_memory_is_short(json.len() + 65536, || writer().read("f", 0..writer().bytes()));
 
     let json = index();
-    refuses_in_order(names + TENSORS * 12 + 131_072, || ShardIndex::parse("i", json.as_bytes()));
+    fails_where_memory_is_short(names + TENSORS * 12 + 131_072, || ShardIndex::parse("i", json.as_bytes()));
 
     // What is not a header is refused before anything is kept of it.
     let lists = format!(r#"{{"a":{}"#, "[[],".repeat(400_000));

@@ -4,7 +4,7 @@
 mod model;
 
 use lorafold::plan::PlanOptions;
-use model::{Model, Random, read, read_file, with};
+use model::{Model, Random, check_ranges, read_file, with};
 use sha2::{Digest, Sha256};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -41,17 +41,7 @@ fn any_range_is_the_same_range_of_the_whole() {
         for file in 0..plan.files.len() {
             let whole = read_file(&plan, &model.inputs, file, 1 << 20).unwrap();
             assert_eq!(whole.len() as u64, plan.files[file].size);
-            for _ in 0..20 {
-                let start = random.below(whole.len() as u64 + 1);
-                let end = start + random.below(whole.len() as u64 + 1 - start);
-                let block = 1 + random.below(300);
-                let part = read(&plan, &model.inputs, file, start..end, block).unwrap();
-                assert_eq!(
-                    part,
-                    whole[start as usize..end as usize],
-                    "seed {seed} file {file} {start}..{end} block {block}"
-                );
-            }
+            check_ranges(&plan, &model.inputs, file, &whole, 300, &mut random, &format!("seed {seed} file {file}"));
         }
     }
 }

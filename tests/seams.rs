@@ -145,7 +145,6 @@ fn nf4_with_double_quantisation_from_two_files() {
     let (rows, cols) = (24, 1024);
     let nf4 = Nf4 {
         key: "l.weight".into(),
-        elements: rows * cols,
         codes: span(0, "l.weight"),
         absmax: span(1, "l.weight.absmax"),
         nested: Some(Nested {

@@ -1,6 +1,7 @@
 //! Which files of a folder make up a model, and which only travel with it.
 
 use super::index::{ShardIndex, is_plain_name};
+use super::limits;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The file that holds the index of a sharded model.
@@ -91,7 +92,7 @@ fn is_weights(name: &str) -> bool {
         || (name.starts_with("pytorch_model") && name.ends_with(".bin"))
         || [
             ".safetensors",
-            ".safetensors.index.json",
+            INDEX_SUFFIX,
             ".bin.index.json",
             ".gguf",
             ".pth",
@@ -180,7 +181,11 @@ impl<'a> Numbered<'a> {
     fn of(name: &'a str) -> Option<Numbered<'a>> {
         let (rest, total) = name.strip_suffix(".safetensors")?.rsplit_once('-')?;
         let (stem, number) = rest.strip_suffix("-of")?.rsplit_once('-')?;
-        Some(Numbered { stem, number: number.parse().ok()?, total: total.parse().ok().filter(|t| *t <= 10_000)? })
+        Some(Numbered {
+            stem,
+            number: number.parse().ok()?,
+            total: total.parse().ok().filter(|&total: &u32| total as usize <= limits::SHARDS)?,
+        })
     }
 }
 

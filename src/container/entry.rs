@@ -28,7 +28,12 @@ impl<'a> Entry<'a> {
         if scanner.peek() != Some(b'{') {
             return Err(fault("not an object".into()));
         }
-        let types = || fault("it needs dtype, a string, and shape and two data_offsets, whole numbers".into());
+        let types = || {
+            fault(
+                "it needs dtype (a string), shape (a list of whole numbers) and data_offsets (two whole numbers)"
+                    .into(),
+            )
+        };
         let (mut dtype, mut rank, mut offset_count) = (None, None, None);
         let (mut dims, mut offsets) = ([0; limits::DIMENSIONS], [0; 2]);
         scanner.object(|scanner, field| {
@@ -88,8 +93,7 @@ fn check_size(dtype: Dtype, shape: &[u64], [start, end]: [u64; 2]) -> std::resul
     let bits = shape.iter().try_fold(dtype.bitsize() as u64, |bits, &size| bits.checked_mul(size));
     let Some(bits) = bits else { return Err(format!("the shape {shape:?} overflows")) };
     if bits % 8 != 0 || bits / 8 != end - start {
-        let name = dtype;
-        return Err(format!("{name} of shape {shape:?} has {bits} bits, its offsets hold {} bytes", end - start));
+        return Err(format!("{dtype} of shape {shape:?} has {bits} bits, its offsets hold {} bytes", end - start));
     }
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use crate::error::{Error, ErrorKind};
 
-/// What a file is, of which the first bytes (eight or more) are no safetensors header and no JSON.
+/// What a file is that is neither safetensors nor JSON, if its `beginning` tells.
 ///
-/// A safetensors file begins with the length of its header. Read as a length, each of these beginnings is far above the format's
-/// limit, so none is taken from a file that is one.
+/// A safetensors file begins with the length of its header, and a length may have the same bytes as one of these beginnings. So ask only
+/// where the length is above the format's limit, or where the file has to be JSON.
 pub(crate) fn foreign(file: &str, beginning: &[u8]) -> Option<Error> {
     let wrong = |kind: ErrorKind, reason: &str, found: &str| {
         Error::wrong_input(file, reason).kind(kind).expected("a safetensors or JSON file").found(found)

@@ -74,7 +74,6 @@ struct Metadata {
 #[derive(Default)]
 struct TableSize {
     names: TextsSize,
-    tensors: usize,
     dims: usize,
     keys: TextsSize,
     values: TextsSize,
@@ -136,7 +135,7 @@ impl Header {
 
     fn with_room(file: &str, size: &TableSize) -> Result<Header> {
         let (mut rows, mut dims) = (Vec::new(), Vec::new());
-        reserve(file, &mut rows, size.tensors)?;
+        reserve(file, &mut rows, size.names.count())?;
         reserve(file, &mut dims, size.dims)?;
         let names = Texts::with_room(file, &size.names)?;
         let keys = Texts::with_room(file, &size.keys)?;
@@ -191,11 +190,6 @@ impl Header {
         self.names.find(&self.by_name, name)
     }
 
-    /// The numbers of the tensors, sorted by name.
-    pub fn name_order(&self) -> &[u32] {
-        &self.by_name
-    }
-
     /// The entries of `__metadata__` as (key, value), in the order of the file.
     pub fn metadata(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
         (0..self.metadata.keys.len()).map(|index| (self.metadata.keys.get(index), self.metadata.values.get(index)))
@@ -248,11 +242,10 @@ impl Header {
 impl TableSize {
     fn add(&mut self, file: &str, part: &Part) -> Result<()> {
         match part {
-            Part::Tensor(_) if self.tensors == limits::TENSORS => {
+            Part::Tensor(_) if self.names.count() == limits::TENSORS => {
                 return Err(Error::bad_header(file, format!("the header has more than {} tensors", limits::TENSORS)));
             }
             Part::Tensor(entry) => {
-                self.tensors += 1;
                 self.names.add(entry.name);
                 self.dims += entry.shape().len();
             }

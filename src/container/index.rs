@@ -72,19 +72,10 @@ impl ShardIndex {
         Ok(index)
     }
 
-    /// Number of tensors.
-    pub fn len(&self) -> usize {
-        self.tensors.len()
-    }
-
-    /// Whether it names no tensors; one that was parsed names some.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// (tensor, shard) in the order of the file.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        (0..self.len()).map(|tensor| (self.tensors.get(tensor), self.shards.names.get(self.shard_of[tensor] as usize)))
+        (0..self.tensors.len())
+            .map(|tensor| (self.tensors.get(tensor), self.shards.names.get(self.shard_of[tensor] as usize)))
     }
 
     /// The shard that holds `tensor`: a binary search.
@@ -164,10 +155,14 @@ fn read_fields<'a>(
     mut each: impl FnMut(&mut Scanner<'a>, Field) -> Result<()>,
 ) -> Result<()> {
     let mut scanner = Scanner::new(file, "the index", json)?;
-    scanner.object(|scanner, key| match () {
-        () if key.is("metadata") => each(scanner, Field::Metadata),
-        () if key.is("weight_map") => each(scanner, Field::WeightMap),
-        () => scanner.skip(),
+    scanner.object(|scanner, key| {
+        if key.is("metadata") {
+            each(scanner, Field::Metadata)
+        } else if key.is("weight_map") {
+            each(scanner, Field::WeightMap)
+        } else {
+            scanner.skip()
+        }
     })?;
     scanner.end()
 }

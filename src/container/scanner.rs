@@ -174,7 +174,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The error that the text is not JSON, or not of the shape it must have, at this place.
-    pub(crate) fn invalid(&self, reason: &str) -> Error {
+    fn invalid(&self, reason: &str) -> Error {
         let before = self.text.as_bytes().get(..self.at).unwrap_or_default();
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
         let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;

@@ -43,8 +43,6 @@ const CODES: [f32; 16] = [
 pub struct Nf4 {
     /// The tensor's key, for errors.
     pub key: String,
-    /// Number of elements.
-    pub elements: u64,
     /// Two codes a byte, the first in the upper half.
     pub codes: Span,
     /// The scales: one f32 for each 64 elements, or one byte where they are nested.

@@ -13,6 +13,8 @@ pub(super) struct Band {
     pub(super) rows: Range<u64>,
     /// The packed factors of all updates that are low-rank products, in the order of the adapters.
     pub(super) factors: Factors,
+    /// Rank positions of `factors` that are packed.
+    packed: usize,
     /// The other updates, each with its weight and its number in the program.
     pub(super) others: Vec<(f64, usize, Prepared)>,
 }
@@ -22,8 +24,6 @@ pub(super) struct PreparedProgram {
     pub(super) bands: Vec<Band>,
     /// The source's operands.
     pub(super) side: Vec<Vec<u8>>,
-    /// Rank positions that are packed in each band.
-    packed: Vec<usize>,
 }
 
 impl PreparedProgram {
@@ -40,13 +40,13 @@ impl PreparedProgram {
             let covering = program.updates.iter().filter(|update| covers(update, &rows));
             let rank = size(program, covering.map(rank).sum())?;
             let factors = Factors::try_new(size(program, rows.end - rows.start)?, cols, rank)?;
-            Ok(Band { rows, factors, others: Vec::new() })
+            Ok(Band { rows, factors, packed: 0, others: Vec::new() })
         });
         let bands: Vec<Band> = bands.collect::<Result<_>>()?;
-        Ok(PreparedProgram { packed: vec![0; bands.len()], bands, side: Vec::new() })
+        Ok(PreparedProgram { bands, side: Vec::new() })
     }
 
-    /// Bytes that the packed factors of `program` will take.
+    /// Bytes that the packed factors of `program` take where its updates cover all rows; an estimate elsewhere.
     pub(super) fn bytes_needed(program: &Program) -> u64 {
         let side = |length: u64| usize::try_from(length).unwrap_or(usize::MAX);
         let rank: u64 = program.updates.iter().map(|update| update.op.scale().rank).sum();
@@ -57,7 +57,7 @@ impl PreparedProgram {
     pub(super) fn add(&mut self, program: &Program, number: usize, operands: &[Vec<u8>]) -> Result<()> {
         let update = &program.updates[number];
         let region = &update.region.rows;
-        for (band, packed) in self.bands.iter_mut().zip(&mut self.packed) {
+        for band in &mut self.bands {
             if !covers(update, &band.rows) {
                 continue;
             }
@@ -70,8 +70,8 @@ impl PreparedProgram {
             };
             match update.op.low_rank() {
                 Some(factors) => {
-                    factors.pack(&mut band.factors, *packed, &place, operands, update.weight, &update.adapter)?;
-                    *packed += factors.rank as usize;
+                    factors.pack(&mut band.factors, band.packed, &place, operands, update.weight, &update.adapter)?;
+                    band.packed += factors.rank as usize;
                 }
                 None => {
                     let prepared = update.op.prepare(&place, operands, &update.adapter)?;

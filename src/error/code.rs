@@ -99,7 +99,7 @@ pub enum ErrorKind {
     LfsPointer,
     /// The base stores the tensor in a quantised type.
     QuantisedBase,
-    /// The base's output layer is tied to its embedding, and the adapter changes it alone.
+    /// The adapter changes an output layer that is tied to the embedding and cannot be given a weight of its own.
     TiedHead,
     /// The adapter fits several parts of the base.
     AmbiguousPart,

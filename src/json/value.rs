@@ -7,8 +7,8 @@ use serde_json::{Number, Value};
 
 use super::names::repeated;
 
-/// A value whose objects keep every entry, in the order of the text. A [`Value`] keeps one of two entries with the same key; in headers,
-/// indexes and adapter configurations the second is an error.
+/// A value whose objects keep every entry, in the order of the text. A [`Value`] keeps one of two entries with the same key; at the top of
+/// an adapter's configuration the second is an error.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Json {
     Null,

@@ -11,8 +11,6 @@ pub struct Subject {
     factors: Factors,
     float: Float,
     bytes: Vec<u8>,
-    /// The same number of elements as one row, without factors.
-    run: Factors,
     converted: Vec<u8>,
 }
 
@@ -48,8 +46,7 @@ impl Subject {
         factors.pack_left(0, rank, FactorLayout::AsIs, &left, Float::F32, 1e-4).ok()?;
         factors.pack_right(0, rank, FactorLayout::AsIs, &right, Float::F32, 1.0).ok()?;
         let bytes = encoded(float, random(rows * cols).map(|weight| weight * 0.02));
-        let run = Factors::try_new(1, rows * cols, 0).ok()?;
-        Some(Subject { factors, float, bytes, run, converted: Vec::new() })
+        Some(Subject { factors, float, bytes, converted: Vec::new() })
     }
 
     /// Folds the whole tensor once more.
@@ -71,8 +68,9 @@ impl Subject {
 
     /// Converts the whole tensor to another type.
     pub fn convert(&mut self, to: Float) {
-        self.converted.resize(self.run.cols() * to.bytes(), 0);
-        let result = fold_into(&self.run, 0, self.float, &self.bytes, to, &mut self.converted, None);
+        let elements = self.bytes.len() / self.float.bytes();
+        self.converted.resize(elements * to.bytes(), 0);
+        let result = fold_into(&Factors::none(elements), 0, self.float, &self.bytes, to, &mut self.converted, None);
         debug_assert!(result.is_ok());
     }
 }

@@ -75,7 +75,7 @@ impl Factors {
     /// Factors of the delta of a rows × cols tensor, all zero.
     ///
     /// # Errors
-    /// [`Error::LimitExceeded`] where there is not enough memory.
+    /// `limit-exceeded` where there is not enough memory.
     pub fn try_new(rows: usize, cols: usize, rank: usize) -> Result<Self> {
         let positions = zeros(rank, Position { largest: 0.0, power: 1.0, others: 0.0, underflow: false });
         match (Panels::try_new(rows, rank), Panels::try_new(cols, rank), positions) {

@@ -359,7 +359,8 @@ impl<'a> Fold<'a> {
         unsafe { strip(&work, self.statistics.as_mut().unwrap_or(&mut unused)) }
     }
 
-    /// Folds elements with scalar arithmetic, the product still by the kernel: edges, infinities, NaNs, and f64.
+    /// Folds elements with scalar arithmetic, the product still by the kernel: f64, infinities, NaNs, what
+    /// overflows, and, with statistics, columns that are no whole tile.
     ///
     /// # Safety
     /// These elements are part of the range, the rows within one left panel.

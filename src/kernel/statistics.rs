@@ -8,8 +8,8 @@ use crate::tensor::Float;
 /// Sums over folded elements. Write W for the base, d for the delta (f32), out for the stored result.
 ///
 /// The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
-/// depend, in their last digits, on how the elements were split. Elements whose W is infinite or NaN are counted, but left out of
-/// the sums. Where W is finite and the result is not, `kept` is infinite or NaN.
+/// depend, in their last digits, on how the elements were split. Elements whose W or d is infinite or NaN are counted, but left
+/// out of the sums. Where both are finite and the result is not, `kept` is infinite or NaN.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]

@@ -136,7 +136,7 @@ impl Method for LowRank {
 }
 
 /// Packed factors: W + L·R.
-pub(crate) struct Product(pub(super) Factors);
+pub(crate) struct Product(Factors);
 
 impl Apply for Product {
     fn bytes(&self) -> u64 {

@@ -146,7 +146,8 @@ pub(crate) trait Apply {
     /// Bytes of memory.
     fn bytes(&self) -> u64;
 
-    /// The partial fact of the rows of `tile`, added to `sums`. `_changed` is kept from tile to tile, for what the method makes of them.
+    /// Add the partial fact of the rows of `tile` to `sums`. `_changed` is memory for the changed rows, kept from tile to tile so that it is
+    /// allocated once.
     fn gather<R: Real>(&self, _tile: &Tile<R>, _changed: &mut Vec<R>, _sums: &mut [f64]) {}
 
     /// Take the fact of the whole weight, where there is one.

@@ -5,24 +5,26 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use crate::error::{Error, ErrorCode, Facts};
 
-/// A JavaScript `Error` with `code` and `facts`, and `tensor` and `adapter` where known.
-pub(super) fn to_js(error: &Error) -> JsValue {
-    let js = js_sys::Error::new(&error.to_string());
-    let facts = error.facts();
-    let text = |value: &Option<String>| value.as_deref().map_or(JsValue::UNDEFINED, JsValue::from);
-    let fields = [
-        ("code", error.code().into()),
-        ("facts", serde_wasm_bindgen::to_value(facts).unwrap_or_default()),
-        ("tensor", text(&facts.tensor)),
-        ("adapter", text(&facts.adapter)),
-    ];
-    for (name, value) in fields {
-        if !value.is_undefined() {
-            // Setting a property of an object just made cannot fail.
-            let _ = Reflect::set(&js, &name.into(), &value);
+impl From<Error> for JsValue {
+    /// A JavaScript `Error` with `code` and `facts`, and `tensor` and `adapter` where known.
+    fn from(error: Error) -> JsValue {
+        let js = js_sys::Error::new(&error.to_string());
+        let facts = error.facts();
+        let text = |value: &Option<String>| value.as_deref().map_or(JsValue::UNDEFINED, JsValue::from);
+        let fields = [
+            ("code", error.code().into()),
+            ("facts", serde_wasm_bindgen::to_value(facts).unwrap_or_default()),
+            ("tensor", text(&facts.tensor)),
+            ("adapter", text(&facts.adapter)),
+        ];
+        for (name, value) in fields {
+            if !value.is_undefined() {
+                // Setting a property of an object just made cannot fail.
+                let _ = Reflect::set(&js, &name.into(), &value);
+            }
         }
+        js.into()
     }
-    js.into()
 }
 
 /// What reading `file` threw, as one of our errors. One that is ours already stays what it is.

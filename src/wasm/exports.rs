@@ -10,7 +10,6 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::AbortSignal;
 
-use super::errors::to_js;
 use super::input::{Given, JsInputs};
 use super::trap::{noted, noted_now};
 use super::values::{read, write, write_text};
@@ -44,7 +43,7 @@ impl Plan {
         inputs: Array,
         signal: Option<AbortSignal>,
     ) -> JsResult<Plan> {
-        let plan = noted(open(request, &inputs, signal)).await.map_err(|e| to_js(&e))?;
+        let plan = noted(open(request, &inputs, signal)).await?;
         Ok(Plan { plan, facts: BTreeMap::new(), statistics: BTreeMap::new() })
     }
 
@@ -56,12 +55,12 @@ impl Plan {
 
     /// A strong entity tag of every output file.
     pub fn etags(&self) -> JsResult<Vec<String>> {
-        noted_now(|| self.plan.etags()).map_err(|e| to_js(&e))
+        Ok(noted_now(|| self.plan.etags())?)
     }
 
     /// What tells this output from another, in hex; see `MergePlan::identity`.
     pub fn identity(&self) -> JsResult<String> {
-        noted_now(|| self.plan.identity()).map_err(|e| to_js(&e))
+        Ok(noted_now(|| self.plan.identity())?)
     }
 
     /// What the bytes `start..end` of a file are made of, at most `limit` pieces.
@@ -81,7 +80,7 @@ impl Plan {
     #[wasm_bindgen(js_name = plannedBytes)]
     pub fn planned_bytes(&self, file: usize, start: f64, end: f64) -> JsResult<Vec<u8>> {
         let Some(file) = self.plan.files.get(file) else { return Ok(Vec::new()) };
-        noted_now(|| self.plan.planned_bytes(file, start as u64..end as u64)).map_err(|e| to_js(&e))
+        Ok(noted_now(|| self.plan.planned_bytes(file, start as u64..end as u64))?)
     }
 
     /// The program of a tensor, as `Merger.load` takes it.
@@ -115,7 +114,7 @@ impl Plan {
         number: usize,
         #[wasm_bindgen(unchecked_param_type = "Statistics")] statistics: JsValue,
     ) -> JsResult<()> {
-        let statistics: Statistics = read(statistics).map_err(|e| to_js(&e))?;
+        let statistics: Statistics = read(statistics)?;
         self.statistics.entry(number).or_default().absorb(&statistics);
         Ok(())
     }
@@ -131,7 +130,7 @@ impl Plan {
 /// Bytes of output in one block under a memory budget in bytes.
 #[wasm_bindgen(js_name = blockBytes)]
 pub fn block_bytes(budget: Option<f64>) -> JsResult<f64> {
-    let budget = budget.map_or(Ok(Budget::default()), |bytes| Budget::new(bytes as u64)).map_err(|e| to_js(&e))?;
+    let budget = budget.map_or(Ok(Budget::default()), |bytes| Budget::new(bytes as u64))?;
     Ok(budget.block_bytes() as f64)
 }
 
@@ -145,7 +144,7 @@ pub async fn inspect(
         let folder = read(folder)?;
         crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder).await
     };
-    write_text(&noted(inspected).await.map_err(|e| to_js(&e))?)
+    write_text(&noted(inspected).await?)
 }
 
 /// Computes blocks of programs; one for each worker.
@@ -161,20 +160,20 @@ impl Merger {
     /// A merger that reads from `inputs`, and keeps packed operands of at most `operand_bytes`.
     #[wasm_bindgen(constructor)]
     pub fn new(inputs: Array, allow_nonfinite: bool, operand_bytes: f64) -> JsResult<Merger> {
-        let inputs = JsInputs::new(&inputs).map_err(|e| to_js(&e))?;
+        let inputs = JsInputs::new(&inputs)?;
         Ok(Merger { inputs, merger: engine::Merger::new(allow_nonfinite, operand_bytes as u64), output: (0, 0) })
     }
 
     /// Take a program (`Plan.program`) by its number.
     pub fn load(&mut self, number: usize, program: &str) -> JsResult<()> {
-        let program = serde_json::from_str(program).map_err(|e| to_js(&Error::internal(format!("a program: {e}"))))?;
+        let program = serde_json::from_str(program).map_err(|e| Error::internal(format!("a program: {e}")))?;
         self.merger.load(number, program);
         Ok(())
     }
 
     /// Take the facts of a program (`Plan.facts`).
     pub fn learn(&mut self, number: usize, facts: &[u8]) -> JsResult<()> {
-        self.merger.learn(number, facts).map_err(|e| to_js(&e))
+        Ok(self.merger.learn(number, facts)?)
     }
 
     /// Forget a program.
@@ -185,7 +184,7 @@ impl Merger {
     /// What must be read before a block of the program can be computed, nothing where it is there already.
     #[wasm_bindgen(js_name = missingOperands, unchecked_return_type = "Span[]")]
     pub fn missing_operands(&mut self, number: usize) -> JsResult<JsValue> {
-        write(&self.merger.missing_operands(number).map_err(|e| to_js(&e))?)
+        write(&self.merger.missing_operands(number)?)
     }
 
     /// Compute elements `first .. first + count` of a program. The bytes then stand in the memory at `offset`, `length`, until the next
@@ -201,10 +200,10 @@ impl Merger {
     ) -> JsResult<JsValue> {
         let elements = elements(first, count);
         let mut found = statistics.then(Statistics::default);
-        let given = self.given(number, &elements, base, None).map_err(|e| to_js(&e))?;
+        let given = self.given(number, &elements, base, None)?;
         let Merger { inputs, merger, output } = self;
         let computed = noted(merger.compute(number, elements, &given.or_from(inputs), found.as_mut())).await;
-        let computed = computed.map_err(|e| to_js(&e))?;
+        let computed = computed?;
         *output = (computed.as_ptr() as usize, computed.len());
         found.map_or(Ok(JsValue::UNDEFINED), |found| write(&found))
     }
@@ -221,9 +220,8 @@ impl Merger {
         operands: Vec<Uint8Array>,
     ) -> JsResult<()> {
         let elements = elements(first, count);
-        let given = self.given(number, &elements, Some(base), Some(operands)).map_err(|e| to_js(&e))?;
-        let computed =
-            noted_now(|| at_once(self.merger.compute(number, elements, &given, None))).map_err(|e| to_js(&e))?;
+        let given = self.given(number, &elements, Some(base), Some(operands))?;
+        let computed = noted_now(|| at_once(self.merger.compute(number, elements, &given, None)))?;
         self.output = (computed.as_ptr() as usize, computed.len());
         Ok(())
     }
@@ -237,9 +235,8 @@ impl Merger {
         base: Option<Vec<Uint8Array>>,
     ) -> JsResult<Vec<u8>> {
         let elements = elements(first, count);
-        let given = self.given(number, &elements, base, None).map_err(|e| to_js(&e))?;
-        let gathered = noted(self.merger.gather(number, elements, &given.or_from(&self.inputs))).await;
-        gathered.map_err(|e| to_js(&e))
+        let given = self.given(number, &elements, base, None)?;
+        Ok(noted(self.merger.gather(number, elements, &given.or_from(&self.inputs))).await?)
     }
 
     /// The same at once; see `computeGiven`.
@@ -253,14 +250,14 @@ impl Merger {
         operands: Vec<Uint8Array>,
     ) -> JsResult<Vec<u8>> {
         let elements = elements(first, count);
-        let given = self.given(number, &elements, Some(base), Some(operands)).map_err(|e| to_js(&e))?;
-        noted_now(|| at_once(self.merger.gather(number, elements, &given))).map_err(|e| to_js(&e))
+        let given = self.given(number, &elements, Some(base), Some(operands))?;
+        Ok(noted_now(|| at_once(self.merger.gather(number, elements, &given)))?)
     }
 
     /// Copy bytes of an input into the memory, at `offset`, `length`.
     pub async fn read(&mut self, input: usize, start: f64, bytes: f64) -> JsResult<()> {
         let span = Span { input, start: start as u64, bytes: bytes as u64 };
-        let copied = noted(self.merger.copy(&self.inputs, span)).await.map_err(|e| to_js(&e))?;
+        let copied = noted(self.merger.copy(&self.inputs, span)).await?;
         self.output = (copied.as_ptr() as usize, copied.len());
         Ok(())
     }

@@ -79,7 +79,7 @@ impl Inputs for JsInputs {
                 fill(name, buffer, &Uint8Array::new(&bytes))
             }
             Input::Read(read) => {
-                let promise = read.call2(&JsValue::UNDEFINED, &start.into_f64(), &end.into_f64());
+                let promise = read.call2(&JsValue::UNDEFINED, &number(start), &number(end));
                 let promise = promise.map_err(|e| read_failed(name, &e))?;
                 let bytes = Promise::resolve(&promise).await.map_err(|e| read_failed(name, &e))?;
                 let bytes = bytes
@@ -91,7 +91,7 @@ impl Inputs for JsInputs {
                 // SAFETY: the view is used only during this call; the function fills it synchronously, and nothing in
                 // wasm runs meanwhile that could grow the memory or free the buffer.
                 let view = unsafe { Uint8Array::view_mut_raw(buffer.as_mut_ptr(), buffer.len()) };
-                read_into.call2(&JsValue::UNDEFINED, &view, &start.into_f64()).map_err(|e| read_failed(name, &e))?;
+                read_into.call2(&JsValue::UNDEFINED, &view, &number(start)).map_err(|e| read_failed(name, &e))?;
                 Ok(())
             }
         }
@@ -175,14 +175,8 @@ impl Inputs for GivenOr<'_> {
 }
 
 /// Offsets cross as JavaScript numbers; files are limited to what those hold exactly.
-trait IntoF64 {
-    fn into_f64(self) -> JsValue;
-}
-
-impl IntoF64 for u64 {
-    fn into_f64(self) -> JsValue {
-        JsValue::from_f64(self as f64)
-    }
+fn number(offset: u64) -> JsValue {
+    JsValue::from_f64(offset as f64)
 }
 
 /// Copy all of `bytes` into `buffer`; another length means that the file is not what it was.

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Set while our code runs. JavaScript runs between calls: if it finds this set, a call has never returned.
+/// Set while work given to [`noted`] or [`noted_now`] runs. JavaScript runs between calls: if it finds this set, such a call has never
+/// returned.
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
 /// Whether a call has trapped. JavaScript asks between its own tasks, when no call is under way.

@@ -4,7 +4,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::JsValue;
 
-use super::errors::to_js;
 use crate::error::{Error, Result};
 use crate::json;
 
@@ -22,7 +21,7 @@ pub(super) fn read<T: DeserializeOwned>(value: JsValue) -> Result<T> {
 /// `internal` where JavaScript has no such value.
 pub(super) fn write(value: &impl Serialize) -> std::result::Result<JsValue, JsValue> {
     let serializer = serde_wasm_bindgen::Serializer::json_compatible();
-    value.serialize(&serializer).map_err(|error| to_js(&Error::internal(error.to_string())))
+    value.serialize(&serializer).map_err(|error| Error::internal(error.to_string()).into())
 }
 
 /// The same by way of JSON, for values that may hold whatever a file says: numbers beyond 2^53, which are errors field by field, and
@@ -31,5 +30,5 @@ pub(super) fn write(value: &impl Serialize) -> std::result::Result<JsValue, JsVa
 /// # Errors
 /// `internal` where JavaScript does not read it.
 pub(super) fn write_text(value: &impl Serialize) -> std::result::Result<JsValue, JsValue> {
-    js_sys::JSON::parse(&json::text(value)).map_err(|_| to_js(&Error::internal("a value is not JSON")))
+    js_sys::JSON::parse(&json::text(value)).map_err(|_| Error::internal("a value is not JSON").into())
 }

@@ -3,7 +3,7 @@
 use lorafold::adapter::pattern::{Pattern, PatternBudget};
 use lorafold::adapter::{AdapterConfig, SettingsLookup};
 
-/// Steps of the budget: little, so that an input that would spend more is slow.
+/// Steps of the budget: few, so that an input which takes long has done work that the budget does not count.
 const STEPS: u64 = 200_000;
 
 /// The input is a configuration, then names of modules after a line that is empty. Every name has an answer, or the budget is spent.

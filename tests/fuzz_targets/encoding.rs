@@ -69,7 +69,7 @@ fn nf4(source: &mut Source) {
     } else {
         (stored(source, &mut inputs, Float::F32, blocks), None)
     };
-    let nf4 = Stored::Nf4(Nf4 { key: "k".into(), elements, codes, absmax, nested });
+    let nf4 = Stored::Nf4(Nf4 { key: "k".into(), codes, absmax, nested });
     let program = program(nf4, elements, source.pick(&FLOATS));
     let whole = compute(&program, &inputs, u64::MAX / 64);
     let block = source.below(10_000);

@@ -244,6 +244,25 @@ pub fn read_file(plan: &MergePlan, inputs: &Memory, file: usize, block: u64) -> 
     read(plan, inputs, file, 0..plan.files[file].size, block)
 }
 
+/// Random ranges of an output file, each in blocks of up to `largest` bytes, are the same ranges of `whole`. `what` is for messages.
+pub fn check_ranges(
+    plan: &MergePlan,
+    inputs: &Memory,
+    file: usize,
+    whole: &[u8],
+    largest: u64,
+    random: &mut Random,
+    what: &str,
+) {
+    for _ in 0..20 {
+        let start = random.below(whole.len() as u64 + 1);
+        let end = start + random.below(whole.len() as u64 + 1 - start);
+        let block = 1 + random.below(largest);
+        let part = read(plan, inputs, file, start..end, block).unwrap();
+        assert_eq!(part, whole[start as usize..end as usize], "{what} {start}..{end} block {block}");
+    }
+}
+
 /// Give a merger a program, and its facts where it has some.
 pub fn load(plan: &MergePlan, merger: &mut Merger, number: usize, inputs: &impl Inputs) -> Result<()> {
     load_program(merger, number, plan.program(number).expect("a computed tensor").into_owned(), inputs)
