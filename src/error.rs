@@ -165,7 +165,7 @@ impl Error {
 
     /// An error that was thrown across a language's boundary: its sentence is `subject: reason; fix`, where the facts have the subject
     /// and the fix.
-    #[cfg(any(target_arch = "wasm32", test))]
+    #[cfg(any(all(target_arch = "wasm32", feature = "module"), test))]
     pub(crate) fn of_sentence(code: ErrorCode, sentence: &str, facts: Facts) -> Error {
         let within = |text: &Option<String>, cut: fn(&str, &str) -> Option<usize>| {
             text.as_deref().and_then(|text| cut(sentence, text))

@@ -86,7 +86,7 @@ pub trait Inputs {
     /// Fill `buffer` with the bytes of `input` from `start` on.
     ///
     /// # Errors
-    /// `truncated` when the file ends first, `fetch-failed`, `source-changed` or `no-range-support` as the platform has it.
+    /// `source-changed` when the file ends first, `fetch-failed` or `no-range-support` as the platform has it.
     async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()>;
 
     /// The sha256 of a whole file in hex, where the platform computes it faster than this crate would.

@@ -121,7 +121,7 @@ export type BaseReport = {
    */
   name: string,
   /**
-   * Number of tensors.
+   * Number of tensors of the output: the base's, and an output layer that was tied and gets a tensor of its own.
    */
   tensors: number,
 };
@@ -788,7 +788,7 @@ export type TensorReport = {
    */
   shape: Array<number>,
   /**
-   * Element type in the base, by its safetensors name.
+   * Element type of what is read, by its safetensors name: of the base's tensor, or of the weight that an adapter brings in its place.
    */
   dtype: string,
   /**

@@ -78,7 +78,8 @@ impl AdapterConfig {
     /// Parse the configuration called `file` of the adapter called `adapter`.
     ///
     /// # Errors
-    /// `bad-config` when it is not valid, `unsupported` for a field that changes the result and is not implemented.
+    /// `bad-config` when it is not valid, `unsupported` for a field that changes the result and is not implemented,
+    /// `limit-exceeded` for regular expressions that are too long together.
     pub fn parse(file: &str, adapter: &str, json: &[u8]) -> Result<AdapterConfig> {
         let bad = |reason: String| Error::bad_config(file, reason);
         let fields: Vec<(String, Value)> = Json::parse(json)

@@ -11,4 +11,3 @@ pub mod targets;
 
 pub use config::AdapterConfig;
 pub use module_settings::{ModuleSettings, SettingsLookup};
-pub use pairs::{FactorRef, Pair};

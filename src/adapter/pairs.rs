@@ -2,22 +2,11 @@
 
 use super::keys::Key;
 use crate::container::{Header, TensorInfo};
+use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
+use crate::inputs::Span;
 use crate::json::sorted;
 use crate::tensor::Float;
-
-/// Where one factor lies in its file, or the weight that was trained on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FactorRef {
-    /// The tensor's key in the adapter file.
-    pub key: String,
-    /// Element type.
-    pub float: Float,
-    /// First byte in the file.
-    pub start: u64,
-    /// Size in bytes.
-    pub bytes: u64,
-}
 
 /// `lora_A` (rank, in) and `lora_B` (out, rank) of one module.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,9 +14,9 @@ pub struct Pair {
     /// Path of the module, without PEFT's prefix.
     pub module: String,
     /// Shape (rank, inputs).
-    pub a: FactorRef,
+    pub a: Operand,
     /// Shape (outputs, rank).
-    pub b: FactorRef,
+    pub b: Operand,
     /// Rank, from the shapes.
     pub rank: u64,
     /// Width of the module's input.
@@ -35,17 +24,17 @@ pub struct Pair {
     /// Width of the module's output.
     pub outputs: u64,
     /// The lengths of the outputs, shape (outputs,), where it is a DoRA pair.
-    pub magnitude: Option<FactorRef>,
+    pub magnitude: Option<Operand>,
     /// The weight that the pair was trained on and its shape, where the file brings it along.
-    pub base: Option<(FactorRef, Vec<u64>)>,
+    pub base: Option<(Operand, Vec<u64>)>,
 }
 
-/// Read every pair out of an adapter's header, in the order of the module names.
+/// Read every pair out of the header of an adapter's file, which is number `input` among all inputs, in the order of the module names.
 ///
 /// # Errors
 /// `unsupported` for a tensor of another kind, `missing-pair` for half a pair, `shape-mismatch` for halves that do not
 /// fit each other, `wrong-input` for an adapter without factors, `bad-header` for one with a factor given twice.
-pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
+pub fn pairs(adapter: &str, file: &str, input: usize, header: &Header) -> Result<Vec<Pair>> {
     let mut factors = Vec::with_capacity(header.len());
     let mut bases = Vec::new();
     let mut magnitudes = Vec::new();
@@ -74,13 +63,14 @@ pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
         }
     }
     let each = modules.into_iter().zip(halves);
-    let mut pairs =
-        each.map(|(module, halves)| pair(adapter, header, module.into(), halves)).collect::<Result<Vec<Pair>>>()?;
+    let mut pairs = each
+        .map(|(module, halves)| pair(adapter, input, header, module.into(), halves))
+        .collect::<Result<Vec<Pair>>>()?;
     for (module, tensor) in bases {
         let Some(pair) = find(&mut pairs, &module) else {
             return Err(unsupported(adapter, &tensor, "a copy of a base tensor, without factors"));
         };
-        pair.base = Some((factor(adapter, header, &tensor)?, tensor.shape.into()));
+        pair.base = Some((factor(adapter, input, header, &tensor)?, tensor.shape.into()));
     }
     for (module, tensor) in magnitudes {
         let Some(pair) = find(&mut pairs, &module) else {
@@ -91,7 +81,7 @@ pub fn pairs(adapter: &str, file: &str, header: &Header) -> Result<Vec<Pair>> {
             let error = Error::shape_mismatch(adapter, tensor.name, reason).found(format!("{:?}", tensor.shape));
             return Err(error.expected(format!("[{}]", pair.outputs)));
         }
-        let magnitude = factor(adapter, header, &tensor)?;
+        let magnitude = factor(adapter, input, header, &tensor)?;
         if let Some(other) = pair.magnitude.replace(magnitude) {
             let reason = format!("{:?} and {:?} are the same magnitude", other.key, tensor.name);
             return Err(Error::bad_header(file, reason));
@@ -116,7 +106,7 @@ fn unsupported(adapter: &str, tensor: &TensorInfo, kind: &str) -> Error {
 /// A factor, and the adapter's name in its key.
 type Named<'a> = (TensorInfo<'a>, Option<&'a str>);
 
-fn pair(adapter: &str, header: &Header, module: String, halves: [Option<Named>; 2]) -> Result<Pair> {
+fn pair(adapter: &str, input: usize, header: &Header, module: String, halves: [Option<Named>; 2]) -> Result<Pair> {
     let missing = |there: &TensorInfo, [from, to]: [&str; 2]| {
         let parts = there.name.split('.').map(|part| if part == from { to } else { part });
         let missing = parts.collect::<Vec<_>>().join(".");
@@ -142,12 +132,13 @@ fn pair(adapter: &str, header: &Header, module: String, halves: [Option<Named>; 
         let error = Error::shape_mismatch(adapter, b.name, reason);
         return Err(error.found(format!("{:?}", b.shape)).expected(format!("[{outputs}, {rank}]")));
     }
-    let (a, b) = (factor(adapter, header, &a)?, factor(adapter, header, &b)?);
+    let (a, b) = (factor(adapter, input, header, &a)?, factor(adapter, input, header, &b)?);
     Ok(Pair { module, a, b, rank, inputs, outputs, magnitude: None, base: None })
 }
 
-fn factor(adapter: &str, header: &Header, tensor: &TensorInfo) -> Result<FactorRef> {
+fn factor(adapter: &str, input: usize, header: &Header, tensor: &TensorInfo) -> Result<Operand> {
     let float = Float::of(tensor.dtype);
     let float = float.ok_or_else(|| unsupported(adapter, tensor, &format!("a factor of type {}", tensor.dtype)))?;
-    Ok(FactorRef { key: tensor.name.into(), float, start: header.data_start + tensor.start, bytes: tensor.bytes() })
+    let at = Span { input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
+    Ok(Operand { key: tensor.name.into(), at, float })
 }

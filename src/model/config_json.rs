@@ -80,7 +80,8 @@ fn untie_parts(config: &mut Object, has_head: bool) {
     }
 }
 
-fn torch_name(dtype: Float) -> &'static str {
+/// The name of a type in torch, and in the options of a merge.
+pub(crate) fn torch_name(dtype: Float) -> &'static str {
     match dtype {
         Float::F16 => "float16",
         Float::Bf16 => "bfloat16",

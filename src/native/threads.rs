@@ -1,6 +1,6 @@
 //! Writing the files of a plan: every thread takes the next job until none is left.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -20,31 +20,25 @@ use crate::plan::Piece;
 ///
 /// # Errors
 /// The first of any thread; the others stop at their next job.
-pub(super) fn write_files(merge: &Merge, folder: &OutputFolder) -> Result<Vec<(usize, Statistics)>> {
+pub(super) fn write_files(merge: &Merge, folder: &OutputFolder) -> Result<BTreeMap<usize, Statistics>> {
     let mut writes = Vec::new();
-    let mut facts = BTreeMap::new();
     for (number, file) in merge.plan.files.iter().enumerate() {
         folder.create(number, file.size)?;
-        for piece in merge.plan.pieces(number, 0..file.size, merge.block, usize::MAX) {
-            if let Piece::Compute { program, .. } = piece
-                && let Some(found) = merge.plan.program(program).filter(|program| program.has_facts())
-            {
-                let sum = || FactSum::of(&found);
-                facts.entry(program).or_insert_with(sum);
-            }
-            writes.push(Job::Write(number, piece));
-        }
+        let pieces = merge.plan.pieces(number, 0..file.size, merge.block, usize::MAX);
+        writes.extend(pieces.into_iter().map(|piece| Job::Write(number, piece)));
     }
-    let gathers = facts.keys().flat_map(|&program| {
-        let jobs = merge.plan.program(program).into_iter().flat_map(|program| program.fact_jobs()).enumerate();
-        jobs.map(move |(job, elements)| Job::Gather { program, job, elements })
-    });
-    let gathers: Vec<Job> = gathers.collect();
+    let (mut facts, mut gathers) = (BTreeMap::new(), Vec::new());
+    for number in 0..merge.plan.tensor_count() {
+        let Some(program) = merge.plan.program(number).filter(|program| program.has_facts()) else { continue };
+        facts.insert(number, FactSum::of(&program));
+        let jobs = program.fact_jobs().enumerate();
+        gathers.extend(jobs.map(|(job, elements)| Job::Gather { program: number, job, elements }));
+    }
     let shared =
         Shared { merge, folder, facts: Mutex::new(facts), statistics: Mutex::default(), written: Mutex::new(0) };
     shared.run_all(&gathers)?;
     shared.run_all(&writes)?;
-    Ok(shared.statistics.into_inner().unwrap_or_default().into_iter().collect())
+    Ok(shared.statistics.into_inner().unwrap_or_default())
 }
 
 /// What a thread does at a time.
@@ -61,7 +55,7 @@ struct Shared<'a> {
     /// By program.
     facts: Mutex<BTreeMap<usize, FactSum>>,
     /// By tensor.
-    statistics: Mutex<HashMap<usize, Statistics>>,
+    statistics: Mutex<BTreeMap<usize, Statistics>>,
     /// Bytes of output.
     written: Mutex<u64>,
 }

@@ -80,7 +80,7 @@ fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut
     }
     let tensors = plan_tensors(&base, head.as_ref(), changes, &checked);
     let untie = config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
-    let recipe = recipe(&base, &adapters, &tensors, options);
+    let recipe = recipe(&base, &adapters, &tensors, options, checked.dtype);
     let files = output_files(&base, &tensors, &checked, config, untie, &recipe)?;
     Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
 }
@@ -136,7 +136,7 @@ fn plan_tensors(
 fn program(info: &TensorInfo, plain: Plain, change: Change, options: &CheckedOptions) -> Option<Program> {
     let &[rows, cols] = info.shape else { return None };
     // What is read: the base's weight, or an adapter's in its place.
-    let source = Stored::Plain(change.base.map_or(plain, |base| base.stored));
+    let source = Stored::Plain(change.base.unwrap_or(plain));
     let to = options.dtype.unwrap_or(plain.float);
     let tensor = info.name.into();
     Some(Program { tensor, rows, cols, source, updates: change.updates, combine: Combine::Linear, to })

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use super::open::{Adapter, Base};
 use super::options::CheckedOptions;
 use super::program::{Region, Update};
-use super::tied;
-use super::tied::TiedHead;
+use super::tied::{self, TiedHead};
 use crate::adapter::dialect::{BaseWeight, ModuleUpdate};
 use crate::adapter::pattern::PatternBudget;
 use crate::container::TensorInfo;
+use crate::encoding::Plain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::Model;
@@ -26,9 +26,7 @@ pub(crate) struct Change {
     /// In the order of the adapters.
     pub(crate) updates: Vec<Update>,
     /// The weight that an adapter brings in place of the base's.
-    pub(crate) base: Option<BaseWeight>,
-    /// Stored (in, out).
-    transposed: bool,
+    pub(crate) base: Option<Plain>,
 }
 
 /// Base tensors by name: their numbers, and what the headers say of each. A tied output layer comes last.
@@ -138,10 +136,9 @@ impl<'a> Matcher<'a> {
             }
             assumed += usize::from(by_flag);
             let change = changes.entry(tensor).or_default();
-            if !change.updates.is_empty() && change.transposed != transposed {
+            if change.updates.first().is_some_and(|first| first.op.transposed() != transposed) {
                 return Err(self.misfit(update, tensor));
             }
-            change.transposed = transposed;
             let mut op = update.op.clone();
             op.transpose(transposed);
             change.updates.push(Update {
@@ -157,7 +154,7 @@ impl<'a> Matcher<'a> {
                 if change.base.is_some() {
                     return Err(self.two_bases(tensor, base));
                 }
-                change.base = Some(base.clone());
+                change.base = Some(base.stored);
                 findings.push(self.base_replaced(tensor));
             }
         }

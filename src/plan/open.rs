@@ -55,8 +55,6 @@ pub struct Adapter {
     pub name: String,
     /// Factor on its whole delta.
     pub weight: f64,
-    /// Replaces the configuration's alpha.
-    pub alpha: Option<f64>,
     /// What it does to each module.
     pub updates: Vec<ModuleUpdate>,
     /// What reports say of it as a whole.
@@ -165,7 +163,8 @@ fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result
 /// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
 /// # Errors
-/// `bad-config`, `bad-header`, `truncated`, `wrong-input`, `missing-pair`, `shape-mismatch`, `unsupported`, `bad-option`.
+/// `bad-config`, `bad-header`, `truncated`, `wrong-input`, `missing-pair`, `shape-mismatch`, `unsupported`, `bad-option`,
+/// `limit-exceeded`, and whatever reading gives.
 pub async fn open_adapter(
     inputs: &impl Inputs,
     folder: &Listing,
@@ -213,7 +212,7 @@ async fn open_in(
     let Updates { updates, summary, mismatches, findings } =
         dialect::read(&AdapterFiles { adapter: name, file, input, config, alpha }, header, budget)?;
     digests.push(FileDigest { name: file.clone(), sha256: digest(inputs, folder, weights).await? });
-    Ok(Adapter { name: name.clone(), weight, alpha, updates, summary, mismatches, findings, input, digests })
+    Ok(Adapter { name: name.clone(), weight, updates, summary, mismatches, findings, input, digests })
 }
 
 fn adapter_weights(folder: &Listing) -> Result<usize> {

@@ -274,7 +274,8 @@ impl OutputFile {
         OutputFile { name, size: bytes.len() as u64, body: Body::Bytes(bytes) }
     }
 
-    /// How many bytes of the file, its first ones, the plan itself holds: all of a small file, the header of a weight file.
+    /// How many bytes of the file, its first ones, the plan itself holds or writes: all of config.json and of the index, the header of a
+    /// weight file, none of a copied file.
     pub fn planned(&self) -> u64 {
         match &self.body {
             Body::Bytes(_) | Body::Index => self.size,

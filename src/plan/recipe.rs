@@ -10,7 +10,9 @@ use super::options::PlanOptions;
 use super::report::FileSize;
 use super::tensors::Tensors;
 use crate::json::Json;
+use crate::model::config_json::torch_name;
 use crate::op::Scale;
+use crate::tensor::Float;
 
 /// Key of the recipe in `__metadata__`.
 pub(crate) const KEY: &str = "lorafold.recipe";
@@ -99,8 +101,14 @@ pub struct RecipeScale {
     pub scale: f64,
 }
 
-/// The recipe of a merge.
-pub(crate) fn recipe(base: &Base, adapters: &[Adapter], tensors: &Tensors, options: &PlanOptions) -> Recipe {
+/// The recipe of a merge. `dtype` is that of the options, checked.
+pub(crate) fn recipe(
+    base: &Base,
+    adapters: &[Adapter],
+    tensors: &Tensors,
+    options: &PlanOptions,
+    dtype: Option<Float>,
+) -> Recipe {
     let files = base.shards.iter().map(|shard| {
         let end = shard.header.iter().map(|tensor| tensor.end).max().unwrap_or(0);
         FileSize { name: shard.name.clone(), size: shard.header.data_start + end }
@@ -108,22 +116,12 @@ pub(crate) fn recipe(base: &Base, adapters: &[Adapter], tensors: &Tensors, optio
     Recipe {
         lorafold: env!("CARGO_PKG_VERSION").into(),
         method: options.method.as_deref().unwrap_or("linear").into(),
-        dtype: options.dtype.as_deref().map_or("keep", long_name).into(),
+        dtype: dtype.map_or("keep", torch_name).into(),
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
         base: RecipeBase { files: files.collect(), recipe: of(base) },
         adapters: adapters.iter().map(|adapter| one_adapter(adapter, tensors)).collect(),
         only: options.only.clone(),
         skip: options.skip.clone(),
-    }
-}
-
-/// The command line's short names and the API's long ones mean, and write, the same.
-fn long_name(dtype: &str) -> &str {
-    match dtype {
-        "f32" => "float32",
-        "f16" => "float16",
-        "bf16" => "bfloat16",
-        other => other,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The report: what was decided for every tensor, and, where it was asked for, what the merge did to its numbers.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::build::MergePlan;
@@ -45,7 +47,7 @@ pub struct Report {
 pub struct BaseReport {
     /// Name of its folder.
     pub name: String,
-    /// Number of tensors.
+    /// Number of tensors of the output: the base's, and an output layer that was tied and gets a tensor of its own.
     pub tensors: usize,
 }
 
@@ -125,7 +127,7 @@ pub struct TensorReport {
     pub action: Action,
     /// Shape as stored.
     pub shape: Vec<u64>,
-    /// Element type in the base, by its safetensors name.
+    /// Element type of what is read, by its safetensors name: of the base's tensor, or of the weight that an adapter brings in its place.
     pub dtype: String,
     /// Element type in the output.
     pub output_dtype: String,
@@ -195,15 +197,9 @@ pub struct TensorStatistics {
 }
 
 impl MergePlan {
-    /// The report. `statistics` holds (tensor number, statistics) of the merged tensors, or nothing.
-    pub fn report(&self, statistics: &[(usize, Statistics)]) -> Report {
-        let mut by_tensor: Vec<Option<&Statistics>> = vec![None; self.tensors.len()];
-        for (number, statistics) in statistics {
-            if let Some(place) = by_tensor.get_mut(*number) {
-                *place = Some(statistics);
-            }
-        }
-        let tensors = by_tensor.into_iter().enumerate();
+    /// The report. `statistics` are those of the merged tensors, by number; none where they were not asked for.
+    pub fn report(&self, statistics: &BTreeMap<usize, Statistics>) -> Report {
+        let tensor = |number| tensor_report(&self.tensor(number), statistics.get(&number));
         Report {
             lorafold: env!("CARGO_PKG_VERSION").into(),
             base: BaseReport { name: self.base.name.clone(), tensors: self.tensors.len() },
@@ -211,7 +207,7 @@ impl MergePlan {
             merged: self.tensors.programs().len(),
             files: self.file_sizes(),
             output_bytes: self.output_bytes(),
-            tensors: tensors.map(|(number, statistics)| tensor_report(&self.tensor(number), statistics)).collect(),
+            tensors: (0..self.tensors.len()).map(tensor).collect(),
             findings: self.findings.clone(),
             recipe: self.recipe.clone(),
         }

@@ -75,10 +75,7 @@ impl TensorView<'_> {
 
     /// Size in the output.
     pub fn bytes(&self) -> u64 {
-        match Float::of(self.to) {
-            Some(float) => self.elements() * float.bytes() as u64,
-            None => self.source.bytes,
-        }
+        self.elements() * self.to.bitsize() as u64 / 8
     }
 
     /// Whether its bytes are computed, not copied.
@@ -136,19 +133,13 @@ impl Tensors {
                 (name.as_str(), shape.as_slice(), *dtype, *input, *start)
             }
         };
-        let elements: u64 = shape.iter().product();
-        let bytes = match (row.origin, Float::of(dtype)) {
-            (Origin::Base(index), None) => base.shards[row.shard as usize].header.tensor(index as usize).bytes(),
-            _ => elements * dtype.bitsize() as u64 / 8,
-        };
-        let mut source = Span { input, start, bytes };
-        let mut from = dtype;
         // What is read may be an adapter's weight in place of the base's.
-        if let Some(Program { source: Stored::Plain(plain), .. }) = program {
-            from = plain.float.dtype();
-            let bytes = elements * plain.float.bytes() as u64;
-            source = Span { input: plain.input, start: plain.start, bytes };
-        }
+        let (from, input, start) = match program {
+            Some(Program { source: Stored::Plain(plain), .. }) => (plain.float.dtype(), plain.input, plain.start),
+            _ => (dtype, input, start),
+        };
+        let elements: u64 = shape.iter().product();
+        let source = Span { input, start, bytes: elements * from.bitsize() as u64 / 8 };
         TensorView { name, shape, from, to: row.to, source, updates: program.map_or(&[], |program| &program.updates) }
     }
 

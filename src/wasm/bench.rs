@@ -1,5 +1,7 @@
 //! What it costs to cross to JavaScript, by each of the two ways, for `benches/boundary.mjs`. Only with the feature `bench`.
 
+use std::collections::BTreeMap;
+
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -21,7 +23,7 @@ impl Plan {
     /// The report.
     #[wasm_bindgen(js_name = benchReport)]
     pub fn bench_report(&self, as_text: bool) -> JsResult<JsValue> {
-        let report = self.plan.report(&[]);
+        let report = self.plan.report(&BTreeMap::new());
         if as_text { write_text(&report) } else { write(&report) }
     }
 }

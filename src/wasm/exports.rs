@@ -122,8 +122,7 @@ impl Plan {
     /// The report, with the statistics that were added.
     #[wasm_bindgen(unchecked_return_type = "Report")]
     pub fn report(&self) -> JsResult<JsValue> {
-        let statistics: Vec<_> = self.statistics.iter().map(|(&tensor, &sum)| (tensor, sum)).collect();
-        noted_now(|| write_text(&self.plan.report(&statistics)))
+        noted_now(|| write_text(&self.plan.report(&self.statistics)))
     }
 }
 

@@ -38,7 +38,7 @@ pub fn plan(input: &[u8]) {
     }
     let model = Model { inputs, base, adapters: vec![(adapter, asked)] };
     let Ok(plan) = model.plan(&options) else { return };
-    let _ = (plan.report(&[]), plan.identity(), plan.etags());
+    let _ = (plan.report(&BTreeMap::new()), plan.identity(), plan.etags());
     for number in 0..plan.files.len() {
         let [whole, blocks] = blocks.map(|block| read_file(&plan, &model.inputs, number, block));
         match (whole, blocks) {

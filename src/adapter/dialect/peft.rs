@@ -1,15 +1,14 @@
 //! PEFT: `adapter_config.json`, and keys such as `base_model.model.….lora_A.weight`.
 
 use super::{AdapterFiles, BaseWeight, Dialect, Mismatch, ModuleUpdate, Summary, Updates};
-use crate::adapter::pairs::{FactorRef, Pair, pairs};
+use crate::adapter::pairs::{Pair, pairs};
 use crate::adapter::pattern::PatternBudget;
 use crate::adapter::targets::without_factors;
 use crate::adapter::{AdapterConfig, ModuleSettings, SettingsLookup};
 use crate::container::Header;
-use crate::encoding::{Operand, Plain};
+use crate::encoding::Plain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-use crate::inputs::Span;
 use crate::op::{Dora, LowRank, Op};
 
 /// HuggingFace PEFT.
@@ -23,10 +22,10 @@ impl Dialect for Peft {
     fn read(&self, files: &AdapterFiles, header: Result<Header>, budget: &mut PatternBudget) -> Result<Updates> {
         // Before the tensors, so that what is not supported is called by the name of its field.
         let config = files.config.map(|(file, json)| AdapterConfig::parse(file, files.adapter, json)).transpose()?;
-        let pairs = pairs(files.adapter, files.file, &header?)?;
+        let pairs = pairs(files.adapter, files.file, files.input, &header?)?;
         let config = match (config, files.alpha) {
             (Some(config), _) => config,
-            // Without a configuration the ranks are the shapes'; they are checked against the configuration's, so they must agree.
+            // Without a file the configuration is made here, of the user's alpha and the one rank that all pairs have.
             (None, Some(alpha)) if pairs.iter().all(|pair| pair.rank == pairs[0].rank) => {
                 AdapterConfig::plain(pairs[0].rank, alpha)
             }
@@ -75,8 +74,8 @@ impl Reader<'_> {
         }
         let alpha = alpha.unwrap_or(settings.alpha);
         let factors = LowRank {
-            a: self.operand(&pair.a),
-            b: self.operand(&pair.b),
+            a: pair.a.clone(),
+            b: pair.b.clone(),
             rank: pair.rank,
             inputs: pair.inputs,
             outputs: pair.outputs,
@@ -86,7 +85,7 @@ impl Reader<'_> {
         };
         let op = match (&pair.magnitude, self.config.dora) {
             (None, false) => Op::LowRank(factors),
-            (Some(magnitude), true) => Op::Dora(Dora { factors, magnitude: self.operand(magnitude) }),
+            (Some(magnitude), true) => Op::Dora(Dora { factors, magnitude: magnitude.clone() }),
             (None, true) => {
                 let missing = format!("{}.lora_magnitude_vector", pair.module);
                 return Err(Error::missing_pair(adapter, pair.a.key.clone(), missing));
@@ -101,15 +100,10 @@ impl Reader<'_> {
         let base = pair.base.as_ref().map(|(base, shape)| BaseWeight {
             key: base.key.clone(),
             shape: shape.clone(),
-            stored: Plain { float: base.float, input: self.files.input, start: base.start },
+            stored: Plain { float: base.float, input: base.at.input, start: base.at.start },
         });
         let Pair { inputs, outputs, .. } = *pair;
         Ok(ModuleUpdate { module: pair.module.clone(), key: pair.a.key.clone(), op, inputs, outputs, base })
-    }
-
-    fn operand(&self, factor: &FactorRef) -> Operand {
-        let at = Span { input: self.files.input, start: factor.start, bytes: factor.bytes };
-        Operand { key: factor.key.clone(), at, float: factor.float }
     }
 
     /// A pattern that matches no module is a mistake in the configuration: PEFT trained without it.

@@ -2,8 +2,8 @@
 //!
 //! PEFT's keys are Python's, look-around included; a library that knows these is larger than the rest of lorafold. This
 //! one parses into a small `program` and runs it by backtracking, within a `budget` of steps for the whole plan, so that
-//! patterns that would take for ever are an error. A `table` finds the first of many patterns that matches. What it does not know (conditional groups, `\N{…}`, non-ASCII characters where case
-//! is ignored) it refuses by name. `\d` knows ASCII digits only, and `\w` goes by [`char::is_alphanumeric`].
+//! patterns that would take for ever are an error. A `table` finds the first of many patterns that matches. What it does not
+//! know (conditional groups, `\N{…}`, non-ASCII characters where case is ignored) it refuses by name. `\d` knows ASCII digits only, and `\w` goes by [`char::is_alphanumeric`].
 
 mod budget;
 mod class;
