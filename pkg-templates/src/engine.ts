@@ -1,4 +1,5 @@
 import { LorafoldError } from "./errors.js";
+import { unref } from "./pause.js";
 import { __wbg_reset_state as replaceInstance, initSync, limitMemory, outOfMemory, trapped } from "./lorafold.js";
 
 /** What to do where the two do not fit. */
@@ -41,7 +42,7 @@ export async function settled<T>(work: Promise<T>): Promise<T> {
       if (trapped()) reject(trapError());
     }, LOOK);
     // In Node: work that waits for ever (a source that never answers) must not keep the process from ending.
-    if (typeof look === "object") (look as { unref(): void }).unref();
+    unref(look);
   });
   try {
     return await Promise.race([work, dead]);

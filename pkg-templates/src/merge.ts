@@ -1,9 +1,9 @@
 import { collectBuffers } from "./collection.js";
 import type { Context } from "./context.js";
-import { asLorafoldError, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
+import { asLorafoldError, optionError, throwIfAborted, unlessAborted } from "./errors.js";
 import { blockBytes, type Plan } from "./lorafold.js";
 import { Facts } from "./facts.js";
-import { type Prepared, prepare } from "./prepare.js";
+import { checkNumber, type Prepared, prepare } from "./prepare.js";
 import type { Piece, Span } from "./schema.js";
 import { openSink } from "./sinks/open.js";
 import type { PlannedFile, Sink } from "./sinks/sink.js";
@@ -80,8 +80,8 @@ const MOST_WORKERS = 1024;
 
 /** @throws {LorafoldError} `bad-option` where one of the options is not a number that it can be. */
 export function checkWorkOptions({ workers, memoryBudget }: Pick<MergeOptions, "workers" | "memoryBudget">): void {
-    if (workers !== undefined && !(Number.isInteger(workers) && 0 <= workers && workers <= MOST_WORKERS)) throw wrongValue("workers", workers, `a whole number up to ${MOST_WORKERS}`);
-  if (memoryBudget !== undefined && !(typeof memoryBudget === "number" && memoryBudget >= 0)) throw wrongValue("memoryBudget", memoryBudget, "a number of bytes");
+  checkNumber("workers", workers, (count) => Number.isInteger(count) && 0 <= count && count <= MOST_WORKERS, `a whole number up to ${MOST_WORKERS}`);
+  checkNumber("memoryBudget", memoryBudget, (bytes) => bytes >= 0, "a number of bytes");
 }
 
 /** Run all tasks on the pool. */
@@ -113,7 +113,7 @@ async function runTasks(
     }
     const { file, piece } = task;
     if (piece.kind === "plan") {
-      await sink.write(file, piece.at, planBytes(plan, file, piece));
+      await sink.write(file, piece.at, plan.plannedBytes(file, piece.at, piece.at + piece.bytes) as Uint8Array<ArrayBuffer>);
     } else if (piece.kind === "copy" && !task.job!.target && inputs[piece.input]!.blob) {
       await sink.write(file, piece.at, inputs[piece.input]!.blob!.slice(piece.start, piece.start + piece.bytes));
     } else {
@@ -128,10 +128,6 @@ async function runTasks(
   };
 
   await unlessAborted(pool.runAll<Task>(tasks, perform), signal);
-}
-
-function planBytes(plan: Plan, file: number, piece: Piece): Uint8Array<ArrayBuffer> {
-  return plan.plannedBytes(file, piece.at, piece.at + piece.bytes) as Uint8Array<ArrayBuffer>;
 }
 
 /** A task for every piece of the wanted bytes, in their order. Facts are gathered before the first piece that needs them; copies are cut into blocks. */

@@ -1,5 +1,10 @@
 import { aborted } from "./errors.js";
 
+/** In Node, let the process end while this timer is still set. Elsewhere timers are numbers. */
+export function unref(timer: unknown): void {
+  if (typeof timer === "object") (timer as { unref(): void }).unref();
+}
+
 /** @throws {LorafoldError} `aborted` as soon as `signal` says so. */
 export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

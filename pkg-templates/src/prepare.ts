@@ -1,11 +1,12 @@
 import { settled } from "./engine.js";
 import type { Context } from "./context.js";
-import { checkSignal, fileError, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
+import { checkSignal, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import type { ListedFolder, PlanRequest } from "./schema.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
 import type { BoundInput, Input, Listing } from "./sources/input.js";
+import { RandomReader } from "./sources/reader.js";
 import { listSource } from "./sources/listing.js";
 import { mapConcurrently } from "./sources/concurrency.js";
 import type { AdapterOptions, PlanOptions, SourceLike } from "./types.js";
@@ -107,14 +108,13 @@ async function hold(inputs: Input[], room = HELD_BYTES): Promise<Input[]> {
     const { name, size, version } = input;
     if (input.blob || input.path !== undefined || size === undefined || size > room) return input;
     room -= size;
-    const bytes = (await bind(input).read!(0, size)) as Uint8Array<ArrayBuffer>;
-    if (bytes.length !== size) throw fileError("source-changed", name, `${bytes.length} bytes came where ${size} were asked for`, { found: String(bytes.length), expected: String(size) });
+    const bytes = await new RandomReader(name, 0, bind(input).read!).take(size);
     return { name, size, blob: new Blob([bytes]), ...(version !== undefined && { version }) };
   });
 }
 
 /** Refuse what the crate would only call a wrong type, without naming the option. */
-function checkNumber(option: string, value: unknown, isRight: (value: number) => boolean, wanted: string): void {
+export function checkNumber(option: string, value: unknown, isRight: (value: number) => boolean, wanted: string): void {
   if (value !== undefined && !(typeof value === "number" && isRight(value))) throw wrongValue(option, value, wanted);
 }
 

@@ -27,23 +27,25 @@ describePage(({ scratch, withPage, withSample }) => {
       assert.equal(await page.innerText("#merge-hint"), "The merge begins when the plan is made.");
       await result.waitFor();
       assert.match(await page.innerText(at("plan")), /7 merged/);
+      // All in one task, so that no plan is made between the text and the click, or the click and the text `then`.
+      const skipAndMerge = (/** @type {string} */ text, then = text) =>
+        page.evaluate(([text, then]) => {
+          const skip = /** @type {HTMLInputElement} */ (document.querySelector("[name=skip]"));
+          const merge = /** @type {HTMLButtonElement} */ (document.querySelector("[data-testid=merge]"));
+          const fill = (/** @type {string} */ value) => {
+            skip.value = value;
+            skip.dispatchEvent(new Event("input", { bubbles: true }));
+          };
+          fill(text);
+          merge.focus();
+          merge.click();
+          if (then !== text) fill(then);
+        }, /** @type {const} */ ([text, then]));
       // A plan that fails is not merged, nor is one that is changed once more.
-      await page.fill("[name=skip]", "(");
-      await page.press(at("merge"), "Enter");
+      await skipAndMerge("(");
       await page.waitForSelector(`${at("plan-error")} >> text=bad-option`);
       assert.equal(await page.evaluate(() => document.activeElement?.id), "plan-heading");
-      // All in one task, so that no plan is made between the click and the change.
-      await page.evaluate(() => {
-        const skip = /** @type {HTMLInputElement} */ (document.querySelector("[name=skip]"));
-        const merge = /** @type {HTMLButtonElement} */ (document.querySelector("[data-testid=merge]"));
-        const fill = (/** @type {string} */ value) => {
-          skip.value = value;
-          skip.dispatchEvent(new Event("input", { bubbles: true }));
-        };
-        fill("q_proj");
-        merge.click();
-        fill("k_proj");
-      });
+      await skipAndMerge("q_proj", "k_proj");
       await planned(tab);
       assert.equal(await page.innerText("#result-heading"), "Merged, before your latest change");
     }));

@@ -114,7 +114,7 @@ describe("the serving template", () => {
     await compare(await isolate(t, { BASE: `${server.origin}/base/`, ADAPTERS: JSON.stringify(sources) }), files);
   });
 
-  test("more clients at once than have a turn, each for longer than one", async (t) => {
+  test("more clients at once than there are permits, each with more than one request's share", async (t) => {
     const folder = await scratch(t);
     const next = random(5);
     const noise = (/** @type {number} */ count) => Array.from({ length: count }, () => next() - 0.5);

@@ -5,6 +5,9 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { createApi } from "../../pkg/api.js";
+import { createContext } from "../../pkg/context.js";
+import { nodePlatform } from "../../pkg/node/context.js";
 import { finishParts, merge, mergePart, openMerged } from "../../pkg/node.js";
 import { serve } from "../browser/serve.mjs";
 import { doraModel } from "./dora-model.mjs";
@@ -68,8 +71,8 @@ for (const [name, adapters] of Object.entries(COMBINATIONS)) {
       const whole = Buffer.from(await (await blob()).arrayBuffer());
       assert.equal(sha256(whole), expected["model.safetensors"]);
       const next = random(8);
-      for (const memoryBudget of [9 << 20, undefined]) {
-        const opened = await openMerged({ ...options, ...(memoryBudget && { memoryBudget }) });
+      for (const blockBytes of [512 << 10, 1 << 20]) {
+        const opened = await createApi(() => createContext({ ...nodePlatform, blockBytes })).openMerged(options);
         // Many at once: each may be the first that needs the norms.
         await Promise.all(Array.from({ length: 40 }, async (_, turn) => {
           const start = Math.floor(next() * whole.length);

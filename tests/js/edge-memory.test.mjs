@@ -15,6 +15,21 @@ await initialize(wasm);
 // The instance that `initialize` made.
 const { memory } = initSync({ module: wasm });
 
+/** A folder of weight files, all zeros behind their headers, and of texts. @param {Map<string, { header: Buffer, size: number }>} weights @param {Record<string, string>} texts */
+function folderOf(weights, texts) {
+  const files = new Map(Object.entries(texts).map(([name, text]) => [name, Buffer.from(text)]));
+  return {
+    list: async () => [...[...weights].map(([name, { size }]) => ({ name, size })), ...[...files].map(([name, { length }]) => ({ name, size: length }))],
+    read: async (/** @type {string} */ name, /** @type {number} */ start, /** @type {number} */ end) => {
+      const header = weights.get(name)?.header;
+      if (!header) return new Uint8Array(/** @type {Buffer} */ (files.get(name)).subarray(start, end));
+      const bytes = new Uint8Array(end - start);
+      if (start < header.length) bytes.set(header.subarray(start, end));
+      return bytes;
+    },
+  };
+}
+
 /** A folder whose tensors are all zeros, and take no memory. @param {string} name @param {Record<string, number[]>} shapes @param {Record<string, string>} texts */
 function zeros(name, shapes, texts) {
   let at = 0;
@@ -23,15 +38,7 @@ function zeros(name, shapes, texts) {
     return [tensor, { dtype: "F32", shape, data_offsets: [at, (at += bytes)] }];
   }));
   const header = assemble(tensors, []);
-  return {
-    list: async () => [{ name, size: header.length + at }, ...Object.entries(texts).map(([file, { length }]) => ({ name: file, size: length }))],
-    read: async (/** @type {string} */ file, /** @type {number} */ start, /** @type {number} */ end) => {
-      if (file !== name) return new Uint8Array(Buffer.from(texts[file]).subarray(start, end));
-      const bytes = new Uint8Array(end - start);
-      if (start < header.length) bytes.set(header.subarray(start, end));
-      return bytes;
-    },
-  };
+  return folderOf(new Map([[name, { header, size: header.length + at }]]), texts);
 }
 
 test("factors that do not fit are refused, and the instance goes on", async () => {
@@ -56,8 +63,8 @@ test("a model of 100,000 tensors in 200 shards plans, serves and merges", async 
   const [shards, each, side] = [200, 500, 8];
   /** @type {Record<string, string>} */
   const texts = { "config.json": "{}" };
-  /** @type {Map<string, Buffer>} */
-  const headers = new Map();
+  /** @type {Map<string, { header: Buffer, size: number }>} */
+  const weights = new Map();
   /** @type {Record<string, string>} */
   const map = {};
   const name = (/** @type {number} */ shard) => `model-${String(shard + 1).padStart(5, "0")}-of-00200.safetensors`;
@@ -68,19 +75,11 @@ test("a model of 100,000 tensors in 200 shards plans, serves and merges", async 
       map[tensor] = name(shard);
       return [tensor, { dtype: "BF16", shape: [side, side], data_offsets: [number * bytes, (number + 1) * bytes] }];
     }));
-    headers.set(name(shard), assemble(tensors, []));
+    const header = assemble(tensors, []);
+    weights.set(name(shard), { header, size: header.length + each * bytes });
   }
   texts["model.safetensors.index.json"] = JSON.stringify({ metadata: {}, weight_map: map });
-  const base = {
-    list: async () => [...[...headers].map(([file, header]) => ({ name: file, size: header.length + each * bytes })), ...Object.entries(texts).map(([file, { length }]) => ({ name: file, size: length }))],
-    read: async (/** @type {string} */ file, /** @type {number} */ start, /** @type {number} */ end) => {
-      const header = headers.get(file);
-      if (!header) return new Uint8Array(Buffer.from(texts[file]).subarray(start, end));
-      const part = new Uint8Array(end - start);
-      if (start < header.length) part.set(header.subarray(start, end));
-      return part;
-    },
-  };
+  const base = folderOf(weights, texts);
   // Every expert of a layer in twenty is adapted.
   /** @type {Record<string, number[]>} */
   const factors = {};

@@ -8,7 +8,7 @@ import { LorafoldError, merge, plan } from "../../pkg/node.js";
 import { root } from "../setup/tools.mjs";
 import { lorafold } from "./command.mjs";
 import { memoryDirectory } from "./memory-directory.mjs";
-import { bytes, config, configText, sharded, tensors } from "./mutation.mjs";
+import { bytes, config, configText, copyFactors, sharded, tensors } from "./mutation.mjs";
 import { buildSafetensors } from "./safetensors-file.mjs";
 import { scratch, writeFolder } from "./scratch.mjs";
 import { correct, scriptedServer } from "./scripted-server.mjs";
@@ -22,11 +22,6 @@ const planned = (change) => async (/** @type {Given} */ { model, options }) => {
   change(model);
   await plan(options());
 };
-
-/** Give a module's factors to other modules. @param {string} [module] */
-const factorsOf = (module = "lm_head") => tensors("adapter", (all) => {
-  for (const half of /** @type {const} */ (["A", "B"])) all[factor(module, half)] = all[factor(Q, half)];
-});
 
 /** @param {Record<string, string>} files by their first bytes */
 const beginning = (files) => (/** @type {import("./tiny-model.mjs").Model} */ { base, adapter }) => {
@@ -54,11 +49,11 @@ const CASES = [
   ["lfs-pointer", "wrong-input", "a pointer in place of weights", planned(beginning({ "adapter_model.safetensors": pointer })), { adapter: "adapter", file: "adapter/adapter_model.safetensors", fix: "run git lfs pull" }],
   ["lfs-pointer", "wrong-input", "a pointer in place of a configuration", planned(configText(pointer)), { file: "adapter/adapter_config.json" }],
   ["quantised-base", "unsupported", "a base of bytes", planned(tensors("base", (all) => void (all[`${Q}.weight`] = { dtype: "I8", shape: [5, 4], bytes: Buffer.alloc(20) }))), { tensor: `${Q}.weight`, found: "I8" }],
-  ["tied-head", "unmatched-key", "an output layer that is tied", planned((model) => { factorsOf()(model); model.base["config.json"] = Buffer.from("{}"); }), { tensor: factor("lm_head", "A"), expected: "lm_head.weight" }],
+  ["tied-head", "unmatched-key", "an output layer that is tied", planned((model) => { tensors("adapter", (all) => copyFactors(all, "lm_head"))(model); model.base["config.json"] = Buffer.from("{}"); }), { tensor: factor("lm_head", "A"), expected: "lm_head.weight" }],
   ["ambiguous-part", "unmatched-key", "an adapter that fits two parts", planned((model) => {
     const values = Array(20).fill(1);
     tensors("base", (all) => { for (const part of ["one", "two"]) all[`${part}.blocks.0.proj.weight`] = { dtype: "F32", shape: [5, 4], values }; })(model);
-    tensors("adapter", (all) => { for (const half of /** @type {const} */ (["A", "B"])) all[factor("blocks.0.proj", half)] = all[factor(Q, half)]; for (const name of Object.keys(all)) if (name.includes("self_attn")) delete all[name]; })(model);
+    tensors("adapter", (all) => { copyFactors(all, "blocks.0.proj"); for (const name of Object.keys(all)) if (name.includes("self_attn")) delete all[name]; })(model);
   }), { found: "one., two." }],
   ["other-shape", "shape-mismatch", "an adapter of a smaller base", planned(tensors("base", (all) => void (all[`${Q}.weight`] = { dtype: "F32", shape: [2, 10], values: Array(20).fill(1) }))), { tensor: `${Q}.weight`, expected: "[5, 4]", found: "[2, 10]" }],
   ["not-implemented", "unsupported", "a field that is known", planned(config({ layer_replication: [[0, 1]] })), { field: "layer_replication", found: "[[0,1]]", fix: "merge this adapter with PEFT" }],

@@ -1,6 +1,6 @@
 // @ts-check
 // Adapters that must be refused.
-import { bytes, config, configText, header, headerText, tensors } from "./mutation.mjs";
+import { bytes, config, configText, copyFactors, header, headerText, tensors } from "./mutation.mjs";
 import { CONFIGS, factor, Q, V } from "./tiny-model.mjs";
 
 const FILE = "adapter_model.safetensors";
@@ -60,15 +60,15 @@ export const ADAPTERS = [
   { name: "no factors at all", change: tensors("adapter", (all) => Object.keys(all).forEach((name) => delete all[name])), code: "wrong-input", says: [FILE] },
   { name: "halves of two adapters", change: tensors("adapter", (all) => { for (const [half, name] of /** @type {const} */ ([["A", "first"], ["B", "second"]])) { all[factor(Q, half).replace(".weight", `.${name}.weight`)] = all[factor(Q, half)]; delete all[factor(Q, half)]; } }), code: "missing-pair", says: [`${Q}.lora_A.first.weight`] },
   { name: "a factor twice in two spellings", change: tensors("adapter", (all) => void (all[`${Q}.lora_A.weight`] = all[factor(Q, "A")])), code: "bad-header", says: [FILE, "same factor"] },
-  { name: "a module twice, once without the prefix of the body", change: tensors("adapter", (all) => { for (const half of /** @type {const} */ (["A", "B"])) all[factor("layers.0.self_attn.q_proj", half)] = all[factor(Q, half)]; }), code: "bad-header", says: [factor(Q, "A"), factor("layers.0.self_attn.q_proj", "A")] },
+  { name: "a module twice, once without the prefix of the body", change: tensors("adapter", (all) => copyFactors(all, "layers.0.self_attn.q_proj")), code: "bad-header", says: [factor(Q, "A"), factor("layers.0.self_attn.q_proj", "A")] },
   { name: "other inputs", change: tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "F32", shape: [2, 3], values: Array(6).fill(1) })), code: "shape-mismatch", says: [`${Q}.weight`, "3 inputs"] },
   { name: "other outputs", change: tensors("adapter", (all) => void (all[factor(Q, "B")] = { dtype: "F32", shape: [6, 2], values: Array(12).fill(1) })), code: "shape-mismatch", says: [`${Q}.weight`, "6 outputs"] },
   { name: "ranks that differ", change: tensors("adapter", (all) => void (all[factor(Q, "B")] = { dtype: "F32", shape: [5, 3], values: Array(15).fill(1) })), code: "shape-mismatch", says: [factor(Q, "B"), "ranks"] },
   { name: "rank 0", change: tensors("adapter", (all) => { all[factor(Q, "A")] = { dtype: "F32", shape: [0, 4], values: [] }; all[factor(Q, "B")] = { dtype: "F32", shape: [5, 0], values: [] }; }), code: "shape-mismatch", says: [Q] },
   { name: "factors of a convolution", change: tensors("adapter", (all) => void (all[factor(Q, "A")].shape = [2, 4, 1])), code: "unsupported", says: [factor(Q, "A"), "[2, 4, 1]"] },
   { name: "factors of integers", change: tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "I8", shape: [2, 4], bytes: Buffer.alloc(8) })), code: "unsupported", says: [factor(Q, "A"), "I8"] },
-  { name: "a module that the base does not have", change: tensors("adapter", (all) => { for (const half of /** @type {const} */ (["A", "B"])) all[factor("model.layers.7.self_attn.q_proj", half)] = all[factor(Q, half)]; }), code: "unmatched-key", says: ["model.layers.7.self_attn.q_proj"] },
-  { name: "lm_head of a tied base", change: tensors("adapter", (all) => { for (const half of /** @type {const} */ (["A", "B"])) all[factor("lm_head", half)] = all[factor(Q, half)]; }), code: "unmatched-key", says: ["lm_head"] },
+  { name: "a module that the base does not have", change: tensors("adapter", (all) => copyFactors(all, "model.layers.7.self_attn.q_proj")), code: "unmatched-key", says: ["model.layers.7.self_attn.q_proj"] },
+  { name: "lm_head of a tied base", change: tensors("adapter", (all) => copyFactors(all, "lm_head")), code: "unmatched-key", says: ["lm_head"] },
   { name: "a base weight without factors", change: tensors("adapter", (all) => void (all["base_model.model.lm_head.base_layer.weight"] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] })), code: "unsupported", says: ["lm_head.base_layer.weight"] },
   { name: "LoRA on the embedding", change: tensors("adapter", (all) => void (all["base_model.model.model.embed_tokens.lora_embedding_A"] = { dtype: "F32", shape: [2, 6], values: Array(12).fill(1) })), code: "unsupported", says: ["lora_embedding_A"] },
   { name: "DoRA of which a magnitude is missing", change: (model) => {

@@ -1,7 +1,7 @@
 // @ts-check
 // Ways to break a tiny model, one at a time.
 import { assemble, buildSafetensors, parseSafetensors } from "./safetensors-file.mjs";
-import { CONFIGS, TENSORS } from "./tiny-model.mjs";
+import { CONFIGS, factor, Q, TENSORS } from "./tiny-model.mjs";
 
 /**
  * @typedef {import("./tiny-model.mjs").Model} Model
@@ -40,6 +40,11 @@ export const tensors = (which, change) => (/** @type {Model} */ model) => {
   change(copy);
   model[which][which === "base" ? "model.safetensors" : "adapter_model.safetensors"] = buildSafetensors(copy);
 };
+
+/** Give the factors of {@link Q} to another module, too. @param {Record<string, NewTensor>} all @param {string} module */
+export function copyFactors(all, module) {
+  for (const half of /** @type {const} */ (["A", "B"])) all[factor(module, half)] = all[factor(Q, half)];
+}
 
 /** Change fields of adapter_config.json; `undefined` removes one. @param {Record<string, unknown>} fields */
 export const config = (fields) => (/** @type {Model} */ model) => {

@@ -2,10 +2,10 @@
 // The crate as it is published: what is in its tarball, and that it passes its own tests there.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { scratch } from "../js/scratch.mjs";
 import { root } from "../setup/tools.mjs";
 
 /** What may be at the top of the tarball. */
@@ -24,13 +24,12 @@ const target = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "packa
 const cargo = (args, cwd) =>
   execFileSync("cargo", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, CARGO_TARGET_DIR: target } });
 
-test("the crate's tarball builds and passes its tests", (t) => {
+test("the crate's tarball builds and passes its tests", async (t) => {
   cargo(["package", "--allow-dirty", "--no-verify"], root);
   const [, version] = /^version = "(.+)"$/m.exec(readFileSync(join(root, "Cargo.toml"), "utf8")) ?? [];
   const tarball = join(target, "package", `lorafold-${version}.crate`);
   assert.ok(statSync(tarball).size < LIMIT, `${statSync(tarball).size} bytes`);
-  const folder = mkdtempSync(join(tmpdir(), "lorafold-crate-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = await scratch(t);
   const names = execFileSync("tar", ["-xvzf", tarball, "-C", folder], { encoding: "utf8" }).trim().split("\n");
   const unexpected = names.filter((name) => !TOP.includes(name.split("/")[1] ?? ""));
   assert.deepEqual(unexpected, []);

@@ -1,4 +1,5 @@
 import { throwIfAborted } from "../errors.js";
+import { unref } from "../pause.js";
 import type { ByteReader } from "../sources/reader.js";
 import type { RetryWait } from "../sources/request.js";
 import type { Permit, Semaphore } from "./semaphore.js";
@@ -70,6 +71,6 @@ export class BaseStream {
       this.#watchIdle();
     }, IDLE_CHECK);
     // In Node: a stream that nobody reads does not keep the process alive.
-    if (typeof this.#idleTimer === "object") this.#idleTimer.unref();
+    unref(this.#idleTimer);
   }
 }

@@ -53,9 +53,9 @@ export class OpenMergedState {
     this.#plan.free();
   }
 
-  /** @throws {LorafoldError} `bad-option` once it is closed, `source-changed` when the instance that it lived in has trapped. */
+  /** @throws {LorafoldError} `bad-option` once it is closed, `source-changed` when its WebAssembly instance has trapped. */
   checkOpen(): void {
     if (this.#closed) throw new LorafoldError("bad-option", "the merged model is closed");
-    if (!isAlive(this.memory)) throw new LorafoldError("source-changed", "the merged model was lost when WebAssembly ran out of memory: open it anew");
+    if (!isAlive(this.memory)) throw new LorafoldError("source-changed", "the merged model was lost when lorafold's WebAssembly failed: open it anew");
   }
 }

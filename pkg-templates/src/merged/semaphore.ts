@@ -1,5 +1,5 @@
 import { throwIfAborted } from "../errors.js";
-import { pause } from "../pause.js";
+import { pause, unref } from "../pause.js";
 
 /** Milliseconds after which a permit counts as abandoned: edge runtimes drop the work of a client that disconnects, without a call of ours. */
 const ABANDONED_AFTER = 30_000;
@@ -66,7 +66,7 @@ export class Semaphore {
       this.#held.add(permit);
     }, RENEWAL);
     // In Node: a permit that was never released does not keep the process alive.
-    if (typeof renewals === "object") (renewals as { unref(): void }).unref();
+    unref(renewals);
     const release = () => {
       clearInterval(renewals);
       signal?.removeEventListener("abort", release);

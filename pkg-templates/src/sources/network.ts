@@ -8,7 +8,7 @@ export interface Network {
   readonly stallTimeout: number;
 }
 
-/** What a platform has that says nothing else. */
+/** The settings of platforms that give none of their own. */
 export const NETWORK: Network = { hubEndpoint: "https://huggingface.co", retryDelays: [250, 500, 1000], stallTimeout: 20_000 };
 
 /** What every request for a file needs: headers, the signal, and the network settings of the platform; {@link NETWORK} by default. */

@@ -1,17 +1,10 @@
-import type { Plan } from "../lorafold.js";
+import type { Merger, Plan } from "../lorafold.js";
 
 /** What must be done before a job of a program: forget another, take it, learn its facts. */
 export interface ProgramUpdate {
   drop?: number;
   load?: { number: number; text: string };
   learn?: { number: number; facts: Uint8Array };
-}
-
-/** What takes programs: the WebAssembly's merger. */
-export interface ProgramHolder {
-  drop(number: number): void;
-  load(number: number, text: string): void;
-  learn(number: number, facts: Uint8Array): void;
 }
 
 /** The programs that a merger holds, the latest used last. A program is sent once, and again only after it has been forgotten. */
@@ -50,8 +43,8 @@ export class HeldPrograms {
 }
 
 /** Give a merger what it lacks. */
-export function apply(holder: ProgramHolder, { drop, load, learn }: ProgramUpdate): void {
-  if (drop !== undefined) holder.drop(drop);
-  if (load) holder.load(load.number, load.text);
-  if (learn) holder.learn(learn.number, learn.facts);
+export function apply(merger: Merger, { drop, load, learn }: ProgramUpdate): void {
+  if (drop !== undefined) merger.drop(drop);
+  if (load) merger.load(load.number, load.text);
+  if (learn) merger.learn(learn.number, learn.facts);
 }
