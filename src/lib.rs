@@ -2,7 +2,7 @@
 //!
 //! `W' = W + Σ_i weight_i · scale_i · (B_i @ A_i)`, streamed in blocks, in constant memory, with one rounding.
 //!
-//! On a machine with files and threads, [`Merge`] goes from folders to a folder:
+//! On a machine with files and threads, `Merge` goes from folders to a folder:
 //!
 //! ```
 //! # #[cfg(not(target_arch = "wasm32"))]
