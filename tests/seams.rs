@@ -40,7 +40,7 @@ fn low_rank(
     let operand = |key: &str, input: usize, values: &[f32]| Operand {
         key: key.into(),
         at: Span { input, start: 0, bytes: 4 * values.len() as u64 },
-        float: Float::F32,
+        dtype: Dtype::F32,
     };
     let factors = LowRank {
         a: operand("a", input, &a),
@@ -138,7 +138,7 @@ fn nf4_with_double_quantisation_from_two_files() {
         let info = header.tensor(header.find(name).unwrap());
         Span { input, start: header.data_start + info.start, bytes: info.bytes() }
     };
-    let side = |name: &str| Operand { key: name.into(), at: span(1, name), float: Float::F32 };
+    let side = |name: &str| Operand { key: name.into(), at: span(1, name), dtype: Dtype::F32 };
     let state = span(1, "l.weight.quant_state.bitsandbytes__nf4");
     let state = &inputs.0[1][state.start as usize..(state.start + state.bytes) as usize];
     let state: serde_json::Value = serde_json::from_slice(state).unwrap();

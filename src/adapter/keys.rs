@@ -66,12 +66,21 @@ const UNSUPPORTED_PARTS: [(&str, &str); 5] = [
     ("lora_b", "an MLX factor"),
 ];
 
+/// The parts of a key behind PEFT's and wrappers' prefixes.
+pub(crate) fn path(key: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = key.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
+    for prefix in [&["module"][..], &["base_model", "model"]] {
+        if parts.starts_with(prefix) {
+            parts.drain(..prefix.len());
+        }
+    }
+    parts
+}
+
 impl<'a> Key<'a> {
     /// Read a key of an adapter file.
     pub fn parse(key: &'a str) -> Key<'a> {
-        let parts: Vec<&str> = key.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
-        let path = parts.strip_prefix(&["module"]).unwrap_or(&parts);
-        let path = path.strip_prefix(&["base_model", "model"]).unwrap_or(path);
+        let path = &path(key)[..];
         if path.iter().any(|part| TRAINING_STATE.iter().any(|mark| part.starts_with(mark))) {
             return Key::TrainingState;
         }

@@ -137,8 +137,9 @@ fn pair(adapter: &str, input: usize, header: &Header, module: String, halves: [O
 }
 
 fn factor(adapter: &str, input: usize, header: &Header, tensor: &TensorInfo) -> Result<Operand> {
-    let float = Float::of(tensor.dtype);
-    let float = float.ok_or_else(|| unsupported(adapter, tensor, &format!("a factor of type {}", tensor.dtype)))?;
+    if Float::of(tensor.dtype).is_none() {
+        return Err(unsupported(adapter, tensor, &format!("a factor of type {}", tensor.dtype)));
+    }
     let at = Span { input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
-    Ok(Operand { key: tensor.name.into(), at, float })
+    Ok(Operand { key: tensor.name.into(), at, dtype: tensor.dtype })
 }

@@ -168,10 +168,11 @@ impl Block<'_> {
         }
     }
 
-    /// The rows of `band` that begin with element `first`.
+    /// The elements of `band` that begin with element `first`.
     fn rows<'t, R>(&self, band: &Band, first: u64, base: &'t [R]) -> Tile<'t, R> {
-        let row = first / self.program.cols.max(1) - band.rows.start;
-        Tile { row: row as usize, cols: band.factors.cols(), base }
+        let cols = self.program.cols.max(1);
+        let row = first / cols - band.rows.start;
+        Tile { row: row as usize, col: (first % cols) as usize, cols: band.factors.cols(), base }
     }
 
     /// Round a tile to the output's type; no finite value of the base may leave the finite range.

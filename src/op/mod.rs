@@ -1,16 +1,23 @@
-//! Methods: what an update does to a weight. Every method is a file here and a line of `methods!`.
+//! Methods: what an update does to a weight. Every method is a file here and a line of `methods!`, which also says how PEFT spells it
+//! where it has a `peft_type` of its own.
 //!
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
 //! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
+mod dense;
 mod dora;
+mod layer;
+mod loha;
 mod low_rank;
+pub(crate) mod peft;
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 pub use dora::Dora;
+pub use layer::LayerShape;
+pub use loha::Loha;
 pub use low_rank::LowRank;
 
 use crate::encoding::Operand;
@@ -26,6 +33,8 @@ pub enum Footprint {
     Elements,
     /// The whole rows that they are in.
     Rows,
+    /// The whole groups of so many rows that they are in.
+    RowGroups(u64),
 }
 
 /// What an update must know of the whole weight before any element can be computed.
@@ -75,7 +84,7 @@ pub enum RowOrder {
     SwapHalves,
 }
 
-/// What a report says of the size of an update.
+/// What a report says of the size of an update that is scaled by its rank.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
     /// Rank.
@@ -86,10 +95,12 @@ pub struct Scale {
     pub scale: f64,
 }
 
-/// Some rows of a weight.
+/// A run of elements of a weight.
 pub(crate) struct Tile<'a, R> {
     /// First row, counted from the first of the [`Place`] that was prepared.
     pub(crate) row: usize,
+    /// First column in that row: 0 where an update needs whole rows.
+    pub(crate) col: usize,
     /// Columns.
     pub(crate) cols: usize,
     /// The weight's values, row by row.
@@ -122,8 +133,13 @@ pub(crate) trait Method {
         None
     }
 
+    /// The weight that it is for.
+    fn layer(&self) -> LayerShape;
+
     /// How a weight of this shape would have to be stored for the update to fit.
-    fn fit(&self, shape: &[u64]) -> Fit;
+    fn fit(&self, shape: &[u64]) -> Fit {
+        self.layer().fit(shape)
+    }
 
     /// Take the weight as stored (in, out) instead of (out, in).
     fn transpose(&mut self, transposed: bool);
@@ -131,8 +147,15 @@ pub(crate) trait Method {
     /// Whether it takes the weight as stored (in, out).
     fn transposed(&self) -> bool;
 
-    /// What a report says of its size.
-    fn scale(&self) -> Scale;
+    /// What a report says of its size, where it has a scale.
+    fn scale(&self) -> Option<Scale> {
+        None
+    }
+
+    /// Rank of the factors that it packs, for the memory that they will take.
+    fn packed_rank(&self) -> u64 {
+        0
+    }
 
     /// Make ready to be applied. `operands` are the bytes of [`operands`](Self::operands).
     ///
@@ -159,7 +182,10 @@ pub(crate) trait Apply {
 
 /// The closed list of methods: dispatch over it is written once.
 macro_rules! methods {
-    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident $(= $spelling:path)?),+ $(,)?) => {
+        /// The methods that PEFT has under a `peft_type` of their own.
+        pub(crate) const PEFT: &[&dyn peft::Spelling] = &[$($(&$spelling,)?)+];
+
         /// An update of one weight, as planned.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
@@ -189,6 +215,11 @@ macro_rules! methods {
                 match self { $(Op::$name(op) => op.fact()),+ }
             }
 
+            /// The weight that it is for.
+            pub fn layer(&self) -> LayerShape {
+                match self { $(Op::$name(op) => op.layer()),+ }
+            }
+
             pub(crate) fn fit(&self, shape: &[u64]) -> Fit {
                 match self { $(Op::$name(op) => op.fit(shape)),+ }
             }
@@ -207,9 +238,13 @@ macro_rules! methods {
                 match self { $(Op::$name(_) => $name::NAME),+ }
             }
 
-            /// What a report says of its size.
-            pub fn scale(&self) -> Scale {
+            /// What a report says of its size, where it has a scale.
+            pub fn scale(&self) -> Option<Scale> {
                 match self { $(Op::$name(op) => op.scale()),+ }
+            }
+
+            pub(crate) fn packed_rank(&self) -> u64 {
+                match self { $(Op::$name(op) => op.packed_rank()),+ }
             }
 
             pub(crate) fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Prepared> {
@@ -242,4 +277,6 @@ methods! {
     LowRank,
     /// DoRA: the same, and every output has a trained length.
     Dora,
+    /// LoHa: the product of two low-rank products, element by element.
+    Loha = loha::Peft,
 }

@@ -112,7 +112,7 @@ fn plan_tensors(
     for (shard, file) in base.shards.iter().enumerate() {
         for (index, info) in file.header.iter().enumerate() {
             let change = changes.remove(&tensors.len());
-            let program = change.and_then(|change| program(&info, plain(shard, &info)?, change, options));
+            let program = change.and_then(|change| Some(program(&info, plain(shard, &info)?, change, options)));
             tensors.push_base(shard, index, to(&info), program);
         }
     }
@@ -127,19 +127,23 @@ fn plan_tensors(
                 input: plain.input,
                 start: plain.start,
             };
-            tensors.push_added(head.shard, added, to(&info), program(&info, plain, change, options));
+            tensors.push_added(head.shard, added, to(&info), Some(program(&info, plain, change, options)));
         }
     }
     tensors
 }
 
-fn program(info: &TensorInfo, plain: Plain, change: Change, options: &CheckedOptions) -> Option<Program> {
-    let &[rows, cols] = info.shape else { return None };
+fn program(info: &TensorInfo, plain: Plain, change: Change, options: &CheckedOptions) -> Program {
+    // A convolution's kernels are part of its columns; a vector is a column.
+    let (rows, cols) = match info.shape {
+        [] => (1, 1),
+        [rows, rest @ ..] => (*rows, rest.iter().product()),
+    };
     // What is read: the base's weight, or an adapter's in its place.
     let source = Stored::Plain(change.base.unwrap_or(plain));
     let to = options.dtype.unwrap_or(plain.float);
     let tensor = info.name.into();
-    Some(Program { tensor, rows, cols, source, updates: change.updates, combine: Combine::Linear, to })
+    Program { tensor, rows, cols, source, updates: change.updates, combine: Combine::Linear, to }
 }
 
 fn output_files(

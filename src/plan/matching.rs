@@ -91,9 +91,12 @@ impl<'a> Matcher<'a> {
     fn place(&self, findings: &mut Vec<Finding>) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let name = &self.adapter.name;
         let BaseTensors { numbers, infos } = self.tensors;
-        let modules: Vec<&str> = self.adapter.updates.iter().map(|update| update.module.as_str()).collect();
-        let paths: Vec<&str> = infos.iter().filter_map(|info| info.name.strip_suffix(".weight")).collect();
-        let placement = Placement::choose(&modules, &paths).map_err(|prefixes| self.ambiguous(&prefixes))?;
+        let wanted: Vec<String> = self.adapter.updates.iter().map(ModuleUpdate::tensor).collect();
+        // What may be absent says nothing of where the rest is.
+        let decisive = self.adapter.updates.iter().zip(&wanted).filter(|(update, _)| !update.optional);
+        let decisive: Vec<&str> = decisive.map(|(_, name)| name.as_str()).collect();
+        let names: Vec<&str> = infos.iter().map(|info| info.name).collect();
+        let placement = Placement::choose(&decisive, &names).map_err(|prefixes| self.ambiguous(&prefixes))?;
         for rewrite in &placement.rewrites {
             findings.push(Finding::info(
                 "prefix-rewritten",
@@ -101,13 +104,14 @@ impl<'a> Matcher<'a> {
                 format!("its modules begin with {:?} where the base has {:?}", rewrite.strip, rewrite.add),
             ));
         }
-        let number = |path: &str| numbers.get(format!("{path}.weight").as_str()).copied();
         let mut placed = Vec::new();
         let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
-        for update in &self.adapter.updates {
-            let path = placement.place(&update.module, |path| number(path).is_some());
-            let Some(tensor) = path.and_then(|path| number(&path)) else {
-                self.unmatched(update, findings)?;
+        for (update, wanted) in self.adapter.updates.iter().zip(&wanted) {
+            let found = placement.place(wanted, |name| numbers.contains_key(name));
+            let Some(tensor) = found.and_then(|name| numbers.get(name.as_str()).copied()) else {
+                if !update.optional {
+                    self.unmatched(update, wanted, findings)?;
+                }
                 continue;
             };
             if let Some(other) = takers[tensor].replace(update) {
@@ -190,7 +194,7 @@ impl<'a> Matcher<'a> {
             .fix("remove one of the two")
     }
 
-    fn unmatched(&self, update: &ModuleUpdate, findings: &mut Vec<Finding>) -> Result<()> {
+    fn unmatched(&self, update: &ModuleUpdate, wanted: &str, findings: &mut Vec<Finding>) -> Result<()> {
         let error = |reason: String| Error::unmatched_key(self.adapter.name.clone(), update.key.clone(), reason);
         let error = if update.module.ends_with("lm_head") && self.model.tied != Some(false) {
             let reason = "the base has no lm_head.weight of its own: its output layer is tied to its embedding";
@@ -198,9 +202,8 @@ impl<'a> Matcher<'a> {
         } else {
             let mut names = self.tensors.infos.iter().map(|info| info.name);
             let example = names.find(|name| name.ends_with(".weight")).unwrap_or("nothing");
-            let wanted = format!("{}.weight", update.module);
             error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
-                .expected(wanted)
+                .expected(wanted.to_string())
                 .found(example)
                 .fix(RIGHT_BASE)
         };
@@ -254,12 +257,9 @@ impl<'a> Matcher<'a> {
                 .expected("a floating-point type")
                 .fix("merge into the base that is not quantised"));
         }
-        if info.shape.len() != 2 {
-            let error = unsupported(format!("its shape {:?} is not that of a linear layer", info.shape));
-            return Err(error.kind(ErrorKind::NotImplemented).found(format!("{:?}", info.shape)));
-        }
         match update.op.fit(info.shape) {
             Fit::Straight => Ok((false, false)),
+            Fit::Certain { transposed } => Ok((transposed, false)),
             Fit::Transposed if evidence.may_be_transposed(&update.module) => Ok((true, false)),
             Fit::Either => Ok(evidence.square_is_transposed(&update.module)),
             Fit::Transposed | Fit::Neither => Err(self.misfit(update, tensor)),
@@ -267,13 +267,12 @@ impl<'a> Matcher<'a> {
     }
 
     fn misfit(&self, update: &ModuleUpdate, tensor: usize) -> Error {
-        let info = self.tensors.infos[tensor];
-        let ModuleUpdate { inputs, outputs, .. } = update;
-        let reason = format!("the base has {:?}, the adapter maps {inputs} inputs to {outputs} outputs", info.shape);
-        Error::shape_mismatch(self.adapter.name.clone(), info.name, reason)
+        let (found, expected) = (format!("{:?}", self.tensors.infos[tensor].shape), update.op.layer().to_string());
+        let reason = format!("the base has {found}, the adapter was trained on {expected}");
+        Error::shape_mismatch(self.adapter.name.clone(), self.tensors.infos[tensor].name, reason)
             .kind(ErrorKind::OtherShape)
-            .found(format!("{:?}", info.shape))
-            .expected(format!("[{outputs}, {inputs}]"))
+            .found(found)
+            .expected(expected)
             .fix(RIGHT_BASE)
     }
 

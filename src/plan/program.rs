@@ -72,10 +72,12 @@ impl Program {
 
     /// Elements that must be computed together: runs begin and end at multiples of this, or at the end of the tensor.
     fn granule(&self) -> u64 {
-        match self.updates.iter().map(|update| update.op.footprint()).max() {
-            Some(Footprint::Rows) => lcm(self.cols.max(1), self.source.granule()),
-            Some(Footprint::Elements) | None => self.source.granule(),
-        }
+        let granule = |update: &Update| match update.op.footprint() {
+            Footprint::Elements => 1,
+            Footprint::Rows => self.cols.max(1),
+            Footprint::RowGroups(rows) => self.cols.max(1).saturating_mul(rows.max(1)),
+        };
+        self.updates.iter().map(granule).fold(self.source.granule(), lcm)
     }
 
     /// The elements that must be computed together with those of `wanted`: whole rows where an update needs them.
@@ -146,7 +148,7 @@ fn lcm(a: u64, b: u64) -> u64 {
     while y != 0 {
         (x, y) = (y, x % y);
     }
-    a / x * b
+    (a / x).saturating_mul(b)
 }
 
 #[cfg(test)]
@@ -154,9 +156,10 @@ mod tests {
     use super::*;
     use crate::encoding::Plain;
     use crate::op::LowRank;
+    use crate::tensor::Dtype;
 
     fn operand() -> Operand {
-        Operand { key: "k".into(), at: Span { input: 0, start: 0, bytes: 0 }, float: Float::F32 }
+        Operand { key: "k".into(), at: Span { input: 0, start: 0, bytes: 0 }, dtype: Dtype::F32 }
     }
 
     #[test]

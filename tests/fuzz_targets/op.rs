@@ -45,7 +45,7 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let (rank, float) = (1 + source.below(20), source.pick(&FLOATS));
     let mut operand = |elements: u64| {
         let at = stored(source, inputs, float, elements);
-        Operand { key: "k".into(), at, float }
+        Operand { key: "k".into(), at, dtype: float.dtype() }
     };
     let (a, b, magnitude) = (operand(rank * inner), operand(outer * rank), operand(outer));
     let scale = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);

@@ -56,16 +56,23 @@ pub struct Updates {
 pub struct ModuleUpdate {
     /// Path of the module in the model, without the tool's prefix.
     pub module: String,
+    /// The module's parameter: `weight`, `bias`.
+    pub parameter: String,
+    /// Nothing is wrong where the base does not have the parameter.
+    pub optional: bool,
     /// The key of its first tensor, for errors.
     pub key: String,
     /// The method.
     pub op: Op,
-    /// Width of the module's input.
-    pub inputs: u64,
-    /// Width of the module's output.
-    pub outputs: u64,
     /// The weight that it was trained on, where the file brings it along: it is loaded in place of the base's.
     pub base: Option<BaseWeight>,
+}
+
+impl ModuleUpdate {
+    /// The name that the parameter has in a model without prefixes.
+    pub fn tensor(&self) -> String {
+        format!("{}.{}", self.module, self.parameter)
+    }
 }
 
 /// A weight of the base in an adapter's file.
@@ -82,10 +89,12 @@ pub struct BaseWeight {
 /// What reports say of an adapter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// Rank where no pattern says otherwise.
-    pub r: u64,
-    /// Numerator of the scale where no pattern says otherwise.
-    pub alpha: f64,
+    /// The `peft_type` of its configuration.
+    pub peft_type: String,
+    /// Rank where no pattern says otherwise, where it has one.
+    pub r: Option<u64>,
+    /// Numerator of the scale where no pattern says otherwise, where it has one.
+    pub alpha: Option<f64>,
     /// Scale by α/√r instead of α/r.
     pub rslora: bool,
     /// What the configuration says of the orientation of the base's weights; a hint, since PEFT decides by layer class.
