@@ -143,6 +143,8 @@ pub enum Action {
     Convert,
     /// Deltas are added to it.
     Merge,
+    /// An adapter's tensor stands in its place.
+    Replace,
 }
 
 /// What one adapter does to a tensor.
@@ -245,6 +247,7 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Tensor
     TensorReport {
         name: tensor.name.into(),
         action: match (first, tensor.is_computed()) {
+            _ if tensor.is_replaced() => Action::Replace,
             (_, false) => Action::Copy,
             (None, true) => Action::Convert,
             (Some(_), true) => Action::Merge,
