@@ -20,7 +20,7 @@ use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing};
-use crate::model::config_json::Config;
+use crate::model::config_json::{Config, ConfigChanges};
 use crate::tensor::Float;
 
 /// A whole merge, decided: the files of the output and how every byte of them comes about.
@@ -83,13 +83,25 @@ fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut
     {
         return Err(nothing_to_merge(&adapters, &checked));
     }
-    let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).next();
+    let vocabulary = changes.values().find_map(|change| change.shape.as_ref()?.first().copied());
+    let labels = added.iter().find_map(|(name, update)| labels(name, update));
     let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);
     let tensors = plan_tensors(&base, head.as_ref(), changes, added, &checked);
     let untie = untied || config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
+    let config = config.map(|config| (config, ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels }));
     let recipe = recipe(&base, &adapters, &tensors, options, checked.dtype);
-    let files = output_files(&base, &tensors, &checked, config.map(|config| (config, untie, vocabulary)), &recipe)?;
+    let files = output_files(&base, &tensors, &checked, config, &recipe)?;
     Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
+}
+
+/// The number of labels of a classifier's head.
+fn labels(name: &str, update: &Update) -> Option<u64> {
+    const HEADS: [&str; 3] = ["score.weight", "classifier.weight", "out_proj.weight"];
+    let shape = &update.op.replacement()?.shape;
+    match shape.as_slice() {
+        &[labels, _] if HEADS.iter().any(|head| name.ends_with(head)) => Some(labels),
+        _ => None,
+    }
 }
 
 fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
@@ -194,12 +206,12 @@ fn output_files(
     base: &Base,
     tensors: &Tensors,
     options: &CheckedOptions,
-    config: Option<(Config, bool, Option<u64>)>,
+    config: Option<(Config, ConfigChanges)>,
     recipe: &Recipe,
 ) -> Result<Vec<OutputFile>> {
     let mut files = output::weight_files(base, tensors, options.max_shard_bytes, recipe)?;
-    if let (Some((config, untie, vocabulary)), Some(original)) = (config, &base.config) {
-        let bytes = config.rewritten(options.dtype, untie, vocabulary).unwrap_or_else(|| original.clone());
+    if let (Some((config, changes)), Some(original)) = (config, &base.config) {
+        let bytes = config.rewritten(&changes).unwrap_or_else(|| original.clone());
         files.push(OutputFile::bytes("config.json".into(), bytes));
     }
     for (input, name, size) in &base.others {
