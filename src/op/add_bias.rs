@@ -22,7 +22,7 @@ pub struct AddBias {
 impl Method for AddBias {
     const NAME: &'static str = "lora-bias";
 
-    type Prepared = Dense<Scaled>;
+    type Prepared = Dense;
 
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.bias]
@@ -38,7 +38,7 @@ impl Method for AddBias {
         false
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense<Scaled>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
         let mut values = self.bias.values(&operands[0], adapter)?;
         values.iter_mut().for_each(|value| *value *= self.scale);
         Ok(Dense::new(Scaled(values), place, false))

@@ -35,7 +35,7 @@ impl Loha {
 impl Method for Loha {
     const NAME: &'static str = "loha";
 
-    type Prepared = Dense<Hadamard>;
+    type Prepared = Dense;
 
     fn operands(&self) -> Vec<&Operand> {
         self.factors.iter().collect()
@@ -57,7 +57,7 @@ impl Method for Loha {
         Some(Scale { rank: self.rank, alpha: self.alpha, scale: self.scaling() })
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense<Hadamard>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
         let mut values = Vec::with_capacity(4);
         for (factor, bytes) in self.factors.iter().zip(operands) {
             values.push(factor.values(bytes, adapter)?);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::combine::Combine;
 use crate::encoding::{Operand, Stored};
+use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::op::{Fact, Footprint, Op, Replace, RowOrder};
 use crate::tensor::Float;
@@ -48,7 +49,6 @@ pub struct Region {
     /// The rows, as stored.
     pub rows: Range<u64>,
     /// In which order the update's rows stand there.
-    #[serde(default)]
     pub order: RowOrder,
 }
 
@@ -59,6 +59,22 @@ const FACT_ELEMENTS: u64 = 512 << 10;
 const KERNEL_ROWS: u64 = 4;
 
 impl Program {
+    /// The program as bytes, for another thread.
+    ///
+    /// # Errors
+    /// `limit-exceeded` where memory does not suffice.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        postcard::to_allocvec(self).map_err(|error| Error::limit_exceeded(self.tensor.clone(), error.to_string()))
+    }
+
+    /// The program that [`to_bytes`](Self::to_bytes) gave.
+    ///
+    /// # Errors
+    /// `internal` for other bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Program> {
+        postcard::from_bytes(bytes).map_err(|error| Error::internal(format!("a program: {error}")))
+    }
+
     /// Number of elements.
     pub fn elements(&self) -> u64 {
         self.rows * self.cols
@@ -196,8 +212,9 @@ mod tests {
                 combine: Combine::Linear,
                 to: Float::F32,
             };
-            let sent = serde_json::to_string(&program).unwrap();
-            assert_eq!(serde_json::from_str::<Program>(&sent).unwrap(), program, "rank {rank}");
+            let sent = program.to_bytes().unwrap();
+            assert_eq!(Program::from_bytes(&sent).unwrap(), program, "rank {rank}");
+            assert!(Program::from_bytes(&sent[..sent.len() - 1]).is_err());
         }
     }
 }

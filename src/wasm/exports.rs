@@ -17,7 +17,7 @@ use crate::engine::{self, Budget, FactJob, FactSum};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::kernel::Statistics;
-use crate::plan::{MergePlan, PlanRequest, plan};
+use crate::plan::{MergePlan, PlanRequest, Program, plan};
 
 /// The types that the signatures below name.
 #[wasm_bindgen(typescript_custom_section)]
@@ -84,8 +84,8 @@ impl Plan {
     }
 
     /// The program of a tensor, as `Merger.load` takes it.
-    pub fn program(&self, number: usize) -> Option<String> {
-        self.plan.program(number).and_then(|program| serde_json::to_string(&*program).ok())
+    pub fn program(&self, number: usize) -> Option<Vec<u8>> {
+        self.plan.program(number).and_then(|program| program.to_bytes().ok())
     }
 
     /// The jobs that gather the facts of a program, none where it needs no facts or has them already.
@@ -164,9 +164,8 @@ impl Merger {
     }
 
     /// Take a program (`Plan.program`) by its number.
-    pub fn load(&mut self, number: usize, program: &str) -> JsResult<()> {
-        let program = serde_json::from_str(program).map_err(|e| Error::internal(format!("a program: {e}")))?;
-        self.merger.load(number, program);
+    pub fn load(&mut self, number: usize, program: &[u8]) -> JsResult<()> {
+        self.merger.load(number, Program::from_bytes(program)?);
         Ok(())
     }
 
