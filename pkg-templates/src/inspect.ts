@@ -7,6 +7,7 @@ import type { Platform } from "./platform.js";
 import { listed } from "./prepare.js";
 import { bind } from "./sources/bind.js";
 import type { Listing } from "./sources/input.js";
+import { listingLimits } from "./sources/limits.js";
 import { listSource } from "./sources/listing.js";
 import type { Description, SourceLike } from "./types.js";
 
@@ -34,12 +35,12 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
 async function list(platform: Platform, source: SourceLike, signal: AbortSignal | undefined): Promise<Listing> {
   const has = ({ files }: Listing, name: string) => files.some((file) => file.name === name);
   try {
-    const listing = await listSource(platform, source, "base", signal);
+    const listing = await listSource(platform, source, "base", listingLimits(), signal);
     if (!has(listing, "adapter_model.safetensors") || has(listing, "adapter_config.json")) return listing;
   } catch (error) {
-    const adapter = await listSource(platform, source, "adapter", signal).catch(() => undefined);
+    const adapter = await listSource(platform, source, "adapter", listingLimits(), signal).catch(() => undefined);
     if (adapter && has(adapter, "adapter_model.safetensors")) return adapter;
     throw error;
   }
-  return listSource(platform, source, "adapter", signal);
+  return listSource(platform, source, "adapter", listingLimits(), signal);
 }

@@ -5,10 +5,10 @@ import { Plan } from "./lorafold.js";
 import type { ListedFolder, PlanRequest } from "./schema.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
-import type { BoundInput, Input, Listing } from "./sources/input.js";
+import type { BoundInput, Input, Listing, Role } from "./sources/input.js";
+import { type ListingLimits, listingLimits } from "./sources/limits.js";
 import { RandomReader } from "./sources/reader.js";
 import { listSource } from "./sources/listing.js";
-import { mapConcurrently } from "./sources/concurrency.js";
 import type { AdapterOptions, PlanOptions, SourceLike } from "./types.js";
 
 /** A plan and the inputs that it refers to by number. */
@@ -41,14 +41,20 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
   }
   checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
   const prepared = async (): Promise<Prepared> => {
-    // One after another: a single listing already makes as many requests at a time as some platforms allow.
+    const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
+    const list = (source: SourceLike, role: Role) => listSource(platform, source, role, limits, signal);
+    // All at the same time: each waits for its turn to make a request.
     const listings = async () => {
-      const base = await listSource(platform, options.base, "base", signal);
-      return { base, folders: await mapConcurrently(adapters, 1, (adapter) => listSource(platform, adapter.source, "adapter", signal)) };
+      const listing = list(options.base, "base");
+      const folders = Promise.all(adapters.map(async ({ source }) => hold(await list(source, "adapter"), limits)));
+      return Promise.all([listing, folders]).catch((error: unknown) => {
+        limits.turns.stop(error);
+        throw error;
+      });
     };
-    const [{ base, folders }] = await Promise.all([listings(), engine()]);
+    const [[base, folders]] = await Promise.all([listings(), engine()]);
     const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
-    const inputs = [...base.files, ...(await hold(folders.flatMap((folder) => folder.files), platform.adapterBytes))];
+    const inputs = [...base.files, ...folders.flatMap((folder) => folder.files)];
     const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? folder.name));
     // The crate takes from each object the fields that it knows.
     const request: PlanRequest = {
@@ -100,17 +106,15 @@ export function listed({ name, files, folders = [] }: Listing, given = name): Li
 /** Bytes of adapters that are kept in memory, unless the platform says otherwise. */
 const HELD_BYTES = 256 << 20;
 
-/**
- * Fetch adapters that are not local into memory, up to `room` bytes: each is read twice, once for its hash and once for its factors.
- */
-async function hold(inputs: Input[], room = HELD_BYTES): Promise<Input[]> {
-  return mapConcurrently(inputs, 1, async (input) => {
-    const { name, size, version } = input;
-    if (input.blob || input.path !== undefined || size === undefined || size > room) return input;
-    room -= size;
-    const bytes = await new RandomReader(name, 0, bind(input).read!).take(size);
-    return { name, size, blob: new Blob([bytes]), ...(version !== undefined && { version }) };
-  });
+/** Read an adapter's files that are not local into memory, where there is room: each is read twice, once for its hash and once for its factors. */
+async function hold(listing: Listing, { turns, room }: ListingLimits): Promise<Listing> {
+  const held = async (input: Input): Promise<Input> => {
+    const { name, size, version, head } = input;
+    if (input.blob || input.bytes || input.path !== undefined || size === undefined || !room.take(size)) return input;
+    const bytes = head?.length === size ? head : await turns.run(() => new RandomReader(name, 0, bind(input).read!).take(size));
+    return { name, size, bytes, ...(version !== undefined && { version }) };
+  };
+  return { ...listing, files: await Promise.all(listing.files.map(held)) };
 }
 
 /** Refuse what the crate would only call a wrong type, without naming the option. */
@@ -136,10 +140,10 @@ const HASHED_WHOLE = 256 << 20;
 
 /** Let the browser hash the file, which is many times faster than WebAssembly. Pages without HTTPS have no `crypto.subtle`. */
 function withHash(input: BoundInput): BoundInput {
-  const { blob } = input;
-  if (!blob || !globalThis.crypto?.subtle || blob.size > HASHED_WHOLE) return input;
+  const { blob, bytes, size = 0 } = input;
+  if (!(blob || bytes) || !globalThis.crypto?.subtle || size > HASHED_WHOLE) return input;
   const sha256 = async () => {
-    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes ?? (await blob!.arrayBuffer())));
     return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
   };
   return { ...input, sha256 };

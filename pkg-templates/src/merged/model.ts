@@ -5,7 +5,7 @@ import { prepare } from "../prepare.js";
 import { address } from "../sources/address.js";
 import { bind } from "../sources/bind.js";
 import type { Input } from "../sources/input.js";
-import { MAX_REQUESTS } from "../sources/concurrency.js";
+import { MAX_REQUESTS } from "../sources/turns.js";
 import type { MergedModel, OpenOptions, ReadOptions, Report, ResponseOptions, VirtualFile } from "../types.js";
 import { OpenMergedState } from "./open-state.js";
 import { respond } from "./response.js";

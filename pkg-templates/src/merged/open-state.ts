@@ -2,7 +2,7 @@ import { isAlive } from "../engine.js";
 import { LorafoldError } from "../errors.js";
 import type { Merger, Plan } from "../lorafold.js";
 import type { BoundInput } from "../sources/input.js";
-import { MAX_REQUESTS } from "../sources/concurrency.js";
+import { MAX_REQUESTS } from "../sources/turns.js";
 import { apply, HeldPrograms } from "../workers/programs.js";
 import { Semaphore } from "./semaphore.js";
 

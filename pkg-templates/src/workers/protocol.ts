@@ -58,11 +58,11 @@ export type FromWorker =
   | { type: "read"; id: number; input: number; start: number; end: number };
 
 /** An input as it crosses to a worker: functions stay behind. */
-export type PostedInput = Omit<Input, "read" | "stream" | "sha256" | "head"> & { remote?: boolean };
+export type PostedInput = Omit<Input, "read" | "stream" | "sha256" | "head" | "bytes"> & { remote?: boolean };
 
-/** What of an input can be sent. */
+/** What of an input can be sent. Held bytes become a Blob, which is not copied when it crosses. */
 export function toPosted(input: Input): PostedInput {
-  const { read, stream: _, sha256: __, head: ___, init, ...rest } = input;
+  const { read, stream: _, sha256: __, head: ___, bytes, init, ...rest } = input;
   const { signal: ____, ...request } = init ?? {};
-  return { ...rest, ...(init && { init: request }), ...(read && { remote: true }) };
+  return { ...rest, ...(bytes && { blob: new Blob([bytes]) }), ...(init && { init: request }), ...(read && { remote: true }) };
 }

@@ -1,7 +1,7 @@
 import { asLorafoldError, fromPlain, toPlain } from "../errors.js";
 import type { Input } from "../sources/input.js";
 import type { ProgramUpdate } from "./programs.js";
-import { type FromWorker, type Job, type JobResult, type Port, toPosted, type ToWorker } from "./protocol.js";
+import { type FromWorker, type Job, type JobResult, type Port, type PostedInput, type ToWorker } from "./protocol.js";
 
 /** The owner's end of a worker: sends jobs, does the reads that only this thread can do, and passes results on. */
 export class WorkerClient {
@@ -15,12 +15,13 @@ export class WorkerClient {
   /** Resolves when its code is loaded. Nothing is sent before, so that a worker which is stopped early has nothing to do. */
   readonly #ready = new Promise<void>((resolve) => (this.#loaded = resolve));
 
-  constructor(port: Port, module: WebAssembly.Module, inputs: Input[], allowNonfinite: boolean) {
+  /** `posted`: the inputs as the worker gets them. */
+  constructor(port: Port, module: WebAssembly.Module, inputs: Input[], posted: PostedInput[], allowNonfinite: boolean) {
     this.#port = port;
     this.#inputs = inputs;
     port.onMessage((message: FromWorker) => this.#receive(message));
     port.onError((error) => this.#fail(error));
-    this.#post({ type: "start", module, inputs: inputs.map(toPosted), allowNonfinite });
+    this.#post({ type: "start", module, inputs: posted, allowNonfinite });
   }
 
   run(job: Job, update?: ProgramUpdate): Promise<JobResult> {
