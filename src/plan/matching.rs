@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::Model;
 use crate::model::orientation::{Evidence, Fit};
-use crate::model::placement::Placement;
+use crate::model::placement::{Placement, SeveralParts};
 use crate::tensor::Float;
 
 /// What the user can do where an adapter does not fit its base.
@@ -33,7 +33,12 @@ pub(crate) struct Change {
 struct BaseTensors<'a> {
     numbers: HashMap<&'a str, usize>,
     infos: Vec<TensorInfo<'a>>,
+    /// A short name of a weight, to be shown where another one is missing.
+    example: &'a str,
 }
+
+/// Most bytes of such a name: it is shown with each name that is missing.
+const EXAMPLE_BYTES: usize = 120;
 
 impl<'a> BaseTensors<'a> {
     fn of(base: &'a Base, head: Option<&TiedHead>) -> BaseTensors<'a> {
@@ -43,7 +48,9 @@ impl<'a> BaseTensors<'a> {
         for (number, info) in infos.iter().enumerate() {
             numbers.insert(info.name, number);
         }
-        BaseTensors { numbers, infos }
+        let is_example = |name: &&str| name.ends_with(".weight") && name.len() <= EXAMPLE_BYTES;
+        let example = infos.iter().map(|info| info.name).find(is_example).unwrap_or("nothing");
+        BaseTensors { numbers, infos, example }
     }
 }
 
@@ -90,10 +97,10 @@ impl<'a> Matcher<'a> {
     /// The number of the base's tensor that each update of the adapter changes.
     fn place(&self, findings: &mut Vec<Finding>) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let name = &self.adapter.name;
-        let BaseTensors { numbers, infos } = self.tensors;
+        let BaseTensors { numbers, infos, .. } = self.tensors;
         let modules: Vec<&str> = self.adapter.updates.iter().map(|update| update.module.as_str()).collect();
         let paths: Vec<&str> = infos.iter().filter_map(|info| info.name.strip_suffix(".weight")).collect();
-        let placement = Placement::choose(&modules, &paths).map_err(|prefixes| self.ambiguous(&prefixes))?;
+        let placement = Placement::choose(&modules, &paths).map_err(|several| self.ambiguous(&several))?;
         for rewrite in &placement.rewrites {
             findings.push(Finding::info(
                 "prefix-rewritten",
@@ -172,11 +179,14 @@ impl<'a> Matcher<'a> {
     }
 
     /// Added to any of them the delta would be wrong in all but one.
-    fn ambiguous(&self, prefixes: &[&str]) -> Error {
-        let reason = format!("the adapter fits several parts of the base ({})", prefixes.join(", "));
+    fn ambiguous(&self, several: &SeveralParts) -> Error {
+        let more = several.all - several.prefixes.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let prefixes = several.prefixes.join(", ") + &more;
+        let reason = format!("the adapter fits several parts of the base ({prefixes})");
         Error::unmatched_key(self.adapter.name.clone(), self.adapter.updates[0].key.clone(), reason)
             .kind(ErrorKind::AmbiguousPart)
-            .found(prefixes.join(", "))
+            .found(prefixes)
             .fix("put the prefix of the one it was trained on before its keys")
     }
 
@@ -196,8 +206,7 @@ impl<'a> Matcher<'a> {
             let reason = "the base has no lm_head.weight of its own: its output layer is tied to its embedding";
             error(reason.into()).kind(ErrorKind::TiedHead).expected("lm_head.weight").fix(tied::FIX)
         } else {
-            let mut names = self.tensors.infos.iter().map(|info| info.name);
-            let example = names.find(|name| name.ends_with(".weight")).unwrap_or("nothing");
+            let example = self.tensors.example;
             let wanted = format!("{}.weight", update.module);
             error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
                 .expected(wanted)
