@@ -39,14 +39,15 @@ impl Dialect for Peft {
         let reader = Reader { files, config: &config };
         let mut lookup = SettingsLookup::new(&config);
         let mut updates = Vec::with_capacity(pairs.len());
-        for pair in &pairs {
+        for pair in pairs {
             let settings = lookup.find(&pair.module, budget).map_err(|error| error.adapter(files.adapter))?;
             updates.push(reader.update(pair, settings)?);
         }
+        let findings = reader.targets_without_factors(&updates);
         Ok(Updates {
             updates,
             mismatches: lookup.unmatched().map(|(field, key)| reader.unmatched_pattern(field, key)).collect(),
-            findings: reader.targets_without_factors(&pairs),
+            findings,
             summary: Summary {
                 r: config.r,
                 alpha: config.alpha,
@@ -64,7 +65,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn update(&self, pair: &Pair, settings: ModuleSettings) -> Result<ModuleUpdate> {
+    fn update(&self, pair: Pair, settings: ModuleSettings) -> Result<ModuleUpdate> {
         let AdapterFiles { adapter, alpha, .. } = *self.files;
         let expected = settings.rank;
         if pair.rank != expected {
@@ -73,37 +74,29 @@ impl Reader<'_> {
             return Err(error.found(pair.rank.to_string()).expected(expected.to_string()));
         }
         let alpha = alpha.unwrap_or(settings.alpha);
-        let factors = LowRank {
-            a: pair.a.clone(),
-            b: pair.b.clone(),
-            rank: pair.rank,
-            inputs: pair.inputs,
-            outputs: pair.outputs,
-            alpha,
-            scale: self.config.scale(alpha, pair.rank),
-            transposed: false,
-        };
-        let op = match (&pair.magnitude, self.config.dora) {
+        let Pair { module, a, b, rank, inputs, outputs, magnitude, base } = pair;
+        let key = a.key.clone();
+        let scale = self.config.scale(alpha, rank);
+        let factors = LowRank { a, b, rank, inputs, outputs, alpha, scale, transposed: false };
+        let op = match (magnitude, self.config.dora) {
             (None, false) => Op::LowRank(factors),
-            (Some(magnitude), true) => Op::Dora(Dora { factors, magnitude: magnitude.clone() }),
+            (Some(magnitude), true) => Op::Dora(Dora { factors, magnitude }),
             (None, true) => {
-                let missing = format!("{}.lora_magnitude_vector", pair.module);
-                return Err(Error::missing_pair(adapter, pair.a.key.clone(), missing));
+                return Err(Error::missing_pair(adapter, key, format!("{module}.lora_magnitude_vector")));
             }
             (Some(magnitude), false) => {
                 let file = self.files.config.map_or("adapter_config.json", |(file, _)| file);
                 let reason = format!("this is a DoRA magnitude, but {file} does not say use_dora: true");
                 let error = Error::bad_config(file, reason).adapter(adapter).field("use_dora").expected("true");
-                return Err(error.tensor(magnitude.key.clone()).fix("set use_dora as it was in training"));
+                return Err(error.tensor(magnitude.key).fix("set use_dora as it was in training"));
             }
         };
-        let base = pair.base.as_ref().map(|(base, shape)| BaseWeight {
-            key: base.key.clone(),
-            shape: shape.clone(),
+        let base = base.map(|(base, shape)| BaseWeight {
+            key: base.key,
+            shape,
             stored: Plain { float: base.float, input: base.at.input, start: base.at.start },
         });
-        let Pair { inputs, outputs, .. } = *pair;
-        Ok(ModuleUpdate { module: pair.module.clone(), key: pair.a.key.clone(), op, inputs, outputs, base })
+        Ok(ModuleUpdate { module, key, op, inputs, outputs, base })
     }
 
     /// A pattern that matches no module is a mistake in the configuration: PEFT trained without it.
@@ -115,12 +108,12 @@ impl Reader<'_> {
     }
 
     /// A target without factors is no mistake of the file (lists are often written for many models), but worth a word.
-    fn targets_without_factors(&self, pairs: &[Pair]) -> Vec<Finding> {
+    fn targets_without_factors(&self, updates: &[ModuleUpdate]) -> Vec<Finding> {
         let finding = |target: &str| {
             let message = format!("target_modules names {target:?}, and the file has no factors for it");
             Finding::info("target-without-factors", self.files.adapter, message)
         };
-        let modules = pairs.iter().map(|pair| pair.module.as_str());
+        let modules = updates.iter().map(|update| update.module.as_str());
         without_factors(&self.config.target_modules, modules).into_iter().map(finding).collect()
     }
 }
