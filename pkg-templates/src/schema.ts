@@ -148,7 +148,7 @@ export type DtypeTotal = {
 /**
  * The stable codes: part of the API, the same in Rust, JavaScript and on the command line. None is ever renamed; new ones may come.
  */
-export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "base-mismatch" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
+export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
 
 /**
  * What an error knows beside its sentence. Every field is there only where it is known.

@@ -108,7 +108,7 @@ export interface ResponseOptions {
 /** A merged model that was never written: every byte is computed when it is read, and equals that of the merged file. */
 export interface MergedModel {
   readonly files: readonly VirtualFile[];
-  /** What was decided; see {@link plan}. */
+  /** What was decided; see {@link plan}. Its tensors are to be read before the model is closed. */
   readonly report: Report;
   /**
    * Bytes `start` up to `end` of a file, by default all of it.
@@ -144,6 +144,7 @@ export interface MergedFile {
 /** What a merge gives. */
 export interface MergeResult {
   files: MergedFile[];
+  /** Its tensors are listed when they are read for the first time. */
   report: Report;
 }
 

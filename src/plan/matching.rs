@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::Model;
 use crate::model::orientation::{Evidence, Fit};
-use crate::model::placement::Placement;
+use crate::model::placement::{Placement, SeveralParts};
 use crate::op::Op;
 use crate::tensor::Float;
 
@@ -39,7 +39,12 @@ pub(crate) struct Change {
 struct BaseTensors<'a> {
     numbers: HashMap<&'a str, usize>,
     infos: Vec<TensorInfo<'a>>,
+    /// A short name of a weight, to be shown where another one is missing.
+    example: &'a str,
 }
+
+/// Most bytes of such a name: it is shown with each name that is missing.
+const EXAMPLE_BYTES: usize = 120;
 
 impl<'a> BaseTensors<'a> {
     fn of(base: &'a Base, head: Option<&TiedHead>) -> BaseTensors<'a> {
@@ -49,7 +54,9 @@ impl<'a> BaseTensors<'a> {
         for (number, info) in infos.iter().enumerate() {
             numbers.insert(info.name, number);
         }
-        BaseTensors { numbers, infos }
+        let is_example = |name: &&str| name.ends_with(".weight") && name.len() <= EXAMPLE_BYTES;
+        let example = infos.iter().map(|info| info.name).find(is_example).unwrap_or("nothing");
+        BaseTensors { numbers, infos, example }
     }
 }
 
@@ -117,13 +124,13 @@ impl<'a> Matcher<'a> {
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let name = &self.adapter.name;
-        let BaseTensors { numbers, infos } = self.tensors;
+        let BaseTensors { numbers, infos, .. } = self.tensors;
         let wanted: Vec<String> = self.adapter.updates.iter().map(ModuleUpdate::tensor).collect();
         // What may be absent says nothing of where the rest is.
         let decisive = self.adapter.updates.iter().zip(&wanted).filter(|(update, _)| !update.optional && !update.adds);
         let decisive: Vec<&str> = decisive.map(|(_, name)| name.as_str()).collect();
         let names: Vec<&str> = infos.iter().map(|info| info.name).collect();
-        let placement = Placement::choose(&decisive, &names).map_err(|prefixes| self.ambiguous(&prefixes))?;
+        let placement = Placement::choose(&decisive, &names).map_err(|several| self.ambiguous(&several))?;
         for rewrite in &placement.rewrites {
             findings.push(Finding::info(
                 "prefix-rewritten",
@@ -230,11 +237,14 @@ impl<'a> Matcher<'a> {
     }
 
     /// Added to any of them the delta would be wrong in all but one.
-    fn ambiguous(&self, prefixes: &[&str]) -> Error {
-        let reason = format!("the adapter fits several parts of the base ({})", prefixes.join(", "));
+    fn ambiguous(&self, several: &SeveralParts) -> Error {
+        let more = several.all - several.prefixes.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let prefixes = several.prefixes.join(", ") + &more;
+        let reason = format!("the adapter fits several parts of the base ({prefixes})");
         Error::unmatched_key(self.adapter.name.clone(), self.adapter.updates[0].key.clone(), reason)
             .kind(ErrorKind::AmbiguousPart)
-            .found(prefixes.join(", "))
+            .found(prefixes)
             .fix("put the prefix of the one it was trained on before its keys")
     }
 
@@ -254,8 +264,7 @@ impl<'a> Matcher<'a> {
             let reason = "the base has no lm_head.weight of its own: its output layer is tied to its embedding";
             error(reason.into()).kind(ErrorKind::TiedHead).expected("lm_head.weight").fix(tied::FIX)
         } else {
-            let mut names = self.tensors.infos.iter().map(|info| info.name);
-            let example = names.find(|name| name.ends_with(".weight")).unwrap_or("nothing");
+            let example = self.tensors.example;
             error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
                 .expected(wanted.to_string())
                 .found(example)

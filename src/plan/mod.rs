@@ -12,6 +12,7 @@ pub mod program;
 pub mod recipe;
 pub mod report;
 mod request;
+mod scales;
 mod tensors;
 mod tied;
 mod vocabulary;

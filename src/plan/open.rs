@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::options::AdapterOptions;
-use super::program::Update;
 use super::recipe::FileDigest;
 use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
 use crate::adapter::pattern::PatternBudget;
@@ -67,13 +66,6 @@ pub struct Adapter {
     pub input: usize,
     /// Its files, for the recipe.
     pub digests: Vec<FileDigest>,
-}
-
-impl Adapter {
-    /// Whether an update comes from this adapter.
-    pub(crate) fn made(&self, update: &Update) -> bool {
-        update.op.input() == Some(self.input)
-    }
 }
 
 /// Read the headers of a base.

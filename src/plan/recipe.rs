@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::open::{Adapter, Base};
 use super::options::PlanOptions;
 use super::report::FileSize;
+use super::scales::{AdapterScales, Scales};
 use super::tensors::Tensors;
 use crate::json::Json;
 use crate::model::config_json::torch_name;
@@ -116,29 +117,26 @@ pub(crate) fn recipe(
         let end = shard.header.iter().map(|tensor| tensor.end).max().unwrap_or(0);
         FileSize { name: shard.name.clone(), size: shard.header.data_start + end }
     });
+    let scales = Scales::of(tensors);
     Recipe {
         lorafold: env!("CARGO_PKG_VERSION").into(),
         method: options.method.as_deref().unwrap_or("linear").into(),
         dtype: dtype.map_or("keep", torch_name).into(),
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
         base: RecipeBase { files: files.collect(), recipe: of(base) },
-        adapters: adapters.iter().map(|adapter| one_adapter(adapter, tensors)).collect(),
+        adapters: adapters.iter().map(|adapter| one_adapter(adapter, scales.of_adapter(adapter))).collect(),
         tied: options.tied.clone().filter(|tied| tied != "auto"),
         only: options.only.clone(),
         skip: options.skip.clone(),
     }
 }
 
-fn one_adapter(adapter: &Adapter, tensors: &Tensors) -> RecipeAdapter {
-    let mut scales: Vec<RecipeScale> = Vec::new();
-    let updates = tensors.programs().iter().flat_map(|program| &program.updates);
-    for Scale { rank, alpha, scale } in
-        updates.filter(|update| adapter.made(update)).filter_map(|update| update.op.scale())
-    {
-        let scale = RecipeScale { rank, alpha, scale };
-        if !scales.contains(&scale) {
-            scales.push(scale);
-        }
+fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
+    let scale = |(Scale { rank, alpha, scale }, _)| RecipeScale { rank, alpha, scale };
+    RecipeAdapter {
+        files: adapter.digests.clone(),
+        weight: adapter.weight,
+        rslora: adapter.summary.rslora,
+        scales: scales.scales.into_iter().map(scale).collect(),
     }
-    RecipeAdapter { files: adapter.digests.clone(), weight: adapter.weight, rslora: adapter.summary.rslora, scales }
 }

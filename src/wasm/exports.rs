@@ -21,7 +21,7 @@ use crate::plan::{MergePlan, PlanRequest, Program, plan};
 
 /// The types that the signatures below name.
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = r#"import type { Description, FactJob, FileSize, ListedFolder, Piece, PlanRequest, Report, Run, Span, Statistics } from "./schema.js";"#;
+const TYPES: &str = r#"import type { Description, FactJob, FileSize, ListedFolder, Piece, PlanRequest, Report, Run, Span, Statistics, TensorReport } from "./schema.js";"#;
 
 type JsResult<T> = std::result::Result<T, JsValue>;
 
@@ -119,10 +119,16 @@ impl Plan {
         Ok(())
     }
 
-    /// The report, with the statistics that were added.
+    /// The report without its tensors.
     #[wasm_bindgen(unchecked_return_type = "Report")]
-    pub fn report(&self) -> JsResult<JsValue> {
-        noted_now(|| write_text(&self.plan.report(&self.statistics)))
+    pub fn summary(&self) -> JsResult<JsValue> {
+        noted_now(|| write_text(&self.plan.summary()))
+    }
+
+    /// What the report says of the tensors `start..end`, with the statistics that were added.
+    #[wasm_bindgen(js_name = tensorReports, unchecked_return_type = "TensorReport[]")]
+    pub fn tensor_reports(&self, start: usize, end: usize) -> JsResult<JsValue> {
+        noted_now(|| write_text(&self.plan.tensor_reports(start..end, &self.statistics).collect::<Vec<_>>()))
     }
 }
 

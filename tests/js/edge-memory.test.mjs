@@ -5,7 +5,7 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { initialize, openMerged } from "../../pkg/edge.js";
+import { initialize, openMerged, plan } from "../../pkg/edge.js";
 import { initSync } from "../../pkg/lorafold.js";
 import { assemble } from "./safetensors-file.mjs";
 import { asFiles, factor, Q, tinyModel } from "./tiny-model.mjs";
@@ -94,6 +94,16 @@ test("a model of 100,000 tensors in 200 shards plans, serves and merges", async 
   for (const file of [opened.files[0], opened.files[100], opened.files[shards]]) assert.equal((await opened.read(file.name)).length, file.size);
   opened.close();
   console.log(`${memory.buffer.byteLength} bytes of WebAssembly memory`);
+  assert.ok(memory.buffer.byteLength <= 64 << 20, `${memory.buffer.byteLength} bytes`);
+});
+
+test("plans whose reports nobody reads take no memory", async () => {
+  const shapes = Object.fromEntries(Array.from({ length: 20_000 }, (_, number) => [`model.layers.${number}.mlp.down_proj.weight`, [1, 1]]));
+  const base = zeros("model.safetensors", shapes, { "config.json": "{}" });
+  const module = "model.layers.0.mlp.down_proj";
+  const adapter = zeros("adapter_model.safetensors", { [factor(module, "A")]: [1, 1], [factor(module, "B")]: [1, 1] },
+    { "adapter_config.json": JSON.stringify({ peft_type: "LORA", r: 1, lora_alpha: 1 }) });
+  for (let round = 0; round < 40; round++) assert.equal((await plan({ base, adapters: [adapter] })).merged, 1);
   assert.ok(memory.buffer.byteLength <= 64 << 20, `${memory.buffer.byteLength} bytes`);
 });
 

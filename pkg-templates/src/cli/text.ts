@@ -1,3 +1,4 @@
+import { eachTensor } from "../report.js";
 import type { AdapterDescription, Description, ModelDescription, Report } from "../types.js";
 
 /** Bytes for people. */
@@ -24,11 +25,12 @@ export function planText(report: Report): string {
   return lines.join("\n");
 }
 
-/** A finished merge, for people. */
-export function resultText(report: Report, out: string): string {
+/** A finished merge, for people. `statistics`: whether they were gathered. */
+export function resultText(report: Report, out: string, statistics: boolean): string {
   const lines = [`merged ${report.merged} tensors of ${report.base.tensors} into ${out} (${size(report.outputBytes)})`];
-  const kept = report.tensors.flatMap((tensor) => tensor.statistics?.signalKept ?? []);
-  if (kept.length > 0) lines.push(`signal kept after rounding: ${Math.min(...kept).toPrecision(4)} in the worst tensor`);
+  let worst = Number.POSITIVE_INFINITY;
+  for (const tensor of statistics ? eachTensor(report) : []) worst = Math.min(worst, tensor.statistics?.signalKept ?? worst);
+  if (worst < Number.POSITIVE_INFINITY) lines.push(`signal kept after rounding: ${worst.toPrecision(4)} in the worst tensor`);
   for (const { level, code, message } of report.findings) lines.push(`${level} [${code}]: ${message}`);
   return lines.join("\n");
 }

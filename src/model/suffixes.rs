@@ -3,9 +3,8 @@
 //! A name counts where it is the whole path, or the end of it behind a dot. The names are sorted by their reversed
 //! bytes, so that those which agree with the end of the path so far are always neighbours.
 
+use std::convert::Infallible;
 use std::ops::Range;
-
-use super::pattern::{MatchError, PatternBudget};
 
 /// Stands in a name for any one character but a line feed. UTF-8 has no such byte.
 pub(crate) const ANY: u8 = 0xff;
@@ -43,23 +42,23 @@ impl SuffixIndex {
 
     /// Call `found` with the number of every name that `path` ends with, and whether it is the whole path.
     ///
-    /// Without [`ANY`] in the names this is linear in the path's length and takes nothing from the budget; otherwise a
-    /// step for each further beginning that has to be followed.
+    /// Without [`ANY`] in the names this is linear in the path's length; otherwise it takes a step more for each further beginning that
+    /// has to be followed, and `spend` is told how many these are at each character.
     ///
     /// # Errors
-    /// `OutOfSteps`, with the number of a name that was being compared.
-    pub(crate) fn visit(
+    /// That of `spend`, with the number of a name that was being compared.
+    pub(crate) fn visit<E>(
         &self,
         path: &str,
-        budget: &mut PatternBudget,
+        mut spend: impl FnMut(usize) -> Result<(), E>,
         mut found: impl FnMut(usize, bool),
-    ) -> Result<(), (MatchError, usize)> {
+    ) -> Result<(), (E, usize)> {
         let mut candidates = vec![Candidates { names: 0..self.names.len(), depth: 0 }];
         let mut narrowed = Vec::new();
         let mut rest = path;
         while let Some(Candidates { names, .. }) = candidates.first() {
             let compared = self.names.get(names.start).map_or(0, |name| name.number);
-            budget.spend(candidates.len() - 1).map_err(|error| (error, compared))?;
+            spend(candidates.len() - 1).map_err(|error| (error, compared))?;
             let at_start = rest.is_empty() || rest.ends_with('.');
             for Candidates { names, depth } in &mut candidates {
                 while let Some(name) = self.names[names.clone()].first().filter(|name| name.reversed.len() == *depth) {
@@ -78,6 +77,19 @@ impl SuffixIndex {
             std::mem::swap(&mut candidates, &mut narrowed);
         }
         Ok(())
+    }
+
+    /// [`visit`](Self::visit), for names without [`ANY`]. Gives the characters that were looked at.
+    pub(crate) fn visit_all(&self, path: &str, found: impl FnMut(usize, bool)) -> usize {
+        let mut characters = 0;
+        let count = |_| {
+            characters += 1;
+            Ok::<(), Infallible>(())
+        };
+        match self.visit(path, count, found) {
+            Ok(()) => characters,
+            Err((never, _)) => match never {},
+        }
     }
 
     /// Those of the candidates that have `c` next, itself.
