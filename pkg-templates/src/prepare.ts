@@ -1,4 +1,3 @@
-import { settled } from "./engine.js";
 import type { Context } from "./context.js";
 import { checkSignal, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
@@ -59,7 +58,7 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
     const used = new Set<number>();
     const bound = inputs.map((input, number) => noting(withHash(bind(input, platform.bindInput)), () => used.add(number)));
     try {
-      const plan = await settled(Plan.open(request, bound, signal));
+      const plan = await Plan.open(request, bound, signal);
       // The first bytes of files were kept for the plan alone: merging reads the file as it is then.
       return { plan, inputs: inputs.map(({ head: _, ...input }) => input), used, directories };
     } finally {

@@ -1,4 +1,4 @@
-import { initSync } from "../lorafold.js";
+import { instantiate } from "../engine.js";
 import { fromPlain, toPlain } from "../errors.js";
 import { bind } from "../sources/bind.js";
 import type { BoundInput, Input } from "../sources/input.js";
@@ -12,7 +12,7 @@ export function serve(port: Port, bindInput?: (input: Input) => BoundInput | und
   port.onMessage((message: ToWorker) => {
     switch (message.type) {
       case "start": {
-        const { memory } = initSync({ module: message.module });
+        const { memory } = instantiate(message.module);
         const inputs = message.inputs.map((input, number) => bind(reads.local(input, number), bindInput));
         runner = new JobRunner(memory, inputs, message.allowNonfinite, writer);
         break;
