@@ -43,7 +43,19 @@ impl Plan {
         signal: Option<AbortSignal>,
     ) -> JsResult<Plan> {
         let plan = open(request, &inputs, signal).await?;
-        Ok(Plan { plan, facts: BTreeMap::new(), statistics: BTreeMap::new() })
+        Ok(Plan::of(plan))
+    }
+
+    /// The plan as bytes, for `fromBytes` in another thread.
+    #[wasm_bindgen(js_name = toBytes)]
+    pub fn to_bytes(&self) -> JsResult<Vec<u8>> {
+        Ok(self.plan.to_bytes()?)
+    }
+
+    /// The plan that another thread made. Facts and statistics stay behind.
+    #[wasm_bindgen(js_name = fromBytes)]
+    pub fn from_bytes(bytes: &[u8]) -> JsResult<Plan> {
+        Ok(Plan::of(MergePlan::from_bytes(bytes)?))
     }
 
     /// The output files.
@@ -122,6 +134,12 @@ impl Plan {
     #[wasm_bindgen(unchecked_return_type = "Report")]
     pub fn report(&self) -> JsResult<JsValue> {
         write_text(&self.plan.report(&self.statistics))
+    }
+}
+
+impl Plan {
+    fn of(plan: MergePlan) -> Plan {
+        Plan { plan, facts: BTreeMap::new(), statistics: BTreeMap::new() }
     }
 }
 

@@ -6,11 +6,13 @@ import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { initialize, LorafoldError, openMerged, plan } from "../../pkg/edge.js";
 import { blockBytes, Merger, Plan } from "../../pkg/lorafold.js";
+import { serve } from "../../pkg/workers/serve.js";
 import { assemble } from "./safetensors-file.mjs";
 import { asFiles, factor, Q, tinyModel } from "./tiny-model.mjs";
 
 // No handler of uncaught exceptions here: the runner fails a test that has one.
-await initialize(await WebAssembly.compile(await readFile(new URL("../../pkg/lorafold_bg.wasm", import.meta.url))));
+const module = await WebAssembly.compile(await readFile(new URL("../../pkg/lorafold_bg.wasm", import.meta.url)));
+await initialize(module);
 
 const { base, adapter } = tinyModel();
 const openTiny = () => openMerged({ base: asFiles(base), adapters: [asFiles(adapter)] });
@@ -113,5 +115,24 @@ test("memory that could not be had, and was told as an error, is not what a late
   const other = await planLarge();
   const looped = new Proxy({}, { get: () => { throw new RangeError("Maximum call stack size exceeded"); }, has: () => true, ownKeys: () => [] });
   assert.throws(() => other.addStatistics(0, /** @type {any} */ (looped)), { name: "LorafoldError", code: "internal" });
+  (await openTiny()).close();
+});
+
+test("a worker tells its owner what broke it, whichever message it was", async () => {
+  const request = { base: { name: "b", files: [] }, adapters: [], options: { only: "x".repeat(LARGE) } };
+  const job = { kind: "compute", program: 0, first: 0, count: 1, skip: 0, bytes: 4, statistics: false, reads: [] };
+  for (const message of [{ type: "plan", id: 1, request }, { type: "job", id: 1, job, update: { load: { number: 0, text: "x".repeat(LARGE) } } }]) {
+    /** @type {(message: any) => void} */
+    let send = () => {};
+    const answered = new Promise((resolve) => {
+      serve({ post: (said) => said.type === "error" && resolve(said), onMessage: (handler) => (send = /** @type {any} */ (handler)), onError: () => {}, terminate: () => {} });
+    });
+    // The worker's instance is that of this thread: replaced where it is broken, and its memory limited.
+    (await openTiny()).close();
+    send({ type: "start", module, inputs: [], allowNonfinite: false });
+    send(message);
+    const { error } = await answered;
+    assert.deepEqual([error.code, error.facts], ["limit-exceeded", { kind: "no-memory" }]);
+  }
   (await openTiny()).close();
 });
