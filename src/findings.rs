@@ -1,9 +1,11 @@
 //! What a plan saw and the user should know, short of an error.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -15,7 +17,7 @@ pub enum Level {
 }
 
 /// Something the user should know, short of an error.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct Finding {
@@ -23,7 +25,7 @@ pub struct Finding {
     #[cfg_attr(test, ts(inline))]
     pub level: Level,
     /// Stable code, such as `prefix-rewritten`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// One sentence.
     pub message: String,
     /// The adapter concerned.
@@ -37,11 +39,11 @@ pub struct Finding {
 impl Finding {
     /// Something good to know about an adapter.
     pub fn info(code: &'static str, adapter: &str, message: String) -> Finding {
-        Finding { level: Level::Info, code, message, adapter: Some(adapter.into()), tensor: None }
+        Finding { level: Level::Info, code: code.into(), message, adapter: Some(adapter.into()), tensor: None }
     }
 
     /// Something that may make the result differ from what was wanted.
     pub fn warning(code: &'static str, adapter: Option<&str>, message: String) -> Finding {
-        Finding { level: Level::Warning, code, message, adapter: adapter.map(Into::into), tensor: None }
+        Finding { level: Level::Warning, code: code.into(), message, adapter: adapter.map(Into::into), tensor: None }
     }
 }

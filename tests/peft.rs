@@ -8,6 +8,7 @@ use std::path::Path;
 
 use folders::{Scratch, decode, values};
 use half::{bf16, f16};
+use lorafold::plan::MergePlan;
 use lorafold::{AdapterFolder, Merge};
 use safetensors::{Dtype, SafeTensors};
 
@@ -42,7 +43,10 @@ fn the_fixtures_come_out_as_float64_says() {
             let path = case.join(adapter["path"].as_str().unwrap());
             merge = merge.adapter(AdapterFolder::new(path).weight(adapter["weight"].as_f64().unwrap()));
         }
-        merge.plan().and_then(|merge| merge.run(&out)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let merge = merge.plan().unwrap_or_else(|e| panic!("{name}: {e}"));
+        let moved = MergePlan::from_bytes(&merge.plan().to_bytes().unwrap()).unwrap();
+        assert_eq!(moved.report(&Default::default()), merge.plan().report(&Default::default()), "{name}");
+        merge.run(&out).unwrap_or_else(|e| panic!("{name}: {e}"));
         cases += 1;
 
         let (before, after) = (values(&base), values(&out));

@@ -1,5 +1,4 @@
 import type { Context } from "./context.js";
-import { settled } from "./engine.js";
 import { asLorafoldError, checkSignal, unlessAborted } from "./errors.js";
 import type { AbortSignal } from "./globals.js";
 import { inspect as inspectInputs } from "./lorafold.js";
@@ -18,7 +17,7 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
     const [listing] = await Promise.all([list(platform, source, signal), engine()]);
     const bound = listing.files.map((input) => bind(input, platform.bindInput));
     try {
-      return await settled(inspectInputs(listed(listing), bound));
+      return await inspectInputs(listed(listing), bound);
     } finally {
       for (const input of bound) input.close?.();
     }

@@ -1,15 +1,16 @@
-import { settled } from "./engine.js";
 import type { Context } from "./context.js";
 import { checkSignal, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
-import type { ListedFolder, PlanRequest } from "./schema.js";
+import type { AdapterSettings, ListedFolder, PlanRequest, PlanSettings } from "./schema.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
 import type { BoundInput, Input, Listing, Role } from "./sources/input.js";
 import { type ListingLimits, listingLimits } from "./sources/limits.js";
 import { RandomReader } from "./sources/reader.js";
 import { listSource } from "./sources/listing.js";
-import type { AdapterOptions, PlanOptions, SourceLike } from "./types.js";
+import { hashed } from "./sources/hashed.js";
+import type { AdapterOptions, MergeOptions, PlanOptions, SourceLike } from "./types.js";
+import { planInWorker } from "./workers/planner.js";
 
 /** A plan and the inputs that it refers to by number. */
 export interface Prepared {
@@ -26,7 +27,7 @@ export interface Prepared {
  *
  * @throws {LorafoldError} for everything that headers, configurations and options can show to be wrong.
  */
-export async function prepare({ platform, engine }: Context, options: PlanOptions): Promise<Prepared> {
+export async function prepare({ platform, engine }: Context, options: PlanOptions & Pick<MergeOptions, "workers">): Promise<Prepared> {
   if (!options || typeof options !== "object" || options.base === undefined) {
     throw optionError("base", "not given");
   }
@@ -52,20 +53,20 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
         throw error;
       });
     };
-    const [[base, folders]] = await Promise.all([listings(), engine()]);
+    const [[base, folders], { module }] = await Promise.all([listings(), engine()]);
     const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
     const inputs = [...base.files, ...folders.flatMap((folder) => folder.files)];
     const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? folder.name));
-    // The crate takes from each object the fields that it knows.
     const request: PlanRequest = {
       base: listed(base),
-      adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: adapters[number]! })),
-      options,
+      adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: picked(adapters[number]!, ADAPTER_SETTINGS) })),
+      options: picked(options, PLAN_SETTINGS),
     };
     const used = new Set<number>();
-    const bound = inputs.map((input, number) => noting(withHash(bind(input, platform.bindInput)), () => used.add(number)));
+    const bound = inputs.map((input, number) => noting(bind(input, platform.bindInput), () => used.add(number)));
     try {
-      const plan = await settled(Plan.open(request, bound, signal));
+      const moved = platform.plansInWorker && options.workers !== 0 ? await planInWorker(platform, module, request, bound, signal) : undefined;
+      const plan = moved ?? (await Plan.open(request, bound.map(hashed), signal));
       // The first bytes of files were kept for the plan alone: merging reads the file as it is then.
       return { plan, inputs: inputs.map(({ head: _, ...input }) => input), used, directories };
     } finally {
@@ -73,6 +74,14 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
     }
   };
   return unlessAborted(prepared(), signal);
+}
+
+/** The settings that the crate knows: what else callers give (a signal, functions) stays here. */
+const PLAN_SETTINGS: Record<keyof PlanSettings, true> = { dtype: true, method: true, rounding: true, only: true, skip: true, maxShardSize: true, allowUnmatched: true };
+const ADAPTER_SETTINGS: Record<keyof AdapterSettings, true> = { weight: true, alpha: true };
+
+function picked<T extends object>(given: T, settings: Record<string, true>): T {
+  return Object.fromEntries(Object.keys(settings).map((name) => [name, Reflect.get(given, name)]).filter(([, value]) => value !== undefined)) as T;
 }
 
 function asAdapter(adapter: SourceLike | AdapterOptions): AdapterOptions {
@@ -133,18 +142,4 @@ function noting(input: BoundInput, note: () => void): BoundInput {
       readInto(view, start);
     },
   };
-}
-
-/** The largest file, in bytes, that is read into memory to be hashed by the browser. */
-const HASHED_WHOLE = 256 << 20;
-
-/** Let the browser hash the file, which is many times faster than WebAssembly. Pages without HTTPS have no `crypto.subtle`. */
-function withHash(input: BoundInput): BoundInput {
-  const { blob, bytes, size = 0 } = input;
-  if (!(blob || bytes) || !globalThis.crypto?.subtle || size > HASHED_WHOLE) return input;
-  const sha256 = async () => {
-    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes ?? (await blob!.arrayBuffer())));
-    return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  };
-  return { ...input, sha256 };
 }

@@ -65,7 +65,7 @@ export interface PlanOptions extends PlanSettings {
 /** What {@link merge} needs. */
 export interface MergeOptions extends PlanOptions {
   output?: Output;
-  /** Number of workers; 0 computes in the calling thread. By default one for each processor, eight at most. */
+  /** Number of workers; 0 computes in the calling thread, and plans there. By default one for each processor, eight at most. */
   workers?: number;
   /** Bytes of WebAssembly memory that each worker may use beside the factors of one tensor; 64 MiB by default. */
   memoryBudget?: number;

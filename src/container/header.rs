@@ -1,5 +1,7 @@
 //! The header of a safetensors file: eight bytes of length, then JSON that names every tensor and its bytes.
 
+use serde::{Deserialize, Serialize};
+
 use super::entry::Entry;
 use super::foreign::foreign;
 use super::limits;
@@ -40,7 +42,7 @@ impl TensorInfo<'_> {
 /// A checked header: tensors tile the data without hole or overlap, and the file is exactly as long as it says.
 ///
 /// A model may have a million tensors, so they are kept in tables: about 24 bytes a tensor, 8 a dimension, and the name.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// Names in the order of the JSON.
     names: Texts,
@@ -55,7 +57,7 @@ pub struct Header {
 }
 
 /// What the tables hold of one tensor beside its name and dimensions. Its last byte follows from those.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Row {
     start: u64,
     /// Where its dimensions end.
@@ -64,7 +66,7 @@ struct Row {
 }
 
 /// `__metadata__`: keys and values by number.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Metadata {
     keys: Texts,
     values: Texts,

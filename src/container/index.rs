@@ -1,5 +1,6 @@
 //! `model.safetensors.index.json`: which shard holds which tensor.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::limits;
@@ -8,11 +9,13 @@ use super::scanner::{RawText, Scanner};
 use super::texts::{Texts, TextsSize};
 use super::writer::IndexWriter;
 use crate::error::{Error, Result};
+use crate::json::as_text;
 
 /// A checked index of shards. A tensor takes 12 bytes beside its name; a shard's name is kept once.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShardIndex {
     /// `metadata` as it stands (`total_size` and whatever else).
+    #[serde(with = "as_text")]
     pub metadata: Map<String, Value>,
     /// Tensors in the order of the file.
     tensors: Texts,
@@ -101,7 +104,7 @@ impl ShardIndex {
 }
 
 /// The names of the shards, each once.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Shards {
     names: Texts,
     /// Their numbers, sorted by name.

@@ -1,12 +1,14 @@
 //! Many short texts in one allocation.
 
+use serde::{Deserialize, Serialize};
+
 use super::limits;
 use super::memory::{reserve, reserve_text};
 use super::scanner::RawText;
 use crate::error::{Error, Result};
 
 /// Texts by number, one after the other in one string: 4 bytes a text beside the text itself.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Texts {
     text: String,
     /// Where each ends.

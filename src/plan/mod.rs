@@ -15,6 +15,7 @@ mod request;
 mod scales;
 mod tensors;
 mod tied;
+mod transfer;
 mod vocabulary;
 
 pub use build::{MergePlan, plan};

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::options::AdapterOptions;
@@ -18,7 +19,7 @@ use crate::inputs::{Inputs, Listing, read_whole, try_buffer};
 use crate::json::repeated;
 
 /// One weight file of the base.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Shard {
     /// Number among all inputs.
     pub input: usize,
@@ -29,7 +30,7 @@ pub struct Shard {
 }
 
 /// A base model, without its weights.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Base {
     /// What errors and reports call it.
     pub name: String,
@@ -48,7 +49,7 @@ pub struct Base {
 }
 
 /// An adapter, without its weights.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Adapter {
     /// What errors and reports call it.
     pub name: String,
@@ -58,9 +59,11 @@ pub struct Adapter {
     pub updates: Vec<ModuleUpdate>,
     /// What reports say of it as a whole.
     pub summary: Summary,
-    /// Where its configuration and its file do not agree.
+    /// Where its configuration and its file do not agree: heard by then where a plan is made.
+    #[serde(skip)]
     pub mismatches: Vec<Mismatch>,
-    /// What the user should know of it.
+    /// What the user should know of it: a plan's findings have it.
+    #[serde(skip)]
     pub findings: Vec<Finding>,
     /// Number of the weight file among all inputs.
     pub input: usize,

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::build::MergePlan;
@@ -16,7 +17,7 @@ use crate::inputs::Span;
 use crate::json;
 
 /// One file of the output.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OutputFile {
     /// Name in the output folder.
     pub name: String,
@@ -27,7 +28,7 @@ pub struct OutputFile {
 }
 
 /// What an output file is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Body {
     /// Bytes that the plan holds (config.json).
     Bytes(Vec<u8>),
@@ -40,7 +41,7 @@ pub(crate) enum Body {
 }
 
 /// The tensors of a weight file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Weights {
     /// Shard of the base that gives the metadata.
     shard: usize,
@@ -53,7 +54,7 @@ pub(crate) struct Weights {
 }
 
 /// A tensor's place in a weight file: it ends where the next begins.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Placed {
     tensor: u32,
     /// First byte in the file.

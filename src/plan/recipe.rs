@@ -2,7 +2,7 @@
 //!
 //! It holds no dates, paths or host names, so that the same inputs give the same bytes everywhere.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::open::{Adapter, Base};
@@ -26,7 +26,7 @@ pub(crate) fn of(base: &Base) -> Option<Value> {
 }
 
 /// What a merged model was made of, and how.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct Recipe {
@@ -54,7 +54,7 @@ pub struct Recipe {
 }
 
 /// The base in a recipe.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct RecipeBase {
@@ -67,7 +67,7 @@ pub struct RecipeBase {
 }
 
 /// An adapter in a recipe.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct RecipeAdapter {
@@ -82,7 +82,7 @@ pub struct RecipeAdapter {
 }
 
 /// A file and its hash.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct FileDigest {
@@ -93,7 +93,7 @@ pub struct FileDigest {
 }
 
 /// A scale of an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct RecipeScale {

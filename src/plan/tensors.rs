@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use super::open::{Base, Shard};
 use super::program::{Program, Update, replacement};
 use crate::combine::Combine;
@@ -13,7 +15,7 @@ use crate::inputs::Span;
 use crate::tensor::{Dtype, Float};
 
 /// Every tensor of the output.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Tensors {
     rows: Vec<Row>,
     programs: Vec<Program>,
@@ -21,7 +23,7 @@ pub(crate) struct Tensors {
 }
 
 /// One tensor.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Row {
     /// Shard of the base whose file it goes to.
     shard: u32,
@@ -31,7 +33,7 @@ struct Row {
     program: Option<u32>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 enum Origin {
     /// The tensor of that number in the shard.
     Base(u32),
@@ -40,7 +42,7 @@ enum Origin {
 }
 
 /// A tensor that the base does not have, or has in another shape.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Added {
     pub(crate) name: String,
     pub(crate) shape: Vec<u64>,

@@ -169,12 +169,7 @@ describe("facts arrive", () => {
   });
 });
 
-test("WebAssembly that traps is a mistake of lorafold's own", async () => {
-  const { asLorafoldError, fromPlain, toPlain } = await import(`${root}/pkg/errors.js`);
-  const trap = new WebAssembly.RuntimeError("unreachable");
-  for (const error of [asLorafoldError(trap), fromPlain(structuredClone(toPlain(trap)))]) {
-    assert.ok(error instanceof LorafoldError);
-    assert.equal(error.code, "internal");
-  }
-  assert.equal(asLorafoldError(buildSafetensors), buildSafetensors, "what is no error of ours stays what it is");
+test("what is no error of ours stays what it is", async () => {
+  const { asLorafoldError } = await import(`${root}/pkg/errors.js`);
+  assert.equal(asLorafoldError(buildSafetensors), buildSafetensors);
 });

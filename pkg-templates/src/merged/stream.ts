@@ -1,4 +1,3 @@
-import { called } from "../engine.js";
 import { readFailed } from "../errors.js";
 import type { Piece } from "../schema.js";
 import { openReader } from "../sources/bind.js";
@@ -81,7 +80,7 @@ async function compute(state: OpenMergedState, piece: Piece & { kind: "compute" 
   const still = state.mergerWith(program).missingOperands(program);
   const given = still.length === operands.length ? operands : await readSpans(state, still, signal);
   const merger = state.mergerWith(program);
-  called(() => merger.computeGiven(program, first, count, [base, ...others], given));
+  merger.computeGiven(program, first, count, [base, ...others], given);
   return new Uint8Array(state.memory.buffer as ArrayBuffer, merger.offset + skip, bytes).slice();
 }
 
@@ -96,6 +95,6 @@ async function gatherFacts(state: OpenMergedState, program: number, signal?: Abo
     const [base, operands] = await state.permits.run(async () => [await readSpans(state, reads, signal), await readSpans(state, missing, signal)] as const, signal);
     const still = state.mergerWith(program).missingOperands(program);
     const given = still.length === operands.length ? operands : await readSpans(state, still, signal);
-    state.plan.addFacts(program, number, called(() => state.mergerWith(program).gatherGiven(program, first, count, base, given)));
+    state.plan.addFacts(program, number, state.mergerWith(program).gatherGiven(program, first, count, base, given));
   }
 }

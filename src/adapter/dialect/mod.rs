@@ -5,6 +5,8 @@
 
 mod peft;
 
+use serde::{Deserialize, Serialize};
+
 use crate::adapter::pattern::PatternBudget;
 use crate::container::Header;
 use crate::encoding::Plain;
@@ -52,7 +54,7 @@ pub struct Updates {
 }
 
 /// What an adapter does to one module.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModuleUpdate {
     /// Path of the module in the model, without the tool's prefix.
     pub module: String,
@@ -89,7 +91,7 @@ impl ModuleUpdate {
 }
 
 /// A weight of the base in an adapter's file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaseWeight {
     /// Its key.
     pub key: String,
@@ -100,7 +102,7 @@ pub struct BaseWeight {
 }
 
 /// What reports say of an adapter.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The `peft_type` of its configuration.
     pub peft_type: String,
