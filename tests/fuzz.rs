@@ -69,5 +69,7 @@ targets! {
     header 20000,
     index 20000,
     op 500,
+    pickle 20000,
     plan 2000,
+    torch 10000,
 }
