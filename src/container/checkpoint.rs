@@ -145,7 +145,7 @@ fn unindexed(names: &[&str], weights: &[usize], format: Format) -> Result<Vec<us
         return match weights {
             [] => Err(Error::wrong_input("base", "there is no .safetensors file, and no pytorch_model.bin")
                 .kind(ErrorKind::NoWeights)
-                .expected("a .safetensors file, or pytorch_model.bin")),
+                .expected("a .safetensors file")),
             [single] => Ok(vec![*single]),
             [first, ..] => Err(several_models(names[*first], format!("{} weight files and no index", weights.len()))),
         };

@@ -46,7 +46,7 @@ impl Format {
         match (position("adapter_model.safetensors"), safetensors.as_slice(), position("adapter_model.bin")) {
             (Some(at), ..) => Ok((at, Format::Safetensors)),
             (None, [single], _) => Ok((*single, Format::Safetensors)),
-            (None, _, Some(at)) => Ok((at, Format::Torch)),
+            (None, [], Some(at)) => Ok((at, Format::Torch)),
             (None, [], None) => {
                 match ending(".bin").into_iter().filter(|&at| !NO_WEIGHTS.contains(&names[at])).collect::<Vec<_>>()[..]
                 {
@@ -54,7 +54,7 @@ impl Format {
                     _ => Err(0),
                 }
             }
-            (None, several, None) => Err(several.len()),
+            (None, several, _) => Err(several.len()),
         }
     }
 
@@ -132,7 +132,7 @@ mod tests {
         for (names, found) in [
             (["adapter_model.bin", "adapter_model.safetensors"].as_slice(), Ok((1, Format::Safetensors))),
             (&["adapter_model.bin", "a.safetensors"], Ok((1, Format::Safetensors))),
-            (&["adapter_model.bin", "a.safetensors", "b.safetensors"], Ok((0, Format::Torch))),
+            (&["adapter_model.bin", "a.safetensors", "b.safetensors"], Err(2)),
             (&["training_args.bin", "lora.bin"], Ok((1, Format::Torch))),
             (&["one.bin", "two.bin"], Err(0)),
             (&["a.safetensors", "b.safetensors", "c.bin"], Err(2)),

@@ -21,4 +21,4 @@ pub use header::header;
 pub use index::index;
 pub use op::op;
 pub use plan::plan;
-pub use torch::{pickle, torch};
+pub use torch::{open_pickle, pickle, torch};

@@ -16,13 +16,19 @@ pub fn torch(file: &[u8]) {
 
 /// The input is the pickle of an archive that is as it should be, with storages of some sizes.
 pub fn pickle(pickle: &[u8]) {
+    let (header, size) = open_pickle(pickle);
+    check(header, size);
+}
+
+/// What is read of an archive with `pickle`, and the archive's size.
+pub fn open_pickle(pickle: &[u8]) -> (Result<Header>, u64) {
     let mut entries =
         vec![("archive/data.pkl", Content::Bytes(pickle)), ("archive/byteorder", Content::Bytes(b"little"))];
     let keys: Vec<(String, u64)> =
         (0..20).map(|key| (format!("archive/data/{key}"), [128, 512, 1024, 12, 4096][key % 5])).collect();
     entries.extend(keys.iter().map(|(key, size)| (key.as_str(), Content::Zeros(*size))));
     let file = archive(&entries, 3);
-    check(read(&file, file.size), file.size);
+    (read(&file, file.size), file.size)
 }
 
 fn read(inputs: &impl Inputs, size: u64) -> Result<Header> {

@@ -6,6 +6,7 @@ import type { Input, Listing, Role } from "./input.js";
 import type { RequestOptions } from "./network.js";
 import { probe } from "./probe.js";
 import { readAll } from "./request.js";
+import { withoutEnding } from "./weights.js";
 
 /** File names to try in a folder that cannot be listed: those that model hubs use. */
 const SIDE_FILES = [
@@ -14,7 +15,7 @@ const SIDE_FILES = [
   "preprocessor_config.json", "processor_config.json", "README.md", "LICENSE",
 ];
 
-/** List a URL: a `.safetensors` file, a folder, or a repository of a hub. */
+/** List a URL: a `.safetensors` or `.bin` file, a folder, or a repository of a hub. */
 export async function listUrl(url: string, role: Role, init: RequestOptions = {}): Promise<Listing> {
   if (url.startsWith("hf://")) return listHub(url, role, init);
   const base = typeof location === "undefined" ? undefined : location.href;
@@ -23,7 +24,7 @@ export async function listUrl(url: string, role: Role, init: RequestOptions = {}
   if (parsed.protocol !== "https:" && parsed.protocol !== "http:" && parsed.protocol !== "blob:") {
     throw fileError("bad-option", address(url), "not a URL that can be read here");
   }
-  if (parsed.pathname.endsWith(".safetensors") || parsed.protocol === "blob:") return listFile(parsed, role, init);
+  if (/\.(safetensors|bin)$/.test(parsed.pathname) || parsed.protocol === "blob:") return listFile(parsed, role, init);
   if (!parsed.pathname.endsWith("/")) parsed.pathname += "/";
   return listFolder(parsed, role, init);
 }
@@ -53,23 +54,26 @@ async function listFile(url: URL, role: Role, init: RequestOptions = {}): Promis
     const config = await probe(fileIn(url, "adapter_config.json"), "adapter_config.json", role, init);
     if (config) files.push(config);
   }
-  return { name: name.replace(/\.safetensors$/, "") || role, files };
+  return { name: withoutEnding(name) || role, files };
 }
 
 async function listFolder(url: URL, role: Role, init: RequestOptions = {}): Promise<Listing> {
   const find = async (names: string[]) => present(await mapConcurrently(names, MAX_REQUESTS, (name) => probe(fileIn(url, name), name, role, init)));
   const name = lastPart(url.pathname) || role;
   if (role === "adapter") {
-    return { name, files: await find(["adapter_config.json", "adapter_model.safetensors"]) };
+    const files = await find(["adapter_config.json", "adapter_model.safetensors"]);
+    const safetensors = files.some((file) => file.name.endsWith(".safetensors"));
+    return { name, files: safetensors ? files : [...files, ...(await find(["adapter_model.bin"]))] };
   }
   const files = await find(["model.safetensors.index.json", "model.safetensors"]);
+  if (files.length === 0) files.push(...(await find(["pytorch_model.bin.index.json", "pytorch_model.bin"])));
   const index = files.find((file) => file.name.endsWith(".index.json"));
   if (index) {
     const shards = await shardNames(index, init);
-    files.push(...(await find(shards.filter((shard) => shard !== "model.safetensors"))));
+    files.push(...(await find(shards.filter((shard) => !files.some((file) => file.name === shard)))));
   }
   files.push(...(await find(SIDE_FILES)));
-  if (files.length === 0) throw fileError("fetch-failed", address(url.href), "there is no model.safetensors and no index", { kind: "no-weights", expected: "model.safetensors" });
+  if (files.length === 0) throw fileError("fetch-failed", address(url.href), "there is no model.safetensors, no pytorch_model.bin and no index", { kind: "no-weights", expected: "model.safetensors" });
   return { name, files };
 }
 

@@ -11,8 +11,8 @@ use crate::inputs::{Inputs, try_buffer};
 
 /// Local headers at most this far apart are read together.
 const WINDOW_BYTES: u64 = 64 << 10;
-/// Reads at once: each may be a request to a server.
-const READS: usize = 8;
+/// Reads at once: each may be a request to a server, of which platforms at the edge allow six.
+const READS: usize = 4;
 
 /// One file, to be read at any place.
 pub(super) struct Archive<'a, I> {
@@ -33,21 +33,18 @@ impl<I: Inputs> Archive<'_, I> {
         Ok(buffer)
     }
 
-    /// Where the bytes of each of `wanted`, numbers of entries in ascending order, begin: after their local headers, which say how long they
-    /// are, in the order of `wanted`. `end` is where the directory begins.
+    /// Where the bytes of each entry begin that is `wanted`, by its number: after its local header, which says how long it is. `end` is where
+    /// the directory begins.
     ///
     /// # Errors
     /// `bad-header` where a local header is not what the directory says, and those of [`read`](Self::read).
-    pub(super) async fn starts(&self, directory: &Directory<'_>, wanted: &[u32], end: u64) -> Result<Vec<u64>> {
-        let entry = |number: u32| directory.entries.get(number as usize);
-        let mut headers: Vec<Local> = Vec::new();
-        reserve(self.file, &mut headers, wanted.len())?;
-        let locals = wanted.iter().enumerate().filter_map(|(place, &number)| Some((place, entry(number)?)));
-        headers.extend(locals.map(|(place, entry)| Local { place, entry, name: directory.name(entry) }));
-        headers.sort_unstable_by_key(|local| local.entry.header);
-        let mut starts = Vec::new();
-        reserve(self.file, &mut starts, wanted.len())?;
-        starts.resize(wanted.len(), 0);
+    pub(super) async fn starts(&self, directory: &Directory<'_>, wanted: &[bool], end: u64) -> Result<Vec<u64>> {
+        let (mut headers, mut starts) = (Vec::new(), Vec::new());
+        reserve(self.file, &mut headers, directory.entries.len())?;
+        reserve(self.file, &mut starts, directory.entries.len())?;
+        let entries = directory.entries.iter().zip(wanted).enumerate().filter(|(_, (_, wanted))| **wanted);
+        headers.extend(entries.map(|(number, (entry, _))| Local { number, entry, name: directory.name(entry) }));
+        starts.resize(directory.entries.len(), 0);
         let mut rest = headers.as_slice();
         while !rest.is_empty() {
             let mut reads = Vec::new();
@@ -56,8 +53,8 @@ impl<I: Inputs> Archive<'_, I> {
                 reads.push(Box::pin(self.lengths(window, end)));
                 rest = after;
             }
-            for (place, start) in all(reads).await?.into_iter().flatten() {
-                if let Some(known) = starts.get_mut(place) {
+            for (number, start) in all(reads).await?.into_iter().flatten() {
+                if let Some(known) = starts.get_mut(number) {
                     *known = start;
                 }
             }
@@ -65,7 +62,7 @@ impl<I: Inputs> Archive<'_, I> {
         Ok(starts)
     }
 
-    /// Read the local headers of a window together: (place, where the bytes begin) of each.
+    /// Read the local headers of a window together: (number, where the bytes begin) of each.
     async fn lengths(&self, window: &[Local<'_>], end: u64) -> Result<Vec<(usize, u64)>> {
         let (Some(first), Some(last)) = (window.first(), window.last()) else { return Ok(Vec::new()) };
         let from = first.entry.header;
@@ -77,7 +74,7 @@ impl<I: Inputs> Archive<'_, I> {
             let length = bytes.get((header - from) as usize..).and_then(|bytes| local_length(bytes, local.name));
             let start = length.and_then(|length| header.checked_add(length));
             match start.filter(|start| start.checked_add(local.entry.size).is_some_and(|last| last <= end)) {
-                Some(start) => starts.push((local.place, start)),
+                Some(start) => starts.push((local.number, start)),
                 None => {
                     let reason = format!("{:?} is not where the archive's directory says", shown(local.name));
                     return Err(Error::bad_header(self.file, reason));
@@ -90,8 +87,7 @@ impl<I: Inputs> Archive<'_, I> {
 
 /// An entry whose local header is to be read.
 struct Local<'a> {
-    /// Its place among those that are asked for.
-    place: usize,
+    number: usize,
     entry: &'a Entry,
     name: &'a [u8],
 }
@@ -103,10 +99,11 @@ impl Local<'_> {
     }
 }
 
-/// How many of `headers`, which are in the order of the file, are read together: at least one.
+/// How many of `headers` are read together: those that follow one another in the file and are near, at least one.
 fn window(headers: &[Local]) -> usize {
     let from = headers.first().map_or(0, |first| first.entry.header);
-    headers.iter().skip(1).take_while(|local| local.end() - from <= WINDOW_BYTES).count() + 1
+    let near = |pair: &&[Local]| pair[0].end() <= pair[1].entry.header && pair[1].end() - from <= WINDOW_BYTES;
+    headers.windows(2).take_while(near).count() + 1
 }
 
 /// The results of all of `futures`, which wait at the same time.

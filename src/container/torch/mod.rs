@@ -63,26 +63,29 @@ pub async fn read_header(inputs: &impl Inputs, input: usize, info: &FileInfo) ->
     };
     let directory = Directory::parse(file, &text, &place)?;
     let parts = Parts::find(file, &directory)?;
-    let wanted: Vec<u32> = [Some(parts.pickle), parts.byteorder].into_iter().flatten().collect();
+    let mut wanted = Vec::new();
+    reserve(file, &mut wanted, directory.entries.len())?;
+    wanted.extend((0..directory.entries.len()).map(|number| number == parts.pickle || Some(number) == parts.byteorder));
     let starts = archive.starts(&directory, &wanted, place.span.start).await?;
     let mut contents = Vec::new();
-    for (&number, &start) in wanted.iter().zip(&starts) {
-        let size = directory.entries[number as usize].size;
-        check_limit(file, "its pickle", size, limits::PICKLE_BYTES)?;
-        contents.push(archive.read(start, size).await?);
+    for number in [Some(parts.pickle), parts.byteorder].into_iter().flatten() {
+        let (Some(entry), Some(&start)) = (directory.entries.get(number), starts.get(number)) else { continue };
+        check_limit(file, "its pickle", entry.size, limits::PICKLE_BYTES)?;
+        contents.push(archive.read(start, entry.size).await?);
     }
     if contents.get(1).is_some_and(|order| order != b"little") {
         return Err(refused(file, "its numbers are not little-endian").fix("save it on another kind of machine"));
     }
     let state = pickle::read(file, contents.first().map(Vec::as_slice).unwrap_or_default())?;
-    let placed = Placed::of(file, &state, &directory, &parts)?;
-    let starts = archive.starts(&directory, &placed.entries, place.span.start).await?;
-    let start = |row: &Row| {
-        let at = placed.entries.binary_search(&row.entry).ok().and_then(|at| starts.get(at));
-        at.copied().unwrap_or_default() + row.start
-    };
-    let tensors = placed.rows.iter().map(|row| {
-        let (start, shape) = (start(row), state.shape(row.tensor));
+    let rows = rows(file, &state, &directory, &parts)?;
+    wanted.fill(false);
+    for row in &rows {
+        wanted.get_mut(row.entry).into_iter().for_each(|wanted| *wanted = true);
+    }
+    let starts = archive.starts(&directory, &wanted, place.span.start).await?;
+    let tensors = rows.iter().map(|row| {
+        let start = starts.get(row.entry).copied().unwrap_or_default() + row.start;
+        let shape = state.shape(row.tensor);
         TensorInfo { name: row.name, dtype: row.tensor.dtype, shape, start, end: start + row.bytes }
     });
     Header::of_spans(file, tensors, info.size)
@@ -93,9 +96,9 @@ struct Parts<'a> {
     /// The folder that all entries are in, with its `/`.
     prefix: &'a [u8],
     /// Number of the entry of the pickle.
-    pickle: u32,
+    pickle: usize,
     /// Number of the entry that says which byte of a number comes first; older versions of torch do not write it.
-    byteorder: Option<u32>,
+    byteorder: Option<usize>,
 }
 
 impl<'a> Parts<'a> {
@@ -105,7 +108,7 @@ impl<'a> Parts<'a> {
         let prefix_of = |number: usize| directory.name(directory.entries.get(number)?).strip_suffix(PICKLE);
         let numbers = 0..directory.entries.len();
         let mut found =
-            numbers.filter_map(|number| Some((number as u32, prefix_of(number).filter(|prefix| in_folder(prefix))?)));
+            numbers.filter_map(|number| Some((number, prefix_of(number).filter(|prefix| in_folder(prefix))?)));
         let (Some((pickle, prefix)), None) = (found.next(), found.next()) else {
             let reason = "this is a zip archive, but not one of torch.save: it does not have one folder/data.pkl";
             let error = Error::wrong_input(file, reason).kind(ErrorKind::OtherFormat).found("a zip archive");
@@ -119,50 +122,38 @@ impl<'a> Parts<'a> {
             let error = error.kind(ErrorKind::OtherFormat).file(file).found("a TorchScript program");
             return Err(error.fix("load it with torch.jit.load, and save its state_dict() as safetensors"));
         }
-        let byteorder = directory.find([prefix, b"byteorder"]).map(|number| number as u32);
+        let byteorder = directory.find([prefix, b"byteorder"]).map(|(number, _)| number);
         Ok(Parts { prefix, pickle, byteorder })
     }
 }
 
-/// The tensors with the entries that hold their storages.
-struct Placed<'a> {
-    rows: Vec<Row<'a>>,
-    /// Numbers of the entries that are used, ascending, each once.
-    entries: Vec<u32>,
-}
-
+/// A tensor, and the entry that holds it.
 struct Row<'a> {
     name: &'a str,
     tensor: &'a Tensor,
-    entry: u32,
+    /// Number of the entry that is its storage.
+    entry: usize,
     /// First byte, counted from the start of its storage.
     start: u64,
     bytes: u64,
 }
 
-impl<'a> Placed<'a> {
-    fn of(file: &str, state: &'a State, directory: &Directory, parts: &Parts) -> Result<Placed<'a>> {
-        let folder = [parts.prefix, b"data/"].concat();
-        let (mut rows, mut entries) = (Vec::new(), Vec::new());
-        let count = state.tensors(file).count();
-        reserve(file, &mut rows, count)?;
-        reserve(file, &mut entries, count)?;
-        let mut names = 0;
-        for item in state.tensors(file) {
-            let (name, tensor) = item?;
-            // Names that are all different are all in the pickle.
-            names += name.len();
-            if names > state.pickle.len() {
-                return Err(Error::bad_header(file, "it has several tensors of one name"));
-            }
-            let row = place(file, state, directory, &folder, (name, tensor))?;
-            entries.push(row.entry);
-            rows.push(row);
+/// Every tensor, in the order of the pickle.
+fn rows<'a>(file: &str, state: &'a State, directory: &Directory, parts: &Parts) -> Result<Vec<Row<'a>>> {
+    let folder = [parts.prefix, b"data/"].concat();
+    let mut rows = Vec::new();
+    reserve(file, &mut rows, state.tensors(file).count())?;
+    let mut names = 0;
+    for item in state.tensors(file) {
+        let (name, tensor) = item?;
+        // Names that are all different are all in the pickle.
+        names += name.len();
+        if names > state.pickle.len() {
+            return Err(Error::bad_header(file, "it has several tensors of one name"));
         }
-        entries.sort_unstable();
-        entries.dedup();
-        Ok(Placed { rows, entries })
+        rows.push(place(file, state, directory, &folder, (name, tensor))?);
     }
+    Ok(rows)
 }
 
 /// Find the entry that holds a tensor, and the tensor in it.
@@ -186,8 +177,7 @@ fn place<'a>(
         return Err(about(format!("the shape {shape:?} overflows")));
     };
     let key = state.text(storage.key);
-    let entry = directory.find([folder, key.as_bytes()]);
-    let Some((number, entry)) = entry.and_then(|number| Some((number, directory.entries.get(number)?))) else {
+    let Some((number, entry)) = directory.find([folder, key.as_bytes()]) else {
         return Err(about(format!("the archive does not have its bytes, data/{}", shown(key.as_bytes()))));
     };
     if storage.bytes() != Some(entry.size) {
@@ -197,7 +187,7 @@ fn place<'a>(
     if start.checked_add(bytes).is_none_or(|end| end > entry.size) {
         return Err(about(format!("the shape {shape:?} from element {} on goes beyond its storage", tensor.offset)));
     }
-    Ok(Row { name, tensor, entry: number as u32, start, bytes })
+    Ok(Row { name, tensor, entry: number, start, bytes })
 }
 
 fn check_limit(file: &str, what: &str, bytes: u64, limit: u64) -> Result<()> {

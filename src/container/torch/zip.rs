@@ -106,11 +106,13 @@ pub(super) struct Entry {
     pub(super) size: u64,
 }
 
-/// The directory of an archive: its entries, in the order of their names.
+/// The directory of an archive: its entries, in its order.
 #[derive(Debug)]
 pub(super) struct Directory<'a> {
     text: &'a [u8],
     pub(super) entries: Vec<Entry>,
+    /// Their numbers, sorted by name.
+    by_name: Vec<u32>,
 }
 
 impl<'a> Directory<'a> {
@@ -124,7 +126,7 @@ impl<'a> Directory<'a> {
         // Every entry has at least the fixed part of its header, so a number that the bytes do not have asks for no memory.
         let count = usize::try_from(place.entries).ok().filter(|count| *count <= text.len() / 46);
         let count = count.ok_or_else(|| bad(format!("its directory cannot hold {} entries", place.entries)))?;
-        let mut directory = Directory { text, entries: Vec::new() };
+        let mut directory = Directory { text, entries: Vec::new(), by_name: Vec::new() };
         reserve(file, &mut directory.entries, count)?;
         let mut bytes = Bytes(text);
         for number in 0..count {
@@ -135,34 +137,39 @@ impl<'a> Directory<'a> {
             let end =
                 [LOCAL_BYTES, name, entry.size].iter().try_fold(entry.header, |end, &bytes| end.checked_add(bytes));
             if end.is_none_or(|end| end > place.span.start) {
-                return Err(bad(format!("{:?} does not end before the directory", shown(&text[range(&entry.name)]))));
+                return Err(bad(format!("{:?} does not end before the directory", shown(directory.name(&entry)))));
             }
             directory.entries.push(entry);
         }
         if !bytes.0.is_empty() {
             return Err(bad(format!("{} bytes follow its directory's entries", bytes.0.len())));
         }
-        directory.entries.sort_unstable_by(|a, b| text[range(&a.name)].cmp(&text[range(&b.name)]));
-        let twice = directory.entries.windows(2).find(|pair| directory.name(&pair[0]) == directory.name(&pair[1]));
-        match twice {
-            Some(pair) => Err(bad(format!("it has two entries {:?}", shown(directory.name(&pair[0]))))),
-            None => Ok(directory),
+        let mut by_name: Vec<u32> = Vec::new();
+        reserve(file, &mut by_name, count)?;
+        by_name.extend(0..count as u32);
+        let name = |number: &u32| directory.entries.get(*number as usize).map(|entry| directory.name(entry));
+        by_name.sort_unstable_by_key(name);
+        if let Some(pair) = by_name.windows(2).find(|pair| name(&pair[0]) == name(&pair[1])) {
+            return Err(bad(format!("it has two entries {:?}", shown(name(&pair[0]).unwrap_or_default()))));
         }
+        directory.by_name = by_name;
+        Ok(directory)
     }
 
     pub(super) fn name(&self, entry: &Entry) -> &'a [u8] {
-        self.text.get(range(&entry.name)).unwrap_or_default()
+        self.text.get(entry.name.start as usize..entry.name.end as usize).unwrap_or_default()
     }
 
-    /// The number of the entry whose name is that of `parts` together.
-    pub(super) fn find(&self, parts: [&[u8]; 2]) -> Option<usize> {
-        let order = |entry: &Entry| self.name(entry).iter().cmp(parts[0].iter().chain(parts[1]));
-        self.entries.binary_search_by(order).ok()
+    /// The number of the entry whose name is that of `parts` together, and the entry.
+    pub(super) fn find(&self, parts: [&[u8]; 2]) -> Option<(usize, &Entry)> {
+        let entry = |number: u32| self.entries.get(number as usize);
+        let order = |&number: &u32| {
+            let name = entry(number).map(|entry| self.name(entry)).unwrap_or_default();
+            name.iter().cmp(parts[0].iter().chain(parts[1]))
+        };
+        let number = *self.by_name.get(self.by_name.binary_search_by(order).ok()?)?;
+        Some((number as usize, entry(number)?))
     }
-}
-
-fn range(name: &Range<u32>) -> Range<usize> {
-    name.start as usize..name.end as usize
 }
 
 /// A name, for errors.
