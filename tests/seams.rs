@@ -13,7 +13,7 @@ use lorafold::container::Header;
 use lorafold::encoding::{Nested, Nf4, Operand, Plain, Stored};
 use lorafold::engine::Merger;
 use lorafold::inputs::Span;
-use lorafold::op::{LowRank, Op, RowOrder};
+use lorafold::op::{LayerShape, LowRank, Op, RowOrder};
 use lorafold::plan::{AdapterOptions, PlanOptions, Program, Region, Update};
 use lorafold::tensor::{Dtype, Float};
 use model::{Memory, Model, Random, add_folder, block_on, encode, file, read, read_file, with};
@@ -40,14 +40,13 @@ fn low_rank(
     let operand = |key: &str, input: usize, values: &[f32]| Operand {
         key: key.into(),
         at: Span { input, start: 0, bytes: 4 * values.len() as u64 },
-        float: Float::F32,
+        dtype: Dtype::F32,
     };
     let factors = LowRank {
         a: operand("a", input, &a),
         b: operand("b", input + 1, &b),
         rank,
-        inputs: cols,
-        outputs: rows,
+        layer: LayerShape::linear(rows, cols),
         alpha: rank as f64,
         scale: 1.0,
         transposed: false,
@@ -138,7 +137,7 @@ fn nf4_with_double_quantisation_from_two_files() {
         let info = header.tensor(header.find(name).unwrap());
         Span { input, start: header.data_start + info.start, bytes: info.bytes() }
     };
-    let side = |name: &str| Operand { key: name.into(), at: span(1, name), float: Float::F32 };
+    let side = |name: &str| Operand { key: name.into(), at: span(1, name), dtype: Dtype::F32 };
     let state = span(1, "l.weight.quant_state.bitsandbytes__nf4");
     let state = &inputs.0[1][state.start as usize..(state.start + state.bytes) as usize];
     let state: serde_json::Value = serde_json::from_slice(state).unwrap();

@@ -15,19 +15,19 @@ export type AdapterDescription = {
   /**
    * The `peft_type` of its configuration.
    */
-  type: "LORA",
+  type: string,
   /**
    * How it is spelt.
    */
   convention: "peft",
   /**
-   * Rank where no pattern says otherwise.
+   * Rank where no pattern says otherwise, where it has one.
    */
-  r: number,
+  r: number | null,
   /**
-   * Alpha where no pattern says otherwise.
+   * Alpha where no pattern says otherwise, where it has one.
    */
-  alpha: number,
+  alpha: number | null,
   /**
    * Whether its scale is α/√r instead of α/r.
    */
@@ -61,7 +61,7 @@ export type AdapterReport = {
   /**
    * The `peft_type` of its configuration.
    */
-  type: "LORA",
+  type: string,
   /**
    * Whether its scale is α/√r instead of α/r.
    */
@@ -360,29 +360,33 @@ export type ModuleDescription = {
    */
   module: string,
   /**
+   * The module's parameter: `weight`, `bias`.
+   */
+  parameter: string,
+  /**
    * The method.
    */
   method: string,
   /**
-   * Rank r.
+   * Rank r, where it has a scale.
    */
-  rank: number,
+  rank: number | null,
   /**
-   * Alpha after patterns.
+   * Alpha after patterns, where it has a scale.
    */
-  alpha: number,
+  alpha: number | null,
   /**
-   * α/r or α/√r.
+   * α/r or α/√r, where it has a scale.
    */
-  scale: number,
+  scale: number | null,
   /**
-   * Width of the module's input.
+   * Width of the module's input, where the adapter tells it.
    */
-  inputs: number,
+  inputs: number | null,
   /**
-   * Width of the module's output.
+   * Width of the module's output, where the adapter tells it.
    */
-  outputs: number,
+  outputs: number | null,
   /**
    * Element type of its first factor, by its safetensors name.
    */
@@ -841,7 +845,7 @@ export type TensorStatistics = {
 };
 
 /**
- * What one adapter adds to a tensor.
+ * What one adapter does to a tensor.
  */
 export type UpdateReport = {
   /**
@@ -853,17 +857,17 @@ export type UpdateReport = {
    */
   method: string,
   /**
-   * Rank r.
+   * Rank r, where the method has a scale.
    */
-  rank: number,
+  rank?: number,
   /**
-   * Alpha after patterns and override.
+   * Alpha after patterns and override, where the method has a scale.
    */
-  alpha: number,
+  alpha?: number,
   /**
-   * α/r or α/√r.
+   * α/r or α/√r, where the method has a scale.
    */
-  scale: number,
+  scale?: number,
   /**
    * Factor on the adapter's whole delta.
    */

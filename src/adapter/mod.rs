@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod dialect;
+pub(crate) mod fields;
 pub mod keys;
 pub mod module_settings;
 pub mod pairs;

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::inputs::Span;
-use crate::tensor::Float;
+use crate::tensor::{Dtype, Float};
 
 /// A small tensor of an adapter, or a side tensor of an encoding: where its bytes are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,5 +14,30 @@ pub struct Operand {
     /// Its bytes.
     pub at: Span,
     /// Element type.
-    pub float: Float,
+    pub dtype: Dtype,
+}
+
+impl Operand {
+    /// Its element type, where it is one that lorafold computes with: a plan makes sure of it.
+    ///
+    /// # Errors
+    /// `internal` for another type.
+    pub(crate) fn float(&self) -> Result<Float> {
+        Float::of(self.dtype).ok_or_else(|| Error::internal(format!("{} is of type {}", self.key, self.dtype)))
+    }
+
+    /// Its values, from its bytes.
+    ///
+    /// # Errors
+    /// `non-finite` for a value that is NaN or infinite.
+    pub(crate) fn values(&self, bytes: &[u8], adapter: &str) -> Result<Vec<f64>> {
+        let float = self.float()?;
+        let values: Vec<f64> = bytes.chunks_exact(float.bytes()).map(|value| float.read(value)).collect();
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(element) => {
+                Err(Error::non_finite(self.key.clone(), element as u64, "it is NaN or infinite").adapter(adapter))
+            }
+        }
+    }
 }

@@ -49,7 +49,7 @@ impl PreparedProgram {
     /// Bytes that the packed factors of `program` take where its updates cover all rows; an estimate elsewhere.
     pub(super) fn bytes_needed(program: &Program) -> u64 {
         let side = |length: u64| usize::try_from(length).unwrap_or(usize::MAX);
-        let rank: u64 = program.updates.iter().map(|update| update.op.scale().rank).sum();
+        let rank: u64 = program.updates.iter().map(|update| update.op.packed_rank()).sum();
         Factors::bytes_needed(side(program.rows), side(program.cols), side(rank))
     }
 

@@ -36,14 +36,17 @@ impl Config {
         Model { tied, encoder_decoder: says("is_encoder_decoder"), types }
     }
 
-    /// The text for the output, or `None` when the base's can stay as it is.
-    pub(crate) fn rewritten(mut self, dtype: Option<Float>, untie: bool) -> Option<Vec<u8>> {
+    /// The text for the output, or `None` when the base's can stay as it is. `vocabulary` is the number of tokens, where that has changed.
+    pub(crate) fn rewritten(mut self, dtype: Option<Float>, untie: bool, vocabulary: Option<u64>) -> Option<Vec<u8>> {
         let before = self.0.to_string();
         if let Some(dtype) = dtype {
             set_dtype(self.0.root_mut(), &torch_name(dtype).into());
         }
         if untie {
             untie_parts(self.0.root_mut(), true);
+        }
+        if let Some(tokens) = vocabulary {
+            set_vocabulary(self.0.root_mut(), tokens);
         }
         let after = self.0.to_string();
         (after != before).then(|| after.into_bytes())
@@ -67,6 +70,18 @@ fn set_dtype(config: &mut Object, name: &Value) {
     }
     for (_, part) in config.objects_mut() {
         set_dtype(part, name);
+    }
+}
+
+/// A model of several parts says it in that of the language model, and sometimes at the top as well.
+fn set_vocabulary(config: &mut Object, tokens: u64) {
+    if config.get("vocab_size").is_some() {
+        config.set("vocab_size", &tokens.into());
+    }
+    for (name, part) in config.objects_mut() {
+        if name == "text_config" {
+            set_vocabulary(part, tokens);
+        }
     }
 }
 
@@ -95,7 +110,7 @@ mod tests {
     use super::*;
 
     fn rewritten(json: &str, dtype: Option<Float>, untie: bool) -> Option<String> {
-        let text = Config::parse(json.as_bytes()).unwrap().rewritten(dtype, untie)?;
+        let text = Config::parse(json.as_bytes()).unwrap().rewritten(dtype, untie, None)?;
         Some(String::from_utf8(text).unwrap())
     }
 

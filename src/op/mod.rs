@@ -1,20 +1,34 @@
-//! Methods: what an update does to a weight. Every method is a file here and a line of `methods!`.
+//! Methods: what an update does to a weight. Every method is a file here and a line of `methods!`, which also says how PEFT spells it
+//! where it has a `peft_type` of its own.
 //!
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
 //! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
+mod add_bias;
+mod dense;
 mod dora;
+mod layer;
+mod loha;
 mod low_rank;
+pub(crate) mod peft;
+mod replace;
+mod rows;
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use add_bias::AddBias;
 pub use dora::Dora;
+pub use layer::LayerShape;
+pub use loha::Loha;
 pub use low_rank::LowRank;
+pub use replace::Replace;
+pub use rows::Rows;
 
 use crate::encoding::Operand;
 use crate::error::Result;
+use crate::inputs::Span;
 use crate::kernel::Real;
 use crate::model::orientation::Fit;
 
@@ -26,6 +40,8 @@ pub enum Footprint {
     Elements,
     /// The whole rows that they are in.
     Rows,
+    /// The whole groups of so many rows that they are in.
+    RowGroups(u64),
 }
 
 /// What an update must know of the whole weight before any element can be computed.
@@ -75,7 +91,7 @@ pub enum RowOrder {
     SwapHalves,
 }
 
-/// What a report says of the size of an update.
+/// What a report says of the size of an update that is scaled by its rank.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
     /// Rank.
@@ -86,14 +102,18 @@ pub struct Scale {
     pub scale: f64,
 }
 
-/// Some rows of a weight.
+/// A run of elements of a weight.
 pub(crate) struct Tile<'a, R> {
     /// First row, counted from the first of the [`Place`] that was prepared.
     pub(crate) row: usize,
+    /// First column in that row: 0 where an update needs whole rows.
+    pub(crate) col: usize,
     /// Columns.
     pub(crate) cols: usize,
     /// The weight's values, row by row.
     pub(crate) base: &'a [R],
+    /// The bytes of what the method [reads](Method::reads) beside them.
+    pub(crate) beside: &'a [&'a [u8]],
 }
 
 /// A method, as planned.
@@ -112,6 +132,22 @@ pub(crate) trait Method {
     /// What is read once, as a whole.
     fn operands(&self) -> Vec<&Operand>;
 
+    /// Number of the adapter's file among all inputs.
+    fn input(&self) -> Option<usize> {
+        self.operands().first().map(|operand| operand.at.input)
+    }
+
+    /// What is read beside the weight's own bytes for some elements of it: of a method whose operand is as large as the weight. Such a
+    /// method covers the whole weight.
+    fn reads(&self, _elements: Range<u64>) -> Vec<Span> {
+        Vec::new()
+    }
+
+    /// The parameter that is taken as it is, where the method does no more.
+    fn replacement(&self) -> Option<&Replace> {
+        None
+    }
+
     /// What it must know of the weight for some elements.
     fn footprint(&self) -> Footprint {
         Footprint::Elements
@@ -122,8 +158,13 @@ pub(crate) trait Method {
         None
     }
 
+    /// The weight that it is for.
+    fn layer(&self) -> LayerShape;
+
     /// How a weight of this shape would have to be stored for the update to fit.
-    fn fit(&self, shape: &[u64]) -> Fit;
+    fn fit(&self, shape: &[u64]) -> Fit {
+        self.layer().fit(shape)
+    }
 
     /// Take the weight as stored (in, out) instead of (out, in).
     fn transpose(&mut self, transposed: bool);
@@ -131,8 +172,15 @@ pub(crate) trait Method {
     /// Whether it takes the weight as stored (in, out).
     fn transposed(&self) -> bool;
 
-    /// What a report says of its size.
-    fn scale(&self) -> Scale;
+    /// What a report says of its size, where it has a scale.
+    fn scale(&self) -> Option<Scale> {
+        None
+    }
+
+    /// Rank of the factors that it packs, for the memory that they will take.
+    fn packed_rank(&self) -> u64 {
+        0
+    }
 
     /// Make ready to be applied. `operands` are the bytes of [`operands`](Self::operands).
     ///
@@ -159,7 +207,10 @@ pub(crate) trait Apply {
 
 /// The closed list of methods: dispatch over it is written once.
 macro_rules! methods {
-    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident $(= $spelling:path)?),+ $(,)?) => {
+        /// The methods that PEFT has under a `peft_type` of their own.
+        pub(crate) const PEFT: &[&dyn peft::Spelling] = &[$($(&$spelling,)?)+];
+
         /// An update of one weight, as planned.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
@@ -179,6 +230,21 @@ macro_rules! methods {
                 match self { $(Op::$name(op) => op.operands()),+ }
             }
 
+            /// Number of the adapter's file among all inputs.
+            pub(crate) fn input(&self) -> Option<usize> {
+                match self { $(Op::$name(op) => op.input()),+ }
+            }
+
+            /// What is read beside the weight's own bytes for some elements of it.
+            pub(crate) fn reads(&self, elements: Range<u64>) -> Vec<Span> {
+                match self { $(Op::$name(op) => op.reads(elements)),+ }
+            }
+
+            /// The parameter that is taken as it is, where the method does no more.
+            pub(crate) fn replacement(&self) -> Option<&Replace> {
+                match self { $(Op::$name(op) => op.replacement()),+ }
+            }
+
             /// What it must know of the weight for some elements.
             pub fn footprint(&self) -> Footprint {
                 match self { $(Op::$name(op) => op.footprint()),+ }
@@ -187,6 +253,11 @@ macro_rules! methods {
             /// What it must know of the whole weight.
             pub fn fact(&self) -> Option<Fact> {
                 match self { $(Op::$name(op) => op.fact()),+ }
+            }
+
+            /// The weight that it is for.
+            pub fn layer(&self) -> LayerShape {
+                match self { $(Op::$name(op) => op.layer()),+ }
             }
 
             pub(crate) fn fit(&self, shape: &[u64]) -> Fit {
@@ -207,9 +278,13 @@ macro_rules! methods {
                 match self { $(Op::$name(_) => $name::NAME),+ }
             }
 
-            /// What a report says of its size.
-            pub fn scale(&self) -> Scale {
+            /// What a report says of its size, where it has a scale.
+            pub fn scale(&self) -> Option<Scale> {
                 match self { $(Op::$name(op) => op.scale()),+ }
+            }
+
+            pub(crate) fn packed_rank(&self) -> u64 {
+                match self { $(Op::$name(op) => op.packed_rank()),+ }
             }
 
             pub(crate) fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Prepared> {
@@ -242,4 +317,12 @@ methods! {
     LowRank,
     /// DoRA: the same, and every output has a trained length.
     Dora,
+    /// A bias of `lora_B`, added to the layer's.
+    AddBias,
+    /// A whole parameter of the adapter in place of the base's.
+    Replace,
+    /// Trained rows of an embedding.
+    Rows = rows::Peft,
+    /// LoHa: the product of two low-rank products, element by element.
+    Loha = loha::Peft,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::combine::Combine;
 use crate::encoding::{Operand, Stored};
 use crate::inputs::Span;
-use crate::op::{Fact, Footprint, Op, RowOrder};
+use crate::op::{Fact, Footprint, Op, Replace, RowOrder};
 use crate::tensor::Float;
 
 /// How one tensor of the output is computed: source → updates → combine → type.
@@ -72,10 +72,12 @@ impl Program {
 
     /// Elements that must be computed together: runs begin and end at multiples of this, or at the end of the tensor.
     fn granule(&self) -> u64 {
-        match self.updates.iter().map(|update| update.op.footprint()).max() {
-            Some(Footprint::Rows) => lcm(self.cols.max(1), self.source.granule()),
-            Some(Footprint::Elements) | None => self.source.granule(),
-        }
+        let granule = |update: &Update| match update.op.footprint() {
+            Footprint::Elements => 1,
+            Footprint::Rows => self.cols.max(1),
+            Footprint::RowGroups(rows) => self.cols.max(1).saturating_mul(rows.max(1)),
+        };
+        self.updates.iter().map(granule).fold(self.source.granule(), lcm)
     }
 
     /// The elements that must be computed together with those of `wanted`: whole rows where an update needs them.
@@ -128,9 +130,19 @@ impl Program {
         self.fact_range(self.updates.len()).start
     }
 
-    /// The bytes of the source that hold the elements, the largest span first.
+    /// The bytes that hold the elements: those of the source, the largest span first, then those that each update reads beside them.
     pub fn reads(&self, elements: Range<u64>) -> Vec<Span> {
-        self.source.reads(elements)
+        let mut spans = self.source.reads(elements.clone());
+        spans.extend(self.updates.iter().flat_map(|update| update.op.reads(elements.clone())));
+        spans
+    }
+}
+
+/// The adapter's parameter, where a tensor becomes that and no more.
+pub(crate) fn replacement(updates: &[Update]) -> Option<&Replace> {
+    match updates {
+        [only] if only.weight == 1.0 => only.op.replacement(),
+        _ => None,
     }
 }
 
@@ -146,17 +158,18 @@ fn lcm(a: u64, b: u64) -> u64 {
     while y != 0 {
         (x, y) = (y, x % y);
     }
-    a / x * b
+    (a / x).saturating_mul(b)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::encoding::Plain;
-    use crate::op::LowRank;
+    use crate::op::{LayerShape, LowRank};
+    use crate::tensor::Dtype;
 
     fn operand() -> Operand {
-        Operand { key: "k".into(), at: Span { input: 0, start: 0, bytes: 0 }, float: Float::F32 }
+        Operand { key: "k".into(), at: Span { input: 0, start: 0, bytes: 0 }, dtype: Dtype::F32 }
     }
 
     #[test]
@@ -167,8 +180,7 @@ mod tests {
                 a: operand(),
                 b: operand(),
                 rank,
-                inputs: 1,
-                outputs: 1,
+                layer: LayerShape::linear(1, 1),
                 alpha: 32.0,
                 scale,
                 transposed: false,

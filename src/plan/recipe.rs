@@ -124,8 +124,10 @@ pub(crate) fn recipe(
 
 fn one_adapter(adapter: &Adapter, tensors: &Tensors) -> RecipeAdapter {
     let mut scales: Vec<RecipeScale> = Vec::new();
-    for update in tensors.programs().iter().flat_map(|program| &program.updates).filter(|update| adapter.made(update)) {
-        let Scale { rank, alpha, scale } = update.op.scale();
+    let updates = tensors.programs().iter().flat_map(|program| &program.updates);
+    for Scale { rank, alpha, scale } in
+        updates.filter(|update| adapter.made(update)).filter_map(|update| update.op.scale())
+    {
         let scale = RecipeScale { rank, alpha, scale };
         if !scales.contains(&scale) {
             scales.push(scale);

@@ -73,8 +73,7 @@ pub struct AdapterReport {
     /// Factor on its whole delta.
     pub weight: f64,
     /// The `peft_type` of its configuration.
-    #[cfg_attr(test, ts(inline))]
-    pub r#type: AdapterType,
+    pub r#type: String,
     /// Whether its scale is α/√r instead of α/r.
     pub rslora: bool,
     /// The base that its configuration names.
@@ -85,16 +84,6 @@ pub struct AdapterReport {
     pub matched: usize,
     /// Each scale that it has.
     pub scales: Vec<ScaleReport>,
-}
-
-/// The `peft_type` of an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "UPPERCASE")]
-#[non_exhaustive]
-pub enum AdapterType {
-    /// A low-rank product.
-    Lora,
 }
 
 /// A scale of an adapter, and where it comes from.
@@ -154,23 +143,28 @@ pub enum Action {
     Convert,
     /// Deltas are added to it.
     Merge,
+    /// An adapter's tensor stands in its place.
+    Replace,
 }
 
-/// What one adapter adds to a tensor.
+/// What one adapter does to a tensor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct UpdateReport {
     /// The adapter's name.
     pub adapter: String,
     /// The method.
     pub method: &'static str,
-    /// Rank r.
-    pub rank: u64,
-    /// Alpha after patterns and override.
-    pub alpha: f64,
-    /// α/r or α/√r.
-    pub scale: f64,
+    /// Rank r, where the method has a scale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u64>,
+    /// Alpha after patterns and override, where the method has a scale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// α/r or α/√r, where the method has a scale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
     /// Factor on the adapter's whole delta.
     pub weight: f64,
 }
@@ -223,7 +217,7 @@ impl MergePlan {
         let updates: Vec<&Update> = updates.filter(|update| adapter.made(update)).collect();
         // Rank and alpha decide the scale.
         let mut scales: Vec<(Scale, u64)> = Vec::new();
-        for scale in updates.iter().map(|update| update.op.scale()) {
+        for scale in updates.iter().filter_map(|update| update.op.scale()) {
             match scales.iter_mut().find(|(other, _)| other.rank == scale.rank && other.alpha == scale.alpha) {
                 Some((_, tensors)) => *tensors += 1,
                 None => scales.push((scale, 1)),
@@ -238,7 +232,7 @@ impl MergePlan {
         AdapterReport {
             name: adapter.name.clone(),
             weight: adapter.weight,
-            r#type: AdapterType::Lora,
+            r#type: adapter.summary.peft_type.clone(),
             rslora: adapter.summary.rslora,
             base_model: adapter.summary.base_name.clone(),
             modules: adapter.updates.len(),
@@ -253,6 +247,7 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Tensor
     TensorReport {
         name: tensor.name.into(),
         action: match (first, tensor.is_computed()) {
+            _ if tensor.is_replaced() => Action::Replace,
             (_, false) => Action::Copy,
             (None, true) => Action::Convert,
             (Some(_), true) => Action::Merge,
@@ -267,13 +262,13 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Tensor
 }
 
 fn update_report(update: &Update) -> UpdateReport {
-    let Scale { rank, alpha, scale } = update.op.scale();
+    let scale = update.op.scale();
     UpdateReport {
         adapter: update.adapter.clone(),
         method: update.op.name(),
-        rank,
-        alpha,
-        scale,
+        rank: scale.map(|scale| scale.rank),
+        alpha: scale.map(|scale| scale.alpha),
+        scale: scale.map(|scale| scale.scale),
         weight: update.weight,
     }
 }

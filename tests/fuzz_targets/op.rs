@@ -3,7 +3,7 @@
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{Dora, LowRank, Op, RowOrder};
+use lorafold::op::{Dora, LayerShape, LowRank, Op, RowOrder};
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::Float;
 
@@ -45,11 +45,12 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let (rank, float) = (1 + source.below(20), source.pick(&FLOATS));
     let mut operand = |elements: u64| {
         let at = stored(source, inputs, float, elements);
-        Operand { key: "k".into(), at, float }
+        Operand { key: "k".into(), at, dtype: float.dtype() }
     };
     let (a, b, magnitude) = (operand(rank * inner), operand(outer * rank), operand(outer));
     let scale = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
-    let factors = LowRank { a, b, rank, inputs: inner, outputs: outer, alpha: 1.0, scale, transposed };
+    let layer = LayerShape::linear(outer, inner);
+    let factors = LowRank { a, b, rank, layer, alpha: 1.0, scale, transposed };
     let op = if source.flag() { Op::Dora(Dora { factors, magnitude }) } else { Op::LowRank(factors) };
     let rows = start..end;
     let order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves]);

@@ -105,7 +105,9 @@ describe("cases made by PEFT", { concurrency: 2 }, () => {
       assert.equal(report.merged, made.merged.length);
       const reported = report.tensors.filter((/** @type {any} */ tensor) => tensor.action === "merge");
       assert.deepEqual(reported.map((/** @type {any} */ tensor) => tensor.name).sort(), [...made.merged].sort());
-      for (const { name: tensor, adapters } of reported) {
+      // Only the cases of LoRA say what the scales of the live layers were.
+      const hasScales = made.adapters.some((adapter) => Object.keys(adapter.scales).length > 0);
+      for (const { name: tensor, adapters } of hasScales ? reported : []) {
         const scales = made.adapters.filter((adapter) => adapter.scales[tensor]);
         assert.equal(adapters.length, scales.length, tensor);
         for (const [i, { weight, scales: { [tensor]: { rank, alpha, scale } } }] of scales.entries()) {

@@ -50,7 +50,10 @@ function filteredTable(tensors: readonly TensorReport[], withWeights: boolean): 
 
 function row(tensor: TensorReport, withStatistics: boolean, withWeights: boolean): HTMLElement {
   const { name, action, dtype, outputDtype, adapters = [], statistics } = tensor;
-  const added = adapters.map(({ adapter, weight, scale, rank }) => `${withWeights ? `${exactly(weight)} × ` : ""}${digits(scale)} × ${adapter} (r ${rank})`);
+  const added = adapters.map(({ adapter, method, weight, scale, rank }) => {
+    const scaled = scale === undefined ? `${adapter} (${method})` : `${digits(scale)} × ${adapter} (r ${rank})`;
+    return `${withWeights ? `${exactly(weight)} × ` : ""}${scaled}`;
+  });
   // Nothing for what is not merged.
   const figure = (share: number | null | undefined) => make("td", { class: "number" }, share === undefined ? "" : percentIfKnown(share));
   return make("tr", { class: `row-${action}` },

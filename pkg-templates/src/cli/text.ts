@@ -39,10 +39,14 @@ export function descriptionText(description: Description): string {
 }
 
 function adapterText({ name, type, r, alpha, rslora, baseModel, modules }: AdapterDescription): string {
-  const lines = [`${name}: ${type} adapter, r ${r}, alpha ${alpha}${rslora ? ", rsLoRA" : ""}, ${modules.length} modules`];
+  const facts = [`${type} adapter`, r !== null && `r ${r}`, alpha !== null && `alpha ${alpha}`, rslora && "rsLoRA", `${modules.length} modules`];
+  const lines = [`${name}: ${facts.filter(Boolean).join(", ")}`];
   if (baseModel) lines.push(`  made for ${baseModel}`);
-  for (const { module, rank, scale, inputs, outputs, dtype } of modules) {
-    lines.push(`  ${module}  ${inputs} → ${outputs}  rank ${rank}  scale ${scale}  ${dtype}`);
+  for (const { module, parameter, method, rank, scale, inputs, outputs, dtype } of modules) {
+    const name = parameter === "weight" ? module : `${module}.${parameter}`;
+    const sides = `${inputs ?? "*"} → ${outputs ?? "*"}`;
+    const facts = [name, sides, rank === null ? method : `rank ${rank}  scale ${scale}`, dtype];
+    lines.push(`  ${facts.filter(Boolean).join("  ")}`);
   }
   return lines.join("\n");
 }

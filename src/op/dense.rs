@@ -1,0 +1,60 @@
+//! Methods that add a delta whose values can be computed anywhere: W' = W + Δ.
+
+use super::{Apply, Place, Tile};
+use crate::kernel::Real;
+
+/// A delta as its layer sees it: outputs × inputs, or outputs × (inputs · kernel) of a convolution.
+pub(crate) trait Delta {
+    /// Bytes of memory.
+    fn bytes(&self) -> u64;
+
+    /// The values of one output for the inputs from `first` on, as many as `out` has.
+    fn output(&self, output: usize, first: usize, out: &mut [f64]);
+
+    /// The values of one input for the outputs from `first` on: what a weight stored (in, out) has in a row.
+    fn input(&self, input: usize, first: usize, out: &mut [f64]) {
+        for (number, value) in out.iter_mut().enumerate() {
+            self.output(first + number, input, std::slice::from_mut(value));
+        }
+    }
+}
+
+/// A delta in its place in the weight. Each value is computed in f64 and rounded once to the type of the tile before it is added.
+pub(crate) struct Dense<D> {
+    delta: D,
+    place: Place,
+    transposed: bool,
+}
+
+impl<D: Delta> Dense<D> {
+    /// The delta of a weight that is stored (in, out) if `transposed`.
+    pub(crate) fn new(delta: D, place: &Place, transposed: bool) -> Dense<D> {
+        Dense { delta, place: place.clone(), transposed }
+    }
+}
+
+impl<D: Delta> Apply for Dense<D> {
+    fn bytes(&self) -> u64 {
+        self.delta.bytes()
+    }
+
+    fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
+        let mut values = vec![0.0; tile.cols.min(out.len())];
+        let mut sources = self.place.sources().skip(tile.row);
+        let (mut col, mut at) = (tile.col, 0);
+        while at < out.len()
+            && let Some(source) = sources.next()
+        {
+            let end = (at + tile.cols - col).min(out.len());
+            let values = &mut values[..end - at];
+            match self.transposed {
+                false => self.delta.output(source, col, values),
+                true => self.delta.input(source, col, values),
+            }
+            for ((out, &base), &delta) in out[at..end].iter_mut().zip(&tile.base[at..end]).zip(&*values) {
+                *out = base + R::from_f64(delta);
+            }
+            (col, at) = (0, end);
+        }
+    }
+}
