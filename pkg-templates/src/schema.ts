@@ -488,6 +488,11 @@ export type PlanSettings = {
    */
   rounding?: "nearest",
   /**
+   * What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
+   * that they are, `untie` gives the output layer a tensor of its own.
+   */
+  tied?: "auto" | "share" | "untie",
+  /**
    * Merge only tensors in whose name this regular expression matches somewhere.
    */
   only?: string,
@@ -640,7 +645,7 @@ export type Report = {
 };
 
 /**
- * A run of output bytes that one read of an input serves.
+ * A run of output bytes that one read of an input serves. Its pieces take their bytes in turn; what is between them is passed over.
  */
 export type Run = {
   /**
@@ -786,7 +791,7 @@ export type TensorReport = {
   /**
    * What is done to it.
    */
-  action: "copy" | "convert" | "merge",
+  action: "copy" | "convert" | "merge" | "replace",
   /**
    * Shape as stored.
    */

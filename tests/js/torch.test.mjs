@@ -76,6 +76,22 @@ for (const name of CASES) {
       }
     });
 
+    test("a merged file is read from few runs of the base", async (t) => {
+      const files = filesOf(name, "base");
+      const server = await scriptedServer(files, correct);
+      t.after(server.close);
+      const opened = await openMerged({ base: server.url, adapters: [adapter] });
+      t.after(() => opened.close());
+      for (const { name: file, size } of opened.files.filter((one) => one.name.endsWith(".safetensors"))) {
+        const torch = file.replace("model", "pytorch_model").replace(".safetensors", ".bin");
+        const before = server.counts[torch] ?? assert.fail();
+        assert.equal((await opened.read(file)).length, size);
+        // One for each width of element: wide ones are first. A tied tensor begins another one.
+        const runs = { "torch-sharded": 1, "torch-gpt2": 2, "torch-passthrough": 5 }[name] ?? 0;
+        assert.ok((server.counts[torch] ?? 0) - before <= runs, `${(server.counts[torch] ?? 0) - before} requests`);
+      }
+    });
+
     test("from a hub, from folders behind URLs with and without ranges, from files", async (t) => {
       const expected = await hashes(await merge({ base, adapters: [adapter] }));
       const files = { base: filesOf(name, "base"), adapter: filesOf(name, "adapter") };
