@@ -8,6 +8,7 @@ import { bind } from "./sources/bind.js";
 import type { Listing } from "./sources/input.js";
 import { listingLimits } from "./sources/limits.js";
 import { listSource } from "./sources/listing.js";
+import { withoutEnding } from "./sources/weights.js";
 import type { Description, SourceLike } from "./types.js";
 
 /** See {@link Api.inspect}. */
@@ -32,13 +33,14 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
 
 /** List as a base, and where that finds none, as an adapter: behind a URL only known file names can be requested. */
 async function list(platform: Platform, source: SourceLike, signal: AbortSignal | undefined): Promise<Listing> {
-  const has = ({ files }: Listing, name: string) => files.some((file) => file.name === name);
+  const hasConfig = ({ files }: Listing) => files.some(({ name }) => name === "adapter_config.json");
+  const hasWeights = ({ files }: Listing) => files.some(({ name }) => name !== "adapter_model" && withoutEnding(name) === "adapter_model");
   try {
     const listing = await listSource(platform, source, "base", listingLimits(), signal);
-    if (!has(listing, "adapter_model.safetensors") || has(listing, "adapter_config.json")) return listing;
+    if (!hasWeights(listing) || hasConfig(listing)) return listing;
   } catch (error) {
     const adapter = await listSource(platform, source, "adapter", listingLimits(), signal).catch(() => undefined);
-    if (adapter && has(adapter, "adapter_model.safetensors")) return adapter;
+    if (adapter && hasWeights(adapter)) return adapter;
     throw error;
   }
   return listSource(platform, source, "adapter", listingLimits(), signal);

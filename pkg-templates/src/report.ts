@@ -1,5 +1,5 @@
 import type { Context } from "./context.js";
-import { called, isAlive } from "./engine.js";
+import { isAlive } from "./calls.js";
 import { LorafoldError } from "./errors.js";
 import type { Plan } from "./lorafold.js";
 import type { Report, TensorReport } from "./types.js";
@@ -17,7 +17,7 @@ const unread = new WeakMap<Report, () => Plan>();
  * @param done is called when the report needs the plan no longer
  */
 export function reportOf(plan: () => Plan, done?: () => void): Report {
-  const report: Report = called(() => plan().summary());
+  const report: Report = plan().summary();
   const settle = (tensors: TensorReport[]): TensorReport[] => {
     Object.defineProperty(report, "tensors", { value: tensors, configurable: true, enumerable: true, writable: true });
     if (unread.delete(report)) done?.();
@@ -49,7 +49,7 @@ export async function lastReportOf({ engine, platform }: Context, plan: Plan): P
 export function* eachTensor(report: Report): Generator<TensorReport> {
   const plan = unread.get(report);
   if (!plan) return yield* report.tensors;
-  for (let start = 0; start < report.base.tensors; start += STEP) yield* called(() => plan().tensorReports(start, start + STEP));
+  for (let start = 0; start < report.base.tensors; start += STEP) yield* plan().tensorReports(start, start + STEP);
 }
 
 /** `JSON.stringify(report, null, 2)`, in parts. */

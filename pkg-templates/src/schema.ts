@@ -649,7 +649,7 @@ export type Report = {
 };
 
 /**
- * A run of output bytes that one read of an input serves.
+ * A run of output bytes that one read of an input serves. Its pieces take their bytes in turn; what is between them is passed over.
  */
 export type Run = {
   /**

@@ -24,8 +24,12 @@ pub(crate) struct TextsSize {
 
 impl TextsSize {
     pub(crate) fn add(&mut self, text: RawText) {
+        self.add_bytes(text.bytes());
+    }
+
+    pub(crate) fn add_bytes(&mut self, bytes: usize) {
         self.count += 1;
-        self.bytes += text.bytes();
+        self.bytes += bytes;
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -59,6 +63,12 @@ impl Texts {
     /// Append a text, for which there is room.
     pub(crate) fn push(&mut self, text: RawText) {
         text.append_to(&mut self.text);
+        self.ends.push(self.text.len() as u32);
+    }
+
+    /// Append a text without escapes, for which there is room.
+    pub(crate) fn push_str(&mut self, text: &str) {
+        self.text.push_str(text);
         self.ends.push(self.text.len() as u32);
     }
 

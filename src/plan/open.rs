@@ -12,7 +12,7 @@ use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summar
 use crate::adapter::pattern::PatternBudget;
 use crate::container::checkpoint::find_index;
 use crate::container::index::is_plain_name;
-use crate::container::{CheckpointFiles, Header, ShardIndex, foreign, header, limits};
+use crate::container::{CheckpointFiles, Format, Header, ShardIndex, foreign, header, limits, torch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing, read_whole, try_buffer};
@@ -34,6 +34,8 @@ pub struct Shard {
 pub struct Base {
     /// What errors and reports call it.
     pub name: String,
+    /// The format of its weight files.
+    pub format: Format,
     /// Weight files in order of name.
     pub shards: Vec<Shard>,
     /// The index and its file name.
@@ -99,9 +101,14 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     if let Some(&file) = layout.shards.iter().chain(&layout.index).find(|&&file| !is_plain_name(names[file])) {
         return Err(Error::bad_header(names[file], "this is not a plain file name").expected("a name without / or \\"));
     }
+    let outputs: Vec<_> = layout.shards.iter().map(|&file| layout.format.output_name(names[file])).collect();
+    if let Some(name) = repeated(outputs.iter().map(|name| name.as_ref()).collect()) {
+        let reason = format!("two of its weight files would become {name}");
+        return Err(Error::wrong_input(folder.name.clone(), reason).kind(ErrorKind::SeveralModels).found(name));
+    }
     let mut shards = Vec::with_capacity(layout.shards.len());
     for &file in &layout.shards {
-        let header = read_header(inputs, folder, file).await?;
+        let header = read_header(inputs, folder, file, layout.format).await?;
         shards.push(Shard { input: folder.first_input + file, name: names[file].into(), header });
     }
     let index = index.map(|(at, index)| (names[at].to_string(), index));
@@ -118,7 +125,8 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     let left_behind = files.chain(folder.folders.iter().map(|name| format!("{name}/"))).collect();
     let versions =
         folder.files.iter().filter_map(|file| Some((file.name.clone(), file.version.clone()?))).collect::<Vec<_>>();
-    Ok(Base { name: folder.name.clone(), shards, index, config, others, left_behind, versions })
+    let format = layout.format;
+    Ok(Base { name: folder.name.clone(), format, shards, index, config, others, left_behind, versions })
 }
 
 /// Every file once.
@@ -181,7 +189,9 @@ async fn open_in(
     check_listing(folder)?;
     let position = |wanted: &str| folder.files.iter().position(|file| file.name == wanted);
     if position("config.json").is_some()
-        && position("adapter_config.json").or(position("adapter_model.safetensors")).is_none()
+        && ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"]
+            .iter()
+            .all(|name| position(name).is_none())
     {
         let reason = "this is a base model, not an adapter: it has config.json and no adapter_config.json";
         return Err(Error::wrong_input(name.clone(), reason)
@@ -190,7 +200,7 @@ async fn open_in(
             .expected("an adapter")
             .fix("give it as the base"));
     }
-    let weights = adapter_weights(folder)?;
+    let (weights, format) = adapter_weights(folder)?;
     let mut digests = Vec::new();
     let config = match position("adapter_config.json") {
         None => None,
@@ -201,7 +211,7 @@ async fn open_in(
         }
     };
     let file = &folder.files[weights].name;
-    let header = read_header(inputs, folder, weights).await;
+    let header = read_header(inputs, folder, weights, format).await;
     let input = folder.first_input + weights;
     let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
     let Updates { updates, summary, mismatches, findings } =
@@ -210,31 +220,15 @@ async fn open_in(
     Ok(Adapter { name: name.clone(), weight, updates, summary, mismatches, findings, input, digests })
 }
 
-fn adapter_weights(folder: &Listing) -> Result<usize> {
-    let safetensors: Vec<usize> =
-        (0..folder.files.len()).filter(|&i| folder.files[i].name.ends_with(".safetensors")).collect();
-    let named = safetensors.iter().find(|&&i| folder.files[i].name == "adapter_model.safetensors");
-    match (named, safetensors.as_slice()) {
-        (Some(&at), _) => Ok(at),
-        (None, [single]) => Ok(*single),
-        (None, _) if folder.files.iter().any(|file| file.name == "adapter_model.bin") => {
-            Err(Error::unsupported("adapter_model.bin", "a pickle file can run code when it is read")
-                .kind(ErrorKind::Pickle)
-                .file("adapter_model.bin")
-                .found("a pickle file")
-                .expected("adapter_model.safetensors")
-                .fix("save the adapter as safetensors"))
-        }
-        (None, found) => {
-            let reason = match found {
-                [] => "there is no adapter_model.safetensors".into(),
-                found => format!("there is no adapter_model.safetensors, but {} other .safetensors files", found.len()),
-            };
-            Err(Error::wrong_input(folder.name.clone(), reason)
-                .kind(ErrorKind::NoWeights)
-                .expected("adapter_model.safetensors"))
-        }
-    }
+fn adapter_weights(folder: &Listing) -> Result<(usize, Format)> {
+    let names: Vec<&str> = folder.files.iter().map(|file| file.name.as_str()).collect();
+    Format::of_adapter(&names).map_err(|found| {
+        let reason = match found {
+            0 => "there is no adapter_model.safetensors, and no adapter_model.bin".into(),
+            found => format!("there is no adapter_model.safetensors, but {found} other .safetensors files"),
+        };
+        Error::wrong_input(folder.name.clone(), reason).kind(ErrorKind::NoWeights).expected("adapter_model.safetensors")
+    })
 }
 
 /// Read a JSON file as a whole.
@@ -246,9 +240,12 @@ async fn read_json(inputs: &impl Inputs, folder: &Listing, file: usize, limit: u
     }
 }
 
-async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize) -> Result<Header> {
+async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize, format: Format) -> Result<Header> {
     let info = &folder.files[file];
     let input = folder.first_input + file;
+    if format == Format::Torch {
+        return torch::read_header(inputs, input, info).await;
+    }
     if info.size < header::PREFIX_BYTES {
         let reason = format!("it has {} bytes, too few for a safetensors header", info.size);
         return Err(Error::truncated(info.name.clone(), reason).found(info.size.to_string()));

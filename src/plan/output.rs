@@ -11,7 +11,7 @@ use super::build::MergePlan;
 use super::open::{Base, Shard};
 use super::recipe::Recipe;
 use super::tensors::Tensors;
-use crate::container::{HeaderWriter, IndexWriter, TensorInfo, checkpoint};
+use crate::container::{HeaderWriter, INDEX_SUFFIX, IndexWriter, TensorInfo, checkpoint};
 use crate::error::Result;
 use crate::inputs::Span;
 use crate::json;
@@ -96,8 +96,8 @@ pub(crate) fn weight_files(
     let mut files: Vec<OutputFile> =
         groups.into_iter().map(|group| weight_file(base, tensors, group, recipe)).collect();
     if base.index.is_some() || files.len() > 1 {
-        let names = || format!("{}{}", stem(base), checkpoint::INDEX_SUFFIX);
-        let name = base.index.as_ref().map_or_else(names, |(name, _)| name.clone());
+        let names = || format!("{}{INDEX_SUFFIX}", stem(base));
+        let name = base.index.as_ref().map_or_else(names, |(name, _)| base.format.output_name(name).into());
         let size = write_index(base, tensors, &files, |writer| writer.bytes());
         files.push(OutputFile { name, size, body: Body::Index });
     }
@@ -105,7 +105,11 @@ pub(crate) fn weight_files(
 }
 
 fn group(base: &Base, tensors: &Tensors, max_bytes: Option<u64>) -> Vec<Group> {
-    let named = |(shard, file): (usize, &Shard)| Group { name: file.name.clone(), shard, tensors: Vec::new() };
+    let named = |(shard, file): (usize, &Shard)| Group {
+        name: base.format.output_name(&file.name).into(),
+        shard,
+        tensors: Vec::new(),
+    };
     let mut shards: Vec<Group> = base.shards.iter().enumerate().map(named).collect();
     for number in 0..tensors.len() {
         shards[tensors.shard(number)].tensors.push(number as u32);
@@ -142,26 +146,26 @@ fn group(base: &Base, tensors: &Tensors, max_bytes: Option<u64>) -> Vec<Group> {
 }
 
 /// What the names of the base's weight files begin with.
-fn stem(base: &Base) -> &str {
+fn stem(base: &Base) -> String {
     if let Some((name, _)) = &base.index {
-        return name.strip_suffix(checkpoint::INDEX_SUFFIX).unwrap_or("model");
+        return base.format.output_name(name).strip_suffix(INDEX_SUFFIX).unwrap_or("model").into();
     }
     match base.shards.as_slice() {
-        [single] => checkpoint::stem(&single.name),
-        _ => "model",
+        [single] => checkpoint::stem(&base.format.output_name(&single.name)).into(),
+        _ => "model".into(),
     }
 }
 
 fn weight_file(base: &Base, tensors: &Tensors, group: Group, recipe: &Recipe) -> OutputFile {
     let mut order = group.tensors.clone();
     let view = |tensor: u32| tensors.view(base, tensor as usize);
-    if order.iter().all(|&tensor| view(tensor).from == view(tensor).to) {
+    if base.shards[group.shard].header.tiled && order.iter().all(|&tensor| view(tensor).from == view(tensor).to) {
         order.sort_by_key(|&tensor| {
             let Span { input, start, bytes } = view(tensor).source;
             [input as u64, start, bytes]
         });
     } else {
-        // Types have changed: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
+        // Types have changed, or there was no such order: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
         order.sort_by_key(|&tensor| {
             let Span { input, start, .. } = view(tensor).source;
             [u64::MAX - view(tensor).to.bitsize() as u64, input as u64, start]

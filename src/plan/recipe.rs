@@ -113,10 +113,7 @@ pub(crate) fn recipe(
     options: &PlanOptions,
     dtype: Option<Float>,
 ) -> Recipe {
-    let files = base.shards.iter().map(|shard| {
-        let end = shard.header.iter().map(|tensor| tensor.end).max().unwrap_or(0);
-        FileSize { name: shard.name.clone(), size: shard.header.data_start + end }
-    });
+    let files = base.shards.iter().map(|shard| FileSize { name: shard.name.clone(), size: shard.header.file_bytes });
     let scales = Scales::of(tensors);
     Recipe {
         lorafold: env!("CARGO_PKG_VERSION").into(),

@@ -5,7 +5,7 @@ export const HELP = `lorafold folds LoRA adapters into base model weights.
   lorafold serve --base B --adapter A[@weight] [--adapter …] [--port P] [options]
   lorafold inspect PATH…
 
-B and A are a folder, a .safetensors file, or a URL: https://…, or hf://org/name@revision (with a weight hf://org/name@revision@0.5).
+B and A are a folder, a .safetensors or .bin file, or a URL: https://…, or hf://org/name@revision (with a weight hf://org/name@revision@0.5).
 
 merge:
   --base B               the base model

@@ -22,7 +22,7 @@ export async function* mergedBytes(state: OpenMergedState, file: number, start: 
   for (let at = start; at < end; ) {
     const run = state.plan.run(file, at, end);
     const { source } = run;
-    const stream = source && new BaseStream(state.permits, (retryWait) => openReader(inputs[source.input]!, source.start, source.end, signal, retryWait), signal);
+    const stream = source && new BaseStream(state.permits, source.start, (retryWait) => openReader(inputs[source.input]!, source.start, source.end, signal, retryWait), signal);
     try {
       while (at < run.end) {
         const [block, pieces] = held ? [Math.min(FIRST, state.block), 1] : [state.block, PIECES];
@@ -58,12 +58,12 @@ async function* pieceBytes(state: OpenMergedState, file: number, piece: Piece, s
       for (let left = piece.bytes, most = first; left > 0; most = state.block) {
         const bytes = Math.min(most, left);
         left -= bytes;
-        yield await stream!.take(bytes, (reader) => reader.take(bytes));
+        yield await stream!.take(piece.start + piece.bytes - left - bytes, bytes, (reader) => reader.take(bytes));
       }
       return;
     case "compute":
       await gatherFacts(state, piece.program, signal);
-      yield await stream!.take(piece.reads[0]!.bytes, (reader) => compute(state, piece, reader, signal));
+      yield await stream!.take(piece.reads[0]!.start, piece.reads[0]!.bytes, (reader) => compute(state, piece, reader, signal));
   }
 }
 

@@ -4,6 +4,7 @@ import type { ListingLimits } from "./limits.js";
 import { NETWORK, type RequestOptions } from "./network.js";
 import { probe } from "./probe.js";
 import { readAll } from "./request.js";
+import { mayBeWeights } from "./weights.js";
 
 /** A file or a folder in the listing of the hub's API. */
 interface Entry {
@@ -29,11 +30,13 @@ export async function listHub(url: string, role: Role, init: RequestOptions, lim
   const tree = `${hubEndpoint}/api/models/${repository}/tree/${encodeURIComponent(revision)}`;
   const entries = await limits.turns.run(() => readAll(tree, (response) => response.json() as Promise<Entry[]>, init));
   // Of an adapter, only its configuration and weights. Of a base every file: the crate decides which are copied.
-  const wanted = (path: string) => role === "base" || path === "adapter_config.json" || path.endsWith(".safetensors");
+  const names = entries.filter(({ type }) => type === "file").map(({ path }) => path);
+  const isWeights = mayBeWeights(names, role);
+  const wanted = (path: string) => role === "base" || path === "adapter_config.json" || isWeights(path);
   const listed = entries.filter(({ type, path }) => type === "file" && wanted(path));
   const file = async ({ path, size, lfs, oid = "" }: Entry): Promise<Input | undefined> => {
     const url = `${hubEndpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encodeURIComponent(path)}`;
-    const found = size > MOST_BESIDE && !path.endsWith(".safetensors") ? { name: path, url, init, size } : await probe(url, path, role, init, limits);
+    const found = size > MOST_BESIDE && !isWeights(path) ? { name: path, url, init, size } : await probe(url, path, role, init, limits);
     const content = lfs?.oid ?? oid;
     return found && { ...found, ...(content && { oid: content }) };
   };

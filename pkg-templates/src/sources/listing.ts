@@ -6,6 +6,7 @@ import type { Input, Listing, Role } from "./input.js";
 import type { RequestOptions } from "./network.js";
 import type { ListingLimits } from "./limits.js";
 import { listUrl } from "./url.js";
+import { withoutEnding } from "./weights.js";
 
 /**
  * List the files of any source.
@@ -65,7 +66,7 @@ function subfolders(files: File[]): string[] {
 
 function named(role: Role, files: Input[], first?: File): Listing {
   const folder = first?.webkitRelativePath?.split("/")[0];
-  const single = files.length === 1 ? files[0]?.name.replace(/\.safetensors$/, "") : undefined;
+  const single = files.length === 1 ? withoutEnding(files[0]!.name) : undefined;
   return { name: folder || single || role, files };
 }
 

@@ -6,6 +6,7 @@ import type { ListingLimits } from "./limits.js";
 import type { RequestOptions } from "./network.js";
 import { probe } from "./probe.js";
 import { RemoteFile } from "./remote.js";
+import { withoutEnding } from "./weights.js";
 
 /** File names to try in a folder that cannot be listed: those that model hubs use. */
 const SIDE_FILES = [
@@ -14,7 +15,7 @@ const SIDE_FILES = [
   "preprocessor_config.json", "processor_config.json", "README.md", "LICENSE",
 ];
 
-/** List a URL: a `.safetensors` file, a folder, or a repository of a hub. */
+/** List a URL: a `.safetensors` or `.bin` file, a folder, or a repository of a hub. */
 export async function listUrl(url: string, role: Role, init: RequestOptions, limits: ListingLimits): Promise<Listing> {
   if (url.startsWith("hf://")) return listHub(url, role, init, limits);
   const base = typeof location === "undefined" ? undefined : location.href;
@@ -23,7 +24,7 @@ export async function listUrl(url: string, role: Role, init: RequestOptions, lim
   if (parsed.protocol !== "https:" && parsed.protocol !== "http:" && parsed.protocol !== "blob:") {
     throw fileError("bad-option", address(url), "not a URL that can be read here");
   }
-  if (parsed.pathname.endsWith(".safetensors") || parsed.protocol === "blob:") return listFile(parsed, role, init, limits);
+  if (/\.(safetensors|bin)$/.test(parsed.pathname) || parsed.protocol === "blob:") return listFile(parsed, role, init, limits);
   if (!parsed.pathname.endsWith("/")) parsed.pathname += "/";
   return listFolder(parsed, role, init, limits);
 }
@@ -51,7 +52,7 @@ async function listFile(url: URL, role: Role, init: RequestOptions, limits: List
   const beside = role === "adapter" && url.protocol !== "blob:" ? find(fileIn(url, "adapter_config.json"), "adapter_config.json") : undefined;
   const [input, config] = await Promise.all([weights, beside]);
   if (!input) throw fileError("fetch-failed", address(url.href), "the server answered 404", { kind: "not-found", found: "404" });
-  return { name: name.replace(/\.safetensors$/, "") || role, files: config ? [input, config] : [input] };
+  return { name: withoutEnding(name) || role, files: config ? [input, config] : [input] };
 }
 
 async function listFolder(url: URL, role: Role, init: RequestOptions, limits: ListingLimits): Promise<Listing> {
@@ -60,13 +61,19 @@ async function listFolder(url: URL, role: Role, init: RequestOptions, limits: Li
     return found.filter((file) => file !== undefined);
   };
   const name = lastPart(url.pathname) || role;
-  if (role === "adapter") return { name, files: await find(["adapter_config.json", "adapter_model.safetensors"]) };
-  const weights = await find(["model.safetensors.index.json", "model.safetensors"]);
+  if (role === "adapter") {
+    const files = await find(["adapter_config.json", "adapter_model.safetensors"]);
+    const safetensors = files.some((file) => file.name.endsWith(".safetensors"));
+    return { name, files: safetensors ? files : [...files, ...(await find(["adapter_model.bin"]))] };
+  }
+  let weights = await find(["model.safetensors.index.json", "model.safetensors"]);
+  if (weights.length === 0) weights = await find(["pytorch_model.bin.index.json", "pytorch_model.bin"]);
   const index = weights.find((file) => file.name.endsWith(".index.json"));
   const shards = index ? await limits.turns.run(() => shardNames(index)) : [];
-  const [others, beside] = await Promise.all([find(shards.filter((shard) => shard !== "model.safetensors")), find(SIDE_FILES)]);
+  const listed = (shard: string) => weights.some((file) => file.name === shard);
+  const [others, beside] = await Promise.all([find(shards.filter((shard) => !listed(shard))), find(SIDE_FILES)]);
   const files = [...weights, ...others, ...beside];
-  if (files.length === 0) throw fileError("fetch-failed", address(url.href), "there is no model.safetensors and no index", { kind: "no-weights", expected: "model.safetensors" });
+  if (files.length === 0) throw fileError("fetch-failed", address(url.href), "there is no model.safetensors, no pytorch_model.bin and no index", { kind: "no-weights", expected: "model.safetensors" });
   return { name, files };
 }
 

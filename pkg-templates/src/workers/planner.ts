@@ -3,6 +3,7 @@ import { Plan } from "../lorafold.js";
 import type { Platform } from "../platform.js";
 import type { PlanRequest } from "../schema.js";
 import type { BoundInput, Input } from "../sources/input.js";
+import { toPosted } from "./protocol.js";
 import { WorkerClient } from "./worker-client.js";
 
 /**
@@ -13,7 +14,8 @@ import { WorkerClient } from "./worker-client.js";
 export async function planInWorker({ startWorker }: Platform, module: WebAssembly.Module, request: PlanRequest, inputs: BoundInput[], signal?: AbortSignal): Promise<Plan | undefined> {
   let worker: WorkerClient;
   try {
-    worker = new WorkerClient(startWorker!(), module, inputs.map(posted), false);
+    const readable = inputs.map(posted);
+    worker = new WorkerClient(startWorker!(), module, readable, readable.map(toPosted), false);
   } catch {
     return undefined;
   }
