@@ -66,6 +66,7 @@ pub mod model;
 mod native;
 #[doc(hidden)]
 pub mod op;
+mod order;
 pub mod plan;
 #[cfg(test)]
 mod schema;

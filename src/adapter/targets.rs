@@ -1,6 +1,7 @@
 //! Which entries of `target_modules` have factors in the adapter's file.
 
 use crate::model::suffixes::SuffixIndex;
+use crate::order::sort;
 
 /// The distinct entries of `targets` that none of `modules` is named by, in their order. A target names the module of
 /// its own path, and every module whose path ends with a dot and the target (PEFT `check_target_module_exists`).
@@ -8,7 +9,7 @@ use crate::model::suffixes::SuffixIndex;
 /// Takes time in proportion to the length of all names together.
 pub fn without_factors(targets: &[String], modules: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<&str> {
     let mut distinct: Vec<(&str, usize)> = targets.iter().map(String::as_str).zip(0..).collect();
-    distinct.sort_unstable();
+    sort(&mut distinct);
     distinct.dedup_by_key(|(target, _)| *target);
     let mut missing = vec![false; targets.len()];
     distinct.iter().for_each(|&(_, number)| missing[number] = true);

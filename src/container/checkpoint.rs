@@ -4,6 +4,7 @@ use super::format::{Format, INDEX_SUFFIX};
 use super::index::{ShardIndex, is_plain_name};
 use super::limits;
 use crate::error::{Error, ErrorKind, Result};
+use crate::order::sort_by;
 
 /// The files of a model folder by their use, as positions in its listing.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -43,7 +44,7 @@ impl CheckpointFiles {
     /// `wrong-input` when no weights are there or it is unclear which are meant, `truncated` when a shard is missing.
     pub fn of(names: &[&str], index: Option<(usize, &ShardIndex)>) -> Result<CheckpointFiles> {
         let mut by_name: Vec<usize> = (0..names.len()).collect();
-        by_name.sort_unstable_by_key(|&i| names[i]);
+        sort_by(&mut by_name, |&one, &other| names[one].cmp(names[other]));
         let position = |name: &str| by_name.binary_search_by_key(&name, |&i| names[i]).ok().map(|at| by_name[at]);
         let format = Format::of_model(names);
         let mut weights: Vec<usize> = (0..names.len()).filter(|&i| format.is_weights(names[i])).collect();
@@ -54,7 +55,7 @@ impl CheckpointFiles {
             Some((at, index)) => indexed(names, at, (index, format), position)?,
             None => unindexed(names, &weights, format)?,
         };
-        shards.sort_unstable_by_key(|&i| names[i]);
+        sort_by(&mut shards, |&one, &other| names[one].cmp(names[other]));
         let config = position("config.json");
         // Weights that are not part of this model would be stale beside the merged ones: they stay behind.
         let others = (0..names.len())
@@ -140,7 +141,7 @@ fn unindexed(names: &[&str], weights: &[usize], format: Format) -> Result<Vec<us
     }
     let mut numbered: Vec<(usize, Numbered)> =
         weights.iter().filter_map(|&i| Numbered::of(names[i], format).map(|n| (i, n))).collect();
-    numbered.sort_by_key(|(_, n)| n.number);
+    sort_by(&mut numbered, |(_, one), (_, other)| one.number.cmp(&other.number));
     let Some((at, first)) = numbered.first() else {
         return match weights {
             [] => Err(Error::wrong_input("base", "there is no .safetensors file, and no pytorch_model.bin")

@@ -11,6 +11,7 @@ use super::texts::{Texts, TextsSize};
 use crate::error::{Error, Result};
 use crate::inputs::UNKNOWN_SIZE;
 use crate::tensor::Dtype;
+use crate::order::sort_numbers;
 
 /// One tensor as its header describes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -256,10 +257,11 @@ impl Header {
         let mut order = Vec::new();
         reserve(file, &mut order, self.len())?;
         order.extend(0..self.len() as u32);
-        order.sort_unstable_by_key(|&index| {
+        let key = |index: u32| {
             let tensor = self.tensor(index as usize);
-            (tensor.start, tensor.end, index)
-        });
+            (tensor.start, tensor.end)
+        };
+        sort_numbers(&mut order, &|one, other| key(one).cmp(&key(other)));
         Ok(order)
     }
 

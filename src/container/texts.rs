@@ -6,6 +6,7 @@ use super::limits;
 use super::memory::{reserve, reserve_text};
 use super::scanner::RawText;
 use crate::error::{Error, Result};
+use crate::order::sort_numbers;
 
 /// Texts by number, one after the other in one string: 4 bytes a text beside the text itself.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -93,7 +94,7 @@ impl Texts {
         let mut order = Vec::new();
         reserve(file, &mut order, self.len())?;
         order.extend(0..self.len() as u32);
-        order.sort_unstable_by_key(|&index| self.get(index as usize));
+        sort_numbers(&mut order, &|one, other| self.get(one as usize).cmp(self.get(other as usize)));
         let twice = order.windows(2).find(|pair| self.get(pair[0] as usize) == self.get(pair[1] as usize));
         match twice {
             Some(pair) => {

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::ops::Range;
+use crate::order::sort_by;
 
 /// Stands in a name for any one character but a line feed. UTF-8 has no such byte.
 pub(crate) const ANY: u8 = 0xff;
@@ -36,7 +37,7 @@ impl SuffixIndex {
             Name { reversed: name.into(), number }
         };
         let mut names: Vec<Name> = names.into_iter().map(reversed).collect();
-        names.sort_by(|one, other| one.reversed.cmp(&other.reversed));
+        sort_by(&mut names, |one, other| one.reversed.cmp(&other.reversed));
         SuffixIndex { names }
     }
 

@@ -7,6 +7,7 @@ use super::{Apply, LayerShape, Method, Op, Place, Tile};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::kernel::Real;
+use crate::order::sort;
 
 /// Some rows of a weight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,7 +66,7 @@ impl Method for Rows {
                 rows.push((row, number));
             }
         }
-        rows.sort_unstable();
+        sort(&mut rows);
         Ok(Trained { rows, values, cols: self.cols as usize })
     }
 }

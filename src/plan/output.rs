@@ -15,6 +15,7 @@ use crate::container::{HeaderWriter, INDEX_SUFFIX, IndexWriter, TensorInfo, chec
 use crate::error::Result;
 use crate::inputs::Span;
 use crate::json;
+use crate::order::{sort, sort_numbers};
 
 /// One file of the output.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -119,7 +120,8 @@ fn group(base: &Base, tensors: &Tensors, max_bytes: Option<u64>) -> Vec<Group> {
     let mut filled = 0;
     for shard in &shards {
         let mut order = shard.tensors.clone();
-        order.sort_by_key(|&tensor| tensors.view(base, tensor as usize).source.start);
+        let start = |tensor: u32| tensors.view(base, tensor as usize).source.start;
+        sort_numbers(&mut order, &|one, other| start(one).cmp(&start(other)));
         for tensor in order {
             let bytes = tensors.view(base, tensor as usize).bytes();
             match groups.last_mut() {
@@ -160,16 +162,18 @@ fn weight_file(base: &Base, tensors: &Tensors, group: Group, recipe: &Recipe) ->
     let mut order = group.tensors.clone();
     let view = |tensor: u32| tensors.view(base, tensor as usize);
     if base.shards[group.shard].header.tiled && order.iter().all(|&tensor| view(tensor).from == view(tensor).to) {
-        order.sort_by_key(|&tensor| {
+        let key = |tensor: u32| {
             let Span { input, start, bytes } = view(tensor).source;
             [input as u64, start, bytes]
-        });
+        };
+        sort_numbers(&mut order, &|one, other| key(one).cmp(&key(other)));
     } else {
         // Types have changed, or there was no such order: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
-        order.sort_by_key(|&tensor| {
+        let key = |tensor: u32| {
             let Span { input, start, .. } = view(tensor).source;
             [u64::MAX - view(tensor).to.bitsize() as u64, input as u64, start]
-        });
+        };
+        sort_numbers(&mut order, &|one, other| key(one).cmp(&key(other)));
     }
     let mut end = 0;
     let place = |tensor: u32| {
@@ -203,7 +207,7 @@ fn write_header<T>(
     // Offsets count from the end of the header.
     let mut starts: Vec<(u32, u64)> =
         weights.placed.iter().map(|placed| (placed.tensor, placed.start - weights.header)).collect();
-    starts.sort_unstable();
+    sort(&mut starts);
     let start_of = |tensor: u32| starts.binary_search_by_key(&tensor, |start| start.0).map_or(0, |at| starts[at].1);
     let infos = weights.order.iter().map(|&tensor| {
         let view = tensors.view(base, tensor as usize);
@@ -233,10 +237,9 @@ fn write_index<T>(
         None => Vec::new(),
     };
     // What the base's index does not have.
-    let listed = names.len();
     let known = base.index.as_ref().map(|(_, index)| index);
-    names.extend(file_of.keys().filter(|name| known.is_none_or(|index| index.shard_of(name).is_none())));
-    names[listed..].sort_unstable();
+    let unlisted = file_of.keys().filter(|name| known.is_none_or(|index| index.shard_of(name).is_none()));
+    names.extend(json::sorted(unlisted.copied().collect()));
     let mut metadata: Map<String, Value> = known.map(|index| index.metadata.clone()).unwrap_or_default();
     let total: u64 = (0..tensors.len()).map(|number| tensors.view(base, number).bytes()).sum();
     metadata.insert("total_size".into(), total.into());

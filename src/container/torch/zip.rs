@@ -9,6 +9,7 @@ use super::refused;
 use crate::container::limits;
 use crate::container::memory::reserve;
 use crate::error::{Error, Result};
+use crate::order::sort_numbers;
 
 /// The fixed part of a local header (4.3.7).
 pub(super) const LOCAL_BYTES: u64 = 30;
@@ -148,7 +149,7 @@ impl<'a> Directory<'a> {
         reserve(file, &mut by_name, count)?;
         by_name.extend(0..count as u32);
         let name = |number: &u32| directory.entries.get(*number as usize).map(|entry| directory.name(entry));
-        by_name.sort_unstable_by_key(name);
+        sort_numbers(&mut by_name, &|one, other| name(&one).cmp(&name(&other)));
         if let Some(pair) = by_name.windows(2).find(|pair| name(&pair[0]) == name(&pair[1])) {
             return Err(bad(format!("it has two entries {:?}", shown(name(&pair[0]).unwrap_or_default()))));
         }

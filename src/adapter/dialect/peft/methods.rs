@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Span;
 use crate::op::peft::{AdapterTensor, Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use crate::tensor::Float;
+use crate::order::sort_by;
 
 /// Fields that every method of PEFT has, and that do not change the numbers of a merge from files.
 const TRAINING: &[&str] = &[
@@ -78,7 +79,7 @@ pub(super) fn read(
             base: None,
         }));
     }
-    updates.sort_by(|one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
+    sort_by(&mut updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
     let mut mismatches = saved.missing(files.adapter, &wholes);
     mismatches.extend(settings.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
     let said = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
