@@ -4,21 +4,31 @@
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
 //! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
+mod boft;
 mod dense;
 mod dora;
+mod hra;
 mod layer;
 mod loha;
 mod low_rank;
+mod oft;
+mod orthogonal;
 pub(crate) mod peft;
+mod road;
+mod turn;
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use boft::Boft;
 pub use dora::Dora;
+pub use hra::Hra;
 pub use layer::LayerShape;
 pub use loha::Loha;
 pub use low_rank::LowRank;
+pub use oft::{Oft, Rotation};
+pub use road::{Road, Variant};
 
 use crate::encoding::Operand;
 use crate::error::Result;
@@ -141,6 +151,11 @@ pub(crate) trait Method {
         self.layer().fit(shape)
     }
 
+    /// Why a weight of this shape cannot be merged into, although the update [fits](Self::fit).
+    fn refuses(&self, _shape: &[u64]) -> Option<&'static str> {
+        None
+    }
+
     /// Take the weight as stored (in, out) instead of (out, in).
     fn transpose(&mut self, transposed: bool);
 
@@ -224,6 +239,10 @@ macro_rules! methods {
                 match self { $(Op::$name(op) => op.fit(shape)),+ }
             }
 
+            pub(crate) fn refuses(&self, shape: &[u64]) -> Option<&'static str> {
+                match self { $(Op::$name(op) => op.refuses(shape)),+ }
+            }
+
             pub(crate) fn transpose(&mut self, transposed: bool) {
                 match self { $(Op::$name(op) => op.transpose(transposed)),+ }
             }
@@ -279,4 +298,12 @@ methods! {
     Dora,
     /// LoHa: the product of two low-rank products, element by element.
     Loha = loha::Peft,
+    /// OFT: the layer's input is rotated in blocks.
+    Oft = oft::Peft,
+    /// BOFT: it is rotated by butterfly factors, and every output has a scale.
+    Boft = boft::Peft,
+    /// HRA: it is reflected.
+    Hra = hra::Peft,
+    /// RoAd: pairs of outputs are turned.
+    Road = road::Peft,
 }

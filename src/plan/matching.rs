@@ -257,7 +257,13 @@ impl<'a> Matcher<'a> {
                 .expected("a floating-point type")
                 .fix("merge into the base that is not quantised"));
         }
-        match update.op.fit(info.shape) {
+        let fit = update.op.fit(info.shape);
+        if fit != Fit::Neither
+            && let Some(reason) = update.op.refuses(info.shape)
+        {
+            return Err(unsupported(reason.into()).fix("run the model with PEFT, without merging"));
+        }
+        match fit {
             Fit::Straight => Ok((false, false)),
             Fit::Certain { transposed } => Ok((transposed, false)),
             Fit::Transposed if evidence.may_be_transposed(&update.module) => Ok((true, false)),

@@ -12,6 +12,7 @@ mod index;
 mod op;
 mod plan;
 mod source;
+mod turning;
 
 pub use adapter_config::adapter_config;
 pub use config_json::config_json;
