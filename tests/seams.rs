@@ -13,7 +13,7 @@ use lorafold::container::Header;
 use lorafold::encoding::{Nested, Nf4, Operand, Plain, Stored};
 use lorafold::engine::Merger;
 use lorafold::inputs::Span;
-use lorafold::op::{LowRank, Op, RowOrder};
+use lorafold::op::{LayerShape, LowRank, Op, RowOrder};
 use lorafold::plan::{AdapterOptions, PlanOptions, Program, Region, Update};
 use lorafold::tensor::{Dtype, Float};
 use model::{Memory, Model, Random, add_folder, block_on, encode, file, read, read_file, with};
@@ -46,8 +46,7 @@ fn low_rank(
         a: operand("a", input, &a),
         b: operand("b", input + 1, &b),
         rank,
-        inputs: cols,
-        outputs: rows,
+        layer: LayerShape::linear(rows, cols),
         alpha: rank as f64,
         scale: 1.0,
         transposed: false,

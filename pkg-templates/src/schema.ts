@@ -488,6 +488,11 @@ export type PlanSettings = {
    */
   rounding?: "nearest",
   /**
+   * What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
+   * that they are, `untie` gives the output layer a tensor of its own.
+   */
+  tied?: "auto" | "share" | "untie",
+  /**
    * Merge only tensors in whose name this regular expression matches somewhere.
    */
   only?: string,
@@ -533,6 +538,10 @@ export type Recipe = {
    * The adapters, in their order.
    */
   adapters: Array<RecipeAdapter>,
+  /**
+   * What became of a tied output layer, where that was asked for.
+   */
+  tied?: string,
   /**
    * Pattern of the names of the tensors that were merged.
    */
@@ -614,7 +623,7 @@ export type Report = {
    */
   adapters: Array<AdapterReport>,
   /**
-   * Number of tensors that deltas are added to.
+   * Number of tensors that adapters change.
    */
   merged: number,
   /**
@@ -786,7 +795,7 @@ export type TensorReport = {
   /**
    * What is done to it.
    */
-  action: "copy" | "convert" | "merge",
+  action: "copy" | "convert" | "merge" | "replace",
   /**
    * Shape as stored.
    */

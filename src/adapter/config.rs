@@ -29,6 +29,8 @@ pub struct AdapterConfig {
     pub alpha_pattern: PatternTable<f64>,
     /// The suffixes of `target_modules` where it is a list.
     pub target_modules: Vec<String>,
+    /// `trainable_token_indices`: the end of an embedding's path (empty: of any), and its trained rows.
+    pub tokens: Vec<(String, Vec<u64>)>,
     /// `base_model_name_or_path`, for the report.
     pub base_name: Option<String>,
 }
@@ -45,10 +47,12 @@ const NEUTRAL: &[&str] = &[
     "layers_to_transform",
     "loftq_config",
     "lora_dropout",
+    "lora_bias",
     "lora_ga_config",
     "megatron_config",
     "megatron_core",
     "merge_weights",
+    "modules_to_save",
     "monteclora_config",
     "peft_version",
     "qalora_group_size",
@@ -60,11 +64,8 @@ const NEUTRAL: &[&str] = &[
 
 /// Fields that change the numbers and are not implemented, with what they mean.
 const REFUSED: &[(&str, &str)] = &[
-    ("lora_bias", "the adapter has biases of its own"),
-    ("modules_to_save", "the adapter replaces whole modules"),
     ("target_parameters", "the adapter targets bare parameters (mixture-of-experts layouts)"),
     ("layer_replication", "the adapter repeats layers of the base"),
-    ("trainable_token_indices", "the adapter replaces rows of the embedding"),
     ("use_qalora", "QA-LoRA pools the inputs"),
     ("alora_invocation_tokens", "aLoRA depends on the position of tokens and cannot be merged at all"),
     ("arrow_config", "Arrow routes between adapters at run time and cannot be merged at all"),
@@ -100,8 +101,9 @@ impl AdapterConfig {
                 }
                 "target_modules" => config.target_modules = target_list(value),
                 "base_model_name_or_path" => config.base_name = value.as_str().map(Into::into),
-                "bias" if value.as_str() == Some("none") || value.is_null() => {}
-                "bias" => return Err(reader.not_yet("bias", value, "the adapter replaces biases of the base")),
+                "bias" if matches!(value.as_str(), Some("none" | "all" | "lora_only")) || value.is_null() => {}
+                "bias" => return reader.bad("bias", value, "none, all or lora_only"),
+                "trainable_token_indices" => config.tokens = reader.tokens(name, value)?,
                 "init_lora_weights" => check_init(&reader, value)?,
                 neutral if NEUTRAL.contains(&neutral) => {}
                 _ if says_nothing(value) => {}
@@ -142,6 +144,7 @@ impl AdapterConfig {
             rank_pattern: PatternTable::default(),
             alpha_pattern: PatternTable::default(),
             target_modules: Vec::new(),
+            tokens: Vec::new(),
             base_name: None,
         }
     }
@@ -276,8 +279,6 @@ mod tests {
     #[test]
     fn what_changes_the_result_is_refused_by_name() {
         for field in [
-            r#""bias":"all""#,
-            r#""modules_to_save":["lm_head"]"#,
             r#""init_lora_weights":"pissa""#,
             r#""layer_replication":[[0,4]]"#,
             r#""target_parameters":["experts.w"]"#,

@@ -82,6 +82,39 @@ impl FieldReader<'_> {
         }
     }
 
+    /// A list of strings, or one alone; null is none.
+    pub(crate) fn texts(&self, name: &str, value: &Value) -> Result<Vec<String>> {
+        let texts = match value {
+            Value::Null => Some(Vec::new()),
+            Value::String(text) => Some(vec![text.clone()]),
+            Value::Array(items) => items.iter().map(|item| item.as_str().map(Into::into)).collect(),
+            _ => None,
+        };
+        texts.map_or_else(|| self.bad(name, value, "a list of strings"), Ok)
+    }
+
+    /// A list of whole numbers; null is none.
+    pub(crate) fn indices(&self, name: &str, value: &Value) -> Result<Vec<u64>> {
+        let numbers = match value {
+            Value::Null => Some(Vec::new()),
+            Value::Array(items) => items.iter().map(Value::as_u64).collect(),
+            _ => None,
+        };
+        numbers.map_or_else(|| self.bad(name, value, "a list of whole numbers"), Ok)
+    }
+
+    /// Trained rows of embeddings: the end of an embedding's path, or none, and which rows.
+    pub(crate) fn tokens(&self, name: &str, value: &Value) -> Result<Vec<(String, Vec<u64>)>> {
+        match value {
+            Value::Null => Ok(Vec::new()),
+            Value::Object(rows) => {
+                let row = |(end, value): (&String, &Value)| Ok((end.clone(), self.indices(name, value)?));
+                rows.iter().map(row).collect()
+            }
+            _ => Ok(vec![(String::new(), self.indices(name, value)?)]),
+        }
+    }
+
     /// A table of patterns.
     pub(crate) fn patterns<T: Copy + Default>(
         &self,

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::orientation::{self, Fit};
 
 /// A weight as its layer sees it, whichever way round it is stored. A side that the adapter's tensors do not tell is `None`.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LayerShape {
     /// Outputs; rows of an embedding.
     pub outputs: Option<u64>,

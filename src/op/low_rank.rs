@@ -1,4 +1,7 @@
-//! LoRA on a linear layer (arXiv 2106.09685): W' = W + weight · scale · B@A; PEFT's `Linear.get_delta_weight`.
+//! LoRA (arXiv 2106.09685): W' = W + weight · scale · B@A; PEFT's `Linear.get_delta_weight`.
+//!
+//! A convolution is the same: its `lora_A` is a matrix of rank × (inputs · kernel), as its weight is one of outputs × (inputs · kernel)
+//! (`_ConvNd.get_delta_weight`). An embedding is stored (inputs, outputs): the product is added transposed (`Embedding.get_delta_weight`).
 
 use std::borrow::Cow;
 
@@ -13,16 +16,14 @@ use crate::tensor::Dtype;
 /// A pair of factors and its scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LowRank {
-    /// `lora_A`, shape (rank, inputs).
+    /// `lora_A`, shape (rank, inputs · kernel).
     pub a: Operand,
     /// `lora_B`, shape (outputs, rank).
     pub b: Operand,
     /// Rank of this pair.
     pub rank: u64,
-    /// Width of the layer's input.
-    pub inputs: u64,
-    /// Width of the layer's output.
-    pub outputs: u64,
+    /// The weight that it is for.
+    pub layer: LayerShape,
     /// Alpha after patterns and override.
     pub alpha: f64,
     /// α/r, or α/√r with rsLoRA.
@@ -110,7 +111,7 @@ impl Method for LowRank {
     }
 
     fn layer(&self) -> LayerShape {
-        LayerShape::linear(self.outputs, self.inputs)
+        self.layer.clone()
     }
 
     fn transpose(&mut self, transposed: bool) {

@@ -4,6 +4,7 @@
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
 //! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
+mod add_bias;
 mod boft;
 mod dense;
 mod dora;
@@ -14,13 +15,16 @@ mod low_rank;
 mod oft;
 mod orthogonal;
 pub(crate) mod peft;
+mod replace;
 mod road;
+mod rows;
 mod turn;
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use add_bias::AddBias;
 pub use boft::Boft;
 pub use dora::Dora;
 pub use hra::Hra;
@@ -28,10 +32,13 @@ pub use layer::LayerShape;
 pub use loha::Loha;
 pub use low_rank::LowRank;
 pub use oft::{Oft, Rotation};
+pub use replace::Replace;
 pub use road::{Road, Variant};
+pub use rows::Rows;
 
 use crate::encoding::Operand;
 use crate::error::Result;
+use crate::inputs::Span;
 use crate::kernel::Real;
 use crate::model::orientation::Fit;
 
@@ -115,6 +122,8 @@ pub(crate) struct Tile<'a, R> {
     pub(crate) cols: usize,
     /// The weight's values, row by row.
     pub(crate) base: &'a [R],
+    /// The bytes of what the method [reads](Method::reads) beside them.
+    pub(crate) beside: &'a [&'a [u8]],
 }
 
 /// A method, as planned.
@@ -132,6 +141,22 @@ pub(crate) trait Method {
 
     /// What is read once, as a whole.
     fn operands(&self) -> Vec<&Operand>;
+
+    /// Number of the adapter's file among all inputs.
+    fn input(&self) -> Option<usize> {
+        self.operands().first().map(|operand| operand.at.input)
+    }
+
+    /// What is read beside the weight's own bytes for some elements of it: of a method whose operand is as large as the weight. Such a
+    /// method covers the whole weight.
+    fn reads(&self, _elements: Range<u64>) -> Vec<Span> {
+        Vec::new()
+    }
+
+    /// The parameter that is taken as it is, where the method does no more.
+    fn replacement(&self) -> Option<&Replace> {
+        None
+    }
 
     /// What it must know of the weight for some elements.
     fn footprint(&self) -> Footprint {
@@ -220,6 +245,21 @@ macro_rules! methods {
                 match self { $(Op::$name(op) => op.operands()),+ }
             }
 
+            /// Number of the adapter's file among all inputs.
+            pub(crate) fn input(&self) -> Option<usize> {
+                match self { $(Op::$name(op) => op.input()),+ }
+            }
+
+            /// What is read beside the weight's own bytes for some elements of it.
+            pub(crate) fn reads(&self, elements: Range<u64>) -> Vec<Span> {
+                match self { $(Op::$name(op) => op.reads(elements)),+ }
+            }
+
+            /// The parameter that is taken as it is, where the method does no more.
+            pub(crate) fn replacement(&self) -> Option<&Replace> {
+                match self { $(Op::$name(op) => op.replacement()),+ }
+            }
+
             /// What it must know of the weight for some elements.
             pub fn footprint(&self) -> Footprint {
                 match self { $(Op::$name(op) => op.footprint()),+ }
@@ -296,6 +336,12 @@ methods! {
     LowRank,
     /// DoRA: the same, and every output has a trained length.
     Dora,
+    /// A bias of `lora_B`, added to the layer's.
+    AddBias,
+    /// A whole parameter of the adapter in place of the base's.
+    Replace,
+    /// Trained rows of an embedding.
+    Rows = rows::Peft,
     /// LoHa: the product of two low-rank products, element by element.
     Loha = loha::Peft,
     /// OFT: the layer's input is rotated in blocks.

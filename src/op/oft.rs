@@ -66,13 +66,15 @@ impl Method for Oft {
     }
 
     fn fit(&self, shape: &[u64]) -> Fit {
-        if self.embedding && shape.len() != 2 {
-            return Fit::Neither;
-        }
-        fit_columns(shape, None, |columns| match self.shared {
+        let fit = fit_columns(shape, None, |columns| match self.shared {
             true => columns.checked_rem(self.block) == Some(0),
             false => self.blocks.checked_mul(self.block) == Some(columns),
-        })
+        });
+        match (self.embedding, fit) {
+            (false, fit) => fit,
+            (true, Fit::Straight) => Fit::Certain { transposed: true },
+            (true, _) => Fit::Neither,
+        }
     }
 
     fn refuses(&self, shape: &[u64]) -> Option<&'static str> {
@@ -86,7 +88,7 @@ impl Method for Oft {
     fn transpose(&mut self, _transposed: bool) {}
 
     fn transposed(&self) -> bool {
-        false
+        self.embedding
     }
 
     fn prepare(&self, _place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Turned<Blocks>> {

@@ -55,6 +55,8 @@ pub(crate) struct ParameterUpdate {
     pub(crate) parameter: &'static str,
     /// Nothing is wrong where the base does not have it.
     pub(crate) optional: bool,
+    /// An output layer that is tied to it changes with it, as it did in the training.
+    pub(crate) tied: bool,
     /// What happens to it.
     pub(crate) op: Op,
 }
@@ -62,7 +64,7 @@ pub(crate) struct ParameterUpdate {
 impl ParameterUpdate {
     /// An update of the module's weight.
     pub(crate) fn weight(op: Op) -> Vec<ParameterUpdate> {
-        vec![ParameterUpdate { parameter: "weight", optional: false, op }]
+        vec![ParameterUpdate { parameter: "weight", optional: false, tied: false, op }]
     }
 }
 
@@ -98,6 +100,12 @@ pub(crate) trait Settings {
     /// # Errors
     /// `bad-config` for anything else.
     fn list(&mut self, field: &str) -> Result<Vec<String>>;
+
+    /// A list of whole numbers.
+    ///
+    /// # Errors
+    /// `bad-config` for anything else.
+    fn indices(&mut self, field: &str) -> Result<Vec<u64>>;
 
     /// What the first pattern of a table (`rank_pattern`) that matches `module` says.
     ///

@@ -175,8 +175,8 @@ impl Spelling for Peft {
         let op =
             |bias| Op::Road(Road { angles: angles.clone(), lengths: lengths.clone(), variant, group, outputs, bias });
         Ok(vec![
-            ParameterUpdate { parameter: "weight", optional: false, op: op(false) },
-            ParameterUpdate { parameter: "bias", optional: true, op: op(true) },
+            ParameterUpdate { parameter: "weight", optional: false, tied: false, op: op(false) },
+            ParameterUpdate { parameter: "bias", optional: true, tied: false, op: op(true) },
         ])
     }
 }

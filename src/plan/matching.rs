@@ -6,7 +6,8 @@ use super::open::{Adapter, Base};
 use super::options::CheckedOptions;
 use super::program::{Region, Update};
 use super::tied::{self, TiedHead};
-use crate::adapter::dialect::{BaseWeight, ModuleUpdate};
+use super::vocabulary::Resized;
+use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::pattern::PatternBudget;
 use crate::container::TensorInfo;
 use crate::encoding::Plain;
@@ -15,6 +16,7 @@ use crate::findings::Finding;
 use crate::model::Model;
 use crate::model::orientation::{Evidence, Fit};
 use crate::model::placement::Placement;
+use crate::op::Op;
 use crate::tensor::Float;
 
 /// What the user can do where an adapter does not fit its base.
@@ -23,8 +25,12 @@ pub(super) const RIGHT_BASE: &str = "check that this is the base that the adapte
 /// What the adapters do to one tensor of the base.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
+    /// The shape that the tensor gets, where it is another one than the base's: of an embedding whose vocabulary was resized.
+    pub(crate) shape: Option<Vec<u64>>,
     /// In the order of the adapters.
     pub(crate) updates: Vec<Update>,
+    /// Of each update, whether an output layer that is tied to the tensor changes with it.
+    pub(crate) follows: Vec<bool>,
     /// The weight that an adapter brings in place of the base's.
     pub(crate) base: Option<Plain>,
 }
@@ -47,7 +53,16 @@ impl<'a> BaseTensors<'a> {
     }
 }
 
-/// Match every adapter. The result is by the number of the tensor, counted through all shards; that of a tied output layer is the next.
+/// What the adapters do to the base.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// By the number of the tensor, counted through all shards; that of a tied output layer is the next.
+    pub(crate) tensors: BTreeMap<usize, Change>,
+    /// Parameters that the base does not have: their names and what they become.
+    pub(crate) added: BTreeMap<String, Update>,
+}
+
+/// Match every adapter.
 pub(crate) fn match_adapters(
     base: &Base,
     head: Option<&TiedHead>,
@@ -56,26 +71,34 @@ pub(crate) fn match_adapters(
     model: &Model,
     budget: &mut PatternBudget,
     findings: &mut Vec<Finding>,
-) -> Result<BTreeMap<usize, Change>> {
+) -> Result<Changes> {
     let tensors = BaseTensors::of(base, head);
-    let mut changes = BTreeMap::new();
+    let mut changes = Changes::default();
     let matchers = adapters.iter().map(|adapter| Matcher { adapter, tensors: &tensors, options, model });
     let mut placed = Vec::new();
     for matcher in matchers {
         matcher.check_mismatches(findings)?;
-        let updates = matcher.place(findings)?;
+        let updates = matcher.place(&mut changes.added, findings)?;
         placed.push((matcher, updates));
+    }
+    let mut resized = Resized::default();
+    for (matcher, updates) in &placed {
+        for &(update, tensor) in updates {
+            resized.note(matcher.adapter, update, tensor, &tensors.infos[tensor])?;
+        }
     }
     let flag = adapters.iter().any(|adapter| adapter.summary.fan_in_fan_out);
     let mut evidence = Evidence::new(&model.types, flag);
     for (_, updates) in &placed {
         updates.iter().for_each(|&(update, tensor)| {
-            evidence.note(&update.module, update.op.fit(tensors.infos[tensor].shape));
+            evidence.note(&update.module, update.op.fit(resized.shape(tensor, &tensors.infos[tensor])));
         });
     }
     for (matcher, updates) in &placed {
-        matcher.add(updates, &evidence, &mut changes, budget, findings)?;
+        matcher.add(updates, &evidence, &resized, &mut changes.tensors, budget, findings)?;
     }
+    let stored = tensors.infos.len() - usize::from(head.is_some());
+    resized.check(&tensors.infos[..stored], &changes.tensors)?;
     Ok(changes)
 }
 
@@ -88,12 +111,16 @@ struct Matcher<'a> {
 
 impl<'a> Matcher<'a> {
     /// The number of the base's tensor that each update of the adapter changes.
-    fn place(&self, findings: &mut Vec<Finding>) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
+    fn place(
+        &self,
+        added: &mut BTreeMap<String, Update>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let name = &self.adapter.name;
         let BaseTensors { numbers, infos } = self.tensors;
         let wanted: Vec<String> = self.adapter.updates.iter().map(ModuleUpdate::tensor).collect();
         // What may be absent says nothing of where the rest is.
-        let decisive = self.adapter.updates.iter().zip(&wanted).filter(|(update, _)| !update.optional);
+        let decisive = self.adapter.updates.iter().zip(&wanted).filter(|(update, _)| !update.optional && !update.adds);
         let decisive: Vec<&str> = decisive.map(|(_, name)| name.as_str()).collect();
         let names: Vec<&str> = infos.iter().map(|info| info.name).collect();
         let placement = Placement::choose(&decisive, &names).map_err(|prefixes| self.ambiguous(&prefixes))?;
@@ -109,12 +136,17 @@ impl<'a> Matcher<'a> {
         for (update, wanted) in self.adapter.updates.iter().zip(&wanted) {
             let found = placement.place(wanted, |name| numbers.contains_key(name));
             let Some(tensor) = found.and_then(|name| numbers.get(name.as_str()).copied()) else {
-                if !update.optional {
+                if update.adds && self.adapter.weight == 1.0 {
+                    self.add_new(update, wanted, added, findings)?;
+                } else if !update.optional {
                     self.unmatched(update, wanted, findings)?;
                 }
                 continue;
             };
-            if let Some(other) = takers[tensor].replace(update) {
+            // A bias that is replaced may be added to as well.
+            if let Some(other) = takers[tensor].replace(update)
+                && (other.module != update.module || other.op.name() == update.op.name())
+            {
                 return Err(self.placed_twice(tensor, other, update));
             }
             placed.push((update, tensor));
@@ -127,36 +159,32 @@ impl<'a> Matcher<'a> {
         &self,
         placed: &[(&ModuleUpdate, usize)],
         evidence: &Evidence,
+        resized: &Resized,
         changes: &mut BTreeMap<usize, Change>,
         budget: &mut PatternBudget,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
         let mut assumed = 0;
         for &(update, tensor) in placed {
-            let (transposed, by_flag) = self.transposed(update, tensor, evidence)?;
+            let (transposed, by_flag) = self.transposed(update, tensor, evidence, resized)?;
             let info = self.tensors.infos[tensor];
+            let shape = resized.shape(tensor, &info);
             if !self.options.selects(info.name, budget)? || self.adapter.weight == 0.0 {
                 continue;
             }
             assumed += usize::from(by_flag);
             let change = changes.entry(tensor).or_default();
-            if change.updates.first().is_some_and(|first| first.op.transposed() != transposed) {
-                return Err(self.misfit(update, tensor));
+            let square = |op: &Op| matches!(op.fit(shape), Fit::Either | Fit::Straight | Fit::Transposed);
+            let mut others = change.updates.iter().filter(|other| square(&other.op));
+            if square(&update.op) && others.next().is_some_and(|first| first.op.transposed() != transposed) {
+                return Err(self.misfit(update, tensor, shape));
             }
-            let mut op = update.op.clone();
-            op.transpose(transposed);
-            change.updates.push(Update {
-                adapter: self.adapter.name.clone(),
-                weight: self.adapter.weight,
-                region: Region::all(info.shape.first().copied().unwrap_or(1)),
-                op,
-            });
+            change.updates.push(self.update(update, transposed, shape));
+            change.shape = resized.get(tensor);
+            change.follows.push(update.tied);
             if let Some(base) = &update.base {
-                if base.shape != info.shape {
-                    return Err(self.other_base(tensor, base));
-                }
                 if change.base.is_some() {
-                    return Err(self.two_bases(tensor, base));
+                    return Err(two_bases(self.adapter, info.name, &base.key));
                 }
                 change.base = Some(base.stored);
                 findings.push(self.base_replaced(tensor));
@@ -172,6 +200,32 @@ impl<'a> Matcher<'a> {
             findings.push(Finding::warning("zero-weight", Some(name), "its weight is 0: it adds nothing".into()));
         }
         findings.extend(self.adapter.findings.iter().cloned());
+        Ok(())
+    }
+
+    /// The update of a weight of this shape.
+    fn update(&self, update: &ModuleUpdate, transposed: bool, shape: &[u64]) -> Update {
+        let mut op = update.op.clone();
+        op.transpose(transposed);
+        let (adapter, weight) = (self.adapter.name.clone(), self.adapter.weight);
+        Update { adapter, weight, region: Region::all(shape.first().copied().unwrap_or(1)), op }
+    }
+
+    /// A parameter that only the adapter has.
+    fn add_new(
+        &self,
+        update: &ModuleUpdate,
+        wanted: &str,
+        added: &mut BTreeMap<String, Update>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
+        let (key, shape) = update.brought().unwrap_or_default();
+        if added.insert(wanted.into(), self.update(update, false, shape)).is_some() {
+            return Err(two_bases(self.adapter, wanted, key));
+        }
+        let message = "the base does not have it: it is added as the adapter brings it".into();
+        let finding = Finding::info("tensor-added", &self.adapter.name, message);
+        findings.push(Finding { tensor: Some(wanted.into()), ..finding });
         Ok(())
     }
 
@@ -223,27 +277,14 @@ impl<'a> Matcher<'a> {
         Finding { tensor: Some(tensor.into()), ..Finding::info("base-replaced", &self.adapter.name, message) }
     }
 
-    fn other_base(&self, tensor: usize, base: &BaseWeight) -> Error {
-        let (trained, found) = (format!("{:?}", base.shape), format!("{:?}", self.tensors.infos[tensor].shape));
-        let reason = format!("it was trained on a weight of {trained}, the base's has {found}");
-        Error::shape_mismatch(self.adapter.name.clone(), base.key.clone(), reason)
-            .kind(ErrorKind::OtherShape)
-            .expected(trained)
-            .found(found)
-            .fix(RIGHT_BASE)
-    }
-
-    fn two_bases(&self, tensor: usize, base: &BaseWeight) -> Error {
-        let reason = "two adapters bring the weight they were trained on";
-        Error::unsupported(self.tensors.infos[tensor].name, reason)
-            .kind(ErrorKind::NotImplemented)
-            .adapter(self.adapter.name.clone())
-            .tensor(base.key.clone())
-            .fix("remove it from one of them, if the two are the same")
-    }
-
     /// Whether the weight is stored (in, out), and whether only the adapter's flag says so.
-    fn transposed(&self, update: &ModuleUpdate, tensor: usize, evidence: &Evidence) -> Result<(bool, bool)> {
+    fn transposed(
+        &self,
+        update: &ModuleUpdate,
+        tensor: usize,
+        evidence: &Evidence,
+        resized: &Resized,
+    ) -> Result<(bool, bool)> {
         let info = self.tensors.infos[tensor];
         let unsupported =
             |reason: String| Error::unsupported(info.name, reason).adapter(self.adapter.name.clone()).tensor(info.name);
@@ -257,9 +298,10 @@ impl<'a> Matcher<'a> {
                 .expected("a floating-point type")
                 .fix("merge into the base that is not quantised"));
         }
-        let fit = update.op.fit(info.shape);
+        let shape = resized.shape(tensor, &info);
+        let fit = update.op.fit(shape);
         if fit != Fit::Neither
-            && let Some(reason) = update.op.refuses(info.shape)
+            && let Some(reason) = update.op.refuses(shape)
         {
             return Err(unsupported(reason.into()).fix("run the model with PEFT, without merging"));
         }
@@ -268,12 +310,12 @@ impl<'a> Matcher<'a> {
             Fit::Certain { transposed } => Ok((transposed, false)),
             Fit::Transposed if evidence.may_be_transposed(&update.module) => Ok((true, false)),
             Fit::Either => Ok(evidence.square_is_transposed(&update.module)),
-            Fit::Transposed | Fit::Neither => Err(self.misfit(update, tensor)),
+            Fit::Transposed | Fit::Neither => Err(self.misfit(update, tensor, shape)),
         }
     }
 
-    fn misfit(&self, update: &ModuleUpdate, tensor: usize) -> Error {
-        let (found, expected) = (format!("{:?}", self.tensors.infos[tensor].shape), update.op.layer().to_string());
+    fn misfit(&self, update: &ModuleUpdate, tensor: usize, shape: &[u64]) -> Error {
+        let (found, expected) = (format!("{shape:?}"), update.op.layer().to_string());
         let reason = format!("the base has {found}, the adapter was trained on {expected}");
         Error::shape_mismatch(self.adapter.name.clone(), self.tensors.infos[tensor].name, reason)
             .kind(ErrorKind::OtherShape)
@@ -293,4 +335,13 @@ impl<'a> Matcher<'a> {
         }
         Ok(())
     }
+}
+
+/// Two adapters bring a weight in place of the base's.
+pub(super) fn two_bases(adapter: &Adapter, tensor: &str, key: &str) -> Error {
+    Error::unsupported(tensor, "two adapters bring a weight in place of the base's")
+        .kind(ErrorKind::NotImplemented)
+        .adapter(adapter.name.clone())
+        .tensor(key)
+        .fix("remove it from one of them, if the two are the same")
 }

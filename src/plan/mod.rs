@@ -14,6 +14,7 @@ pub mod report;
 mod request;
 mod tensors;
 mod tied;
+mod vocabulary;
 
 pub use build::{MergePlan, plan};
 pub use open::{Adapter, Base, Shard, open_adapter, open_base};

@@ -72,7 +72,7 @@ pub struct Adapter {
 impl Adapter {
     /// Whether an update comes from this adapter.
     pub(crate) fn made(&self, update: &Update) -> bool {
-        update.op.operands().first().is_some_and(|operand| operand.at.input == self.input)
+        update.op.input() == Some(self.input)
     }
 }
 

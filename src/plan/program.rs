@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::combine::Combine;
 use crate::encoding::{Operand, Stored};
 use crate::inputs::Span;
-use crate::op::{Fact, Footprint, Op, RowOrder};
+use crate::op::{Fact, Footprint, Op, Replace, RowOrder};
 use crate::tensor::Float;
 
 /// How one tensor of the output is computed: source → updates → combine → type.
@@ -133,9 +133,19 @@ impl Program {
         self.fact_range(self.updates.len()).start
     }
 
-    /// The bytes of the source that hold the elements, the largest span first.
+    /// The bytes that hold the elements: those of the source, the largest span first, then those that each update reads beside them.
     pub fn reads(&self, elements: Range<u64>) -> Vec<Span> {
-        self.source.reads(elements)
+        let mut spans = self.source.reads(elements.clone());
+        spans.extend(self.updates.iter().flat_map(|update| update.op.reads(elements.clone())));
+        spans
+    }
+}
+
+/// The adapter's parameter, where a tensor becomes that and no more.
+pub(crate) fn replacement(updates: &[Update]) -> Option<&Replace> {
+    match updates {
+        [only] if only.weight == 1.0 => only.op.replacement(),
+        _ => None,
     }
 }
 
@@ -158,7 +168,7 @@ fn lcm(a: u64, b: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::encoding::Plain;
-    use crate::op::LowRank;
+    use crate::op::{LayerShape, LowRank};
     use crate::tensor::Dtype;
 
     fn operand() -> Operand {
@@ -173,8 +183,7 @@ mod tests {
                 a: operand(),
                 b: operand(),
                 rank,
-                inputs: 1,
-                outputs: 1,
+                layer: LayerShape::linear(1, 1),
                 alpha: 32.0,
                 scale,
                 transposed: false,

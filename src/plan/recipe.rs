@@ -41,6 +41,9 @@ pub struct Recipe {
     pub base: RecipeBase,
     /// The adapters, in their order.
     pub adapters: Vec<RecipeAdapter>,
+    /// What became of a tied output layer, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tied: Option<String>,
     /// Pattern of the names of the tensors that were merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
@@ -120,6 +123,7 @@ pub(crate) fn recipe(
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
         base: RecipeBase { files: files.collect(), recipe: of(base) },
         adapters: adapters.iter().map(|adapter| one_adapter(adapter, tensors)).collect(),
+        tied: options.tied.clone().filter(|tied| tied != "auto"),
         only: options.only.clone(),
         skip: options.skip.clone(),
     }

@@ -26,7 +26,7 @@ pub struct Report {
     pub base: BaseReport,
     /// The adapters, in the order in which they were given.
     pub adapters: Vec<AdapterReport>,
-    /// Number of tensors that deltas are added to.
+    /// Number of tensors that adapters change.
     pub merged: usize,
     /// The output files.
     pub files: Vec<FileSize>,
@@ -143,6 +143,8 @@ pub enum Action {
     Convert,
     /// Deltas are added to it.
     Merge,
+    /// An adapter's tensor stands in its place.
+    Replace,
 }
 
 /// What one adapter does to a tensor.
@@ -196,7 +198,7 @@ impl MergePlan {
             lorafold: env!("CARGO_PKG_VERSION").into(),
             base: BaseReport { name: self.base.name.clone(), tensors: self.tensors.len() },
             adapters: self.adapters.iter().map(|adapter| self.adapter_report(adapter)).collect(),
-            merged: self.tensors.programs().len(),
+            merged: self.tensors.programs().iter().filter(|program| !program.updates.is_empty()).count(),
             files: self.file_sizes(),
             output_bytes: self.output_bytes(),
             tensors: (0..self.tensors.len()).map(tensor).collect(),
@@ -245,6 +247,7 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Tensor
     TensorReport {
         name: tensor.name.into(),
         action: match (first, tensor.is_computed()) {
+            _ if tensor.is_replaced() => Action::Replace,
             (_, false) => Action::Copy,
             (None, true) => Action::Convert,
             (Some(_), true) => Action::Merge,

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::open::{Base, Shard};
-use super::program::{Program, Update};
+use super::program::{Program, Update, replacement};
 use crate::combine::Combine;
 use crate::encoding::{Plain, Stored};
 use crate::inputs::Span;
@@ -39,7 +39,7 @@ enum Origin {
     Added(u32),
 }
 
-/// A tensor that the base does not have.
+/// A tensor that the base does not have, or has in another shape.
 #[derive(Debug, Clone)]
 pub(crate) struct Added {
     pub(crate) name: String,
@@ -80,7 +80,12 @@ impl TensorView<'_> {
 
     /// Whether its bytes are computed, not copied.
     pub fn is_computed(&self) -> bool {
-        !self.updates.is_empty() || self.from != self.to
+        self.from != self.to || !self.updates.is_empty() && replacement(self.updates).is_none()
+    }
+
+    /// Whether it is an adapter's tensor, in place of the base's.
+    pub fn is_replaced(&self) -> bool {
+        replacement(self.updates).is_some()
     }
 }
 
@@ -91,7 +96,7 @@ impl Tensors {
         self.rows.push(Row { shard: shard as u32, origin: Origin::Base(index as u32), to, program });
     }
 
-    /// Add a tensor that the base does not have, to the file of `shard`.
+    /// Add a tensor that the base does not have, or has in another shape, to the file of `shard`.
     pub(crate) fn push_added(&mut self, shard: usize, added: Added, to: Dtype, program: Option<Program>) {
         let program = program.map(|program| self.keep(program));
         self.rows.push(Row { shard: shard as u32, origin: Origin::Added(self.added.len() as u32), to, program });
@@ -134,10 +139,13 @@ impl Tensors {
             }
         };
         // What is read may be an adapter's weight in place of the base's.
-        let (from, input, start) = match program {
-            Some(Program { source: Stored::Plain(plain), .. }) => (plain.float.dtype(), plain.input, plain.start),
-            _ => (dtype, input, start),
-        };
+        let read = program.and_then(|program| match (replacement(&program.updates), &program.source) {
+            (Some(replace), _) => Some(replace.stored),
+            (None, Stored::Plain(plain)) => Some(*plain),
+            (None, _) => None,
+        });
+        let (from, input, start) =
+            read.map_or((dtype, input, start), |plain| (plain.float.dtype(), plain.input, plain.start));
         let elements: u64 = shape.iter().product();
         let source = Span { input, start, bytes: elements * from.bitsize() as u64 / 8 };
         TensorView { name, shape, from, to: row.to, source, updates: program.map_or(&[], |program| &program.updates) }
@@ -145,8 +153,11 @@ impl Tensors {
 
     /// How tensor number `number` is computed, or `None` where its bytes are copied.
     pub(crate) fn program<'a>(&'a self, base: &'a Base, number: usize) -> Option<Cow<'a, Program>> {
-        if let Some(program) = self.rows[number].program {
-            return Some(Cow::Borrowed(&self.programs[program as usize]));
+        if let Some(program) = self.rows[number].program.map(|program| &self.programs[program as usize])
+            && !program.updates.is_empty()
+            && replacement(&program.updates).is_none()
+        {
+            return Some(Cow::Borrowed(program));
         }
         let view = self.view(base, number);
         match (Float::of(view.from), Float::of(view.to)) {

@@ -3,7 +3,7 @@
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{Dora, LowRank, Op, RowOrder};
+use lorafold::op::{Dora, LayerShape, LowRank, Op, RowOrder};
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::Float;
 
@@ -50,7 +50,8 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     };
     let (a, b, magnitude) = (operand(rank * inner), operand(outer * rank), operand(outer));
     let scale = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
-    let factors = LowRank { a, b, rank, inputs: inner, outputs: outer, alpha: 1.0, scale, transposed };
+    let layer = LayerShape::linear(outer, inner);
+    let factors = LowRank { a, b, rank, layer, alpha: 1.0, scale, transposed };
     let turned = if source.flag() { turning(source, inputs, end - start, cols) } else { None };
     let op = match (turned, source.flag()) {
         (Some(op), _) => op,

@@ -60,6 +60,10 @@ pub struct ModuleUpdate {
     pub parameter: String,
     /// Nothing is wrong where the base does not have the parameter.
     pub optional: bool,
+    /// The base may lack the parameter, which is added then: the head of a classifier, which the adapter brings as a whole.
+    pub adds: bool,
+    /// An output layer that is tied to the parameter changes with it, as it did in the training.
+    pub tied: bool,
     /// The key of its first tensor, for errors.
     pub key: String,
     /// The method.
@@ -69,6 +73,15 @@ pub struct ModuleUpdate {
 }
 
 impl ModuleUpdate {
+    /// The shape of the weight that the adapter brings along, in place of the base's.
+    pub(crate) fn brought(&self) -> Option<(&str, &[u64])> {
+        match (&self.base, self.op.replacement()) {
+            (Some(base), _) => Some((&base.key, &base.shape)),
+            (None, Some(replace)) => Some((&replace.key, &replace.shape)),
+            (None, None) => None,
+        }
+    }
+
     /// The name that the parameter has in a model without prefixes.
     pub fn tensor(&self) -> String {
         format!("{}.{}", self.module, self.parameter)

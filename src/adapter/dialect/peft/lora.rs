@@ -1,26 +1,32 @@
 //! `peft_type: "LORA"`: pairs of factors, and what its variants add to them.
 
 use super::unmatched_pattern;
+use super::whole::Saved;
 use crate::adapter::dialect::{AdapterFiles, BaseWeight, ModuleUpdate, Summary, Updates};
-use crate::adapter::pairs::{Pair, pairs};
+use crate::adapter::fields::{FieldReader, entries};
+use crate::adapter::pairs::{Pair, Tensors, tensors};
 use crate::adapter::pattern::PatternBudget;
 use crate::adapter::targets::without_factors;
 use crate::adapter::{AdapterConfig, ModuleSettings, SettingsLookup};
 use crate::container::Header;
-use crate::encoding::Plain;
+use crate::encoding::{Operand, Plain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-use crate::op::{Dora, LowRank, Op};
+use crate::op::{AddBias, Dora, LayerShape, LowRank, Op, Rows};
 
 /// Read an adapter of LoRA or DoRA.
 pub(super) fn read(files: &AdapterFiles, header: Result<Header>, budget: &mut PatternBudget) -> Result<Updates> {
     // Before the tensors, so that what is not supported is called by the name of its field.
     let config = files.config.map(|(file, json)| AdapterConfig::parse(file, files.adapter, json)).transpose()?;
-    let pairs = pairs(files.adapter, files.file, files.input, &header?)?;
+    let saved = match files.config {
+        Some((file, json)) => Saved::of(&FieldReader { file, adapter: files.adapter }, &entries(file, json)?)?,
+        None => Saved::default(),
+    };
+    let Tensors { pairs, wholes, tokens } = tensors(files.adapter, files.file, files.input, &header?)?;
     let config = match (config, files.alpha) {
         (Some(config), _) => config,
         // Without a file the configuration is made here, of the user's alpha and the one rank that all pairs have.
-        (None, Some(alpha)) if pairs.iter().all(|pair| pair.rank == pairs[0].rank) => {
+        (None, Some(alpha)) if pairs.first().is_some_and(|first| pairs.iter().all(|pair| pair.rank == first.rank)) => {
             AdapterConfig::plain(pairs[0].rank, alpha)
         }
         (None, _) => {
@@ -32,12 +38,17 @@ pub(super) fn read(files: &AdapterFiles, header: Result<Header>, budget: &mut Pa
     };
     let reader = Reader { files, config: &config };
     let mut lookup = SettingsLookup::new(&config);
-    let mut updates = Vec::with_capacity(pairs.len());
+    let mut updates = saved.updates(&wholes)?;
     for pair in &pairs {
         let settings = lookup.find(&pair.module, budget).map_err(|error| error.adapter(files.adapter))?;
-        updates.push(reader.update(pair, settings)?);
+        updates.extend(reader.updates(pair, settings, saved.ties())?);
     }
-    let mismatches = lookup.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)).collect();
+    for (module, rows, shape) in tokens {
+        updates.push(reader.tokens(module, rows, &shape)?);
+    }
+    updates.sort_by(|one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
+    let mut mismatches = saved.missing(files.adapter, &wholes);
+    mismatches.extend(lookup.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
     Ok(Updates {
         updates,
         mismatches,
@@ -59,7 +70,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn update(&self, pair: &Pair, settings: ModuleSettings) -> Result<ModuleUpdate> {
+    /// What a pair does to its module's weight, and to its bias.
+    fn updates(&self, pair: &Pair, settings: ModuleSettings, tied: bool) -> Result<Vec<ModuleUpdate>> {
         let AdapterFiles { adapter, alpha, .. } = *self.files;
         let expected = settings.rank;
         if pair.rank != expected {
@@ -68,15 +80,19 @@ impl Reader<'_> {
             return Err(error.found(pair.rank.to_string()).expected(expected.to_string()));
         }
         let alpha = alpha.unwrap_or(settings.alpha);
+        let scale = self.config.scale(alpha, pair.rank);
+        let layer = match pair.embedding {
+            true => LayerShape::embedding(pair.inputs, pair.outputs),
+            false => LayerShape::convolution(pair.outputs, pair.inputs, &pair.kernel),
+        };
         let factors = LowRank {
             a: pair.a.clone(),
             b: pair.b.clone(),
             rank: pair.rank,
-            inputs: pair.inputs,
-            outputs: pair.outputs,
+            layer,
             alpha,
-            scale: self.config.scale(alpha, pair.rank),
-            transposed: false,
+            scale,
+            transposed: pair.embedding,
         };
         let op = match (&pair.magnitude, self.config.dora) {
             (None, false) => Op::LowRank(factors),
@@ -100,14 +116,37 @@ impl Reader<'_> {
                 stored: Plain { float: base.float()?, input: base.at.input, start: base.at.start },
             }),
         };
-        Ok(ModuleUpdate {
+        let update = |parameter: &str, key: &str, op, base| ModuleUpdate {
             module: pair.module.clone(),
-            parameter: "weight".into(),
+            parameter: parameter.into(),
             optional: false,
-            key: pair.a.key.clone(),
+            adds: false,
+            tied,
+            key: key.into(),
             op,
             base,
-        })
+        };
+        let mut updates = vec![update("weight", &pair.a.key, op, base)];
+        if let Some(bias) = &pair.bias {
+            let added = AddBias { bias: bias.clone(), outputs: pair.outputs, scale };
+            updates.push(update("bias", &bias.key, Op::AddBias(added), None));
+        }
+        Ok(updates)
+    }
+
+    /// Trained rows of an embedding.
+    fn tokens(&self, module: String, rows: Operand, shape: &[u64]) -> Result<ModuleUpdate> {
+        let named = self.config.tokens.iter().find(|(end, _)| module.ends_with(end.as_str()));
+        let Some((_, indices)) = named else {
+            let file = self.files.config.map_or("adapter_config.json", |(file, _)| file);
+            let reason = format!("trainable_token_indices does not say which rows of {module} were trained");
+            let error = Error::bad_config(file, reason).adapter(self.files.adapter).field("trainable_token_indices");
+            return Err(error.tensor(rows.key));
+        };
+        let key = rows.key.clone();
+        let op = Op::Rows(Rows::of(rows, shape, indices.clone(), self.files.adapter)?);
+        let parameter = "weight".to_string();
+        Ok(ModuleUpdate { module, parameter, optional: false, adds: false, tied: true, key, op, base: None })
     }
 
     /// A target without factors is no mistake of the file (lists are often written for many models), but worth a word.

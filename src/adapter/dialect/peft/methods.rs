@@ -5,34 +5,38 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::unmatched_pattern;
+use super::whole::Saved;
 use crate::adapter::dialect::{AdapterFiles, ModuleUpdate, Summary, Updates};
 use crate::adapter::fields::{FieldReader, says_nothing};
-use crate::adapter::keys;
+use crate::adapter::keys::{self, Key};
+use crate::adapter::pairs::Whole;
 use crate::adapter::pattern::{Lookup, PatternBudget, PatternTable};
 use crate::container::{Header, TensorInfo};
+use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Span;
 use crate::op::peft::{AdapterTensor, Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
+use crate::tensor::Float;
 
 /// Fields that every method of PEFT has, and that do not change the numbers of a merge from files.
 const TRAINING: &[&str] = &[
     "auto_mapping",
     "base_model_name_or_path",
+    "bias",
+    "ensure_weight_tying",
     "exclude_modules",
     "fan_in_fan_out",
     "inference_mode",
     "init_weights",
     "layers_pattern",
     "layers_to_transform",
+    "modules_to_save",
     "peft_type",
     "peft_version",
     "revision",
     "target_modules",
     "task_type",
 ];
-
-/// Fields that every method of PEFT may have, and that change the numbers.
-const REFUSED: &[(&str, &str)] = &[("modules_to_save", "the adapter replaces whole modules")];
 
 /// Tables of patterns that a method may have.
 const TABLES: [&str; 3] = ["rank_pattern", "alpha_pattern", "n_frequency_pattern"];
@@ -56,22 +60,27 @@ pub(super) fn read(
     let mut settings = FieldSettings::new(files, reader, fields, &tables, budget);
     method.check(&mut settings)?;
     let header = header?;
-    let (modules, shared) = tensors_of(method, files, &header)?;
-    let mut updates = Vec::with_capacity(modules.len());
+    let Found { modules, shared, wholes } = tensors_of(method, files, &header)?;
+    let saved = Saved::of(reader, fields)?;
+    let mut updates = saved.updates(&wholes)?;
     for (module, tensors) in modules {
         let key = tensors.first().map(|(_, tensor)| tensor.key.clone()).unwrap_or_default();
         let tensors = ModuleTensors { adapter: files.adapter, module: &module, tensors, shared: &shared };
         let read = method.read(&tensors, &mut settings).map_err(|error| error.in_adapter(files.adapter))?;
-        updates.extend(read.into_iter().map(|ParameterUpdate { parameter, optional, op }| ModuleUpdate {
+        updates.extend(read.into_iter().map(|ParameterUpdate { parameter, optional, tied, op }| ModuleUpdate {
             module: module.clone(),
             parameter: parameter.into(),
             optional,
+            adds: false,
+            tied: tied || saved.ties(),
             key: key.clone(),
             op,
             base: None,
         }));
     }
-    let mismatches = settings.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)).collect();
+    updates.sort_by(|one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
+    let mut mismatches = saved.missing(files.adapter, &wholes);
+    mismatches.extend(settings.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
     let said = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
     Ok(Updates {
         updates,
@@ -92,16 +101,11 @@ pub(super) fn read(
 fn check_fields(method: &dyn Spelling, reader: &FieldReader, fields: &[(String, Value)]) -> Result<()> {
     for (name, value) in fields {
         let known = method.fields().iter().find(|(field, _)| field == name).map(|(_, meaning)| *meaning);
-        let common = || REFUSED.iter().find(|(field, _)| field == name).map(|(_, meaning)| Field::Refused(meaning));
-        match known.or_else(common) {
+        match known {
             Some(Field::Read | Field::Training) => {}
             Some(Field::Refused(meaning)) if !says_nothing(value) => return Err(reader.not_yet(name, value, meaning)),
             Some(Field::Refused(_)) => {}
             None if TRAINING.contains(&name.as_str()) || says_nothing(value) => {}
-            None if name == "bias" && value.as_str() == Some("none") => {}
-            None if name == "bias" => {
-                return Err(reader.not_yet(name, value, "the adapter replaces biases of the base"));
-            }
             None => {
                 return Err(reader
                     .refuse(name, value, "an unknown field, which may change the result")
@@ -116,39 +120,55 @@ fn check_fields(method: &dyn Spelling, reader: &FieldReader, fields: &[(String, 
 /// Tensors by their names.
 type Named = Vec<(&'static str, AdapterTensor)>;
 
-/// The tensors of each module, by its path, and those that all modules share.
-fn tensors_of(
-    method: &dyn Spelling,
-    files: &AdapterFiles,
-    header: &Header,
-) -> Result<(BTreeMap<String, Named>, Named)> {
-    let mut modules: BTreeMap<String, Named> = BTreeMap::new();
-    let mut shared = Named::new();
+/// The tensors of an adapter's file.
+#[derive(Default)]
+struct Found {
+    /// Those of each module, by its path.
+    modules: BTreeMap<String, Named>,
+    /// Those that all modules share.
+    shared: Named,
+    /// Whole parameters of the base.
+    wholes: Vec<Whole>,
+}
+
+fn tensors_of(method: &dyn Spelling, files: &AdapterFiles, header: &Header) -> Result<Found> {
+    let mut found = Found::default();
     for tensor in header.iter() {
-        let found = AdapterTensor {
-            key: tensor.name.into(),
-            shape: tensor.shape.into(),
-            dtype: tensor.dtype,
-            at: Span { input: files.input, start: header.data_start + tensor.start, bytes: tensor.bytes() },
-        };
+        let at = Span { input: files.input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
         let path = keys::path(tensor.name);
         let (group, name) = match (split(&path, method.tensors()), split(&path, method.shared())) {
-            (Some((module, name)), _) => (modules.entry(module).or_default(), name),
-            (None, Some((_, name))) => (&mut shared, name),
-            (None, None) => return Err(foreign(method, files, &tensor)),
+            (Some((module, name)), _) => (found.modules.entry(module).or_default(), name),
+            (None, Some((_, name))) => (&mut found.shared, name),
+            (None, None) => {
+                let (module, parameter) = match Key::parse(tensor.name) {
+                    Key::Whole { module, parameter } => (module, parameter.to_string()),
+                    Key::BaseWeight { module } => (module, "weight".into()),
+                    Key::TrainingState => continue,
+                    _ => return Err(foreign(method, files, &tensor)),
+                };
+                if Float::of(tensor.dtype).is_none() {
+                    return Err(foreign(method, files, &tensor));
+                }
+                let values = Operand { key: tensor.name.into(), at, dtype: tensor.dtype };
+                found.wholes.push(Whole { module, parameter, values, shape: tensor.shape.into() });
+                continue;
+            }
         };
         if let Some((_, other)) = group.iter().find(|(known, _)| *known == name) {
             let reason = format!("{:?} and {:?} are the same tensor", other.key, tensor.name);
             return Err(Error::bad_header(files.file, reason));
         }
-        group.push((name, found));
+        group.push((
+            name,
+            AdapterTensor { key: tensor.name.into(), shape: tensor.shape.into(), dtype: tensor.dtype, at },
+        ));
     }
-    if modules.is_empty() {
+    if found.modules.is_empty() {
         let error = Error::wrong_input(files.file, format!("it has no tensors of {}", method.peft_type()));
         let expected = format!("tensors such as …{}", method.tensors().first().unwrap_or(&""));
         return Err(error.kind(ErrorKind::NoWeights).expected(expected));
     }
-    Ok((modules, shared))
+    Ok(found)
 }
 
 /// The path of the module and the name behind it, which is the longest of `names` that is there. Behind the name there may be that of
@@ -235,15 +255,11 @@ impl Settings for FieldSettings<'_> {
     }
 
     fn list(&mut self, field: &str) -> Result<Vec<String>> {
-        match self.value(field) {
-            None => Ok(Vec::new()),
-            Some(Value::String(text)) => Ok(vec![text.clone()]),
-            Some(value @ Value::Array(items)) => {
-                let texts: Option<Vec<String>> = items.iter().map(|item| item.as_str().map(Into::into)).collect();
-                texts.map_or_else(|| self.reader.bad(field, value, "a list of strings"), Ok)
-            }
-            Some(value) => self.reader.bad(field, value, "a list of strings"),
-        }
+        self.value(field).map_or(Ok(Vec::new()), |value| self.reader.texts(field, value))
+    }
+
+    fn indices(&mut self, field: &str) -> Result<Vec<u64>> {
+        self.value(field).map_or(Ok(Vec::new()), |value| self.reader.indices(field, value))
     }
 
     fn pattern(&mut self, table: &'static str, module: &str) -> Result<Option<f64>> {

@@ -6,6 +6,7 @@
 mod lora;
 mod methods;
 mod refused;
+mod whole;
 
 use super::{AdapterFiles, Dialect, Mismatch, Updates};
 use crate::adapter::fields::{FieldReader, entries};
