@@ -5,25 +5,35 @@
 //! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
 mod add_bias;
+mod boft;
 mod dense;
 mod dora;
+mod hra;
 mod layer;
 mod loha;
 mod low_rank;
+mod oft;
+mod orthogonal;
 pub(crate) mod peft;
 mod replace;
+mod road;
 mod rows;
+mod turn;
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 pub use add_bias::AddBias;
+pub use boft::Boft;
 pub use dora::Dora;
+pub use hra::Hra;
 pub use layer::LayerShape;
 pub use loha::Loha;
 pub use low_rank::LowRank;
+pub use oft::{Oft, Rotation};
 pub use replace::Replace;
+pub use road::{Road, Variant};
 pub use rows::Rows;
 
 use crate::encoding::Operand;
@@ -166,6 +176,11 @@ pub(crate) trait Method {
         self.layer().fit(shape)
     }
 
+    /// Why a weight of this shape cannot be merged into, although the update [fits](Self::fit).
+    fn refuses(&self, _shape: &[u64]) -> Option<&'static str> {
+        None
+    }
+
     /// Take the weight as stored (in, out) instead of (out, in).
     fn transpose(&mut self, transposed: bool);
 
@@ -264,6 +279,10 @@ macro_rules! methods {
                 match self { $(Op::$name(op) => op.fit(shape)),+ }
             }
 
+            pub(crate) fn refuses(&self, shape: &[u64]) -> Option<&'static str> {
+                match self { $(Op::$name(op) => op.refuses(shape)),+ }
+            }
+
             pub(crate) fn transpose(&mut self, transposed: bool) {
                 match self { $(Op::$name(op) => op.transpose(transposed)),+ }
             }
@@ -325,4 +344,12 @@ methods! {
     Rows = rows::Peft,
     /// LoHa: the product of two low-rank products, element by element.
     Loha = loha::Peft,
+    /// OFT: the layer's input is rotated in blocks.
+    Oft = oft::Peft,
+    /// BOFT: it is rotated by butterfly factors, and every output has a scale.
+    Boft = boft::Peft,
+    /// HRA: it is reflected.
+    Hra = hra::Peft,
+    /// RoAd: pairs of outputs are turned.
+    Road = road::Peft,
 }

@@ -308,7 +308,13 @@ impl<'a> Matcher<'a> {
                 .fix("merge into the base that is not quantised"));
         }
         let shape = resized.shape(tensor, &info);
-        match update.op.fit(shape) {
+        let fit = update.op.fit(shape);
+        if fit != Fit::Neither
+            && let Some(reason) = update.op.refuses(shape)
+        {
+            return Err(unsupported(reason.into()).fix("run the model with PEFT, without merging"));
+        }
+        match fit {
             Fit::Straight => Ok((false, false)),
             Fit::Certain { transposed } => Ok((transposed, false)),
             Fit::Transposed if evidence.may_be_transposed(&update.module) => Ok((true, false)),

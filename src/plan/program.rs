@@ -91,7 +91,10 @@ impl Program {
         let granule = |update: &Update| match update.op.footprint() {
             Footprint::Elements => 1,
             Footprint::Rows => self.cols.max(1),
-            Footprint::RowGroups(rows) => self.cols.max(1).saturating_mul(rows.max(1)),
+            Footprint::RowGroups(rows) if update.region.rows.start.is_multiple_of(rows.max(1)) => {
+                self.cols.max(1).saturating_mul(rows.max(1))
+            }
+            Footprint::RowGroups(_) => self.elements().max(1),
         };
         self.updates.iter().map(granule).fold(self.source.granule(), lcm)
     }

@@ -13,6 +13,7 @@ mod op;
 mod plan;
 mod source;
 mod torch;
+mod turning;
 
 pub use adapter_config::adapter_config;
 pub use config_json::config_json;

@@ -8,6 +8,7 @@ use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::Float;
 
 use super::source::Source;
+use super::turning::turning;
 use crate::model::{Memory, compute};
 
 pub const FLOATS: [Float; 4] = [Float::F32, Float::F16, Float::Bf16, Float::F64];
@@ -51,7 +52,12 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let scale = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
     let layer = LayerShape::linear(outer, inner);
     let factors = LowRank { a, b, rank, layer, alpha: 1.0, scale, transposed };
-    let op = if source.flag() { Op::Dora(Dora { factors, magnitude }) } else { Op::LowRank(factors) };
+    let turned = if source.flag() { turning(source, inputs, end - start, cols) } else { None };
+    let op = match (turned, source.flag()) {
+        (Some(op), _) => op,
+        (None, true) => Op::Dora(Dora { factors, magnitude }),
+        (None, false) => Op::LowRank(factors),
+    };
     let rows = start..end;
     let order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves]);
     let weight = source.pick(&[1.0, 0.5, -1.0, 0.0, 1e-30]);
