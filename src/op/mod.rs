@@ -7,12 +7,16 @@
 mod add_bias;
 mod dense;
 mod dora;
+mod factored;
+mod ia3;
 mod layer;
 mod loha;
 mod low_rank;
+mod numbers;
 pub(crate) mod peft;
 mod replace;
 mod rows;
+mod vera;
 
 use std::ops::Range;
 
@@ -20,11 +24,13 @@ use serde::{Deserialize, Serialize};
 
 pub use add_bias::AddBias;
 pub use dora::Dora;
+pub use ia3::Ia3;
 pub use layer::LayerShape;
 pub use loha::Loha;
 pub use low_rank::LowRank;
 pub use replace::Replace;
 pub use rows::Rows;
+pub use vera::Vera;
 
 use crate::encoding::Operand;
 use crate::error::Result;
@@ -114,6 +120,19 @@ pub(crate) struct Tile<'a, R> {
     pub(crate) base: &'a [R],
     /// The bytes of what the method [reads](Method::reads) beside them.
     pub(crate) beside: &'a [&'a [u8]],
+}
+
+impl<R> Tile<'_, R> {
+    /// Its parts by row: the row, the first column in it, and which values.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, usize, Range<usize>)> + use<R> {
+        let (cols, length) = (self.cols, self.base.len());
+        let (mut row, mut col, mut at) = (self.row, self.col, 0);
+        std::iter::from_fn(move || {
+            let part = (row, col, at..(at + cols.saturating_sub(col)).min(length));
+            (row, col, at) = (row + 1, 0, part.2.end);
+            (!part.2.is_empty()).then_some(part)
+        })
+    }
 }
 
 /// A method, as planned.
@@ -207,9 +226,9 @@ pub(crate) trait Apply {
 
 /// The closed list of methods: dispatch over it is written once.
 macro_rules! methods {
-    ($($(#[$doc:meta])* $name:ident $(= $spelling:path)?),+ $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident $(= $($spelling:path)|+)?),+ $(,)?) => {
         /// The methods that PEFT has under a `peft_type` of their own.
-        pub(crate) const PEFT: &[&dyn peft::Spelling] = &[$($(&$spelling,)?)+];
+        pub(crate) const PEFT: &[&dyn peft::Spelling] = &[$($($(&$spelling,)+)?)+];
 
         /// An update of one weight, as planned.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -325,4 +344,8 @@ methods! {
     Rows = rows::Peft,
     /// LoHa: the product of two low-rank products, element by element.
     Loha = loha::Peft,
+    /// IA3: every output, or every input, is multiplied with a number.
+    Ia3 = ia3::Peft,
+    /// VeRA and PVeRA: two projections that all modules share, between vectors of each module.
+    Vera = vera::Peft | vera::Probabilistic,
 }

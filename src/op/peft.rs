@@ -107,6 +107,12 @@ pub(crate) trait Settings {
     /// `bad-config` for anything else.
     fn indices(&mut self, field: &str) -> Result<Vec<u64>>;
 
+    /// Whether a field that is a string, taken as a regular expression, matches the whole of `module`; `None` where it is no string.
+    ///
+    /// # Errors
+    /// `unsupported` for a pattern that is not understood, `limit-exceeded` where it takes too many steps.
+    fn matches(&mut self, field: &'static str, module: &str) -> Result<Option<bool>>;
+
     /// What the first pattern of a table (`rank_pattern`) that matches `module` says.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::adapter::dialect::{AdapterFiles, ModuleUpdate, Summary, Updates};
 use crate::adapter::fields::{FieldReader, says_nothing};
 use crate::adapter::keys::{self, Key};
 use crate::adapter::pairs::Whole;
-use crate::adapter::pattern::{Lookup, PatternBudget, PatternTable};
+use crate::adapter::pattern::{Lookup, Pattern, PatternBudget, PatternTable};
 use crate::container::{Header, TensorInfo};
 use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
@@ -52,7 +52,10 @@ pub(super) fn read(
 ) -> Result<Updates> {
     check_fields(method, reader, fields)?;
     let mut tables = Vec::new();
-    for name in TABLES {
+    // AdaLoRA has a field of the same name that is no table of patterns.
+    let read = method.fields().iter().filter(|(_, meaning)| *meaning == Field::Read);
+    let read: Vec<&str> = read.map(|(name, _)| *name).collect();
+    for name in TABLES.into_iter().filter(|name| read.contains(name)) {
         if let Some((_, value)) = fields.iter().find(|(field, _)| field == name) {
             tables.push((name, reader.patterns(name, value, FieldReader::number)?));
         }
@@ -260,6 +263,16 @@ impl Settings for FieldSettings<'_> {
 
     fn indices(&mut self, field: &str) -> Result<Vec<u64>> {
         self.value(field).map_or(Ok(Vec::new()), |value| self.reader.indices(field, value))
+    }
+
+    fn matches(&mut self, field: &'static str, module: &str) -> Result<Option<bool>> {
+        let Some(Value::String(text)) = self.value(field) else { return Ok(None) };
+        let pattern = Pattern::whole(text).map_err(|reason| {
+            let value = Value::String(text.clone());
+            self.reader.refuse(field, &value, &reason).kind(ErrorKind::NotImplemented)
+        })?;
+        let matched = pattern.matches(module, self.budget).map_err(|error| error.of_pattern(field, text));
+        matched.map(Some).map_err(|error| error.adapter(self.files.adapter))
     }
 
     fn pattern(&mut self, table: &'static str, module: &str) -> Result<Option<f64>> {
