@@ -131,7 +131,10 @@ fn part_of<'a>(pairs: &'a mut [Pair], adapter: &str, module: &str, tensor: &Tens
     // A convolution's magnitudes have the sides of its weight.
     let of_convolution = match tensor.shape {
         [1, outputs, ones @ ..] => {
-            !ones.is_empty() && *outputs == pair.outputs && ones.len() == pair.kernel.len() && ones.iter().all(|&side| side == 1)
+            !ones.is_empty()
+                && *outputs == pair.outputs
+                && ones.len() == pair.kernel.len()
+                && ones.iter().all(|&side| side == 1)
         }
         _ => false,
     };

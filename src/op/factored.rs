@@ -43,6 +43,14 @@ pub(crate) trait Factored {
     /// Rank of the product.
     fn rank(&self) -> u64;
 
+    /// Make sure of values that must not be just any.
+    ///
+    /// # Errors
+    /// `shape-mismatch` for an index of something that is not there.
+    fn check(&self, _values: &[Numbers], _adapter: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// Row `k` of A into `a`, and column `k` of B into `b`, from the values of the operands. `a` has one place for each input (and
     /// value of a convolution's kernel), `b` one for each output; both are zero.
     fn compute(&self, values: &[Numbers], k: usize, a: &mut [f64], b: &mut [f64]);
@@ -87,6 +95,7 @@ impl<T: Factored> Method for T {
         for (operand, bytes) in keys.iter().zip(operands) {
             values.push(Numbers::of(operand, bytes, adapter)?);
         }
+        self.check(&values, adapter)?;
         let rank = self.rank() as usize;
         let mut factors = Factors::try_new(place.rows.len(), place.cols, rank)?;
         let transposed = Factored::transposed(self);

@@ -138,7 +138,7 @@ impl Spelling for Peft {
         let of = |parameter| Op::Ia3(Ia3 { vector: vector.clone(), length, of_inputs, parameter, transposed: false });
         let mut updates = ParameterUpdate::weight(of(parameter));
         if !of_inputs {
-            updates.push(ParameterUpdate { parameter: "bias", optional: true, op: of(Parameter::Bias) });
+            updates.push(ParameterUpdate::bias(of(Parameter::Bias)));
         }
         Ok(updates)
     }

@@ -4,32 +4,42 @@
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
 //! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
+mod adalora;
 mod add_bias;
+mod delora;
 mod dense;
 mod dora;
 mod factored;
+mod gralora;
 mod ia3;
 mod layer;
 mod loha;
 mod low_rank;
 mod numbers;
 pub(crate) mod peft;
+mod randlora;
 mod replace;
 mod rows;
+mod vblora;
 mod vera;
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use adalora::Adalora;
 pub use add_bias::AddBias;
+pub use delora::Delora;
 pub use dora::Dora;
+pub use gralora::Gralora;
 pub use ia3::Ia3;
 pub use layer::LayerShape;
 pub use loha::Loha;
 pub use low_rank::LowRank;
+pub use randlora::Randlora;
 pub use replace::Replace;
 pub use rows::Rows;
+pub use vblora::Vblora;
 pub use vera::Vera;
 
 use crate::encoding::Operand;
@@ -348,4 +358,14 @@ methods! {
     Ia3 = ia3::Peft,
     /// VeRA and PVeRA: two projections that all modules share, between vectors of each module.
     Vera = vera::Peft | vera::Probabilistic,
+    /// AdaLoRA: a low-rank product with a diagonal between its factors.
+    Adalora = adalora::Peft,
+    /// RandLoRA: projections that all modules share, weighed into a product of full rank.
+    Randlora = randlora::Peft,
+    /// VB-LoRA: a low-rank product whose factors are mixed from a bank of vectors.
+    Vblora = vblora::Peft,
+    /// DeLoRA: a low-rank product of trained length.
+    Delora = delora::Peft,
+    /// GraLoRA: a low-rank product of its own for each block of the weight.
+    Gralora = gralora::Peft,
 }

@@ -66,6 +66,11 @@ impl ParameterUpdate {
     pub(crate) fn weight(op: Op) -> Vec<ParameterUpdate> {
         vec![ParameterUpdate { parameter: "weight", optional: false, tied: false, op }]
     }
+
+    /// An update of the module's bias, where it has one.
+    pub(crate) fn bias(op: Op) -> ParameterUpdate {
+        ParameterUpdate { parameter: "bias", optional: true, op }
+    }
 }
 
 /// The configuration of an adapter. A field that is absent or null has the default.
@@ -94,6 +99,9 @@ pub(crate) trait Settings {
     /// # Errors
     /// `bad-config` for anything else.
     fn text(&mut self, field: &str) -> Result<Option<String>>;
+
+    /// Whether a field says something: that is not null, false or empty.
+    fn says(&self, field: &str) -> bool;
 
     /// The strings of a list; a string alone is a list of one.
     ///

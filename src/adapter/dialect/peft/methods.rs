@@ -139,7 +139,10 @@ fn tensors_of(method: &dyn Spelling, files: &AdapterFiles, header: &Header) -> R
     for tensor in header.iter() {
         let at = Span { input: files.input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
         let path = keys::path(tensor.name);
-        let (group, name) = match (split(&path, method.tensors()), split(&path, method.shared())) {
+        let of_module = split(&path, method.tensors());
+        let (group, name) = match (of_module, split(&path, method.shared())) {
+            // What all share stands beside the model, not in it.
+            (_, Some((model, name))) if matches!(model.as_str(), "" | "base_model") => (&mut found.shared, name),
             (Some((module, name)), _) => (found.modules.entry(module).or_default(), name),
             (None, Some((_, name))) => (&mut found.shared, name),
             (None, None) => {
@@ -255,6 +258,10 @@ impl Settings for FieldSettings<'_> {
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(value) => self.reader.bad(field, value, "a string"),
         }
+    }
+
+    fn says(&self, field: &str) -> bool {
+        self.value(field).is_some_and(|value| !says_nothing(value))
     }
 
     fn list(&mut self, field: &str) -> Result<Vec<String>> {
