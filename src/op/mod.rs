@@ -6,6 +6,7 @@
 
 mod adalora;
 mod add_bias;
+mod beft;
 mod delora;
 mod dense;
 mod dora;
@@ -13,6 +14,7 @@ mod factored;
 mod gralora;
 mod ia3;
 mod layer;
+mod ln_tuning;
 mod loha;
 mod low_rank;
 mod numbers;
@@ -347,9 +349,9 @@ methods! {
     /// DoRA: the same, and every output has a trained length.
     Dora,
     /// A bias of `lora_B`, added to the layer's.
-    AddBias,
+    AddBias = beft::Peft,
     /// A whole parameter of the adapter in place of the base's.
-    Replace,
+    Replace = ln_tuning::Peft,
     /// Trained rows of an embedding.
     Rows = rows::Peft,
     /// LoHa: the product of two low-rank products, element by element.

@@ -69,7 +69,7 @@ impl ParameterUpdate {
 
     /// An update of the module's bias, where it has one.
     pub(crate) fn bias(op: Op) -> ParameterUpdate {
-        ParameterUpdate { parameter: "bias", optional: true, op }
+        ParameterUpdate { parameter: "bias", optional: true, tied: false, op }
     }
 }
 
