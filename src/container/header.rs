@@ -10,8 +10,8 @@ use super::scanner::{RawText, Scanner};
 use super::texts::{Texts, TextsSize};
 use crate::error::{Error, Result};
 use crate::inputs::UNKNOWN_SIZE;
-use crate::tensor::Dtype;
 use crate::order::sort_numbers;
+use crate::tensor::Dtype;
 
 /// One tensor as its header describes it.
 #[derive(Debug, Clone, Copy, PartialEq)]

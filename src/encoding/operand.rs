@@ -35,9 +35,12 @@ impl Operand {
         let values: Vec<f64> = bytes.chunks_exact(float.bytes()).map(|value| float.read(value)).collect();
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok(values),
-            Some(element) => {
-                Err(Error::non_finite(self.key.clone(), element as u64, "it is NaN or infinite").adapter(adapter))
-            }
+            Some(element) => Err(self.not_finite(element, adapter)),
         }
+    }
+
+    /// The error that one of its values is NaN or infinite.
+    pub(crate) fn not_finite(&self, element: usize, adapter: &str) -> Error {
+        Error::non_finite(self.key.clone(), element as u64, "it is NaN or infinite").adapter(adapter)
     }
 }

@@ -3,9 +3,9 @@
 //! A name counts where it is the whole path, or the end of it behind a dot. The names are sorted by their reversed
 //! bytes, so that those which agree with the end of the path so far are always neighbours.
 
+use crate::order::sort_by;
 use std::convert::Infallible;
 use std::ops::Range;
-use crate::order::sort_by;
 
 /// Stands in a name for any one character but a line feed. UTF-8 has no such byte.
 pub(crate) const ANY: u8 = 0xff;

@@ -138,7 +138,7 @@ impl Method for LowRank {
 }
 
 /// Packed factors: W + L·R.
-pub(crate) struct Product(Factors);
+pub(crate) struct Product(pub(super) Factors);
 
 impl Apply for Product {
     fn bytes(&self) -> u64 {

@@ -4,37 +4,55 @@
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
 //! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
+mod adalora;
 mod add_bias;
+mod beft;
 mod boft;
+mod delora;
 mod dense;
 mod dora;
+mod factored;
+mod gralora;
 mod hra;
+mod ia3;
 mod layer;
+mod ln_tuning;
 mod loha;
 mod low_rank;
+mod numbers;
 mod oft;
 mod orthogonal;
 pub(crate) mod peft;
+mod randlora;
 mod replace;
 mod road;
 mod rows;
 mod turn;
+mod vblora;
+mod vera;
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use adalora::Adalora;
 pub use add_bias::AddBias;
 pub use boft::Boft;
+pub use delora::Delora;
 pub use dora::Dora;
+pub use gralora::Gralora;
 pub use hra::Hra;
+pub use ia3::Ia3;
 pub use layer::LayerShape;
 pub use loha::Loha;
 pub use low_rank::LowRank;
 pub use oft::{Oft, Rotation};
+pub use randlora::Randlora;
 pub use replace::Replace;
 pub use road::{Road, Variant};
 pub use rows::Rows;
+pub use vblora::Vblora;
+pub use vera::Vera;
 
 use crate::encoding::Operand;
 use crate::error::Result;
@@ -124,6 +142,19 @@ pub(crate) struct Tile<'a, R> {
     pub(crate) base: &'a [R],
     /// The bytes of what the method [reads](Method::reads) beside them.
     pub(crate) beside: &'a [&'a [u8]],
+}
+
+impl<R> Tile<'_, R> {
+    /// Its parts by row: the row, the first column in it, and which values.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, usize, Range<usize>)> + use<R> {
+        let (cols, length) = (self.cols, self.base.len());
+        let (mut row, mut col, mut at) = (self.row, self.col, 0);
+        std::iter::from_fn(move || {
+            let part = (row, col, at..(at + cols.saturating_sub(col)).min(length));
+            (row, col, at) = (row + 1, 0, part.2.end);
+            (!part.2.is_empty()).then_some(part)
+        })
+    }
 }
 
 /// A method, as planned.
@@ -222,9 +253,9 @@ pub(crate) trait Apply {
 
 /// The closed list of methods: dispatch over it is written once.
 macro_rules! methods {
-    ($($(#[$doc:meta])* $name:ident $(= $spelling:path)?),+ $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident $(= $($spelling:path)|+)?),+ $(,)?) => {
         /// The methods that PEFT has under a `peft_type` of their own.
-        pub(crate) const PEFT: &[&dyn peft::Spelling] = &[$($(&$spelling,)?)+];
+        pub(crate) const PEFT: &[&dyn peft::Spelling] = &[$($($(&$spelling,)+)?)+];
 
         /// An update of one weight, as planned.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -337,9 +368,9 @@ methods! {
     /// DoRA: the same, and every output has a trained length.
     Dora,
     /// A bias of `lora_B`, added to the layer's.
-    AddBias,
+    AddBias = beft::Peft,
     /// A whole parameter of the adapter in place of the base's.
-    Replace,
+    Replace = ln_tuning::Peft,
     /// Trained rows of an embedding.
     Rows = rows::Peft,
     /// LoHa: the product of two low-rank products, element by element.
@@ -352,4 +383,18 @@ methods! {
     Hra = hra::Peft,
     /// RoAd: pairs of outputs are turned.
     Road = road::Peft,
+    /// IA3: every output, or every input, is multiplied with a number.
+    Ia3 = ia3::Peft,
+    /// VeRA and PVeRA: two projections that all modules share, between vectors of each module.
+    Vera = vera::Peft | vera::Probabilistic,
+    /// AdaLoRA: a low-rank product with a diagonal between its factors.
+    Adalora = adalora::Peft,
+    /// RandLoRA: projections that all modules share, weighed into a product of full rank.
+    Randlora = randlora::Peft,
+    /// VB-LoRA: a low-rank product whose factors are mixed from a bank of vectors.
+    Vblora = vblora::Peft,
+    /// DeLoRA: a low-rank product of trained length.
+    Delora = delora::Peft,
+    /// GraLoRA: a low-rank product of its own for each block of the weight.
+    Gralora = gralora::Peft,
 }

@@ -66,6 +66,11 @@ impl ParameterUpdate {
     pub(crate) fn weight(op: Op) -> Vec<ParameterUpdate> {
         vec![ParameterUpdate { parameter: "weight", optional: false, tied: false, op }]
     }
+
+    /// An update of the module's bias, where it has one.
+    pub(crate) fn bias(op: Op) -> ParameterUpdate {
+        ParameterUpdate { parameter: "bias", optional: true, tied: false, op }
+    }
 }
 
 /// The configuration of an adapter. A field that is absent or null has the default.
@@ -95,6 +100,9 @@ pub(crate) trait Settings {
     /// `bad-config` for anything else.
     fn text(&mut self, field: &str) -> Result<Option<String>>;
 
+    /// Whether a field says something: that is not null, false or empty.
+    fn says(&self, field: &str) -> bool;
+
     /// The strings of a list; a string alone is a list of one.
     ///
     /// # Errors
@@ -106,6 +114,12 @@ pub(crate) trait Settings {
     /// # Errors
     /// `bad-config` for anything else.
     fn indices(&mut self, field: &str) -> Result<Vec<u64>>;
+
+    /// Whether a field that is a string, taken as a regular expression, matches the whole of `module`; `None` where it is no string.
+    ///
+    /// # Errors
+    /// `unsupported` for a pattern that is not understood, `limit-exceeded` where it takes too many steps.
+    fn matches(&mut self, field: &'static str, module: &str) -> Result<Option<bool>>;
 
     /// What the first pattern of a table (`rank_pattern`) that matches `module` says.
     ///

@@ -10,14 +10,14 @@ use crate::adapter::dialect::{AdapterFiles, ModuleUpdate, Summary, Updates};
 use crate::adapter::fields::{FieldReader, says_nothing};
 use crate::adapter::keys::{self, Key};
 use crate::adapter::pairs::Whole;
-use crate::adapter::pattern::{Lookup, PatternBudget, PatternTable};
+use crate::adapter::pattern::{Lookup, Pattern, PatternBudget, PatternTable};
 use crate::container::{Header, TensorInfo};
 use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Span;
 use crate::op::peft::{AdapterTensor, Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
-use crate::tensor::Float;
 use crate::order::sort_by;
+use crate::tensor::Float;
 
 /// Fields that every method of PEFT has, and that do not change the numbers of a merge from files.
 const TRAINING: &[&str] = &[
@@ -53,7 +53,10 @@ pub(super) fn read(
 ) -> Result<Updates> {
     check_fields(method, reader, fields)?;
     let mut tables = Vec::new();
-    for name in TABLES {
+    // AdaLoRA has a field of the same name that is no table of patterns.
+    let read = method.fields().iter().filter(|(_, meaning)| *meaning == Field::Read);
+    let read: Vec<&str> = read.map(|(name, _)| *name).collect();
+    for name in TABLES.into_iter().filter(|name| read.contains(name)) {
         if let Some((_, value)) = fields.iter().find(|(field, _)| field == name) {
             tables.push((name, reader.patterns(name, value, FieldReader::number)?));
         }
@@ -137,7 +140,10 @@ fn tensors_of(method: &dyn Spelling, files: &AdapterFiles, header: &Header) -> R
     for tensor in header.iter() {
         let at = Span { input: files.input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
         let path = keys::path(tensor.name);
-        let (group, name) = match (split(&path, method.tensors()), split(&path, method.shared())) {
+        let of_module = split(&path, method.tensors());
+        let (group, name) = match (of_module, split(&path, method.shared())) {
+            // What all share stands beside the model, not in it.
+            (_, Some((model, name))) if matches!(model.as_str(), "" | "base_model") => (&mut found.shared, name),
             (Some((module, name)), _) => (found.modules.entry(module).or_default(), name),
             (None, Some((_, name))) => (&mut found.shared, name),
             (None, None) => {
@@ -255,12 +261,26 @@ impl Settings for FieldSettings<'_> {
         }
     }
 
+    fn says(&self, field: &str) -> bool {
+        self.value(field).is_some_and(|value| !says_nothing(value))
+    }
+
     fn list(&mut self, field: &str) -> Result<Vec<String>> {
         self.value(field).map_or(Ok(Vec::new()), |value| self.reader.texts(field, value))
     }
 
     fn indices(&mut self, field: &str) -> Result<Vec<u64>> {
         self.value(field).map_or(Ok(Vec::new()), |value| self.reader.indices(field, value))
+    }
+
+    fn matches(&mut self, field: &'static str, module: &str) -> Result<Option<bool>> {
+        let Some(Value::String(text)) = self.value(field) else { return Ok(None) };
+        let pattern = Pattern::whole(text).map_err(|reason| {
+            let value = Value::String(text.clone());
+            self.reader.refuse(field, &value, &reason).kind(ErrorKind::NotImplemented)
+        })?;
+        let matched = pattern.matches(module, self.budget).map_err(|error| error.of_pattern(field, text));
+        matched.map(Some).map_err(|error| error.adapter(self.files.adapter))
     }
 
     fn pattern(&mut self, table: &'static str, module: &str) -> Result<Option<f64>> {
