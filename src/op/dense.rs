@@ -1,4 +1,4 @@
-//! Methods that add a delta whose values can be computed anywhere: W' = W + Δ.
+//! Methods that add a delta whose values can be computed anywhere: W' = W + Δ, or W' = W + W ∘ Δ.
 
 use super::{Apply, Place, Tile};
 use crate::kernel::Real;
@@ -24,12 +24,18 @@ pub(crate) struct Dense<D> {
     delta: D,
     place: Place,
     transposed: bool,
+    relative: bool,
 }
 
 impl<D: Delta> Dense<D> {
     /// The delta of a weight that is stored (in, out) if `transposed`.
     pub(crate) fn new(delta: D, place: &Place, transposed: bool) -> Dense<D> {
-        Dense { delta, place: place.clone(), transposed }
+        Dense { delta, place: place.clone(), transposed, relative: false }
+    }
+
+    /// The same of a delta that is a part of each value of the weight: W' = W + W ∘ Δ.
+    pub(crate) fn relative(delta: D, place: &Place, transposed: bool) -> Dense<D> {
+        Dense { relative: true, ..Dense::new(delta, place, transposed) }
     }
 }
 
@@ -52,7 +58,7 @@ impl<D: Delta> Apply for Dense<D> {
                 true => self.delta.input(source, col, values),
             }
             for ((out, &base), &delta) in out[at..end].iter_mut().zip(&tile.base[at..end]).zip(&*values) {
-                *out = base + R::from_f64(delta);
+                *out = if self.relative { R::from_f64(base.into() * (1.0 + delta)) } else { base + R::from_f64(delta) };
             }
             (col, at) = (0, end);
         }

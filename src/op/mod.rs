@@ -9,6 +9,7 @@ mod dora;
 mod layer;
 mod loha;
 mod low_rank;
+mod matmul;
 pub(crate) mod peft;
 
 use std::ops::Range;
@@ -142,10 +143,12 @@ pub(crate) trait Method {
     }
 
     /// Take the weight as stored (in, out) instead of (out, in).
-    fn transpose(&mut self, transposed: bool);
+    fn transpose(&mut self, _transposed: bool) {}
 
     /// Whether it takes the weight as stored (in, out).
-    fn transposed(&self) -> bool;
+    fn transposed(&self) -> bool {
+        false
+    }
 
     /// What a report says of its size, where it has a scale.
     fn scale(&self) -> Option<Scale> {
