@@ -8,6 +8,7 @@ mod dense;
 mod dora;
 mod layer;
 mod loha;
+mod lokr;
 mod low_rank;
 mod matmul;
 pub(crate) mod peft;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use dora::Dora;
 pub use layer::LayerShape;
 pub use loha::Loha;
+pub use lokr::{KroneckerFactor, Lokr};
 pub use low_rank::LowRank;
 
 use crate::encoding::Operand;
@@ -282,4 +284,6 @@ methods! {
     Dora,
     /// LoHa: the product of two low-rank products, element by element.
     Loha = loha::Peft,
+    /// LoKr: a Kronecker product is added.
+    Lokr = lokr::Peft,
 }
