@@ -4,6 +4,7 @@
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
 //! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
+mod c3a;
 mod dense;
 mod dora;
 mod layer;
@@ -17,6 +18,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use c3a::C3a;
 pub use dora::Dora;
 pub use layer::LayerShape;
 pub use loha::Loha;
@@ -286,4 +288,6 @@ methods! {
     Loha = loha::Peft,
     /// LoKr: a Kronecker product is added.
     Lokr = lokr::Peft,
+    /// C3A: blocks of circulant matrices are added.
+    C3a = c3a::Peft,
 }
