@@ -12,6 +12,7 @@ mod loha;
 mod lokr;
 mod low_rank;
 mod matmul;
+mod miss;
 pub(crate) mod peft;
 
 use std::ops::Range;
@@ -24,6 +25,7 @@ pub use layer::LayerShape;
 pub use loha::Loha;
 pub use lokr::{KroneckerFactor, Lokr};
 pub use low_rank::LowRank;
+pub use miss::{Miss, MissForm};
 
 use crate::encoding::Operand;
 use crate::error::Result;
@@ -290,4 +292,6 @@ methods! {
     Lokr = lokr::Peft,
     /// C3A: blocks of circulant matrices are added.
     C3a = c3a::Peft,
+    /// MiSS: a small block is added everywhere, or multiplied.
+    Miss = miss::Peft,
 }
