@@ -7,6 +7,7 @@
 mod c3a;
 mod dense;
 mod dora;
+mod hira;
 mod layer;
 mod loha;
 mod lokr;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use c3a::C3a;
 pub use dora::Dora;
+pub use hira::{Hira, HiraLayer};
 pub use layer::LayerShape;
 pub use loha::Loha;
 pub use lokr::{KroneckerFactor, Lokr};
@@ -294,4 +296,6 @@ methods! {
     C3a = c3a::Peft,
     /// MiSS: a small block is added everywhere, or multiplied.
     Miss = miss::Peft,
+    /// HiRA: a low-rank product of the weight itself is added, element by element.
+    Hira = hira::Peft,
 }
