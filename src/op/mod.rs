@@ -15,6 +15,8 @@ mod low_rank;
 mod matmul;
 mod miss;
 pub(crate) mod peft;
+mod scatter;
+mod shira;
 
 use std::ops::Range;
 
@@ -28,6 +30,7 @@ pub use loha::Loha;
 pub use lokr::{KroneckerFactor, Lokr};
 pub use low_rank::LowRank;
 pub use miss::{Miss, MissForm};
+pub use shira::Shira;
 
 use crate::encoding::Operand;
 use crate::error::Result;
@@ -296,6 +299,8 @@ methods! {
     C3a = c3a::Peft,
     /// MiSS: a small block is added everywhere, or multiplied.
     Miss = miss::Peft,
+    /// SHiRA: values are added at few places.
+    Shira = shira::Peft,
     /// HiRA: a low-rank product of the weight itself is added, element by element.
     Hira = hira::Peft,
 }
