@@ -17,6 +17,7 @@ mod miss;
 pub(crate) mod peft;
 mod scatter;
 mod shira;
+mod supertuning;
 
 use std::ops::Range;
 
@@ -31,6 +32,7 @@ pub use lokr::{KroneckerFactor, Lokr};
 pub use low_rank::LowRank;
 pub use miss::{Miss, MissForm};
 pub use shira::Shira;
+pub use supertuning::{Supertuning, SupraProduct};
 
 use crate::encoding::Operand;
 use crate::error::Result;
@@ -303,4 +305,6 @@ methods! {
     Shira = shira::Peft,
     /// HiRA: a low-rank product of the weight itself is added, element by element.
     Hira = hira::Peft,
+    /// Super-Tuning: values are added at few places, and a low-rank product.
+    Supertuning = supertuning::Peft,
 }
