@@ -18,6 +18,7 @@ pub(crate) mod peft;
 mod scatter;
 mod shira;
 mod supertuning;
+mod unilora;
 
 use std::ops::Range;
 
@@ -33,6 +34,7 @@ pub use low_rank::LowRank;
 pub use miss::{Miss, MissForm};
 pub use shira::Shira;
 pub use supertuning::{Supertuning, SupraProduct};
+pub use unilora::Unilora;
 
 use crate::encoding::Operand;
 use crate::error::Result;
@@ -307,4 +309,6 @@ methods! {
     Hira = hira::Peft,
     /// Super-Tuning: values are added at few places, and a low-rank product.
     Supertuning = supertuning::Peft,
+    /// Uni-LoRA: a low-rank product, whose elements are those of one vector.
+    Unilora = unilora::Peft,
 }
