@@ -7,6 +7,8 @@
 mod c3a;
 mod dense;
 mod dora;
+mod fourier;
+mod fourierft;
 mod hira;
 mod layer;
 mod loha;
@@ -18,6 +20,7 @@ pub(crate) mod peft;
 mod scatter;
 mod shira;
 mod supertuning;
+mod torch_random;
 mod unilora;
 
 use std::ops::Range;
@@ -26,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use c3a::C3a;
 pub use dora::Dora;
+pub use fourierft::Fourierft;
 pub use hira::{Hira, HiraLayer};
 pub use layer::LayerShape;
 pub use loha::Loha;
@@ -311,4 +315,6 @@ methods! {
     Supertuning = supertuning::Peft,
     /// Uni-LoRA: a low-rank product, whose elements are those of one vector.
     Unilora = unilora::Peft,
+    /// FourierFT: an inverse Fourier transform of few values is added.
+    Fourierft = fourierft::Peft,
 }

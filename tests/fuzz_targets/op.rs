@@ -3,7 +3,7 @@
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{Dora, LowRank, Op, RowOrder};
+use lorafold::op::{Dora, Fourierft, Hira, HiraLayer, LowRank, Op, RowOrder};
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::Float;
 
@@ -50,7 +50,18 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let (a, b, magnitude) = (operand(rank * inner), operand(outer * rank), operand(outer));
     let scale = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
     let factors = LowRank { a, b, rank, inputs: inner, outputs: outer, alpha: 1.0, scale, transposed };
-    let op = if source.flag() { Op::Dora(Dora { factors, magnitude }) } else { Op::LowRank(factors) };
+    let op = match source.below(5) {
+        0 | 1 => Op::LowRank(factors),
+        2 => Op::Dora(Dora { factors, magnitude }),
+        3 => {
+            let LowRank { a, b, rank, inputs, outputs, .. } = factors;
+            Op::Hira(Hira { a, b, rank, layer: HiraLayer::Linear, inputs, outputs, transposed })
+        }
+        _ => {
+            let count = outer.min(inner * outer);
+            Op::Fourierft(Fourierft { spectrum: magnitude, count, seed: scale.to_bits(), scaling: scale, transposed })
+        }
+    };
     let rows = start..end;
     let order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves]);
     let weight = source.pick(&[1.0, 0.5, -1.0, 0.0, 1e-30]);
