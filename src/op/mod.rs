@@ -22,6 +22,8 @@ mod shira;
 mod supertuning;
 mod torch_random;
 mod unilora;
+mod waveft;
+mod wavelet;
 
 use std::ops::Range;
 
@@ -39,6 +41,7 @@ pub use miss::{Miss, MissForm};
 pub use shira::Shira;
 pub use supertuning::{Supertuning, SupraProduct};
 pub use unilora::Unilora;
+pub use waveft::Waveft;
 
 use crate::encoding::Operand;
 use crate::error::Result;
@@ -317,4 +320,6 @@ methods! {
     Unilora = unilora::Peft,
     /// FourierFT: an inverse Fourier transform of few values is added.
     Fourierft = fourierft::Peft,
+    /// WaveFT: an inverse wavelet transform of few values is added.
+    Waveft = waveft::Peft,
 }
