@@ -19,6 +19,7 @@ use crate::inputs::Span;
 use crate::kernel::Real;
 use crate::tensor::Float;
 pub use operand::Operand;
+pub(crate) use operand::integer;
 
 /// What every encoding can do.
 pub(crate) trait Encoding {

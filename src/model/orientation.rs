@@ -30,6 +30,17 @@ pub enum Fit {
     Neither,
 }
 
+impl Fit {
+    /// The same of a method that has no layers stored (in, out).
+    pub fn straight(self) -> Fit {
+        match self {
+            Fit::Straight | Fit::Either => Fit::Certain { transposed: false },
+            Fit::Transposed => Fit::Neither,
+            other => other,
+        }
+    }
+}
+
 /// What fits of a matrix: as it stands, and the other way round.
 pub fn fit(straight: bool, transposed: bool) -> Fit {
     match (straight, transposed) {

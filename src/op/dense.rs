@@ -1,4 +1,4 @@
-//! Methods that add a delta whose values can be computed anywhere: W' = W + Δ.
+//! Methods that add a delta whose values can be computed anywhere: W' = W + Δ, or W' = W + W ∘ Δ.
 
 use super::{Apply, Place, Tile};
 use crate::kernel::Real;
@@ -25,12 +25,18 @@ pub(crate) struct Dense {
     delta: Box<dyn Delta>,
     place: Place,
     transposed: bool,
+    relative: bool,
 }
 
 impl Dense {
     /// The delta of a weight that is stored (in, out) if `transposed`.
     pub(crate) fn new(delta: impl Delta + 'static, place: &Place, transposed: bool) -> Dense {
-        Dense { delta: Box::new(delta), place: place.clone(), transposed }
+        Dense { delta: Box::new(delta), place: place.clone(), transposed, relative: false }
+    }
+
+    /// The same of a delta that is a part of each value of the weight: W' = W + W ∘ Δ.
+    pub(crate) fn relative(delta: impl Delta + 'static, place: &Place, transposed: bool) -> Dense {
+        Dense { relative: true, ..Dense::new(delta, place, transposed) }
     }
 }
 
@@ -53,7 +59,7 @@ impl Apply for Dense {
                 true => self.delta.input(source, col, values),
             }
             for ((out, &base), &delta) in out[at..end].iter_mut().zip(&tile.base[at..end]).zip(&*values) {
-                *out = base + R::from_f64(delta);
+                *out = if self.relative { R::from_f64(base.into() * (1.0 + delta)) } else { base + R::from_f64(delta) };
             }
             (col, at) = (0, end);
         }

@@ -8,17 +8,24 @@ mod adalora;
 mod add_bias;
 mod beft;
 mod boft;
+mod c3a;
 mod delora;
 mod dense;
 mod dora;
 mod factored;
+mod fourier;
+mod fourierft;
 mod gralora;
+mod hira;
 mod hra;
 mod ia3;
 mod layer;
 mod ln_tuning;
 mod loha;
+mod lokr;
 mod low_rank;
+mod matmul;
+mod miss;
 mod numbers;
 mod oft;
 mod orthogonal;
@@ -27,9 +34,16 @@ mod randlora;
 mod replace;
 mod road;
 mod rows;
+mod scatter;
+mod shira;
+mod supertuning;
+mod torch_random;
 mod turn;
+mod unilora;
 mod vblora;
 mod vera;
+mod waveft;
+mod wavelet;
 
 use std::ops::Range;
 
@@ -38,21 +52,30 @@ use serde::{Deserialize, Serialize};
 pub use adalora::Adalora;
 pub use add_bias::AddBias;
 pub use boft::Boft;
+pub use c3a::C3a;
 pub use delora::Delora;
 pub use dora::Dora;
+pub use fourierft::Fourierft;
 pub use gralora::Gralora;
+pub use hira::{Hira, HiraLayer};
 pub use hra::Hra;
 pub use ia3::Ia3;
 pub use layer::LayerShape;
 pub use loha::Loha;
+pub use lokr::{KroneckerFactor, Lokr};
 pub use low_rank::LowRank;
+pub use miss::{Miss, MissForm};
 pub use oft::{Oft, Rotation};
 pub use randlora::Randlora;
 pub use replace::Replace;
 pub use road::{Road, Variant};
 pub use rows::Rows;
+pub use shira::Shira;
+pub use supertuning::{Supertuning, SupraProduct};
+pub use unilora::Unilora;
 pub use vblora::Vblora;
 pub use vera::Vera;
+pub use waveft::Waveft;
 
 use crate::encoding::Operand;
 use crate::error::Result;
@@ -213,10 +236,12 @@ pub(crate) trait Method {
     }
 
     /// Take the weight as stored (in, out) instead of (out, in).
-    fn transpose(&mut self, transposed: bool);
+    fn transpose(&mut self, _transposed: bool) {}
 
     /// Whether it takes the weight as stored (in, out).
-    fn transposed(&self) -> bool;
+    fn transposed(&self) -> bool {
+        false
+    }
 
     /// What a report says of its size, where it has a scale.
     fn scale(&self) -> Option<Scale> {
@@ -397,4 +422,22 @@ methods! {
     Delora = delora::Peft,
     /// GraLoRA: a low-rank product of its own for each block of the weight.
     Gralora = gralora::Peft,
+    /// LoKr: a Kronecker product is added.
+    Lokr = lokr::Peft,
+    /// C3A: blocks of circulant matrices are added.
+    C3a = c3a::Peft,
+    /// MiSS: a small block is added everywhere, or multiplied.
+    Miss = miss::Peft,
+    /// SHiRA: values are added at few places.
+    Shira = shira::Peft,
+    /// HiRA: a low-rank product of the weight itself is added, element by element.
+    Hira = hira::Peft,
+    /// Super-Tuning: values are added at few places, and a low-rank product.
+    Supertuning = supertuning::Peft,
+    /// Uni-LoRA: a low-rank product, whose elements are those of one vector.
+    Unilora = unilora::Peft,
+    /// FourierFT: an inverse Fourier transform of few values is added.
+    Fourierft = fourierft::Peft,
+    /// WaveFT: an inverse wavelet transform of few values is added.
+    Waveft = waveft::Peft,
 }

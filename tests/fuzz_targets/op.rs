@@ -3,7 +3,7 @@
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{Dora, LayerShape, LowRank, Op, RowOrder};
+use lorafold::op::{Dora, Fourierft, Hira, HiraLayer, LayerShape, LowRank, Op, RowOrder};
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::Float;
 
@@ -53,10 +53,18 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let layer = LayerShape::linear(outer, inner);
     let factors = LowRank { a, b, rank, layer, alpha: 1.0, scale, transposed };
     let turned = if source.flag() { turning(source, inputs, end - start, cols) } else { None };
-    let op = match (turned, source.flag()) {
+    let op = match (turned, source.below(5)) {
         (Some(op), _) => op,
-        (None, true) => Op::Dora(Dora { factors, magnitude }),
-        (None, false) => Op::LowRank(factors),
+        (None, 0 | 1) => Op::LowRank(factors),
+        (None, 2) => Op::Dora(Dora { factors, magnitude }),
+        (None, 3) => {
+            let LowRank { a, b, rank, .. } = factors;
+            Op::Hira(Hira { a, b, rank, layer: HiraLayer::Linear, inputs: inner, outputs: outer, transposed })
+        }
+        (None, _) => {
+            let count = outer.min(inner * outer);
+            Op::Fourierft(Fourierft { spectrum: magnitude, count, seed: scale.to_bits(), scaling: scale, transposed })
+        }
     };
     let rows = start..end;
     let order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves]);
