@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::combine::Combine;
 use crate::encoding::{Operand, Stored};
 use crate::inputs::Span;
+use crate::json;
 use crate::op::{Fact, Footprint, Op, RowOrder};
 use crate::tensor::Float;
+use crate::wire::wire_text;
 
 /// How one tensor of the output is computed: source → updates → combine → type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +53,9 @@ pub struct Region {
     #[serde(default)]
     pub order: RowOrder,
 }
+
+// As a worker gets it.
+wire_text!(Program, json::text, |text: &str| serde_json::from_str(text).ok());
 
 /// Elements that a job for a fact goes through, about: so that the jobs, and with them the order of the sums, depend on the tensor alone.
 const FACT_ELEMENTS: u64 = 512 << 10;

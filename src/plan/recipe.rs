@@ -2,7 +2,7 @@
 //!
 //! It holds no dates, paths or host names, so that the same inputs give the same bytes everywhere.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::open::{Adapter, Base};
@@ -13,6 +13,7 @@ use crate::json::Json;
 use crate::model::config_json::torch_name;
 use crate::op::Scale;
 use crate::tensor::Float;
+use crate::wire::wire;
 
 /// Key of the recipe in `__metadata__`.
 pub(crate) const KEY: &str = "lorafold.recipe";
@@ -25,7 +26,7 @@ pub(crate) fn of(base: &Base) -> Option<Value> {
 }
 
 /// What a merged model was made of, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct Recipe {
@@ -50,7 +51,7 @@ pub struct Recipe {
 }
 
 /// The base in a recipe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct RecipeBase {
@@ -63,7 +64,7 @@ pub struct RecipeBase {
 }
 
 /// An adapter in a recipe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct RecipeAdapter {
@@ -78,7 +79,7 @@ pub struct RecipeAdapter {
 }
 
 /// A file and its hash.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct FileDigest {
@@ -89,7 +90,7 @@ pub struct FileDigest {
 }
 
 /// A scale of an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct RecipeScale {
@@ -100,6 +101,12 @@ pub struct RecipeScale {
     /// α/r or α/√r.
     pub scale: f64,
 }
+
+wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, only, skip });
+wire!(RecipeBase { files, recipe });
+wire!(RecipeAdapter { files, weight, rslora, scales });
+wire!(FileDigest { name, sha256 });
+wire!(RecipeScale { rank, alpha, scale });
 
 /// The recipe of a merge. `dtype` is that of the options, checked.
 pub(crate) fn recipe(

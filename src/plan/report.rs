@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::build::MergePlan;
 use super::output::OutputFile;
@@ -13,6 +13,7 @@ use crate::findings::Finding;
 use crate::json;
 use crate::kernel::Statistics;
 use crate::op::Scale;
+use crate::wire::wire;
 
 /// What was decided, and, after a merge, what it did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -52,7 +53,7 @@ pub struct BaseReport {
 }
 
 /// A file and its size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct FileSize {
@@ -61,6 +62,8 @@ pub struct FileSize {
     /// Size in bytes.
     pub size: u64,
 }
+
+wire!(FileSize { name, size });
 
 /// One adapter in a report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -241,7 +244,7 @@ impl MergePlan {
             r#type: AdapterType::Lora,
             rslora: adapter.summary.rslora,
             base_model: adapter.summary.base_name.clone(),
-            modules: adapter.updates.len(),
+            modules: adapter.modules,
             matched: updates.len(),
             scales: scales.into_iter().map(scale).collect(),
         }

@@ -48,8 +48,8 @@ impl Plan {
 
     /// The plan as bytes, for `fromBytes` in another thread.
     #[wasm_bindgen(js_name = toBytes)]
-    pub fn to_bytes(&self) -> JsResult<Vec<u8>> {
-        Ok(self.plan.to_bytes()?)
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.plan.to_bytes()
     }
 
     /// The plan that another thread made. Facts and statistics stay behind.
