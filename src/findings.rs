@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::wire::{Wire, wire};
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -17,7 +19,7 @@ pub enum Level {
 }
 
 /// Something the user should know, short of an error.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct Finding {
@@ -35,6 +37,18 @@ pub struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tensor: Option<String>,
 }
+
+impl Wire for Level {
+    fn put(&self, out: &mut Vec<u8>) {
+        matches!(self, Level::Warning).put(out);
+    }
+
+    fn take(from: &mut &[u8]) -> Option<Self> {
+        Some(if bool::take(from)? { Level::Warning } else { Level::Info })
+    }
+}
+
+wire!(Finding { level, code, message, adapter, tensor });
 
 impl Finding {
     /// Something good to know about an adapter.

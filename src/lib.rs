@@ -75,6 +75,7 @@ pub mod tensor;
 #[cfg(all(target_arch = "wasm32", feature = "module"))]
 #[doc(hidden)]
 pub mod wasm;
+mod wire;
 
 pub use engine::{Budget, FactSum, Merger};
 pub use error::{Error, ErrorCode, ErrorKind, Facts, Result};

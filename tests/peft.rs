@@ -44,7 +44,7 @@ fn the_fixtures_come_out_as_float64_says() {
             merge = merge.adapter(AdapterFolder::new(path).weight(adapter["weight"].as_f64().unwrap()));
         }
         let merge = merge.plan().unwrap_or_else(|e| panic!("{name}: {e}"));
-        let moved = MergePlan::from_bytes(&merge.plan().to_bytes().unwrap()).unwrap();
+        let moved = MergePlan::from_bytes(&merge.plan().to_bytes()).unwrap();
         assert_eq!(moved.report(&Default::default()), merge.plan().report(&Default::default()), "{name}");
         merge.run(&out).unwrap_or_else(|e| panic!("{name}: {e}"));
         cases += 1;

@@ -1,8 +1,7 @@
 //! The formats that weights come in, and what their files are called.
 
+use crate::wire::wire_enum;
 use std::borrow::Cow;
-
-use serde::{Deserialize, Serialize};
 
 /// The file that holds the index of a sharded model ends like this.
 pub const INDEX_SUFFIX: &str = ".safetensors.index.json";
@@ -14,7 +13,7 @@ const TORCH_STEM: &str = "pytorch_model";
 const NO_WEIGHTS: [&str; 4] = ["training_args.bin", "optimizer.bin", "scheduler.bin", "scaler.bin"];
 
 /// How a weight file holds its tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     /// Safetensors.
     #[default]
@@ -22,6 +21,8 @@ pub enum Format {
     /// PyTorch's own, read without executing anything.
     Torch,
 }
+
+wire_enum!(Format { Safetensors, Torch });
 
 impl Format {
     /// The format of the weights in a model folder with the files `names`: safetensors where there are any, as transformers has it.

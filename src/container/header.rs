@@ -1,7 +1,5 @@
 //! What the beginning of a weight file says of its tensors: of a safetensors file, eight bytes of length and JSON.
 
-use serde::{Deserialize, Serialize};
-
 use super::entry::Entry;
 use super::foreign::foreign;
 use super::limits;
@@ -12,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::inputs::UNKNOWN_SIZE;
 use crate::order::sort_numbers;
 use crate::tensor::Dtype;
+use crate::wire::wire;
 
 /// One tensor as its header describes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,7 +43,7 @@ impl TensorInfo<'_> {
 /// hole or overlap, and the file is exactly as long as its header says; in one of torch there are holes, and tied tensors have the same span.
 ///
 /// A model may have a million tensors, so they are kept in tables: about 24 bytes a tensor, 8 a dimension, and the name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     /// Names in the order of the JSON.
     names: Texts,
@@ -63,7 +62,7 @@ pub struct Header {
 }
 
 /// What the tables hold of one tensor beside its name and dimensions. Its last byte follows from those.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 struct Row {
     start: u64,
     /// Where its dimensions end.
@@ -72,11 +71,15 @@ struct Row {
 }
 
 /// `__metadata__`: keys and values by number.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
 struct Metadata {
     keys: Texts,
     values: Texts,
 }
+
+wire!(Header { names, by_name, rows, dims, metadata, data_start, file_bytes, tiled });
+wire!(Row { start, dims_end, dtype });
+wire!(Metadata { keys, values });
 
 /// How much room a header's tables need.
 #[derive(Default)]

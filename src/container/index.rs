@@ -1,6 +1,5 @@
 //! `model.safetensors.index.json`: which shard holds which tensor.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::limits;
@@ -9,13 +8,12 @@ use super::scanner::{RawText, Scanner};
 use super::texts::{Texts, TextsSize};
 use super::writer::IndexWriter;
 use crate::error::{Error, Result};
-use crate::json::as_text;
+use crate::wire::wire;
 
 /// A checked index of shards. A tensor takes 12 bytes beside its name; a shard's name is kept once.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ShardIndex {
     /// `metadata` as it stands (`total_size` and whatever else).
-    #[serde(with = "as_text")]
     pub metadata: Map<String, Value>,
     /// Tensors in the order of the file.
     tensors: Texts,
@@ -104,7 +102,7 @@ impl ShardIndex {
 }
 
 /// The names of the shards, each once.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
 struct Shards {
     names: Texts,
     /// Their numbers, sorted by name.
@@ -112,6 +110,9 @@ struct Shards {
     /// The shard of the tensor before, which is mostly that of the next one.
     last: u32,
 }
+
+wire!(ShardIndex { metadata, tensors, by_name, shard_of, shards });
+wire!(Shards { names, by_name, last });
 
 impl Shards {
     /// The number of `shard`, which holds `tensor`; a new one if it is new.

@@ -1,20 +1,21 @@
 //! Many short texts in one allocation.
 
-use serde::{Deserialize, Serialize};
-
 use super::limits;
 use super::memory::{reserve, reserve_text};
 use super::scanner::RawText;
 use crate::error::{Error, Result};
 use crate::order::sort_numbers;
+use crate::wire::wire;
 
 /// Texts by number, one after the other in one string: 4 bytes a text beside the text itself.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Texts {
     text: String,
     /// Where each ends.
     ends: Vec<u32>,
 }
+
+wire!(Texts { text, ends });
 
 /// How much room texts need.
 #[derive(Default)]

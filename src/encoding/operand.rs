@@ -1,13 +1,12 @@
 //! A tensor that is read once, as a whole, before any block of a program can be computed.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Span;
 use crate::tensor::{Dtype, Float};
+use crate::wire::wire;
 
 /// A small tensor of an adapter, or a side tensor of an encoding: where its bytes are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Operand {
     /// Its key in the file, for errors.
     pub key: String,
@@ -16,6 +15,8 @@ pub struct Operand {
     /// Element type.
     pub dtype: Dtype,
 }
+
+wire!(Operand { key, at, dtype });
 
 impl Operand {
     /// Its element type, where it is one that lorafold computes with: a plan makes sure of it.

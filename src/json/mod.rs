@@ -1,6 +1,5 @@
 //! JSON: a document that is edited as text, values that are read with every entry they have, and writing.
 
-pub(crate) mod as_text;
 pub mod document;
 mod names;
 mod scan;

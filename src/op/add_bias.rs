@@ -1,15 +1,14 @@
 //! The bias of `lora_B` (`lora_bias`): b' = b + scale · lora_B.bias; PEFT's `Linear.merge`, and its forward, where the bias is scaled as the
 //! product is.
 
-use serde::{Deserialize, Serialize};
-
 use super::dense::{Delta, Dense};
 use super::{LayerShape, Method, Place};
 use crate::encoding::Operand;
 use crate::error::Result;
+use crate::wire::wire;
 
 /// What is added to a bias.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AddBias {
     /// `lora_B.bias`, shape (outputs,).
     pub bias: Operand,
@@ -18,6 +17,8 @@ pub struct AddBias {
     /// α/r, or α/√r with rsLoRA.
     pub scale: f64,
 }
+
+wire!(AddBias { bias, outputs, scale });
 
 impl Method for AddBias {
     const NAME: &'static str = "lora-bias";

@@ -1,8 +1,6 @@
 //! BOFT (arXiv 2311.06243): the layer's input is rotated by butterfly factors, and every output has a scale; PEFT's
 //! `BOFTLayer.get_delta_weight`: W' = s · (F_{N−1}·…·F_0·Wᵀ)ᵀ, F = P · (blocks along the diagonal) · Pᵀ with a permutation P.
 
-use serde::{Deserialize, Serialize};
-
 use super::orthogonal::{SPARES, cayley, transpose, try_zeros};
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::turn::{Blocks, RowMap, Turned, fit_columns};
@@ -11,9 +9,10 @@ use crate::encoding::Operand;
 use crate::error::Result;
 use crate::kernel::STRIP;
 use crate::model::orientation::Fit;
+use crate::wire::wire;
 
 /// The rotations and scales of one module.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Boft {
     /// `boft_R`, shape (factors, blocks, block, block): of each its skew-symmetric part counts.
     pub rotations: Operand,
@@ -28,6 +27,8 @@ pub struct Boft {
     /// Outputs of the layer.
     pub outputs: u64,
 }
+
+wire!(Boft { rotations, scales, factors, blocks, block, outputs });
 
 impl Method for Boft {
     const NAME: &'static str = "boft";

@@ -1,23 +1,24 @@
 //! C3A (arXiv 2407.19342): W' = W + Δ of circulant blocks: Δ[i·b + p, j·b + q] = kernel[i, j, (q − p) mod b] / inputs; PEFT's
 //! `C3ALayer.get_delta_weight`, which computes it by transforms in f32.
 
-use serde::{Deserialize, Serialize};
-
 use super::dense::{Delta, Dense};
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{LayerShape, Method, Op, Place};
 use crate::encoding::Operand;
 use crate::error::Result;
 use crate::model::orientation::Fit;
+use crate::wire::wire;
 
 /// The kernels.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct C3a {
     /// `c3a_kernel`.
     pub kernel: Operand,
     /// Its shape: blocks of outputs, blocks of inputs, size of a block.
     pub shape: [u64; 3],
 }
+
+wire!(C3a { kernel, shape });
 
 impl Method for C3a {
     const NAME: &'static str = "c3a";

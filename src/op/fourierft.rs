@@ -1,8 +1,6 @@
 //! FourierFT (arXiv 2405.03003): W' = W + scaling · Re(ifft2(S)), S a matrix with few values; PEFT's `FourierFTLayer.get_delta_weight`. Torch's
 //! generator decides where the values are: the first ones of a permutation of all elements.
 
-use serde::{Deserialize, Serialize};
-
 use super::dense::{Delta, Dense};
 use super::fourier::{Complex, InverseFourier};
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
@@ -11,9 +9,10 @@ use super::{LayerShape, Method, Op, Place};
 use crate::encoding::Operand;
 use crate::error::Result;
 use crate::model::orientation::Fit;
+use crate::wire::wire;
 
 /// The values, and what decides their places.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Fourierft {
     /// `fourierft_spectrum` (count,).
     pub spectrum: Operand,
@@ -26,6 +25,8 @@ pub struct Fourierft {
     /// The weight is stored (inputs, outputs).
     pub transposed: bool,
 }
+
+wire!(Fourierft { spectrum, count, seed, scaling, transposed });
 
 impl Method for Fourierft {
     const NAME: &'static str = "fourierft";

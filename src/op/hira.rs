@@ -1,16 +1,15 @@
 //! HiRA (ICLR 2025): W' = W + W ∘ (B@A), without a scale; PEFT's `HiraLayer._merge`.
 
-use serde::{Deserialize, Serialize};
-
 use super::dense::Dense;
 use super::matmul::Matmul;
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{LayerShape, Method, Op, Place};
 use crate::encoding::Operand;
 use crate::error::Result;
+use crate::wire::{wire, wire_enum};
 
 /// A pair of factors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Hira {
     /// `hira_A` (rank, inputs, kernel…), or `hira_embedding_A` (rank, tokens).
     pub a: Operand,
@@ -28,9 +27,10 @@ pub struct Hira {
     pub transposed: bool,
 }
 
+wire!(Hira { a, b, rank, layer, inputs, outputs, transposed });
+
 /// What the layer is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum HiraLayer {
     /// Linear.
     Linear,
@@ -39,6 +39,8 @@ pub enum HiraLayer {
     /// A convolution, and the sides of its kernel.
     Convolution(Vec<u64>),
 }
+
+wire_enum!(HiraLayer { Linear, Embedding, Convolution(kernel) });
 
 impl Method for Hira {
     const NAME: &'static str = "hira";

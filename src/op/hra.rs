@@ -1,8 +1,6 @@
 //! HRA (arXiv 2405.17484): the layer's input is reflected in hyperplanes, one after another: W' = W·Π(I − 2·u·uᵀ), u of length 1; PEFT's
 //! `HRALayer.get_delta_weight`.
 
-use serde::{Deserialize, Serialize};
-
 use super::orthogonal::try_zeros;
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::turn::{RowMap, Turned, fit_columns};
@@ -11,9 +9,10 @@ use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::kernel::{Strip, multiply};
 use crate::model::orientation::Fit;
+use crate::wire::wire;
 
 /// The reflections of one module's input.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Hra {
     /// `hra_u`, shape (inputs · kernel, rank): the normals of the hyperplanes are its columns, of any length.
     pub normals: Operand,
@@ -24,6 +23,8 @@ pub struct Hra {
     /// The normals are made orthogonal first, each to those before it (Gram and Schmidt).
     pub orthogonal: bool,
 }
+
+wire!(Hra { normals, inputs, rank, orthogonal });
 
 impl Method for Hra {
     const NAME: &'static str = "hra";

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::model::orientation::{self, Fit};
+use crate::wire::wire;
 
 /// A weight as its layer sees it, whichever way round it is stored. A side that the adapter's tensors do not tell is `None`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerShape {
     /// Outputs; rows of an embedding.
     pub outputs: Option<u64>,
@@ -22,6 +21,8 @@ pub struct LayerShape {
     /// `inputs` are all columns: those of a linear layer, or the inputs times the kernel of a convolution.
     pub flattened: bool,
 }
+
+wire!(LayerShape { outputs, inputs, kernel, vector, embedding, flattened });
 
 impl LayerShape {
     /// A linear layer, stored (outputs, inputs), or (inputs, outputs) as GPT-2's Conv1D is.

@@ -1,8 +1,6 @@
 //! LoHa (FedPara, arXiv 2108.06098): W' = W + scale · (w1_a@w1_b) ∘ (w2_a@w2_b); PEFT's `LoHaLayer.get_delta_weight`. A convolution is
 //! the matrix outputs × (inputs · kernel), or each pair of factors has a core of its own (`use_effective_conv2d`, PEFT's `HadaWeightCP`).
 
-use serde::{Deserialize, Serialize};
-
 use super::dense::{Delta, Dense};
 use super::matmul::Matmul;
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_alpha};
@@ -10,14 +8,14 @@ use super::{LayerShape, Method, Op, Place, Scale};
 use crate::encoding::Operand;
 use crate::error::Result;
 use crate::model::orientation::Fit;
+use crate::wire::wire;
 
 /// Two pairs of factors and their scale.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Loha {
     /// `hada_w1_a` (outputs, rank), `hada_w1_b` (rank, inputs), `hada_w2_a`, `hada_w2_b`; with cores the first is (rank, outputs).
     pub factors: [Operand; 4],
     /// `hada_t1` and `hada_t2` (rank, rank, kernel), of a convolution that has them.
-    #[serde(default)]
     pub cores: Option<[Operand; 2]>,
     /// Rank of both pairs.
     pub rank: u64,
@@ -28,6 +26,8 @@ pub struct Loha {
     /// Alpha after patterns and override.
     pub alpha: f64,
 }
+
+wire!(Loha { factors, cores, rank, inputs, outputs, alpha });
 
 impl Loha {
     /// α/r.

@@ -3,8 +3,6 @@
 //! With w1 (l, m) and w2 (k, n), output i·k + p and input j·n + q have w1[i, j] · w2[p, q]. The kernel of a convolution is the innermost
 //! part of w2's columns, and so of the weight's.
 
-use serde::{Deserialize, Serialize};
-
 use super::dense::{Delta, Dense};
 use super::matmul::{Matmul, Matrix};
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_alpha};
@@ -12,9 +10,10 @@ use super::{LayerShape, Method, Op, Place, Scale};
 use crate::encoding::Operand;
 use crate::error::Result;
 use crate::model::orientation::Fit;
+use crate::wire::wire;
 
 /// A Kronecker product and its scale.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Lokr {
     /// `lokr_w1`.
     pub first: KroneckerFactor,
@@ -28,8 +27,10 @@ pub struct Lokr {
     pub alpha: f64,
 }
 
+wire!(Lokr { first, second, kernel, rank, alpha });
+
 /// One of the two matrices.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct KroneckerFactor {
     /// The whole matrix; or a left (rows, rank) and a right (rank, cols) factor; or a left (rank, rows), a right (rank, inputs) and a core
     /// (rank, rank, kernel).
@@ -39,6 +40,8 @@ pub struct KroneckerFactor {
     /// Columns, kernel included.
     pub cols: u64,
 }
+
+wire!(KroneckerFactor { operands, rows, cols });
 
 impl KroneckerFactor {
     /// The matrix, from the values of its operands.

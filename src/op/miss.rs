@@ -1,8 +1,6 @@
 //! MiSS (arXiv 2409.15371): W'[o, t] = W[o, t] + block[t mod r, o], or `mini`, with few columns that repeat; PEFT's
 //! `MissLayer.get_delta_weight_miss`. `bat` (its `get_delta_weight`) turns every r×r block of W as well: W'_ab = W_ab + W_ab@B_a + B_a.
 
-use serde::{Deserialize, Serialize};
-
 use super::dense::{Delta, Dense};
 use super::matmul::transposed;
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
@@ -11,9 +9,10 @@ use crate::encoding::Operand;
 use crate::error::Result;
 use crate::kernel::Real;
 use crate::model::orientation::Fit;
+use crate::wire::{wire, wire_enum};
 
 /// The block, and how it covers the weight.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Miss {
     /// `miss_block`: (rank, width), or (outputs / rank, rank, rank) of `bat`.
     pub block: Operand,
@@ -25,9 +24,10 @@ pub struct Miss {
     pub form: MissForm,
 }
 
+wire!(Miss { block, rank, width, form });
+
 /// PEFT's `init_weights`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissForm {
     /// Added, every output its own column.
     Plain,
@@ -36,6 +36,8 @@ pub enum MissForm {
     /// Blocks of the weight are multiplied.
     Bat,
 }
+
+wire_enum!(MissForm { Plain, Mini, Bat });
 
 impl Method for Miss {
     const NAME: &'static str = "miss";

@@ -65,8 +65,6 @@ mod wavelet;
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 pub use adalora::Adalora;
 pub use add_bias::AddBias;
 pub use boft::Boft;
@@ -114,6 +112,7 @@ use crate::error::Result;
 use crate::inputs::Span;
 use crate::kernel::Real;
 use crate::model::orientation::Fit;
+use crate::wire::wire_enum;
 
 /// What an update must know of a weight for some elements of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,8 +163,7 @@ impl Place {
 }
 
 /// In which order the rows of an update stand in the weight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RowOrder {
     /// As in the update.
     #[default]
@@ -173,6 +171,8 @@ pub enum RowOrder {
     /// The second half first: scale and shift, gate and up, that two tools name the other way round.
     SwapHalves,
 }
+
+wire_enum!(RowOrder { AsIs, SwapHalves });
 
 /// What a report says of the size of an update that is scaled by its rank.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -315,10 +315,11 @@ macro_rules! methods {
         pub(crate) const PEFT: &[&[&dyn peft::Spelling]] = &[$($(#[cfg($cfg)])? &[$($(&$spelling),+)?]),+];
 
         /// An update of one weight, as planned.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
+        #[derive(Debug, Clone, PartialEq)]
         #[non_exhaustive]
         pub enum Op { $($(#[doc = $doc])* $(#[cfg($cfg)])? $name($name)),+ }
+
+        wire_enum!(Op { $($(#[cfg($cfg)])? $name(part)),+ });
 
         /// An update with its operands in memory.
         pub(crate) enum Prepared { $($(#[cfg($cfg)])? $name(<$name as Method>::Prepared)),+ }

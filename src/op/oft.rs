@@ -2,8 +2,6 @@
 //! W' = W·Rᵀ; an embedding gives W·R. R has a rotation for each run of inputs, made of a skew-symmetric Q by Cayley's transform or by the
 //! beginning of its series.
 
-use serde::{Deserialize, Serialize};
-
 use super::orthogonal::{SPARES, cayley, neumann, skew, transpose, try_zeros};
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::turn::{Blocks, Turned, fit_columns};
@@ -11,9 +9,10 @@ use super::{Footprint, LayerShape, Method, Op, Place};
 use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::orientation::Fit;
+use crate::wire::{wire, wire_enum};
 
 /// The rotations of one module's input.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Oft {
     /// `oft_R.weight`, shape (blocks, block · (block − 1) / 2): the strict upper triangle of each Q, row by row.
     pub upper: Operand,
@@ -31,9 +30,10 @@ pub struct Oft {
     pub embedding: bool,
 }
 
+wire!(Oft { upper, blocks, block, shared, rotation, radius, embedding });
+
 /// How a skew-symmetric Q becomes a rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
     /// (I − Q)(I + Q)⁻¹.
     Cayley,
@@ -45,6 +45,8 @@ pub enum Rotation {
         halved: bool,
     },
 }
+
+wire_enum!(Rotation { Cayley, Series { powers, halved } });
 
 impl Method for Oft {
     const NAME: &'static str = "oft";

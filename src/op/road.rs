@@ -3,17 +3,16 @@
 //! Outputs stand in groups. Output i of a group's first half makes a pair with output i of its second half:
 //! y1 = a1·cos θ1·x1 − b1·sin φ1·x2 and y2 = a2·cos θ2·x2 + b2·sin φ2·x1.
 
-use serde::{Deserialize, Serialize};
-
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{Apply, Footprint, LayerShape, Method, Op, Place, RowOrder, Tile};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::kernel::Real;
 use crate::model::orientation::Fit;
+use crate::wire::{wire, wire_enum};
 
 /// The angles and lengths of one module's outputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Road {
     /// `road_theta`, angles in radians.
     pub angles: Operand,
@@ -29,9 +28,10 @@ pub struct Road {
     pub bias: bool,
 }
 
+wire!(Road { angles, lengths, variant, group, outputs, bias });
+
 /// How many angles there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
     /// One for each pair.
     One,
@@ -40,6 +40,8 @@ pub enum Variant {
     /// Two for each output: in each group those of the cosines, then those of the sines.
     Four,
 }
+
+wire_enum!(Variant { One, Two, Four });
 
 impl Method for Road {
     const NAME: &'static str = "road";

@@ -1,7 +1,5 @@
 //! SHiRA (arXiv 2406.13175): W' = W + Δ, which has values at few places; PEFT's `ShiraLayer.get_delta_weight`.
 
-use serde::{Deserialize, Serialize};
-
 use super::dense::Dense;
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::scatter::Scatter;
@@ -9,15 +7,18 @@ use super::{LayerShape, Method, Op, Place};
 use crate::encoding::Operand;
 use crate::error::Result;
 use crate::model::orientation::Fit;
+use crate::wire::wire;
 
 /// The values and their places.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Shira {
     /// `shira_weight` (count,).
     pub values: Operand,
     /// `shira_indices` (2, count): outputs, then inputs.
     pub indices: Operand,
 }
+
+wire!(Shira { values, indices });
 
 impl Method for Shira {
     const NAME: &'static str = "shira";

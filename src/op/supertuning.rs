@@ -1,8 +1,6 @@
 //! Super-Tuning (arXiv 2607.09287): W' = W + Δ, which has values at few places, and, of "Supra", + scale · B@A; PEFT's
 //! `SupertuningLayer.get_delta_weight`.
 
-use serde::{Deserialize, Serialize};
-
 use super::dense::{Delta, Dense};
 use super::matmul::Matmul;
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
@@ -11,9 +9,10 @@ use super::{LayerShape, Method, Op, Place, Scale};
 use crate::encoding::Operand;
 use crate::error::Result;
 use crate::model::orientation::Fit;
+use crate::wire::wire;
 
 /// The values, their places, and a pair of factors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Supertuning {
     /// `supertuning_values` (count,).
     pub values: Operand,
@@ -23,8 +22,10 @@ pub struct Supertuning {
     pub product: Option<SupraProduct>,
 }
 
+wire!(Supertuning { values, indices, product });
+
 /// A pair of factors beside the values.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SupraProduct {
     /// `supertuning_lora_A` (rank, inputs).
     pub a: Operand,
@@ -39,6 +40,8 @@ pub struct SupraProduct {
     /// Alpha.
     pub alpha: f64,
 }
+
+wire!(SupraProduct { a, b, rank, inputs, outputs, alpha });
 
 impl SupraProduct {
     /// α/r.

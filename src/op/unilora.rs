@@ -1,17 +1,16 @@
 //! Uni-LoRA (arXiv 2506.00799): W' = W + B@A, whose elements are those of one vector that all layers share, each times a scale; PEFT's
 //! `unilora.Linear.get_delta_weight`.
 
-use serde::{Deserialize, Serialize};
-
 use super::dense::Dense;
 use super::matmul::Matmul;
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{LayerShape, Method, Op, Place};
 use crate::encoding::Operand;
 use crate::error::Result;
+use crate::wire::wire;
 
 /// The vector, and where each element of a pair of factors is in it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Unilora {
     /// `unilora_theta_d` (length,).
     pub vector: Operand,
@@ -30,6 +29,8 @@ pub struct Unilora {
     /// The weight is stored (inputs, outputs).
     pub transposed: bool,
 }
+
+wire!(Unilora { vector, length, a, b, rank, inputs, outputs, transposed });
 
 impl Method for Unilora {
     const NAME: &'static str = "unilora";

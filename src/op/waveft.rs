@@ -1,8 +1,6 @@
 //! WaveFT (arXiv 2505.12532): W' = W + scaling · Δ, Δ with values at few places, or its inverse wavelet transform; PEFT's
 //! `WaveFTLayer.get_delta_weight`. Torch's generator decides where the values are.
 
-use serde::{Deserialize, Serialize};
-
 use super::dense::{Delta, Dense};
 use super::fourierft::{places, sparse_fit};
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
@@ -11,9 +9,10 @@ use super::{LayerShape, Method, Op, Place, wavelet};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::model::orientation::Fit;
+use crate::wire::wire;
 
 /// The values, and what decides their places.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Waveft {
     /// `waveft_spectrum` (count,).
     pub spectrum: Operand,
@@ -28,6 +27,8 @@ pub struct Waveft {
     /// The weight is stored (inputs, outputs).
     pub transposed: bool,
 }
+
+wire!(Waveft { spectrum, count, seed, scaling, wavelet, transposed });
 
 impl Method for Waveft {
     const NAME: &'static str = "waveft";

@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 use super::matching::{Change, Changes, RIGHT_BASE, match_adapters};
 use super::open::{Adapter, Base, Shard, open_adapter, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
@@ -22,28 +20,28 @@ use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing};
-use crate::json::as_text;
 use crate::model::config_json::{Config, ConfigChanges};
 use crate::tensor::Float;
+use crate::wire::wire;
 
 /// A whole merge, decided: the files of the output and how every byte of them comes about.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct MergePlan {
     /// Every tensor of the output.
     pub(crate) tensors: Tensors,
     /// The output, weight files first.
     pub files: Vec<OutputFile>,
     /// What the user should know.
-    #[serde(with = "as_text")]
     pub findings: Vec<Finding>,
     /// What the merged files record of their making.
-    #[serde(with = "as_text")]
     pub recipe: Recipe,
     /// The base, without weights.
     pub base: Base,
     /// The adapters, without weights.
     pub adapters: Vec<Adapter>,
 }
+
+wire!(MergePlan { tensors, files, findings, recipe, base, adapters });
 
 /// Read the headers and configurations of a base and of adapters, and plan their merge.
 ///

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::options::AdapterOptions;
@@ -17,9 +16,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing, read_whole, try_buffer};
 use crate::json::repeated;
+use crate::wire::wire;
 
 /// One weight file of the base.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Shard {
     /// Number among all inputs.
     pub input: usize,
@@ -30,7 +30,7 @@ pub struct Shard {
 }
 
 /// A base model, without its weights.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Base {
     /// What errors and reports call it.
     pub name: String,
@@ -51,27 +51,32 @@ pub struct Base {
 }
 
 /// An adapter, without its weights.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Adapter {
     /// What errors and reports call it.
     pub name: String,
     /// Factor on its whole delta.
     pub weight: f64,
-    /// What it does to each module.
+    /// What it does to each module, where the plan is being made.
     pub updates: Vec<ModuleUpdate>,
+    /// How many modules that are.
+    pub modules: usize,
     /// What reports say of it as a whole.
     pub summary: Summary,
-    /// Where its configuration and its file do not agree: heard by then where a plan is made.
-    #[serde(skip)]
+    /// Where its configuration and its file do not agree.
     pub mismatches: Vec<Mismatch>,
-    /// What the user should know of it: a plan's findings have it.
-    #[serde(skip)]
+    /// What the user should know of it.
     pub findings: Vec<Finding>,
     /// Number of the weight file among all inputs.
     pub input: usize,
     /// Its files, for the recipe.
     pub digests: Vec<FileDigest>,
 }
+
+wire!(Shard { input, name, header });
+wire!(Base { name, format, shards, index, config, others, left_behind, versions });
+// The rest is in the programs and the findings of the plan.
+wire!(Adapter { name, weight, modules, summary, input, digests } without { updates, mismatches, findings });
 
 /// Read the headers of a base.
 ///
@@ -217,7 +222,8 @@ async fn open_in(
     let Updates { updates, summary, mismatches, findings } =
         dialect::read(&AdapterFiles { adapter: name, file, input, config, alpha }, header, budget)?;
     digests.push(FileDigest { name: file.clone(), sha256: digest(inputs, folder, weights).await? });
-    Ok(Adapter { name: name.clone(), weight, updates, summary, mismatches, findings, input, digests })
+    let modules = updates.len();
+    Ok(Adapter { name: name.clone(), weight, updates, modules, summary, mismatches, findings, input, digests })
 }
 
 fn adapter_weights(folder: &Listing) -> Result<(usize, Format)> {

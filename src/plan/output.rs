@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::build::MergePlan;
@@ -16,9 +15,10 @@ use crate::error::Result;
 use crate::inputs::Span;
 use crate::json;
 use crate::order::{sort, sort_numbers};
+use crate::wire::{Wire, wire};
 
 /// One file of the output.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct OutputFile {
     /// Name in the output folder.
     pub name: String,
@@ -29,7 +29,7 @@ pub struct OutputFile {
 }
 
 /// What an output file is made of.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub(crate) enum Body {
     /// Bytes that the plan holds (config.json).
     Bytes(Vec<u8>),
@@ -42,7 +42,7 @@ pub(crate) enum Body {
 }
 
 /// The tensors of a weight file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct Weights {
     /// Shard of the base that gives the metadata.
     shard: usize,
@@ -55,11 +55,39 @@ pub(crate) struct Weights {
 }
 
 /// A tensor's place in a weight file: it ends where the next begins.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Placed {
     tensor: u32,
     /// First byte in the file.
     start: u64,
+}
+
+wire!(OutputFile { name, size, body });
+wire!(Weights { shard, header, order, placed });
+wire!(Placed { tensor, start });
+
+impl Wire for Body {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Body::Bytes(bytes) => (0u8, bytes.clone()).put(out),
+            Body::Input(input) => (1u8, *input).put(out),
+            Body::Weights(weights) => {
+                2u8.put(out);
+                weights.put(out);
+            }
+            Body::Index => 3u8.put(out),
+        }
+    }
+
+    fn take(from: &mut &[u8]) -> Option<Self> {
+        Some(match u8::take(from)? {
+            0 => Body::Bytes(Wire::take(from)?),
+            1 => Body::Input(Wire::take(from)?),
+            2 => Body::Weights(Wire::take(from)?),
+            3 => Body::Index,
+            _ => return None,
+        })
+    }
 }
 
 impl Weights {

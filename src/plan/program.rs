@@ -2,17 +2,16 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 use crate::combine::Combine;
 use crate::encoding::{Operand, Stored};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::op::{Fact, Footprint, Op, Replace, RowOrder};
 use crate::tensor::Float;
+use crate::wire::{Wire, wire};
 
 /// How one tensor of the output is computed: source → updates → combine → type.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Program {
     /// The tensor's name, for errors.
     pub tensor: String,
@@ -30,8 +29,10 @@ pub struct Program {
     pub to: Float,
 }
 
+wire!(Program { tensor, rows, cols, source, updates, combine, to });
+
 /// What one adapter does to a tensor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Update {
     /// The adapter's name, for errors.
     pub adapter: String,
@@ -43,14 +44,20 @@ pub struct Update {
     pub op: Op,
 }
 
+wire!(Update { adapter, weight, region, op });
+
 /// Rows of a tensor: all of it, or the part of a fused tensor that an update means.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Region {
     /// The rows, as stored.
     pub rows: Range<u64>,
     /// In which order the update's rows stand there.
     pub order: RowOrder,
 }
+
+wire!(Region { rows, order });
+
+// As a worker gets it.
 
 /// Elements that a job for a fact goes through, about: so that the jobs, and with them the order of the sums, depend on the tensor alone.
 const FACT_ELEMENTS: u64 = 512 << 10;
@@ -60,19 +67,18 @@ const KERNEL_ROWS: u64 = 4;
 
 impl Program {
     /// The program as bytes, for another thread.
-    ///
-    /// # Errors
-    /// `limit-exceeded` where memory does not suffice.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        postcard::to_allocvec(self).map_err(|error| Error::limit_exceeded(self.tensor.clone(), error.to_string()))
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.put(&mut bytes);
+        bytes
     }
 
     /// The program that [`to_bytes`](Self::to_bytes) gave.
     ///
     /// # Errors
     /// `internal` for other bytes.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Program> {
-        postcard::from_bytes(bytes).map_err(|error| Error::internal(format!("a program: {error}")))
+    pub fn from_bytes(mut bytes: &[u8]) -> Result<Program> {
+        Program::take(&mut bytes).ok_or_else(|| Error::internal("these are not the bytes of a program"))
     }
 
     /// Number of elements.
@@ -215,7 +221,7 @@ mod tests {
                 combine: Combine::Linear,
                 to: Float::F32,
             };
-            let sent = program.to_bytes().unwrap();
+            let sent = program.to_bytes();
             assert_eq!(Program::from_bytes(&sent).unwrap(), program, "rank {rank}");
             assert!(Program::from_bytes(&sent[..sent.len() - 1]).is_err());
         }

@@ -2,7 +2,7 @@
 //!
 //! It holds no dates, paths or host names, so that the same inputs give the same bytes everywhere.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::open::{Adapter, Base};
@@ -14,6 +14,7 @@ use crate::json::Json;
 use crate::model::config_json::torch_name;
 use crate::op::Scale;
 use crate::tensor::Float;
+use crate::wire::wire;
 
 /// Key of the recipe in `__metadata__`.
 pub(crate) const KEY: &str = "lorafold.recipe";
@@ -26,7 +27,7 @@ pub(crate) fn of(base: &Base) -> Option<Value> {
 }
 
 /// What a merged model was made of, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct Recipe {
@@ -54,7 +55,7 @@ pub struct Recipe {
 }
 
 /// The base in a recipe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct RecipeBase {
@@ -67,7 +68,7 @@ pub struct RecipeBase {
 }
 
 /// An adapter in a recipe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct RecipeAdapter {
@@ -82,7 +83,7 @@ pub struct RecipeAdapter {
 }
 
 /// A file and its hash.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct FileDigest {
@@ -93,7 +94,7 @@ pub struct FileDigest {
 }
 
 /// A scale of an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct RecipeScale {
@@ -104,6 +105,12 @@ pub struct RecipeScale {
     /// α/r or α/√r.
     pub scale: f64,
 }
+
+wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, only, skip });
+wire!(RecipeBase { files, recipe });
+wire!(RecipeAdapter { files, weight, rslora, scales });
+wire!(FileDigest { name, sha256 });
+wire!(RecipeScale { rank, alpha, scale });
 
 /// The recipe of a merge. `dtype` is that of the options, checked.
 pub(crate) fn recipe(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::build::MergePlan;
 use super::open::Adapter;
@@ -16,6 +16,7 @@ use crate::findings::Finding;
 use crate::json;
 use crate::kernel::Statistics;
 use crate::op::Scale;
+use crate::wire::wire;
 
 /// What was decided, and, after a merge, what it did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,7 +56,7 @@ pub struct BaseReport {
 }
 
 /// A file and its size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[non_exhaustive]
 pub struct FileSize {
@@ -64,6 +65,8 @@ pub struct FileSize {
     /// Size in bytes.
     pub size: u64,
 }
+
+wire!(FileSize { name, size });
 
 /// One adapter in a report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -245,7 +248,7 @@ impl MergePlan {
             r#type: adapter.summary.peft_type.clone(),
             rslora: adapter.summary.rslora,
             base_model: adapter.summary.base_name.clone(),
-            modules: adapter.updates.len(),
+            modules: adapter.modules,
             matched: updates,
             scales: scales.into_iter().map(scale).collect(),
         }

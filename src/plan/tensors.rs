@@ -5,17 +5,16 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-
 use super::open::{Base, Shard};
 use super::program::{Program, Update, replacement};
 use crate::combine::Combine;
 use crate::encoding::{Plain, Stored};
 use crate::inputs::Span;
 use crate::tensor::{Dtype, Float};
+use crate::wire::{Wire, wire};
 
 /// Every tensor of the output.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Tensors {
     rows: Vec<Row>,
     programs: Vec<Program>,
@@ -23,7 +22,7 @@ pub(crate) struct Tensors {
 }
 
 /// One tensor.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 struct Row {
     /// Shard of the base whose file it goes to.
     shard: u32,
@@ -33,7 +32,7 @@ struct Row {
     program: Option<u32>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 enum Origin {
     /// The tensor of that number in the shard.
     Base(u32),
@@ -42,7 +41,7 @@ enum Origin {
 }
 
 /// A tensor that the base does not have, or has in another shape.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct Added {
     pub(crate) name: String,
     pub(crate) shape: Vec<u64>,
@@ -50,6 +49,25 @@ pub(crate) struct Added {
     /// Where its source's bytes are.
     pub(crate) input: usize,
     pub(crate) start: u64,
+}
+
+wire!(Tensors { rows, programs, added });
+wire!(Row { shard, origin, to, program });
+wire!(Added { name, shape, dtype, input, start });
+
+impl Wire for Origin {
+    fn put(&self, out: &mut Vec<u8>) {
+        let (added, number) = match *self {
+            Origin::Base(number) => (false, number),
+            Origin::Added(number) => (true, number),
+        };
+        (added, number).put(out);
+    }
+
+    fn take(from: &mut &[u8]) -> Option<Self> {
+        let (added, number) = Wire::take(from)?;
+        Some(if added { Origin::Added(number) } else { Origin::Base(number) })
+    }
 }
 
 /// What a plan says of one tensor.

@@ -48,8 +48,8 @@ impl Plan {
 
     /// The plan as bytes, for `fromBytes` in another thread.
     #[wasm_bindgen(js_name = toBytes)]
-    pub fn to_bytes(&self) -> JsResult<Vec<u8>> {
-        Ok(self.plan.to_bytes()?)
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.plan.to_bytes()
     }
 
     /// The plan that another thread made. Facts and statistics stay behind.
@@ -96,7 +96,7 @@ impl Plan {
 
     /// The program of a tensor, as `Merger.load` takes it.
     pub fn program(&self, number: usize) -> Option<Vec<u8>> {
-        self.plan.program(number).and_then(|program| program.to_bytes().ok())
+        self.plan.program(number).map(|program| program.to_bytes())
     }
 
     /// The jobs that gather the facts of a program, none where it needs no facts or has them already.

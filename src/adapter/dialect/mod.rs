@@ -5,14 +5,13 @@
 
 mod peft;
 
-use serde::{Deserialize, Serialize};
-
 use crate::adapter::pattern::PatternBudget;
 use crate::container::Header;
 use crate::encoding::Plain;
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::op::Op;
+use crate::wire::wire;
 
 /// The dialects; the first that recognises an adapter reads it.
 const DIALECTS: [&dyn Dialect; 1] = [&peft::Peft];
@@ -54,7 +53,7 @@ pub struct Updates {
 }
 
 /// What an adapter does to one module.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModuleUpdate {
     /// Path of the module in the model, without the tool's prefix.
     pub module: String,
@@ -91,7 +90,7 @@ impl ModuleUpdate {
 }
 
 /// A weight of the base in an adapter's file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BaseWeight {
     /// Its key.
     pub key: String,
@@ -102,7 +101,7 @@ pub struct BaseWeight {
 }
 
 /// What reports say of an adapter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// The `peft_type` of its configuration.
     pub peft_type: String,
@@ -117,6 +116,8 @@ pub struct Summary {
     /// The base that the configuration names.
     pub base_name: Option<String>,
 }
+
+wire!(Summary { peft_type, r, alpha, rslora, fan_in_fan_out, base_name });
 
 /// A configuration and a file that do not agree.
 #[derive(Debug, Clone, PartialEq)]
