@@ -3,7 +3,7 @@
 //! PEFT decides by layer class: `nn.Linear` is (out, in), GPT-2's `Conv1D` (in, out). Files have no classes; the shapes
 //! tell, except for square weights.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// The model types whose layers are `Conv1D`.
 const CONV1D_MODELS: [&str; 5] = ["gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"];
@@ -59,7 +59,7 @@ pub(crate) struct Evidence<'a> {
     /// Whether an adapter's configuration says `fan_in_fan_out`.
     flag: bool,
     /// How layers with a name of its own kind are stored, by the first weight of that kind that is not square.
-    kinds: BTreeMap<&'a str, bool>,
+    kinds: HashMap<&'a str, bool>,
     /// Whether some adapted layer has the name of a `Conv1D`.
     conv1d: bool,
     /// Whether some adapted layer of another name is surely (out, in).

@@ -1,7 +1,7 @@
 //! Building the plan.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::matching::{Change, Changes, RIGHT_BASE, match_adapters};
@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing};
 use crate::model::config_json::{Config, ConfigChanges};
+use crate::order::sort_by;
 use crate::tensor::Float;
 use crate::wire::wire;
 
@@ -77,7 +78,7 @@ fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut
         findings.push(Finding::warning("left-behind", None, message));
     }
     let head = TiedHead::of(&base, &model);
-    let Changes { tensors: mut changes, added } =
+    let Changes { tensors: mut changes, mut added } =
         match_adapters(&base, head.as_ref(), &adapters, &checked, &model, budget, &mut findings)?;
     if changes.is_empty()
         && added.is_empty()
@@ -86,7 +87,8 @@ fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut
     {
         return Err(nothing_to_merge(&adapters, &checked));
     }
-    let vocabulary = changes.values().find_map(|change| change.shape.as_ref()?.first().copied());
+    let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).max();
+    sort_by(&mut added, |(one, _), (other, _)| one.cmp(other));
     let labels = added.iter().find_map(|(name, update)| labels(name, update));
     let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);
     let tensors = plan_tensors(&base, head.as_ref(), changes, added, &checked);
@@ -122,8 +124,8 @@ fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
 fn plan_tensors(
     base: &Base,
     head: Option<&TiedHead>,
-    mut changes: BTreeMap<usize, Change>,
-    added: BTreeMap<String, Update>,
+    mut changes: HashMap<usize, Change>,
+    added: Vec<(String, Update)>,
     options: &CheckedOptions,
 ) -> Tensors {
     let mut tensors = Tensors::default();

@@ -1,6 +1,6 @@
 //! Adapters against the base: which update changes which tensor, or why it cannot.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::open::{Adapter, Base};
 use super::options::CheckedOptions;
@@ -64,9 +64,9 @@ impl<'a> BaseTensors<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// By the number of the tensor, counted through all shards; that of a tied output layer is the next.
-    pub(crate) tensors: BTreeMap<usize, Change>,
+    pub(crate) tensors: HashMap<usize, Change>,
     /// Parameters that the base does not have: their names and what they become.
-    pub(crate) added: BTreeMap<String, Update>,
+    pub(crate) added: Vec<(String, Update)>,
 }
 
 /// Match every adapter.
@@ -120,7 +120,7 @@ impl<'a> Matcher<'a> {
     /// The number of the base's tensor that each update of the adapter changes.
     fn place(
         &self,
-        added: &mut BTreeMap<String, Update>,
+        added: &mut Vec<(String, Update)>,
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let name = &self.adapter.name;
@@ -167,7 +167,7 @@ impl<'a> Matcher<'a> {
         placed: &[(&ModuleUpdate, usize)],
         evidence: &Evidence,
         resized: &Resized,
-        changes: &mut BTreeMap<usize, Change>,
+        changes: &mut HashMap<usize, Change>,
         budget: &mut PatternBudget,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
@@ -223,13 +223,14 @@ impl<'a> Matcher<'a> {
         &self,
         update: &ModuleUpdate,
         wanted: &str,
-        added: &mut BTreeMap<String, Update>,
+        added: &mut Vec<(String, Update)>,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
         let (key, shape) = update.brought().unwrap_or_default();
-        if added.insert(wanted.into(), self.update(update, false, shape)).is_some() {
+        if added.iter().any(|(name, _)| name == wanted) {
             return Err(two_bases(self.adapter, wanted, key));
         }
+        added.push((wanted.into(), self.update(update, false, shape)));
         let message = "the base does not have it: it is added as the adapter brings it".into();
         let finding = Finding::info("tensor-added", &self.adapter.name, message);
         findings.push(Finding { tensor: Some(wanted.into()), ..finding });

@@ -1,6 +1,6 @@
 //! What JavaScript sees: a plan, and a merger that computes blocks of its programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -29,7 +29,7 @@ type JsResult<T> = std::result::Result<T, JsValue>;
 pub struct Plan {
     pub(super) plan: MergePlan,
     /// The facts of each program that has some.
-    facts: BTreeMap<usize, FactSum>,
+    facts: HashMap<usize, FactSum>,
     /// The statistics of each tensor, as far as they were gathered.
     statistics: BTreeMap<usize, Statistics>,
 }
@@ -145,7 +145,7 @@ impl Plan {
 
 impl Plan {
     fn of(plan: MergePlan) -> Plan {
-        Plan { plan, facts: BTreeMap::new(), statistics: BTreeMap::new() }
+        Plan { plan, facts: HashMap::new(), statistics: BTreeMap::new() }
     }
 }
 
