@@ -43,6 +43,8 @@ pub struct MergePlan {
 }
 
 wire!(MergePlan { tensors, files, findings, recipe, base, adapters });
+/// How many names are read or matched between two pauses: about ten milliseconds of work. A pause itself takes one.
+const NAMES_BETWEEN_PAUSES: usize = 4096;
 
 /// Read the headers and configurations of a base and of adapters, and plan their merge.
 ///
@@ -57,13 +59,22 @@ pub async fn plan(
 ) -> Result<MergePlan> {
     let mut budget = PatternBudget::default();
     let base = open_base(inputs, base).await?;
+    let mut names: usize = base.shards.iter().map(|shard| shard.header.len()).sum();
+    let mut since_pause = names;
     let mut opened = Vec::with_capacity(adapters.len());
     for (folder, options) in adapters {
-        // Reading names takes a while where there are many.
-        inputs.pause().await?;
-        opened.push(open_adapter(inputs, folder, options, &mut budget).await?);
+        if since_pause > NAMES_BETWEEN_PAUSES {
+            inputs.pause().await?;
+            since_pause = 0;
+        }
+        let adapter = open_adapter(inputs, folder, options, &mut budget).await?;
+        names += adapter.updates.len();
+        since_pause += adapter.updates.len();
+        opened.push(adapter);
     }
-    inputs.pause().await?;
+    if names > NAMES_BETWEEN_PAUSES {
+        inputs.pause().await?;
+    }
     build(base, opened, options, &mut budget)
 }
 

@@ -14,7 +14,7 @@ use crate::container::index::is_plain_name;
 use crate::container::{CheckpointFiles, Format, Header, ShardIndex, foreign, header, limits, torch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-use crate::inputs::{Inputs, Listing, read_whole, try_buffer};
+use crate::inputs::{Inputs, Listing, UNKNOWN_SIZE, read_whole, try_buffer};
 use crate::json::repeated;
 use crate::wire::wire;
 
@@ -246,6 +246,9 @@ async fn read_json(inputs: &impl Inputs, folder: &Listing, file: usize, limit: u
     }
 }
 
+/// Bytes that are read first of a weight file, where its size is known: most headers are shorter, and then need no second read.
+const HEAD_BYTES: u64 = 1 << 16;
+
 async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize, format: Format) -> Result<Header> {
     let info = &folder.files[file];
     let input = folder.first_input + file;
@@ -256,10 +259,18 @@ async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize, format
         let reason = format!("it has {} bytes, too few for a safetensors header", info.size);
         return Err(Error::truncated(info.name.clone(), reason).found(info.size.to_string()));
     }
-    let mut prefix = [0; 8];
-    inputs.read(input, 0, &mut prefix).await?;
-    let mut json = try_buffer(&info.name, Header::json_bytes(&info.name, prefix, info.size)?)?;
-    inputs.read(input, header::PREFIX_BYTES, &mut json).await?;
+    let first = if info.size == UNKNOWN_SIZE { header::PREFIX_BYTES } else { HEAD_BYTES.min(info.size) };
+    let mut head = try_buffer(&info.name, first)?;
+    inputs.read(input, 0, &mut head).await?;
+    let (prefix, head) = head.split_first_chunk().ok_or_else(|| Error::internal("a head has no prefix"))?;
+    let length = Header::json_bytes(&info.name, *prefix, info.size)?;
+    if let Some(json) = usize::try_from(length).ok().and_then(|length| head.get(..length)) {
+        return Header::parse(&info.name, json, info.size);
+    }
+    let mut json = try_buffer(&info.name, length)?;
+    let (known, rest) = json.split_at_mut(head.len());
+    known.copy_from_slice(head);
+    inputs.read(input, first, rest).await?;
     Header::parse(&info.name, &json, info.size)
 }
 
@@ -294,4 +305,56 @@ fn finite(option: &str, value: f64) -> Result<f64> {
     }
     let error = Error::bad_option(option, format!("{value} is not a finite number"));
     Err(error.found(value.to_string()).expected("a finite number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::container::{HeaderWriter, TensorInfo};
+    use crate::inputs::FileInfo;
+    use crate::tensor::Dtype;
+
+    /// One file in memory, and the reads of it: first byte and number of bytes.
+    struct Watched {
+        bytes: Vec<u8>,
+        reads: RefCell<Vec<(u64, usize)>>,
+    }
+
+    impl Inputs for Watched {
+        async fn read(&self, _: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
+            self.reads.borrow_mut().push((start, buffer.len()));
+            buffer.copy_from_slice(&self.bytes[start as usize..][..buffer.len()]);
+            Ok(())
+        }
+    }
+
+    /// The reads that the header of a file of `tensors` empty tensors takes, and the length of that header.
+    fn reads(tensors: usize, size_known: bool) -> (Vec<(u64, usize)>, usize) {
+        let names: Vec<String> = (0..tensors).map(|number| format!("tensor {number}")).collect();
+        let infos = names.iter().map(|name| TensorInfo { name, dtype: Dtype::F32, shape: &[0], start: 0, end: 0 });
+        let writer = HeaderWriter::new(infos, std::iter::empty());
+        let file = Watched { bytes: writer.read("f", 0..writer.bytes()).unwrap(), reads: RefCell::default() };
+        let length = file.bytes.len();
+        let size = if size_known { length as u64 } else { UNKNOWN_SIZE };
+        let folder = Listing::new("folder", 0, vec![FileInfo::new("model.safetensors", size)]);
+        let poll = pin!(read_header(&file, &folder, 0)).poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(header) = poll else { panic!("it waits") };
+        assert!(header.unwrap().iter().map(|tensor| tensor.name.to_string()).eq(names));
+        (file.reads.into_inner(), length)
+    }
+
+    #[test]
+    fn a_header_is_read_at_once_where_it_is_short() {
+        let (found, length) = reads(3, true);
+        assert_eq!(found, [(0, length)]);
+        let (found, length) = reads(2000, true);
+        assert_eq!(found, [(0, 65536), (65536, length - 65536)]);
+        // Where the file may be as short as its header, nothing beyond that is asked for.
+        let (found, length) = reads(3, false);
+        assert_eq!(found, [(0, 8), (8, length - 8)]);
+    }
 }
