@@ -92,7 +92,9 @@ impl PreparedProgram {
     pub(super) fn learn(&mut self, program: &Program, facts: &[f64]) {
         for band in &mut self.bands {
             for (_, number, prepared) in &mut band.others {
-                prepared.learn(facts.get(program.fact_range(*number)).unwrap_or_default());
+                if let Some(facts) = program.fact_range(*number).and_then(|range| facts.get(range)) {
+                    prepared.learn(facts);
+                }
             }
         }
     }

@@ -140,19 +140,21 @@ impl Program {
         (0..jobs).map(move |job| job * step..((job + 1) * step).min(end))
     }
 
-    /// Which of the program's facts are those of update number `number`.
-    pub(crate) fn fact_range(&self, number: usize) -> Range<usize> {
-        let length = |update: &Update| match update.op.fact() {
-            Some(Fact::ColumnSquares) => self.cols as usize,
-            None => 0,
-        };
-        let start = self.updates.iter().take(number).map(length).sum();
-        start..start + self.updates.get(number).map_or(0, length)
+    /// Which of the program's facts are those of update number `number`, where it has some.
+    pub(crate) fn fact_range(&self, number: usize) -> Option<Range<usize>> {
+        let length = self.facts_of(self.updates.get(number)?)?;
+        let start = self.updates.iter().take(number).filter_map(|update| self.facts_of(update)).sum();
+        Some(start..start + length)
     }
 
     /// Numbers that the facts of all updates have together.
     pub fn fact_length(&self) -> usize {
-        self.fact_range(self.updates.len()).start
+        self.updates.iter().filter_map(|update| self.facts_of(update)).sum()
+    }
+
+    /// Numbers that the facts of `update` have.
+    fn facts_of(&self, update: &Update) -> Option<usize> {
+        update.op.fact().map(|Fact::ColumnSquares| self.cols as usize)
     }
 
     /// The bytes that hold the elements: those of the source, the largest span first, then those that each update reads beside them.

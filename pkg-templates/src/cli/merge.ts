@@ -2,7 +2,7 @@ import { merge, plan } from "../node.js";
 import { refuseOccupied, replaced } from "../node/model-folder.js";
 import { asPath } from "../node/source.js";
 import { checkWorkOptions } from "../merge.js";
-import type { MergeOptions, Report } from "../types.js";
+import type { MergeOptions, Report, TensorReport } from "../types.js";
 import { finishCommand, mergePartCommand, partOption } from "./parts.js";
 import { PLAN_FLAGS, planOptions } from "./plan-flags.js";
 import { checkReport, printReport, writeReport } from "./report.js";
@@ -64,7 +64,7 @@ export async function mergeCommand(argv: string[]): Promise<number> {
     try {
       const { report } = await merge({ ...options, signal: stop.signal, onProgress: (progress) => line?.show(progress) });
       line?.end();
-      await print(report, values, () => resultText(report, values.out!, options.statistics ?? false));
+      await print(report, values, (kept) => resultText(report, values.out!, kept));
     } finally {
       line?.end();
     }
@@ -97,8 +97,14 @@ async function checkRoom(out: string, files: Report["files"], force: boolean): P
   else await refuseOccupied(folder);
 }
 
-async function print(report: Report, values: Values, text: () => string): Promise<void> {
-  if (values.report !== undefined) await writeReport(values.report, report);
+/** `text` is given the least share of a delta that survived rounding, where a report has statistics. */
+async function print(report: Report, values: Values, text: (kept: number | undefined) => string): Promise<void> {
+  let kept: number | undefined;
+  const see = ({ statistics }: TensorReport) => {
+    const share = statistics?.signalKept;
+    if (share !== undefined && share !== null) kept = Math.min(kept ?? share, share);
+  };
+  if (values.report !== undefined) await writeReport(values.report, report, see);
   if (values.json) await printReport(process.stdout, report);
-  else console.log(text());
+  else console.log(text(kept));
 }

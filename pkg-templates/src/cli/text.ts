@@ -1,4 +1,3 @@
-import { eachTensor } from "../report.js";
 import type { AdapterDescription, Description, ModelDescription, Report } from "../types.js";
 
 /** Bytes for people. */
@@ -25,12 +24,10 @@ export function planText(report: Report): string {
   return lines.join("\n");
 }
 
-/** A finished merge, for people. `statistics`: whether they were gathered. */
-export function resultText(report: Report, out: string, statistics: boolean): string {
+/** A finished merge, for people. `kept`: the least share of a delta that survived rounding, where that is known. */
+export function resultText(report: Report, out: string, kept: number | undefined): string {
   const lines = [`merged ${report.merged} tensors of ${report.base.tensors} into ${out} (${size(report.outputBytes)})`];
-  let worst = Number.POSITIVE_INFINITY;
-  for (const tensor of statistics ? eachTensor(report) : []) worst = Math.min(worst, tensor.statistics?.signalKept ?? worst);
-  if (worst < Number.POSITIVE_INFINITY) lines.push(`signal kept after rounding: ${worst.toPrecision(4)} in the worst tensor`);
+  if (kept !== undefined) lines.push(`signal kept after rounding: ${kept.toPrecision(4)} in the worst tensor`);
   for (const { level, code, message } of report.findings) lines.push(`${level} [${code}]: ${message}`);
   return lines.join("\n");
 }
