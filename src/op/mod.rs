@@ -6,6 +6,7 @@
 
 mod adalora;
 mod add_bias;
+mod bd_lora;
 mod beft;
 mod delora;
 mod dense;
@@ -17,6 +18,7 @@ mod layer;
 mod ln_tuning;
 mod loha;
 mod low_rank;
+mod merged_linear;
 mod numbers;
 pub(crate) mod peft;
 mod randlora;
@@ -31,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub use adalora::Adalora;
 pub use add_bias::AddBias;
+pub use bd_lora::{BdLora, Side};
 pub use delora::Delora;
 pub use dora::Dora;
 pub use gralora::Gralora;
@@ -38,6 +41,7 @@ pub use ia3::Ia3;
 pub use layer::LayerShape;
 pub use loha::Loha;
 pub use low_rank::LowRank;
+pub use merged_linear::MergedLinear;
 pub use randlora::Randlora;
 pub use replace::Replace;
 pub use rows::Rows;
@@ -348,6 +352,10 @@ methods! {
     LowRank,
     /// DoRA: the same, and every output has a trained length.
     Dora,
+    /// BD-LoRA: LoRA with a factor of blocks on the diagonal.
+    BdLora,
+    /// LoRA on some parts of a fused layer, as PEFT had it in 2023.
+    MergedLinear,
     /// A bias of `lora_B`, added to the layer's.
     AddBias = beft::Peft,
     /// A whole parameter of the adapter in place of the base's.
