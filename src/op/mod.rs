@@ -6,6 +6,7 @@
 
 mod adalora;
 mod add_bias;
+mod bd_lora;
 mod beft;
 mod boft;
 #[cfg(feature = "rare")]
@@ -32,6 +33,7 @@ mod loha;
 mod lokr;
 mod low_rank;
 mod matmul;
+mod merged_linear;
 #[cfg(feature = "rare")]
 mod miss;
 mod numbers;
@@ -67,6 +69,7 @@ use std::ops::Range;
 
 pub use adalora::Adalora;
 pub use add_bias::AddBias;
+pub use bd_lora::{BdLora, Side};
 pub use boft::Boft;
 #[cfg(feature = "rare")]
 pub use c3a::C3a;
@@ -86,6 +89,7 @@ pub use layer::LayerShape;
 pub use loha::Loha;
 pub use lokr::{KroneckerFactor, Lokr};
 pub use low_rank::LowRank;
+pub use merged_linear::MergedLinear;
 #[cfg(feature = "rare")]
 pub use miss::{Miss, MissForm};
 pub use oft::{Oft, Rotation};
@@ -425,6 +429,10 @@ methods! {
     LowRank,
     /// DoRA: the same, and every output has a trained length.
     Dora,
+    /// BD-LoRA: LoRA with a factor of blocks on the diagonal.
+    BdLora,
+    /// LoRA on some parts of a fused layer, as PEFT had it in 2023.
+    MergedLinear,
     /// A bias of `lora_B`, added to the layer's.
     AddBias = beft::Peft,
     /// A whole parameter of the adapter in place of the base's.

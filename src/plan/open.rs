@@ -341,7 +341,8 @@ mod tests {
         let length = file.bytes.len();
         let size = if size_known { length as u64 } else { UNKNOWN_SIZE };
         let folder = Listing::new("folder", 0, vec![FileInfo::new("model.safetensors", size)]);
-        let poll = pin!(read_header(&file, &folder, 0, Format::Safetensors)).poll(&mut Context::from_waker(Waker::noop()));
+        let poll =
+            pin!(read_header(&file, &folder, 0, Format::Safetensors)).poll(&mut Context::from_waker(Waker::noop()));
         let Poll::Ready(header) = poll else { panic!("it waits") };
         assert!(header.unwrap().iter().map(|tensor| tensor.name.to_string()).eq(names));
         (file.reads.into_inner(), length)
