@@ -4,19 +4,24 @@
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
 //! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
+mod activation;
 mod c3a;
+mod deft;
 mod dense;
 mod dora;
 mod fourier;
 mod fourierft;
 mod hira;
+mod householder;
 mod layer;
 mod loha;
 mod lokr;
 mod low_rank;
 mod matmul;
 mod miss;
+mod peanut;
 pub(crate) mod peft;
+mod projected;
 mod scatter;
 mod shira;
 mod supertuning;
@@ -30,6 +35,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub use c3a::C3a;
+pub use deft::{Deft, DeftDecomposition};
 pub use dora::Dora;
 pub use fourierft::Fourierft;
 pub use hira::{Hira, HiraLayer};
@@ -38,6 +44,7 @@ pub use loha::Loha;
 pub use lokr::{KroneckerFactor, Lokr};
 pub use low_rank::LowRank;
 pub use miss::{Miss, MissForm};
+pub use peanut::Peanut;
 pub use shira::Shira;
 pub use supertuning::{Supertuning, SupraProduct};
 pub use unilora::Unilora;
@@ -66,6 +73,8 @@ pub enum Footprint {
 pub enum Fact {
     /// For each column the sum of the squares of W + the update's low-rank product.
     ColumnSquares,
+    /// The products of so many vectors with the weight from the left, one after another: each as long as a row.
+    Projection(u64),
 }
 
 /// Some rows of a weight that an update covers, and which of its own rows stand there.
@@ -322,4 +331,8 @@ methods! {
     Fourierft = fourierft::Peft,
     /// WaveFT: an inverse wavelet transform of few values is added.
     Waveft = waveft::Peft,
+    /// DEFT and PaRa: a part of the weight gives way to what was trained.
+    Deft = deft::Peft,
+    /// PEANuT: what a small network makes of the weight is added.
+    Peanut = peanut::Peft,
 }

@@ -119,6 +119,7 @@ impl Program {
     pub(crate) fn fact_range(&self, number: usize) -> Range<usize> {
         let length = |update: &Update| match update.op.fact() {
             Some(Fact::ColumnSquares) => self.cols as usize,
+            Some(Fact::Projection(rank)) => (rank as usize).saturating_mul(self.cols as usize),
             None => 0,
         };
         let start = self.updates.iter().take(number).map(length).sum();
