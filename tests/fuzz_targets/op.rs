@@ -3,7 +3,7 @@
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{Dora, Fourierft, Hira, HiraLayer, LowRank, Op, RowOrder};
+use lorafold::op::{Deft, DeftDecomposition, Dora, Fourierft, Hira, HiraLayer, LowRank, Op, RowOrder};
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::Float;
 
@@ -50,12 +50,19 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let (a, b, magnitude) = (operand(rank * inner), operand(outer * rank), operand(outer));
     let scale = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
     let factors = LowRank { a, b, rank, inputs: inner, outputs: outer, alpha: 1.0, scale, transposed };
-    let op = match source.below(5) {
+    let op = match source.below(6) {
         0 | 1 => Op::LowRank(factors),
         2 => Op::Dora(Dora { factors, magnitude }),
         3 => {
             let LowRank { a, b, rank, inputs, outputs, .. } = factors;
             Op::Hira(Hira { a, b, rank, layer: HiraLayer::Linear, inputs, outputs, transposed })
+        }
+        4 => {
+            let LowRank { b: projection, rank, outputs, .. } = factors;
+            let decomposition = source.pick(&[DeftDecomposition::Relu, DeftDecomposition::Qr]);
+            let rank = if decomposition == DeftDecomposition::Qr { rank.min(outputs.max(1)) } else { rank };
+            let (injection, inputs, alpha) = (None, None, None);
+            Op::Deft(Deft { projection, injection, inputs, outputs, rank, decomposition, alpha, transposed })
         }
         _ => {
             let count = outer.min(inner * outer);
