@@ -22,7 +22,7 @@ pub struct C3a {
 impl Method for C3a {
     const NAME: &'static str = "c3a";
 
-    type Prepared = Dense<Circulant>;
+    type Prepared = Dense;
 
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.kernel]
@@ -37,7 +37,7 @@ impl Method for C3a {
         self.layer().fit(shape).straight()
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense<Circulant>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
         let mut kernels = self.kernel.values(&operands[0], adapter)?;
         let [_, inputs, size] = self.shape.map(|side| side as usize);
         kernels.iter_mut().for_each(|value| *value /= (inputs * size) as f64);

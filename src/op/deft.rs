@@ -50,7 +50,7 @@ impl Deft {
 impl Method for Deft {
     const NAME: &'static str = "deft";
 
-    type Prepared = Projected<Injection>;
+    type Prepared = Projected;
 
     fn operands(&self) -> Vec<&Operand> {
         [&self.projection].into_iter().chain(&self.injection).collect()
@@ -84,7 +84,7 @@ impl Method for Deft {
         4 * self.rank // two pairs, in f64
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Projected<Injection>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Projected> {
         let values = self.projection.values(&operands[0], adapter)?;
         let rank = self.rank as usize;
         let (project, back) = match self.decomposition {

@@ -22,26 +22,27 @@ pub(crate) trait Delta {
 }
 
 /// A delta in its place in the weight. Each value is computed in f64 and rounded once to the type of the tile before it is added.
-pub(crate) struct Dense<D> {
-    delta: D,
+pub(crate) struct Dense {
+    /// Behind a pointer, so that the rest is compiled once for all methods.
+    delta: Box<dyn Delta>,
     place: Place,
     transposed: bool,
     relative: bool,
 }
 
-impl<D: Delta> Dense<D> {
+impl Dense {
     /// The delta of a weight that is stored (in, out) if `transposed`.
-    pub(crate) fn new(delta: D, place: &Place, transposed: bool) -> Dense<D> {
-        Dense { delta, place: place.clone(), transposed, relative: false }
+    pub(crate) fn new(delta: impl Delta + 'static, place: &Place, transposed: bool) -> Dense {
+        Dense { delta: Box::new(delta), place: place.clone(), transposed, relative: false }
     }
 
     /// The same of a delta that is a part of each value of the weight: W' = W + W ∘ Δ.
-    pub(crate) fn relative(delta: D, place: &Place, transposed: bool) -> Dense<D> {
+    pub(crate) fn relative(delta: impl Delta + 'static, place: &Place, transposed: bool) -> Dense {
         Dense { relative: true, ..Dense::new(delta, place, transposed) }
     }
 }
 
-impl<D: Delta> Apply for Dense<D> {
+impl Apply for Dense {
     fn bytes(&self) -> u64 {
         self.delta.bytes()
     }

@@ -30,7 +30,7 @@ pub struct Fourierft {
 impl Method for Fourierft {
     const NAME: &'static str = "fourierft";
 
-    type Prepared = Dense<Spectrum>;
+    type Prepared = Dense;
 
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.spectrum]
@@ -52,7 +52,7 @@ impl Method for Fourierft {
         self.transposed
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense<Spectrum>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
         let values = self.spectrum.values(&operands[0], adapter)?;
         let places = places(place, self.transposed, values.len(), self.seed);
         let scale = self.scaling / (place.of as f64 * place.cols as f64);

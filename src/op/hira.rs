@@ -43,7 +43,7 @@ pub enum HiraLayer {
 impl Method for Hira {
     const NAME: &'static str = "hira";
 
-    type Prepared = Dense<Matmul>;
+    type Prepared = Dense;
 
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.a, &self.b]
@@ -69,7 +69,7 @@ impl Method for Hira {
         2 * self.rank // in f64
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense<Matmul>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
         let (a, b) = (self.a.values(&operands[0], adapter)?, self.b.values(&operands[1], adapter)?);
         Ok(Dense::relative(Matmul::new(b, a, self.rank as usize, 1.0), place, self.transposed))
     }

@@ -39,7 +39,7 @@ impl Loha {
 impl Method for Loha {
     const NAME: &'static str = "loha";
 
-    type Prepared = Dense<Hadamard>;
+    type Prepared = Dense;
 
     fn operands(&self) -> Vec<&Operand> {
         self.factors.iter().chain(self.cores.iter().flatten()).collect()
@@ -61,7 +61,7 @@ impl Method for Loha {
         4 * self.rank // two products, in f64
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense<Hadamard>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
         let values = self.operands().into_iter().zip(operands).map(|(operand, bytes)| operand.values(bytes, adapter));
         let mut values = values.collect::<Result<Vec<_>>>()?.into_iter();
         let mut next = || values.next().unwrap_or_default();

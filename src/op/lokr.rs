@@ -70,7 +70,7 @@ impl Lokr {
 impl Method for Lokr {
     const NAME: &'static str = "lokr";
 
-    type Prepared = Dense<Kronecker>;
+    type Prepared = Dense;
 
     fn operands(&self) -> Vec<&Operand> {
         self.first.operands.iter().chain(&self.second.operands).collect()
@@ -92,7 +92,7 @@ impl Method for Lokr {
         Some(Scale { rank: self.rank, alpha: self.alpha, scale: self.scaling() })
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense<Kronecker>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
         let values = self.operands().into_iter().zip(operands).map(|(operand, bytes)| operand.values(bytes, adapter));
         let mut values = values.collect::<Result<Vec<_>>>()?.into_iter();
         let rank = self.rank as usize;

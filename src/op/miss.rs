@@ -80,7 +80,7 @@ impl Method for Miss {
 
 /// The block in memory.
 pub(crate) enum Prepared {
-    Added(Dense<Tiled>),
+    Added(Dense),
     Bat(Bat),
 }
 

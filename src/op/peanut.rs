@@ -34,7 +34,7 @@ pub struct Peanut {
 impl Method for Peanut {
     const NAME: &'static str = "peanut";
 
-    type Prepared = Projected<Network>;
+    type Prepared = Projected;
 
     fn operands(&self) -> Vec<&Operand> {
         [&self.a, &self.b].into_iter().chain(&self.layers).collect()
@@ -60,7 +60,7 @@ impl Method for Peanut {
         4 * self.rank // two pairs, in f64
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Projected<Network>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Projected> {
         let values = self.operands().into_iter().zip(operands).map(|(operand, bytes)| operand.values(bytes, adapter));
         let mut values = values.collect::<Result<Vec<_>>>()?.into_iter();
         let (a, mut b) = (values.next().unwrap_or_default(), values.next().unwrap_or_default());

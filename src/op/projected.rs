@@ -17,13 +17,13 @@ pub(crate) trait Middle {
 }
 
 /// The update in memory.
-pub(crate) struct Projected<M> {
+pub(crate) struct Projected {
     /// (outputs, rank).
     project: Vec<f64>,
     /// (outputs, rank).
     back: Vec<f64>,
     rank: usize,
-    middle: M,
+    middle: Box<dyn Middle>,
     place: Place,
     transposed: bool,
     /// g(projectᵀ @ W), (rank, inputs), once the weight is known.
@@ -40,16 +40,17 @@ pub(super) fn fact(rank: u64, transposed: bool) -> Option<Fact> {
     (!transposed).then_some(Fact::Projection(rank))
 }
 
-impl<M: Middle> Projected<M> {
+impl Projected {
     /// Both matrices are (outputs, rank), row by row.
     pub(crate) fn new(
         project: Vec<f64>,
         back: Vec<f64>,
         rank: usize,
-        middle: M,
+        middle: impl Middle + 'static,
         place: &Place,
         transposed: bool,
-    ) -> Projected<M> {
+    ) -> Projected {
+        let middle = Box::new(middle);
         Projected { project, back, rank, middle, place: place.clone(), transposed, factor: Vec::new() }
     }
 
@@ -72,7 +73,7 @@ impl<M: Middle> Projected<M> {
     }
 }
 
-impl<M: Middle> Apply for Projected<M> {
+impl Apply for Projected {
     fn bytes(&self) -> u64 {
         let numbers = self.project.len() + self.back.len() + self.factor.len();
         (numbers * size_of::<f64>()) as u64 + self.middle.bytes()

@@ -22,7 +22,7 @@ pub struct Shira {
 impl Method for Shira {
     const NAME: &'static str = "shira";
 
-    type Prepared = Dense<Scatter>;
+    type Prepared = Dense;
 
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.values, &self.indices]
@@ -36,13 +36,14 @@ impl Method for Shira {
         self.layer().fit(shape).straight()
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense<Scatter>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
         let values = self.values.values(&operands[0], adapter)?;
         let (outputs, inputs) = operands[1].split_at(operands[1].len() / 2);
         let outputs = self.indices.indices(outputs, place.of as u64, adapter)?;
         let inputs = self.indices.indices(inputs, place.cols as u64, adapter)?;
-        let places = outputs.iter().zip(inputs).map(|(output, input)| output * place.cols as u64 + input);
-        Ok(Dense::new(Scatter::new(places.zip(values).collect(), place), place, false))
+        let places = outputs.into_iter().zip(inputs).zip(values);
+        let entries = places.map(|((output, input), value)| (output as usize, input as usize, value));
+        Ok(Dense::new(Scatter::new(entries, place), place, false))
     }
 }
 

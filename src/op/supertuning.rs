@@ -50,7 +50,7 @@ impl SupraProduct {
 impl Method for Supertuning {
     const NAME: &'static str = "supertuning";
 
-    type Prepared = Dense<Supra>;
+    type Prepared = Dense;
 
     fn operands(&self) -> Vec<&Operand> {
         let product = self.product.iter().flat_map(|product| [&product.a, &product.b]);
@@ -77,7 +77,7 @@ impl Method for Supertuning {
         self.product.as_ref().map_or(0, |product| 2 * product.rank) // in f64
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense<Supra>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
         let values = self.values.values(&operands[0], adapter)?;
         let elements = (place.of as u64).saturating_mul(place.cols as u64);
         let places = self.indices.indices(&operands[1], elements, adapter)?;
@@ -88,7 +88,8 @@ impl Method for Supertuning {
                 Some(Matmul::new(b, a, product.rank as usize, product.scaling()))
             }
         };
-        let values = Scatter::new(places.into_iter().zip(values).collect(), place);
+        let entry = |(at, value)| ((at / place.cols as u64) as usize, (at % place.cols as u64) as usize, value);
+        let values = Scatter::new(places.into_iter().zip(values).map(entry), place);
         Ok(Dense::new(Supra { values, product }, place, false))
     }
 }

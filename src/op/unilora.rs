@@ -34,7 +34,7 @@ pub struct Unilora {
 impl Method for Unilora {
     const NAME: &'static str = "unilora";
 
-    type Prepared = Dense<Matmul>;
+    type Prepared = Dense;
 
     fn operands(&self) -> Vec<&Operand> {
         [&self.vector].into_iter().chain(&self.a).chain(&self.b).collect()
@@ -56,7 +56,7 @@ impl Method for Unilora {
         2 * self.rank // in f64
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense<Matmul>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
         let vector = self.vector.values(&operands[0], adapter)?;
         let factor = |[indices, scales]: &[Operand; 2], bytes: &[Vec<u8>]| -> Result<Vec<f64>> {
             let indices = indices.indices(&bytes[0], vector.len() as u64, adapter)?;

@@ -59,8 +59,8 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
         }
         4 => {
             let LowRank { b: projection, rank, outputs, .. } = factors;
-            let decomposition = source.pick(&[DeftDecomposition::Relu, DeftDecomposition::Qr]);
-            let rank = if decomposition == DeftDecomposition::Qr { rank.min(outputs.max(1)) } else { rank };
+            let wanted = source.pick(&[DeftDecomposition::Relu, DeftDecomposition::Qr]);
+            let decomposition = if rank > outputs { DeftDecomposition::Relu } else { wanted };
             let (injection, inputs, alpha) = (None, None, None);
             Op::Deft(Deft { projection, injection, inputs, outputs, rank, decomposition, alpha, transposed })
         }
