@@ -37,7 +37,7 @@ pub use bd_lora::{BdLora, Side};
 pub use delora::Delora;
 pub use dora::Dora;
 pub use gralora::Gralora;
-pub use ia3::Ia3;
+pub use ia3::{Ia3, Parameter};
 pub use layer::LayerShape;
 pub use loha::Loha;
 pub use low_rank::LowRank;
@@ -45,7 +45,7 @@ pub use merged_linear::MergedLinear;
 pub use randlora::Randlora;
 pub use replace::Replace;
 pub use rows::Rows;
-pub use vblora::Vblora;
+pub use vblora::{Mixture, Vblora};
 pub use vera::Vera;
 
 use crate::encoding::Operand;

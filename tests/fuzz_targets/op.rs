@@ -3,7 +3,7 @@
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{Dora, LayerShape, LowRank, Op, RowOrder};
+use lorafold::op::{Adalora, Delora, Dora, Ia3, LayerShape, LowRank, Op, Parameter, RowOrder};
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::Float;
 
@@ -48,10 +48,27 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
         Operand { key: "k".into(), at, dtype: float.dtype() }
     };
     let (a, b, magnitude) = (operand(rank * inner), operand(outer * rank), operand(outer));
+    let (of_rank, of_inputs, one) = (operand(rank), operand(inner), operand(1));
     let scale = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
     let layer = LayerShape::linear(outer, inner);
-    let factors = LowRank { a, b, rank, layer, alpha: 1.0, scale, transposed };
-    let op = if source.flag() { Op::Dora(Dora { factors, magnitude }) } else { Op::LowRank(factors) };
+    let factors = LowRank { a: a.clone(), b: b.clone(), rank, layer, alpha: 1.0, scale, transposed };
+    let op = match source.below(5) {
+        0 => Op::Dora(Dora { factors, magnitude }),
+        1 => {
+            let (is_of_inputs, parameter) = (source.flag(), Parameter::Matrix);
+            let (vector, length) = if is_of_inputs { (of_inputs, inner) } else { (magnitude, outer) };
+            Op::Ia3(Ia3 { vector, length, of_inputs: is_of_inputs, parameter, transposed })
+        }
+        2 => {
+            let (e, inputs, outputs) = (of_rank, inner, outer);
+            Op::Adalora(Adalora { a, b, e, rank, inputs, outputs, alpha: 1.0, scale, transposed })
+        }
+        3 => {
+            let (lambda, norms, inputs, outputs) = (one, of_inputs, inner, outer);
+            Op::Delora(Delora { a, b, lambda, norms, rank, inputs, outputs, transposed })
+        }
+        _ => Op::LowRank(factors),
+    };
     let rows = start..end;
     let order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves]);
     let weight = source.pick(&[1.0, 0.5, -1.0, 0.0, 1e-30]);
