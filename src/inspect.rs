@@ -184,7 +184,7 @@ pub struct ModuleDescription {
 /// Those of [`open_base`] and [`open_adapter`].
 pub async fn inspect(inputs: &impl Inputs, folder: &Listing) -> Result<Description> {
     let has = |name: &str| folder.files.iter().any(|file| file.name == name);
-    if has("adapter_config.json") || has("adapter_model.safetensors") {
+    if has("adapter_config.json") || has("adapter_model.safetensors") || has("adapter_model.bin") {
         inspect_adapter(inputs, folder).await.map(Description::Adapter)
     } else {
         inspect_model(inputs, folder).await.map(Description::Model)

@@ -148,7 +148,7 @@ export type DtypeTotal = {
 /**
  * The stable codes: part of the API, the same in Rust, JavaScript and on the command line. None is ever renamed; new ones may come.
  */
-export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "base-mismatch" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
+export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
 
 /**
  * What an error knows beside its sentence. Every field is there only where it is known.
@@ -488,6 +488,11 @@ export type PlanSettings = {
    */
   rounding?: "nearest",
   /**
+   * What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
+   * that they are, `untie` gives the output layer a tensor of its own.
+   */
+  tied?: "auto" | "share" | "untie",
+  /**
    * Merge only tensors in whose name this regular expression matches somewhere.
    */
   only?: string,
@@ -533,6 +538,10 @@ export type Recipe = {
    * The adapters, in their order.
    */
   adapters: Array<RecipeAdapter>,
+  /**
+   * What became of a tied output layer, where that was asked for.
+   */
+  tied?: string,
   /**
    * Pattern of the names of the tensors that were merged.
    */
@@ -614,7 +623,7 @@ export type Report = {
    */
   adapters: Array<AdapterReport>,
   /**
-   * Number of tensors that deltas are added to.
+   * Number of tensors that adapters change.
    */
   merged: number,
   /**
@@ -640,7 +649,7 @@ export type Report = {
 };
 
 /**
- * A run of output bytes that one read of an input serves.
+ * A run of output bytes that one read of an input serves. Its pieces take their bytes in turn; what is between them is passed over.
  */
 export type Run = {
   /**
@@ -786,7 +795,7 @@ export type TensorReport = {
   /**
    * What is done to it.
    */
-  action: "copy" | "convert" | "merge",
+  action: "copy" | "convert" | "merge" | "replace",
   /**
    * Shape as stored.
    */

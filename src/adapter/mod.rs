@@ -8,7 +8,6 @@ pub mod keys;
 pub mod module_settings;
 pub mod pairs;
 pub mod pattern;
-mod suffixes;
 pub mod targets;
 
 pub use config::AdapterConfig;

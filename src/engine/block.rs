@@ -225,7 +225,8 @@ impl Block<'_> {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
                 let rows = self.tile(band, part.start, &base[inside], &[]);
                 for (_, number, update) in &band.others {
-                    update.gather(&rows, &mut changed, &mut sums[self.program.fact_range(*number)]);
+                    let Some(facts) = self.program.fact_range(*number) else { continue };
+                    update.gather(&rows, &mut changed, &mut sums[facts]);
                 }
             }
         }

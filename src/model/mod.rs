@@ -4,6 +4,7 @@
 pub mod config_json;
 pub mod orientation;
 pub mod placement;
+pub(crate) mod suffixes;
 
 /// What config.json says that matters to a merge.
 #[derive(Debug, Clone, Default)]

@@ -6,6 +6,7 @@
 //! away is one of the known prefixes; what comes in its place is whatever the base has, if only one thing fits: a model with
 //! two towers has the same paths in both.
 
+use super::suffixes::SuffixIndex;
 use crate::json::sorted;
 
 /// Prefixes that models and tools are known to add, the plainest first.
@@ -36,20 +37,26 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
-    /// The rewriting of `strip` into what fits of the base's prefixes, or all of these when nothing tells which is meant.
-    fn into_one_of<'a>(strip: &'static str, fitting: Vec<&'a str>) -> Result<Rewrite, Vec<&'a str>> {
-        // `language_model.model.` has become `model.language_model.`, and is never the vision tower.
-        let named = strip.split('.').find(|part| !part.is_empty() && *part != "model");
-        let mut alike = fitting.iter().filter(|prefix| prefix.split('.').any(|part| Some(part) == named));
-        match (fitting.as_slice(), alike.next(), alike.next()) {
-            ([add], ..) | (_, Some(add), None) => Ok(Rewrite { strip, add: (*add).into() }),
-            _ => Err(fitting),
+    /// The rewriting of `strip` into what fits of the base's prefixes, or some of these when nothing tells which is meant.
+    fn into_one_of<'a>(strip: &'static str, fitting: Fitting<'a>) -> Result<Rewrite, SeveralParts<'a>> {
+        match (fitting.first.as_slice(), fitting.alike.as_slice()) {
+            ([add], _) | (_, [add]) => Ok(Rewrite { strip, add: (*add).into() }),
+            _ => Err(SeveralParts { prefixes: sorted(fitting.first), all: fitting.prefixes }),
         }
     }
 
     fn apply(&self, module: &str) -> Option<String> {
         module.strip_prefix(self.strip).map(|rest| format!("{}{rest}", self.add))
     }
+}
+
+/// Parts of the base that the adapter fits equally well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeveralParts<'a> {
+    /// The prefixes of some of them.
+    pub prefixes: Vec<&'a str>,
+    /// How many there are.
+    pub all: usize,
 }
 
 /// Where an adapter's modules are in the base: as they stand (heads have no body's prefix), or rewritten.
@@ -64,18 +71,28 @@ impl Placement {
     /// left then (the other tower), one of another beginning, if it places all that begins so.
     ///
     /// # Errors
-    /// The prefixes of the base that fit equally well, when nothing tells which of them is meant.
-    pub fn choose<'a>(modules: &[&str], base: &[&'a str]) -> Result<Placement, Vec<&'a str>> {
+    /// The parts of the base that fit equally well, when nothing tells which of them is meant.
+    pub fn choose<'a>(modules: &[&str], base: &[&'a str]) -> Result<Placement, SeveralParts<'a>> {
+        Placement::choose_counted(modules, base, &mut 0)
+    }
+
+    /// [`choose`](Self::choose); `steps` grows by the characters and prefixes of the base that were looked at.
+    fn choose_counted<'a>(
+        modules: &[&str],
+        base: &[&'a str],
+        steps: &mut usize,
+    ) -> Result<Placement, SeveralParts<'a>> {
         let paths = sorted(base.to_vec());
         let in_base = |path: &str| paths.binary_search(&path).is_ok();
         let mut placement = Placement::default();
         let mut lost = sorted(modules.to_vec());
         lost.retain(|module| !in_base(module));
         loop {
-            let (mut most, mut best) = (0, ("", Vec::new()));
+            let (mut most, mut best) = (0, ("", Fitting::default()));
             for strip in PREFIXES {
                 let rests: Vec<&str> = lost.iter().filter_map(|module| module.strip_prefix(strip)).collect();
-                let (count, fitting) = fitting(&rests, &paths);
+                let fitting = Fitting::of(strip, &rests, &paths, steps);
+                let count = fitting.most;
                 let is_other = count == rests.len() && placement.rewrites.iter().all(|known| known.strip != strip);
                 if count > most && (is_other || placement.rewrites.is_empty()) {
                     (most, best) = (count, (strip, fitting));
@@ -100,31 +117,91 @@ impl Placement {
     }
 }
 
-/// How many of `rests`, which are in order, the paths of the base end in behind one prefix, and the prefixes that have the most.
-fn fitting<'a>(rests: &[&str], paths: &[&'a str]) -> (usize, Vec<&'a str>) {
-    // Each prefix of the base as often as it places a module.
-    let mut prefixes = Vec::new();
-    for path in paths {
-        let mut at = 0;
-        for part in path.split_inclusive('.') {
-            let (prefix, rest) = path.split_at_checked(at).unwrap_or_default();
-            if rests.binary_search(&rest).is_ok() {
-                prefixes.push(prefix);
+/// Prefixes of the base that are kept of those that fit.
+const KEPT: usize = 8;
+
+/// The prefixes of the base behind which the most of an adapter's modules are.
+#[derive(Default)]
+struct Fitting<'a> {
+    /// How many modules are behind each of them.
+    most: usize,
+    /// How many such prefixes there are.
+    prefixes: usize,
+    /// The first of them, [`KEPT`] at most.
+    first: Vec<&'a str>,
+    /// The first two with a part that is also one of the prefix that is taken away: `language_model.model.` has become
+    /// `model.language_model.`, and is never the vision tower.
+    alike: Vec<&'a str>,
+}
+
+/// A beginning of the path that is looked at, up to a dot.
+struct Prefix {
+    bytes: usize,
+    /// How many modules are behind it, in the paths so far.
+    modules: usize,
+    /// See [`Fitting::alike`].
+    alike: bool,
+}
+
+impl<'a> Fitting<'a> {
+    /// Compare the `rests` of modules behind `strip` with the `paths` of the base, which are in order. Takes time in proportion to the
+    /// length of all of them together.
+    fn of(strip: &str, rests: &[&str], paths: &[&'a str], steps: &mut usize) -> Fitting<'a> {
+        let mut fitting = Fitting::default();
+        let named = rests.iter().zip(0..).filter(|(rest, _)| !rest.is_empty());
+        let index = SuffixIndex::new(named.map(|(rest, number)| (rest.as_bytes().to_vec(), number)));
+        let known = strip.split('.').find(|part| !part.is_empty() && *part != "model");
+        // Paths that begin alike are neighbours, so those behind one prefix come one after another.
+        let mut open: Vec<Prefix> = Vec::new();
+        let mut before = "";
+        for path in paths.iter().filter(|_| !rests.is_empty()) {
+            let shared = path.bytes().zip(before.bytes()).take_while(|(one, other)| one == other).count();
+            fitting.close(&mut open, before, Some(shared));
+            *steps += shared;
+            let (mut bytes, mut alike) = open.last().map_or((0, false), |prefix| (prefix.bytes, prefix.alike));
+            if open.is_empty() {
+                open.push(Prefix { bytes, modules: 0, alike });
             }
-            at += part.len();
+            // The last part is no prefix.
+            while let Some(part) = path.get(bytes..).and_then(|rest| rest.split_once('.')).map(|(part, _)| part)
+                && bytes + part.len() + 1 < path.len()
+            {
+                bytes += part.len() + 1;
+                alike |= Some(part) == known;
+                open.push(Prefix { bytes, modules: 0, alike });
+                *steps += part.len() + 1;
+            }
+            *steps += index.visit_all(path, |number, _| {
+                let rest = rests.get(number).map_or(0, |rest| rest.len());
+                if let Ok(at) = open.binary_search_by_key(&(path.len() - rest), |prefix| prefix.bytes) {
+                    open[at].modules += 1;
+                }
+            });
+            before = path;
+        }
+        fitting.close(&mut open, before, None);
+        fitting
+    }
+
+    /// Count the open prefixes of `path` that are longer than `shared` bytes, or all of them: no further path begins with them.
+    fn close(&mut self, open: &mut Vec<Prefix>, path: &'a str, shared: Option<usize>) {
+        while let Some(prefix) = open.pop_if(|prefix| shared.is_none_or(|shared| prefix.bytes > shared)) {
+            if prefix.modules > self.most {
+                *self = Fitting { most: prefix.modules, ..Fitting::default() };
+            }
+            if prefix.modules < self.most || self.most == 0 {
+                continue;
+            }
+            let text = path.get(..prefix.bytes).unwrap_or_default();
+            self.prefixes += 1;
+            if self.first.len() < KEPT {
+                self.first.push(text);
+            }
+            if prefix.alike && self.alike.len() < 2 {
+                self.alike.push(text);
+            }
         }
     }
-    prefixes.sort_unstable();
-    let (mut most, mut fitting) = (0, Vec::new());
-    for alike in prefixes.chunk_by(|one, other| one == other) {
-        if alike.len() > most {
-            (most, fitting) = (alike.len(), Vec::new());
-        }
-        if alike.len() == most {
-            fitting.push(alike[0]);
-        }
-    }
-    (most, fitting)
 }
 
 #[cfg(test)]
@@ -132,7 +209,7 @@ mod tests {
     use super::*;
 
     fn choose<'a>(modules: &[&str], base: &[&'a str]) -> Result<Placement, Vec<&'a str>> {
-        Placement::choose(modules, base)
+        Placement::choose(modules, base).map_err(|several| several.prefixes)
     }
 
     fn rewrites(all: &[(&'static str, &str)]) -> Result<Placement, Vec<&'static str>> {
@@ -207,5 +284,82 @@ mod tests {
         let modules = ["model.layers.0.q", "model.layers.1.q", "model.layers.2.q"];
         assert_eq!(choose(&modules, &base), Err(vec!["", "vision."]));
         assert_eq!(choose(&modules, &base[..3]), rewrites(&[("model.", "")]));
+    }
+
+    /// An adapter that fits many places is told so without listing all of them.
+    #[test]
+    fn of_many_parts_a_few_are_named() {
+        let names: Vec<String> = (0..1000).map(|part| format!("part{part:03}.q")).collect();
+        let base: Vec<&str> = names.iter().map(String::as_str).collect();
+        let several = Placement::choose(&["model.q"], &base).unwrap_err();
+        assert_eq!((several.all, several.prefixes[..2].to_vec()), (1000, vec!["part000.", "part001."]));
+        assert_eq!(several.prefixes.len(), KEPT);
+        // The one that is named as what is taken away may be any of them.
+        let mut with_tower = base.clone();
+        with_tower.push("tower.language_model.q");
+        assert_eq!(
+            choose(&["language_model.model.q"], &with_tower),
+            rewrites(&[("language_model.model.", "tower.language_model.")])
+        );
+    }
+
+    /// Paths of thousands of parts, each of which ends in every module of the adapter.
+    #[test]
+    fn the_work_grows_with_the_length_of_all_names() {
+        let work = |parts: usize, paths: usize| {
+            let modules: Vec<String> = (1..=parts / 8).map(|depth| format!("model.{}q", "a.".repeat(depth))).collect();
+            let base: Vec<String> = (0..paths).map(|path| format!("{path:04}.{}q", "a.".repeat(parts))).collect();
+            let (mut steps, bytes) = (0, base.iter().map(String::len).sum::<usize>());
+            let [modules, base] =
+                [&modules, &base].map(|names| names.iter().map(String::as_str).collect::<Vec<&str>>());
+            let several = Placement::choose_counted(&modules, &base, &mut steps).unwrap_err();
+            assert!(several.all >= paths, "{}", several.all);
+            (steps, bytes)
+        };
+        for (parts, paths) in [(250, 20), (2000, 20), (2000, 160)] {
+            let (steps, bytes) = work(parts, paths);
+            // Twice for each prefix that is tried, and once for what neighbours have in common.
+            assert!(
+                steps <= PREFIXES.len() * 3 * bytes,
+                "{parts} parts, {paths} paths: {steps} steps for {bytes} bytes"
+            );
+        }
+    }
+
+    /// What [`Fitting::of`] finds, by trying every prefix of every path.
+    fn tried(rests: &[&str], paths: &[&str]) -> (usize, usize) {
+        let prefixes = paths.iter().flat_map(|path| {
+            let ends = path.match_indices('.').map(|(at, _)| at + 1).filter(|&end| end < path.len());
+            std::iter::once(0).chain(ends).map(|end| &path[..end])
+        });
+        let behind =
+            |prefix: &str| rests.iter().filter(|rest| paths.contains(&(prefix.to_string() + *rest).as_str())).count();
+        let counts: Vec<usize> = sorted(prefixes.collect()).into_iter().map(behind).collect();
+        let most = counts.iter().copied().max().unwrap_or(0);
+        (most, counts.iter().filter(|&&count| count == most && most > 0).count())
+    }
+
+    #[test]
+    fn neighbours_are_counted_as_each_for_itself() {
+        let mut state = 1u64;
+        let mut next = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        for _ in 0..2000 {
+            let mut names = |count: u64| {
+                let name = |length: u64, next: &mut dyn FnMut(u64) -> u64| -> String {
+                    (0..length).map(|_| ["a", "b", ".", "é"][next(4) as usize]).collect()
+                };
+                (0..count).map(|_| name(next(7), &mut next)).collect::<Vec<String>>()
+            };
+            let (rests, paths) = (names(4), names(8));
+            let [rests, paths] = [&rests, &paths].map(|names| sorted(names.iter().map(String::as_str).collect()));
+            // No path is without a name.
+            let [rests, paths] =
+                [rests, paths].map(|names| names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>());
+            let fitting = Fitting::of("", &rests, &paths, &mut 0);
+            assert_eq!((fitting.most, fitting.prefixes), tried(&rests, &paths), "{rests:?} {paths:?}");
+        }
     }
 }

@@ -1,8 +1,6 @@
 //! AdaLoRA (arXiv 2303.10512): W' = W + scale · B@(E ∘ A), with one number in E for each rank; PEFT's `SVDLinear.get_delta_weight` and
 //! `SVDConv2d.get_delta_weight`.
 
-use serde::{Deserialize, Serialize};
-
 use super::factored::Factored;
 use super::numbers::Numbers;
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
@@ -10,9 +8,10 @@ use super::{LayerShape, Op, Scale};
 use crate::encoding::Operand;
 use crate::error::Result;
 use crate::model::orientation::Fit;
+use crate::wire::wire;
 
 /// Factors with a diagonal between them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Adalora {
     /// `lora_A`, shape (rank, inputs); (rank, inputs · kernel) of a convolution.
     pub a: Operand,
@@ -33,6 +32,8 @@ pub struct Adalora {
     /// The weight is stored (inputs, outputs).
     pub transposed: bool,
 }
+
+wire!(Adalora { a, b, e, rank, inputs, outputs, alpha, scale, transposed });
 
 impl Factored for Adalora {
     const NAME: &'static str = "adalora";

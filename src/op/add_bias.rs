@@ -1,15 +1,14 @@
 //! The bias of `lora_B` (`lora_bias`): b' = b + scale · lora_B.bias; PEFT's `Linear.merge`, and its forward, where the bias is scaled as the
 //! product is.
 
-use serde::{Deserialize, Serialize};
-
 use super::dense::{Delta, Dense};
 use super::{LayerShape, Method, Place};
 use crate::encoding::Operand;
 use crate::error::Result;
+use crate::wire::wire;
 
 /// What is added to a bias.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AddBias {
     /// `lora_B.bias`, shape (outputs,).
     pub bias: Operand,
@@ -19,10 +18,12 @@ pub struct AddBias {
     pub scale: f64,
 }
 
+wire!(AddBias { bias, outputs, scale });
+
 impl Method for AddBias {
     const NAME: &'static str = "lora-bias";
 
-    type Prepared = Dense<Scaled>;
+    type Prepared = Dense;
 
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.bias]
@@ -38,7 +39,7 @@ impl Method for AddBias {
         false
     }
 
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense<Scaled>> {
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
         let mut values = self.bias.values(&operands[0], adapter)?;
         values.iter_mut().for_each(|value| *value *= self.scale);
         Ok(Dense::new(Scaled(values), place, false))

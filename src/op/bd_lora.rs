@@ -1,16 +1,15 @@
 //! BD-LoRA: LoRA one of whose factors has blocks on the diagonal and zeros elsewhere, of which the file has the blocks
 //! alone; PEFT's `BdLoraLinearVariant._get_bdlora_delta_weight`.
 
-use serde::{Deserialize, Serialize};
-
 use super::factored::Factored;
 use super::numbers::Numbers;
 use super::{LayerShape, LowRank, Scale};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
+use crate::wire::{wire, wire_enum};
 
 /// A pair of factors, one of them in blocks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BdLora {
     /// `lora_A`, shape (rank, inputs), or (rank, inputs / blocks).
     pub a: Operand,
@@ -34,15 +33,18 @@ pub struct BdLora {
     pub transposed: bool,
 }
 
+wire!(BdLora { a, b, side, blocks, rank, inputs, outputs, alpha, scale, transposed });
+
 /// A factor of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// `lora_A`.
     A,
     /// `lora_B`.
     B,
 }
+
+wire_enum!(Side { A, B });
 
 impl BdLora {
     /// The pair `factors`, taken as stored, with `side` in so many blocks. `rank_of_b` are the columns of `lora_B` as stored.

@@ -1,20 +1,19 @@
 //! DeLoRA (arXiv 2503.18225): W' = W + B@(λ/(r · ‖A_i‖ · ‖B_i‖) ∘ A) ∘ w, where ‖A_i‖ and ‖B_i‖ are the lengths of a row of A and of a column
 //! of B, and w the lengths that the columns of W had before the training; PEFT's `DeloraLayer._compute_delta`.
 
-use serde::{Deserialize, Serialize};
-
 use super::factored::Factored;
 use super::numbers::Numbers;
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_alpha};
 use super::{LayerShape, Op};
 use crate::encoding::Operand;
 use crate::error::Result;
+use crate::wire::wire;
 
 /// No length counts as less.
 const SHORTEST: f64 = 1e-4;
 
 /// Factors, whose lengths do not count, and the length of their product.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Delora {
     /// `delora_A`, shape (rank, inputs).
     pub a: Operand,
@@ -33,6 +32,8 @@ pub struct Delora {
     /// The weight is stored (inputs, outputs).
     pub transposed: bool,
 }
+
+wire!(Delora { a, b, lambda, norms, rank, inputs, outputs, transposed });
 
 impl Factored for Delora {
     const NAME: &'static str = "delora";

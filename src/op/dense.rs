@@ -1,4 +1,6 @@
-//! Methods that add a delta whose values can be computed anywhere: W' = W + Δ.
+//! Methods that add a delta whose values can be computed anywhere: W' = W + Δ, or W' = W + W ∘ Δ.
+
+use std::ops::Range;
 
 use super::{Apply, Place, Tile};
 use crate::kernel::Real;
@@ -20,41 +22,59 @@ pub(crate) trait Delta {
 }
 
 /// A delta in its place in the weight. Each value is computed in f64 and rounded once to the type of the tile before it is added.
-pub(crate) struct Dense<D> {
-    delta: D,
+pub(crate) struct Dense {
+    /// Behind a pointer, so that the loops below are there once for all methods.
+    delta: Box<dyn Delta>,
     place: Place,
     transposed: bool,
+    relative: bool,
 }
 
-impl<D: Delta> Dense<D> {
+impl Dense {
     /// The delta of a weight that is stored (in, out) if `transposed`.
-    pub(crate) fn new(delta: D, place: &Place, transposed: bool) -> Dense<D> {
-        Dense { delta, place: place.clone(), transposed }
+    pub(crate) fn new(delta: impl Delta + 'static, place: &Place, transposed: bool) -> Dense {
+        Dense { delta: Box::new(delta), place: place.clone(), transposed, relative: false }
+    }
+
+    /// The same of a delta that is a part of each value of the weight: W' = W + W ∘ Δ.
+    pub(crate) fn relative(delta: impl Delta + 'static, place: &Place, transposed: bool) -> Dense {
+        Dense { relative: true, ..Dense::new(delta, place, transposed) }
     }
 }
 
-impl<D: Delta> Apply for Dense<D> {
+impl Apply for Dense {
     fn bytes(&self) -> u64 {
         self.delta.bytes()
     }
 
     fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
         let mut values = vec![0.0; tile.cols.min(out.len())];
-        let mut sources = self.place.sources().skip(tile.row);
-        let (mut col, mut at) = (tile.col, 0);
-        while at < out.len()
-            && let Some(source) = sources.next()
-        {
-            let end = (at + tile.cols - col).min(out.len());
-            let values = &mut values[..end - at];
+        for (source, col, inside) in runs(&self.place, tile.row, tile.col, tile.cols, out.len()) {
+            let values = &mut values[..inside.len()];
             match self.transposed {
                 false => self.delta.output(source, col, values),
                 true => self.delta.input(source, col, values),
             }
-            for ((out, &base), &delta) in out[at..end].iter_mut().zip(&tile.base[at..end]).zip(&*values) {
-                *out = base + R::from_f64(delta);
+            for ((out, &base), &delta) in out[inside.clone()].iter_mut().zip(&tile.base[inside]).zip(&*values) {
+                *out = if self.relative { R::from_f64(base.into() * (1.0 + delta)) } else { base + R::from_f64(delta) };
             }
-            (col, at) = (0, end);
         }
     }
+}
+
+/// The rows that `count` elements are in, which begin at `row` of `place` and at column `col` of that row: for each the update's own row that
+/// stands there, the first column, and which of the elements they are.
+pub(super) fn runs(
+    place: &Place,
+    row: usize,
+    col: usize,
+    cols: usize,
+    count: usize,
+) -> impl Iterator<Item = (usize, usize, Range<usize>)> + '_ {
+    let (mut at, mut col) = (0, col);
+    place.sources().skip(row).map_while(move |source| {
+        let (start, first) = (at, col);
+        (at, col) = ((at + cols - first).min(count), 0);
+        (start < count).then_some((source, first, start..at))
+    })
 }

@@ -4,22 +4,23 @@
 //! A weight stored (out, in) has its outputs in rows: a block needs its whole rows. One stored (in, out) has them in columns: their
 //! norms are facts of the whole weight. Norms are added up in f64 in a fixed order; m/‖V‖ is rounded to f32 once.
 
-use serde::{Deserialize, Serialize};
-
 use super::low_rank::Product;
 use super::{Apply, Fact, Footprint, LayerShape, LowRank, Method, Place, Scale, Tile};
 use crate::encoding::Operand;
 use crate::error::Result;
 use crate::kernel::{Real, column_squares, row_squares, scale_columns, scale_rows};
+use crate::wire::wire;
 
 /// A pair of factors and the lengths of the outputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Dora {
     /// The factors.
     pub factors: LowRank,
     /// `lora_magnitude_vector`, shape (outputs,).
     pub magnitude: Operand,
 }
+
+wire!(Dora { factors, magnitude });
 
 impl Method for Dora {
     const NAME: &'static str = "dora";

@@ -2,17 +2,16 @@
 //! `gralora.Linear.get_delta_weight`. Block (j, n), of the outputs j and the inputs n, adds scale · B_j[n]ᵀ@A_n[j]ᵀ, where B_j[n] are the rank
 //! positions number n, r/k of them, of B_j, and A_n[j] those number j of A_n. A hybrid adapter adds an ordinary product with the same scale.
 
-use serde::{Deserialize, Serialize};
-
 use super::factored::Factored;
 use super::numbers::Numbers;
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{LayerShape, Op, Scale};
 use crate::encoding::Operand;
 use crate::error::Result;
+use crate::wire::wire;
 
 /// The factors of all blocks, and those of the whole weight.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Gralora {
     /// `gralora_A`, shape (blocks, inputs / blocks, rank).
     pub a: Operand,
@@ -35,6 +34,8 @@ pub struct Gralora {
     /// The weight is stored (inputs, outputs).
     pub transposed: bool,
 }
+
+wire!(Gralora { a, b, general, blocks, rank, hybrid, inputs, outputs, alpha, transposed });
 
 impl Gralora {
     /// α/(r + hybrid r).

@@ -1,17 +1,16 @@
 //! IA3 (arXiv 2205.05638): every output of a layer, with its bias, or every input is multiplied with a trained number; PEFT's
 //! `IA3Layer.merge`.
 
-use serde::{Deserialize, Serialize};
-
 use super::peft::{AdapterTensor, Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{Apply, LayerShape, Method, Op, Place, Tile};
 use crate::encoding::Operand;
 use crate::error::Result;
 use crate::kernel::Real;
 use crate::model::orientation::Fit;
+use crate::wire::{wire, wire_enum};
 
 /// A vector, and which side of which parameter it multiplies.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ia3 {
     /// `ia3_l`.
     pub vector: Operand,
@@ -25,9 +24,10 @@ pub struct Ia3 {
     pub transposed: bool,
 }
 
+wire!(Ia3 { vector, length, of_inputs, parameter, transposed });
+
 /// A parameter that IA3 multiplies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parameter {
     /// The weight of a linear layer.
     Matrix,
@@ -36,6 +36,8 @@ pub enum Parameter {
     /// The bias.
     Bias,
 }
+
+wire_enum!(Parameter { Matrix, Convolution(part), Bias });
 
 impl Method for Ia3 {
     const NAME: &'static str = "ia3";

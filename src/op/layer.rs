@@ -2,13 +2,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::model::orientation::{self, Fit};
+use crate::wire::wire;
 
 /// A weight as its layer sees it, whichever way round it is stored. A side that the adapter's tensors do not tell is `None`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerShape {
     /// Outputs; rows of an embedding.
     pub outputs: Option<u64>,
@@ -20,7 +18,11 @@ pub struct LayerShape {
     pub vector: bool,
     /// The weight is always stored (inputs, outputs), as that of an embedding is.
     pub embedding: bool,
+    /// `inputs` are all columns: those of a linear layer, or the inputs times the kernel of a convolution.
+    pub flattened: bool,
 }
+
+wire!(LayerShape { outputs, inputs, kernel, vector, embedding, flattened });
 
 impl LayerShape {
     /// A linear layer, stored (outputs, inputs), or (inputs, outputs) as GPT-2's Conv1D is.
@@ -36,6 +38,11 @@ impl LayerShape {
     /// A convolution, stored (outputs, inputs, kernel…). For an update its weight is a matrix of outputs × (inputs · kernel).
     pub fn convolution(outputs: u64, inputs: u64, kernel: &[u64]) -> LayerShape {
         LayerShape { kernel: kernel.into(), ..LayerShape::linear(outputs, inputs) }
+    }
+
+    /// A linear layer of `columns` inputs, or a convolution with that many for each output, kernel included.
+    pub fn flattened(outputs: u64, columns: u64) -> LayerShape {
+        LayerShape { flattened: true, ..LayerShape::linear(outputs, columns) }
     }
 
     /// An embedding of `inputs` tokens, stored (inputs, outputs).
@@ -60,6 +67,14 @@ impl LayerShape {
                     && self.kernel == kernel
                     && is(self.outputs, outputs)
                     && is(self.inputs, inputs) =>
+            {
+                Fit::Certain { transposed: false }
+            }
+            [outputs, ref sides @ ..]
+                if self.flattened
+                    && sides.len() > 1
+                    && is(self.outputs, outputs)
+                    && self.inputs == sides.iter().try_fold(1, |product: u64, side| product.checked_mul(*side)) =>
             {
                 Fit::Certain { transposed: false }
             }
@@ -101,6 +116,9 @@ mod tests {
         assert_eq!(LayerShape::convolution(6, 2, &[3, 1]).fit(&[6, 2, 3, 1]), certain(false));
         assert_eq!(LayerShape::convolution(6, 2, &[3, 1]).fit(&[6, 2]), Fit::Neither);
         assert_eq!(LayerShape::linear(6, 2).fit(&[6, 2, 1, 1]), Fit::Neither);
+        assert_eq!(LayerShape::flattened(6, 6).fit(&[6, 2, 3, 1]), certain(false));
+        assert_eq!(LayerShape::flattened(6, 5).fit(&[6, 2, 3, 1]), Fit::Neither);
+        assert_eq!(LayerShape::flattened(6, 2).fit(&[2, 6]), Fit::Transposed);
         assert_eq!(LayerShape::vector(6).fit(&[6]), certain(false));
         assert_eq!(LayerShape { inputs: None, ..LayerShape::linear(6, 2) }.fit(&[6, 5]), Fit::Straight);
     }

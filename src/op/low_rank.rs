@@ -5,16 +5,15 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Apply, LayerShape, Method, Place, Scale, Tile};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::kernel::{FactorLayout, Factors, Real, Unrepresentable, bytes_of, fold_tile};
 use crate::tensor::Dtype;
+use crate::wire::wire;
 
 /// A pair of factors and its scale.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LowRank {
     /// `lora_A`, shape (rank, inputs · kernel).
     pub a: Operand,
@@ -31,6 +30,8 @@ pub struct LowRank {
     /// The weight is stored (inputs, outputs), as GPT-2's Conv1D does: the product is added transposed.
     pub transposed: bool,
 }
+
+wire!(LowRank { a, b, rank, layer, alpha, scale, transposed });
 
 impl LowRank {
     /// Pack both factors into the rank positions from `k0` on. W stored (out, in) takes B as rows and A as columns; stored (in, out) it

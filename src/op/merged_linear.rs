@@ -2,16 +2,15 @@
 //! PEFT had until 0.3 (`enable_lora`), in its `forward`. B is a convolution of one element in groups: group g has ranks of its own, and makes
 //! rows of its own; the rows of all groups, in order, are those of the enabled parts.
 
-use serde::{Deserialize, Serialize};
-
 use super::factored::Factored;
 use super::numbers::Numbers;
 use super::{LayerShape, LowRank, Scale};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
+use crate::wire::wire;
 
 /// Factors of the enabled parts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MergedLinear {
     /// `lora_A`, shape (r · enabled parts, inputs).
     pub a: Operand,
@@ -34,6 +33,8 @@ pub struct MergedLinear {
     /// The weight is stored (inputs, outputs).
     pub transposed: bool,
 }
+
+wire!(MergedLinear { a, b, enabled, rank, rank_of_group, inputs, part, alpha, scale, transposed });
 
 impl MergedLinear {
     /// The pair `factors`, taken as stored. `rank_of_group` are the columns of `lora_B`.

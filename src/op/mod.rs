@@ -1,58 +1,139 @@
-//! Methods: what an update does to a weight. Every method is a file here and a line of `methods!`, which also says how PEFT spells it
-//! where it has a `peft_type` of its own.
+//! Methods: what an update does to a weight. Every method is a file here and a line of the list in `methods.rs`, which also says how PEFT
+//! spells it where it has a `peft_type` of its own.
 //!
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
 //! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
+#[cfg(feature = "rare")]
+mod activation;
 mod adalora;
 mod add_bias;
 mod bd_lora;
 mod beft;
+mod boft;
+#[cfg(feature = "rare")]
+mod c3a;
+#[cfg(feature = "rare")]
+mod deft;
+#[cfg(feature = "rare")]
 mod delora;
 mod dense;
 mod dora;
 mod factored;
+#[cfg(feature = "rare")]
+mod fourier;
+#[cfg(feature = "rare")]
+mod fourierft;
+#[cfg(feature = "rare")]
 mod gralora;
+#[cfg(feature = "rare")]
+mod hira;
+#[cfg(feature = "rare")]
+mod householder;
+#[cfg(feature = "rare")]
+mod hra;
 mod ia3;
 mod layer;
 mod ln_tuning;
 mod loha;
+mod lokr;
 mod low_rank;
+mod matmul;
 mod merged_linear;
+mod methods;
+#[cfg(feature = "rare")]
+mod miss;
 mod numbers;
+mod oft;
+mod orthogonal;
+#[cfg(feature = "rare")]
+mod peanut;
 pub(crate) mod peft;
+#[cfg(feature = "rare")]
+mod projected;
+#[cfg(feature = "rare")]
 mod randlora;
 mod replace;
+#[cfg(feature = "rare")]
+mod road;
 mod rows;
+#[cfg(feature = "rare")]
+mod scatter;
+#[cfg(feature = "rare")]
+mod shira;
+#[cfg(feature = "rare")]
+mod supertuning;
+#[cfg(feature = "rare")]
+mod torch_random;
+mod turn;
+#[cfg(feature = "rare")]
+mod unilora;
+#[cfg(feature = "rare")]
 mod vblora;
 mod vera;
+#[cfg(feature = "rare")]
+mod waveft;
+#[cfg(feature = "rare")]
+mod wavelet;
 
 use std::ops::Range;
-
-use serde::{Deserialize, Serialize};
 
 pub use adalora::Adalora;
 pub use add_bias::AddBias;
 pub use bd_lora::{BdLora, Side};
+pub use boft::Boft;
+#[cfg(feature = "rare")]
+pub use c3a::C3a;
+#[cfg(feature = "rare")]
+pub use deft::{Deft, DeftDecomposition};
+#[cfg(feature = "rare")]
 pub use delora::Delora;
 pub use dora::Dora;
+#[cfg(feature = "rare")]
+pub use fourierft::Fourierft;
+#[cfg(feature = "rare")]
 pub use gralora::Gralora;
+#[cfg(feature = "rare")]
+pub use hira::{Hira, HiraLayer};
+#[cfg(feature = "rare")]
+pub use hra::Hra;
 pub use ia3::{Ia3, Parameter};
 pub use layer::LayerShape;
 pub use loha::Loha;
+pub use lokr::{KroneckerFactor, Lokr};
 pub use low_rank::LowRank;
 pub use merged_linear::MergedLinear;
+pub use methods::Op;
+pub(crate) use methods::{PEFT, Prepared};
+#[cfg(feature = "rare")]
+pub use miss::{Miss, MissForm};
+pub use oft::{Oft, Rotation};
+#[cfg(feature = "rare")]
+pub use peanut::Peanut;
+#[cfg(feature = "rare")]
 pub use randlora::Randlora;
 pub use replace::Replace;
+#[cfg(feature = "rare")]
+pub use road::{Road, Variant};
 pub use rows::Rows;
+#[cfg(feature = "rare")]
+pub use shira::Shira;
+#[cfg(feature = "rare")]
+pub use supertuning::{Supertuning, SupraProduct};
+#[cfg(feature = "rare")]
+pub use unilora::Unilora;
+#[cfg(feature = "rare")]
 pub use vblora::{Mixture, Vblora};
 pub use vera::Vera;
+#[cfg(feature = "rare")]
+pub use waveft::Waveft;
 
 use crate::encoding::Operand;
 use crate::error::Result;
 use crate::inputs::Span;
 use crate::kernel::Real;
 use crate::model::orientation::Fit;
+use crate::wire::wire_enum;
 
 /// What an update must know of a weight for some elements of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +153,8 @@ pub enum Footprint {
 pub enum Fact {
     /// For each column the sum of the squares of W + the update's low-rank product.
     ColumnSquares,
+    /// The products of so many vectors with the weight from the left, one after another: each as long as a row.
+    Projection(u64),
 }
 
 /// Some rows of a weight that an update covers, and which of its own rows stand there.
@@ -103,8 +186,7 @@ impl Place {
 }
 
 /// In which order the rows of an update stand in the weight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RowOrder {
     /// As in the update.
     #[default]
@@ -112,6 +194,8 @@ pub enum RowOrder {
     /// The second half first: scale and shift, gate and up, that two tools name the other way round.
     SwapHalves,
 }
+
+wire_enum!(RowOrder { AsIs, SwapHalves });
 
 /// What a report says of the size of an update that is scaled by its rank.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -201,11 +285,18 @@ pub(crate) trait Method {
         self.layer().fit(shape)
     }
 
+    /// Why a weight of this shape cannot be merged into, although the update [fits](Self::fit).
+    fn refuses(&self, _shape: &[u64]) -> Option<&'static str> {
+        None
+    }
+
     /// Take the weight as stored (in, out) instead of (out, in).
-    fn transpose(&mut self, transposed: bool);
+    fn transpose(&mut self, _transposed: bool) {}
 
     /// Whether it takes the weight as stored (in, out).
-    fn transposed(&self) -> bool;
+    fn transposed(&self) -> bool {
+        false
+    }
 
     /// What a report says of its size, where it has a scale.
     fn scale(&self) -> Option<Scale> {
@@ -238,144 +329,4 @@ pub(crate) trait Apply {
 
     /// The weight as the update alone would make it, into `out`, which has the size of the tile.
     fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]);
-}
-
-/// The closed list of methods: dispatch over it is written once.
-macro_rules! methods {
-    ($($(#[$doc:meta])* $name:ident $(= $($spelling:path)|+)?),+ $(,)?) => {
-        /// The methods that PEFT has under a `peft_type` of their own.
-        pub(crate) const PEFT: &[&dyn peft::Spelling] = &[$($($(&$spelling,)+)?)+];
-
-        /// An update of one weight, as planned.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        #[non_exhaustive]
-        pub enum Op { $($(#[$doc])* $name($name)),+ }
-
-        /// An update with its operands in memory.
-        pub(crate) enum Prepared { $($name(<$name as Method>::Prepared)),+ }
-
-        impl Op {
-            pub(crate) fn low_rank(&self) -> Option<&LowRank> {
-                match self { $(Op::$name(op) => op.low_rank()),+ }
-            }
-
-            /// What is read once, as a whole.
-            pub fn operands(&self) -> Vec<&Operand> {
-                match self { $(Op::$name(op) => op.operands()),+ }
-            }
-
-            /// Number of the adapter's file among all inputs.
-            pub(crate) fn input(&self) -> Option<usize> {
-                match self { $(Op::$name(op) => op.input()),+ }
-            }
-
-            /// What is read beside the weight's own bytes for some elements of it.
-            pub(crate) fn reads(&self, elements: Range<u64>) -> Vec<Span> {
-                match self { $(Op::$name(op) => op.reads(elements)),+ }
-            }
-
-            /// The parameter that is taken as it is, where the method does no more.
-            pub(crate) fn replacement(&self) -> Option<&Replace> {
-                match self { $(Op::$name(op) => op.replacement()),+ }
-            }
-
-            /// What it must know of the weight for some elements.
-            pub fn footprint(&self) -> Footprint {
-                match self { $(Op::$name(op) => op.footprint()),+ }
-            }
-
-            /// What it must know of the whole weight.
-            pub fn fact(&self) -> Option<Fact> {
-                match self { $(Op::$name(op) => op.fact()),+ }
-            }
-
-            /// The weight that it is for.
-            pub fn layer(&self) -> LayerShape {
-                match self { $(Op::$name(op) => op.layer()),+ }
-            }
-
-            pub(crate) fn fit(&self, shape: &[u64]) -> Fit {
-                match self { $(Op::$name(op) => op.fit(shape)),+ }
-            }
-
-            pub(crate) fn transpose(&mut self, transposed: bool) {
-                match self { $(Op::$name(op) => op.transpose(transposed)),+ }
-            }
-
-            /// Whether it takes the weight as stored (in, out).
-            pub fn transposed(&self) -> bool {
-                match self { $(Op::$name(op) => op.transposed()),+ }
-            }
-
-            /// What a report calls the method.
-            pub fn name(&self) -> &'static str {
-                match self { $(Op::$name(_) => $name::NAME),+ }
-            }
-
-            /// What a report says of its size, where it has a scale.
-            pub fn scale(&self) -> Option<Scale> {
-                match self { $(Op::$name(op) => op.scale()),+ }
-            }
-
-            pub(crate) fn packed_rank(&self) -> u64 {
-                match self { $(Op::$name(op) => op.packed_rank()),+ }
-            }
-
-            pub(crate) fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Prepared> {
-                match self { $(Op::$name(op) => op.prepare(place, operands, adapter).map(Prepared::$name)),+ }
-            }
-        }
-
-        impl Prepared {
-            pub(crate) fn bytes(&self) -> u64 {
-                match self { $(Prepared::$name(op) => op.bytes()),+ }
-            }
-
-            pub(crate) fn gather<R: Real>(&self, tile: &Tile<R>, changed: &mut Vec<R>, sums: &mut [f64]) {
-                match self { $(Prepared::$name(op) => op.gather(tile, changed, sums)),+ }
-            }
-
-            pub(crate) fn learn(&mut self, fact: &[f64]) {
-                match self { $(Prepared::$name(op) => op.learn(fact)),+ }
-            }
-
-            pub(crate) fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
-                match self { $(Prepared::$name(op) => op.apply(tile, out)),+ }
-            }
-        }
-    };
-}
-
-methods! {
-    /// LoRA: a low-rank product is added.
-    LowRank,
-    /// DoRA: the same, and every output has a trained length.
-    Dora,
-    /// BD-LoRA: LoRA with a factor of blocks on the diagonal.
-    BdLora,
-    /// LoRA on some parts of a fused layer, as PEFT had it in 2023.
-    MergedLinear,
-    /// A bias of `lora_B`, added to the layer's.
-    AddBias = beft::Peft,
-    /// A whole parameter of the adapter in place of the base's.
-    Replace = ln_tuning::Peft,
-    /// Trained rows of an embedding.
-    Rows = rows::Peft,
-    /// LoHa: the product of two low-rank products, element by element.
-    Loha = loha::Peft,
-    /// IA3: every output, or every input, is multiplied with a number.
-    Ia3 = ia3::Peft,
-    /// VeRA and PVeRA: two projections that all modules share, between vectors of each module.
-    Vera = vera::Peft | vera::Probabilistic,
-    /// AdaLoRA: a low-rank product with a diagonal between its factors.
-    Adalora = adalora::Peft,
-    /// RandLoRA: projections that all modules share, weighed into a product of full rank.
-    Randlora = randlora::Peft,
-    /// VB-LoRA: a low-rank product whose factors are mixed from a bank of vectors.
-    Vblora = vblora::Peft,
-    /// DeLoRA: a low-rank product of trained length.
-    Delora = delora::Peft,
-    /// GraLoRA: a low-rank product of its own for each block of the weight.
-    Gralora = gralora::Peft,
 }

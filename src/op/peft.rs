@@ -2,7 +2,7 @@
 //! `adapter/dialect/peft/` reads the files.
 
 use super::Op;
-use crate::encoding::Operand;
+use crate::encoding::{Operand, integer};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::tensor::{Dtype, Float};
@@ -240,11 +240,41 @@ impl ModuleTensors<'_> {
         Ok(Operand { key: tensor.key.clone(), at: tensor.at, dtype: tensor.dtype })
     }
 
+    /// The tensor called `name` as indices, and its shape of `N` sides, none of them 0.
+    ///
+    /// # Errors
+    /// `missing-pair`, `shape-mismatch` for another number of sides, `unsupported` for a type that is no integer.
+    pub(crate) fn indices<const N: usize>(&self, name: &str) -> Result<(Operand, [u64; N])> {
+        let tensor = self.tensor(name)?;
+        let shape = self.shape::<N>(tensor)?;
+        if integer(tensor.dtype).is_none() {
+            let found = tensor.dtype.to_string();
+            return Err(Error::unsupported(tensor.key.clone(), format!("it is stored as {found}, not as integers"))
+                .adapter(self.adapter)
+                .tensor(tensor.key.clone())
+                .found(found)
+                .expected("an integer type"));
+        }
+        Ok((Operand { key: tensor.key.clone(), at: tensor.at, dtype: tensor.dtype }, shape))
+    }
+
     /// The error that a tensor has another shape than `expected`.
     pub(crate) fn misshapen(&self, tensor: &AdapterTensor, expected: &str) -> Error {
         let found = format!("{:?}", tensor.shape);
         let reason = format!("its shape is {found}, not {expected}");
         Error::shape_mismatch(self.adapter, tensor.key.clone(), reason).found(found).expected(expected)
+    }
+
+    /// The product of sides that the tensor called `name` tells.
+    ///
+    /// # Errors
+    /// `shape-mismatch` where it is beyond what any weight has.
+    pub(crate) fn elements(&self, name: &str, sides: &[u64]) -> Result<u64> {
+        let product = sides.iter().try_fold(1u64, |product, side| product.checked_mul(*side));
+        match product.filter(|product| *product <= 1 << 53) {
+            Some(product) => Ok(product),
+            None => Err(self.misshapen(self.tensor(name)?, "the sides of a weight")),
+        }
     }
 
     /// Make sure of a shape.

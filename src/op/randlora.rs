@@ -5,8 +5,6 @@
 //! λ\[k, b\] · A\[k\] ∘ γ\[b\] with k = p / n and b = p mod n; of the other, B\[:, b, k\] with b = p / r and k = p mod r. That the two count in
 //! different ways is what PEFT does, in training as in its merge.
 
-use serde::{Deserialize, Serialize};
-
 use super::factored::Factored;
 use super::numbers::Numbers;
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
@@ -14,9 +12,10 @@ use super::{LayerShape, Op, Scale};
 use crate::encoding::Operand;
 use crate::error::Result;
 use crate::model::orientation::{self, Fit};
+use crate::wire::wire;
 
 /// The weights of a module for the shared projections.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Randlora {
     /// `randlora_lambda`, shape (rank, bases).
     pub lambda: Operand,
@@ -43,6 +42,8 @@ pub struct Randlora {
     /// The weight is stored (inputs, outputs).
     pub transposed: bool,
 }
+
+wire!(Randlora { lambda, gamma, a, b, rank, bases, short, shared_short, shared_long, shared_bases, alpha, transposed });
 
 impl Randlora {
     /// α/r.

@@ -5,8 +5,6 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Apply, LayerShape, Method, Place, Tile};
 use crate::encoding::{Operand, Plain};
 use crate::error::Result;
@@ -14,9 +12,10 @@ use crate::inputs::Span;
 use crate::kernel::{Real, decode};
 use crate::model::orientation::Fit;
 use crate::tensor::Float;
+use crate::wire::wire;
 
 /// A parameter of the adapter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Replace {
     /// Its key in the file, for errors.
     pub key: String,
@@ -25,6 +24,8 @@ pub struct Replace {
     /// Its type and place.
     pub stored: Plain,
 }
+
+wire!(Replace { key, shape, stored });
 
 impl Method for Replace {
     const NAME: &'static str = "replace";

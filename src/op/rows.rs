@@ -1,15 +1,15 @@
 //! Rows of an embedding that were trained: W'[index] = row. PEFT's `TrainableTokensLayer.get_merged_weights`.
 
-use serde::{Deserialize, Serialize};
-
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{Apply, LayerShape, Method, Op, Place, Tile};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::kernel::Real;
+use crate::order::sort;
+use crate::wire::wire;
 
 /// Some rows of a weight.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rows {
     /// Which rows.
     pub indices: Vec<u64>,
@@ -18,6 +18,8 @@ pub struct Rows {
     /// Columns.
     pub cols: u64,
 }
+
+wire!(Rows { indices, rows, cols });
 
 impl Rows {
     /// Trained rows of shape (indices, columns), and which rows they are.
@@ -65,7 +67,7 @@ impl Method for Rows {
                 rows.push((row, number));
             }
         }
-        rows.sort_unstable();
+        sort(&mut rows);
         Ok(Trained { rows, values, cols: self.cols as usize })
     }
 }

@@ -1,8 +1,6 @@
 //! VB-LoRA (arXiv 2405.15179): W' = W + B@A, where the factors are cut into pieces of one length, and each piece is a mixture of the few
 //! vectors of a shared bank that have the largest logits; PEFT's `vblora.Linear._get_lora_matrices`.
 
-use serde::{Deserialize, Serialize};
-
 use super::factored::Factored;
 use super::numbers::Numbers;
 use super::peft::{AdapterTensor, Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
@@ -10,9 +8,10 @@ use super::{LayerShape, Op};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::tensor::Dtype;
+use crate::wire::{wire, wire_enum};
 
 /// Which vectors make the pieces of both factors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Vblora {
     /// `vblora_vector_bank`, shape (vectors, length).
     pub bank: Operand,
@@ -36,15 +35,18 @@ pub struct Vblora {
     pub transposed: bool,
 }
 
+wire!(Vblora { bank, a, b, topk, vectors, length, rank, inputs, outputs, transposed });
+
 /// What says which vectors make each piece of a factor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Mixture {
     /// `vblora_logits_…`: a logit for each vector of the bank.
     Logits(Operand),
     /// `…_topk_indices`, which vectors, and `…_topk_weights`, how much of all but the last of them (`save_only_topk_weights`).
     Chosen(Operand, Operand),
 }
+
+wire_enum!(Mixture { Logits(logits), Chosen(indices, weights) });
 
 impl Mixture {
     fn operands(&self) -> Vec<&Operand> {

@@ -2,8 +2,6 @@
 //! `VeraLayer.get_delta_weight`. PVeRA draws λ_d ∘ A at random in training, and its merge takes the mean: the first half of both; PEFT's
 //! `PveraLayer.get_delta_weight`.
 
-use serde::{Deserialize, Serialize};
-
 use super::factored::Factored;
 use super::numbers::Numbers;
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
@@ -11,9 +9,10 @@ use super::{LayerShape, Op};
 use crate::encoding::Operand;
 use crate::error::Result;
 use crate::model::orientation::{self, Fit};
+use crate::wire::wire;
 
 /// The vectors of a module between the shared projections.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Vera {
     /// `vera_lambda_d`, shape (rank,), or `pvera_lambda_d`, (2 · rank,).
     pub lambda_d: Operand,
@@ -32,6 +31,8 @@ pub struct Vera {
     /// The weight is stored (inputs, outputs).
     pub transposed: bool,
 }
+
+wire!(Vera { lambda_d, lambda_b, a, b, rank, longest, outputs, transposed });
 
 impl Factored for Vera {
     const NAME: &'static str = "vera";

@@ -1,7 +1,7 @@
 //! Building the plan.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::matching::{Change, Changes, RIGHT_BASE, match_adapters};
@@ -20,8 +20,10 @@ use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing};
-use crate::model::config_json::Config;
+use crate::model::config_json::{Config, ConfigChanges};
+use crate::order::sort_by;
 use crate::tensor::Float;
+use crate::wire::wire;
 
 /// A whole merge, decided: the files of the output and how every byte of them comes about.
 #[derive(Debug, Clone)]
@@ -40,6 +42,10 @@ pub struct MergePlan {
     pub adapters: Vec<Adapter>,
 }
 
+wire!(MergePlan { tensors, files, findings, recipe, base, adapters });
+/// How many names are read or matched between two pauses: about ten milliseconds of work. A pause itself takes one.
+const NAMES_BETWEEN_PAUSES: usize = 4096;
+
 /// Read the headers and configurations of a base and of adapters, and plan their merge.
 ///
 /// # Errors
@@ -53,13 +59,22 @@ pub async fn plan(
 ) -> Result<MergePlan> {
     let mut budget = PatternBudget::default();
     let base = open_base(inputs, base).await?;
+    let mut names: usize = base.shards.iter().map(|shard| shard.header.len()).sum();
+    let mut since_pause = names;
     let mut opened = Vec::with_capacity(adapters.len());
     for (folder, options) in adapters {
-        // Reading names takes a while where there are many.
-        inputs.pause().await?;
-        opened.push(open_adapter(inputs, folder, options, &mut budget).await?);
+        if since_pause > NAMES_BETWEEN_PAUSES {
+            inputs.pause().await?;
+            since_pause = 0;
+        }
+        let adapter = open_adapter(inputs, folder, options, &mut budget).await?;
+        names += adapter.updates.len();
+        since_pause += adapter.updates.len();
+        opened.push(adapter);
     }
-    inputs.pause().await?;
+    if names > NAMES_BETWEEN_PAUSES {
+        inputs.pause().await?;
+    }
     build(base, opened, options, &mut budget)
 }
 
@@ -74,7 +89,7 @@ fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut
         findings.push(Finding::warning("left-behind", None, message));
     }
     let head = TiedHead::of(&base, &model);
-    let Changes { tensors: mut changes, added } =
+    let Changes { tensors: mut changes, mut added } =
         match_adapters(&base, head.as_ref(), &adapters, &checked, &model, budget, &mut findings)?;
     if changes.is_empty()
         && added.is_empty()
@@ -83,13 +98,26 @@ fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut
     {
         return Err(nothing_to_merge(&adapters, &checked));
     }
-    let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).next();
+    let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).max();
+    sort_by(&mut added, |(one, _), (other, _)| one.cmp(other));
+    let labels = added.iter().find_map(|(name, update)| labels(name, update));
     let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);
     let tensors = plan_tensors(&base, head.as_ref(), changes, added, &checked);
     let untie = untied || config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
+    let config = config.map(|config| (config, ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels }));
     let recipe = recipe(&base, &adapters, &tensors, options, checked.dtype);
-    let files = output_files(&base, &tensors, &checked, config.map(|config| (config, untie, vocabulary)), &recipe)?;
+    let files = output_files(&base, &tensors, &checked, config, &recipe)?;
     Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
+}
+
+/// The number of labels of a classifier's head.
+fn labels(name: &str, update: &Update) -> Option<u64> {
+    const HEADS: [&str; 3] = ["score.weight", "classifier.weight", "out_proj.weight"];
+    let shape = &update.op.replacement()?.shape;
+    match shape.as_slice() {
+        &[labels, _] if HEADS.iter().any(|head| name.ends_with(head)) => Some(labels),
+        _ => None,
+    }
 }
 
 fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
@@ -107,8 +135,8 @@ fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
 fn plan_tensors(
     base: &Base,
     head: Option<&TiedHead>,
-    mut changes: BTreeMap<usize, Change>,
-    added: BTreeMap<String, Update>,
+    mut changes: HashMap<usize, Change>,
+    added: Vec<(String, Update)>,
     options: &CheckedOptions,
 ) -> Tensors {
     let mut tensors = Tensors::default();
@@ -194,12 +222,12 @@ fn output_files(
     base: &Base,
     tensors: &Tensors,
     options: &CheckedOptions,
-    config: Option<(Config, bool, Option<u64>)>,
+    config: Option<(Config, ConfigChanges)>,
     recipe: &Recipe,
 ) -> Result<Vec<OutputFile>> {
     let mut files = output::weight_files(base, tensors, options.max_shard_bytes, recipe)?;
-    if let (Some((config, untie, vocabulary)), Some(original)) = (config, &base.config) {
-        let bytes = config.rewritten(options.dtype, untie, vocabulary).unwrap_or_else(|| original.clone());
+    if let (Some((config, changes)), Some(original)) = (config, &base.config) {
+        let bytes = config.rewritten(&changes).unwrap_or_else(|| original.clone());
         files.push(OutputFile::bytes("config.json".into(), bytes));
     }
     for (input, name, size) in &base.others {

@@ -1,6 +1,6 @@
 //! Adapters against the base: which update changes which tensor, or why it cannot.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::open::{Adapter, Base};
 use super::options::CheckedOptions;
@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::Model;
 use crate::model::orientation::{Evidence, Fit};
-use crate::model::placement::Placement;
+use crate::model::placement::{Placement, SeveralParts};
 use crate::op::Op;
 use crate::tensor::Float;
 
@@ -39,7 +39,12 @@ pub(crate) struct Change {
 struct BaseTensors<'a> {
     numbers: HashMap<&'a str, usize>,
     infos: Vec<TensorInfo<'a>>,
+    /// A short name of a weight, to be shown where another one is missing.
+    example: &'a str,
 }
+
+/// Most bytes of such a name: it is shown with each name that is missing.
+const EXAMPLE_BYTES: usize = 120;
 
 impl<'a> BaseTensors<'a> {
     fn of(base: &'a Base, head: Option<&TiedHead>) -> BaseTensors<'a> {
@@ -49,7 +54,9 @@ impl<'a> BaseTensors<'a> {
         for (number, info) in infos.iter().enumerate() {
             numbers.insert(info.name, number);
         }
-        BaseTensors { numbers, infos }
+        let is_example = |name: &&str| name.ends_with(".weight") && name.len() <= EXAMPLE_BYTES;
+        let example = infos.iter().map(|info| info.name).find(is_example).unwrap_or("nothing");
+        BaseTensors { numbers, infos, example }
     }
 }
 
@@ -57,9 +64,9 @@ impl<'a> BaseTensors<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// By the number of the tensor, counted through all shards; that of a tied output layer is the next.
-    pub(crate) tensors: BTreeMap<usize, Change>,
+    pub(crate) tensors: HashMap<usize, Change>,
     /// Parameters that the base does not have: their names and what they become.
-    pub(crate) added: BTreeMap<String, Update>,
+    pub(crate) added: Vec<(String, Update)>,
 }
 
 /// Match every adapter.
@@ -113,17 +120,17 @@ impl<'a> Matcher<'a> {
     /// The number of the base's tensor that each update of the adapter changes.
     fn place(
         &self,
-        added: &mut BTreeMap<String, Update>,
+        added: &mut Vec<(String, Update)>,
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let name = &self.adapter.name;
-        let BaseTensors { numbers, infos } = self.tensors;
+        let BaseTensors { numbers, infos, .. } = self.tensors;
         let wanted: Vec<String> = self.adapter.updates.iter().map(ModuleUpdate::tensor).collect();
         // What may be absent says nothing of where the rest is.
         let decisive = self.adapter.updates.iter().zip(&wanted).filter(|(update, _)| !update.optional && !update.adds);
         let decisive: Vec<&str> = decisive.map(|(_, name)| name.as_str()).collect();
         let names: Vec<&str> = infos.iter().map(|info| info.name).collect();
-        let placement = Placement::choose(&decisive, &names).map_err(|prefixes| self.ambiguous(&prefixes))?;
+        let placement = Placement::choose(&decisive, &names).map_err(|several| self.ambiguous(&several))?;
         for rewrite in &placement.rewrites {
             findings.push(Finding::info(
                 "prefix-rewritten",
@@ -160,7 +167,7 @@ impl<'a> Matcher<'a> {
         placed: &[(&ModuleUpdate, usize)],
         evidence: &Evidence,
         resized: &Resized,
-        changes: &mut BTreeMap<usize, Change>,
+        changes: &mut HashMap<usize, Change>,
         budget: &mut PatternBudget,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
@@ -216,13 +223,14 @@ impl<'a> Matcher<'a> {
         &self,
         update: &ModuleUpdate,
         wanted: &str,
-        added: &mut BTreeMap<String, Update>,
+        added: &mut Vec<(String, Update)>,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
         let (key, shape) = update.brought().unwrap_or_default();
-        if added.insert(wanted.into(), self.update(update, false, shape)).is_some() {
+        if added.iter().any(|(name, _)| name == wanted) {
             return Err(two_bases(self.adapter, wanted, key));
         }
+        added.push((wanted.into(), self.update(update, false, shape)));
         let message = "the base does not have it: it is added as the adapter brings it".into();
         let finding = Finding::info("tensor-added", &self.adapter.name, message);
         findings.push(Finding { tensor: Some(wanted.into()), ..finding });
@@ -230,11 +238,14 @@ impl<'a> Matcher<'a> {
     }
 
     /// Added to any of them the delta would be wrong in all but one.
-    fn ambiguous(&self, prefixes: &[&str]) -> Error {
-        let reason = format!("the adapter fits several parts of the base ({})", prefixes.join(", "));
+    fn ambiguous(&self, several: &SeveralParts) -> Error {
+        let more = several.all - several.prefixes.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let prefixes = several.prefixes.join(", ") + &more;
+        let reason = format!("the adapter fits several parts of the base ({prefixes})");
         Error::unmatched_key(self.adapter.name.clone(), self.adapter.updates[0].key.clone(), reason)
             .kind(ErrorKind::AmbiguousPart)
-            .found(prefixes.join(", "))
+            .found(prefixes)
             .fix("put the prefix of the one it was trained on before its keys")
     }
 
@@ -254,8 +265,7 @@ impl<'a> Matcher<'a> {
             let reason = "the base has no lm_head.weight of its own: its output layer is tied to its embedding";
             error(reason.into()).kind(ErrorKind::TiedHead).expected("lm_head.weight").fix(tied::FIX)
         } else {
-            let mut names = self.tensors.infos.iter().map(|info| info.name);
-            let example = names.find(|name| name.ends_with(".weight")).unwrap_or("nothing");
+            let example = self.tensors.example;
             error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
                 .expected(wanted.to_string())
                 .found(example)
@@ -299,7 +309,13 @@ impl<'a> Matcher<'a> {
                 .fix("merge into the base that is not quantised"));
         }
         let shape = resized.shape(tensor, &info);
-        match update.op.fit(shape) {
+        let fit = update.op.fit(shape);
+        if fit != Fit::Neither
+            && let Some(reason) = update.op.refuses(shape)
+        {
+            return Err(unsupported(reason.into()).fix("run the model with PEFT, without merging"));
+        }
+        match fit {
             Fit::Straight => Ok((false, false)),
             Fit::Certain { transposed } => Ok((transposed, false)),
             Fit::Transposed if evidence.may_be_transposed(&update.module) => Ok((true, false)),

@@ -12,8 +12,10 @@ pub mod program;
 pub mod recipe;
 pub mod report;
 mod request;
+mod scales;
 mod tensors;
 mod tied;
+mod transfer;
 mod vocabulary;
 
 pub use build::{MergePlan, plan};

@@ -11,6 +11,7 @@ use crate::combine::Combine;
 use crate::encoding::{Plain, Stored};
 use crate::inputs::Span;
 use crate::tensor::{Dtype, Float};
+use crate::wire::{Wire, wire};
 
 /// Every tensor of the output.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +49,25 @@ pub(crate) struct Added {
     /// Where its source's bytes are.
     pub(crate) input: usize,
     pub(crate) start: u64,
+}
+
+wire!(Tensors { rows, programs, added });
+wire!(Row { shard, origin, to, program });
+wire!(Added { name, shape, dtype, input, start });
+
+impl Wire for Origin {
+    fn put(&self, out: &mut Vec<u8>) {
+        let (added, number) = match *self {
+            Origin::Base(number) => (false, number),
+            Origin::Added(number) => (true, number),
+        };
+        (added, number).put(out);
+    }
+
+    fn take(from: &mut &[u8]) -> Option<Self> {
+        let (added, number) = Wire::take(from)?;
+        Some(if added { Origin::Added(number) } else { Origin::Base(number) })
+    }
 }
 
 /// What a plan says of one tensor.

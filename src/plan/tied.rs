@@ -1,7 +1,7 @@
 //! The output layer, which a model may tie to its embedding. A delta on one of them alone would be lost, or reach the other, when the merged
 //! model is loaded, if the two were tied again.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::matching::Change;
 use super::open::Base;
@@ -97,7 +97,7 @@ pub(crate) fn resolve(
     head: Option<&TiedHead>,
     model: &Model,
     option: Tied,
-    changes: &mut BTreeMap<usize, Change>,
+    changes: &mut HashMap<usize, Change>,
     findings: &mut Vec<Finding>,
 ) -> bool {
     let Some((embedding, output)) = numbers(base, head, model) else { return false };

@@ -1,6 +1,6 @@
 //! Embeddings and output layers whose vocabulary was resized before the training: PEFT saves them whole, in their new size.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::matching::{Change, RIGHT_BASE, two_bases};
 use super::open::Adapter;
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The shapes of tensors that adapters bring in another size than the base's, by number.
 #[derive(Debug, Default)]
-pub(crate) struct Resized(BTreeMap<usize, Vec<u64>>);
+pub(crate) struct Resized(HashMap<usize, Vec<u64>>);
 
 impl Resized {
     /// Note what an update brings in place of the base's tensor.
@@ -61,8 +61,9 @@ impl Resized {
     ///
     /// # Errors
     /// `shape-mismatch` where only one of them is resized.
-    pub(crate) fn check(&self, infos: &[TensorInfo], changes: &BTreeMap<usize, Change>) -> Result<()> {
-        let Some((&first, shape)) = self.0.iter().find(|(tensor, _)| changes.contains_key(tensor)) else {
+    pub(crate) fn check(&self, infos: &[TensorInfo], changes: &HashMap<usize, Change>) -> Result<()> {
+        let first = self.0.iter().filter(|(tensor, _)| changes.contains_key(tensor)).min_by_key(|(tensor, _)| **tensor);
+        let Some((&first, shape)) = first else {
             return Ok(());
         };
         let (old, new) = (infos[first].shape.first(), shape.first());

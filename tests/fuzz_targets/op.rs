@@ -3,11 +3,15 @@
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{Adalora, Delora, Dora, Ia3, LayerShape, LowRank, Op, Parameter, RowOrder};
+use lorafold::op::{
+    Adalora, Deft, DeftDecomposition, Delora, Dora, Fourierft, Hira, HiraLayer, Ia3, LayerShape, LowRank, Op,
+    Parameter, RowOrder,
+};
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::Float;
 
 use super::source::Source;
+use super::turning::turning;
 use crate::model::{Memory, compute};
 
 pub const FLOATS: [Float; 4] = [Float::F32, Float::F16, Float::Bf16, Float::F64];
@@ -51,23 +55,40 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let (of_rank, of_inputs, one) = (operand(rank), operand(inner), operand(1));
     let scale = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
     let layer = LayerShape::linear(outer, inner);
-    let factors = LowRank { a: a.clone(), b: b.clone(), rank, layer, alpha: 1.0, scale, transposed };
-    let op = match source.below(5) {
-        0 => Op::Dora(Dora { factors, magnitude }),
-        1 => {
+    let factors = LowRank { a, b, rank, layer, alpha: 1.0, scale, transposed };
+    let turned = if source.flag() { turning(source, inputs, end - start, cols) } else { None };
+    let op = match (turned, source.below(9)) {
+        (Some(op), _) => op,
+        (None, 0 | 1) => Op::LowRank(factors),
+        (None, 2) => Op::Dora(Dora { factors, magnitude }),
+        (None, 3) => {
+            let LowRank { a, b, rank, .. } = factors;
+            Op::Hira(Hira { a, b, rank, layer: HiraLayer::Linear, inputs: inner, outputs: outer, transposed })
+        }
+        (None, 4) => {
+            let LowRank { b: projection, rank, .. } = factors;
+            let wanted = source.pick(&[DeftDecomposition::Relu, DeftDecomposition::Qr]);
+            let decomposition = if rank > outer { DeftDecomposition::Relu } else { wanted };
+            let (injection, inputs, alpha) = (None, None, None);
+            Op::Deft(Deft { projection, injection, inputs, outputs: outer, rank, decomposition, alpha, transposed })
+        }
+        (None, 5) => {
             let (is_of_inputs, parameter) = (source.flag(), Parameter::Matrix);
             let (vector, length) = if is_of_inputs { (of_inputs, inner) } else { (magnitude, outer) };
             Op::Ia3(Ia3 { vector, length, of_inputs: is_of_inputs, parameter, transposed })
         }
-        2 => {
-            let (e, inputs, outputs) = (of_rank, inner, outer);
-            Op::Adalora(Adalora { a, b, e, rank, inputs, outputs, alpha: 1.0, scale, transposed })
+        (None, 6) => {
+            let LowRank { a, b, rank, alpha, scale, .. } = factors;
+            Op::Adalora(Adalora { a, b, e: of_rank, rank, inputs: inner, outputs: outer, alpha, scale, transposed })
         }
-        3 => {
-            let (lambda, norms, inputs, outputs) = (one, of_inputs, inner, outer);
-            Op::Delora(Delora { a, b, lambda, norms, rank, inputs, outputs, transposed })
+        (None, 7) => {
+            let (LowRank { a, b, rank, .. }, lambda, norms) = (factors, one, of_inputs);
+            Op::Delora(Delora { a, b, lambda, norms, rank, inputs: inner, outputs: outer, transposed })
         }
-        _ => Op::LowRank(factors),
+        (None, _) => {
+            let count = outer.min(inner * outer);
+            Op::Fourierft(Fourierft { spectrum: magnitude, count, seed: scale.to_bits(), scaling: scale, transposed })
+        }
     };
     let rows = start..end;
     let order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves]);

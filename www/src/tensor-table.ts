@@ -5,7 +5,7 @@ import { count, counted, digits, exactly, percentIfKnown, shape } from "./format
 /** More rows make a page slow, and nobody reads them. */
 const MOST_ROWS = 300;
 
-const ACTIONS = { merge: "merged", convert: "converted", copy: "copied" } as const;
+const ACTIONS = { merge: "merged", convert: "converted", copy: "copied", replace: "replaced" } as const;
 
 /**
  * Every tensor in a table that can be filtered; filled only once it is opened. What is `planned` is shown without weights: they still change,

@@ -24,11 +24,10 @@ export function planText(report: Report): string {
   return lines.join("\n");
 }
 
-/** A finished merge, for people. */
-export function resultText(report: Report, out: string): string {
+/** A finished merge, for people. `kept`: the least share of a delta that survived rounding, where that is known. */
+export function resultText(report: Report, out: string, kept: number | undefined): string {
   const lines = [`merged ${report.merged} tensors of ${report.base.tensors} into ${out} (${size(report.outputBytes)})`];
-  const kept = report.tensors.flatMap((tensor) => tensor.statistics?.signalKept ?? []);
-  if (kept.length > 0) lines.push(`signal kept after rounding: ${Math.min(...kept).toPrecision(4)} in the worst tensor`);
+  if (kept !== undefined) lines.push(`signal kept after rounding: ${kept.toPrecision(4)} in the worst tensor`);
   for (const { level, code, message } of report.findings) lines.push(`${level} [${code}]: ${message}`);
   return lines.join("\n");
 }

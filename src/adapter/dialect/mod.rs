@@ -11,6 +11,7 @@ use crate::encoding::Plain;
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::op::Op;
+use crate::wire::wire;
 
 /// The dialects; the first that recognises an adapter reads it.
 const DIALECTS: [&dyn Dialect; 1] = [&peft::Peft];
@@ -115,6 +116,8 @@ pub struct Summary {
     /// The base that the configuration names.
     pub base_name: Option<String>,
 }
+
+wire!(Summary { peft_type, r, alpha, rslora, fan_in_fan_out, base_name });
 
 /// A configuration and a file that do not agree.
 #[derive(Debug, Clone, PartialEq)]

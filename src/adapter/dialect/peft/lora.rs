@@ -14,6 +14,7 @@ use crate::encoding::{Operand, Plain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::op::{AddBias, Dora, LayerShape, LowRank, Op, Rows};
+use crate::order::sort_by;
 
 /// Read an adapter of LoRA or DoRA.
 pub(super) fn read(files: &AdapterFiles, header: Result<Header>, budget: &mut PatternBudget) -> Result<Updates> {
@@ -47,7 +48,7 @@ pub(super) fn read(files: &AdapterFiles, header: Result<Header>, budget: &mut Pa
     for (module, rows, shape) in tokens {
         updates.push(reader.tokens(module, rows, &shape)?);
     }
-    updates.sort_by(|one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
+    sort_by(&mut updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
     let mut mismatches = saved.missing(files.adapter, &wholes);
     mismatches.extend(lookup.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
     Ok(Updates {

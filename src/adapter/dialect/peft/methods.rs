@@ -1,6 +1,6 @@
 //! Methods that have a `peft_type` of their own: each says how it is spelt, and this reads its file.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde_json::Value;
 
@@ -16,6 +16,7 @@ use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Span;
 use crate::op::peft::{AdapterTensor, Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
+use crate::order::sort_by;
 use crate::tensor::Float;
 
 /// Fields that every method of PEFT has, and that do not change the numbers of a merge from files.
@@ -66,6 +67,8 @@ pub(super) fn read(
     let Found { modules, shared, wholes } = tensors_of(method, files, &header)?;
     let saved = Saved::of(reader, fields)?;
     let mut updates = saved.updates(&wholes)?;
+    let mut modules: Vec<(String, Named)> = modules.into_iter().collect();
+    sort_by(&mut modules, |(one, _), (other, _)| one.cmp(other));
     for (module, tensors) in modules {
         let key = tensors.first().map(|(_, tensor)| tensor.key.clone()).unwrap_or_default();
         let tensors = ModuleTensors { adapter: files.adapter, module: &module, tensors, shared: &shared };
@@ -81,7 +84,7 @@ pub(super) fn read(
             base: None,
         }));
     }
-    updates.sort_by(|one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
+    sort_by(&mut updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
     let mut mismatches = saved.missing(files.adapter, &wholes);
     mismatches.extend(settings.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
     let said = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
@@ -127,7 +130,7 @@ type Named = Vec<(&'static str, AdapterTensor)>;
 #[derive(Default)]
 struct Found {
     /// Those of each module, by its path.
-    modules: BTreeMap<String, Named>,
+    modules: HashMap<String, Named>,
     /// Those that all modules share.
     shared: Named,
     /// Whole parameters of the base.

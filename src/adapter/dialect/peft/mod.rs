@@ -35,7 +35,7 @@ impl Dialect for Peft {
             return lora::read(files, header, budget);
         }
         let reader = FieldReader { file, adapter: files.adapter };
-        match PEFT.iter().find(|method| method.peft_type() == peft_type) {
+        match PEFT.iter().copied().flatten().find(|method| method.peft_type() == peft_type) {
             Some(method) => methods::read(*method, files, &reader, &fields, header, budget),
             None => Err(refused::error(&reader, peft_type)),
         }

@@ -26,9 +26,36 @@ const NO_WEIGHTS: &[(&str, &str)] = &[
     ("SHADOW", "Shadow runs beside the base; it changes no weight of the base"),
 ];
 
+/// Methods whose file leaves out what PEFT computes anew from the base, and that nobody else can compute to the same bits.
+const NOT_IN_THE_FILE: &[(&str, &str)] = &[
+    (
+        "TINYLORA",
+        "TinyLoRA's factors are the singular vectors of the base's weights; the adapter has only what is multiplied with them",
+    ),
+    ("PSOFT", "PSOFT turns the leading singular vectors of the base's weights; the adapter has only the rotation"),
+    (
+        "OSF",
+        "OSF replaces the lower singular vectors of the base's weights, and the adapter does not have those that must be taken away",
+    ),
+    ("FROD", "FRoD's left factors are solutions for the base's weights; the adapter does not have them"),
+    ("ADAMSS", "AdaMSS clusters the singular vectors of the base's weights; the adapter does not have the clusters"),
+];
+
 /// The error for a `peft_type` that is not merged.
 pub(super) fn error(reader: &FieldReader, peft_type: &str) -> Error {
-    match NO_WEIGHTS.iter().find(|(name, _)| *name == peft_type) {
+    let row = |table: &'static [(&str, &str)]| table.iter().find(|(name, _)| *name == peft_type);
+    if let Some((name, meaning)) = row(NOT_IN_THE_FILE) {
+        return reader
+            .refuse(
+                "peft_type",
+                &Value::String((*name).into()),
+                &format!("{meaning}, so it cannot be merged from files"),
+            )
+            .kind(ErrorKind::NotImplemented)
+            .fix("merge this adapter with PEFT, on the machine that has the base")
+            .found(peft_type);
+    }
+    match row(NO_WEIGHTS) {
         Some((name, meaning)) => reader
             .refuse("peft_type", &Value::String((*name).into()), &format!("{meaning}, so it cannot be merged at all"))
             .fix("load the adapter beside its base"),

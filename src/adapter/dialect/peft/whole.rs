@@ -82,7 +82,9 @@ impl Saved {
 
     /// The entries of `modules_to_save` that the file has no tensors for.
     pub(super) fn missing(&self, adapter: &str, wholes: &[Whole]) -> Vec<Mismatch> {
-        let absent = self.modules.iter().filter(|end| !wholes.iter().any(|whole| Self::holds(&whole.module, end)));
+        // PEFT names every module that the task may have, whichever the model has.
+        let named = self.modules.iter().filter(|end| !self.of_task.contains(&end.as_str()));
+        let absent = named.filter(|end| !wholes.iter().any(|whole| Self::holds(&whole.module, end)));
         let mismatch = |end: &String| {
             let reason = format!("modules_to_save names {end:?}, and the file has no tensors of such a module");
             let error = Error::bad_config("adapter_config.json", reason).in_adapter(adapter);
