@@ -97,7 +97,7 @@ pub use gralora::Gralora;
 pub use hira::{Hira, HiraLayer};
 #[cfg(feature = "rare")]
 pub use hra::Hra;
-pub use ia3::Ia3;
+pub use ia3::{Ia3, Parameter};
 pub use layer::LayerShape;
 pub use loha::Loha;
 pub use lokr::{KroneckerFactor, Lokr};
@@ -123,7 +123,7 @@ pub use supertuning::{Supertuning, SupraProduct};
 #[cfg(feature = "rare")]
 pub use unilora::Unilora;
 #[cfg(feature = "rare")]
-pub use vblora::Vblora;
+pub use vblora::{Mixture, Vblora};
 pub use vera::Vera;
 #[cfg(feature = "rare")]
 pub use waveft::Waveft;
