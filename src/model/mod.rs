@@ -4,6 +4,8 @@
 pub mod config_json;
 pub mod orientation;
 pub mod placement;
+mod relatives;
+pub mod renames;
 
 /// What config.json says that matters to a merge.
 #[derive(Debug, Clone, Default)]

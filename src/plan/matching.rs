@@ -89,24 +89,17 @@ struct Matcher<'a> {
 impl<'a> Matcher<'a> {
     /// The number of the base's tensor that each update of the adapter changes.
     fn place(&self, findings: &mut Vec<Finding>) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
-        let name = &self.adapter.name;
         let BaseTensors { numbers, infos } = self.tensors;
         let modules: Vec<&str> = self.adapter.updates.iter().map(|update| update.module.as_str()).collect();
         let paths: Vec<&str> = infos.iter().filter_map(|info| info.name.strip_suffix(".weight")).collect();
-        let placement = Placement::choose(&modules, &paths).map_err(|prefixes| self.ambiguous(&prefixes))?;
-        for rewrite in &placement.rewrites {
-            findings.push(Finding::info(
-                "prefix-rewritten",
-                name,
-                format!("its modules begin with {:?} where the base has {:?}", rewrite.strip, rewrite.add),
-            ));
-        }
+        let placement = Placement::choose(&modules, &paths, &self.model.types);
+        let placement = placement.map_err(|prefixes| self.ambiguous(&prefixes))?;
+        findings.extend(placement.findings(&self.adapter.name));
         let number = |path: &str| numbers.get(format!("{path}.weight").as_str()).copied();
         let mut placed = Vec::new();
         let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
         for update in &self.adapter.updates {
-            let path = placement.place(&update.module, |path| number(path).is_some());
-            let Some(tensor) = path.and_then(|path| number(&path)) else {
+            let Some(tensor) = placement.place(&update.module).and_then(number) else {
                 self.unmatched(update, findings)?;
                 continue;
             };
