@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "vite";
 import { toolPath } from "../tests/setup/tools.mjs";
+import { edited } from "./glue.mjs";
 import { compile, npmProgram, optimise, run } from "./wasm.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -23,6 +24,8 @@ function buildWasm() {
   console.log("build: wasm-bindgen");
   // One target serves every runtime: the entry points say where the wasm comes from.
   run(toolPath("wasm-bindgen"), ["--target", "web", "--omit-default-module-path", "--experimental-reset-state-function", "--out-dir", generated, "--out-name", "lorafold", wasm]);
+  const glue = join(generated, "lorafold.js");
+  writeFileSync(glue, edited(readFileSync(glue, "utf8")));
   console.log("build: wasm-opt");
   const bound = join(generated, "lorafold_bg.wasm");
   optimise(bound, bound);

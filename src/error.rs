@@ -113,11 +113,6 @@ impl Error {
         error
     }
 
-    /// `base-mismatch`: the base is not the one that the adapter was made for.
-    pub fn base_mismatch(adapter: impl Into<String>, reason: impl Into<String>) -> Error {
-        Error::new(ErrorCode::BaseMismatch, reason).adapter(adapter)
-    }
-
     /// `source-changed`: the file changed while it was read.
     pub fn source_changed(file: impl Into<String>, reason: impl Into<String>) -> Error {
         Error::new(ErrorCode::SourceChanged, reason).file(file)

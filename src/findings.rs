@@ -1,6 +1,10 @@
 //! What a plan saw and the user should know, short of an error.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
+
+use crate::wire::{Wire, wire};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,7 +27,7 @@ pub struct Finding {
     #[cfg_attr(test, ts(inline))]
     pub level: Level,
     /// Stable code, such as `prefix-rewritten`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// One sentence.
     pub message: String,
     /// The adapter concerned.
@@ -34,14 +38,26 @@ pub struct Finding {
     pub tensor: Option<String>,
 }
 
+impl Wire for Level {
+    fn put(&self, out: &mut Vec<u8>) {
+        matches!(self, Level::Warning).put(out);
+    }
+
+    fn take(from: &mut &[u8]) -> Option<Self> {
+        Some(if bool::take(from)? { Level::Warning } else { Level::Info })
+    }
+}
+
+wire!(Finding { level, code, message, adapter, tensor });
+
 impl Finding {
     /// Something good to know about an adapter.
     pub fn info(code: &'static str, adapter: &str, message: String) -> Finding {
-        Finding { level: Level::Info, code, message, adapter: Some(adapter.into()), tensor: None }
+        Finding { level: Level::Info, code: code.into(), message, adapter: Some(adapter.into()), tensor: None }
     }
 
     /// Something that may make the result differ from what was wanted.
     pub fn warning(code: &'static str, adapter: Option<&str>, message: String) -> Finding {
-        Finding { level: Level::Warning, code, message, adapter: adapter.map(Into::into), tensor: None }
+        Finding { level: Level::Warning, code: code.into(), message, adapter: adapter.map(Into::into), tensor: None }
     }
 }

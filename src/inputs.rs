@@ -1,6 +1,7 @@
 //! How the core asks for bytes: it never opens anything itself.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::wire::wire;
 
 /// One file that can be read at any place.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
@@ -77,6 +78,8 @@ pub struct Span {
     /// Number of bytes.
     pub bytes: u64,
 }
+
+wire!(Span { input, start, bytes });
 
 /// Random access to the bytes of every input file, by the file's number.
 ///

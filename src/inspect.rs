@@ -11,9 +11,7 @@ use crate::container::TensorInfo;
 use crate::error::Result;
 use crate::inputs::{Inputs, Listing};
 use crate::model::config_json::Config;
-use crate::op::Scale;
 use crate::plan::recipe::{self, FileDigest};
-use crate::plan::report::AdapterType;
 use crate::plan::{AdapterOptions, open_adapter, open_base};
 
 /// What a folder is.
@@ -118,15 +116,14 @@ pub struct AdapterDescription {
     /// Name of its folder.
     pub name: String,
     /// The `peft_type` of its configuration.
-    #[cfg_attr(test, ts(inline))]
-    pub r#type: AdapterType,
+    pub r#type: String,
     /// How it is spelt.
     #[cfg_attr(test, ts(inline))]
     pub convention: Convention,
-    /// Rank where no pattern says otherwise.
-    pub r: u64,
-    /// Alpha where no pattern says otherwise.
-    pub alpha: f64,
+    /// Rank where no pattern says otherwise, where it has one.
+    pub r: Option<u64>,
+    /// Alpha where no pattern says otherwise, where it has one.
+    pub alpha: Option<f64>,
     /// Whether its scale is α/√r instead of α/r.
     pub rslora: bool,
     /// The base that its configuration names.
@@ -163,18 +160,20 @@ pub enum Convention {
 pub struct ModuleDescription {
     /// Path of the module in the model.
     pub module: String,
+    /// The module's parameter: `weight`, `bias`.
+    pub parameter: String,
     /// The method.
     pub method: &'static str,
-    /// Rank r.
-    pub rank: u64,
-    /// Alpha after patterns.
-    pub alpha: f64,
-    /// α/r or α/√r.
-    pub scale: f64,
-    /// Width of the module's input.
-    pub inputs: u64,
-    /// Width of the module's output.
-    pub outputs: u64,
+    /// Rank r, where it has a scale.
+    pub rank: Option<u64>,
+    /// Alpha after patterns, where it has a scale.
+    pub alpha: Option<f64>,
+    /// α/r or α/√r, where it has a scale.
+    pub scale: Option<f64>,
+    /// Width of the module's input, where the adapter tells it.
+    pub inputs: Option<u64>,
+    /// Width of the module's output, where the adapter tells it.
+    pub outputs: Option<u64>,
     /// Element type of its first factor, by its safetensors name.
     pub dtype: Option<String>,
 }
@@ -185,7 +184,7 @@ pub struct ModuleDescription {
 /// Those of [`open_base`] and [`open_adapter`].
 pub async fn inspect(inputs: &impl Inputs, folder: &Listing) -> Result<Description> {
     let has = |name: &str| folder.files.iter().any(|file| file.name == name);
-    if has("adapter_config.json") || has("adapter_model.safetensors") {
+    if has("adapter_config.json") || has("adapter_model.safetensors") || has("adapter_model.bin") {
         inspect_adapter(inputs, folder).await.map(Description::Adapter)
     } else {
         inspect_model(inputs, folder).await.map(Description::Model)
@@ -196,7 +195,7 @@ async fn inspect_adapter(inputs: &impl Inputs, folder: &Listing) -> Result<Adapt
     let adapter = open_adapter(inputs, folder, &AdapterOptions::default(), &mut PatternBudget::default()).await?;
     Ok(AdapterDescription {
         kind: AdapterKind::Adapter,
-        r#type: AdapterType::Lora,
+        r#type: adapter.summary.peft_type,
         convention: Convention::Peft,
         r: adapter.summary.r,
         alpha: adapter.summary.alpha,
@@ -209,16 +208,17 @@ async fn inspect_adapter(inputs: &impl Inputs, folder: &Listing) -> Result<Adapt
 }
 
 fn describe_module(update: &ModuleUpdate) -> ModuleDescription {
-    let Scale { rank, alpha, scale } = update.op.scale();
+    let (scale, layer) = (update.op.scale(), update.op.layer());
     ModuleDescription {
         module: update.module.clone(),
+        parameter: update.parameter.clone(),
         method: update.op.name(),
-        rank,
-        alpha,
-        scale,
-        inputs: update.inputs,
-        outputs: update.outputs,
-        dtype: update.op.operands().first().map(|operand| operand.float.dtype().to_string()),
+        rank: scale.map(|scale| scale.rank),
+        alpha: scale.map(|scale| scale.alpha),
+        scale: scale.map(|scale| scale.scale),
+        inputs: layer.inputs,
+        outputs: layer.outputs,
+        dtype: update.op.operands().first().map(|operand| operand.dtype.to_string()),
     }
 }
 

@@ -66,6 +66,7 @@ pub mod model;
 mod native;
 #[doc(hidden)]
 pub mod op;
+mod order;
 pub mod plan;
 #[cfg(test)]
 mod schema;
@@ -74,6 +75,7 @@ pub mod tensor;
 #[cfg(all(target_arch = "wasm32", feature = "module"))]
 #[doc(hidden)]
 pub mod wasm;
+mod wire;
 
 pub use engine::{Budget, FactSum, Merger};
 pub use error::{Error, ErrorCode, ErrorKind, Facts, Result};

@@ -69,5 +69,19 @@ targets! {
     header 20000,
     index 20000,
     op 500,
+    pickle 20000,
     plan 2000,
+    torch 10000,
+}
+
+/// What mutations start from is read: they come as far as the checks go.
+#[test]
+fn the_corpus_of_pickles_is_of_tensors() {
+    let read =
+        |name: &str| fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/pickle").join(name)).unwrap();
+    for name in ["state-dict", "views-and-types"] {
+        assert_eq!(fuzz_targets::open_pickle(&read(name)).0.map(|header| header.len()), Ok(7), "{name}");
+    }
+    let error = fuzz_targets::open_pickle(&read("a-call")).0.unwrap_err();
+    assert_eq!(error.facts().found.as_deref(), Some("posix.system"));
 }

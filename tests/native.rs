@@ -90,7 +90,7 @@ fn the_report_has_statistics_and_names_where_they_are_asked_for() {
     let case = Case::new("report", 5);
     let adapter = AdapterFolder::new(case.scratch.join(&case.model.adapters[0].0.name)).name("style").alpha(3.0);
     let merge = Merge::builder().base(case.base()).adapter(adapter).statistics(true).memory_budget(16 << 20);
-    let report = serde_json::to_string(&merge.plan().unwrap().run(case.out()).unwrap().report).unwrap();
+    let report = serde_json::to_string(&merge.plan().unwrap().run(case.out()).unwrap().report()).unwrap();
     assert!(report.contains("\"style\""), "{report}");
     assert!(report.contains("\"alpha\":3.0"), "{report}");
     assert!(report.contains("maxAbs") || report.contains("statistics"), "{report}");

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use folders::{Scratch, decode, values};
 use half::{bf16, f16};
+use lorafold::plan::MergePlan;
 use lorafold::{AdapterFolder, Merge};
 use safetensors::{Dtype, SafeTensors};
 
@@ -42,23 +43,30 @@ fn the_fixtures_come_out_as_float64_says() {
             let path = case.join(adapter["path"].as_str().unwrap());
             merge = merge.adapter(AdapterFolder::new(path).weight(adapter["weight"].as_f64().unwrap()));
         }
-        merge.plan().and_then(|merge| merge.run(&out)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let merge = merge.plan().unwrap_or_else(|e| panic!("{name}: {e}"));
+        let moved = MergePlan::from_bytes(&merge.plan().to_bytes()).unwrap();
+        assert_eq!(moved.report(&Default::default()), merge.plan().report(&Default::default()), "{name}");
+        merge.run(&out).unwrap_or_else(|e| panic!("{name}: {e}"));
         cases += 1;
 
         let (before, after) = (values(&base), values(&out));
         let expected_bytes = fs::read(case.join("expected.safetensors")).unwrap();
         let expected = SafeTensors::deserialize(&expected_bytes).unwrap();
-        assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "{name}");
+        let added = spec["added"].as_array().into_iter().flatten().filter_map(|tensor| tensor.as_str());
+        let mut names: Vec<&str> = before.keys().map(String::as_str).chain(added).collect();
+        names.sort_unstable();
+        assert_eq!(names, after.keys().collect::<Vec<_>>(), "{name}");
         for tensor in spec["merged"].as_array().unwrap() {
             let tensor = tensor.as_str().unwrap();
             let exact = expected.tensor(&format!("{tensor}.f64")).unwrap();
             let exact = decode(exact.dtype(), exact.data());
             let (dtype, found) = &after[tensor];
-            let base = &before[tensor].1;
+            // Of a tensor that the base does not have, nothing.
+            let base = |i: usize| before.get(tensor).and_then(|(_, values)| values.get(i)).copied().unwrap_or(0.0);
             let largest = exact.iter().fold(0f64, |max, value| max.max(value.abs()));
             for (i, (&found, &exact)) in found.iter().zip(&exact).enumerate() {
                 if matches!(dtype, Dtype::F16 | Dtype::BF16) {
-                    let scale = exact.abs().max(base[i].abs()).max((exact - base[i]).abs());
+                    let scale = exact.abs().max(base(i).abs()).max((exact - base(i)).abs());
                     assert!(
                         (found - exact).abs() <= ulp(*dtype, scale),
                         "{name} {tensor}[{i}]: {found} is not {exact}"

@@ -53,9 +53,11 @@ fn by_runs(
                 &model.inputs.0[source.input][source.start as usize..source.end as usize]
             }
         };
-        let mut take = |count: u64| {
-            let (next, left) = rest.split_at(count as usize);
+        let mut read_to = source.as_ref().map_or(0, |source| source.start);
+        let mut take = |start: u64, count: u64| {
+            let (next, left) = rest[(start - read_to) as usize..].split_at(count as usize);
             rest = left;
+            read_to = start + count;
             next
         };
         while at < run_end {
@@ -67,8 +69,8 @@ fn by_runs(
                         bytes.extend(plan.planned_bytes(&plan.files[file], at..at + count).unwrap());
                         count
                     }
-                    Piece::Copy { bytes: count, .. } => {
-                        bytes.extend_from_slice(take(count));
+                    Piece::Copy { bytes: count, start, .. } => {
+                        bytes.extend_from_slice(take(start, count));
                         count
                     }
                     Piece::Compute { bytes: count, program, first, count: elements, skip, reads, .. } => {
@@ -76,8 +78,12 @@ fn by_runs(
                             load(plan, merger, program, &model.inputs).unwrap();
                         }
                         let operands = merger.missing_operands(program).unwrap();
-                        let given =
-                            Given { spans: &reads, bytes: take(reads[0].bytes), operands, inputs: &model.inputs };
+                        let given = Given {
+                            spans: &reads,
+                            bytes: take(reads[0].start, reads[0].bytes),
+                            operands,
+                            inputs: &model.inputs,
+                        };
                         let merged = merger.compute(program, first..first + elements, &given, None);
                         bytes.extend_from_slice(&block_on(merged).unwrap()[skip as usize..(skip + count) as usize]);
                         count

@@ -1,5 +1,5 @@
 //! The seams of the middle, each with the hardest case it must carry: a part of a fused tensor whose rows stand in another order, a
-//! tensor that the base has not, and an encoding whose side tensors are in another file.
+//! tensor that the base has not, an encoding whose side tensors are in another file, and facts that only some updates need.
 #![cfg(not(target_arch = "wasm32"))]
 
 mod model;
@@ -13,7 +13,7 @@ use lorafold::container::Header;
 use lorafold::encoding::{Nested, Nf4, Operand, Plain, Stored};
 use lorafold::engine::Merger;
 use lorafold::inputs::Span;
-use lorafold::op::{LowRank, Op, RowOrder};
+use lorafold::op::{Dora, LayerShape, LowRank, Op, RowOrder};
 use lorafold::plan::{AdapterOptions, PlanOptions, Program, Region, Update};
 use lorafold::tensor::{Dtype, Float};
 use model::{Memory, Model, Random, add_folder, block_on, encode, file, read, read_file, with};
@@ -40,14 +40,13 @@ fn low_rank(
     let operand = |key: &str, input: usize, values: &[f32]| Operand {
         key: key.into(),
         at: Span { input, start: 0, bytes: 4 * values.len() as u64 },
-        float: Float::F32,
+        dtype: Dtype::F32,
     };
     let factors = LowRank {
         a: operand("a", input, &a),
         b: operand("b", input + 1, &b),
         rank,
-        inputs: cols,
-        outputs: rows,
+        layer: LayerShape::linear(rows, cols),
         alpha: rank as f64,
         scale: 1.0,
         transposed: false,
@@ -122,6 +121,46 @@ fn an_update_of_a_part_with_its_halves_swapped() {
     }
 }
 
+/// DoRA of rows needs no fact of the weight, DoRA of columns does: plans never have both on one weight, programs may.
+#[test]
+fn an_update_without_facts_beside_one_with_facts() {
+    let mut random = Random(5);
+    let (side, rank) = (37u64, 3u64);
+    let base: Vec<f32> = (0..side * side).map(|_| random.unit()).collect();
+    let mut inputs = Memory(vec![encode(Dtype::F32, &base)]);
+    let mut dora = |transposed: bool| {
+        let (mut update, ..) = low_rank(&mut random, &mut inputs, rank, Region::all(side), side);
+        let Op::LowRank(mut factors) = update.op else { panic!("a low-rank update") };
+        factors.transposed = transposed;
+        let lengths: Vec<f32> = (0..side).map(|_| 2.0 + random.unit()).collect();
+        inputs.0.push(encode(Dtype::F32, &lengths));
+        let at = Span { input: inputs.0.len() - 1, start: 0, bytes: 4 * side };
+        update.op = Op::Dora(Dora { factors, magnitude: Operand { key: "m".into(), at, float: Float::F32 } });
+        update
+    };
+    let updates = [dora(false), dora(true), dora(false)];
+    let merged = |updates: &[Update], block: u64| {
+        let program = Program {
+            tensor: "t".into(),
+            rows: side,
+            cols: side,
+            source: Stored::Plain(Plain { float: Float::F32, input: 0, start: 0 }),
+            updates: updates.to_vec(),
+            combine: Combine::Linear,
+            to: Float::F32,
+        };
+        floats(&model::compute(&program, &inputs, block).unwrap())
+    };
+    let alone: Vec<Vec<f32>> =
+        updates.iter().map(|update| merged(std::slice::from_ref(update), u64::MAX / 8)).collect();
+    let all = merged(&updates, u64::MAX / 8);
+    assert_eq!(merged(&updates, 200), all);
+    for (element, &value) in base.iter().enumerate() {
+        let expected = value + alone.iter().map(|merged| merged[element] - value).sum::<f32>();
+        assert!((all[element] - expected).abs() < 1e-5, "element {element}: {} for {expected}", all[element]);
+    }
+}
+
 #[test]
 fn nf4_with_double_quantisation_from_two_files() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nf4-double-quant");
@@ -138,7 +177,7 @@ fn nf4_with_double_quantisation_from_two_files() {
         let info = header.tensor(header.find(name).unwrap());
         Span { input, start: header.data_start + info.start, bytes: info.bytes() }
     };
-    let side = |name: &str| Operand { key: name.into(), at: span(1, name), float: Float::F32 };
+    let side = |name: &str| Operand { key: name.into(), at: span(1, name), dtype: Dtype::F32 };
     let state = span(1, "l.weight.quant_state.bitsandbytes__nf4");
     let state = &inputs.0[1][state.start as usize..(state.start + state.bytes) as usize];
     let state: serde_json::Value = serde_json::from_slice(state).unwrap();

@@ -14,6 +14,7 @@ import { webPort } from "./workers/web-port.js";
 const context = createContext({
   loadWasm: () => compile(download(new URL("./lorafold_bg.wasm", import.meta.url))),
   startWorker: () => webPort(permitted(() => new Worker(new URL("./workers/browser-worker.js", import.meta.url), { type: "module" }))),
+  plansInWorker: true,
   startWriter: () => permitted(() => new Worker(new URL("./workers/opfs-worker.js", import.meta.url), { type: "module" })),
   processors: () => navigator.hardwareConcurrency || 1,
 });

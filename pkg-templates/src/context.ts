@@ -4,7 +4,7 @@ import type { Platform } from "./platform.js";
 /** What the functions of the API work with. An entry point makes one, or its `initialize` does, and hands it down; nothing below reads a global. */
 export interface Context {
   readonly platform: Platform;
-  /** The WebAssembly of this thread. The first call loads the module; after a failure the next call tries again. An instance that has trapped is replaced. */
+  /** The WebAssembly of this thread. The first call loads the module; after a failure the next call tries again. A broken instance is replaced. */
   readonly engine: () => Promise<Engine>;
 }
 

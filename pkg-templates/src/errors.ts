@@ -70,7 +70,6 @@ export function thrown(error: unknown): Thrown {
 
 /** Take an error apart for a message to another thread. */
 export function toPlain(error: unknown): PlainError {
-  if (error instanceof WebAssembly.RuntimeError) return toPlain(trapped(error));
   const { name, code, message, facts } = thrown(error);
   return {
     message,
@@ -89,14 +88,10 @@ export function fromPlain(plain: PlainError): unknown {
 /** Whatever was thrown, as what callers are promised: ours where it has a code, as it is where it is a bug. */
 export function asLorafoldError(error: unknown): unknown {
   if (error instanceof LorafoldError) return error;
-  if (error instanceof WebAssembly.RuntimeError) return trapped(error);
   const plain = toPlain(error);
   if (plain.code !== undefined) return fromPlain(plain);
   return plain.name === "AbortError" ? aborted(error) : error;
 }
-
-/** WebAssembly that has trapped: a mistake of lorafold's own. */
-const trapped = (error: Error): LorafoldError => new LorafoldError("internal", `lorafold's WebAssembly has failed: ${error.message}`, { detail: error });
 
 /** What the death of a worker means. Errors of its jobs do not end it. */
 export function workerDied(error: unknown): LorafoldError {

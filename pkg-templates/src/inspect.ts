@@ -1,5 +1,4 @@
 import type { Context } from "./context.js";
-import { settled } from "./engine.js";
 import { asLorafoldError, checkSignal, unlessAborted } from "./errors.js";
 import type { AbortSignal } from "./globals.js";
 import { inspect as inspectInputs } from "./lorafold.js";
@@ -7,7 +6,9 @@ import type { Platform } from "./platform.js";
 import { listed } from "./prepare.js";
 import { bind } from "./sources/bind.js";
 import type { Listing } from "./sources/input.js";
+import { listingLimits } from "./sources/limits.js";
 import { listSource } from "./sources/listing.js";
+import { withoutEnding } from "./sources/weights.js";
 import type { Description, SourceLike } from "./types.js";
 
 /** See {@link Api.inspect}. */
@@ -17,7 +18,7 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
     const [listing] = await Promise.all([list(platform, source, signal), engine()]);
     const bound = listing.files.map((input) => bind(input, platform.bindInput));
     try {
-      return await settled(inspectInputs(listed(listing), bound));
+      return await inspectInputs(listed(listing), bound);
     } finally {
       for (const input of bound) input.close?.();
     }
@@ -32,14 +33,15 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
 
 /** List as a base, and where that finds none, as an adapter: behind a URL only known file names can be requested. */
 async function list(platform: Platform, source: SourceLike, signal: AbortSignal | undefined): Promise<Listing> {
-  const has = ({ files }: Listing, name: string) => files.some((file) => file.name === name);
+  const hasConfig = ({ files }: Listing) => files.some(({ name }) => name === "adapter_config.json");
+  const hasWeights = ({ files }: Listing) => files.some(({ name }) => name !== "adapter_model" && withoutEnding(name) === "adapter_model");
   try {
-    const listing = await listSource(platform, source, "base", signal);
-    if (!has(listing, "adapter_model.safetensors") || has(listing, "adapter_config.json")) return listing;
+    const listing = await listSource(platform, source, "base", listingLimits(), signal);
+    if (!hasWeights(listing) || hasConfig(listing)) return listing;
   } catch (error) {
-    const adapter = await listSource(platform, source, "adapter", signal).catch(() => undefined);
-    if (adapter && has(adapter, "adapter_model.safetensors")) return adapter;
+    const adapter = await listSource(platform, source, "adapter", listingLimits(), signal).catch(() => undefined);
+    if (adapter && hasWeights(adapter)) return adapter;
     throw error;
   }
-  return listSource(platform, source, "adapter", signal);
+  return listSource(platform, source, "adapter", listingLimits(), signal);
 }

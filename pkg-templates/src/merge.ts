@@ -4,6 +4,7 @@ import { asLorafoldError, optionError, throwIfAborted, unlessAborted } from "./e
 import { blockBytes, type Plan } from "./lorafold.js";
 import { Facts } from "./facts.js";
 import { checkNumber, type Prepared, prepare } from "./prepare.js";
+import { lastReportOf } from "./report.js";
 import type { Piece, Span } from "./schema.js";
 import { openSink } from "./sinks/open.js";
 import type { PlannedFile, Sink } from "./sinks/sink.js";
@@ -27,8 +28,9 @@ export async function merge(context: Context, options: MergeOptions): Promise<Me
     const prepared = await prepare(context, options);
     try {
       return await run(context, prepared, options);
-    } finally {
+    } catch (error) {
       prepared.plan.free();
+      throw error;
     }
   } catch (error) {
     throw asLorafoldError(error);
@@ -41,7 +43,7 @@ async function run(context: Context, prepared: Prepared, options: MergeOptions):
   const files = plan.files();
   const sink = await openSink(context.platform, options.output ?? "blob", options.force ?? false, prepared);
   const finished = await fill(context, prepared, files, files.map(({ size }, file) => ({ file, start: 0, end: size })), sink, options);
-  return { files: finished, report: plan.report() };
+  return { files: finished, report: await lastReportOf(context, plan) };
 }
 
 /** Compute the wanted bytes of the files into the sink, which is aborted when something fails. The plan gets the statistics of each block. */
@@ -133,7 +135,7 @@ async function runTasks(
 /** A task for every piece of the wanted bytes, in their order. Facts are gathered before the first piece that needs them; copies are cut into blocks. */
 function* planTasks(plan: Plan, facts: Facts, wanted: FileRange[], block: number, sink: Sink<unknown>, statistics: boolean): Generator<Task> {
   for (const { file, start, end } of wanted) {
-    for (const piece of plan.pieces(file, start, end, block)) {
+    for (const piece of eachPiece(plan, file, start, end, block)) {
       switch (piece.kind) {
         case "plan":
           yield { kind: "write", file, piece };
@@ -149,6 +151,18 @@ function* planTasks(plan: Plan, facts: Facts, wanted: FileRange[], block: number
         }
       }
     }
+  }
+}
+
+/** Pieces that the plan gives at a time: of a model with many tensors all of them take more memory than the plan. */
+const PIECES = 1000;
+
+function* eachPiece(plan: Plan, file: number, start: number, end: number, block: number): Generator<Piece> {
+  for (let at = start; at < end; ) {
+    const pieces = plan.pieces(file, at, end, block, PIECES);
+    yield* pieces;
+    const last = pieces.at(-1)!;
+    at = last.at + last.bytes;
   }
 }
 

@@ -5,6 +5,11 @@ export function unref(timer: unknown): void {
   if (typeof timer === "object") (timer as { unref(): void }).unref();
 }
 
+/** Take {@link unref} back. */
+export function ref(timer: unknown): void {
+  if (typeof timer === "object") (timer as { ref(): void }).ref();
+}
+
 /** @throws {LorafoldError} `aborted` as soon as `signal` says so. */
 export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -11,6 +11,8 @@ export interface Platform {
   loadWasm(): Promise<WebAssembly.Module>;
   /** Start a worker that serves the protocol; `undefined` where there are no workers. */
   startWorker?: () => Port;
+  /** Whether plans are made in a worker: on a page, whose thread must stay free for events. */
+  plansInWorker?: boolean;
   /** Start the worker that writes the private file system. */
   startWriter?: () => Worker;
   /** How remote files are read; by default {@link NETWORK}. */

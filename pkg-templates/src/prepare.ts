@@ -1,15 +1,16 @@
-import { settled } from "./engine.js";
 import type { Context } from "./context.js";
 import { checkSignal, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
-import type { ListedFolder, PlanRequest } from "./schema.js";
+import type { AdapterSettings, ListedFolder, PlanRequest, PlanSettings } from "./schema.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
-import type { BoundInput, Input, Listing } from "./sources/input.js";
+import type { BoundInput, Input, Listing, Role } from "./sources/input.js";
+import { type ListingLimits, listingLimits } from "./sources/limits.js";
 import { RandomReader } from "./sources/reader.js";
 import { listSource } from "./sources/listing.js";
-import { mapConcurrently } from "./sources/concurrency.js";
-import type { AdapterOptions, PlanOptions, SourceLike } from "./types.js";
+import { hashed } from "./sources/hashed.js";
+import type { AdapterOptions, MergeOptions, PlanOptions, SourceLike } from "./types.js";
+import { planInWorker } from "./workers/planner.js";
 
 /** A plan and the inputs that it refers to by number. */
 export interface Prepared {
@@ -26,7 +27,7 @@ export interface Prepared {
  *
  * @throws {LorafoldError} for everything that headers, configurations and options can show to be wrong.
  */
-export async function prepare({ platform, engine }: Context, options: PlanOptions): Promise<Prepared> {
+export async function prepare({ platform, engine }: Context, options: PlanOptions & Pick<MergeOptions, "workers">): Promise<Prepared> {
   if (!options || typeof options !== "object" || options.base === undefined) {
     throw optionError("base", "not given");
   }
@@ -41,25 +42,31 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
   }
   checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
   const prepared = async (): Promise<Prepared> => {
-    // One after another: a single listing already makes as many requests at a time as some platforms allow.
+    const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
+    const list = (source: SourceLike, role: Role) => listSource(platform, source, role, limits, signal);
+    // All at the same time: each waits for its turn to make a request.
     const listings = async () => {
-      const base = await listSource(platform, options.base, "base", signal);
-      return { base, folders: await mapConcurrently(adapters, 1, (adapter) => listSource(platform, adapter.source, "adapter", signal)) };
+      const listing = list(options.base, "base");
+      const folders = Promise.all(adapters.map(async ({ source }) => hold(await list(source, "adapter"), limits)));
+      return Promise.all([listing, folders]).catch((error: unknown) => {
+        limits.turns.stop(error);
+        throw error;
+      });
     };
-    const [{ base, folders }] = await Promise.all([listings(), engine()]);
+    const [[base, folders], { module }] = await Promise.all([listings(), engine()]);
     const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
-    const inputs = [...base.files, ...(await hold(folders.flatMap((folder) => folder.files), platform.adapterBytes))];
+    const inputs = [...base.files, ...folders.flatMap((folder) => folder.files)];
     const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? folder.name));
-    // The crate takes from each object the fields that it knows.
     const request: PlanRequest = {
       base: listed(base),
-      adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: adapters[number]! })),
-      options,
+      adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: picked(adapters[number]!, ADAPTER_SETTINGS) })),
+      options: picked(options, PLAN_SETTINGS),
     };
     const used = new Set<number>();
-    const bound = inputs.map((input, number) => noting(withHash(bind(input, platform.bindInput)), () => used.add(number)));
+    const bound = inputs.map((input, number) => noting(bind(input, platform.bindInput), () => used.add(number)));
     try {
-      const plan = await settled(Plan.open(request, bound, signal));
+      const moved = platform.plansInWorker && options.workers !== 0 ? await planInWorker(platform, module, request, bound, signal) : undefined;
+      const plan = moved ?? (await Plan.open(request, bound.map(hashed), signal));
       // The first bytes of files were kept for the plan alone: merging reads the file as it is then.
       return { plan, inputs: inputs.map(({ head: _, ...input }) => input), used, directories };
     } finally {
@@ -67,6 +74,14 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
     }
   };
   return unlessAborted(prepared(), signal);
+}
+
+/** The settings that the crate knows: what else callers give (a signal, functions) stays here. */
+const PLAN_SETTINGS: Record<keyof PlanSettings, true> = { dtype: true, method: true, rounding: true, tied: true, only: true, skip: true, maxShardSize: true, allowUnmatched: true };
+const ADAPTER_SETTINGS: Record<keyof AdapterSettings, true> = { weight: true, alpha: true };
+
+function picked<T extends object>(given: T, settings: Record<string, true>): T {
+  return Object.fromEntries(Object.keys(settings).map((name) => [name, Reflect.get(given, name)]).filter(([, value]) => value !== undefined)) as T;
 }
 
 function asAdapter(adapter: SourceLike | AdapterOptions): AdapterOptions {
@@ -100,17 +115,15 @@ export function listed({ name, files, folders = [] }: Listing, given = name): Li
 /** Bytes of adapters that are kept in memory, unless the platform says otherwise. */
 const HELD_BYTES = 256 << 20;
 
-/**
- * Fetch adapters that are not local into memory, up to `room` bytes: each is read twice, once for its hash and once for its factors.
- */
-async function hold(inputs: Input[], room = HELD_BYTES): Promise<Input[]> {
-  return mapConcurrently(inputs, 1, async (input) => {
-    const { name, size, version } = input;
-    if (input.blob || input.path !== undefined || size === undefined || size > room) return input;
-    room -= size;
-    const bytes = await new RandomReader(name, 0, bind(input).read!).take(size);
-    return { name, size, blob: new Blob([bytes]), ...(version !== undefined && { version }) };
-  });
+/** Read an adapter's files that are not local into memory, where there is room: each is read twice, once for its hash and once for its factors. */
+async function hold(listing: Listing, { turns, room }: ListingLimits): Promise<Listing> {
+  const held = async (input: Input): Promise<Input> => {
+    const { name, size, version, head } = input;
+    if (input.blob || input.bytes || input.path !== undefined || size === undefined || !room.take(size)) return input;
+    const bytes = head?.length === size ? head : await turns.run(() => new RandomReader(name, 0, bind(input).read!).take(size));
+    return { name, size, bytes, ...(version !== undefined && { version }) };
+  };
+  return { ...listing, files: await Promise.all(listing.files.map(held)) };
 }
 
 /** Refuse what the crate would only call a wrong type, without naming the option. */
@@ -129,18 +142,4 @@ function noting(input: BoundInput, note: () => void): BoundInput {
       readInto(view, start);
     },
   };
-}
-
-/** The largest file, in bytes, that is read into memory to be hashed by the browser. */
-const HASHED_WHOLE = 256 << 20;
-
-/** Let the browser hash the file, which is many times faster than WebAssembly. Pages without HTTPS have no `crypto.subtle`. */
-function withHash(input: BoundInput): BoundInput {
-  const { blob } = input;
-  if (!blob || !globalThis.crypto?.subtle || blob.size > HASHED_WHOLE) return input;
-  const sha256 = async () => {
-    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
-    return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  };
-  return { ...input, sha256 };
 }

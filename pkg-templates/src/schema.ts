@@ -15,19 +15,19 @@ export type AdapterDescription = {
   /**
    * The `peft_type` of its configuration.
    */
-  type: "LORA",
+  type: string,
   /**
    * How it is spelt.
    */
   convention: "peft",
   /**
-   * Rank where no pattern says otherwise.
+   * Rank where no pattern says otherwise, where it has one.
    */
-  r: number,
+  r: number | null,
   /**
-   * Alpha where no pattern says otherwise.
+   * Alpha where no pattern says otherwise, where it has one.
    */
-  alpha: number,
+  alpha: number | null,
   /**
    * Whether its scale is α/√r instead of α/r.
    */
@@ -61,7 +61,7 @@ export type AdapterReport = {
   /**
    * The `peft_type` of its configuration.
    */
-  type: "LORA",
+  type: string,
   /**
    * Whether its scale is α/√r instead of α/r.
    */
@@ -148,7 +148,7 @@ export type DtypeTotal = {
 /**
  * The stable codes: part of the API, the same in Rust, JavaScript and on the command line. None is ever renamed; new ones may come.
  */
-export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "base-mismatch" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
+export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
 
 /**
  * What an error knows beside its sentence. Every field is there only where it is known.
@@ -360,29 +360,33 @@ export type ModuleDescription = {
    */
   module: string,
   /**
+   * The module's parameter: `weight`, `bias`.
+   */
+  parameter: string,
+  /**
    * The method.
    */
   method: string,
   /**
-   * Rank r.
+   * Rank r, where it has a scale.
    */
-  rank: number,
+  rank: number | null,
   /**
-   * Alpha after patterns.
+   * Alpha after patterns, where it has a scale.
    */
-  alpha: number,
+  alpha: number | null,
   /**
-   * α/r or α/√r.
+   * α/r or α/√r, where it has a scale.
    */
-  scale: number,
+  scale: number | null,
   /**
-   * Width of the module's input.
+   * Width of the module's input, where the adapter tells it.
    */
-  inputs: number,
+  inputs: number | null,
   /**
-   * Width of the module's output.
+   * Width of the module's output, where the adapter tells it.
    */
-  outputs: number,
+  outputs: number | null,
   /**
    * Element type of its first factor, by its safetensors name.
    */
@@ -484,6 +488,11 @@ export type PlanSettings = {
    */
   rounding?: "nearest",
   /**
+   * What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
+   * that they are, `untie` gives the output layer a tensor of its own.
+   */
+  tied?: "auto" | "share" | "untie",
+  /**
    * Merge only tensors in whose name this regular expression matches somewhere.
    */
   only?: string,
@@ -529,6 +538,10 @@ export type Recipe = {
    * The adapters, in their order.
    */
   adapters: Array<RecipeAdapter>,
+  /**
+   * What became of a tied output layer, where that was asked for.
+   */
+  tied?: string,
   /**
    * Pattern of the names of the tensors that were merged.
    */
@@ -610,7 +623,7 @@ export type Report = {
    */
   adapters: Array<AdapterReport>,
   /**
-   * Number of tensors that deltas are added to.
+   * Number of tensors that adapters change.
    */
   merged: number,
   /**
@@ -636,7 +649,7 @@ export type Report = {
 };
 
 /**
- * A run of output bytes that one read of an input serves.
+ * A run of output bytes that one read of an input serves. Its pieces take their bytes in turn; what is between them is passed over.
  */
 export type Run = {
   /**
@@ -782,7 +795,7 @@ export type TensorReport = {
   /**
    * What is done to it.
    */
-  action: "copy" | "convert" | "merge",
+  action: "copy" | "convert" | "merge" | "replace",
   /**
    * Shape as stored.
    */
@@ -841,7 +854,7 @@ export type TensorStatistics = {
 };
 
 /**
- * What one adapter adds to a tensor.
+ * What one adapter does to a tensor.
  */
 export type UpdateReport = {
   /**
@@ -853,17 +866,17 @@ export type UpdateReport = {
    */
   method: string,
   /**
-   * Rank r.
+   * Rank r, where the method has a scale.
    */
-  rank: number,
+  rank?: number,
   /**
-   * Alpha after patterns and override.
+   * Alpha after patterns and override, where the method has a scale.
    */
-  alpha: number,
+  alpha?: number,
   /**
-   * α/r or α/√r.
+   * α/r or α/√r, where the method has a scale.
    */
-  scale: number,
+  scale?: number,
   /**
    * Factor on the adapter's whole delta.
    */

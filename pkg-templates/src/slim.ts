@@ -10,7 +10,7 @@ import { webPort } from "./workers/web-port.js";
 
 /** What {@link initialize} may be given beside the WebAssembly. */
 export interface InitializeOptions {
-  /** Start a worker (`type: "module"`) whose script is `lorafold/worker`. Without it, merges run in the calling thread. */
+  /** Start a worker (`type: "module"`) whose script is `lorafold/worker`. Without it, the calling thread plans and merges. */
   startWorker?: () => Worker;
 }
 
@@ -23,7 +23,7 @@ export interface InitializeOptions {
 export function initialize(wasm: WasmSource | Promise<WasmSource>, { startWorker }: InitializeOptions = {}): Promise<void> {
   return initializeDefault(wasm, {
     processors: () => globalThis.navigator?.hardwareConcurrency || 1,
-    ...(startWorker && { startWorker: () => webPort(startWorker()) }),
+    ...(startWorker && { startWorker: () => webPort(startWorker()), plansInWorker: true }),
   });
 }
 

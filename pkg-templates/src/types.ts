@@ -65,7 +65,7 @@ export interface PlanOptions extends PlanSettings {
 /** What {@link merge} needs. */
 export interface MergeOptions extends PlanOptions {
   output?: Output;
-  /** Number of workers; 0 computes in the calling thread. By default one for each processor, eight at most. */
+  /** Number of workers; 0 computes in the calling thread, and plans there. By default one for each processor, eight at most. */
   workers?: number;
   /** Bytes of WebAssembly memory that each worker may use beside the factors of one tensor; 64 MiB by default. */
   memoryBudget?: number;
@@ -108,7 +108,7 @@ export interface ResponseOptions {
 /** A merged model that was never written: every byte is computed when it is read, and equals that of the merged file. */
 export interface MergedModel {
   readonly files: readonly VirtualFile[];
-  /** What was decided; see {@link plan}. */
+  /** What was decided; see {@link plan}. Its tensors are to be read before the model is closed. */
   readonly report: Report;
   /**
    * Bytes `start` up to `end` of a file, by default all of it.
@@ -144,6 +144,7 @@ export interface MergedFile {
 /** What a merge gives. */
 export interface MergeResult {
   files: MergedFile[];
+  /** Its tensors are listed when they are read for the first time. */
   report: Report;
 }
 

@@ -5,9 +5,10 @@
 
 use serde_json::Value;
 
-use super::pattern::{PatternTable, TableError};
+use super::fields::{FieldReader, entries, says_nothing};
+use super::pattern::PatternTable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::{Json, text};
+use crate::json::text;
 
 /// What a merge needs of a LoRA configuration.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct AdapterConfig {
     pub alpha_pattern: PatternTable<f64>,
     /// The suffixes of `target_modules` where it is a list.
     pub target_modules: Vec<String>,
+    /// `trainable_token_indices`: the end of an embedding's path (empty: of any), and its trained rows.
+    pub tokens: Vec<(String, Vec<u64>)>,
     /// `base_model_name_or_path`, for the report.
     pub base_name: Option<String>,
 }
@@ -44,10 +47,12 @@ const NEUTRAL: &[&str] = &[
     "layers_to_transform",
     "loftq_config",
     "lora_dropout",
+    "lora_bias",
     "lora_ga_config",
     "megatron_config",
     "megatron_core",
     "merge_weights",
+    "modules_to_save",
     "monteclora_config",
     "peft_version",
     "qalora_group_size",
@@ -59,11 +64,8 @@ const NEUTRAL: &[&str] = &[
 
 /// Fields that change the numbers and are not implemented, with what they mean.
 const REFUSED: &[(&str, &str)] = &[
-    ("lora_bias", "the adapter has biases of its own"),
-    ("modules_to_save", "the adapter replaces whole modules"),
     ("target_parameters", "the adapter targets bare parameters (mixture-of-experts layouts)"),
     ("layer_replication", "the adapter repeats layers of the base"),
-    ("trainable_token_indices", "the adapter replaces rows of the embedding"),
     ("use_qalora", "QA-LoRA pools the inputs"),
     ("alora_invocation_tokens", "aLoRA depends on the position of tokens and cannot be merged at all"),
     ("arrow_config", "Arrow routes between adapters at run time and cannot be merged at all"),
@@ -81,14 +83,8 @@ impl AdapterConfig {
     /// `bad-config` when it is not valid, `unsupported` for a field that changes the result and is not implemented,
     /// `limit-exceeded` for regular expressions that are too long together.
     pub fn parse(file: &str, adapter: &str, json: &[u8]) -> Result<AdapterConfig> {
-        let bad = |reason: String| Error::bad_config(file, reason);
-        let fields: Vec<(String, Value)> = Json::parse(json)
-            .and_then(Json::entries)
-            .map_err(bad)?
-            .into_iter()
-            .map(|(name, value)| (name, value.into()))
-            .collect();
-        let reader = Reader { file, adapter };
+        let fields = entries(file, json)?;
+        let reader = FieldReader { file, adapter };
         let mut config = AdapterConfig::plain(8, 8.0);
         let mut peft_type = None;
         for (name, value) in &fields {
@@ -99,13 +95,16 @@ impl AdapterConfig {
                 "use_rslora" => config.rslora = reader.flag(name, value)?,
                 "use_dora" => config.dora = reader.flag(name, value)?,
                 "fan_in_fan_out" => config.fan_in_fan_out = reader.flag(name, value)?,
-                "rank_pattern" => config.rank_pattern = reader.patterns("rank_pattern", value, Reader::rank)?,
-                "alpha_pattern" => config.alpha_pattern = reader.patterns("alpha_pattern", value, Reader::number)?,
+                "rank_pattern" => config.rank_pattern = reader.patterns("rank_pattern", value, FieldReader::rank)?,
+                "alpha_pattern" => {
+                    config.alpha_pattern = reader.patterns("alpha_pattern", value, FieldReader::number)?
+                }
                 "target_modules" => config.target_modules = target_list(value),
                 "base_model_name_or_path" => config.base_name = value.as_str().map(Into::into),
-                "bias" if value.as_str() == Some("none") || value.is_null() => {}
-                "bias" => return Err(reader.not_yet("bias", value, "the adapter replaces biases of the base")),
-                "init_lora_weights" => reader.init(value)?,
+                "bias" if matches!(value.as_str(), Some("none" | "all" | "lora_only")) || value.is_null() => {}
+                "bias" => return reader.bad("bias", value, "none, all or lora_only"),
+                "trainable_token_indices" => config.tokens = reader.tokens(name, value)?,
+                "init_lora_weights" => check_init(&reader, value)?,
                 neutral if NEUTRAL.contains(&neutral) => {}
                 _ if says_nothing(value) => {}
                 refused => {
@@ -126,9 +125,11 @@ impl AdapterConfig {
                 let error = reader.not_yet("peft_type", &Value::Null, &reason);
                 Err(error.found(other).expected("LORA"))
             }
-            None => Err(bad("it has no peft_type: this is not the configuration of a PEFT adapter".into())
-                .field("peft_type")
-                .expected("LORA")),
+            None => {
+                Err(Error::bad_config(file, "it has no peft_type: this is not the configuration of a PEFT adapter")
+                    .field("peft_type")
+                    .expected("LORA"))
+            }
         }
     }
 
@@ -143,6 +144,7 @@ impl AdapterConfig {
             rank_pattern: PatternTable::default(),
             alpha_pattern: PatternTable::default(),
             target_modules: Vec::new(),
+            tokens: Vec::new(),
             base_name: None,
         }
     }
@@ -153,108 +155,19 @@ impl AdapterConfig {
     }
 }
 
-/// null, false, "", [] and {}: a field that is there and says nothing.
-fn says_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        _ => false,
-    }
-}
-
 fn target_list(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(Into::into)).collect()
 }
 
-struct Reader<'a> {
-    file: &'a str,
-    adapter: &'a str,
-}
-
-impl Reader<'_> {
-    /// The field has a value of another type than `expected`.
-    fn bad<T>(&self, field: &str, value: &Value, expected: &str) -> Result<T> {
-        let found = text(value);
-        let error = Error::bad_config(self.file, format!("{field} is {found}, not {expected}"));
-        Err(error.field(field).found(found).expected(expected))
-    }
-
-    /// The field says what lorafold would have to leave out, and so merge wrongly.
-    fn refuse(&self, field: &str, value: &Value, meaning: &str) -> Error {
-        Error::unsupported(format!("{}: {field}", self.file), meaning)
-            .adapter(self.adapter)
-            .file(self.file)
-            .field(field)
-            .found(text(value))
-    }
-
-    /// The field is known, and what it says is not implemented.
-    fn not_yet(&self, field: &str, value: &Value, meaning: &str) -> Error {
-        self.refuse(field, value, meaning).kind(ErrorKind::NotImplemented).fix("merge this adapter with PEFT")
-    }
-
-    fn rank(&self, name: &str, value: &Value) -> Result<u64> {
-        match value.as_u64() {
-            Some(r) if r > 0 => Ok(r),
-            _ => self.bad(name, value, "a whole number above 0"),
-        }
-    }
-
-    fn number(&self, name: &str, value: &Value) -> Result<f64> {
-        match value.as_f64() {
-            Some(number) if number.is_finite() => Ok(number),
-            _ => self.bad(name, value, "a number"),
-        }
-    }
-
-    fn flag(&self, name: &str, value: &Value) -> Result<bool> {
-        match value {
-            Value::Bool(flag) => Ok(*flag),
-            Value::Null => Ok(false),
-            _ => self.bad(name, value, "true or false"),
-        }
-    }
-
-    fn patterns<T: Copy + Default>(
-        &self,
-        field: &'static str,
-        value: &Value,
-        read: fn(&Self, &str, &Value) -> Result<T>,
-    ) -> Result<PatternTable<T>> {
-        let rows = match value {
-            Value::Null => return Ok(PatternTable::default()),
-            Value::Object(rows) => rows,
-            _ => return self.bad(field, value, "an object"),
-        };
-        let row = |(key, value): (&String, &Value)| Ok((key.clone(), read(self, &format!("{field}.{key}"), value)?));
-        let rows: Vec<(String, T)> = rows.iter().map(row).collect::<Result<_>>()?;
-        PatternTable::new(field, rows).map_err(|error| {
-            let subject = format!("{}: {field}", self.file);
-            let refused = match &error {
-                TableError::Pattern(reason) => {
-                    Error::unsupported(subject, reason.as_str()).kind(ErrorKind::NotImplemented)
-                }
-                TableError::TooLong => Error::limit_exceeded(subject, error.to_string())
-                    .fix("write out the names that they stand for; plain names have no limit"),
-            };
-            refused.adapter(self.adapter).file(self.file).field(field)
-        })
-    }
-
-    /// Some initialisations subtract a part of the base that PEFT takes from a *changed* base (PiSSA, OLoRA, CorDA, LoftQ,
-    /// LoRA-GA): merged onto the original the result would be wrong.
-    fn init(&self, value: &Value) -> Result<()> {
-        match value {
-            Value::Bool(_) | Value::Null => Ok(()),
-            Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => Ok(()),
-            _ => Err(self
-                .not_yet("init_lora_weights", value, &format!("{} trains against a changed base", text(value)))
-                .fix(
-                    "convert the adapter with PEFT first: save_pretrained(path_initial_model_for_weight_conversion=…)",
-                )),
-        }
+/// Some initialisations subtract a part of the base that PEFT takes from a *changed* base (PiSSA, OLoRA, CorDA, LoftQ,
+/// LoRA-GA): merged onto the original the result would be wrong.
+fn check_init(reader: &FieldReader, value: &Value) -> Result<()> {
+    match value {
+        Value::Bool(_) | Value::Null => Ok(()),
+        Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => Ok(()),
+        _ => Err(reader
+            .not_yet("init_lora_weights", value, &format!("{} trains against a changed base", text(value)))
+            .fix("convert the adapter with PEFT first: save_pretrained(path_initial_model_for_weight_conversion=…)")),
     }
 }
 
@@ -366,8 +279,6 @@ mod tests {
     #[test]
     fn what_changes_the_result_is_refused_by_name() {
         for field in [
-            r#""bias":"all""#,
-            r#""modules_to_save":["lm_head"]"#,
             r#""init_lora_weights":"pissa""#,
             r#""layer_replication":[[0,4]]"#,
             r#""target_parameters":["experts.w"]"#,

@@ -12,17 +12,29 @@ pub enum Half {
 /// What a key is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Key<'a> {
-    /// Half of a linear layer's pair.
+    /// Half of the pair of a layer.
     Factor {
         /// Path of the module in the model, without PEFT's and wrappers' prefixes.
         module: String,
         /// Which half.
         half: Half,
+        /// Of an embedding, whose factors have names of their own.
+        embedding: bool,
         /// The adapter's name, where the key has it.
         adapter: Option<&'a str>,
     },
     /// The lengths of a DoRA layer's outputs.
     Magnitude {
+        /// Path of the module.
+        module: String,
+    },
+    /// A bias of `lora_B` (`lora_bias`).
+    BiasOfB {
+        /// Path of the module.
+        module: String,
+    },
+    /// Trained rows of an embedding (`trainable_token_indices`).
+    Tokens {
         /// Path of the module.
         module: String,
     },
@@ -32,7 +44,14 @@ pub enum Key<'a> {
         /// Path of the module.
         module: String,
     },
-    /// What a method kept for its training (VeLoRA, MonteCLoRA): the result is the pair's alone.
+    /// A whole parameter, which replaces the base's: of `modules_to_save`, a bias, an embedding after the vocabulary was resized.
+    Whole {
+        /// Path of the module.
+        module: String,
+        /// The module's parameter.
+        parameter: &'a str,
+    },
+    /// What only the training needed (state of VeLoRA and MonteCLoRA, the base's copy beside a saved module).
     TrainingState,
     /// A kind of tensor that changes the result and cannot be merged yet; says what it is.
     Unsupported(&'static str),
@@ -42,14 +61,11 @@ pub enum Key<'a> {
 const WRAPPERS: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
 /// Parts that begin so are only of use for training: PEFT's merge leaves them aside too.
-const TRAINING_STATE: [&str; 2] = ["lora_velora_embed", "lora_monteclora_sampler"];
+const TRAINING_STATE: [&str; 3] = ["lora_velora_embed", "lora_monteclora_sampler", "original_module"];
 
 /// Beginnings of parts of the path that mark what is known and not implemented.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("lora_embedding_", "LoRA on an embedding"),
     ("lora_diag", "a KaSA diagonal"),
-    ("trainable_tokens_delta", "trained rows of the embedding"),
-    ("modules_to_save", "a module that the adapter replaces"),
     ("hada_w", "a LoHa factor"),
     ("lokr_w", "a LoKr factor"),
     ("ia3_l", "an IA3 vector"),
@@ -66,17 +82,36 @@ const UNSUPPORTED_PARTS: [(&str, &str); 5] = [
     ("lora_b", "an MLX factor"),
 ];
 
+/// The parts of a key behind PEFT's and wrappers' prefixes.
+pub(crate) fn path(key: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = key.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
+    for prefix in [&["module"][..], &["base_model", "model"]] {
+        if parts.starts_with(prefix) {
+            parts.drain(..prefix.len());
+        }
+    }
+    parts
+}
+
 impl<'a> Key<'a> {
     /// Read a key of an adapter file.
     pub fn parse(key: &'a str) -> Key<'a> {
-        let parts: Vec<&str> = key.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
-        let path = parts.strip_prefix(&["module"]).unwrap_or(&parts);
-        let path = path.strip_prefix(&["base_model", "model"]).unwrap_or(path);
+        let path = &path(key)[..];
         if path.iter().any(|part| TRAINING_STATE.iter().any(|mark| part.starts_with(mark))) {
             return Key::TrainingState;
         }
-        if let [module @ .., "base_layer", "weight"] = path {
-            return Key::BaseWeight { module: module.join(".") };
+        match path {
+            [module @ .., "base_layer", "weight"] => return Key::BaseWeight { module: module.join(".") },
+            [module @ .., "base_layer", parameter]
+            | [module @ .., "modules_to_save", parameter]
+            | [module @ .., "modules_to_save", _, parameter] => {
+                return Key::Whole { module: module.join("."), parameter };
+            }
+            [module @ .., "token_adapter", "trainable_tokens_delta"]
+            | [module @ .., "token_adapter", "trainable_tokens_delta", _]
+            | [module @ .., "trainable_tokens_delta"]
+            | [module @ .., "trainable_tokens_delta", _] => return Key::Tokens { module: module.join(".") },
+            _ => {}
         }
         // PEFT saves it without a suffix, and loads it with one.
         if let [module @ .., "lora_magnitude_vector"]
@@ -89,17 +124,35 @@ impl<'a> Key<'a> {
         if let Some(kind) = kinds.chain(UNSUPPORTED_PARTS.iter().filter(|row| path.contains(&row.0))).next() {
             return Key::Unsupported(kind.1);
         }
-        let (half, module, adapter) = match path {
-            [.., "lora_B", "bias"] => return Key::Unsupported("a bias of lora_B"),
-            [rest @ .., "weight"] | rest => match rest {
-                [module @ .., "lora_A"] => (Half::A, module, None),
-                [module @ .., "lora_B"] => (Half::B, module, None),
-                [module @ .., "lora_A", adapter] => (Half::A, module, Some(*adapter)),
-                [module @ .., "lora_B", adapter] => (Half::B, module, Some(*adapter)),
-                _ => return Key::Unsupported("a whole tensor (modules_to_save, or a copy of a base tensor)"),
-            },
+        let rest = path.strip_suffix(&["weight"]).unwrap_or(path);
+        let half = |part: &str| match part {
+            "lora_A" => Some((Half::A, false)),
+            "lora_B" => Some((Half::B, false)),
+            "lora_embedding_A" => Some((Half::A, true)),
+            "lora_embedding_B" => Some((Half::B, true)),
+            _ => None,
         };
-        Key::Factor { module: module.join("."), half, adapter }
+        let found = |module: &[&str], part: &str, adapter| {
+            half(part).map(|(half, embedding)| Key::Factor { module: module.join("."), half, embedding, adapter })
+        };
+        let factor = match (rest, path) {
+            (_, [module @ .., "lora_B", "bias"] | [module @ .., "lora_B", _, "bias"]) => {
+                Some(Key::BiasOfB { module: module.join(".") })
+            }
+            ([module @ .., part], _) if half(part).is_some() => found(module, part, None),
+            ([module @ .., part, adapter], _) => found(module, part, Some(*adapter)),
+            _ => None,
+        };
+        match (factor, path) {
+            (Some(factor), _) => factor,
+            (None, [.., parameter]) if parameter.starts_with("lora_") => {
+                Key::Unsupported("a tensor of an unknown kind")
+            }
+            (None, [module @ .., parameter]) if !module.is_empty() => {
+                Key::Whole { module: module.join("."), parameter }
+            }
+            _ => Key::Unsupported("a tensor of no module"),
+        }
     }
 }
 
@@ -121,6 +174,7 @@ mod tests {
                 Key::Factor {
                     module: "model.layers.0.q_proj".into(),
                     half: Half::A,
+                    embedding: false,
                     adapter: key.contains("default").then_some("default")
                 },
                 "{key}"
@@ -130,7 +184,12 @@ mod tests {
             ["layers.0.soft_gate", "nohada_w.lowvera_proj", "x.my_base_layer", "lora_backbone.q", "lora_bridge"]
         {
             let key = format!("base_model.model.{module}.lora_A.weight");
-            assert_eq!(Key::parse(&key), Key::Factor { module: module.into(), half: Half::A, adapter: None }, "{key}");
+            let found = Key::parse(&key);
+            assert_eq!(
+                found,
+                Key::Factor { module: module.into(), half: Half::A, embedding: false, adapter: None },
+                "{key}"
+            );
         }
         let key = "base_model.model.lm_head.base_layer.weight";
         assert_eq!(Key::parse(key), Key::BaseWeight { module: "lm_head".into() });
@@ -144,9 +203,21 @@ mod tests {
         for key in ["m.q.lora_velora_embed", "m.q.lora_monteclora_sampler.std_prior"] {
             assert_eq!(Key::parse(key), Key::TrainingState, "{key}");
         }
-        for key in
-            ["base_model.model.lm_head.weight", "x.lora_embedding_A", "x.lora_B.bias", "x.lora_a", "x.lora_down.weight"]
-        {
+        for key in [
+            "base_model.model.x.lm.score.weight",
+            "x.lm.score.modules_to_save.weight",
+            "x.lm.score.modules_to_save.default.weight",
+        ] {
+            assert_eq!(Key::parse(key), Key::Whole { module: "x.lm.score".into(), parameter: "weight" }, "{key}");
+        }
+        assert_eq!(Key::parse("x.q.base_layer.bias"), Key::Whole { module: "x.q".into(), parameter: "bias" });
+        assert_eq!(Key::parse("x.q.lora_B.bias"), Key::BiasOfB { module: "x.q".into() });
+        for key in ["x.e.token_adapter.trainable_tokens_delta", "x.e.trainable_tokens_delta.default"] {
+            assert_eq!(Key::parse(key), Key::Tokens { module: "x.e".into() }, "{key}");
+        }
+        let embedding = Key::Factor { module: "x".into(), half: Half::B, embedding: true, adapter: None };
+        assert_eq!(Key::parse("x.lora_embedding_B"), embedding);
+        for key in ["x.lora_a", "x.lora_down.weight", "x.lora_diag", "weight"] {
             assert!(matches!(Key::parse(key), Key::Unsupported(_)), "{key}");
         }
     }

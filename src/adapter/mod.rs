@@ -2,11 +2,11 @@
 
 pub mod config;
 pub mod dialect;
+pub(crate) mod fields;
 pub mod keys;
 pub mod module_settings;
 pub mod pairs;
 pub mod pattern;
-mod suffixes;
 pub mod targets;
 
 pub use config::AdapterConfig;

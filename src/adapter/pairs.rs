@@ -1,4 +1,4 @@
-//! The pairs of factors in an adapter file.
+//! The tensors in a LoRA adapter's file: pairs of factors, and whole parameters of the base.
 
 use super::keys::Key;
 use crate::container::{Header, TensorInfo};
@@ -8,46 +8,85 @@ use crate::inputs::Span;
 use crate::json::sorted;
 use crate::tensor::Float;
 
-/// `lora_A` (rank, in) and `lora_B` (out, rank) of one module.
+/// The factors of one module, and what belongs to them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
     /// Path of the module, without PEFT's prefix.
     pub module: String,
-    /// Shape (rank, inputs).
+    /// Shape (rank, inputs), or (rank, inputs, kernel…) of a convolution.
     pub a: Operand,
-    /// Shape (outputs, rank).
+    /// Shape (outputs, rank), or (outputs, rank, 1…) of a convolution.
     pub b: Operand,
     /// Rank, from the shapes.
     pub rank: u64,
-    /// Width of the module's input.
+    /// Width of the module's input: its channels where it is a convolution, the tokens of an embedding.
     pub inputs: u64,
     /// Width of the module's output.
     pub outputs: u64,
-    /// The lengths of the outputs, shape (outputs,), where it is a DoRA pair.
+    /// The sides of a convolution's kernel.
+    pub kernel: Vec<u64>,
+    /// Of an embedding.
+    pub embedding: bool,
+    /// The lengths of the outputs, one for each, where it is a DoRA pair.
     pub magnitude: Option<Operand>,
+    /// The bias of `lora_B`, shape (outputs,).
+    pub bias: Option<Operand>,
     /// The weight that the pair was trained on and its shape, where the file brings it along.
     pub base: Option<(Operand, Vec<u64>)>,
 }
 
-/// Read every pair out of the header of an adapter's file, which is number `input` among all inputs, in the order of the module names.
+/// Everything in an adapter's file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tensors {
+    /// The pairs, in the order of the module names.
+    pub pairs: Vec<Pair>,
+    /// Whole parameters of the base, by module and parameter.
+    pub wholes: Vec<Whole>,
+    /// Trained rows of embeddings: module, rows and their shape.
+    pub tokens: Vec<(String, Operand, Vec<u64>)>,
+}
+
+/// A whole parameter of the base.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Whole {
+    /// Path of the module, without PEFT's prefix.
+    pub module: String,
+    /// The module's parameter.
+    pub parameter: String,
+    /// Its values.
+    pub values: Operand,
+    /// Its shape.
+    pub shape: Vec<u64>,
+}
+
+/// Read everything out of the header of an adapter's file, which is number `input` among all inputs.
 ///
 /// # Errors
 /// `unsupported` for a tensor of another kind, `missing-pair` for half a pair, `shape-mismatch` for halves that do not
-/// fit each other, `wrong-input` for an adapter without factors, `bad-header` for one with a factor given twice.
-pub fn pairs(adapter: &str, file: &str, input: usize, header: &Header) -> Result<Vec<Pair>> {
+/// fit each other, `wrong-input` for an adapter without tensors, `bad-header` for one with a tensor given twice.
+pub fn tensors(adapter: &str, file: &str, input: usize, header: &Header) -> Result<Tensors> {
     let mut factors = Vec::with_capacity(header.len());
-    let mut bases = Vec::new();
-    let mut magnitudes = Vec::new();
+    let mut found = Tensors::default();
+    let (mut bases, mut magnitudes, mut biases) = (Vec::new(), Vec::new(), Vec::new());
     for tensor in header.iter() {
         match Key::parse(tensor.name) {
-            Key::Factor { module, half, adapter } => factors.push((module, half, (tensor, adapter))),
+            Key::Factor { module, half, embedding, adapter } => {
+                factors.push((module, half, Named { tensor, embedding, adapter }));
+            }
             Key::Magnitude { module } => magnitudes.push((module, tensor)),
+            Key::BiasOfB { module } => biases.push((module, tensor)),
             Key::BaseWeight { module } => bases.push((module, tensor)),
+            Key::Tokens { module } => {
+                found.tokens.push((module, factor(adapter, input, header, &tensor)?, tensor.shape.into()));
+            }
+            Key::Whole { module, parameter } => {
+                found.wholes.push(whole(adapter, input, header, &tensor, module, parameter)?);
+            }
             Key::TrainingState => {}
             Key::Unsupported(kind) => return Err(unsupported(adapter, &tensor, kind)),
         }
     }
-    if factors.is_empty() {
+    if factors.is_empty() && found.wholes.is_empty() && found.tokens.is_empty() && bases.is_empty() {
         let error = Error::wrong_input(file, "it has no LoRA factors").kind(ErrorKind::NoWeights);
         return Err(error.expected("tensors such as …lora_A.weight"));
     }
@@ -56,38 +95,71 @@ pub fn pairs(adapter: &str, file: &str, input: usize, header: &Header) -> Result
     for (module, half, named) in &factors {
         let place = modules.binary_search(&module.as_str()).ok().and_then(|at| halves.get_mut(at));
         if let Some(other) = place.and_then(|halves| halves[*half as usize].replace(*named)) {
-            return Err(Error::bad_header(
-                file,
-                format!("{:?} and {:?} are the same factor", other.0.name, named.0.name),
-            ));
+            return Err(twice(file, &other.tensor, &named.tensor, "factor"));
         }
     }
     let each = modules.into_iter().zip(halves);
-    let mut pairs = each
-        .map(|(module, halves)| pair(adapter, input, header, module.into(), halves))
-        .collect::<Result<Vec<Pair>>>()?;
+    let pairs = each.map(|(module, halves)| pair(adapter, input, header, module.into(), halves));
+    let mut pairs = pairs.collect::<Result<Vec<Pair>>>()?;
     for (module, tensor) in bases {
-        let Some(pair) = find(&mut pairs, &module) else {
-            return Err(unsupported(adapter, &tensor, "a copy of a base tensor, without factors"));
-        };
-        pair.base = Some((factor(adapter, input, header, &tensor)?, tensor.shape.into()));
+        match find(&mut pairs, &module) {
+            Some(pair) => pair.base = Some((factor(adapter, input, header, &tensor)?, tensor.shape.into())),
+            // Of a layer that has other updates, or none: PEFT loads it all the same.
+            None => found.wholes.push(whole(adapter, input, header, &tensor, module, "weight")?),
+        }
     }
     for (module, tensor) in magnitudes {
-        let Some(pair) = find(&mut pairs, &module) else {
-            return Err(Error::missing_pair(adapter, tensor.name, format!("{module}.lora_A.weight")));
-        };
-        if tensor.shape != [pair.outputs] {
-            let reason = format!("its shape is {:?}, the layer has {} outputs", tensor.shape, pair.outputs);
-            let error = Error::shape_mismatch(adapter, tensor.name, reason).found(format!("{:?}", tensor.shape));
-            return Err(error.expected(format!("[{}]", pair.outputs)));
-        }
-        let magnitude = factor(adapter, input, header, &tensor)?;
-        if let Some(other) = pair.magnitude.replace(magnitude) {
+        let pair = part_of(&mut pairs, adapter, &module, &tensor)?;
+        if let Some(other) = pair.magnitude.replace(factor(adapter, input, header, &tensor)?) {
             let reason = format!("{:?} and {:?} are the same magnitude", other.key, tensor.name);
             return Err(Error::bad_header(file, reason));
         }
     }
-    Ok(pairs)
+    for (module, tensor) in biases {
+        let pair = part_of(&mut pairs, adapter, &module, &tensor)?;
+        pair.bias = Some(factor(adapter, input, header, &tensor)?);
+    }
+    found.pairs = pairs;
+    Ok(found)
+}
+
+/// The pair that a tensor with one number for each output belongs to.
+fn part_of<'a>(pairs: &'a mut [Pair], adapter: &str, module: &str, tensor: &TensorInfo) -> Result<&'a mut Pair> {
+    let Some(pair) = find(pairs, module) else {
+        return Err(Error::missing_pair(adapter, tensor.name, format!("{module}.lora_A.weight")));
+    };
+    // A convolution's magnitudes have the sides of its weight.
+    let of_convolution = match tensor.shape {
+        [1, outputs, ones @ ..] => {
+            !ones.is_empty()
+                && *outputs == pair.outputs
+                && ones.len() == pair.kernel.len()
+                && ones.iter().all(|&side| side == 1)
+        }
+        _ => false,
+    };
+    if tensor.shape != [pair.outputs] && !of_convolution {
+        let reason = format!("its shape is {:?}, the layer has {} outputs", tensor.shape, pair.outputs);
+        let error = Error::shape_mismatch(adapter, tensor.name, reason).found(format!("{:?}", tensor.shape));
+        return Err(error.expected(format!("[{}]", pair.outputs)));
+    }
+    Ok(pair)
+}
+
+fn whole(
+    adapter: &str,
+    input: usize,
+    header: &Header,
+    tensor: &TensorInfo,
+    module: String,
+    parameter: &str,
+) -> Result<Whole> {
+    let values = factor(adapter, input, header, tensor)?;
+    Ok(Whole { module, parameter: parameter.into(), values, shape: tensor.shape.into() })
+}
+
+fn twice(file: &str, one: &TensorInfo, other: &TensorInfo, what: &str) -> Error {
+    Error::bad_header(file, format!("{:?} and {:?} are the same {what}", one.name, other.name))
 }
 
 /// The pair of a module; pairs are in the order of their modules.
@@ -103,42 +175,67 @@ fn unsupported(adapter: &str, tensor: &TensorInfo, kind: &str) -> Error {
         .found(kind)
 }
 
-/// A factor, and the adapter's name in its key.
-type Named<'a> = (TensorInfo<'a>, Option<&'a str>);
+/// A factor, and what its key says of it.
+#[derive(Debug, Clone, Copy)]
+struct Named<'a> {
+    tensor: TensorInfo<'a>,
+    embedding: bool,
+    /// The adapter's name.
+    adapter: Option<&'a str>,
+}
 
 fn pair(adapter: &str, input: usize, header: &Header, module: String, halves: [Option<Named>; 2]) -> Result<Pair> {
     let missing = |there: &TensorInfo, [from, to]: [&str; 2]| {
-        let parts = there.name.split('.').map(|part| if part == from { to } else { part });
+        let renamed = |part: &str| {
+            part.strip_suffix(from).filter(|rest| rest.starts_with("lora_")).map(|rest| format!("{rest}{to}"))
+        };
+        let parts = there.name.split('.').map(|part| renamed(part).unwrap_or_else(|| part.into()));
         let missing = parts.collect::<Vec<_>>().join(".");
         Error::missing_pair(adapter, there.name, missing)
     };
     let (a, b) = match halves {
-        [Some((a, of)), Some((b, also_of))] if of == also_of => (a, b),
+        [Some(a), Some(b)] if a.adapter == b.adapter && a.embedding == b.embedding => (a, b),
         // Also where there are halves of two adapters.
-        [Some((a, _)), _] => return Err(missing(&a, ["lora_A", "lora_B"])),
-        [None, Some((b, _))] => return Err(missing(&b, ["lora_B", "lora_A"])),
+        [Some(a), _] => return Err(missing(&a.tensor, ["A", "B"])),
+        [None, Some(b)] => return Err(missing(&b.tensor, ["B", "A"])),
         [None, None] => {
             return Err(Error::internal(format!("{module} has no factors")));
         }
     };
-    let (&[rank, inputs], &[outputs, rank_b]) = (a.shape, b.shape) else {
-        let shapes = format!("{:?} and {:?}", a.shape, b.shape);
-        let reason = format!("factors of shapes {shapes} are not of a linear layer, and cannot be merged yet");
-        let error = Error::unsupported(a.name, reason).kind(ErrorKind::NotImplemented);
-        return Err(error.adapter(adapter).tensor(a.name).found(shapes));
+    let (embedding, a, b) = (a.embedding, a.tensor, b.tensor);
+    let (&[rank, inputs, ref kernel @ ..], &[outputs, rank_b, ref ones @ ..]) = (a.shape, b.shape) else {
+        return Err(misshapen(adapter, &a, &b));
     };
+    if kernel.len() != ones.len() || ones.iter().any(|&side| side != 1) || embedding && !kernel.is_empty() {
+        return Err(misshapen(adapter, &a, &b));
+    }
+    if rank_b != 0 && rank_b < rank && rank.is_multiple_of(rank_b) && !kernel.is_empty() {
+        let reason = "the layer is a grouped convolution: its delta has weights between groups, which the base's tensor has no room for";
+        let error = Error::unsupported(b.name, reason).adapter(adapter).tensor(b.name).found(format!("{:?}", b.shape));
+        return Err(error.fix("load the adapter beside its base"));
+    }
     if rank != rank_b || rank == 0 {
         let reason = format!("the ranks differ or are 0: lora_A is {:?}, lora_B {:?}", a.shape, b.shape);
         let error = Error::shape_mismatch(adapter, b.name, reason);
         return Err(error.found(format!("{:?}", b.shape)).expected(format!("[{outputs}, {rank}]")));
     }
+    let kernel = kernel.to_vec();
     let (a, b) = (factor(adapter, input, header, &a)?, factor(adapter, input, header, &b)?);
-    Ok(Pair { module, a, b, rank, inputs, outputs, magnitude: None, base: None })
+    let (magnitude, bias, base) = (None, None, None);
+    Ok(Pair { module, a, b, rank, inputs, outputs, kernel, embedding, magnitude, bias, base })
+}
+
+/// Factors that no layer has.
+fn misshapen(adapter: &str, a: &TensorInfo, b: &TensorInfo) -> Error {
+    let shapes = format!("{:?} and {:?}", a.shape, b.shape);
+    let reason = format!("factors of shapes {shapes} are not those of a linear layer, a convolution or an embedding");
+    Error::shape_mismatch(adapter, a.name, reason).found(shapes)
 }
 
 fn factor(adapter: &str, input: usize, header: &Header, tensor: &TensorInfo) -> Result<Operand> {
-    let float = Float::of(tensor.dtype);
-    let float = float.ok_or_else(|| unsupported(adapter, tensor, &format!("a factor of type {}", tensor.dtype)))?;
+    if Float::of(tensor.dtype).is_none() {
+        return Err(unsupported(adapter, tensor, &format!("a factor of type {}", tensor.dtype)));
+    }
     let at = Span { input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
-    Ok(Operand { key: tensor.name.into(), at, float })
+    Ok(Operand { key: tensor.name.into(), at, dtype: tensor.dtype })
 }

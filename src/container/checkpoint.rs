@@ -1,15 +1,16 @@
 //! Which files of a folder make up a model, and which only travel with it.
 
+use super::format::{Format, INDEX_SUFFIX};
 use super::index::{ShardIndex, is_plain_name};
 use super::limits;
 use crate::error::{Error, ErrorKind, Result};
-
-/// The file that holds the index of a sharded model.
-pub const INDEX_SUFFIX: &str = ".safetensors.index.json";
+use crate::order::sort_by;
 
 /// The files of a model folder by their use, as positions in its listing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CheckpointFiles {
+    /// The format of the weight files.
+    pub format: Format,
     /// The weight files, in order of name.
     pub shards: Vec<usize>,
     /// The index, where there is one.
@@ -20,13 +21,14 @@ pub struct CheckpointFiles {
     pub others: Vec<usize>,
 }
 
-/// Find the index among `names`: `model.safetensors.index.json` first, else the only one there is.
+/// Find the index among `names`: `model.safetensors.index.json` first, else the only one there is; of torch files, `pytorch_model.bin.index.json`.
 ///
 /// # Errors
 /// `wrong-input` when several could be meant.
 pub fn find_index(names: &[&str]) -> Result<Option<usize>> {
-    let found: Vec<usize> = (0..names.len()).filter(|&i| names[i].ends_with(INDEX_SUFFIX)).collect();
-    let model = found.iter().copied().find(|&i| names[i] == "model.safetensors.index.json");
+    let format = Format::of_model(names);
+    let found: Vec<usize> = (0..names.len()).filter(|&i| names[i].ends_with(format.index_suffix())).collect();
+    let model = found.iter().copied().find(|&i| names[i].strip_suffix(".index.json") == Some(format.single()));
     match (model, found.as_slice()) {
         (Some(index), _) => Ok(Some(index)),
         (None, []) => Ok(None),
@@ -42,24 +44,30 @@ impl CheckpointFiles {
     /// `wrong-input` when no weights are there or it is unclear which are meant, `truncated` when a shard is missing.
     pub fn of(names: &[&str], index: Option<(usize, &ShardIndex)>) -> Result<CheckpointFiles> {
         let mut by_name: Vec<usize> = (0..names.len()).collect();
-        by_name.sort_unstable_by_key(|&i| names[i]);
+        sort_by(&mut by_name, |&one, &other| names[one].cmp(names[other]));
         let position = |name: &str| by_name.binary_search_by_key(&name, |&i| names[i]).ok().map(|at| by_name[at]);
-        let weights: Vec<usize> = (0..names.len())
-            .filter(|&i| names[i].ends_with(".safetensors") && !names[i].starts_with("adapter_"))
-            .collect();
+        let format = Format::of_model(names);
+        let mut weights: Vec<usize> = (0..names.len()).filter(|&i| format.is_weights(names[i])).collect();
+        if format == Format::Torch && names.len() == 1 {
+            weights = vec![0];
+        }
         let mut shards = match index {
-            Some((at, index)) => indexed(names, at, index, position)?,
-            None => unindexed(names, &weights)?,
+            Some((at, index)) => indexed(names, at, (index, format), position)?,
+            None => unindexed(names, &weights, format)?,
         };
-        shards.sort_unstable_by_key(|&i| names[i]);
+        sort_by(&mut shards, |&one, &other| names[one].cmp(names[other]));
         let config = position("config.json");
         // Weights that are not part of this model would be stale beside the merged ones: they stay behind.
         let others = (0..names.len())
             .filter(|&i| {
-                Some(i) != config && is_plain_name(names[i]) && !is_weights(names[i]) && !is_unfinished(names[i])
+                Some(i) != config
+                    && is_plain_name(names[i])
+                    && !is_weights(names[i])
+                    && !is_unfinished(names[i])
+                    && !shards.contains(&i)
             })
             .collect();
-        Ok(CheckpointFiles { shards, index: index.map(|(at, _)| at), config, others })
+        Ok(CheckpointFiles { format, shards, index: index.map(|(at, _)| at), config, others })
     }
 }
 
@@ -74,7 +82,7 @@ pub(crate) fn model_weights<'a>(names: &[&'a str], read: impl Fn(&str) -> Vec<u8
     let is_padded =
         |name: &str, Numbered { stem, .. }: Numbered| name.len() >= stem.len() + "-00001-of-00001.safetensors".len();
     let is_shard = |name: &str| {
-        let numbered = Numbered::of(name).is_some_and(|numbered| is_padded(name, numbered));
+        let numbered = Numbered::of(name, Format::Safetensors).is_some_and(|numbered| is_padded(name, numbered));
         let indexed = name.ends_with(".safetensors") && indexes.iter().any(|index| index.has_shard(name));
         name == "model.safetensors" || (numbered && !name.starts_with("adapter_")) || indexed
     };
@@ -89,7 +97,7 @@ pub(crate) fn is_unfinished(name: &str) -> bool {
 /// Whether a file holds weights (or an index or adapter) rather than something that describes the model.
 fn is_weights(name: &str) -> bool {
     name.starts_with("adapter_")
-        || (name.starts_with("pytorch_model") && name.ends_with(".bin"))
+        || Format::Torch.is_weights(name)
         || [
             ".safetensors",
             INDEX_SUFFIX,
@@ -109,12 +117,13 @@ fn is_weights(name: &str) -> bool {
 fn indexed(
     names: &[&str],
     at: usize,
-    index: &ShardIndex,
+    (index, format): (&ShardIndex, Format),
     position: impl Fn(&str) -> Option<usize>,
 ) -> Result<Vec<usize>> {
     // transformers loads model.safetensors when both are there, other tools the shards: nobody can know which is meant.
-    if !index.has_shard("model.safetensors") && position("model.safetensors").is_some() {
-        let reason = "the folder has an index of shards and a model.safetensors that is not one of them";
+    let single = format.single();
+    if !index.has_shard(single) && position(single).is_some() {
+        let reason = format!("the folder has an index of shards and a {single} that is not one of them");
         return Err(Error::wrong_input(names[at], reason).kind(ErrorKind::SeveralModels).fix("remove the stale one"));
     }
     index
@@ -126,16 +135,16 @@ fn indexed(
         .collect()
 }
 
-fn unindexed(names: &[&str], weights: &[usize]) -> Result<Vec<usize>> {
-    if let Some(&single) = weights.iter().find(|&&i| names[i] == "model.safetensors") {
+fn unindexed(names: &[&str], weights: &[usize], format: Format) -> Result<Vec<usize>> {
+    if let Some(&single) = weights.iter().find(|&&i| names[i] == format.single()) {
         return Ok(vec![single]);
     }
     let mut numbered: Vec<(usize, Numbered)> =
-        weights.iter().filter_map(|&i| Numbered::of(names[i]).map(|n| (i, n))).collect();
-    numbered.sort_by_key(|(_, n)| n.number);
+        weights.iter().filter_map(|&i| Numbered::of(names[i], format).map(|n| (i, n))).collect();
+    sort_by(&mut numbered, |(_, one), (_, other)| one.number.cmp(&other.number));
     let Some((at, first)) = numbered.first() else {
         return match weights {
-            [] => Err(Error::wrong_input("base", "there is no .safetensors file")
+            [] => Err(Error::wrong_input("base", "there is no .safetensors file, and no pytorch_model.bin")
                 .kind(ErrorKind::NoWeights)
                 .expected("a .safetensors file")),
             [single] => Ok(vec![*single]),
@@ -147,7 +156,7 @@ fn unindexed(names: &[&str], weights: &[usize]) -> Result<Vec<usize>> {
     }
     let is_there = |number: &u32| numbered.binary_search_by_key(number, |(_, n)| n.number).is_ok();
     if let Some(number) = (1..=first.total).find(|number| !is_there(number)) {
-        let name = format!("{}-{number:05}-of-{:05}.safetensors", first.stem, first.total);
+        let name = format!("{}-{number:05}-of-{:05}{}", first.stem, first.total, format.suffix());
         return Err(missing_shard(&name, "this shard is missing"));
     }
     if numbered.len() != first.total as usize {
@@ -165,12 +174,13 @@ fn several_models(file: &str, reason: impl Into<String>) -> Error {
     Error::wrong_input(file, reason).kind(ErrorKind::SeveralModels).fix("give the files of one model")
 }
 
-/// What a weight file is called, without its suffix and its number among several.
+/// What a safetensors file is called, without its suffix and its number among several.
 pub fn stem(name: &str) -> &str {
-    Numbered::of(name).map_or_else(|| name.strip_suffix(".safetensors").unwrap_or("model"), |numbered| numbered.stem)
+    Numbered::of(name, Format::Safetensors)
+        .map_or_else(|| name.strip_suffix(".safetensors").unwrap_or("model"), |numbered| numbered.stem)
 }
 
-/// `stem-00001-of-00003.safetensors` taken apart.
+/// `stem-00001-of-00003.safetensors` taken apart, or the same of another format.
 struct Numbered<'a> {
     stem: &'a str,
     number: u32,
@@ -178,8 +188,8 @@ struct Numbered<'a> {
 }
 
 impl<'a> Numbered<'a> {
-    fn of(name: &'a str) -> Option<Numbered<'a>> {
-        let (rest, total) = name.strip_suffix(".safetensors")?.rsplit_once('-')?;
+    fn of(name: &'a str, format: Format) -> Option<Numbered<'a>> {
+        let (rest, total) = name.strip_suffix(format.suffix())?.rsplit_once('-')?;
         let (stem, number) = rest.strip_suffix("-of")?.rsplit_once('-')?;
         Some(Numbered {
             stem,
@@ -204,11 +214,33 @@ mod tests {
             ".lorafold-part-1-of-2.json",
         ];
         let layout = CheckpointFiles::of(&names, None).unwrap();
-        assert_eq!(layout, CheckpointFiles { shards: vec![1], index: None, config: Some(0), others: vec![2] });
+        let format = Format::Safetensors;
+        assert_eq!(layout, CheckpointFiles { format, shards: vec![1], index: None, config: Some(0), others: vec![2] });
 
         let names = ["model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"];
         assert_eq!(CheckpointFiles::of(&names, None).unwrap().shards, [1, 0]);
         assert_eq!(CheckpointFiles::of(&names[..1], None).unwrap_err().code(), "truncated");
+    }
+
+    #[test]
+    fn files_of_torch_where_no_safetensors_are() {
+        let names = [
+            "config.json",
+            "pytorch_model.bin",
+            "pytorch_model.fp16.bin",
+            "training_args.bin",
+            "adapter_model.safetensors",
+        ];
+        let layout = CheckpointFiles::of(&names, None).unwrap();
+        let format = Format::Torch;
+        assert_eq!(layout, CheckpointFiles { format, shards: vec![1], index: None, config: Some(0), others: vec![3] });
+
+        let names =
+            ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin", "pytorch_model.bin.index.json"];
+        assert_eq!(CheckpointFiles::of(&names[..2], None).unwrap().shards, [0, 1]);
+        assert_eq!(CheckpointFiles::of(&names[..1], None).unwrap_err().facts().file.as_deref(), Some(names[1]));
+        assert_eq!(find_index(&names), Ok(Some(2)));
+        assert_eq!(find_index(&["model.safetensors", names[2]]), Ok(None));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The header of a safetensors file: eight bytes of length, then JSON that names every tensor and its bytes.
+//! What the beginning of a weight file says of its tensors: of a safetensors file, eight bytes of length and JSON.
 
 use super::entry::Entry;
 use super::foreign::foreign;
@@ -8,7 +8,9 @@ use super::scanner::{RawText, Scanner};
 use super::texts::{Texts, TextsSize};
 use crate::error::{Error, Result};
 use crate::inputs::UNKNOWN_SIZE;
+use crate::order::sort_numbers;
 use crate::tensor::Dtype;
+use crate::wire::wire;
 
 /// One tensor as its header describes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,7 +21,7 @@ pub struct TensorInfo<'a> {
     pub dtype: Dtype,
     /// Dimensions, outermost first.
     pub shape: &'a [u64],
-    /// First byte, counted from the start of the data (not of the file).
+    /// First byte, counted from [`Header::data_start`] (not from the start of the file).
     pub start: u64,
     /// One past the last byte.
     pub end: u64,
@@ -37,7 +39,8 @@ impl TensorInfo<'_> {
     }
 }
 
-/// A checked header: tensors tile the data without hole or overlap, and the file is exactly as long as it says.
+/// The checked list of a weight file's tensors, each with a span of bytes inside the file. In a safetensors file they tile the data without
+/// hole or overlap, and the file is exactly as long as its header says; in one of torch there are holes, and tied tensors have the same span.
 ///
 /// A model may have a million tensors, so they are kept in tables: about 24 bytes a tensor, 8 a dimension, and the name.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,8 +53,12 @@ pub struct Header {
     /// The dimensions of every tensor, one tensor after the other.
     dims: Vec<u64>,
     metadata: Metadata,
-    /// Where the data starts in the file.
+    /// Where the data starts in the file; 0 where a file has no such place, and tensors' bytes are counted from its start.
     pub data_start: u64,
+    /// Size of the file.
+    pub file_bytes: u64,
+    /// Whether its tensors' bytes follow one another without holes, in an order that a merged file may keep.
+    pub tiled: bool,
 }
 
 /// What the tables hold of one tensor beside its name and dimensions. Its last byte follows from those.
@@ -69,6 +76,10 @@ struct Metadata {
     keys: Texts,
     values: Texts,
 }
+
+wire!(Header { names, by_name, rows, dims, metadata, data_start, file_bytes, tiled });
+wire!(Row { start, dims_end, dtype });
+wire!(Metadata { keys, values });
 
 /// How much room a header's tables need.
 #[derive(Default)]
@@ -129,7 +140,44 @@ impl Header {
         })?;
         header.metadata.keys.sorted(file)?;
         header.by_name = header.names.sorted(file)?;
-        header.check_tiling(file, file_bytes)?;
+        header.file_bytes = header.check_tiling(file, file_bytes)?;
+        header.tiled = true;
+        Ok(header)
+    }
+
+    /// A header of tensors whose spans, counted from the start of the file, are inside its `file_bytes` bytes, and have as many bytes as
+    /// their shapes.
+    ///
+    /// # Errors
+    /// `bad-header` for a name that is there twice and beyond [`limits`], `unsupported` where tensors share a part of their bytes,
+    /// `limit-exceeded` when there is not enough memory for the tables.
+    pub(crate) fn of_spans<'a>(
+        file: &str,
+        tensors: impl Iterator<Item = TensorInfo<'a>> + Clone,
+        file_bytes: u64,
+    ) -> Result<Header> {
+        let mut size = TableSize::default();
+        for tensor in tensors.clone() {
+            if size.names.count() == limits::TENSORS {
+                return Err(Error::bad_header(file, format!("it has more than {} tensors", limits::TENSORS)));
+            }
+            if tensor.name.len() > limits::NAME_BYTES {
+                let reason =
+                    format!("a tensor's name has {} bytes, more than {}", tensor.name.len(), limits::NAME_BYTES);
+                return Err(Error::bad_header(file, reason));
+            }
+            size.names.add_bytes(tensor.name.len());
+            size.dims += tensor.shape.len();
+        }
+        let mut header = Header::with_room(file, &size)?;
+        for tensor in tensors {
+            header.names.push_str(tensor.name);
+            header.dims.extend_from_slice(tensor.shape);
+            header.rows.push(Row { start: tensor.start, dims_end: header.dims.len() as u32, dtype: tensor.dtype });
+        }
+        header.by_name = header.names.sorted(file)?;
+        header.file_bytes = file_bytes;
+        header.check_sharing(file)?;
         Ok(header)
     }
 
@@ -140,7 +188,16 @@ impl Header {
         let names = Texts::with_room(file, &size.names)?;
         let keys = Texts::with_room(file, &size.keys)?;
         let values = Texts::with_room(file, &size.values)?;
-        Ok(Header { names, by_name: Vec::new(), rows, dims, metadata: Metadata { keys, values }, data_start: 0 })
+        Ok(Header {
+            names,
+            by_name: Vec::new(),
+            rows,
+            dims,
+            metadata: Metadata { keys, values },
+            data_start: 0,
+            file_bytes: 0,
+            tiled: false,
+        })
     }
 
     fn push(&mut self, part: Part) {
@@ -203,14 +260,42 @@ impl Header {
         let mut order = Vec::new();
         reserve(file, &mut order, self.len())?;
         order.extend(0..self.len() as u32);
-        order.sort_unstable_by_key(|&index| {
+        let key = |index: u32| {
             let tensor = self.tensor(index as usize);
-            (tensor.start, tensor.end, index)
-        });
+            (tensor.start, tensor.end)
+        };
+        sort_numbers(&mut order, &|one, other| key(one).cmp(&key(other)));
         Ok(order)
     }
 
-    fn check_tiling(&self, file: &str, file_bytes: u64) -> Result<()> {
+    /// Tensors have the same bytes, or none in common.
+    fn check_sharing(&self, file: &str) -> Result<()> {
+        let (mut last, mut total) = (None::<TensorInfo>, 0);
+        for index in self.data_order(file)? {
+            let tensor = self.tensor(index as usize);
+            total += tensor.bytes();
+            if total > limits::SHARED_BYTES {
+                let reason = format!("its tensors have more than {} bytes together", limits::SHARED_BYTES);
+                return Err(Error::limit_exceeded(file, reason).file(file));
+            }
+            if tensor.bytes() == 0 {
+                continue;
+            }
+            if let Some(last) = last
+                && tensor.start < last.end
+                && (tensor.start, tensor.end) != (last.start, last.end)
+            {
+                let reason = format!("tensor {:?} shares a part of its bytes with {:?}", tensor.name, last.name);
+                let error = Error::unsupported(file, reason).file(file).tensor(tensor.name);
+                return Err(error.fix("save each tensor's own bytes: tensor.clone()"));
+            }
+            last = Some(tensor);
+        }
+        Ok(())
+    }
+
+    /// The size of the file, from `file_bytes`, where that is known, and from where its tensors end.
+    fn check_tiling(&self, file: &str, file_bytes: u64) -> Result<u64> {
         let mut expected = 0;
         for index in self.data_order(file)? {
             let tensor = self.tensor(index as usize);
@@ -225,7 +310,7 @@ impl Header {
         }
         let wanted = self.data_start + expected;
         if file_bytes == UNKNOWN_SIZE {
-            return Ok(());
+            return Ok(wanted);
         }
         if wanted > file_bytes {
             return Err(cut_off(file, format!("the tensors end at byte {wanted}, the file at {file_bytes}"))
@@ -235,7 +320,7 @@ impl Header {
         if wanted < file_bytes {
             return Err(Error::bad_header(file, format!("{} bytes follow the last tensor", file_bytes - wanted)));
         }
-        Ok(())
+        Ok(wanted)
     }
 }
 

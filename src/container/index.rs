@@ -8,6 +8,7 @@ use super::scanner::{RawText, Scanner};
 use super::texts::{Texts, TextsSize};
 use super::writer::IndexWriter;
 use crate::error::{Error, Result};
+use crate::wire::wire;
 
 /// A checked index of shards. A tensor takes 12 bytes beside its name; a shard's name is kept once.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +110,9 @@ struct Shards {
     /// The shard of the tensor before, which is mostly that of the next one.
     last: u32,
 }
+
+wire!(ShardIndex { metadata, tensors, by_name, shard_of, shards });
+wire!(Shards { names, by_name, last });
 
 impl Shards {
     /// The number of `shard`, which holds `tensor`; a new one if it is new.

@@ -18,3 +18,11 @@ pub const DIMENSIONS: usize = 32;
 pub const SHARDS: usize = 10_000;
 /// Largest size or offset: what JavaScript numbers hold exactly.
 pub const FILE_BYTES: u64 = 1 << 53;
+/// Largest pickle of a file of torch; a tensor has about 250 bytes in it.
+pub const PICKLE_BYTES: u64 = 32 << 20;
+/// Most values on the stack of a pickle; Python writes a thousand items of a dictionary at a time.
+pub const PICKLE_STACK: usize = 1 << 16;
+/// Largest directory of a zip archive; a tensor has about 100 bytes in it.
+pub const DIRECTORY_BYTES: u64 = 16 << 20;
+/// Most bytes that the tensors of a file may have together, where several may share them.
+pub const SHARED_BYTES: u64 = 1 << 50;

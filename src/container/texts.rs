@@ -4,6 +4,8 @@ use super::limits;
 use super::memory::{reserve, reserve_text};
 use super::scanner::RawText;
 use crate::error::{Error, Result};
+use crate::order::sort_numbers;
+use crate::wire::wire;
 
 /// Texts by number, one after the other in one string: 4 bytes a text beside the text itself.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -12,6 +14,8 @@ pub(crate) struct Texts {
     /// Where each ends.
     ends: Vec<u32>,
 }
+
+wire!(Texts { text, ends });
 
 /// How much room texts need.
 #[derive(Default)]
@@ -22,8 +26,12 @@ pub(crate) struct TextsSize {
 
 impl TextsSize {
     pub(crate) fn add(&mut self, text: RawText) {
+        self.add_bytes(text.bytes());
+    }
+
+    pub(crate) fn add_bytes(&mut self, bytes: usize) {
         self.count += 1;
-        self.bytes += text.bytes();
+        self.bytes += bytes;
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -60,6 +68,12 @@ impl Texts {
         self.ends.push(self.text.len() as u32);
     }
 
+    /// Append a text without escapes, for which there is room.
+    pub(crate) fn push_str(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len() as u32);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -81,7 +95,7 @@ impl Texts {
         let mut order = Vec::new();
         reserve(file, &mut order, self.len())?;
         order.extend(0..self.len() as u32);
-        order.sort_unstable_by_key(|&index| self.get(index as usize));
+        sort_numbers(&mut order, &|one, other| self.get(one as usize).cmp(self.get(other as usize)));
         let twice = order.windows(2).find(|pair| self.get(pair[0] as usize) == self.get(pair[1] as usize));
         match twice {
             Some(pair) => {

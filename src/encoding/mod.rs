@@ -9,8 +9,6 @@ mod plain;
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 pub use nf4::{Nested, Nf4};
 pub use plain::Plain;
 
@@ -18,7 +16,9 @@ use crate::error::Result;
 use crate::inputs::Span;
 use crate::kernel::Real;
 use crate::tensor::Float;
+use crate::wire::wire_enum;
 pub use operand::Operand;
+pub(crate) use operand::integer;
 
 /// What every encoding can do.
 pub(crate) trait Encoding {
@@ -48,10 +48,11 @@ pub(crate) trait Encoding {
 macro_rules! encodings {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         /// A logical tensor as it is stored: its encoding, and where its bytes are.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
+        #[derive(Debug, Clone, PartialEq)]
         #[non_exhaustive]
         pub enum Stored { $($(#[$doc])* $name($name)),+ }
+
+        wire_enum!(Stored { $($name(part)),+ });
 
         impl Stored {
             /// Elements that only decode together.

@@ -5,13 +5,12 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Encoding, Operand};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::kernel::Real;
 use crate::tensor::Float;
+use crate::wire::wire;
 
 /// Elements that share a scale.
 const BLOCK: u64 = 64;
@@ -39,7 +38,7 @@ const CODES: [f32; 16] = [
 ];
 
 /// A tensor stored in NF4. Its side tensors may be in other files.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Nf4 {
     /// The tensor's key, for errors.
     pub key: String,
@@ -51,8 +50,10 @@ pub struct Nf4 {
     pub nested: Option<Nested>,
 }
 
+wire!(Nf4 { key, codes, absmax, nested });
+
 /// The scales of scales (double quantisation).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Nested {
     /// One f32 for each 256 scales.
     pub absmax: Operand,
@@ -61,6 +62,8 @@ pub struct Nested {
     /// What is added to every scale.
     pub offset: f32,
 }
+
+wire!(Nested { absmax, map, offset });
 
 impl Nf4 {
     fn scale_bytes(&self) -> u64 {

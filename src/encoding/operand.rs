@@ -1,17 +1,109 @@
 //! A tensor that is read once, as a whole, before any block of a program can be computed.
 
-use serde::{Deserialize, Serialize};
-
+use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Span;
-use crate::tensor::Float;
+use crate::tensor::{Dtype, Float};
+use crate::wire::wire;
 
 /// A small tensor of an adapter, or a side tensor of an encoding: where its bytes are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Operand {
     /// Its key in the file, for errors.
     pub key: String,
     /// Its bytes.
     pub at: Span,
     /// Element type.
-    pub float: Float,
+    pub dtype: Dtype,
+}
+
+wire!(Operand { key, at, dtype });
+
+impl Operand {
+    /// Its element type, where it is one that lorafold computes with: a plan makes sure of it.
+    ///
+    /// # Errors
+    /// `internal` for another type.
+    pub(crate) fn float(&self) -> Result<Float> {
+        Float::of(self.dtype).ok_or_else(|| Error::internal(format!("{} is of type {}", self.key, self.dtype)))
+    }
+
+    /// Its values, from its bytes.
+    ///
+    /// # Errors
+    /// `non-finite` for a value that is NaN or infinite.
+    pub(crate) fn values(&self, bytes: &[u8], adapter: &str) -> Result<Vec<f64>> {
+        let float = self.float()?;
+        let values: Vec<f64> = bytes.chunks_exact(float.bytes()).map(|value| float.read(value)).collect();
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(element) => Err(self.not_finite(element, adapter)),
+        }
+    }
+
+    /// The error that one of its values is NaN or infinite.
+    pub(crate) fn not_finite(&self, element: usize, adapter: &str) -> Error {
+        Error::non_finite(self.key.clone(), element as u64, "it is NaN or infinite").adapter(adapter)
+    }
+
+    /// Its values as indices into something of `length` elements, from its bytes: those of an integer type of at most 64 bits.
+    ///
+    /// # Errors
+    /// `shape-mismatch` for an index that is negative, or `length` or more; `internal` for another type.
+    pub(crate) fn indices(&self, bytes: &[u8], length: u64, adapter: &str) -> Result<Vec<u64>> {
+        let read = integer(self.dtype)
+            .ok_or_else(|| Error::internal(format!("{} is of type {}, no integer", self.key, self.dtype)))?;
+        let mut indices = Vec::with_capacity(bytes.len() * 8 / self.dtype.bitsize());
+        for (element, value) in bytes.chunks_exact(self.dtype.bitsize() / 8).map(read).enumerate() {
+            match u64::try_from(value) {
+                Ok(index) if index < length => indices.push(index),
+                _ => {
+                    let reason = format!("element {element} is the index {value}, of {length} elements");
+                    return Err(Error::shape_mismatch(adapter, self.key.clone(), reason)
+                        .kind(ErrorKind::OtherShape)
+                        .found(value.to_string())
+                        .expected(format!("an index from 0 to below {length}"))
+                        .fix("check that this is the base that the adapter was trained on"));
+                }
+            }
+        }
+        Ok(indices)
+    }
+}
+
+/// How one little-endian element of an integer type is read; none of another type.
+pub(crate) fn integer(dtype: Dtype) -> Option<fn(&[u8]) -> i128> {
+    /// The first bytes, as many as there should be.
+    fn head<const N: usize>(bytes: &[u8]) -> [u8; N] {
+        bytes.first_chunk().copied().unwrap_or([0; N])
+    }
+    Some(match dtype {
+        Dtype::U8 => |bytes| u8::from_le_bytes(head(bytes)).into(),
+        Dtype::I8 => |bytes| i8::from_le_bytes(head(bytes)).into(),
+        Dtype::U16 => |bytes| u16::from_le_bytes(head(bytes)).into(),
+        Dtype::I16 => |bytes| i16::from_le_bytes(head(bytes)).into(),
+        Dtype::U32 => |bytes| u32::from_le_bytes(head(bytes)).into(),
+        Dtype::I32 => |bytes| i32::from_le_bytes(head(bytes)).into(),
+        Dtype::U64 => |bytes| u64::from_le_bytes(head(bytes)).into(),
+        Dtype::I64 => |bytes| i64::from_le_bytes(head(bytes)).into(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_are_of_any_integer_type_and_in_range() {
+        let operand = |dtype| Operand { key: "k".into(), at: Span { input: 0, start: 0, bytes: 0 }, dtype };
+        let read = |dtype, bytes: &[u8]| operand(dtype).indices(bytes, 300, "a").map_err(|error| error.to_string());
+        assert_eq!(read(Dtype::U8, &[0, 255]).unwrap(), [0, 255]);
+        assert_eq!(read(Dtype::I16, &[1, 1, 3, 0]).unwrap(), [257, 3]);
+        assert_eq!(read(Dtype::I32, &[43, 1, 0, 0]).unwrap(), [299]);
+        assert_eq!(read(Dtype::U64, &[9, 0, 0, 0, 0, 0, 0, 0]).unwrap(), [9]);
+        assert!(read(Dtype::I32, &[44, 1, 0, 0]).unwrap_err().contains("index 300"));
+        assert!(read(Dtype::I8, &[0, 255]).unwrap_err().contains("element 1 is the index -1"));
+        assert!(read(Dtype::I64, &[255; 8]).is_err() && read(Dtype::U64, &[255; 8]).is_err());
+        assert_eq!(operand(Dtype::F32).indices(&[0; 4], 1, "a").unwrap_err().code(), "internal");
+    }
 }

@@ -2,16 +2,15 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 use super::Encoding;
 use crate::error::Result;
 use crate::inputs::Span;
 use crate::kernel::{self, Real};
 use crate::tensor::Float;
+use crate::wire::wire;
 
 /// A tensor stored plainly.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plain {
     /// Element type.
     pub float: Float,
@@ -20,6 +19,8 @@ pub struct Plain {
     /// The tensor's first byte in that file.
     pub start: u64,
 }
+
+wire!(Plain { float, input, start });
 
 impl Encoding for Plain {
     fn granule(&self) -> u64 {

@@ -8,8 +8,8 @@ use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize};
 use crate::kernel::{Factors, NonFinite, Real, Statistics, bytes_of, fold_in_place, fold_into, fold_tile, row_squares};
-use crate::op::Tile;
-use crate::plan::Program;
+use crate::op::{Prepared, Tile};
+use crate::plan::{Program, Update};
 use crate::tensor::Float;
 
 /// Elements of the tiles that methods work on, about: a few tiles fit the second-level cache.
@@ -36,6 +36,20 @@ impl BlockBuffers {
             rest = next;
         }
         Ok(())
+    }
+}
+
+impl BlockBuffers {
+    /// The bytes of `wanted`, which lie in the spans that were read, from number `first` on.
+    fn held(&self, first: usize, wanted: &[Span]) -> Vec<&[u8]> {
+        let mut start: usize = self.spans.iter().take(first).map(|span| span.bytes as usize).sum();
+        let mut parts = Vec::with_capacity(wanted.len());
+        for (wanted, held) in wanted.iter().zip(self.spans.iter().skip(first)) {
+            let at = start + (wanted.start - held.start) as usize;
+            parts.push(&self.base[at..at + wanted.bytes as usize]);
+            start += held.bytes as usize;
+        }
+        parts
     }
 }
 
@@ -137,7 +151,7 @@ impl Block<'_> {
             sum.resize(base.len(), R::ZERO);
             for (band, part) in self.parts(&tile) {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
-                self.update(band, part.start, &base[inside.clone()], &mut sum[inside], &mut changed);
+                self.update(band, &part, buffers, &base[inside.clone()], &mut sum[inside], &mut changed);
             }
             let offset = (tile.start - self.elements.start) as usize * to.bytes();
             let out = &mut merged[offset..offset + sum.len() * to.bytes()];
@@ -150,28 +164,40 @@ impl Block<'_> {
         Ok(&buffers.merged)
     }
 
-    /// The updates of `band` on the rows that begin with element `first`, into `sum`.
-    fn update<R: Real>(&self, band: &Band, first: u64, base: &[R], sum: &mut [R], changed: &mut Vec<R>) {
+    /// The updates of `band` on its elements `part`, into `sum`.
+    fn update<R: Real>(
+        &self,
+        band: &Band,
+        part: &Range<u64>,
+        buffers: &BlockBuffers,
+        base: &[R],
+        sum: &mut [R],
+        changed: &mut Vec<R>,
+    ) {
         let start = band.rows.start * self.program.cols;
-        let tile = self.rows(band, first, base);
+        let apply = |number: usize, update: &Prepared, out: &mut [R]| {
+            let beside = self.beside(number, part, buffers);
+            update.apply(&self.tile(band, part.start, base, &beside), out);
+        };
         // One update at weight 1 is what it makes of the weight, without a difference that rounds.
-        if let ([(1.0, _, only)], 0) = (band.others.as_slice(), band.factors.rank()) {
-            return only.apply(&tile, sum);
+        if let ([(1.0, number, only)], 0) = (band.others.as_slice(), band.factors.rank()) {
+            return apply(*number, only, sum);
         }
-        fold_tile(&band.factors, first - start, R::FLOAT, bytes_of(base), sum);
-        for (weight, _, update) in &band.others {
+        fold_tile(&band.factors, part.start - start, R::FLOAT, bytes_of(base), sum);
+        for (weight, number, update) in &band.others {
             changed.resize(base.len(), R::ZERO);
-            update.apply(&tile, changed);
+            apply(*number, update, changed);
             match self.program.combine {
                 Combine::Linear => add_weighted(sum, base, changed, *weight),
             }
         }
     }
 
-    /// The rows of `band` that begin with element `first`.
-    fn rows<'t, R>(&self, band: &Band, first: u64, base: &'t [R]) -> Tile<'t, R> {
-        let row = first / self.program.cols.max(1) - band.rows.start;
-        Tile { row: row as usize, cols: band.factors.cols(), base }
+    /// The elements of `band` that begin with element `first`.
+    fn tile<'t, R>(&self, band: &Band, first: u64, base: &'t [R], beside: &'t [&'t [u8]]) -> Tile<'t, R> {
+        let cols = self.program.cols.max(1);
+        let row = first / cols - band.rows.start;
+        Tile { row: row as usize, col: (first % cols) as usize, cols: band.factors.cols(), base, beside }
     }
 
     /// Round a tile to the output's type; no finite value of the base may leave the finite range.
@@ -197,9 +223,10 @@ impl Block<'_> {
             self.decode(&tile, buffers, &mut base)?;
             for (band, part) in self.parts(&tile) {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
-                let rows = self.rows(band, part.start, &base[inside]);
+                let rows = self.tile(band, part.start, &base[inside], &[]);
                 for (_, number, update) in &band.others {
-                    update.gather(&rows, &mut changed, &mut sums[self.program.fact_range(*number)]);
+                    let Some(facts) = self.program.fact_range(*number) else { continue };
+                    update.gather(&rows, &mut changed, &mut sums[facts]);
                 }
             }
         }
@@ -221,14 +248,19 @@ impl Block<'_> {
     /// The source's values of a tile of the block.
     fn decode<R: Real>(&self, tile: &Range<u64>, buffers: &BlockBuffers, values: &mut Vec<R>) -> Result<()> {
         values.resize((tile.end - tile.start) as usize, R::ZERO);
-        let mut start = 0;
-        let mut parts = Vec::new();
-        for (wanted, held) in self.program.reads(tile.clone()).iter().zip(&buffers.spans) {
-            let at = start + (wanted.start - held.start) as usize;
-            parts.push(&buffers.base[at..at + wanted.bytes as usize]);
-            start += held.bytes as usize;
-        }
+        let parts = buffers.held(0, &self.program.source.reads(tile.clone()));
         self.program.source.decode(tile.clone(), &parts, &self.prepared.side, values)
+    }
+
+    /// The bytes that update number `number` reads beside the source's for `elements`.
+    fn beside<'b>(&self, number: usize, elements: &Range<u64>, buffers: &'b BlockBuffers) -> Vec<&'b [u8]> {
+        let wanted = self.program.updates[number].op.reads(elements.clone());
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let reads = |update: &Update| update.op.reads(elements.clone()).len();
+        let before: usize = self.program.updates[..number].iter().map(reads).sum();
+        buffers.held(self.program.source.reads(elements.clone()).len() + before, &wanted)
     }
 
     fn non_finite(&self, element: u64) -> Error {

@@ -2,7 +2,7 @@
 //!
 //! Jobs may end in any order, on any number of workers. Their sums are added in the order of the jobs, so that neither can show.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ pub struct FactSum {
     added: usize,
     sum: Vec<f64>,
     /// Results of later jobs.
-    waiting: BTreeMap<usize, Vec<f64>>,
+    waiting: HashMap<usize, Vec<f64>>,
 }
 
 impl FactSum {
@@ -52,7 +52,7 @@ impl FactSum {
 
     /// The sum of `jobs` results of `length` numbers each.
     fn new(jobs: usize, length: usize) -> FactSum {
-        FactSum { jobs, added: 0, sum: vec![0.0; length], waiting: BTreeMap::new() }
+        FactSum { jobs, added: 0, sum: vec![0.0; length], waiting: HashMap::new() }
     }
 
     /// Add the result of a job, as [`gather`](super::Merger::gather) gives it. The same job may come twice.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::kernel::Factors;
 use crate::op::{Place, Prepared};
+use crate::order::sort;
 use crate::plan::program::{Program, Update};
 
 /// Rows of a tensor that the same updates cover.
@@ -31,7 +32,7 @@ impl PreparedProgram {
     pub(super) fn begin(program: &Program) -> Result<PreparedProgram> {
         let mut edges = vec![0, program.rows];
         edges.extend(program.updates.iter().flat_map(|update| [update.region.rows.start, update.region.rows.end]));
-        edges.sort_unstable();
+        sort(&mut edges);
         edges.dedup();
         let cols = size(program, program.cols)?;
         let bands = edges.windows(2).map(|edge| {
@@ -49,7 +50,7 @@ impl PreparedProgram {
     /// Bytes that the packed factors of `program` take where its updates cover all rows; an estimate elsewhere.
     pub(super) fn bytes_needed(program: &Program) -> u64 {
         let side = |length: u64| usize::try_from(length).unwrap_or(usize::MAX);
-        let rank: u64 = program.updates.iter().map(|update| update.op.scale().rank).sum();
+        let rank: u64 = program.updates.iter().map(|update| update.op.packed_rank()).sum();
         Factors::bytes_needed(side(program.rows), side(program.cols), side(rank))
     }
 
@@ -91,7 +92,9 @@ impl PreparedProgram {
     pub(super) fn learn(&mut self, program: &Program, facts: &[f64]) {
         for band in &mut self.bands {
             for (_, number, prepared) in &mut band.others {
-                prepared.learn(facts.get(program.fact_range(*number)).unwrap_or_default());
+                if let Some(facts) = program.fact_range(*number).and_then(|range| facts.get(range)) {
+                    prepared.learn(facts);
+                }
             }
         }
     }

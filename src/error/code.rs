@@ -24,8 +24,6 @@ pub enum ErrorCode {
     Unsupported,
     /// A NaN or infinity where none may be.
     NonFinite,
-    /// A base that is not the one the adapter was made for.
-    BaseMismatch,
     /// A source that changed while it was read.
     SourceChanged,
     /// A read that failed.
@@ -59,7 +57,6 @@ impl ErrorCode {
             ErrorCode::MissingPair => "missing-pair",
             ErrorCode::Unsupported => "unsupported",
             ErrorCode::NonFinite => "non-finite",
-            ErrorCode::BaseMismatch => "base-mismatch",
             ErrorCode::SourceChanged => "source-changed",
             ErrorCode::FetchFailed => "fetch-failed",
             ErrorCode::NoRangeSupport => "no-range-support",

@@ -20,6 +20,7 @@ mod isa;
 mod norms;
 mod panels;
 mod real;
+mod rows;
 mod scalar;
 mod statistics;
 mod tile;
@@ -39,6 +40,7 @@ pub use factors::{FactorLayout, Factors, Unrepresentable};
 pub use fold::{NonFinite, fold_in_place, fold_into};
 pub use norms::{Value, column_squares, row_squares, scale_columns, scale_rows};
 pub use real::{Real, bytes_of, bytes_of_mut, decode, fold_tile};
+pub use rows::{STRIP, Strip, multiply};
 pub use statistics::Statistics;
 
 #[cfg(test)]

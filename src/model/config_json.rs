@@ -7,6 +7,19 @@ use crate::error::{Error, Result};
 use crate::json::document::{Document, Node, Object};
 use crate::tensor::Float;
 
+/// What a merge changes in config.json.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ConfigChanges {
+    /// The type of the floating-point tensors, where it was asked for.
+    pub(crate) dtype: Option<Float>,
+    /// The output layer is no longer tied to the embedding.
+    pub(crate) untie: bool,
+    /// The number of tokens, where it has changed.
+    pub(crate) vocabulary: Option<u64>,
+    /// The number of labels of a classifier whose head the adapter brings.
+    pub(crate) labels: Option<u64>,
+}
+
 /// config.json, parsed.
 #[derive(Default)]
 pub(crate) struct Config(Document);
@@ -37,13 +50,19 @@ impl Config {
     }
 
     /// The text for the output, or `None` when the base's can stay as it is.
-    pub(crate) fn rewritten(mut self, dtype: Option<Float>, untie: bool) -> Option<Vec<u8>> {
+    pub(crate) fn rewritten(mut self, changes: &ConfigChanges) -> Option<Vec<u8>> {
         let before = self.0.to_string();
-        if let Some(dtype) = dtype {
+        if let Some(dtype) = changes.dtype {
             set_dtype(self.0.root_mut(), &torch_name(dtype).into());
         }
-        if untie {
+        if changes.untie {
             untie_parts(self.0.root_mut(), true);
+        }
+        if let Some(tokens) = changes.vocabulary {
+            set_vocabulary(self.0.root_mut(), tokens);
+        }
+        if let Some(labels) = changes.labels {
+            set_labels(self.0.root_mut(), labels);
         }
         let after = self.0.to_string();
         (after != before).then(|| after.into_bytes())
@@ -67,6 +86,33 @@ fn set_dtype(config: &mut Object, name: &Value) {
     }
     for (_, part) in config.objects_mut() {
         set_dtype(part, name);
+    }
+}
+
+/// transformers counts the labels in `id2label`, and takes two where it is absent. The names that are there stay if they are as many.
+fn set_labels(config: &mut Object, labels: u64) {
+    let known =
+        config.get("id2label").and_then(Node::value).and_then(|names| names.as_object().map(|names| names.len()));
+    if known.unwrap_or(2) as u64 == labels {
+        return;
+    }
+    let name = |label: u64| format!("LABEL_{label}");
+    let names: serde_json::Map<String, Value> =
+        (0..labels).map(|label| (label.to_string(), name(label).into())).collect();
+    let numbers: serde_json::Map<String, Value> = (0..labels).map(|label| (name(label), label.into())).collect();
+    config.set("id2label", &names.into());
+    config.set("label2id", &numbers.into());
+}
+
+/// A model of several parts says it in that of the language model, and sometimes at the top as well.
+fn set_vocabulary(config: &mut Object, tokens: u64) {
+    if config.get("vocab_size").is_some() {
+        config.set("vocab_size", &tokens.into());
+    }
+    for (name, part) in config.objects_mut() {
+        if name == "text_config" {
+            set_vocabulary(part, tokens);
+        }
     }
 }
 
@@ -95,7 +141,8 @@ mod tests {
     use super::*;
 
     fn rewritten(json: &str, dtype: Option<Float>, untie: bool) -> Option<String> {
-        let text = Config::parse(json.as_bytes()).unwrap().rewritten(dtype, untie)?;
+        let changes = ConfigChanges { dtype, untie, ..ConfigChanges::default() };
+        let text = Config::parse(json.as_bytes()).unwrap().rewritten(&changes)?;
         Some(String::from_utf8(text).unwrap())
     }
 
@@ -115,6 +162,19 @@ mod tests {
         ] {
             assert_eq!(Config::parse(json.as_bytes()).err().map(|e| e.code()), Some("bad-config"), "{json}");
         }
+    }
+
+    #[test]
+    fn labels_are_named_anew_where_their_number_changes() {
+        let labels = |json: &str, labels| {
+            let changes = ConfigChanges { labels: Some(labels), ..ConfigChanges::default() };
+            Config::parse(json.as_bytes()).unwrap().rewritten(&changes).map(|text| String::from_utf8(text).unwrap())
+        };
+        assert_eq!(labels(r#"{"a":1}"#, 2), None);
+        assert_eq!(labels(r#"{"id2label":{"0":"x","1":"y","2":"z"}}"#, 3), None);
+        let named: Value = serde_json::from_str(&labels(r#"{"id2label":{"0":"x"}}"#, 2).unwrap()).unwrap();
+        assert_eq!(named["id2label"]["1"], "LABEL_1");
+        assert_eq!(named["label2id"]["LABEL_0"], 0);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! PEFT decides by layer class: `nn.Linear` is (out, in), GPT-2's `Conv1D` (in, out). Files have no classes; the shapes
 //! tell, except for square weights.
 
+use std::collections::HashMap;
+
 /// The model types whose layers are `Conv1D`.
 const CONV1D_MODELS: [&str; 5] = ["gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"];
 /// The names those layers have.
@@ -19,13 +21,29 @@ pub enum Fit {
     Transposed,
     /// Square: both fit.
     Either,
+    /// It fits, and there is only one way round: a vector, a convolution, an embedding.
+    Certain {
+        /// (in, out).
+        transposed: bool,
+    },
     /// Neither fits.
     Neither,
 }
 
-/// Compare a weight of `rows` × `cols` with a pair that maps `inputs` to `outputs`.
-pub fn fit(rows: u64, cols: u64, inputs: u64, outputs: u64) -> Fit {
-    match ((rows, cols) == (outputs, inputs), (rows, cols) == (inputs, outputs)) {
+impl Fit {
+    /// The same of a method that has no layers stored (in, out).
+    pub fn straight(self) -> Fit {
+        match self {
+            Fit::Straight | Fit::Either => Fit::Certain { transposed: false },
+            Fit::Transposed => Fit::Neither,
+            other => other,
+        }
+    }
+}
+
+/// What fits of a matrix: as it stands, and the other way round.
+pub fn fit(straight: bool, transposed: bool) -> Fit {
+    match (straight, transposed) {
         (true, true) => Fit::Either,
         (true, false) => Fit::Straight,
         (false, true) => Fit::Transposed,
@@ -41,7 +59,7 @@ pub(crate) struct Evidence<'a> {
     /// Whether an adapter's configuration says `fan_in_fan_out`.
     flag: bool,
     /// How layers with a name of its own kind are stored, by the first weight of that kind that is not square.
-    kinds: Vec<(&'a str, bool)>,
+    kinds: HashMap<&'a str, bool>,
     /// Whether some adapted layer has the name of a `Conv1D`.
     conv1d: bool,
     /// Whether some adapted layer of another name is surely (out, in).
@@ -59,13 +77,9 @@ impl<'a> Evidence<'a> {
         let kind = kind(module);
         self.conv1d |= kind == CONV1D;
         self.linear |= kind != CONV1D && fit == Fit::Straight;
-        if matches!(fit, Fit::Straight | Fit::Transposed) && self.of_kind(kind).is_none() {
-            self.kinds.push((kind, fit == Fit::Transposed));
+        if matches!(fit, Fit::Straight | Fit::Transposed) {
+            self.kinds.entry(kind).or_insert(fit == Fit::Transposed);
         }
-    }
-
-    fn of_kind(&self, kind: &str) -> Option<bool> {
-        self.kinds.iter().find(|known| known.0 == kind).map(|known| known.1)
     }
 
     /// Whether `module` may be stored transposed. If not, a weight that fits no other way is another base's.
@@ -79,8 +93,8 @@ impl<'a> Evidence<'a> {
     /// Whether the square weight of `module` is stored transposed, and whether only the flag says so.
     pub(crate) fn square_is_transposed(&self, module: &str) -> (bool, bool) {
         let kind = kind(module);
-        match self.of_kind(kind) {
-            Some(transposed) => (transposed, false),
+        match self.kinds.get(kind) {
+            Some(&transposed) => (transposed, false),
             None if kind == CONV1D && self.of_conv1d_model() => (true, false),
             None => (self.flag_means(module), self.flag_means(module)),
         }
@@ -105,14 +119,6 @@ fn kind(module: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shapes_decide() {
-        assert_eq!(fit(6, 2, 2, 6), Fit::Straight);
-        assert_eq!(fit(2, 6, 2, 6), Fit::Transposed);
-        assert_eq!(fit(4, 4, 4, 4), Fit::Either);
-        assert_eq!(fit(4, 5, 4, 4), Fit::Neither);
-    }
 
     #[test]
     fn squares_ask_their_kind_then_the_model_then_the_flag() {

@@ -8,7 +8,9 @@
 //!
 //! What has its place says where the rest is (`relatives.rs`), so that a layer that the base lacks lands in no other tower.
 
-use super::relatives::{Place, Relatives};
+use super::fitting::{Fitting, Rest};
+use super::paths::{Behind, Paths};
+use super::relatives::{Place, Reach, Relatives};
 use super::renames::{Renames, Spelling};
 use crate::findings::Finding;
 use crate::json::sorted;
@@ -37,111 +39,135 @@ const PLAIN: [&str; 2] = ["", "model."];
 /// No model has more parts: whatever config.json and the adapter say, the search ends soon.
 const MANY: usize = 16;
 
-/// A change to module paths: their spelling, then their beginning.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rewrite {
-    /// How the paths are read.
-    pub spelling: Spelling,
+/// A change to names: their spelling, then their beginning.
+#[derive(Debug, Clone)]
+struct Rewrite {
+    /// How the names are read.
+    spelling: Spelling,
     /// Taken away.
-    pub strip: String,
+    strip: String,
     /// Put in its place.
-    pub add: String,
+    add: String,
+    /// What the base has behind that.
+    behind: Behind,
+    /// Whether it brings in a name of which neither what it takes away nor an earlier rewriting says that the part is meant.
+    brings_a_name: bool,
 }
 
 impl Rewrite {
-    /// Which of the base's prefixes that fit stands for `strip`, unless nothing tells.
-    fn only_one<'a>(strip: &str, fitting: &[&'a str]) -> Option<&'a str> {
-        // `language_model.model.` has become `model.language_model.`, and is never the vision tower.
-        let named = strip.split('.').find(|part| !part.is_empty() && *part != "model");
-        let mut alike = fitting.iter().filter(|prefix| prefix.split('.').any(|part| Some(part) == named));
-        match (fitting, alike.next(), alike.next()) {
-            ([add], ..) | (_, Some(add), None) => Some(add),
-            _ => None,
-        }
-    }
-
-    fn apply(&self, spelled: &str) -> Option<String> {
-        spelled.strip_prefix(self.strip.as_str()).map(|rest| format!("{}{rest}", self.add))
-    }
-
-    /// Whether it brings in a name of which neither what it takes away nor an earlier rewriting says that the part is meant.
-    fn brings_a_name(strip: &str, add: &str, earlier: &[Rewrite]) -> bool {
-        let has = |prefix: &str, name: &str| prefix.split('.').any(|part| part == name);
-        let is_known = |name: &str| {
-            name.is_empty() || name == "model" || has(strip, name) || earlier.iter().any(|known| has(&known.add, name))
-        };
-        !add.split('.').all(is_known)
+    /// The number of the path that a name in this spelling is led to.
+    fn place(&self, spelled: &str, paths: &Paths) -> Option<usize> {
+        paths.find(&self.behind, spelled.strip_prefix(self.strip.as_str())?)
     }
 }
 
-/// A module that does not fit as it stands, in one of its spellings.
-struct Spelled<'a> {
-    name: String,
-    module: &'a str,
+/// Parts of the base that the adapter fits equally well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeveralParts<'a> {
+    /// The prefixes of some of them.
+    pub prefixes: Vec<&'a str>,
+    /// How many there are.
+    pub all: usize,
 }
 
-/// Where an adapter's modules are in the base: as they stand (heads have no body's prefix), or rewritten.
+/// A name that does not fit as it stands, in one of its spellings.
+struct Lost<'a> {
+    spelling: Spelling,
+    spelled: String,
+    name: &'a str,
+    reach: Reach,
+}
+
+/// The rewriting that places the most of what is lost, with the base's prefixes that do.
+struct Best<'a, 'p> {
+    spelling: Spelling,
+    strip: &'p str,
+    fitting: Fitting<'a>,
+}
+
+/// Where an adapter's tensors are in the base: as they stand (heads have no body's prefix), or rewritten.
 #[derive(Debug, Clone, Default)]
-pub struct Placement {
+pub struct Placement<'a> {
+    paths: Paths<'a>,
+    renames: Renames,
     /// In the order in which they were found.
-    pub rewrites: Vec<Rewrite>,
-    places: Relatives,
+    rewrites: Vec<Rewrite>,
+    places: Relatives<'a>,
+    /// Those of the names that have no place, in order.
+    nowhere: Vec<&'a str>,
 }
 
-impl Placement {
-    /// Place `modules` among the paths of `base`, a model of these `types`: as they stand, then as transformers 5 renames them,
+impl<'a> Placement<'a> {
+    /// Place `names` among those of `base`, a model of these `types`: as they stand, then as transformers 5 renames them,
     /// then by the rewriting that places the most of what is left, the plainest if several do, and so on.
     ///
     /// # Errors
-    /// The prefixes of the base that fit equally well, when nothing tells which of them is meant.
-    pub fn choose<'a>(modules: &[&str], base: &[&'a str], types: &[String]) -> Result<Placement, Vec<&'a str>> {
-        let paths = sorted(base.to_vec());
-        let in_base = |path: &str| paths.binary_search(&path).is_ok();
-        let (there, lost): (Vec<&str>, Vec<&str>) =
-            sorted(modules.to_vec()).into_iter().partition(|path| in_base(path));
-        let mut placement = Placement::default();
-        for module in there {
-            placement.places.add(module, Place { spelled: module.into(), path: module.into(), rewrite: None });
-        }
-        let renames = Renames::of(types);
-        let mut lost = [Spelling::Own, Spelling::InFiles, Spelling::InMemory].map(|spelling| {
-            let respelled = |&module: &&str| match spelling {
-                Spelling::Own => Some(module.to_string()),
-                _ => renames.respell(module, spelling),
-            };
-            let names = lost.iter().filter_map(|module| Some((respelled(module)?, *module)));
-            (spelling, names.map(|(name, module)| Spelled { name, module }).collect::<Vec<_>>())
-        });
+    /// The parts of the base that fit equally well, when nothing tells which of them is meant.
+    pub fn choose(names: &[&'a str], base: &[&'a str], types: &[String]) -> Result<Placement<'a>, SeveralParts<'a>> {
+        Placement::choose_counted(names, base, types, &mut 0)
+    }
+
+    /// [`choose`](Self::choose); `steps` grows by the characters and prefixes of the base that were looked at.
+    fn choose_counted(
+        names: &[&'a str],
+        base: &[&'a str],
+        types: &[String],
+        steps: &mut usize,
+    ) -> Result<Placement<'a>, SeveralParts<'a>> {
+        let paths = Paths::new(base);
+        let mut placement = Placement { paths, renames: Renames::of(types), ..Placement::default() };
+        let mut lost = placement.as_they_stand(sorted(names.to_vec()));
         for spelling in [Spelling::InFiles, Spelling::InMemory] {
-            let rewrite = Rewrite { spelling, strip: String::new(), add: String::new() };
-            placement.add(rewrite, &mut lost, in_base);
+            let rewrite = placement.rewrite(spelling, "", "");
+            placement.add(rewrite, &mut lost);
         }
-        let types = types.iter().take(MANY).map(|name| format!("{}.", name.replace('-', "_")));
-        let prefixes: Vec<String> = PREFIXES.map(String::from).into_iter().chain(types).collect();
+        let mut prefixes: Vec<String> = PREFIXES.iter().map(|prefix| prefix.to_string()).collect();
+        for name in types.iter().take(MANY) {
+            prefixes.push(name.split('-').collect::<Vec<_>>().join("_") + ".");
+        }
         while placement.rewrites.len() < MANY
-            && let Some((spelling, strip, fitting)) = placement.best(&lost, &paths, &prefixes)
+            && let Some(Best { spelling, strip, fitting }) = placement.best(&lost, &prefixes, steps)
         {
-            let Some(add) = Rewrite::only_one(strip, &fitting) else {
-                return Err(fitting);
+            let (([add], _) | (_, [add])) = (fitting.first.as_slice(), fitting.alike.as_slice()) else {
+                return Err(SeveralParts { prefixes: sorted(fitting.first), all: fitting.prefixes });
             };
-            let rewrite = Rewrite { spelling, strip: strip.into(), add: add.into() };
-            if let Some(plain) = placement.plainer(&rewrite, &lost, &prefixes, in_base) {
-                return Err(vec![plain, add]);
+            let rewrite = placement.rewrite(spelling, strip, add);
+            if let Some(plain) = placement.plainer(&rewrite, &lost, &prefixes) {
+                return Err(SeveralParts { prefixes: vec![plain, add], all: 2 });
             }
-            placement.add(rewrite, &mut lost, in_base);
+            if !placement.add(rewrite, &mut lost) {
+                break;
+            }
         }
+        lost.retain(|lost| lost.spelling == Spelling::Own);
+        placement.nowhere = lost.iter().map(|lost| lost.name).collect();
         Ok(placement)
     }
 
-    /// The path of `module`, one of those that were to be placed, in the base.
-    pub fn place(&self, module: &str) -> Option<&str> {
-        self.places.place(module)
+    /// The name in the base of one of those that were placed, or of another by the same rules.
+    pub fn place(&self, name: &str) -> Option<&'a str> {
+        if let Some(path) = self.places.place(name) {
+            return Some(path);
+        }
+        if self.nowhere.binary_search(&name).is_ok() {
+            return None;
+        }
+        if let Some(path) = self.paths.find(&self.paths.behind(""), name) {
+            return Some(self.paths.get(path));
+        }
+        let reach = self.places.reach(name, &self.paths);
+        self.rewrites.iter().enumerate().find_map(|(number, rewrite)| {
+            let path = rewrite.place(&self.renames.spell(name, rewrite.spelling)?, &self.paths)?;
+            // With what is nearest, or where that says.
+            let may = reach.rewrite == Some(number) || reach.allows(path, rewrite.brings_a_name);
+            may.then(|| self.paths.get(path))
+        })
     }
 
     /// What the user should know of the rewritings.
     pub(crate) fn findings(&self, adapter: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (number, Rewrite { spelling, strip, add }) in self.rewrites.iter().enumerate() {
+        for (number, Rewrite { spelling, strip, add, .. }) in self.rewrites.iter().enumerate() {
             let (module, place) = self.places.example(number).unwrap_or_default();
             let names = match spelling {
                 Spelling::Own => None,
@@ -160,54 +186,86 @@ impl Placement {
         findings
     }
 
-    /// Give a place to all that a rewriting leads to one. They leave `lost`.
-    fn add(&mut self, rewrite: Rewrite, lost: &mut [(Spelling, Vec<Spelled>)], in_base: impl Fn(&str) -> bool) {
-        let mut placed = Vec::new();
-        for Spelled { name, module } in lost.iter().filter(|some| some.0 == rewrite.spelling).flat_map(|some| &some.1) {
-            let place = rewrite.apply(name).filter(|path| in_base(path));
-            if let Some(place) = place.filter(|place| self.allows(module, &rewrite.strip, &rewrite.add, place)) {
-                placed
-                    .push((*module, Place { spelled: name.clone(), path: place, rewrite: Some(self.rewrites.len()) }));
+    /// Give a place to those of the names that the base has, and the others in each of their spellings.
+    fn as_they_stand(&mut self, names: Vec<&'a str>) -> Vec<Lost<'a>> {
+        let (mut there, mut lost) = (Vec::new(), Vec::new());
+        let all = self.paths.behind("");
+        for name in names {
+            if let Some(path) = self.paths.find(&all, name) {
+                there.push(Place { module: name, spelled: name.into(), path: self.paths.get(path), rewrite: None });
+                continue;
+            }
+            for spelling in [Spelling::Own, Spelling::InFiles, Spelling::InMemory] {
+                let spelled = self.renames.spell(name, spelling);
+                lost.extend(spelled.map(|spelled| Lost { spelling, spelled, name, reach: Reach::default() }));
             }
         }
-        if !placed.is_empty() {
-            placed.into_iter().for_each(|(module, place)| self.places.add(module, place));
-            self.rewrites.push(rewrite);
-            lost.iter_mut().for_each(|some| some.1.retain(|name| self.places.place(name.module).is_none()));
+        self.places.add(there);
+        self.see_reach(&mut lost);
+        lost
+    }
+
+    fn see_reach(&self, lost: &mut [Lost]) {
+        lost.iter_mut().for_each(|lost| lost.reach = self.places.reach(lost.name, &self.paths));
+    }
+
+    fn rewrite(&self, spelling: Spelling, strip: &str, add: &str) -> Rewrite {
+        let names = self.names(strip);
+        let brings_a_name = add.split('.').any(|part| names.binary_search(&part).is_err());
+        Rewrite { spelling, strip: strip.into(), add: add.into(), behind: self.paths.behind(add), brings_a_name }
+    }
+
+    /// The names of which `strip` or the rewritings so far say that they are meant, in order.
+    fn names<'p>(&'p self, strip: &'p str) -> Vec<&'p str> {
+        let mut names = vec!["", "model"];
+        for known in self.rewrites.iter().map(|known| known.add.as_str()).chain([strip]) {
+            names.extend(known.split('.'));
         }
+        sorted(names)
     }
 
-    /// Whether a module may have its place where this rewriting leads it.
-    fn allows(&self, module: &str, strip: &str, add: &str, place: &str) -> bool {
-        self.places.allow(module, place, Rewrite::brings_a_name(strip, add, &self.rewrites))
+    /// Give a place to all that a rewriting leads to one. They leave `lost`. Whether there are any.
+    fn add(&mut self, rewrite: Rewrite, lost: &mut Vec<Lost<'a>>) -> bool {
+        let mut placed = Vec::new();
+        for Lost { spelled, name, reach, .. } in lost.iter().filter(|lost| lost.spelling == rewrite.spelling) {
+            if let Some(path) = rewrite.place(spelled, &self.paths)
+                && reach.allows(path, rewrite.brings_a_name)
+            {
+                let path = self.paths.get(path);
+                placed.push(Place { module: name, spelled: spelled.clone(), path, rewrite: Some(self.rewrites.len()) });
+            }
+        }
+        let any = !placed.is_empty();
+        if any {
+            self.places.add(placed);
+            self.rewrites.push(rewrite);
+            lost.retain(|lost| self.places.place(lost.name).is_none());
+            self.see_reach(lost);
+        }
+        any
     }
 
-    /// The prefix to take away that places the most of what is lost, with the base's prefixes that do.
-    fn best<'a, 'p>(
-        &self,
-        lost: &[(Spelling, Vec<Spelled>)],
-        paths: &[&'a str],
-        prefixes: &'p [String],
-    ) -> Option<(Spelling, &'p str, Vec<&'a str>)> {
-        let all = lost.iter().map(|some| some.1.len()).max().unwrap_or(0);
+    /// The prefix to take away that places the most of what is lost.
+    fn best<'p>(&self, lost: &[Lost], prefixes: &'p [String], steps: &mut usize) -> Option<Best<'a, 'p>> {
+        let all = lost.iter().filter(|lost| lost.spelling == Spelling::Own).count();
         let (mut most, mut best) = (0, None);
-        for (spelling, names) in lost {
+        for spelling in [Spelling::Own, Spelling::InFiles, Spelling::InMemory] {
             for strip in prefixes {
                 // But for the one that changes the spelling alone.
                 let is_same =
-                    |known: &Rewrite| known.spelling == *spelling && known.strip == *strip && known.add != *strip;
-                let rests = names.iter().filter_map(|one| Some((one.name.strip_prefix(strip.as_str())?, one.module)));
-                let mut rests: Vec<_> = rests.collect();
+                    |known: &Rewrite| known.spelling == spelling && known.strip == *strip && known.add != *strip;
+                let rests = lost.iter().filter(|lost| lost.spelling == spelling).filter_map(|lost| {
+                    Some(Rest { text: lost.spelled.strip_prefix(strip.as_str())?, reach: &lost.reach })
+                });
+                let rests: Vec<Rest> = rests.collect();
                 if rests.is_empty() || self.rewrites.iter().any(is_same) {
                     continue;
                 }
-                rests.sort_unstable();
-                let (count, fitting) =
-                    fitting(&rests, paths, |module, add, place| self.allows(module, strip, add, place));
-                if count > most {
-                    (most, best) = (count, Some((*spelling, strip.as_str(), fitting)));
+                let fitting = Fitting::of(strip, &rests, &self.paths, &self.names(strip), steps);
+                if fitting.most > most {
+                    (most, best) = (fitting.most, Some(Best { spelling, strip, fitting }));
                 }
-                if most == all {
+                if most >= all {
                     return best;
                 }
             }
@@ -217,84 +275,51 @@ impl Placement {
 
     /// A prefix that names no part, under which the base has some of what a rewriting would place in a part that nothing names. That the
     /// part has more of it does not say that it is meant: the base may lack layers.
-    fn plainer(
-        &self,
-        rewrite: &Rewrite,
-        lost: &[(Spelling, Vec<Spelled>)],
-        prefixes: &[String],
-        in_base: impl Fn(&str) -> bool,
-    ) -> Option<&'static str> {
-        if !Rewrite::brings_a_name(&rewrite.strip, &rewrite.add, &self.rewrites) {
+    fn plainer(&self, rewrite: &Rewrite, lost: &[Lost], prefixes: &[String]) -> Option<&'static str> {
+        if !rewrite.brings_a_name {
             return None;
         }
-        let names = lost.iter().filter(|some| some.0 == rewrite.spelling).flat_map(|some| &some.1);
-        let mut taken = names.filter(|name| rewrite.apply(&name.name).is_some_and(|path| in_base(&path)));
-        taken.find_map(|Spelled { name, module }| {
-            let rests = prefixes.iter().filter_map(|strip| Some((strip, name.strip_prefix(strip.as_str())?)));
-            let places = rests.flat_map(|(strip, rest)| PLAIN.map(|add| (strip, add, format!("{add}{rest}"))));
-            let mut plain =
-                places.filter(|(strip, add, place)| in_base(place) && self.allows(module, strip, add, place));
-            plain.next().map(|(_, add, _)| add)
+        let plain = PLAIN.map(|add| (add, self.paths.behind(add)));
+        let taken = lost.iter().filter(|lost| lost.spelling == rewrite.spelling);
+        let mut taken = taken.filter(|lost| rewrite.place(&lost.spelled, &self.paths).is_some());
+        taken.find_map(|Lost { spelled, reach, .. }| {
+            let mut rests = prefixes.iter().filter_map(|strip| spelled.strip_prefix(strip.as_str()));
+            rests.find_map(|rest| {
+                let there = |behind| self.paths.find(behind, rest).is_some_and(|path| reach.allows(path, false));
+                plain.iter().find(|(_, behind)| there(behind)).map(|(add, _)| *add)
+            })
         })
     }
-}
-
-/// How many of `rests`, which are in order, the paths of the base end in behind one prefix, and the prefixes that have the most. Beside each
-/// rest stands its module, which `allows` gets with the prefix and the path.
-fn fitting<'a>(
-    rests: &[(&str, &str)],
-    paths: &[&'a str],
-    allows: impl Fn(&str, &str, &str) -> bool,
-) -> (usize, Vec<&'a str>) {
-    // Each prefix of the base as often as it places a module.
-    let mut prefixes = Vec::new();
-    for path in paths {
-        let mut at = 0;
-        for part in path.split_inclusive('.') {
-            let (prefix, rest) = path.split_at_checked(at).unwrap_or_default();
-            if let Ok(found) = rests.binary_search_by_key(&rest, |pair| pair.0)
-                && allows(rests[found].1, prefix, path)
-            {
-                prefixes.push(prefix);
-            }
-            at += part.len();
-        }
-    }
-    prefixes.sort_unstable();
-    let (mut most, mut fitting) = (0, Vec::new());
-    for alike in prefixes.chunk_by(|one, other| one == other) {
-        if alike.len() > most {
-            (most, fitting) = (alike.len(), Vec::new());
-        }
-        if alike.len() == most {
-            fitting.push(alike[0]);
-        }
-    }
-    (most, fitting)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn choose<'a>(modules: &[&str], base: &[&'a str]) -> Result<Vec<Rewrite>, Vec<&'a str>> {
-        Placement::choose(modules, base, &[]).map(|placement| placement.rewrites)
+    /// The spelling of a rewriting, what it takes away, what it puts in its place.
+    type Change = (Spelling, String, String);
+
+    fn choose<'a>(modules: &[&'a str], base: &[&'a str]) -> Result<Vec<Change>, Vec<&'a str>> {
+        let placement = Placement::choose(modules, base, &[]);
+        placement.map(|placement| changes(&placement)).map_err(|several| several.prefixes)
     }
 
-    fn rewrites(all: &[(&str, &str)]) -> Result<Vec<Rewrite>, Vec<&'static str>> {
-        let rewrite = |&(strip, add): &(&str, &str)| spelled(Spelling::Own, strip, add);
-        Ok(all.iter().map(rewrite).collect())
+    fn changes(placement: &Placement) -> Vec<Change> {
+        placement.rewrites.iter().map(|one| (one.spelling, one.strip.clone(), one.add.clone())).collect()
     }
 
-    fn spelled(spelling: Spelling, strip: &str, add: &str) -> Rewrite {
-        Rewrite { spelling, strip: strip.into(), add: add.into() }
+    fn rewrites(all: &[(&str, &str)]) -> Result<Vec<Change>, Vec<&'static str>> {
+        Ok(all.iter().map(|&(strip, add)| spelled(Spelling::Own, strip, add)).collect())
+    }
+
+    fn spelled(spelling: Spelling, strip: &str, add: &str) -> Change {
+        (spelling, strip.into(), add.into())
     }
 
     /// Where the modules are in a base of one model type.
-    fn places<'a>(modules: &[&str], base: &[&'a str], model_type: &str) -> Vec<Option<&'a str>> {
+    fn places<'a>(modules: &[&'a str], base: &[&'a str], model_type: &str) -> Vec<Option<&'a str>> {
         let placement = Placement::choose(modules, base, &[model_type.into()]).unwrap();
-        let find = |path: &str| base.iter().copied().find(|known| *known == path);
-        modules.iter().map(|module| placement.place(module).and_then(find)).collect()
+        modules.iter().map(|module| placement.place(module)).collect()
     }
 
     #[test]
@@ -400,11 +425,11 @@ mod tests {
             let modules = prefixed(trained, &memory);
             let [modules, base] = [&modules, base].map(|names| names.each_ref().map(String::as_str));
             let placement = Placement::choose(&modules, &base, &["vit".into()]).unwrap();
-            assert_eq!(placement.rewrites, [spelled(Spelling::InFiles, strip, add)]);
+            assert_eq!(changes(&placement), [spelled(Spelling::InFiles, strip, add)]);
             assert_eq!(places(&modules, &base, "vit"), base.map(Some));
             // And the other way round: an adapter of transformers 4, a base whose file has the new names.
             let placement = Placement::choose(&base, &modules, &["vit".into()]).unwrap();
-            assert_eq!(placement.rewrites, [spelled(Spelling::InMemory, add, strip)]);
+            assert_eq!(changes(&placement), [spelled(Spelling::InMemory, add, strip)]);
             assert_eq!(places(&base, &modules, "vit"), modules.map(Some));
             assert!(Placement::choose(&modules, &base, &["llama".into()]).unwrap().rewrites.is_empty());
         }
@@ -423,6 +448,26 @@ mod tests {
         }
     }
 
+    /// What may be absent has no say, and goes where the rest is.
+    #[test]
+    fn further_names_are_placed_by_the_same_rules() {
+        let base =
+            ["layers.0.q.weight", "layers.0.q.bias", "layers.1.q.weight", "vision.layers.2.q.bias", "head.weight"];
+        let names = ["model.layers.0.q.weight", "model.layers.3.q.weight"];
+        let placement = Placement::choose(&names, &base, &[]).unwrap();
+        let found =
+            ["model.layers.0.q.bias", "model.layers.2.q.bias", "model.layers.3.q.weight", "head.weight", "head.bias"];
+        let found = found.map(|name| placement.place(name));
+        assert_eq!(found, [Some("layers.0.q.bias"), None, None, Some("head.weight"), None]);
+        // Of a layer that is renamed in part, too.
+        let base = ["query.weight", "query.bias", "key.bias"]
+            .map(|name| format!("encoder.layer.0.attention.attention.{name}"));
+        let base = base.each_ref().map(String::as_str);
+        let placement = Placement::choose(&["vit.layers.0.attention.q_proj.weight"], &base, &["vit".into()]).unwrap();
+        let biases = ["vit.layers.0.attention.q_proj.bias", "vit.layers.0.attention.k_proj.bias"];
+        assert_eq!(biases.map(|name| placement.place(name)), [Some(base[1]), Some(base[2])]);
+    }
+
     #[test]
     fn a_finding_says_what_is_called_otherwise() {
         let placement = Placement::choose(
@@ -433,7 +478,7 @@ mod tests {
         .unwrap();
         let findings = placement.findings("adapter");
         assert_eq!(
-            findings.iter().map(|finding| finding.code).collect::<Vec<_>>(),
+            findings.iter().map(|finding| &*finding.code).collect::<Vec<_>>(),
             ["modules-renamed", "prefix-rewritten"]
         );
         assert_eq!(
@@ -441,5 +486,45 @@ mod tests {
             "its modules have the names that transformers 5 has in memory: \"vit.layers.0.attention.q_proj\" is \
              \"encoder.layer.0.attention.attention.query\" in the base"
         );
+    }
+
+    /// An adapter that fits many places is told so without listing all of them.
+    #[test]
+    fn of_many_parts_a_few_are_named() {
+        let names: Vec<String> = (0..1000).map(|part| format!("part{part:03}.q")).collect();
+        let base: Vec<&str> = names.iter().map(String::as_str).collect();
+        let several = Placement::choose(&["model.q"], &base, &[]).unwrap_err();
+        assert_eq!((several.all, several.prefixes[..2].to_vec()), (1000, vec!["part000.", "part001."]));
+        assert_eq!(several.prefixes.len(), super::super::fitting::KEPT);
+        // The one that is named as what is taken away may be any of them.
+        let mut with_tower = base.clone();
+        with_tower.push("tower.language_model.q");
+        assert_eq!(
+            choose(&["language_model.model.q"], &with_tower),
+            rewrites(&[("language_model.model.", "tower.language_model.")])
+        );
+    }
+
+    /// Paths of thousands of parts, each of which ends in every module of the adapter.
+    #[test]
+    fn the_work_grows_with_the_length_of_all_names() {
+        let work = |parts: usize, paths: usize| {
+            let modules: Vec<String> = (1..=parts / 8).map(|depth| format!("model.{}q", "a.".repeat(depth))).collect();
+            let base: Vec<String> = (0..paths).map(|path| format!("{path:04}.{}q", "a.".repeat(parts))).collect();
+            let (mut steps, bytes) = (0, base.iter().map(String::len).sum::<usize>());
+            let [modules, base] =
+                [&modules, &base].map(|names| names.iter().map(String::as_str).collect::<Vec<&str>>());
+            let several = Placement::choose_counted(&modules, &base, &[], &mut steps).unwrap_err();
+            assert!(several.all >= paths, "{}", several.all);
+            (steps, bytes)
+        };
+        for (parts, paths) in [(250, 20), (2000, 20), (2000, 160)] {
+            let (steps, bytes) = work(parts, paths);
+            // Twice for each prefix that is tried, and once for what neighbours have in common.
+            assert!(
+                steps <= PREFIXES.len() * 3 * bytes,
+                "{parts} parts, {paths} paths: {steps} steps for {bytes} bytes"
+            );
+        }
     }
 }

@@ -3,67 +3,96 @@
 //! A list of layers is one thing: where one of its layers has a place, the others are beside it or nowhere. Other modules of one parent
 //! (`model.language_model`, `model.visual`) are parts that may have been renamed each in its way, but into no part that nothing names.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
-
+use super::paths::Paths;
 use super::renames::is_number;
+use crate::order::sort_by;
+use std::ops::Range;
 
 /// Where a module is.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct Place<'a> {
+    pub(super) module: &'a str,
     /// The module's path as the rewriting spells it.
     pub(super) spelled: String,
     /// The path in the base.
-    pub(super) path: String,
+    pub(super) path: &'a str,
     /// The number of the rewriting that leads there.
     pub(super) rewrite: Option<usize>,
 }
 
+/// Where a module may be, as far as its relatives say.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reach {
+    /// The numbers of the base's paths that it may have.
+    paths: Range<usize>,
+    /// Whether a rewriting may lead there that brings in a name that nothing says is meant.
+    by_any: bool,
+    /// The rewriting that placed its nearest relative.
+    pub(super) rewrite: Option<usize>,
+}
+
+impl Reach {
+    /// Whether a module may be at a path of this number, reached by a rewriting that brings in a name that nothing says is meant, or by another.
+    pub(super) fn allows(&self, path: usize, brings_a_name: bool) -> bool {
+        self.paths.contains(&path) && (self.by_any || !brings_a_name)
+    }
+}
+
 /// Modules and their places.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Relatives {
-    places: BTreeMap<String, Place>,
+pub(super) struct Relatives<'a> {
+    /// In the order of the modules.
+    places: Vec<Place<'a>>,
     /// Whether one of them is in a list.
     in_lists: bool,
 }
 
-impl Relatives {
-    pub(super) fn add(&mut self, module: &str, place: Place) {
-        self.in_lists |= module.split('.').any(is_number);
-        self.places.insert(module.into(), place);
+impl<'a> Relatives<'a> {
+    pub(super) fn add(&mut self, places: Vec<Place<'a>>) {
+        self.in_lists |= places.iter().any(|place| place.module.split('.').any(is_number));
+        self.places.extend(places);
+        sort_by(&mut self.places, |one, other| one.module.cmp(other.module));
     }
 
-    pub(super) fn place(&self, module: &str) -> Option<&str> {
-        self.places.get(module).map(|place| place.path.as_str())
+    pub(super) fn place(&self, module: &str) -> Option<&'a str> {
+        let number = self.before(module);
+        self.places.get(number).filter(|place| place.module == module).map(|place| place.path)
     }
 
     /// A module that a rewriting has placed, and its path in the base.
     pub(super) fn example(&self, rewrite: usize) -> Option<(&str, &str)> {
-        let mut placed = self.places.iter().filter(|(_, place)| place.rewrite == Some(rewrite));
-        placed.next().map(|(module, place)| (module.as_str(), place.path.as_str()))
+        let placed = self.places.iter().find(|place| place.rewrite == Some(rewrite));
+        placed.map(|place| (place.module, place.path))
     }
 
-    /// Whether a module may be at `path`, reached by a rewriting that brings in a name that nothing says is meant, or by another.
-    pub(super) fn allow(&self, module: &str, path: &str, brings_a_name: bool) -> bool {
-        let Some((container, relative, place)) = self.nearest(module) else {
-            return !(brings_a_name && self.in_lists);
+    /// Where a module that has no place may have one. What it takes is in proportion to the length of the name, and a lookup.
+    pub(super) fn reach(&self, module: &str, paths: &Paths) -> Reach {
+        let anywhere = 0..paths.all().len();
+        let Some((container, place)) = self.nearest(module) else {
+            return Reach { paths: anywhere, by_any: !self.in_lists, rewrite: None };
         };
         let next = module[container.len()..].split('.').next().unwrap_or_default();
-        if is_number(next) || container.split('.').any(is_number) {
-            image(container, relative, place).is_some_and(|image| path.starts_with(image))
+        let in_list = is_number(next) || container.split('.').any(is_number);
+        let paths = if in_list {
+            image(container, place.module, place).map_or(0..0, |image| paths.behind(image).numbers)
         } else {
-            !brings_a_name
-        }
+            anywhere
+        };
+        Reach { paths, by_any: in_list, rewrite: place.rewrite }
     }
 
-    /// The path that `module` shares with the one that shares the most of it, dot included, and that one with its place. In order the nearest
+    /// How many modules stand before one in their order.
+    fn before(&self, module: &str) -> usize {
+        self.places.partition_point(|place| place.module < module)
+    }
+
+    /// The path that `module` shares with the one that shares the most of it, dot included, and the place of that one. In order the nearest
     /// stands right before `module` or behind it.
-    fn nearest<'a>(&'a self, module: &'a str) -> Option<(&'a str, &'a str, &'a Place)> {
-        let before = self.places.range::<str, _>((Bound::Unbounded, Bound::Excluded(module))).next_back();
-        let behind = self.places.range::<str, _>((Bound::Excluded(module), Bound::Unbounded)).next();
-        let related = [before, behind].into_iter().flatten();
-        let related = related.map(|(other, place)| (shared(module, other), other.as_str(), place));
-        related.max_by_key(|(container, ..)| container.len()).filter(|(container, ..)| !container.is_empty())
+    fn nearest<'m>(&self, module: &'m str) -> Option<(&'m str, &Place<'a>)> {
+        let at = self.before(module);
+        let related = self.places.get(at.saturating_sub(1)..).unwrap_or_default().iter().take(2);
+        let related = related.map(|place| (shared(module, place.module), place));
+        related.max_by_key(|(container, _)| container.len()).filter(|(container, _)| !container.is_empty())
     }
 }
 
@@ -80,7 +109,7 @@ fn shared<'a>(one: &'a str, other: &str) -> &'a str {
 }
 
 /// Where the beginning of a module's path is in the base, if its place tells.
-fn image<'a>(container: &str, module: &str, place: &'a Place) -> Option<&'a str> {
+fn image<'a>(container: &str, module: &str, place: &Place<'a>) -> Option<&'a str> {
     let Place { spelled, path, .. } = place;
     // What the spelling leaves alone: the end of the name, or its beginning.
     let end = &module[container.len()..];
@@ -92,12 +121,21 @@ fn image<'a>(container: &str, module: &str, place: &'a Place) -> Option<&'a str>
 mod tests {
     use super::*;
 
-    fn of(placed: &[(&str, &str, &str)]) -> Relatives {
+    fn of<'a>(placed: &[(&'a str, &str, &'a str)]) -> Relatives<'a> {
         let mut relatives = Relatives::default();
         for &(module, spelled, path) in placed {
-            relatives.add(module, Place { spelled: spelled.into(), path: path.into(), rewrite: None });
+            relatives.add(vec![Place { module, spelled: spelled.into(), path, rewrite: None }]);
         }
         relatives
+    }
+
+    impl Relatives<'_> {
+        /// Whether a module may be at a path of a base that has others, too.
+        fn allow(&self, module: &str, path: &str, brings_a_name: bool) -> bool {
+            let paths = Paths::new(&["a", path, "layers.0.q", "vision", "zz"]);
+            let number = paths.all().iter().position(|other| *other == path).unwrap();
+            self.reach(module, &paths).allows(number, brings_a_name)
+        }
     }
 
     #[test]

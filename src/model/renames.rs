@@ -5,7 +5,7 @@
 //! transformers' own conversion mappings (`tests/fixtures/renames.py`). Tensors that are made of several in memory, such as
 //! fused experts, are not in it: they are more than another name.
 
-use std::collections::BTreeSet;
+use crate::json::sorted;
 
 /// Lines of model types (`*` is every type), each with its renames below: the name in memory, the name in files.
 const TABLE: &str = include_str!("renames.txt");
@@ -36,22 +36,30 @@ impl Rename {
             Spelling::InFiles => (self.memory, self.file),
             Spelling::InMemory => (self.file, self.memory),
         };
-        let mut numbers = Vec::new();
         let mut length = 0;
         for part in from.split('.') {
             let found = *parts.get(length)?;
-            match part {
-                "*" if is_number(found) => numbers.push(found),
-                _ if part == found => {}
-                _ => return None,
+            if part != found && (part != "*" || !is_number(found)) {
+                return None;
             }
             length += 1;
         }
-        let mut numbers = numbers.into_iter();
-        let parts: Vec<&str> =
-            to.split('.').map(|part| if part == "*" { numbers.next().unwrap_or(part) } else { part }).collect();
-        Some((length, parts.join(".")))
+        let mut numbers = from.split('.').zip(parts).filter(|(part, _)| *part == "*");
+        let mut text = String::new();
+        for part in to.split('.') {
+            let number = if part == "*" { numbers.next() } else { None };
+            push(&mut text, number.map_or(part, |number| number.1));
+        }
+        Some((length, text))
     }
+}
+
+/// Add to a path.
+fn push(path: &mut String, parts: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(parts);
 }
 
 /// Whether a part of a path counts the modules of a list.
@@ -66,27 +74,37 @@ pub struct Renames(Vec<Rename>);
 impl Renames {
     /// Those of the model types in config.json, those of the model's parts included.
     pub fn of(types: &[String]) -> Renames {
-        let types: BTreeSet<&str> = types.iter().map(String::as_str).collect();
+        let types = sorted(types.iter().map(String::as_str).collect());
         let (mut renames, mut holds) = (Vec::new(), false);
         for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
             match line.strip_prefix("  ").map(|rename| rename.split_once(' ')) {
                 Some(Some((memory, file))) if holds => renames.push(Rename { memory, file }),
                 Some(_) => {}
-                None => holds = line.split(' ').any(|name| name == "*" || types.contains(name)),
+                None => holds = line.split(' ').any(|name| name == "*" || types.binary_search(&name).is_ok()),
             }
         }
         Renames(renames)
+    }
+
+    /// `path` in a spelling, or `None` where that is its own.
+    pub(super) fn spell(&self, path: &str, spelling: Spelling) -> Option<String> {
+        if spelling == Spelling::Own { Some(path.to_string()) } else { self.respell(path, spelling) }
     }
 
     /// `path` in another spelling, or `None` where that changes nothing. At each part, from the left, the rename that replaces the most
     /// parts counts; of several the first by what it gives, whatever the order of the model's types.
     pub fn respell(&self, path: &str, spelling: Spelling) -> Option<String> {
         let parts: Vec<&str> = path.split('.').collect();
-        let mut out: Vec<String> = Vec::with_capacity(parts.len());
-        let mut at = 0;
+        let (mut out, mut at) = (Vec::new(), 0);
         while let Some(rest) = parts.get(at..).filter(|rest| !rest.is_empty()) {
-            let fitting = self.0.iter().filter_map(|rename| rename.apply(rest, spelling));
-            let best = fitting.min_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
+            let mut best: Option<(usize, String)> = None;
+            for rename in &self.0 {
+                if let Some((length, text)) = rename.apply(rest, spelling)
+                    && best.as_ref().is_none_or(|best| length > best.0 || (length == best.0 && text < best.1))
+                {
+                    best = Some((length, text));
+                }
+            }
             let (length, text) = best.unwrap_or_else(|| (1, rest[0].to_string()));
             out.push(text);
             at += length;
@@ -98,6 +116,7 @@ impl Renames {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn of(model_type: &str) -> Renames {
         Renames::of(&[model_type.to_string()])

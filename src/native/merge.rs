@@ -1,5 +1,6 @@
 //! A merge of folders, from its plan to its report.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::builder::MergeBuilder;
@@ -7,6 +8,7 @@ use super::files::InputFile;
 use super::output::OutputFolder;
 use super::threads::write_files;
 use crate::error::Result;
+use crate::kernel::Statistics;
 use crate::plan::{MergePlan, Report};
 
 /// A merge of folders, planned: every mistake that headers and configurations can show would have been an error before.
@@ -58,8 +60,16 @@ pub(super) type OnProgress = Box<dyn Fn(Progress<'_>) + Send + Sync>;
 pub struct Merged {
     /// What was planned.
     pub plan: MergePlan,
-    /// The report, with statistics where they were asked for.
-    pub report: Report,
+    /// The statistics of each merged tensor by its number, where they were asked for.
+    pub statistics: BTreeMap<usize, Statistics>,
+}
+
+impl Merged {
+    /// The report, with the statistics. It is made anew by each call: of a large model it takes more memory than the plan
+    /// ([`MergePlan::tensor_reports`] gives its tensors one by one).
+    pub fn report(&self) -> Report {
+        self.plan.report(&self.statistics)
+    }
 }
 
 impl Merge {
@@ -87,6 +97,6 @@ impl Merge {
         self.files.iter().try_for_each(InputFile::check_unchanged)?;
         self.request.cancel.check()?;
         folder.publish()?;
-        Ok(Merged { report: self.plan.report(&statistics), plan: self.plan })
+        Ok(Merged { plan: self.plan, statistics })
     }
 }

@@ -4,23 +4,23 @@
 //! A weight stored (out, in) has its outputs in rows: a block needs its whole rows. One stored (in, out) has them in columns: their
 //! norms are facts of the whole weight. Norms are added up in f64 in a fixed order; m/‖V‖ is rounded to f32 once.
 
-use serde::{Deserialize, Serialize};
-
 use super::low_rank::Product;
-use super::{Apply, Fact, Footprint, LowRank, Method, Place, Scale, Tile};
+use super::{Apply, Fact, Footprint, LayerShape, LowRank, Method, Place, Scale, Tile};
 use crate::encoding::Operand;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::{Real, column_squares, row_squares, scale_columns, scale_rows};
-use crate::model::orientation::Fit;
+use crate::wire::wire;
 
 /// A pair of factors and the lengths of the outputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Dora {
     /// The factors.
     pub factors: LowRank,
     /// `lora_magnitude_vector`, shape (outputs,).
     pub magnitude: Operand,
 }
+
+wire!(Dora { factors, magnitude });
 
 impl Method for Dora {
     const NAME: &'static str = "dora";
@@ -39,8 +39,8 @@ impl Method for Dora {
         self.factors.transposed.then_some(Fact::ColumnSquares)
     }
 
-    fn fit(&self, shape: &[u64]) -> Fit {
-        self.factors.fit(shape)
+    fn layer(&self) -> LayerShape {
+        self.factors.layer()
     }
 
     fn transpose(&mut self, transposed: bool) {
@@ -51,18 +51,17 @@ impl Method for Dora {
         self.factors.transposed
     }
 
-    fn scale(&self) -> Scale {
+    fn scale(&self) -> Option<Scale> {
         self.factors.scale()
+    }
+
+    fn packed_rank(&self) -> u64 {
+        self.factors.rank
     }
 
     fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Normalised> {
         let product = self.factors.prepare(place, operands, adapter)?;
-        let float = self.magnitude.float;
-        let all: Vec<f64> = operands[2].chunks_exact(float.bytes()).map(|value| float.read(value)).collect();
-        if let Some(element) = all.iter().position(|value| !value.is_finite()) {
-            let error = Error::non_finite(self.magnitude.key.clone(), element as u64, "it is NaN or infinite");
-            return Err(error.adapter(adapter));
-        }
+        let all = self.magnitude.values(&operands[2], adapter)?;
         let transposed = self.factors.transposed;
         let magnitudes = if transposed { all } else { place.sources().map(|row| all[row]).collect() };
         Ok(Normalised { product, transposed, magnitudes, factors: Vec::new() })

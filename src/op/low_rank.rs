@@ -1,29 +1,28 @@
-//! LoRA on a linear layer (arXiv 2106.09685): W' = W + weight · scale · B@A; PEFT's `Linear.get_delta_weight`.
+//! LoRA (arXiv 2106.09685): W' = W + weight · scale · B@A; PEFT's `Linear.get_delta_weight`.
+//!
+//! A convolution is the same: its `lora_A` is a matrix of rank × (inputs · kernel), as its weight is one of outputs × (inputs · kernel)
+//! (`_ConvNd.get_delta_weight`). An embedding is stored (inputs, outputs): the product is added transposed (`Embedding.get_delta_weight`).
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Apply, Method, Place, Scale, Tile};
+use super::{Apply, LayerShape, Method, Place, Scale, Tile};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::kernel::{FactorLayout, Factors, Real, Unrepresentable, bytes_of, fold_tile};
-use crate::model::orientation::{Fit, fit};
-use crate::tensor::Float;
+use crate::tensor::Dtype;
+use crate::wire::wire;
 
 /// A pair of factors and its scale.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LowRank {
-    /// `lora_A`, shape (rank, inputs).
+    /// `lora_A`, shape (rank, inputs · kernel).
     pub a: Operand,
     /// `lora_B`, shape (outputs, rank).
     pub b: Operand,
     /// Rank of this pair.
     pub rank: u64,
-    /// Width of the layer's input.
-    pub inputs: u64,
-    /// Width of the layer's output.
-    pub outputs: u64,
+    /// The weight that it is for.
+    pub layer: LayerShape,
     /// Alpha after patterns and override.
     pub alpha: f64,
     /// α/r, or α/√r with rsLoRA.
@@ -31,6 +30,8 @@ pub struct LowRank {
     /// The weight is stored (inputs, outputs), as GPT-2's Conv1D does: the product is added transposed.
     pub transposed: bool,
 }
+
+wire!(LowRank { a, b, rank, layer, alpha, scale, transposed });
 
 impl LowRank {
     /// Pack both factors into the rank positions from `k0` on. W stored (out, in) takes B as rows and A as columns; stored (in, out) it
@@ -52,11 +53,12 @@ impl LowRank {
         let a = (&self.a, 1.0, &bytes[0], self.transposed);
         let b = (&self.b, weight * self.scale, &bytes[1], !self.transposed);
         for (operand, scale, bytes, is_left) in [a, b] {
+            let float = operand.float()?;
             let packed = if is_left {
-                let rows = rows_of(bytes, operand.float.bytes(), rank, layout, place);
-                factors.pack_left(k0, rank, layout, &rows, operand.float, scale)
+                let rows = rows_of(bytes, float.bytes(), rank, layout, place);
+                factors.pack_left(k0, rank, layout, &rows, float, scale)
             } else {
-                factors.pack_right(k0, rank, layout, bytes, operand.float, scale)
+                factors.pack_right(k0, rank, layout, bytes, float, scale)
             };
             packed.map_err(|value| unrepresentable(adapter, operand, value))?;
         }
@@ -86,11 +88,11 @@ fn rows_of<'a>(bytes: &'a [u8], width: usize, rank: usize, layout: FactorLayout,
 }
 
 fn unrepresentable(adapter: &str, operand: &Operand, value: Unrepresentable) -> Error {
-    let reason = match (value, operand.float) {
+    let reason = match (value, operand.dtype) {
         (Unrepresentable::Underflow { .. }, _) => {
             "it and the other factor are so far apart in size that f32 cannot hold both"
         }
-        (_, Float::F64) => "it is NaN, infinite, or beyond f32 once scaled",
+        (_, Dtype::F64) => "it is NaN, infinite, or beyond f32 once scaled",
         _ => "it is NaN or infinite (or becomes so once scaled)",
     };
     Error::non_finite(operand.key.clone(), value.index(), reason).adapter(adapter)
@@ -109,11 +111,8 @@ impl Method for LowRank {
         vec![&self.a, &self.b]
     }
 
-    fn fit(&self, shape: &[u64]) -> Fit {
-        match shape {
-            &[rows, cols] => fit(rows, cols, self.inputs, self.outputs),
-            _ => Fit::Neither,
-        }
+    fn layer(&self) -> LayerShape {
+        self.layer.clone()
     }
 
     fn transpose(&mut self, transposed: bool) {
@@ -124,8 +123,12 @@ impl Method for LowRank {
         self.transposed
     }
 
-    fn scale(&self) -> Scale {
-        Scale { rank: self.rank, alpha: self.alpha, scale: self.scale }
+    fn scale(&self) -> Option<Scale> {
+        Some(Scale { rank: self.rank, alpha: self.alpha, scale: self.scale })
+    }
+
+    fn packed_rank(&self) -> u64 {
+        self.rank
     }
 
     fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Product> {
@@ -136,7 +139,7 @@ impl Method for LowRank {
 }
 
 /// Packed factors: W + L·R.
-pub(crate) struct Product(Factors);
+pub(crate) struct Product(pub(super) Factors);
 
 impl Apply for Product {
     fn bytes(&self) -> u64 {
@@ -144,7 +147,7 @@ impl Apply for Product {
     }
 
     fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
-        let first = (tile.row * tile.cols) as u64;
+        let first = (tile.row * tile.cols + tile.col) as u64;
         fold_tile(&self.0, first, R::FLOAT, bytes_of(tile.base), out);
     }
 }

@@ -1,18 +1,18 @@
 //! Building the plan.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ops::Range;
 
-use super::matching::{Change, RIGHT_BASE, match_adapters};
+use super::matching::{Change, Changes, RIGHT_BASE, match_adapters};
 use super::open::{Adapter, Base, Shard, open_adapter, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
 use super::pieces::{Piece, Run};
-use super::program::Program;
+use super::program::{Program, Update};
 use super::recipe::{Recipe, recipe};
 use super::tensors::{Added, TensorView, Tensors};
-use super::tied::{TiedHead, must_untie};
+use super::tied::{self, TiedHead, must_untie};
 use crate::adapter::pattern::PatternBudget;
 use crate::combine::Combine;
 use crate::container::TensorInfo;
@@ -20,8 +20,10 @@ use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing};
-use crate::model::config_json::Config;
+use crate::model::config_json::{Config, ConfigChanges};
+use crate::order::sort_by;
 use crate::tensor::Float;
+use crate::wire::wire;
 
 /// A whole merge, decided: the files of the output and how every byte of them comes about.
 #[derive(Debug, Clone)]
@@ -40,6 +42,10 @@ pub struct MergePlan {
     pub adapters: Vec<Adapter>,
 }
 
+wire!(MergePlan { tensors, files, findings, recipe, base, adapters });
+/// How many names are read or matched between two pauses: about ten milliseconds of work. A pause itself takes one.
+const NAMES_BETWEEN_PAUSES: usize = 4096;
+
 /// Read the headers and configurations of a base and of adapters, and plan their merge.
 ///
 /// # Errors
@@ -53,13 +59,22 @@ pub async fn plan(
 ) -> Result<MergePlan> {
     let mut budget = PatternBudget::default();
     let base = open_base(inputs, base).await?;
+    let mut names: usize = base.shards.iter().map(|shard| shard.header.len()).sum();
+    let mut since_pause = names;
     let mut opened = Vec::with_capacity(adapters.len());
     for (folder, options) in adapters {
-        // Reading names takes a while where there are many.
-        inputs.pause().await?;
-        opened.push(open_adapter(inputs, folder, options, &mut budget).await?);
+        if since_pause > NAMES_BETWEEN_PAUSES {
+            inputs.pause().await?;
+            since_pause = 0;
+        }
+        let adapter = open_adapter(inputs, folder, options, &mut budget).await?;
+        names += adapter.updates.len();
+        since_pause += adapter.updates.len();
+        opened.push(adapter);
     }
-    inputs.pause().await?;
+    if names > NAMES_BETWEEN_PAUSES {
+        inputs.pause().await?;
+    }
     build(base, opened, options, &mut budget)
 }
 
@@ -74,15 +89,35 @@ fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut
         findings.push(Finding::warning("left-behind", None, message));
     }
     let head = TiedHead::of(&base, &model);
-    let changes = match_adapters(&base, head.as_ref(), &adapters, &checked, &model, budget, &mut findings)?;
-    if changes.is_empty() && !adapters.is_empty() && adapters.iter().any(|adapter| adapter.weight != 0.0) {
+    let Changes { tensors: mut changes, mut added } =
+        match_adapters(&base, head.as_ref(), &adapters, &checked, &model, budget, &mut findings)?;
+    if changes.is_empty()
+        && added.is_empty()
+        && !adapters.is_empty()
+        && adapters.iter().any(|adapter| adapter.weight != 0.0)
+    {
         return Err(nothing_to_merge(&adapters, &checked));
     }
-    let tensors = plan_tensors(&base, head.as_ref(), changes, &checked);
-    let untie = config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
+    let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).max();
+    sort_by(&mut added, |(one, _), (other, _)| one.cmp(other));
+    let labels = added.iter().find_map(|(name, update)| labels(name, update));
+    let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);
+    let tensors = plan_tensors(&base, head.as_ref(), changes, added, &checked);
+    let untie = untied || config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
+    let config = config.map(|config| (config, ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels }));
     let recipe = recipe(&base, &adapters, &tensors, options, checked.dtype);
-    let files = output_files(&base, &tensors, &checked, config, untie, &recipe)?;
+    let files = output_files(&base, &tensors, &checked, config, &recipe)?;
     Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
+}
+
+/// The number of labels of a classifier's head.
+fn labels(name: &str, update: &Update) -> Option<u64> {
+    const HEADS: [&str; 3] = ["score.weight", "classifier.weight", "out_proj.weight"];
+    let shape = &update.op.replacement()?.shape;
+    match shape.as_slice() {
+        &[labels, _] if HEADS.iter().any(|head| name.ends_with(head)) => Some(labels),
+        _ => None,
+    }
 }
 
 fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
@@ -100,7 +135,8 @@ fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
 fn plan_tensors(
     base: &Base,
     head: Option<&TiedHead>,
-    mut changes: BTreeMap<usize, Change>,
+    mut changes: HashMap<usize, Change>,
+    added: Vec<(String, Update)>,
     options: &CheckedOptions,
 ) -> Tensors {
     let mut tensors = Tensors::default();
@@ -109,50 +145,89 @@ fn plan_tensors(
         Float::of(info.dtype).map(|float| Plain { float, input: *input, start: header.data_start + info.start })
     };
     let to = |info: &TensorInfo| Float::of(info.dtype).map_or(info.dtype, |from| options.dtype.unwrap_or(from).dtype());
+    let resized = |info: &TensorInfo, plain: Plain, shape: &[u64]| Added {
+        name: info.name.into(),
+        shape: shape.into(),
+        dtype: info.dtype,
+        input: plain.input,
+        start: plain.start,
+    };
     for (shard, file) in base.shards.iter().enumerate() {
         for (index, info) in file.header.iter().enumerate() {
-            let change = changes.remove(&tensors.len());
-            let program = change.and_then(|change| program(&info, plain(shard, &info)?, change, options));
-            tensors.push_base(shard, index, to(&info), program);
+            match (changes.remove(&tensors.len()), plain(shard, &info)) {
+                (Some(Change { shape: Some(shape), updates, base, .. }), Some(plain)) => {
+                    let program = program(&info, &shape, base.unwrap_or(plain), plain.float, updates, options);
+                    tensors.push_added(shard, resized(&info, plain, &shape), to(&info), Some(program));
+                }
+                (Some(change), Some(plain)) => {
+                    let source = change.base.unwrap_or(plain);
+                    let program = program(&info, info.shape, source, plain.float, change.updates, options);
+                    tensors.push_base(shard, index, to(&info), Some(program));
+                }
+                _ => tensors.push_base(shard, index, to(&info), None),
+            }
         }
     }
     // An output layer that was tied has a tensor of its own once it is changed.
     if let (Some(head), Some(change)) = (head, changes.remove(&tensors.len())) {
         let info = head.info(base);
         if let Some(plain) = plain(head.shard, &info) {
-            let added = Added {
-                name: info.name.into(),
-                shape: info.shape.into(),
-                dtype: info.dtype,
-                input: plain.input,
-                start: plain.start,
-            };
-            tensors.push_added(head.shard, added, to(&info), program(&info, plain, change, options));
+            let shape = change.shape.as_deref().unwrap_or(info.shape);
+            let source = change.base.unwrap_or(plain);
+            let added = resized(&info, plain, shape);
+            let program = program(&info, shape, source, plain.float, change.updates, options);
+            tensors.push_added(head.shard, added, to(&info), Some(program));
         }
+    }
+    // What only an adapter has gets the type of the model.
+    let Some(last) = base.shards.len().checked_sub(1) else { return tensors };
+    let model = base.shards.iter().flat_map(|shard| shard.header.iter()).find_map(|info| Float::of(info.dtype));
+    for (name, update) in added {
+        let Some(replace) = update.op.replacement().cloned() else { continue };
+        let (plain, float) = (replace.stored, model.unwrap_or(replace.stored.float));
+        let info = TensorInfo { name: &name, dtype: plain.float.dtype(), shape: &replace.shape, start: 0, end: 0 };
+        let program = program(&info, info.shape, plain, float, vec![update], options);
+        let to = program.to.dtype();
+        tensors.push_added(last, resized(&info, plain, info.shape), to, Some(program));
     }
     tensors
 }
 
-fn program(info: &TensorInfo, plain: Plain, change: Change, options: &CheckedOptions) -> Option<Program> {
-    let &[rows, cols] = info.shape else { return None };
-    // What is read: the base's weight, or an adapter's in its place.
-    let source = Stored::Plain(change.base.unwrap_or(plain));
-    let to = options.dtype.unwrap_or(plain.float);
-    let tensor = info.name.into();
-    Some(Program { tensor, rows, cols, source, updates: change.updates, combine: Combine::Linear, to })
+/// How a tensor is computed. `source` is what is read: the base's weight, which is of type `float`, or an adapter's in its place.
+fn program(
+    info: &TensorInfo,
+    shape: &[u64],
+    source: Plain,
+    float: Float,
+    updates: Vec<Update>,
+    options: &CheckedOptions,
+) -> Program {
+    // A convolution's kernels are part of its columns; a vector is a column.
+    let (rows, cols) = match shape {
+        [] => (1, 1),
+        [rows, rest @ ..] => (*rows, rest.iter().product()),
+    };
+    Program {
+        tensor: info.name.into(),
+        rows,
+        cols,
+        source: Stored::Plain(source),
+        updates,
+        combine: Combine::Linear,
+        to: options.dtype.unwrap_or(float),
+    }
 }
 
 fn output_files(
     base: &Base,
     tensors: &Tensors,
     options: &CheckedOptions,
-    config: Option<Config>,
-    untie: bool,
+    config: Option<(Config, ConfigChanges)>,
     recipe: &Recipe,
 ) -> Result<Vec<OutputFile>> {
     let mut files = output::weight_files(base, tensors, options.max_shard_bytes, recipe)?;
-    if let (Some(config), Some(original)) = (config, &base.config) {
-        let bytes = config.rewritten(options.dtype, untie).unwrap_or_else(|| original.clone());
+    if let (Some((config, changes)), Some(original)) = (config, &base.config) {
+        let bytes = config.rewritten(&changes).unwrap_or_else(|| original.clone());
         files.push(OutputFile::bytes("config.json".into(), bytes));
     }
     for (input, name, size) in &base.others {

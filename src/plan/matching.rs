@@ -1,12 +1,13 @@
 //! Adapters against the base: which update changes which tensor, or why it cannot.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::open::{Adapter, Base};
 use super::options::CheckedOptions;
 use super::program::{Region, Update};
 use super::tied::{self, TiedHead};
-use crate::adapter::dialect::{BaseWeight, ModuleUpdate};
+use super::vocabulary::Resized;
+use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::pattern::PatternBudget;
 use crate::container::TensorInfo;
 use crate::encoding::Plain;
@@ -14,7 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::Model;
 use crate::model::orientation::{Evidence, Fit};
-use crate::model::placement::Placement;
+use crate::model::placement::{Placement, SeveralParts};
+use crate::op::Op;
 use crate::tensor::Float;
 
 /// What the user can do where an adapter does not fit its base.
@@ -23,8 +25,12 @@ pub(super) const RIGHT_BASE: &str = "check that this is the base that the adapte
 /// What the adapters do to one tensor of the base.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
+    /// The shape that the tensor gets, where it is another one than the base's: of an embedding whose vocabulary was resized.
+    pub(crate) shape: Option<Vec<u64>>,
     /// In the order of the adapters.
     pub(crate) updates: Vec<Update>,
+    /// Of each update, whether an output layer that is tied to the tensor changes with it.
+    pub(crate) follows: Vec<bool>,
     /// The weight that an adapter brings in place of the base's.
     pub(crate) base: Option<Plain>,
 }
@@ -33,7 +39,12 @@ pub(crate) struct Change {
 struct BaseTensors<'a> {
     numbers: HashMap<&'a str, usize>,
     infos: Vec<TensorInfo<'a>>,
+    /// A short name of a weight, to be shown where another one is missing.
+    example: &'a str,
 }
+
+/// Most bytes of such a name: it is shown with each name that is missing.
+const EXAMPLE_BYTES: usize = 120;
 
 impl<'a> BaseTensors<'a> {
     fn of(base: &'a Base, head: Option<&TiedHead>) -> BaseTensors<'a> {
@@ -43,11 +54,22 @@ impl<'a> BaseTensors<'a> {
         for (number, info) in infos.iter().enumerate() {
             numbers.insert(info.name, number);
         }
-        BaseTensors { numbers, infos }
+        let is_example = |name: &&str| name.ends_with(".weight") && name.len() <= EXAMPLE_BYTES;
+        let example = infos.iter().map(|info| info.name).find(is_example).unwrap_or("nothing");
+        BaseTensors { numbers, infos, example }
     }
 }
 
-/// Match every adapter. The result is by the number of the tensor, counted through all shards; that of a tied output layer is the next.
+/// What the adapters do to the base.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// By the number of the tensor, counted through all shards; that of a tied output layer is the next.
+    pub(crate) tensors: HashMap<usize, Change>,
+    /// Parameters that the base does not have: their names and what they become.
+    pub(crate) added: Vec<(String, Update)>,
+}
+
+/// Match every adapter.
 pub(crate) fn match_adapters(
     base: &Base,
     head: Option<&TiedHead>,
@@ -56,26 +78,34 @@ pub(crate) fn match_adapters(
     model: &Model,
     budget: &mut PatternBudget,
     findings: &mut Vec<Finding>,
-) -> Result<BTreeMap<usize, Change>> {
+) -> Result<Changes> {
     let tensors = BaseTensors::of(base, head);
-    let mut changes = BTreeMap::new();
+    let mut changes = Changes::default();
     let matchers = adapters.iter().map(|adapter| Matcher { adapter, tensors: &tensors, options, model });
     let mut placed = Vec::new();
     for matcher in matchers {
         matcher.check_mismatches(findings)?;
-        let updates = matcher.place(findings)?;
+        let updates = matcher.place(&mut changes.added, findings)?;
         placed.push((matcher, updates));
+    }
+    let mut resized = Resized::default();
+    for (matcher, updates) in &placed {
+        for &(update, tensor) in updates {
+            resized.note(matcher.adapter, update, tensor, &tensors.infos[tensor])?;
+        }
     }
     let flag = adapters.iter().any(|adapter| adapter.summary.fan_in_fan_out);
     let mut evidence = Evidence::new(&model.types, flag);
     for (_, updates) in &placed {
         updates.iter().for_each(|&(update, tensor)| {
-            evidence.note(&update.module, update.op.fit(tensors.infos[tensor].shape));
+            evidence.note(&update.module, update.op.fit(resized.shape(tensor, &tensors.infos[tensor])));
         });
     }
     for (matcher, updates) in &placed {
-        matcher.add(updates, &evidence, &mut changes, budget, findings)?;
+        matcher.add(updates, &evidence, &resized, &mut changes.tensors, budget, findings)?;
     }
+    let stored = tensors.infos.len() - usize::from(head.is_some());
+    resized.check(&tensors.infos[..stored], &changes.tensors)?;
     Ok(changes)
 }
 
@@ -88,22 +118,35 @@ struct Matcher<'a> {
 
 impl<'a> Matcher<'a> {
     /// The number of the base's tensor that each update of the adapter changes.
-    fn place(&self, findings: &mut Vec<Finding>) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
-        let BaseTensors { numbers, infos } = self.tensors;
-        let modules: Vec<&str> = self.adapter.updates.iter().map(|update| update.module.as_str()).collect();
-        let paths: Vec<&str> = infos.iter().filter_map(|info| info.name.strip_suffix(".weight")).collect();
-        let placement = Placement::choose(&modules, &paths, &self.model.types);
-        let placement = placement.map_err(|prefixes| self.ambiguous(&prefixes))?;
+    fn place(
+        &self,
+        added: &mut Vec<(String, Update)>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
+        let BaseTensors { numbers, infos, .. } = self.tensors;
+        let wanted: Vec<String> = self.adapter.updates.iter().map(ModuleUpdate::tensor).collect();
+        // What may be absent says nothing of where the rest is.
+        let decisive = self.adapter.updates.iter().zip(&wanted).filter(|(update, _)| !update.optional && !update.adds);
+        let decisive: Vec<&str> = decisive.map(|(_, name)| name.as_str()).collect();
+        let names: Vec<&str> = infos.iter().map(|info| info.name).collect();
+        let placement = Placement::choose(&decisive, &names, &self.model.types);
+        let placement = placement.map_err(|several| self.ambiguous(&several))?;
         findings.extend(placement.findings(&self.adapter.name));
-        let number = |path: &str| numbers.get(format!("{path}.weight").as_str()).copied();
         let mut placed = Vec::new();
         let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
-        for update in &self.adapter.updates {
-            let Some(tensor) = placement.place(&update.module).and_then(number) else {
-                self.unmatched(update, findings)?;
+        for (update, wanted) in self.adapter.updates.iter().zip(&wanted) {
+            let Some(tensor) = placement.place(wanted).and_then(|name| numbers.get(name).copied()) else {
+                if update.adds && self.adapter.weight == 1.0 {
+                    self.add_new(update, wanted, added, findings)?;
+                } else if !update.optional {
+                    self.unmatched(update, wanted, findings)?;
+                }
                 continue;
             };
-            if let Some(other) = takers[tensor].replace(update) {
+            // A bias that is replaced may be added to as well.
+            if let Some(other) = takers[tensor].replace(update)
+                && (other.module != update.module || other.op.name() == update.op.name())
+            {
                 return Err(self.placed_twice(tensor, other, update));
             }
             placed.push((update, tensor));
@@ -116,36 +159,32 @@ impl<'a> Matcher<'a> {
         &self,
         placed: &[(&ModuleUpdate, usize)],
         evidence: &Evidence,
-        changes: &mut BTreeMap<usize, Change>,
+        resized: &Resized,
+        changes: &mut HashMap<usize, Change>,
         budget: &mut PatternBudget,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
         let mut assumed = 0;
         for &(update, tensor) in placed {
-            let (transposed, by_flag) = self.transposed(update, tensor, evidence)?;
+            let (transposed, by_flag) = self.transposed(update, tensor, evidence, resized)?;
             let info = self.tensors.infos[tensor];
+            let shape = resized.shape(tensor, &info);
             if !self.options.selects(info.name, budget)? || self.adapter.weight == 0.0 {
                 continue;
             }
             assumed += usize::from(by_flag);
             let change = changes.entry(tensor).or_default();
-            if change.updates.first().is_some_and(|first| first.op.transposed() != transposed) {
-                return Err(self.misfit(update, tensor));
+            let square = |op: &Op| matches!(op.fit(shape), Fit::Either | Fit::Straight | Fit::Transposed);
+            let mut others = change.updates.iter().filter(|other| square(&other.op));
+            if square(&update.op) && others.next().is_some_and(|first| first.op.transposed() != transposed) {
+                return Err(self.misfit(update, tensor, shape));
             }
-            let mut op = update.op.clone();
-            op.transpose(transposed);
-            change.updates.push(Update {
-                adapter: self.adapter.name.clone(),
-                weight: self.adapter.weight,
-                region: Region::all(info.shape.first().copied().unwrap_or(1)),
-                op,
-            });
+            change.updates.push(self.update(update, transposed, shape));
+            change.shape = resized.get(tensor);
+            change.follows.push(update.tied);
             if let Some(base) = &update.base {
-                if base.shape != info.shape {
-                    return Err(self.other_base(tensor, base));
-                }
                 if change.base.is_some() {
-                    return Err(self.two_bases(tensor, base));
+                    return Err(two_bases(self.adapter, info.name, &base.key));
                 }
                 change.base = Some(base.stored);
                 findings.push(self.base_replaced(tensor));
@@ -164,12 +203,42 @@ impl<'a> Matcher<'a> {
         Ok(())
     }
 
+    /// The update of a weight of this shape.
+    fn update(&self, update: &ModuleUpdate, transposed: bool, shape: &[u64]) -> Update {
+        let mut op = update.op.clone();
+        op.transpose(transposed);
+        let (adapter, weight) = (self.adapter.name.clone(), self.adapter.weight);
+        Update { adapter, weight, region: Region::all(shape.first().copied().unwrap_or(1)), op }
+    }
+
+    /// A parameter that only the adapter has.
+    fn add_new(
+        &self,
+        update: &ModuleUpdate,
+        wanted: &str,
+        added: &mut Vec<(String, Update)>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
+        let (key, shape) = update.brought().unwrap_or_default();
+        if added.iter().any(|(name, _)| name == wanted) {
+            return Err(two_bases(self.adapter, wanted, key));
+        }
+        added.push((wanted.into(), self.update(update, false, shape)));
+        let message = "the base does not have it: it is added as the adapter brings it".into();
+        let finding = Finding::info("tensor-added", &self.adapter.name, message);
+        findings.push(Finding { tensor: Some(wanted.into()), ..finding });
+        Ok(())
+    }
+
     /// Added to any of them the delta would be wrong in all but one.
-    fn ambiguous(&self, prefixes: &[&str]) -> Error {
-        let reason = format!("the adapter fits several parts of the base ({})", prefixes.join(", "));
+    fn ambiguous(&self, several: &SeveralParts) -> Error {
+        let more = several.all - several.prefixes.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let prefixes = several.prefixes.join(", ") + &more;
+        let reason = format!("the adapter fits several parts of the base ({prefixes})");
         Error::unmatched_key(self.adapter.name.clone(), self.adapter.updates[0].key.clone(), reason)
             .kind(ErrorKind::AmbiguousPart)
-            .found(prefixes.join(", "))
+            .found(prefixes)
             .fix("put the prefix of the one it was trained on before its keys")
     }
 
@@ -183,17 +252,15 @@ impl<'a> Matcher<'a> {
             .fix("remove one of the two")
     }
 
-    fn unmatched(&self, update: &ModuleUpdate, findings: &mut Vec<Finding>) -> Result<()> {
+    fn unmatched(&self, update: &ModuleUpdate, wanted: &str, findings: &mut Vec<Finding>) -> Result<()> {
         let error = |reason: String| Error::unmatched_key(self.adapter.name.clone(), update.key.clone(), reason);
         let error = if update.module.ends_with("lm_head") && self.model.tied != Some(false) {
             let reason = "the base has no lm_head.weight of its own: its output layer is tied to its embedding";
             error(reason.into()).kind(ErrorKind::TiedHead).expected("lm_head.weight").fix(tied::FIX)
         } else {
-            let mut names = self.tensors.infos.iter().map(|info| info.name);
-            let example = names.find(|name| name.ends_with(".weight")).unwrap_or("nothing");
-            let wanted = format!("{}.weight", update.module);
+            let example = self.tensors.example;
             error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
-                .expected(wanted)
+                .expected(wanted.to_string())
                 .found(example)
                 .fix(RIGHT_BASE)
         };
@@ -213,27 +280,14 @@ impl<'a> Matcher<'a> {
         Finding { tensor: Some(tensor.into()), ..Finding::info("base-replaced", &self.adapter.name, message) }
     }
 
-    fn other_base(&self, tensor: usize, base: &BaseWeight) -> Error {
-        let (trained, found) = (format!("{:?}", base.shape), format!("{:?}", self.tensors.infos[tensor].shape));
-        let reason = format!("it was trained on a weight of {trained}, the base's has {found}");
-        Error::shape_mismatch(self.adapter.name.clone(), base.key.clone(), reason)
-            .kind(ErrorKind::OtherShape)
-            .expected(trained)
-            .found(found)
-            .fix(RIGHT_BASE)
-    }
-
-    fn two_bases(&self, tensor: usize, base: &BaseWeight) -> Error {
-        let reason = "two adapters bring the weight they were trained on";
-        Error::unsupported(self.tensors.infos[tensor].name, reason)
-            .kind(ErrorKind::NotImplemented)
-            .adapter(self.adapter.name.clone())
-            .tensor(base.key.clone())
-            .fix("remove it from one of them, if the two are the same")
-    }
-
     /// Whether the weight is stored (in, out), and whether only the adapter's flag says so.
-    fn transposed(&self, update: &ModuleUpdate, tensor: usize, evidence: &Evidence) -> Result<(bool, bool)> {
+    fn transposed(
+        &self,
+        update: &ModuleUpdate,
+        tensor: usize,
+        evidence: &Evidence,
+        resized: &Resized,
+    ) -> Result<(bool, bool)> {
         let info = self.tensors.infos[tensor];
         let unsupported =
             |reason: String| Error::unsupported(info.name, reason).adapter(self.adapter.name.clone()).tensor(info.name);
@@ -247,26 +301,29 @@ impl<'a> Matcher<'a> {
                 .expected("a floating-point type")
                 .fix("merge into the base that is not quantised"));
         }
-        if info.shape.len() != 2 {
-            let error = unsupported(format!("its shape {:?} is not that of a linear layer", info.shape));
-            return Err(error.kind(ErrorKind::NotImplemented).found(format!("{:?}", info.shape)));
+        let shape = resized.shape(tensor, &info);
+        let fit = update.op.fit(shape);
+        if fit != Fit::Neither
+            && let Some(reason) = update.op.refuses(shape)
+        {
+            return Err(unsupported(reason.into()).fix("run the model with PEFT, without merging"));
         }
-        match update.op.fit(info.shape) {
+        match fit {
             Fit::Straight => Ok((false, false)),
+            Fit::Certain { transposed } => Ok((transposed, false)),
             Fit::Transposed if evidence.may_be_transposed(&update.module) => Ok((true, false)),
             Fit::Either => Ok(evidence.square_is_transposed(&update.module)),
-            Fit::Transposed | Fit::Neither => Err(self.misfit(update, tensor)),
+            Fit::Transposed | Fit::Neither => Err(self.misfit(update, tensor, shape)),
         }
     }
 
-    fn misfit(&self, update: &ModuleUpdate, tensor: usize) -> Error {
-        let info = self.tensors.infos[tensor];
-        let ModuleUpdate { inputs, outputs, .. } = update;
-        let reason = format!("the base has {:?}, the adapter maps {inputs} inputs to {outputs} outputs", info.shape);
-        Error::shape_mismatch(self.adapter.name.clone(), info.name, reason)
+    fn misfit(&self, update: &ModuleUpdate, tensor: usize, shape: &[u64]) -> Error {
+        let (found, expected) = (format!("{shape:?}"), update.op.layer().to_string());
+        let reason = format!("the base has {found}, the adapter was trained on {expected}");
+        Error::shape_mismatch(self.adapter.name.clone(), self.tensors.infos[tensor].name, reason)
             .kind(ErrorKind::OtherShape)
-            .found(format!("{:?}", info.shape))
-            .expected(format!("[{outputs}, {inputs}]"))
+            .found(found)
+            .expected(expected)
             .fix(RIGHT_BASE)
     }
 
@@ -281,4 +338,13 @@ impl<'a> Matcher<'a> {
         }
         Ok(())
     }
+}
+
+/// Two adapters bring a weight in place of the base's.
+pub(super) fn two_bases(adapter: &Adapter, tensor: &str, key: &str) -> Error {
+    Error::unsupported(tensor, "two adapters bring a weight in place of the base's")
+        .kind(ErrorKind::NotImplemented)
+        .adapter(adapter.name.clone())
+        .tensor(key)
+        .fix("remove it from one of them, if the two are the same")
 }

@@ -12,8 +12,11 @@ pub mod program;
 pub mod recipe;
 pub mod report;
 mod request;
+mod scales;
 mod tensors;
 mod tied;
+mod transfer;
+mod vocabulary;
 
 pub use build::{MergePlan, plan};
 pub use open::{Adapter, Base, Shard, open_adapter, open_base};

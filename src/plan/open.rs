@@ -6,17 +6,17 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::options::AdapterOptions;
-use super::program::Update;
 use super::recipe::FileDigest;
 use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
 use crate::adapter::pattern::PatternBudget;
 use crate::container::checkpoint::find_index;
 use crate::container::index::is_plain_name;
-use crate::container::{CheckpointFiles, Header, ShardIndex, foreign, header, limits};
+use crate::container::{CheckpointFiles, Format, Header, ShardIndex, foreign, header, limits, torch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-use crate::inputs::{Inputs, Listing, read_whole, try_buffer};
+use crate::inputs::{Inputs, Listing, UNKNOWN_SIZE, read_whole, try_buffer};
 use crate::json::repeated;
+use crate::wire::wire;
 
 /// One weight file of the base.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Shard {
 pub struct Base {
     /// What errors and reports call it.
     pub name: String,
+    /// The format of its weight files.
+    pub format: Format,
     /// Weight files in order of name.
     pub shards: Vec<Shard>,
     /// The index and its file name.
@@ -55,8 +57,10 @@ pub struct Adapter {
     pub name: String,
     /// Factor on its whole delta.
     pub weight: f64,
-    /// What it does to each module.
+    /// What it does to each module, where the plan is being made.
     pub updates: Vec<ModuleUpdate>,
+    /// How many modules that are.
+    pub modules: usize,
     /// What reports say of it as a whole.
     pub summary: Summary,
     /// Where its configuration and its file do not agree.
@@ -69,12 +73,10 @@ pub struct Adapter {
     pub digests: Vec<FileDigest>,
 }
 
-impl Adapter {
-    /// Whether an update comes from this adapter.
-    pub(crate) fn made(&self, update: &Update) -> bool {
-        update.op.operands().first().is_some_and(|operand| operand.at.input == self.input)
-    }
-}
+wire!(Shard { input, name, header });
+wire!(Base { name, format, shards, index, config, others, left_behind, versions });
+// The rest is in the programs and the findings of the plan.
+wire!(Adapter { name, weight, modules, summary, input, digests } without { updates, mismatches, findings });
 
 /// Read the headers of a base.
 ///
@@ -104,9 +106,14 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     if let Some(&file) = layout.shards.iter().chain(&layout.index).find(|&&file| !is_plain_name(names[file])) {
         return Err(Error::bad_header(names[file], "this is not a plain file name").expected("a name without / or \\"));
     }
+    let outputs: Vec<_> = layout.shards.iter().map(|&file| layout.format.output_name(names[file])).collect();
+    if let Some(name) = repeated(outputs.iter().map(|name| name.as_ref()).collect()) {
+        let reason = format!("two of its weight files would become {name}");
+        return Err(Error::wrong_input(folder.name.clone(), reason).kind(ErrorKind::SeveralModels).found(name));
+    }
     let mut shards = Vec::with_capacity(layout.shards.len());
     for &file in &layout.shards {
-        let header = read_header(inputs, folder, file).await?;
+        let header = read_header(inputs, folder, file, layout.format).await?;
         shards.push(Shard { input: folder.first_input + file, name: names[file].into(), header });
     }
     let index = index.map(|(at, index)| (names[at].to_string(), index));
@@ -123,7 +130,8 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     let left_behind = files.chain(folder.folders.iter().map(|name| format!("{name}/"))).collect();
     let versions =
         folder.files.iter().filter_map(|file| Some((file.name.clone(), file.version.clone()?))).collect::<Vec<_>>();
-    Ok(Base { name: folder.name.clone(), shards, index, config, others, left_behind, versions })
+    let format = layout.format;
+    Ok(Base { name: folder.name.clone(), format, shards, index, config, others, left_behind, versions })
 }
 
 /// Every file once.
@@ -186,7 +194,9 @@ async fn open_in(
     check_listing(folder)?;
     let position = |wanted: &str| folder.files.iter().position(|file| file.name == wanted);
     if position("config.json").is_some()
-        && position("adapter_config.json").or(position("adapter_model.safetensors")).is_none()
+        && ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"]
+            .iter()
+            .all(|name| position(name).is_none())
     {
         let reason = "this is a base model, not an adapter: it has config.json and no adapter_config.json";
         return Err(Error::wrong_input(name.clone(), reason)
@@ -195,7 +205,7 @@ async fn open_in(
             .expected("an adapter")
             .fix("give it as the base"));
     }
-    let weights = adapter_weights(folder)?;
+    let (weights, format) = adapter_weights(folder)?;
     let mut digests = Vec::new();
     let config = match position("adapter_config.json") {
         None => None,
@@ -206,40 +216,25 @@ async fn open_in(
         }
     };
     let file = &folder.files[weights].name;
-    let header = read_header(inputs, folder, weights).await;
+    let header = read_header(inputs, folder, weights, format).await;
     let input = folder.first_input + weights;
     let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
     let Updates { updates, summary, mismatches, findings } =
         dialect::read(&AdapterFiles { adapter: name, file, input, config, alpha }, header, budget)?;
     digests.push(FileDigest { name: file.clone(), sha256: digest(inputs, folder, weights).await? });
-    Ok(Adapter { name: name.clone(), weight, updates, summary, mismatches, findings, input, digests })
+    let modules = updates.len();
+    Ok(Adapter { name: name.clone(), weight, updates, modules, summary, mismatches, findings, input, digests })
 }
 
-fn adapter_weights(folder: &Listing) -> Result<usize> {
-    let safetensors: Vec<usize> =
-        (0..folder.files.len()).filter(|&i| folder.files[i].name.ends_with(".safetensors")).collect();
-    let named = safetensors.iter().find(|&&i| folder.files[i].name == "adapter_model.safetensors");
-    match (named, safetensors.as_slice()) {
-        (Some(&at), _) => Ok(at),
-        (None, [single]) => Ok(*single),
-        (None, _) if folder.files.iter().any(|file| file.name == "adapter_model.bin") => {
-            Err(Error::unsupported("adapter_model.bin", "a pickle file can run code when it is read")
-                .kind(ErrorKind::Pickle)
-                .file("adapter_model.bin")
-                .found("a pickle file")
-                .expected("adapter_model.safetensors")
-                .fix("save the adapter as safetensors"))
-        }
-        (None, found) => {
-            let reason = match found {
-                [] => "there is no adapter_model.safetensors".into(),
-                found => format!("there is no adapter_model.safetensors, but {} other .safetensors files", found.len()),
-            };
-            Err(Error::wrong_input(folder.name.clone(), reason)
-                .kind(ErrorKind::NoWeights)
-                .expected("adapter_model.safetensors"))
-        }
-    }
+fn adapter_weights(folder: &Listing) -> Result<(usize, Format)> {
+    let names: Vec<&str> = folder.files.iter().map(|file| file.name.as_str()).collect();
+    Format::of_adapter(&names).map_err(|found| {
+        let reason = match found {
+            0 => "there is no adapter_model.safetensors, and no adapter_model.bin".into(),
+            found => format!("there is no adapter_model.safetensors, but {found} other .safetensors files"),
+        };
+        Error::wrong_input(folder.name.clone(), reason).kind(ErrorKind::NoWeights).expected("adapter_model.safetensors")
+    })
 }
 
 /// Read a JSON file as a whole.
@@ -251,17 +246,31 @@ async fn read_json(inputs: &impl Inputs, folder: &Listing, file: usize, limit: u
     }
 }
 
-async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize) -> Result<Header> {
+/// Bytes that are read first of a weight file, where its size is known: most headers are shorter, and then need no second read.
+const HEAD_BYTES: u64 = 1 << 16;
+
+async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize, format: Format) -> Result<Header> {
     let info = &folder.files[file];
     let input = folder.first_input + file;
+    if format == Format::Torch {
+        return torch::read_header(inputs, input, info).await;
+    }
     if info.size < header::PREFIX_BYTES {
         let reason = format!("it has {} bytes, too few for a safetensors header", info.size);
         return Err(Error::truncated(info.name.clone(), reason).found(info.size.to_string()));
     }
-    let mut prefix = [0; 8];
-    inputs.read(input, 0, &mut prefix).await?;
-    let mut json = try_buffer(&info.name, Header::json_bytes(&info.name, prefix, info.size)?)?;
-    inputs.read(input, header::PREFIX_BYTES, &mut json).await?;
+    let first = if info.size == UNKNOWN_SIZE { header::PREFIX_BYTES } else { HEAD_BYTES.min(info.size) };
+    let mut head = try_buffer(&info.name, first)?;
+    inputs.read(input, 0, &mut head).await?;
+    let (prefix, head) = head.split_first_chunk().ok_or_else(|| Error::internal("a head has no prefix"))?;
+    let length = Header::json_bytes(&info.name, *prefix, info.size)?;
+    if let Some(json) = usize::try_from(length).ok().and_then(|length| head.get(..length)) {
+        return Header::parse(&info.name, json, info.size);
+    }
+    let mut json = try_buffer(&info.name, length)?;
+    let (known, rest) = json.split_at_mut(head.len());
+    known.copy_from_slice(head);
+    inputs.read(input, first, rest).await?;
     Header::parse(&info.name, &json, info.size)
 }
 
@@ -296,4 +305,57 @@ fn finite(option: &str, value: f64) -> Result<f64> {
     }
     let error = Error::bad_option(option, format!("{value} is not a finite number"));
     Err(error.found(value.to_string()).expected("a finite number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::container::{HeaderWriter, TensorInfo};
+    use crate::inputs::FileInfo;
+    use crate::tensor::Dtype;
+
+    /// One file in memory, and the reads of it: first byte and number of bytes.
+    struct Watched {
+        bytes: Vec<u8>,
+        reads: RefCell<Vec<(u64, usize)>>,
+    }
+
+    impl Inputs for Watched {
+        async fn read(&self, _: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
+            self.reads.borrow_mut().push((start, buffer.len()));
+            buffer.copy_from_slice(&self.bytes[start as usize..][..buffer.len()]);
+            Ok(())
+        }
+    }
+
+    /// The reads that the header of a file of `tensors` empty tensors takes, and the length of that header.
+    fn reads(tensors: usize, size_known: bool) -> (Vec<(u64, usize)>, usize) {
+        let names: Vec<String> = (0..tensors).map(|number| format!("tensor {number}")).collect();
+        let infos = names.iter().map(|name| TensorInfo { name, dtype: Dtype::F32, shape: &[0], start: 0, end: 0 });
+        let writer = HeaderWriter::new(infos, std::iter::empty());
+        let file = Watched { bytes: writer.read("f", 0..writer.bytes()).unwrap(), reads: RefCell::default() };
+        let length = file.bytes.len();
+        let size = if size_known { length as u64 } else { UNKNOWN_SIZE };
+        let folder = Listing::new("folder", 0, vec![FileInfo::new("model.safetensors", size)]);
+        let poll =
+            pin!(read_header(&file, &folder, 0, Format::Safetensors)).poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(header) = poll else { panic!("it waits") };
+        assert!(header.unwrap().iter().map(|tensor| tensor.name.to_string()).eq(names));
+        (file.reads.into_inner(), length)
+    }
+
+    #[test]
+    fn a_header_is_read_at_once_where_it_is_short() {
+        let (found, length) = reads(3, true);
+        assert_eq!(found, [(0, length)]);
+        let (found, length) = reads(2000, true);
+        assert_eq!(found, [(0, 65536), (65536, length - 65536)]);
+        // Where the file may be as short as its header, nothing beyond that is asked for.
+        let (found, length) = reads(3, false);
+        assert_eq!(found, [(0, 8), (8, length - 8)]);
+    }
 }

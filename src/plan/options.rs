@@ -21,6 +21,10 @@ pub struct PlanOptions {
     /// How sums are rounded to the output's type. Only `nearest` (to even) so far.
     #[cfg_attr(test, ts(optional, type = r#""nearest""#))]
     pub rounding: Option<String>,
+    /// What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
+    /// that they are, `untie` gives the output layer a tensor of its own.
+    #[cfg_attr(test, ts(optional, type = r#""auto" | "share" | "untie""#))]
+    pub tied: Option<String>,
     /// Merge only tensors in whose name this regular expression matches somewhere.
     pub only: Option<String>,
     /// Do not merge tensors in whose name this regular expression matches somewhere.
@@ -55,10 +59,22 @@ pub struct AdapterOptions {
 /// The element type of merged and other floating-point tensors in the output.
 pub type OutputDtype = Option<Float>;
 
+/// What becomes of an output layer that is tied to the embedding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tied {
+    /// What the training did.
+    Auto,
+    /// The two stay one tensor, which every update of either changes.
+    Share,
+    /// The output layer gets a tensor of its own.
+    Untie,
+}
+
 /// The options, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct CheckedOptions {
     pub(crate) dtype: OutputDtype,
+    pub(crate) tied: Tied,
     /// With their text.
     only: Option<(Pattern, String)>,
     skip: Option<(Pattern, String)>,
@@ -81,6 +97,15 @@ impl PlanOptions {
         };
         not_yet("method", self.method.as_deref(), "linear", &["ties", "dare_linear", "dare_ties", "magnitude_prune"])?;
         not_yet("rounding", self.rounding.as_deref(), "nearest", &["stochastic"])?;
+        let tied = match self.tied.as_deref() {
+            None | Some("auto") => Tied::Auto,
+            Some("share") => Tied::Share,
+            Some("untie") => Tied::Untie,
+            Some(other) => {
+                let expected = "auto, share, untie";
+                return Err(bad("tied", format!("{other:?} is none of {expected}")).found(other).expected(expected));
+            }
+        };
         if self.max_shard_size == Some(0) {
             return Err(bad("maxShardSize", "a shard of 0 bytes holds nothing".into()));
         }
@@ -91,6 +116,7 @@ impl PlanOptions {
         };
         Ok(CheckedOptions {
             dtype,
+            tied,
             only: pattern("only", &self.only)?,
             skip: pattern("skip", &self.skip)?,
             max_shard_bytes: self.max_shard_size,

@@ -10,10 +10,12 @@ use super::build::MergePlan;
 use super::open::{Base, Shard};
 use super::recipe::Recipe;
 use super::tensors::Tensors;
-use crate::container::{HeaderWriter, IndexWriter, TensorInfo, checkpoint};
+use crate::container::{HeaderWriter, INDEX_SUFFIX, IndexWriter, TensorInfo, checkpoint};
 use crate::error::Result;
 use crate::inputs::Span;
 use crate::json;
+use crate::order::{sort, sort_numbers};
+use crate::wire::{Wire, wire};
 
 /// One file of the output.
 #[derive(Debug, Clone)]
@@ -60,6 +62,34 @@ struct Placed {
     start: u64,
 }
 
+wire!(OutputFile { name, size, body });
+wire!(Weights { shard, header, order, placed });
+wire!(Placed { tensor, start });
+
+impl Wire for Body {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Body::Bytes(bytes) => (0u8, bytes.clone()).put(out),
+            Body::Input(input) => (1u8, *input).put(out),
+            Body::Weights(weights) => {
+                2u8.put(out);
+                weights.put(out);
+            }
+            Body::Index => 3u8.put(out),
+        }
+    }
+
+    fn take(from: &mut &[u8]) -> Option<Self> {
+        Some(match u8::take(from)? {
+            0 => Body::Bytes(Wire::take(from)?),
+            1 => Body::Input(Wire::take(from)?),
+            2 => Body::Weights(Wire::take(from)?),
+            3 => Body::Index,
+            _ => return None,
+        })
+    }
+}
+
 impl Weights {
     /// The tensors that `range` of a file of `size` bytes touches, and the bytes that each has in the file.
     pub(crate) fn touched(&self, range: &Range<u64>, size: u64) -> impl Iterator<Item = (usize, Range<u64>)> {
@@ -95,8 +125,8 @@ pub(crate) fn weight_files(
     let mut files: Vec<OutputFile> =
         groups.into_iter().map(|group| weight_file(base, tensors, group, recipe)).collect();
     if base.index.is_some() || files.len() > 1 {
-        let names = || format!("{}{}", stem(base), checkpoint::INDEX_SUFFIX);
-        let name = base.index.as_ref().map_or_else(names, |(name, _)| name.clone());
+        let names = || format!("{}{INDEX_SUFFIX}", stem(base));
+        let name = base.index.as_ref().map_or_else(names, |(name, _)| base.format.output_name(name).into());
         let size = write_index(base, tensors, &files, |writer| writer.bytes());
         files.push(OutputFile { name, size, body: Body::Index });
     }
@@ -104,7 +134,11 @@ pub(crate) fn weight_files(
 }
 
 fn group(base: &Base, tensors: &Tensors, max_bytes: Option<u64>) -> Vec<Group> {
-    let named = |(shard, file): (usize, &Shard)| Group { name: file.name.clone(), shard, tensors: Vec::new() };
+    let named = |(shard, file): (usize, &Shard)| Group {
+        name: base.format.output_name(&file.name).into(),
+        shard,
+        tensors: Vec::new(),
+    };
     let mut shards: Vec<Group> = base.shards.iter().enumerate().map(named).collect();
     for number in 0..tensors.len() {
         shards[tensors.shard(number)].tensors.push(number as u32);
@@ -114,7 +148,8 @@ fn group(base: &Base, tensors: &Tensors, max_bytes: Option<u64>) -> Vec<Group> {
     let mut filled = 0;
     for shard in &shards {
         let mut order = shard.tensors.clone();
-        order.sort_by_key(|&tensor| tensors.view(base, tensor as usize).source.start);
+        let start = |tensor: u32| tensors.view(base, tensor as usize).source.start;
+        sort_numbers(&mut order, &|one, other| start(one).cmp(&start(other)));
         for tensor in order {
             let bytes = tensors.view(base, tensor as usize).bytes();
             match groups.last_mut() {
@@ -141,30 +176,32 @@ fn group(base: &Base, tensors: &Tensors, max_bytes: Option<u64>) -> Vec<Group> {
 }
 
 /// What the names of the base's weight files begin with.
-fn stem(base: &Base) -> &str {
+fn stem(base: &Base) -> String {
     if let Some((name, _)) = &base.index {
-        return name.strip_suffix(checkpoint::INDEX_SUFFIX).unwrap_or("model");
+        return base.format.output_name(name).strip_suffix(INDEX_SUFFIX).unwrap_or("model").into();
     }
     match base.shards.as_slice() {
-        [single] => checkpoint::stem(&single.name),
-        _ => "model",
+        [single] => checkpoint::stem(&base.format.output_name(&single.name)).into(),
+        _ => "model".into(),
     }
 }
 
 fn weight_file(base: &Base, tensors: &Tensors, group: Group, recipe: &Recipe) -> OutputFile {
     let mut order = group.tensors.clone();
     let view = |tensor: u32| tensors.view(base, tensor as usize);
-    if order.iter().all(|&tensor| view(tensor).from == view(tensor).to) {
-        order.sort_by_key(|&tensor| {
+    if base.shards[group.shard].header.tiled && order.iter().all(|&tensor| view(tensor).from == view(tensor).to) {
+        let key = |tensor: u32| {
             let Span { input, start, bytes } = view(tensor).source;
             [input as u64, start, bytes]
-        });
+        };
+        sort_numbers(&mut order, &|one, other| key(one).cmp(&key(other)));
     } else {
-        // Types have changed: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
-        order.sort_by_key(|&tensor| {
+        // Types have changed, or there was no such order: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
+        let key = |tensor: u32| {
             let Span { input, start, .. } = view(tensor).source;
             [u64::MAX - view(tensor).to.bitsize() as u64, input as u64, start]
-        });
+        };
+        sort_numbers(&mut order, &|one, other| key(one).cmp(&key(other)));
     }
     let mut end = 0;
     let place = |tensor: u32| {
@@ -198,7 +235,7 @@ fn write_header<T>(
     // Offsets count from the end of the header.
     let mut starts: Vec<(u32, u64)> =
         weights.placed.iter().map(|placed| (placed.tensor, placed.start - weights.header)).collect();
-    starts.sort_unstable();
+    sort(&mut starts);
     let start_of = |tensor: u32| starts.binary_search_by_key(&tensor, |start| start.0).map_or(0, |at| starts[at].1);
     let infos = weights.order.iter().map(|&tensor| {
         let view = tensors.view(base, tensor as usize);
@@ -228,10 +265,9 @@ fn write_index<T>(
         None => Vec::new(),
     };
     // What the base's index does not have.
-    let listed = names.len();
     let known = base.index.as_ref().map(|(_, index)| index);
-    names.extend(file_of.keys().filter(|name| known.is_none_or(|index| index.shard_of(name).is_none())));
-    names[listed..].sort_unstable();
+    let unlisted = file_of.keys().filter(|name| known.is_none_or(|index| index.shard_of(name).is_none()));
+    names.extend(json::sorted(unlisted.copied().collect()));
     let mut metadata: Map<String, Value> = known.map(|index| index.metadata.clone()).unwrap_or_default();
     let total: u64 = (0..tensors.len()).map(|number| tensors.view(base, number).bytes()).sum();
     metadata.insert("total_size".into(), total.into());

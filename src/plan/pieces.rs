@@ -50,7 +50,7 @@ pub enum Piece {
     },
 }
 
-/// A run of output bytes that one read of an input serves.
+/// A run of output bytes that one read of an input serves. Its pieces take their bytes in turn; what is between them is passed over.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Run {
@@ -72,9 +72,16 @@ pub struct RunSource {
     pub end: u64,
 }
 
+/// Bytes between two tensors of a file that are read with them: files of torch have some hundred.
+const GAP_BYTES: u64 = 4 << 10;
+
 impl RunSource {
     fn of(span: Span) -> RunSource {
         RunSource { input: span.input, start: span.start, end: span.start + span.bytes }
+    }
+
+    fn is_followed_by(&self, next: &RunSource) -> bool {
+        self.input == next.input && (self.end..=self.end.saturating_add(GAP_BYTES)).contains(&next.start)
     }
 }
 
@@ -124,10 +131,14 @@ pub(super) fn run(plan: &MergePlan, file: &OutputFile, range: Range<u64>) -> Run
             let mut run = Run { end: range.start, source: None };
             for (tensor, place) in weights.touched(&range, file.size) {
                 let part = Part::of(tensor, place, &range);
+                // A tensor without elements has no pieces, so its place in the input counts for nothing.
+                if part.wanted.is_empty() {
+                    continue;
+                }
                 let next = RunSource::of(source_of(plan, &part));
                 match &mut run.source {
                     None => run.source = Some(next),
-                    Some(source) if source.input == next.input && source.end == next.start => source.end = next.end,
+                    Some(source) if source.is_followed_by(&next) => source.end = next.end,
                     Some(_) => break,
                 }
                 run.end = part.wanted.end;

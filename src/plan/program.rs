@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 use crate::combine::Combine;
 use crate::encoding::{Operand, Stored};
+use crate::error::{Error, Result};
 use crate::inputs::Span;
-use crate::op::{Fact, Footprint, Op, RowOrder};
+use crate::op::{Fact, Footprint, Op, Replace, RowOrder};
 use crate::tensor::Float;
+use crate::wire::{Wire, wire};
 
 /// How one tensor of the output is computed: source → updates → combine → type.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Program {
     /// The tensor's name, for errors.
     pub tensor: String,
@@ -29,8 +29,10 @@ pub struct Program {
     pub to: Float,
 }
 
+wire!(Program { tensor, rows, cols, source, updates, combine, to });
+
 /// What one adapter does to a tensor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Update {
     /// The adapter's name, for errors.
     pub adapter: String,
@@ -42,15 +44,20 @@ pub struct Update {
     pub op: Op,
 }
 
+wire!(Update { adapter, weight, region, op });
+
 /// Rows of a tensor: all of it, or the part of a fused tensor that an update means.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Region {
     /// The rows, as stored.
     pub rows: Range<u64>,
     /// In which order the update's rows stand there.
-    #[serde(default)]
     pub order: RowOrder,
 }
+
+wire!(Region { rows, order });
+
+// As a worker gets it.
 
 /// Elements that a job for a fact goes through, about: so that the jobs, and with them the order of the sums, depend on the tensor alone.
 const FACT_ELEMENTS: u64 = 512 << 10;
@@ -59,6 +66,21 @@ const FACT_ELEMENTS: u64 = 512 << 10;
 const KERNEL_ROWS: u64 = 4;
 
 impl Program {
+    /// The program as bytes, for another thread.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.put(&mut bytes);
+        bytes
+    }
+
+    /// The program that [`to_bytes`](Self::to_bytes) gave.
+    ///
+    /// # Errors
+    /// `internal` for other bytes.
+    pub fn from_bytes(mut bytes: &[u8]) -> Result<Program> {
+        Program::take(&mut bytes).ok_or_else(|| Error::internal("these are not the bytes of a program"))
+    }
+
     /// Number of elements.
     pub fn elements(&self) -> u64 {
         self.rows * self.cols
@@ -72,10 +94,15 @@ impl Program {
 
     /// Elements that must be computed together: runs begin and end at multiples of this, or at the end of the tensor.
     fn granule(&self) -> u64 {
-        match self.updates.iter().map(|update| update.op.footprint()).max() {
-            Some(Footprint::Rows) => lcm(self.cols.max(1), self.source.granule()),
-            Some(Footprint::Elements) | None => self.source.granule(),
-        }
+        let granule = |update: &Update| match update.op.footprint() {
+            Footprint::Elements => 1,
+            Footprint::Rows => self.cols.max(1),
+            Footprint::RowGroups(rows) if update.region.rows.start.is_multiple_of(rows.max(1)) => {
+                self.cols.max(1).saturating_mul(rows.max(1))
+            }
+            Footprint::RowGroups(_) => self.elements().max(1),
+        };
+        self.updates.iter().map(granule).fold(self.source.granule(), lcm)
     }
 
     /// The elements that must be computed together with those of `wanted`: whole rows where an update needs them.
@@ -113,24 +140,36 @@ impl Program {
         (0..jobs).map(move |job| job * step..((job + 1) * step).min(end))
     }
 
-    /// Which of the program's facts are those of update number `number`.
-    pub(crate) fn fact_range(&self, number: usize) -> Range<usize> {
-        let length = |update: &Update| match update.op.fact() {
-            Some(Fact::ColumnSquares) => self.cols as usize,
-            None => 0,
-        };
-        let start = self.updates.iter().take(number).map(length).sum();
-        start..start + self.updates.get(number).map_or(0, length)
+    /// Which of the program's facts are those of update number `number`, where it has some.
+    pub(crate) fn fact_range(&self, number: usize) -> Option<Range<usize>> {
+        let length = self.facts_of(self.updates.get(number)?)?;
+        let start = self.updates.iter().take(number).filter_map(|update| self.facts_of(update)).sum();
+        Some(start..start + length)
     }
 
     /// Numbers that the facts of all updates have together.
     pub fn fact_length(&self) -> usize {
-        self.fact_range(self.updates.len()).start
+        self.updates.iter().filter_map(|update| self.facts_of(update)).sum()
     }
 
-    /// The bytes of the source that hold the elements, the largest span first.
+    /// Numbers that the facts of `update` have.
+    fn facts_of(&self, update: &Update) -> Option<usize> {
+        update.op.fact().map(|Fact::ColumnSquares| self.cols as usize)
+    }
+
+    /// The bytes that hold the elements: those of the source, the largest span first, then those that each update reads beside them.
     pub fn reads(&self, elements: Range<u64>) -> Vec<Span> {
-        self.source.reads(elements)
+        let mut spans = self.source.reads(elements.clone());
+        spans.extend(self.updates.iter().flat_map(|update| update.op.reads(elements.clone())));
+        spans
+    }
+}
+
+/// The adapter's parameter, where a tensor becomes that and no more.
+pub(crate) fn replacement(updates: &[Update]) -> Option<&Replace> {
+    match updates {
+        [only] if only.weight == 1.0 => only.op.replacement(),
+        _ => None,
     }
 }
 
@@ -146,17 +185,18 @@ fn lcm(a: u64, b: u64) -> u64 {
     while y != 0 {
         (x, y) = (y, x % y);
     }
-    a / x * b
+    (a / x).saturating_mul(b)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::encoding::Plain;
-    use crate::op::LowRank;
+    use crate::op::{LayerShape, LowRank};
+    use crate::tensor::Dtype;
 
     fn operand() -> Operand {
-        Operand { key: "k".into(), at: Span { input: 0, start: 0, bytes: 0 }, float: Float::F32 }
+        Operand { key: "k".into(), at: Span { input: 0, start: 0, bytes: 0 }, dtype: Dtype::F32 }
     }
 
     #[test]
@@ -167,8 +207,7 @@ mod tests {
                 a: operand(),
                 b: operand(),
                 rank,
-                inputs: 1,
-                outputs: 1,
+                layer: LayerShape::linear(1, 1),
                 alpha: 32.0,
                 scale,
                 transposed: false,
@@ -184,8 +223,9 @@ mod tests {
                 combine: Combine::Linear,
                 to: Float::F32,
             };
-            let sent = serde_json::to_string(&program).unwrap();
-            assert_eq!(serde_json::from_str::<Program>(&sent).unwrap(), program, "rank {rank}");
+            let sent = program.to_bytes();
+            assert_eq!(Program::from_bytes(&sent).unwrap(), program, "rank {rank}");
+            assert!(Program::from_bytes(&sent[..sent.len() - 1]).is_err());
         }
     }
 }

@@ -8,11 +8,13 @@ use serde_json::Value;
 use super::open::{Adapter, Base};
 use super::options::PlanOptions;
 use super::report::FileSize;
+use super::scales::{AdapterScales, Scales};
 use super::tensors::Tensors;
 use crate::json::Json;
 use crate::model::config_json::torch_name;
 use crate::op::Scale;
 use crate::tensor::Float;
+use crate::wire::wire;
 
 /// Key of the recipe in `__metadata__`.
 pub(crate) const KEY: &str = "lorafold.recipe";
@@ -41,6 +43,9 @@ pub struct Recipe {
     pub base: RecipeBase,
     /// The adapters, in their order.
     pub adapters: Vec<RecipeAdapter>,
+    /// What became of a tied output layer, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tied: Option<String>,
     /// Pattern of the names of the tensors that were merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
@@ -101,6 +106,12 @@ pub struct RecipeScale {
     pub scale: f64,
 }
 
+wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, only, skip });
+wire!(RecipeBase { files, recipe });
+wire!(RecipeAdapter { files, weight, rslora, scales });
+wire!(FileDigest { name, sha256 });
+wire!(RecipeScale { rank, alpha, scale });
+
 /// The recipe of a merge. `dtype` is that of the options, checked.
 pub(crate) fn recipe(
     base: &Base,
@@ -109,30 +120,27 @@ pub(crate) fn recipe(
     options: &PlanOptions,
     dtype: Option<Float>,
 ) -> Recipe {
-    let files = base.shards.iter().map(|shard| {
-        let end = shard.header.iter().map(|tensor| tensor.end).max().unwrap_or(0);
-        FileSize { name: shard.name.clone(), size: shard.header.data_start + end }
-    });
+    let files = base.shards.iter().map(|shard| FileSize { name: shard.name.clone(), size: shard.header.file_bytes });
+    let scales = Scales::of(tensors);
     Recipe {
         lorafold: env!("CARGO_PKG_VERSION").into(),
         method: options.method.as_deref().unwrap_or("linear").into(),
         dtype: dtype.map_or("keep", torch_name).into(),
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
         base: RecipeBase { files: files.collect(), recipe: of(base) },
-        adapters: adapters.iter().map(|adapter| one_adapter(adapter, tensors)).collect(),
+        adapters: adapters.iter().map(|adapter| one_adapter(adapter, scales.of_adapter(adapter))).collect(),
+        tied: options.tied.clone().filter(|tied| tied != "auto"),
         only: options.only.clone(),
         skip: options.skip.clone(),
     }
 }
 
-fn one_adapter(adapter: &Adapter, tensors: &Tensors) -> RecipeAdapter {
-    let mut scales: Vec<RecipeScale> = Vec::new();
-    for update in tensors.programs().iter().flat_map(|program| &program.updates).filter(|update| adapter.made(update)) {
-        let Scale { rank, alpha, scale } = update.op.scale();
-        let scale = RecipeScale { rank, alpha, scale };
-        if !scales.contains(&scale) {
-            scales.push(scale);
-        }
+fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
+    let scale = |(Scale { rank, alpha, scale }, _)| RecipeScale { rank, alpha, scale };
+    RecipeAdapter {
+        files: adapter.digests.clone(),
+        weight: adapter.weight,
+        rslora: adapter.summary.rslora,
+        scales: scales.scales.into_iter().map(scale).collect(),
     }
-    RecipeAdapter { files: adapter.digests.clone(), weight: adapter.weight, rslora: adapter.summary.rslora, scales }
 }

@@ -1,18 +1,22 @@
 //! The report: what was decided for every tensor, and, where it was asked for, what the merge did to its numbers.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::Serialize;
 
 use super::build::MergePlan;
+use super::open::Adapter;
 use super::output::OutputFile;
 use super::program::Update;
 use super::recipe::Recipe;
+use super::scales::{AdapterScales, Scales};
 use super::tensors::TensorView;
 use crate::findings::Finding;
 use crate::json;
 use crate::kernel::Statistics;
 use crate::op::Scale;
+use crate::wire::wire;
 
 /// What was decided, and, after a merge, what it did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,7 +30,7 @@ pub struct Report {
     pub base: BaseReport,
     /// The adapters, in the order in which they were given.
     pub adapters: Vec<AdapterReport>,
-    /// Number of tensors that deltas are added to.
+    /// Number of tensors that adapters change.
     pub merged: usize,
     /// The output files.
     pub files: Vec<FileSize>,
@@ -62,6 +66,8 @@ pub struct FileSize {
     pub size: u64,
 }
 
+wire!(FileSize { name, size });
+
 /// One adapter in a report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -73,8 +79,7 @@ pub struct AdapterReport {
     /// Factor on its whole delta.
     pub weight: f64,
     /// The `peft_type` of its configuration.
-    #[cfg_attr(test, ts(inline))]
-    pub r#type: AdapterType,
+    pub r#type: String,
     /// Whether its scale is α/√r instead of α/r.
     pub rslora: bool,
     /// The base that its configuration names.
@@ -85,16 +90,6 @@ pub struct AdapterReport {
     pub matched: usize,
     /// Each scale that it has.
     pub scales: Vec<ScaleReport>,
-}
-
-/// The `peft_type` of an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "UPPERCASE")]
-#[non_exhaustive]
-pub enum AdapterType {
-    /// A low-rank product.
-    Lora,
 }
 
 /// A scale of an adapter, and where it comes from.
@@ -154,23 +149,28 @@ pub enum Action {
     Convert,
     /// Deltas are added to it.
     Merge,
+    /// An adapter's tensor stands in its place.
+    Replace,
 }
 
-/// What one adapter adds to a tensor.
+/// What one adapter does to a tensor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct UpdateReport {
     /// The adapter's name.
     pub adapter: String,
     /// The method.
     pub method: &'static str,
-    /// Rank r.
-    pub rank: u64,
-    /// Alpha after patterns and override.
-    pub alpha: f64,
-    /// α/r or α/√r.
-    pub scale: f64,
+    /// Rank r, where the method has a scale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u64>,
+    /// Alpha after patterns and override, where the method has a scale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// α/r or α/√r, where the method has a scale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
     /// Factor on the adapter's whole delta.
     pub weight: f64,
 }
@@ -199,18 +199,34 @@ pub struct TensorStatistics {
 impl MergePlan {
     /// The report. `statistics` are those of the merged tensors, by number; none where they were not asked for.
     pub fn report(&self, statistics: &BTreeMap<usize, Statistics>) -> Report {
-        let tensor = |number| tensor_report(&self.tensor(number), statistics.get(&number));
+        Report { tensors: self.tensor_reports(0..self.tensors.len(), statistics).collect(), ..self.summary() }
+    }
+
+    /// The report without its tensors: of a large model these take more memory than the plan.
+    pub fn summary(&self) -> Report {
+        let scales = Scales::of(&self.tensors);
+        let adapter_report = |adapter| self.adapter_report(adapter, scales.of_adapter(adapter));
         Report {
             lorafold: env!("CARGO_PKG_VERSION").into(),
             base: BaseReport { name: self.base.name.clone(), tensors: self.tensors.len() },
-            adapters: self.adapters.iter().map(|adapter| self.adapter_report(adapter)).collect(),
-            merged: self.tensors.programs().len(),
+            adapters: self.adapters.iter().map(adapter_report).collect(),
+            merged: self.tensors.programs().iter().filter(|program| !program.updates.is_empty()).count(),
             files: self.file_sizes(),
             output_bytes: self.output_bytes(),
-            tensors: (0..self.tensors.len()).map(tensor).collect(),
+            tensors: Vec::new(),
             findings: self.findings.clone(),
             recipe: self.recipe.clone(),
         }
+    }
+
+    /// What the report says of the tensors with these numbers, as far as there are such. `statistics` as in [`report`](Self::report).
+    pub fn tensor_reports(
+        &self,
+        numbers: Range<usize>,
+        statistics: &BTreeMap<usize, Statistics>,
+    ) -> impl Iterator<Item = TensorReport> {
+        let numbers = numbers.start..numbers.end.min(self.tensors.len());
+        numbers.map(|number| tensor_report(&self.tensor(number), statistics.get(&number)))
     }
 
     /// The output files, weight files first.
@@ -218,17 +234,8 @@ impl MergePlan {
         self.files.iter().map(|OutputFile { name, size, .. }| FileSize { name: name.clone(), size: *size }).collect()
     }
 
-    fn adapter_report(&self, adapter: &super::open::Adapter) -> AdapterReport {
-        let updates = self.tensors.programs().iter().flat_map(|program| &program.updates);
-        let updates: Vec<&Update> = updates.filter(|update| adapter.made(update)).collect();
-        // Rank and alpha decide the scale.
-        let mut scales: Vec<(Scale, u64)> = Vec::new();
-        for scale in updates.iter().map(|update| update.op.scale()) {
-            match scales.iter_mut().find(|(other, _)| other.rank == scale.rank && other.alpha == scale.alpha) {
-                Some((_, tensors)) => *tensors += 1,
-                None => scales.push((scale, 1)),
-            }
-        }
+    fn adapter_report(&self, adapter: &Adapter, scales: AdapterScales) -> AdapterReport {
+        let AdapterScales { updates, scales } = scales;
         let (rule, root) = if adapter.summary.rslora { ("alpha/sqrt(r)", "√") } else { ("alpha/r", "") };
         let scale = |(Scale { rank, alpha, scale }, tensors): (Scale, u64)| {
             let text = json::text(&alpha);
@@ -238,11 +245,11 @@ impl MergePlan {
         AdapterReport {
             name: adapter.name.clone(),
             weight: adapter.weight,
-            r#type: AdapterType::Lora,
+            r#type: adapter.summary.peft_type.clone(),
             rslora: adapter.summary.rslora,
             base_model: adapter.summary.base_name.clone(),
-            modules: adapter.updates.len(),
-            matched: updates.len(),
+            modules: adapter.modules,
+            matched: updates,
             scales: scales.into_iter().map(scale).collect(),
         }
     }
@@ -253,6 +260,7 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Tensor
     TensorReport {
         name: tensor.name.into(),
         action: match (first, tensor.is_computed()) {
+            _ if tensor.is_replaced() => Action::Replace,
             (_, false) => Action::Copy,
             (None, true) => Action::Convert,
             (Some(_), true) => Action::Merge,
@@ -267,13 +275,13 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Tensor
 }
 
 fn update_report(update: &Update) -> UpdateReport {
-    let Scale { rank, alpha, scale } = update.op.scale();
+    let scale = update.op.scale();
     UpdateReport {
         adapter: update.adapter.clone(),
         method: update.op.name(),
-        rank,
-        alpha,
-        scale,
+        rank: scale.map(|scale| scale.rank),
+        alpha: scale.map(|scale| scale.alpha),
+        scale: scale.map(|scale| scale.scale),
         weight: update.weight,
     }
 }

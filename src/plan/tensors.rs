@@ -6,11 +6,12 @@
 use std::borrow::Cow;
 
 use super::open::{Base, Shard};
-use super::program::{Program, Update};
+use super::program::{Program, Update, replacement};
 use crate::combine::Combine;
 use crate::encoding::{Plain, Stored};
 use crate::inputs::Span;
 use crate::tensor::{Dtype, Float};
+use crate::wire::{Wire, wire};
 
 /// Every tensor of the output.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +40,7 @@ enum Origin {
     Added(u32),
 }
 
-/// A tensor that the base does not have.
+/// A tensor that the base does not have, or has in another shape.
 #[derive(Debug, Clone)]
 pub(crate) struct Added {
     pub(crate) name: String,
@@ -48,6 +49,25 @@ pub(crate) struct Added {
     /// Where its source's bytes are.
     pub(crate) input: usize,
     pub(crate) start: u64,
+}
+
+wire!(Tensors { rows, programs, added });
+wire!(Row { shard, origin, to, program });
+wire!(Added { name, shape, dtype, input, start });
+
+impl Wire for Origin {
+    fn put(&self, out: &mut Vec<u8>) {
+        let (added, number) = match *self {
+            Origin::Base(number) => (false, number),
+            Origin::Added(number) => (true, number),
+        };
+        (added, number).put(out);
+    }
+
+    fn take(from: &mut &[u8]) -> Option<Self> {
+        let (added, number) = Wire::take(from)?;
+        Some(if added { Origin::Added(number) } else { Origin::Base(number) })
+    }
 }
 
 /// What a plan says of one tensor.
@@ -80,7 +100,12 @@ impl TensorView<'_> {
 
     /// Whether its bytes are computed, not copied.
     pub fn is_computed(&self) -> bool {
-        !self.updates.is_empty() || self.from != self.to
+        self.from != self.to || !self.updates.is_empty() && replacement(self.updates).is_none()
+    }
+
+    /// Whether it is an adapter's tensor, in place of the base's.
+    pub fn is_replaced(&self) -> bool {
+        replacement(self.updates).is_some()
     }
 }
 
@@ -91,7 +116,7 @@ impl Tensors {
         self.rows.push(Row { shard: shard as u32, origin: Origin::Base(index as u32), to, program });
     }
 
-    /// Add a tensor that the base does not have, to the file of `shard`.
+    /// Add a tensor that the base does not have, or has in another shape, to the file of `shard`.
     pub(crate) fn push_added(&mut self, shard: usize, added: Added, to: Dtype, program: Option<Program>) {
         let program = program.map(|program| self.keep(program));
         self.rows.push(Row { shard: shard as u32, origin: Origin::Added(self.added.len() as u32), to, program });
@@ -134,10 +159,13 @@ impl Tensors {
             }
         };
         // What is read may be an adapter's weight in place of the base's.
-        let (from, input, start) = match program {
-            Some(Program { source: Stored::Plain(plain), .. }) => (plain.float.dtype(), plain.input, plain.start),
-            _ => (dtype, input, start),
-        };
+        let read = program.and_then(|program| match (replacement(&program.updates), &program.source) {
+            (Some(replace), _) => Some(replace.stored),
+            (None, Stored::Plain(plain)) => Some(*plain),
+            (None, _) => None,
+        });
+        let (from, input, start) =
+            read.map_or((dtype, input, start), |plain| (plain.float.dtype(), plain.input, plain.start));
         let elements: u64 = shape.iter().product();
         let source = Span { input, start, bytes: elements * from.bitsize() as u64 / 8 };
         TensorView { name, shape, from, to: row.to, source, updates: program.map_or(&[], |program| &program.updates) }
@@ -145,8 +173,11 @@ impl Tensors {
 
     /// How tensor number `number` is computed, or `None` where its bytes are copied.
     pub(crate) fn program<'a>(&'a self, base: &'a Base, number: usize) -> Option<Cow<'a, Program>> {
-        if let Some(program) = self.rows[number].program {
-            return Some(Cow::Borrowed(&self.programs[program as usize]));
+        if let Some(program) = self.rows[number].program.map(|program| &self.programs[program as usize])
+            && !program.updates.is_empty()
+            && replacement(&program.updates).is_none()
+        {
+            return Some(Cow::Borrowed(program));
         }
         let view = self.view(base, number);
         match (Float::of(view.from), Float::of(view.to)) {

@@ -1,7 +1,11 @@
-//! The output layer, which a model may tie to its embedding. A delta on it would be lost when the merged model is loaded, if the two were
-//! tied again.
+//! The output layer, which a model may tie to its embedding. A delta on one of them alone would be lost, or reach the other, when the merged
+//! model is loaded, if the two were tied again.
 
+use std::collections::HashMap;
+
+use super::matching::Change;
 use super::open::Base;
+use super::options::Tied;
 use super::program::Program;
 use crate::container::TensorInfo;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +29,13 @@ const OF_DECODERS: [&str; 2] = ["proj_out", "output_projection"];
 const HEAD: &str = "lm_head.weight";
 /// What models call the embedding of their tokens.
 const EMBEDDINGS: [&str; 4] = ["embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight"];
+/// What models call their output layer, and its bias.
+const HEADS: [&str; 4] = [HEAD, "embed_out.weight", "lm_head.bias", "embed_out.bias"];
+
+/// Whether a tensor has a row for each token of the vocabulary.
+pub(crate) fn is_vocabulary(name: &str) -> bool {
+    ends_in_one_of(name, &EMBEDDINGS) || ends_in_one_of(name, &HEADS)
+}
 
 /// An output layer that the base does not have, because it is the embedding.
 pub(crate) struct TiedHead {
@@ -60,6 +71,85 @@ impl TiedHead {
     pub(crate) fn info<'a>(&self, base: &'a Base) -> TensorInfo<'a> {
         TensorInfo { name: HEAD, ..base.shards[self.shard].header.tensor(self.index) }
     }
+}
+
+/// The numbers of the embedding and of the output layer that config.json ties to it, counted through all shards. An output layer that the base
+/// does not have is the next.
+fn numbers(base: &Base, head: Option<&TiedHead>, model: &Model) -> Option<(usize, usize)> {
+    if model.tied != Some(true) || model.encoder_decoder {
+        return None;
+    }
+    let names = base.shards.iter().flat_map(|shard| shard.header.iter()).map(|tensor| tensor.name);
+    let all = |ends: &[&str]| -> Vec<usize> {
+        names.clone().enumerate().filter(|(_, name)| ends_in_one_of(name, ends)).map(|(number, _)| number).collect()
+    };
+    match (all(&EMBEDDINGS).as_slice(), all(&HEADS[..2]).as_slice(), head) {
+        (&[embedding], [], Some(_)) => Some((embedding, names.count())),
+        (&[embedding], &[head], _) => Some((embedding, head)),
+        _ => None,
+    }
+}
+
+/// Decide what becomes of an output layer that is tied to the embedding: whether it changes with it, and whether the two must be untied. The
+/// output layer gets the updates that it had in the training: its own, and of the embedding's those that it followed.
+pub(crate) fn resolve(
+    base: &Base,
+    head: Option<&TiedHead>,
+    model: &Model,
+    option: Tied,
+    changes: &mut HashMap<usize, Change>,
+    findings: &mut Vec<Finding>,
+) -> bool {
+    let Some((embedding, output)) = numbers(base, head, model) else { return false };
+    let (Some(mut ours), mut theirs) = (
+        changes.remove(&embedding).or_else(|| changes.get(&output).map(|_| Change::default())),
+        changes.remove(&output),
+    ) else {
+        return false;
+    };
+    let is_copy = |change: &Change| change.follows.iter().all(|&follows| follows);
+    // The same for the one tensor that the two were: PEFT saves both when the vocabulary was resized, and when it ties what it trains.
+    if let Some(copy) = theirs.take_if(|change| option == Tied::Share || option == Tied::Auto && is_copy(change)) {
+        if option == Tied::Share || ours.updates.is_empty() {
+            ours.updates.extend(copy.updates);
+            ours.follows.extend(copy.follows);
+            ours.base = ours.base.or(copy.base);
+            ours.shape = ours.shape.take().or(copy.shape);
+        }
+    }
+    let follows = |number: usize| option == Tied::Share || option == Tied::Auto && ours.follows[number];
+    let stays = theirs.is_none() && (0..ours.updates.len()).all(follows);
+    let mut followed = Change {
+        updates: (0..ours.updates.len())
+            .filter(|&number| follows(number))
+            .map(|number| ours.updates[number].clone())
+            .collect(),
+        base: ours.base,
+        shape: ours.shape.clone(),
+        follows: Vec::new(),
+    };
+    if let Some(theirs) = theirs {
+        followed.updates.extend(theirs.updates);
+        followed.base = theirs.base.or(followed.base);
+        followed.shape = theirs.shape.or(followed.shape);
+    }
+    let name = if head.is_some() { HEAD } else { "the output layer" };
+    let message = match stays {
+        true => "the output layer is tied to the embedding, and changes with it".to_string(),
+        false => format!(
+            "{name} no longer is the embedding: it has what it had in the training, and config.json unties the two"
+        ),
+    };
+    let code = if stays { "tied-shared" } else { "untied" };
+    if !ours.updates.is_empty() {
+        changes.insert(embedding, ours);
+        findings.push(Finding::warning(code, None, message));
+    }
+    // Where the two stay one tensor, only a base that has it twice needs the second.
+    if !stays || head.is_none() {
+        changes.insert(output, followed);
+    }
+    !stays
 }
 
 /// Whether config.json must untie the output layer from the embedding, because one of `programs` changes it.

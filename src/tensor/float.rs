@@ -1,10 +1,10 @@
 //! The element types that lorafold computes with.
 
 use super::{Dtype, bf16, f16};
+use crate::wire::wire_enum;
 
 /// The element types that deltas can be added to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Float {
     F16,
@@ -12,6 +12,8 @@ pub enum Float {
     F32,
     F64,
 }
+
+wire_enum!(Float { F16, Bf16, F32, F64 });
 
 impl Float {
     /// The type that a header calls `dtype`, if lorafold computes with it.

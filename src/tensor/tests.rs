@@ -157,6 +157,8 @@ fn types_have_the_names_of_the_format() {
     for name in names.split(' ') {
         assert_eq!(dtype_named(name).map(|dtype| dtype.to_string()).as_deref(), Some(name));
     }
+    let numbered: Vec<String> = dtype::ALL.iter().map(Dtype::to_string).collect();
+    assert_eq!(numbered.join(" "), names);
     for name in ["", "f32", "F99", "F32 "] {
         assert_eq!(dtype_named(name), None);
     }

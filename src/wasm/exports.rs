@@ -1,6 +1,6 @@
 //! What JavaScript sees: a plan, and a merger that computes blocks of its programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -11,17 +11,16 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::AbortSignal;
 
 use super::input::{Given, JsInputs};
-use super::trap::{noted, noted_now};
 use super::values::{read, write, write_text};
 use crate::engine::{self, Budget, FactJob, FactSum};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::kernel::Statistics;
-use crate::plan::{MergePlan, PlanRequest, plan};
+use crate::plan::{MergePlan, PlanRequest, Program, plan};
 
 /// The types that the signatures below name.
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = r#"import type { Description, FactJob, FileSize, ListedFolder, Piece, PlanRequest, Report, Run, Span, Statistics } from "./schema.js";"#;
+const TYPES: &str = r#"import type { Description, FactJob, FileSize, ListedFolder, Piece, PlanRequest, Report, Run, Span, Statistics, TensorReport } from "./schema.js";"#;
 
 type JsResult<T> = std::result::Result<T, JsValue>;
 
@@ -30,7 +29,7 @@ type JsResult<T> = std::result::Result<T, JsValue>;
 pub struct Plan {
     pub(super) plan: MergePlan,
     /// The facts of each program that has some.
-    facts: BTreeMap<usize, FactSum>,
+    facts: HashMap<usize, FactSum>,
     /// The statistics of each tensor, as far as they were gathered.
     statistics: BTreeMap<usize, Statistics>,
 }
@@ -43,8 +42,20 @@ impl Plan {
         inputs: Array,
         signal: Option<AbortSignal>,
     ) -> JsResult<Plan> {
-        let plan = noted(open(request, &inputs, signal)).await?;
-        Ok(Plan { plan, facts: BTreeMap::new(), statistics: BTreeMap::new() })
+        let plan = open(request, &inputs, signal).await?;
+        Ok(Plan::of(plan))
+    }
+
+    /// The plan as bytes, for `fromBytes` in another thread.
+    #[wasm_bindgen(js_name = toBytes)]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.plan.to_bytes()
+    }
+
+    /// The plan that another thread made. Facts and statistics stay behind.
+    #[wasm_bindgen(js_name = fromBytes)]
+    pub fn from_bytes(bytes: &[u8]) -> JsResult<Plan> {
+        Ok(Plan::of(MergePlan::from_bytes(bytes)?))
     }
 
     /// The output files.
@@ -55,19 +66,19 @@ impl Plan {
 
     /// A strong entity tag of every output file.
     pub fn etags(&self) -> JsResult<Vec<String>> {
-        Ok(noted_now(|| self.plan.etags())?)
+        Ok(self.plan.etags()?)
     }
 
     /// What tells this output from another, in hex; see `MergePlan::identity`.
     pub fn identity(&self) -> JsResult<String> {
-        Ok(noted_now(|| self.plan.identity())?)
+        Ok(self.plan.identity()?)
     }
 
     /// What the bytes `start..end` of a file are made of, at most `limit` pieces.
     #[wasm_bindgen(unchecked_return_type = "Piece[]")]
     pub fn pieces(&self, file: usize, start: f64, end: f64, block: f64, limit: Option<usize>) -> JsResult<JsValue> {
         let limit = limit.unwrap_or(usize::MAX);
-        noted_now(|| write(&self.plan.pieces(file, start as u64..end as u64, block as u64, limit)))
+        write(&self.plan.pieces(file, start as u64..end as u64, block as u64, limit))
     }
 
     /// The longest beginning of the bytes `start..end` of a file that one read serves.
@@ -80,12 +91,12 @@ impl Plan {
     #[wasm_bindgen(js_name = plannedBytes)]
     pub fn planned_bytes(&self, file: usize, start: f64, end: f64) -> JsResult<Vec<u8>> {
         let Some(file) = self.plan.files.get(file) else { return Ok(Vec::new()) };
-        Ok(noted_now(|| self.plan.planned_bytes(file, start as u64..end as u64))?)
+        Ok(self.plan.planned_bytes(file, start as u64..end as u64)?)
     }
 
     /// The program of a tensor, as `Merger.load` takes it.
-    pub fn program(&self, number: usize) -> Option<String> {
-        self.plan.program(number).and_then(|program| serde_json::to_string(&*program).ok())
+    pub fn program(&self, number: usize) -> Option<Vec<u8>> {
+        self.plan.program(number).map(|program| program.to_bytes())
     }
 
     /// The jobs that gather the facts of a program, none where it needs no facts or has them already.
@@ -119,10 +130,22 @@ impl Plan {
         Ok(())
     }
 
-    /// The report, with the statistics that were added.
+    /// The report without its tensors.
     #[wasm_bindgen(unchecked_return_type = "Report")]
-    pub fn report(&self) -> JsResult<JsValue> {
-        noted_now(|| write_text(&self.plan.report(&self.statistics)))
+    pub fn summary(&self) -> JsResult<JsValue> {
+        write_text(&self.plan.summary())
+    }
+
+    /// What the report says of the tensors `start..end`, with the statistics that were added.
+    #[wasm_bindgen(js_name = tensorReports, unchecked_return_type = "TensorReport[]")]
+    pub fn tensor_reports(&self, start: usize, end: usize) -> JsResult<JsValue> {
+        write_text(&self.plan.tensor_reports(start..end, &self.statistics).collect::<Vec<_>>())
+    }
+}
+
+impl Plan {
+    fn of(plan: MergePlan) -> Plan {
+        Plan { plan, facts: HashMap::new(), statistics: BTreeMap::new() }
     }
 }
 
@@ -143,7 +166,7 @@ pub async fn inspect(
         let folder = read(folder)?;
         crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder).await
     };
-    write_text(&noted(inspected).await?)
+    write_text(&inspected.await?)
 }
 
 /// Computes blocks of programs; one for each worker.
@@ -164,9 +187,8 @@ impl Merger {
     }
 
     /// Take a program (`Plan.program`) by its number.
-    pub fn load(&mut self, number: usize, program: &str) -> JsResult<()> {
-        let program = serde_json::from_str(program).map_err(|e| Error::internal(format!("a program: {e}")))?;
-        self.merger.load(number, program);
+    pub fn load(&mut self, number: usize, program: &[u8]) -> JsResult<()> {
+        self.merger.load(number, Program::from_bytes(program)?);
         Ok(())
     }
 
@@ -201,8 +223,7 @@ impl Merger {
         let mut found = statistics.then(Statistics::default);
         let given = self.given(number, &elements, base, None)?;
         let Merger { inputs, merger, output } = self;
-        let computed = noted(merger.compute(number, elements, &given.or_from(inputs), found.as_mut())).await;
-        let computed = computed?;
+        let computed = merger.compute(number, elements, &given.or_from(inputs), found.as_mut()).await?;
         *output = (computed.as_ptr() as usize, computed.len());
         found.map_or(Ok(JsValue::UNDEFINED), |found| write(&found))
     }
@@ -220,7 +241,7 @@ impl Merger {
     ) -> JsResult<()> {
         let elements = elements(first, count);
         let given = self.given(number, &elements, Some(base), Some(operands))?;
-        let computed = noted_now(|| at_once(self.merger.compute(number, elements, &given, None)))?;
+        let computed = at_once(self.merger.compute(number, elements, &given, None))?;
         self.output = (computed.as_ptr() as usize, computed.len());
         Ok(())
     }
@@ -235,7 +256,7 @@ impl Merger {
     ) -> JsResult<Vec<u8>> {
         let elements = elements(first, count);
         let given = self.given(number, &elements, base, None)?;
-        Ok(noted(self.merger.gather(number, elements, &given.or_from(&self.inputs))).await?)
+        Ok(self.merger.gather(number, elements, &given.or_from(&self.inputs)).await?)
     }
 
     /// The same at once; see `computeGiven`.
@@ -250,13 +271,13 @@ impl Merger {
     ) -> JsResult<Vec<u8>> {
         let elements = elements(first, count);
         let given = self.given(number, &elements, Some(base), Some(operands))?;
-        Ok(noted_now(|| at_once(self.merger.gather(number, elements, &given)))?)
+        Ok(at_once(self.merger.gather(number, elements, &given))?)
     }
 
     /// Copy bytes of an input into the memory, at `offset`, `length`.
     pub async fn read(&mut self, input: usize, start: f64, bytes: f64) -> JsResult<()> {
         let span = Span { input, start: start as u64, bytes: bytes as u64 };
-        let copied = noted(self.merger.copy(&self.inputs, span)).await?;
+        let copied = self.merger.copy(&self.inputs, span).await?;
         self.output = (copied.as_ptr() as usize, copied.len());
         Ok(())
     }

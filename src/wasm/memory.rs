@@ -16,13 +16,14 @@ const PAGE: usize = 1 << 16;
 /// Pages that the memory may grow to.
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// Set when the memory could not grow as was asked.
-static EXHAUSTED: AtomicBool = AtomicBool::new(false);
+/// Set while the latest allocation is one that failed.
+static FAILED: AtomicBool = AtomicBool::new(false);
 
-/// Whether the memory could not grow as was asked, at any time: what a trap means then.
+/// Whether the latest allocation failed: what a trap means then. A failure that was reported as an error does not count, for the error's
+/// own text was allocated after it.
 #[wasm_bindgen(js_name = outOfMemory)]
 pub fn out_of_memory() -> bool {
-    EXHAUSTED.load(Ordering::Relaxed)
+    FAILED.load(Ordering::Relaxed)
 }
 
 /// Let the memory grow to `bytes` and no further; what is there already stays.
@@ -41,7 +42,6 @@ unsafe impl dlmalloc::Allocator for Pages {
         let allowed = core::arch::wasm32::memory_size(0).saturating_add(pages) <= LIMIT.load(Ordering::Relaxed);
         let before = if allowed { core::arch::wasm32::memory_grow(0, pages) } else { usize::MAX };
         if before == usize::MAX {
-            EXHAUSTED.store(true, Ordering::Relaxed);
             return (std::ptr::null_mut(), 0, 0);
         }
         ((before * PAGE) as *mut u8, pages * PAGE, 0)
@@ -80,17 +80,23 @@ unsafe impl Sync for Limited {}
 #[global_allocator]
 static ALLOCATOR: Limited = Limited(UnsafeCell::new(Dlmalloc::new_with_allocator(Pages)));
 
+/// Note whether an allocation failed.
+fn noted(allocated: *mut u8) -> *mut u8 {
+    FAILED.store(allocated.is_null(), Ordering::Relaxed);
+    allocated
+}
+
 // SAFETY: every call is handed to dlmalloc, which keeps the trait's promises; with one thread, and no call that calls back, the
 // exclusive reference is the only one.
 unsafe impl GlobalAlloc for Limited {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        unsafe { (*self.0.get()).malloc(layout.size(), layout.align()) }
+        noted(unsafe { (*self.0.get()).malloc(layout.size(), layout.align()) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        unsafe { (*self.0.get()).calloc(layout.size(), layout.align()) }
+        noted(unsafe { (*self.0.get()).calloc(layout.size(), layout.align()) })
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
@@ -100,6 +106,6 @@ unsafe impl GlobalAlloc for Limited {
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as above.
-        unsafe { (*self.0.get()).realloc(ptr, layout.size(), layout.align(), size) }
+        noted(unsafe { (*self.0.get()).realloc(ptr, layout.size(), layout.align(), size) })
     }
 }

@@ -9,5 +9,4 @@ mod errors;
 pub mod exports;
 mod input;
 pub mod memory;
-pub mod trap;
 mod values;

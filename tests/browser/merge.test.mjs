@@ -12,10 +12,10 @@ import { serve } from "./serve.mjs";
 
 const root = resolve(import.meta.dirname ?? ".", "../..");
 const fixtures = join(root, "tests", "fixtures");
-/** Bases of every type, shards, Conv1D, several adapters, sizes that fit no vector, DoRA. */
+/** Bases of every type, shards, Conv1D, several adapters, sizes that fit no vector, DoRA, files of torch. */
 const CASES = [
   "dtype-f32", "dtype-f16", "dtype-bf16", "dtype-f64", "gpt2", "three-adapters", "sharded", "odd-sizes", "passthrough", "rslora",
-  "dora-linear", "dora-and-lora-gpt2", "dora-f64",
+  "dora-linear", "dora-and-lora-gpt2", "dora-f64", "torch-sharded", "torch-passthrough",
 ];
 
 /** @type {string} */
@@ -26,7 +26,7 @@ let server;
 let plain;
 
 /** @param {string} name */
-const spec = (name) => JSON.parse(readFileSync(join(fixtures, name, "case.json"), "utf8"));
+const spec = (name) => JSON.parse(readFileSync(join(fixtures, name, name.startsWith("torch-") ? "torch.json" : "case.json"), "utf8"));
 
 /** @type {Map<string, Record<string, string>>} */
 const made = new Map();

@@ -46,7 +46,7 @@ describePage(({ name, scratch, withPage }) => {
         [[join(base, "model-00001-of-00002.safetensors")], "Files of the model are missing", /needs all of them/],
         [[join(base, "model.safetensors.index.json")], "Files of the model are missing", /needs all of them/],
         [[join(folder, "model.gguf")], "model.gguf is GGUF", /lorafold reads safetensors/],
-        [[join(folder, "pytorch_model.bin")], "pytorch_model.bin is PyTorch’s own format", /lorafold reads safetensors/],
+        [[join(folder, "pytorch_model.bin")], "This file is not safetensors", /Take the model in safetensors/],
         [[join(folder, "model.zip")], "model.zip is a packed archive", /Unpack it/],
         [[join(adapter, "adapter_config.json"), join(adapter, "adapter_model.safetensors")], "This is an adapter, not a base", /swap them/],
         [[html], "This is a web page", /address of the file itself/],

@@ -34,6 +34,7 @@ import { parseRange } from "./parse-range.mjs";
  * @typedef {object} TestServer
  * @property {string} origin such as http://127.0.0.1:40123
  * @property {Logged[]} requests
+ * @property {number} connections how many have been opened
  * @property {() => Promise<Logged>} next the next request, once it has come
  * @property {(request: Logged) => Promise<void>} ended resolves when a request is complete or was ended early
  * @property {(changes: Partial<Behaviour>) => void} set changes how it behaves from the next request on
@@ -79,6 +80,7 @@ export async function serve(folders, options = {}) {
   /** @type {WeakMap<Logged, Promise<void>>} */
   const ends = new WeakMap();
 
+  let connections = 0;
   const server = createServer((request, response) => {
     /** @type {Logged} */
     const logged = {
@@ -89,11 +91,15 @@ export async function serve(folders, options = {}) {
     arrivals.emit("request", logged);
     answer(request, response, logged, mounts, behaviour).catch((error) => response.destroy(error));
   });
+  server.on("connection", () => void connections++);
   await new Promise((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", () => resolve(undefined)));
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
   return {
     origin: `http://127.0.0.1:${port}`,
     requests,
+    get connections() {
+      return connections;
+    },
     ended: async (request) => ends.get(request),
     next: async () => (await once(arrivals, "request"))[0],
     set: (changes) => void Object.assign(behaviour, changes),

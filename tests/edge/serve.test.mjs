@@ -103,6 +103,19 @@ describe("the serving template", () => {
     assert.deepEqual(origin.requests.slice(before).map(({ path, status }) => [path, status]), [[`/tiny-llama/${name}`, 206]]);
   });
 
+  test("a model is opened with one request for each file, over four connections", async (t) => {
+    const server = await serve({ "/": SAMPLE });
+    t.after(server.close);
+    const flare = await isolate(t, { BASE: `${server.origin}/tiny-llama/`, ADAPTERS: adaptersAt(`${server.origin}/`) });
+    assert.ok(written.get("config.json")?.equals(await bytes(await get(flare, "config.json"))));
+    const asked = server.requests.map(({ path }) => path);
+    assert.deepEqual(asked.filter((path, index) => asked.indexOf(path) !== index), []);
+    assert.ok(asked.length > 20, "names that a folder may have are not tried");
+    // Most of those are not there: that must not cost a connection each.
+    assert.ok(server.connections <= 4, `${server.connections} connections`);
+    for (const [name] of ADAPTERS) assert.equal(asked.filter((path) => path === `/${name}/adapter_model.safetensors`).length, 1);
+  });
+
   test("DoRA, on a linear layer and on a Conv1D", async (t) => {
     const folder = await scratch(t);
     const model = await doraModel(folder);

@@ -58,7 +58,7 @@ fn nf4(source: &mut Source) {
     let f32s = |source: &mut Source, inputs: &mut Memory, count| Operand {
         key: "k".into(),
         at: stored(source, inputs, Float::F32, count),
-        float: Float::F32,
+        dtype: Float::F32.dtype(),
     };
     let (absmax, nested) = if source.flag() {
         inputs.0.push(source.fill(blocks as usize));

@@ -12,6 +12,8 @@ mod index;
 mod op;
 mod plan;
 mod source;
+mod torch;
+mod turning;
 
 pub use adapter_config::adapter_config;
 pub use config_json::config_json;
@@ -20,3 +22,4 @@ pub use header::header;
 pub use index::index;
 pub use op::op;
 pub use plan::plan;
+pub use torch::{open_pickle, pickle, torch};

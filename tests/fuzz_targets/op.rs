@@ -3,11 +3,12 @@
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{Dora, LowRank, Op, RowOrder};
+use lorafold::op::{Dora, Fourierft, Hira, HiraLayer, LayerShape, LowRank, Op, RowOrder};
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::Float;
 
 use super::source::Source;
+use super::turning::turning;
 use crate::model::{Memory, compute};
 
 pub const FLOATS: [Float; 4] = [Float::F32, Float::F16, Float::Bf16, Float::F64];
@@ -45,12 +46,26 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let (rank, float) = (1 + source.below(20), source.pick(&FLOATS));
     let mut operand = |elements: u64| {
         let at = stored(source, inputs, float, elements);
-        Operand { key: "k".into(), at, float }
+        Operand { key: "k".into(), at, dtype: float.dtype() }
     };
     let (a, b, magnitude) = (operand(rank * inner), operand(outer * rank), operand(outer));
     let scale = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
-    let factors = LowRank { a, b, rank, inputs: inner, outputs: outer, alpha: 1.0, scale, transposed };
-    let op = if source.flag() { Op::Dora(Dora { factors, magnitude }) } else { Op::LowRank(factors) };
+    let layer = LayerShape::linear(outer, inner);
+    let factors = LowRank { a, b, rank, layer, alpha: 1.0, scale, transposed };
+    let turned = if source.flag() { turning(source, inputs, end - start, cols) } else { None };
+    let op = match (turned, source.below(5)) {
+        (Some(op), _) => op,
+        (None, 0 | 1) => Op::LowRank(factors),
+        (None, 2) => Op::Dora(Dora { factors, magnitude }),
+        (None, 3) => {
+            let LowRank { a, b, rank, .. } = factors;
+            Op::Hira(Hira { a, b, rank, layer: HiraLayer::Linear, inputs: inner, outputs: outer, transposed })
+        }
+        (None, _) => {
+            let count = outer.min(inner * outer);
+            Op::Fourierft(Fourierft { spectrum: magnitude, count, seed: scale.to_bits(), scaling: scale, transposed })
+        }
+    };
     let rows = start..end;
     let order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves]);
     let weight = source.pick(&[1.0, 0.5, -1.0, 0.0, 1e-30]);

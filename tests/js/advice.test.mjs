@@ -47,7 +47,7 @@ test("kinds have advice of their own, in whatever language the message is", () =
 });
 
 test("files of other formats are told by their names", () => {
-  for (const [name, title] of [["model.gguf", "model.gguf is GGUF"], ["pytorch_model.bin", "pytorch_model.bin is PyTorch’s own format"], ["notes.txt", "There is no model’s file here"]]) {
+  for (const [name, title] of [["model.gguf", "model.gguf is GGUF"], ["model.pt", "model.pt is PyTorch’s own format"], ["notes.txt", "There is no model’s file here"]]) {
     assert.equal(titleOf("wrong-input", { kind: "no-weights" }, [{ names: [name] }]), title);
   }
   assert.equal(titleOf("wrong-input", { kind: "no-weights" }, [{ names: ["a.safetensors"] }]), "This is not what it was chosen as");

@@ -15,15 +15,17 @@ export const FIXTURES = fileURLToPath(new URL("../fixtures", import.meta.url));
  * @property {{ path: string, weight: number, scales: Record<string, Scale> }[]} adapters
  * @property {string[]} merged
  * @property {string[]} untouched
+ * @property {string[]} added tensors that the base does not have
+ * @property {Record<string, unknown>} config what becomes another in config.json
  */
 
 /** @param {string} name @returns {Case} */
 export function fixture(name) {
   const folder = join(FIXTURES, name);
-  const { base, adapters, merged, untouched, options } = JSON.parse(readFileSync(join(folder, "case.json"), "utf8"));
+  const { base, adapters, merged, untouched, options, added = [], config = {} } = JSON.parse(readFileSync(join(folder, "case.json"), "utf8"));
   if (options?.dtype !== "keep" || Object.keys(options).length > 1) throw new Error(`${name}: options that these tests do not know`);
   return {
-    name, merged, untouched,
+    name, merged, untouched, added, config,
     base: join(folder, base),
     adapters: adapters.map((/** @type {any} */ adapter) => ({ ...adapter, path: join(folder, adapter.path) })),
   };

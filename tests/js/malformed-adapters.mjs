@@ -29,7 +29,7 @@ export const ADAPTERS = [
   { name: "a header that is not JSON", change: headerText("adapter", (text) => text.slice(0, -1)), code: "bad-header", says: [FILE] },
   { name: "a hole", change: header("adapter", (h) => void delete h[factor(Q, "B")]), code: "bad-header", says: [FILE, "hole"] },
   { name: "no weights", change: ({ adapter }) => void delete adapter[FILE], code: "wrong-input", says: ["adapter_model.safetensors"] },
-  { name: "weights only in a pickle", change: ({ adapter }) => { adapter["adapter_model.bin"] = adapter[FILE]; delete adapter[FILE]; }, code: "unsupported", says: ["adapter_model.bin"] },
+  { name: "safetensors under the name of a pickle", change: ({ adapter }) => { adapter["adapter_model.bin"] = adapter[FILE]; delete adapter[FILE]; }, code: "wrong-input", says: ["adapter_model.bin", "this is a safetensors file"] },
   { name: "no configuration", change: ({ adapter }) => void delete adapter[CONFIG], code: "bad-config", says: [CONFIG] },
   { name: "an empty configuration", change: configText(""), code: "bad-config", says: [CONFIG] },
   { name: "a configuration that is not JSON", change: configText("peft_type: LORA"), code: "bad-config", says: [CONFIG] },

@@ -53,7 +53,7 @@ export const BASES = [
   { name: "metadata that is a number", change: header("base", (h) => void (h.__metadata__ = { step: 7 })), code: "bad-header", says: [FILE] },
   { name: "metadata twice", change: headerText("base", (text) => `{"__metadata__":{},${text.slice(1)}`), code: "bad-header", says: [FILE, "__metadata__"] },
   { name: "no weights at all", change: ({ base }) => void delete base[FILE], code: "wrong-input", says: ["safetensors"] },
-  { name: "weights only in a pickle", change: ({ base }) => { base["pytorch_model.bin"] = base[FILE]; delete base[FILE]; }, code: "wrong-input", says: ["safetensors"] },
+  { name: "safetensors under the name of a pickle", change: ({ base }) => { base["pytorch_model.bin"] = base[FILE]; delete base[FILE]; }, code: "wrong-input", says: ["pytorch_model.bin", "this is a safetensors file"] },
   { name: "a config.json that is not JSON", change: ({ base }) => void (base["config.json"] = Buffer.from("{")), code: "bad-config", says: ["config.json"] },
   { name: "a config.json that is an array", change: ({ base }) => void (base["config.json"] = Buffer.from("[]")), code: "bad-config", says: ["config.json"] },
   { name: "an index that is not JSON", change: sharded((files) => void (files[INDEX] = Buffer.from("weight_map"))), code: "bad-header", says: [INDEX] },

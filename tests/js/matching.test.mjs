@@ -92,6 +92,38 @@ test("names that transformers 5 has in memory are found where the model type has
   await assert.rejects(plan({ base: baseOf(whole, { model_type: "llama" }), adapters }), { code: "unmatched-key" });
 });
 
+test("what is said of names is bounded: of many parts a few are named, and of long names none as an example", async () => {
+  const long = "x".repeat(2000);
+  const parts = Object.fromEntries(Array.from({ length: 300 }, (_, part) => [`part${part}.q_proj`, /** @type {[number, number]} */ ([3, 3])]));
+  await assert.rejects(plan({ base: baseOf(parts), adapters: [adapterOf({ q_proj: [3, 3] })] }), (/** @type {any} */ error) => {
+    assert.equal(error.facts.kind, "ambiguous-part");
+    assert.match(error.message, /part0\., .* and 292 more\)/);
+    assert.ok(error.message.length < 300, error.message);
+    return true;
+  });
+  const base = baseOf({ [long]: [3, 3], "model.q_proj": [3, 3] });
+  const unknown = Object.fromEntries(Array.from({ length: 200 }, (_, number) => [`unknown${number}`, /** @type {[number, number]} */ ([3, 3])]));
+  const { findings } = await plan({ base, adapters: [adapterOf({ "model.q_proj": [3, 3], ...unknown })], allowUnmatched: true });
+  assert.equal(findings.length, 200);
+  for (const { message } of findings) assert.match(message, /for example, model\.q_proj\.weight/);
+  assert.ok(JSON.stringify(findings).length < 200 * 600);
+});
+
+test("an adapter's scales are counted, however many there are", async () => {
+  const modules = Array.from({ length: 500 }, (_, number) => `model.layers.${number}.q_proj`);
+  const shapes = Object.fromEntries(modules.map((module) => [module, /** @type {[number, number]} */ ([2, 3])]));
+  // Every third has the alpha of its own, the others share one.
+  const alphas = modules.map((_, number) => (number % 3 === 0 ? number + 2 : 1));
+  const config = { alpha_pattern: Object.fromEntries(modules.map((module, number) => [module.replaceAll(".", "\\."), alphas[number]])) };
+  const { adapters: [adapter], recipe } = await plan({ base: baseOf(shapes), adapters: [adapterOf(shapes, config)] });
+  const distinct = [...new Set(adapter.scales.map(({ alpha }) => alpha))];
+  assert.equal(distinct.length, adapter.scales.length);
+  assert.deepEqual(new Set(distinct), new Set(alphas));
+  for (const { alpha, tensors } of adapter.scales) assert.equal(tensors, alphas.filter((other) => other === alpha).length);
+  assert.deepEqual(recipe.adapters[0].scales.map(({ alpha }) => alpha), distinct);
+  assert.deepEqual([adapter.matched, adapter.modules], [500, 500]);
+});
+
 test("parts whose names have changed are each found", async () => {
   /** @type {Shapes} */
   const qwen = { "model.layers.0.q_proj": [3, 3], "visual.blocks.0.qkv": [3, 3], "visual.blocks.1.qkv": [3, 3], lm_head: [3, 3] };

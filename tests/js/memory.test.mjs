@@ -34,7 +34,7 @@ test("an instance takes its budget and the factors, no more", async (t) => {
   const blocks = pieces.filter((piece) => piece.kind === "compute");
   assert.ok(blocks.length > 100, "the tensor is one of gigabytes");
   // The first, the last and some between: every block needs the same.
-  merger.load(blocks[0].program, plan.program(blocks[0].program) ?? "");
+  merger.load(blocks[0].program, plan.program(blocks[0].program) ?? new Uint8Array());
   for (const { program, first, count } of blocks.filter((_, number) => number % 60 === 0 || number === blocks.length - 1)) {
     await merger.compute(program, first, count, false);
   }

@@ -49,6 +49,36 @@ test("one request for a contiguous range, none for the adapters", async (t) => {
   opened.close();
 });
 
+test("opening asks once for each file, also for an index and an adapter that are longer than the first bytes", async (t) => {
+  const { base, adapter } = tinyModel();
+  const [weights, factors] = [base[WEIGHTS], adapter["adapter_model.safetensors"]];
+  const length = Number(weights.readBigUInt64LE(0));
+  const names = Object.keys(JSON.parse(weights.toString("utf8", 8, 8 + length))).filter((name) => name !== "__metadata__");
+  const index = Buffer.from(JSON.stringify({ metadata: {}, weight_map: Object.fromEntries(names.map((name) => [name, WEIGHTS])) }) + " ".repeat(200_000));
+  const padded = padHeader(factors, 300_000);
+  const server = await scriptedServer({ ...base, "model.safetensors.index.json": index }, correct);
+  const adapters = await scriptedServer({ ...adapter, "adapter_model.safetensors": padded }, correct);
+  t.after(server.close);
+  t.after(adapters.close);
+  const options = { base: server.url, adapters: [adapters.url] };
+  const opened = await openMerged(options);
+  // The index has two parts, as it is longer than the first bytes of every file.
+  assert.deepEqual([server.counts["model.safetensors.index.json"], server.counts[WEIGHTS], server.counts["config.json"]], [2, 1, 1]);
+  assert.deepEqual(adapters.counts, { "adapter_config.json": 1, "adapter_model.safetensors": 1 });
+  const written = await mergedFiles({ base: asFiles({ ...base, "model.safetensors.index.json": index }), adapters: [asFiles({ ...adapter, "adapter_model.safetensors": padded })] });
+  assert.ok(written.get(WEIGHTS)?.equals(await opened.read(WEIGHTS)));
+  assert.equal(adapters.counts["adapter_model.safetensors"], 1);
+  opened.close();
+});
+
+/** A safetensors file whose header has spaces at its end. @param {Buffer} file @param {number} bytes */
+function padHeader(file, bytes) {
+  const length = Number(file.readBigUInt64LE(0));
+  const prefix = Buffer.alloc(8);
+  prefix.writeBigUInt64LE(BigInt(length + bytes));
+  return Buffer.concat([prefix, file.subarray(8, 8 + length), Buffer.alloc(bytes, " "), file.subarray(8 + length)]);
+}
+
 test("never more than four requests under way", async (t) => {
   const { server, options } = await sample(t);
   server.set({ latency: 15 });

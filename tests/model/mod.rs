@@ -1,6 +1,8 @@
 //! Small models and adapters in memory, made from a seed, and a driver that merges them without any files.
 #![allow(dead_code, reason = "every test binary uses a part")]
 
+pub mod archive;
+
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

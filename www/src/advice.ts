@@ -63,10 +63,6 @@ const ADVICE: Record<ErrorCode, Advice> = {
     todo: "Try a smaller weight, or float32 or bfloat16 as the number type, which hold larger values.",
     offer: { option: "allowNonfinite", label: "Allow such values" },
   },
-  "base-mismatch": {
-    title: "The adapter was made for another base",
-    todo: "Choose the base that the adapter was trained on.",
-  },
   "source-changed": {
     title: "A file changed while it was being read",
     todo: "Choose its folder again; leave the files alone while they are merged.",

@@ -39,8 +39,8 @@ const BY_KIND: { readonly [kind in ErrorKind]?: Advice } = {
     todo: `${SAFETENSORS} Whatever its name says, the file is in another format. Take the model in safetensors.`,
   },
   pickle: {
-    title: "This is PyTorch’s own format",
-    todo: `${SAFETENSORS} Files of PyTorch’s own format can run code when they are read. Save the model or adapter again as safetensors: with transformers and PEFT, save_pretrained does.`,
+    title: "This file holds more than weights",
+    todo: "Files of PyTorch’s own format can run code when they are loaded. lorafold runs nothing of them, and reads only what weights need; this one asks for more. Take the model or adapter as safetensors, or, where you trust it, save it again as such: with transformers and PEFT, save_pretrained does.",
   },
   "quantised-base": {
     title: "The base is quantised",
@@ -77,7 +77,7 @@ function refusedByServer({ code, facts: { kind, file = "" } }: LorafoldError): A
 /** What models come in besides. */
 const FORMATS: readonly { ending: RegExp; name: string; todo: string }[] = [
   { ending: /\.gguf$/i, name: "GGUF", todo: `${SAFETENSORS} Take the model in that format, from which the GGUF file was made, and convert the merged one.` },
-  { ending: /\.(bin|pt|pth|ckpt|pkl)$/i, name: "PyTorch’s own format", todo: `${SAFETENSORS} Take the model’s .safetensors files, or save it again as such: with transformers, save_pretrained does.` },
+  { ending: /\.(bin|pt|pth|ckpt|pkl)$/i, name: "PyTorch’s own format", todo: `Of that, lorafold reads pytorch_model.bin, in one file or several, and adapter_model.bin. Take the model’s .safetensors files, or save it again as such: with transformers, save_pretrained does.` },
   { ending: /\.(zip|tar|t?gz|tar\.\w+|7z|rar|zst)$/i, name: "a packed archive", todo: `${SAFETENSORS} Unpack it, and choose the folder that its .safetensors files are in.` },
   { ending: /\.(onnx|h5|msgpack|tflite|npz)$/i, name: "another format", todo: `${SAFETENSORS} Take the model in that format.` },
 ];

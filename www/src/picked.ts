@@ -18,6 +18,11 @@ export interface Picked {
 /** What macOS leaves in folders: nobody's files. Other hidden ones are the model's, and copied with it. */
 const LEFT_BY_SYSTEM = /^(\.DS_Store|\.localized|\._.*)$/;
 
+/** What weight files end in. */
+const ENDING = /\.(safetensors|bin)$/;
+const isWeights = (name: string) => ENDING.test(name);
+const withoutEnding = (name: string) => name.replace(ENDING, "");
+
 /** A folder's files, or some files, as one thing. `undefined` when there are none. */
 export function pickFiles(files: readonly File[]): Picked | undefined {
   const theirs = files.filter((file) => !LEFT_BY_SYSTEM.test(file.name));
@@ -26,7 +31,7 @@ export function pickFiles(files: readonly File[]): Picked | undefined {
   if (!first) return undefined;
   const names = direct.map((file) => file.name);
   const folder = first.webkitRelativePath.split("/")[0];
-  const weights = names.filter((name) => name.endsWith(".safetensors"));
+  const weights = names.filter(isWeights);
   const size = direct.reduce((sum, file) => sum + file.size, 0);
   return {
     name: folder || nameOf(weights.length > 0 ? weights : names),
@@ -40,7 +45,7 @@ export function pickFiles(files: readonly File[]): Picked | undefined {
 }
 
 function nameOf(files: readonly string[]): string {
-  return files.length === 1 ? files[0]!.replace(/\.safetensors$/, "") : `${files.length} files`;
+  return files.length === 1 ? withoutEnding(files[0]!) : `${files.length} files`;
 }
 
 /** Of a picked folder the browser gives every file below it; models have theirs at the top. */
@@ -62,7 +67,7 @@ export function pickUrl(text: string): Picked | string {
   const path = url.replace(/[?#].*$/, "").replace(/\/+$/, "");
   const last = path.split("/").at(-1)!;
   return {
-    name: last.replace(/\.safetensors$/, ""),
+    name: withoutEnding(last),
     source: url,
     files: [],
     names: [last],

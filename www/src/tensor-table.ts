@@ -5,7 +5,7 @@ import { count, counted, digits, exactly, percentIfKnown, shape } from "./format
 /** More rows make a page slow, and nobody reads them. */
 const MOST_ROWS = 300;
 
-const ACTIONS = { merge: "merged", convert: "converted", copy: "copied" } as const;
+const ACTIONS = { merge: "merged", convert: "converted", copy: "copied", replace: "replaced" } as const;
 
 /**
  * Every tensor in a table that can be filtered; filled only once it is opened. What is `planned` is shown without weights: they still change,
@@ -50,7 +50,10 @@ function filteredTable(tensors: readonly TensorReport[], withWeights: boolean): 
 
 function row(tensor: TensorReport, withStatistics: boolean, withWeights: boolean): HTMLElement {
   const { name, action, dtype, outputDtype, adapters = [], statistics } = tensor;
-  const added = adapters.map(({ adapter, weight, scale, rank }) => `${withWeights ? `${exactly(weight)} × ` : ""}${digits(scale)} × ${adapter} (r ${rank})`);
+  const added = adapters.map(({ adapter, method, weight, scale, rank }) => {
+    const scaled = scale === undefined ? `${adapter} (${method})` : `${digits(scale)} × ${adapter} (r ${rank})`;
+    return `${withWeights ? `${exactly(weight)} × ` : ""}${scaled}`;
+  });
   // Nothing for what is not merged.
   const figure = (share: number | null | undefined) => make("td", { class: "number" }, share === undefined ? "" : percentIfKnown(share));
   return make("tr", { class: `row-${action}` },

@@ -5,7 +5,7 @@ export const HELP = `lorafold folds LoRA adapters into base model weights.
   lorafold serve --base B --adapter A[@weight] [--adapter …] [--port P] [options]
   lorafold inspect PATH…
 
-B and A are a folder, a .safetensors file, or a URL: https://…, or hf://org/name@revision (with a weight hf://org/name@revision@0.5).
+B and A are a folder, a .safetensors or .bin file, or a URL: https://…, or hf://org/name@revision (with a weight hf://org/name@revision@0.5).
 
 merge:
   --base B               the base model
@@ -14,6 +14,8 @@ merge:
   --method M             how several deltas combine: linear (default), the exact weighted sum
   --dtype T              keep (default), float32 (or f32), float16 (f16), bfloat16 (bf16)
   --rounding R           nearest (default), to even
+  --tied T               an output layer that is tied to the embedding: auto (default) does what the training did, share changes the one
+                         tensor that they are, untie gives the output layer a tensor of its own
   --max-shard-size S     new shards of at most S, such as 5GB; by default the base's shards are kept
   --only REGEX           merge only tensors whose name matches REGEX somewhere
   --skip REGEX           do not merge tensors whose name matches REGEX somewhere
@@ -31,7 +33,7 @@ merge:
 
 serve: the merged model over HTTP, with ranges, on this machine alone; nothing is written, every byte is computed when it is asked for
   --port P               8417 by default; 0 takes a free one
-  --dtype, --max-shard-size, --only, --skip, --allow-unmatched, --allow-nonfinite: as for merge
+  --dtype, --tied, --max-shard-size, --only, --skip, --allow-unmatched, --allow-nonfinite: as for merge
   --json                 print one JSON document when it listens: url, files, findings
   --quiet                print nothing
 

@@ -10,8 +10,7 @@ import { readFile } from "node:fs/promises";
 export async function main(argv: string[]): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", outputFailed);
   const [first, ...rest] = argv;
-  // A trap in asynchronous work of the WebAssembly is thrown outside every promise: without this Node would print a stack and end before
-  // `settled` sees it.
+  // What nobody caught is told as every other error is, also where it was thrown outside every promise.
   process.once("uncaughtException", (error) => process.exit(report(asLorafoldError(error), rest.includes("--json"))));
   // `lorafold merge --help` asks for the same.
   const command = asksForHelp(argv) ? "--help" : first;

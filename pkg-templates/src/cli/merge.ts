@@ -2,10 +2,10 @@ import { merge, plan } from "../node.js";
 import { refuseOccupied, replaced } from "../node/model-folder.js";
 import { asPath } from "../node/source.js";
 import { checkWorkOptions } from "../merge.js";
-import type { MergeOptions, Report } from "../types.js";
+import type { MergeOptions, Report, TensorReport } from "../types.js";
 import { finishCommand, mergePartCommand, partOption } from "./parts.js";
 import { PLAN_FLAGS, planOptions } from "./plan-flags.js";
-import { checkReport, writeReport } from "./report.js";
+import { checkReport, printReport, writeReport } from "./report.js";
 import { planText, resultText } from "./text.js";
 import { ProgressLine } from "./progress.js";
 import { bytes, number, parse, UsageError } from "./usage.js";
@@ -56,7 +56,7 @@ export async function mergeCommand(argv: string[]): Promise<number> {
       const planned = await plan({ ...options, signal: stop.signal });
       // Parts find the files of others there.
       if (values.out !== undefined && !share) await checkRoom(values.out, planned.files, force);
-      await print(planned, values, planText(planned));
+      await print(planned, values, () => planText(planned));
       return 0;
     }
     if (share) return await mergePartCommand({ ...options, output: values.out!, signal: stop.signal }, share, { json, quiet });
@@ -64,7 +64,7 @@ export async function mergeCommand(argv: string[]): Promise<number> {
     try {
       const { report } = await merge({ ...options, signal: stop.signal, onProgress: (progress) => line?.show(progress) });
       line?.end();
-      await print(report, values, resultText(report, values.out!));
+      await print(report, values, (kept) => resultText(report, values.out!, kept));
     } finally {
       line?.end();
     }
@@ -97,7 +97,14 @@ async function checkRoom(out: string, files: Report["files"], force: boolean): P
   else await refuseOccupied(folder);
 }
 
-async function print(report: Report, values: Values, text: string): Promise<void> {
-  if (values.report !== undefined) await writeReport(values.report, report);
-  console.log(values.json ? JSON.stringify(report, null, 2) : text);
+/** `text` is given the least share of a delta that survived rounding, where a report has statistics. */
+async function print(report: Report, values: Values, text: (kept: number | undefined) => string): Promise<void> {
+  let kept: number | undefined;
+  const see = ({ statistics }: TensorReport) => {
+    const share = statistics?.signalKept;
+    if (share !== undefined && share !== null) kept = Math.min(kept ?? share, share);
+  };
+  if (values.report !== undefined) await writeReport(values.report, report, see);
+  if (values.json) await printReport(process.stdout, report);
+  else console.log(text(kept));
 }

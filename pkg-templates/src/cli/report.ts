@@ -7,7 +7,11 @@ import { newToken, partial } from "../node/hidden.js";
 import { identity } from "../node/model-folder.js";
 import { asPath } from "../node/source.js";
 import { prepare } from "../prepare.js";
-import type { PlanOptions, Report } from "../types.js";
+import { reportText } from "../report.js";
+import type { PlanOptions, Report, TensorReport } from "../types.js";
+
+/** Is shown the tensors of a report that is written. */
+type SeeTensor = (tensor: TensorReport) => void;
 
 /** Files that this process has open already: opening them again may be refused, or truncate them. */
 const OPEN = new Map<string, NodeJS.WritableStream>([["/dev/stdout", process.stdout], ["/dev/stderr", process.stderr]]);
@@ -68,17 +72,16 @@ async function destination(given: string): Promise<string> {
   throw unfit(given, `${given}: too many links`);
 }
 
-/** Write a report after {@link checkReport}: all of it, or nothing. */
-export async function writeReport(report: string, content: Report): Promise<void> {
-  const text = `${JSON.stringify(content, null, 2)}\n`;
+/** Write a report after {@link checkReport}: all of it, or nothing. `see` is shown every tensor. */
+export async function writeReport(report: string, content: Report, see?: SeeTensor): Promise<void> {
   const open = OPEN.get(report);
-  if (open) return void open.write(text);
+  if (open) return printReport(open, content, see);
   try {
     const path = await destination(report);
-    if (await isWrittenInPlace(report, path)) return await writeFile(report, text);
+    if (await isWrittenInPlace(report, path)) return await writeFile(report, linesOf(content, see));
     const beside = join(dirname(path), partial("lorafold-report", newToken()));
     try {
-      await writeFile(beside, text);
+      await writeFile(beside, linesOf(content, see));
       await rename(beside, path);
     } catch (error) {
       await rm(beside, { force: true });
@@ -87,6 +90,29 @@ export async function writeReport(report: string, content: Report): Promise<void
   } catch (error) {
     throw writeFailed(report, error);
   }
+}
+
+/** Write a report to a stream that stays open, until its reader closes it. What else goes wrong there the stream itself tells. */
+export async function printReport(stream: NodeJS.WritableStream, report: Report, see?: SeeTensor): Promise<void> {
+  for (const part of linesOf(report, see)) {
+    const failed = await new Promise<unknown>((resolve) => stream.write(part, resolve));
+    if (failed) return;
+  }
+}
+
+/** Characters of a report that are written at a time. */
+const PART = 1 << 16;
+
+/** The text of a report and a line feed, in parts of about {@link PART} characters. */
+function* linesOf(report: Report, see: SeeTensor | undefined): Generator<string> {
+  let part = "";
+  for (const text of reportText(report, see)) {
+    part += text;
+    if (part.length < PART) continue;
+    yield part;
+    part = "";
+  }
+  yield `${part}\n`;
 }
 
 /** Whether no temporary file and rename are possible: for devices, open files (`/dev/fd/3`), and files in a read-only folder. */

@@ -24,11 +24,10 @@ export function planText(report: Report): string {
   return lines.join("\n");
 }
 
-/** A finished merge, for people. */
-export function resultText(report: Report, out: string): string {
+/** A finished merge, for people. `kept`: the least share of a delta that survived rounding, where that is known. */
+export function resultText(report: Report, out: string, kept: number | undefined): string {
   const lines = [`merged ${report.merged} tensors of ${report.base.tensors} into ${out} (${size(report.outputBytes)})`];
-  const kept = report.tensors.flatMap((tensor) => tensor.statistics?.signalKept ?? []);
-  if (kept.length > 0) lines.push(`signal kept after rounding: ${Math.min(...kept).toPrecision(4)} in the worst tensor`);
+  if (kept !== undefined) lines.push(`signal kept after rounding: ${kept.toPrecision(4)} in the worst tensor`);
   for (const { level, code, message } of report.findings) lines.push(`${level} [${code}]: ${message}`);
   return lines.join("\n");
 }
@@ -39,10 +38,14 @@ export function descriptionText(description: Description): string {
 }
 
 function adapterText({ name, type, r, alpha, rslora, baseModel, modules }: AdapterDescription): string {
-  const lines = [`${name}: ${type} adapter, r ${r}, alpha ${alpha}${rslora ? ", rsLoRA" : ""}, ${modules.length} modules`];
+  const facts = [`${type} adapter`, r !== null && `r ${r}`, alpha !== null && `alpha ${alpha}`, rslora && "rsLoRA", `${modules.length} modules`];
+  const lines = [`${name}: ${facts.filter(Boolean).join(", ")}`];
   if (baseModel) lines.push(`  made for ${baseModel}`);
-  for (const { module, rank, scale, inputs, outputs, dtype } of modules) {
-    lines.push(`  ${module}  ${inputs} → ${outputs}  rank ${rank}  scale ${scale}  ${dtype}`);
+  for (const { module, parameter, method, rank, scale, inputs, outputs, dtype } of modules) {
+    const name = parameter === "weight" ? module : `${module}.${parameter}`;
+    const sides = `${inputs ?? "*"} → ${outputs ?? "*"}`;
+    const facts = [name, sides, rank === null ? method : `rank ${rank}  scale ${scale}`, dtype];
+    lines.push(`  ${facts.filter(Boolean).join("  ")}`);
   }
   return lines.join("\n");
 }

@@ -23,9 +23,13 @@ export class BaseStream {
   #bytes = 0;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** `open` makes the reader. While it waits before a retry, others may have the permit. */
-  constructor(permits: Semaphore, open: (retryWait: RetryWait) => ByteReader, signal?: AbortSignal) {
+  /** Where the reader is in its file. */
+  #at: number;
+
+  /** `open` makes the reader, of bytes from `start` on. While it waits before a retry, others may have the permit. */
+  constructor(permits: Semaphore, start: number, open: (retryWait: RetryWait) => ByteReader, signal?: AbortSignal) {
     this.#permits = permits;
+    this.#at = start;
     this.#signal = signal;
     this.#reader = open(async (wait) => {
       this.#release();
@@ -34,8 +38,8 @@ export class BaseStream {
     });
   }
 
-  /** Wait for a permit, then do `work`, which takes `bytes` from the reader. */
-  async take<T>(bytes: number, work: (reader: ByteReader) => Promise<T>): Promise<T> {
+  /** Wait for a permit, then do `work`, which takes the bytes `start` up to `start + bytes` from the reader. What is before them is passed over. */
+  async take<T>(start: number, bytes: number, work: (reader: ByteReader) => Promise<T>): Promise<T> {
     clearTimeout(this.#idleTimer);
     throwIfAborted(this.#signal);
     if (this.#bytes >= FAIR_SHARE && this.#permits.contended) {
@@ -45,6 +49,8 @@ export class BaseStream {
     this.#permit ??= await this.#permits.acquire(this.#signal);
     this.#bytes += bytes;
     try {
+      if (start > this.#at) await this.#reader.take(start - this.#at);
+      this.#at = start + bytes;
       return await work(this.#reader);
     } finally {
       if (this.#reader.connected) this.#watchIdle();

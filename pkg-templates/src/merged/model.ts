@@ -2,10 +2,11 @@ import type { Context } from "../context.js";
 import { asLorafoldError, checkSignal, fileError, LorafoldError, throwIfAborted } from "../errors.js";
 import { Merger } from "../lorafold.js";
 import { prepare } from "../prepare.js";
+import { reportOf } from "../report.js";
 import { address } from "../sources/address.js";
 import { bind } from "../sources/bind.js";
 import type { Input } from "../sources/input.js";
-import { MAX_REQUESTS } from "../sources/concurrency.js";
+import { MAX_REQUESTS } from "../sources/turns.js";
 import type { MergedModel, OpenOptions, ReadOptions, Report, ResponseOptions, VirtualFile } from "../types.js";
 import { OpenMergedState } from "./open-state.js";
 import { respond } from "./response.js";
@@ -59,9 +60,8 @@ class OpenModel implements MergedModel {
     this.files = files.map((file, number) => ({ ...file, etag: etags[number]! }));
   }
 
-  /** Made when it is asked for: of a model with many tensors it is large. */
   get report(): Report {
-    return (this.#report ??= this.#state.plan.report());
+    return (this.#report ??= reportOf(() => this.#state.plan));
   }
 
   async read(name: string, start = 0, end?: number, options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {

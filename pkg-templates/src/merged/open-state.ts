@@ -1,8 +1,8 @@
-import { isAlive } from "../engine.js";
+import { isAlive } from "../calls.js";
 import { LorafoldError } from "../errors.js";
 import type { Merger, Plan } from "../lorafold.js";
 import type { BoundInput } from "../sources/input.js";
-import { MAX_REQUESTS } from "../sources/concurrency.js";
+import { MAX_REQUESTS } from "../sources/turns.js";
 import { apply, HeldPrograms } from "../workers/programs.js";
 import { Semaphore } from "./semaphore.js";
 
@@ -47,13 +47,11 @@ export class OpenMergedState {
     if (this.#closed) return;
     this.#closed = true;
     for (const input of this.inputs) input.close?.();
-    // What an instance held is gone with it.
-    if (!isAlive(this.memory)) return;
     this.#merger.free();
     this.#plan.free();
   }
 
-  /** @throws {LorafoldError} `bad-option` once it is closed, `source-changed` when its WebAssembly instance has trapped. */
+  /** @throws {LorafoldError} `bad-option` once it is closed, `source-changed` when its WebAssembly instance is broken. */
   checkOpen(): void {
     if (this.#closed) throw new LorafoldError("bad-option", "the merged model is closed");
     if (!isAlive(this.memory)) throw new LorafoldError("source-changed", "the merged model was lost when lorafold's WebAssembly failed: open it anew");

@@ -1,4 +1,3 @@
-import { called } from "../engine.js";
 import { readFailed } from "../errors.js";
 import type { Piece } from "../schema.js";
 import { openReader } from "../sources/bind.js";
@@ -23,7 +22,7 @@ export async function* mergedBytes(state: OpenMergedState, file: number, start: 
   for (let at = start; at < end; ) {
     const run = state.plan.run(file, at, end);
     const { source } = run;
-    const stream = source && new BaseStream(state.permits, (retryWait) => openReader(inputs[source.input]!, source.start, source.end, signal, retryWait), signal);
+    const stream = source && new BaseStream(state.permits, source.start, (retryWait) => openReader(inputs[source.input]!, source.start, source.end, signal, retryWait), signal);
     try {
       while (at < run.end) {
         const [block, pieces] = held ? [Math.min(FIRST, state.block), 1] : [state.block, PIECES];
@@ -59,12 +58,12 @@ async function* pieceBytes(state: OpenMergedState, file: number, piece: Piece, s
       for (let left = piece.bytes, most = first; left > 0; most = state.block) {
         const bytes = Math.min(most, left);
         left -= bytes;
-        yield await stream!.take(bytes, (reader) => reader.take(bytes));
+        yield await stream!.take(piece.start + piece.bytes - left - bytes, bytes, (reader) => reader.take(bytes));
       }
       return;
     case "compute":
       await gatherFacts(state, piece.program, signal);
-      yield await stream!.take(piece.reads[0]!.bytes, (reader) => compute(state, piece, reader, signal));
+      yield await stream!.take(piece.reads[0]!.start, piece.reads[0]!.bytes, (reader) => compute(state, piece, reader, signal));
   }
 }
 
@@ -81,7 +80,7 @@ async function compute(state: OpenMergedState, piece: Piece & { kind: "compute" 
   const still = state.mergerWith(program).missingOperands(program);
   const given = still.length === operands.length ? operands : await readSpans(state, still, signal);
   const merger = state.mergerWith(program);
-  called(() => merger.computeGiven(program, first, count, [base, ...others], given));
+  merger.computeGiven(program, first, count, [base, ...others], given);
   return new Uint8Array(state.memory.buffer as ArrayBuffer, merger.offset + skip, bytes).slice();
 }
 
@@ -96,6 +95,6 @@ async function gatherFacts(state: OpenMergedState, program: number, signal?: Abo
     const [base, operands] = await state.permits.run(async () => [await readSpans(state, reads, signal), await readSpans(state, missing, signal)] as const, signal);
     const still = state.mergerWith(program).missingOperands(program);
     const given = still.length === operands.length ? operands : await readSpans(state, still, signal);
-    state.plan.addFacts(program, number, called(() => state.mergerWith(program).gatherGiven(program, first, count, base, given)));
+    state.plan.addFacts(program, number, state.mergerWith(program).gatherGiven(program, first, count, base, given));
   }
 }

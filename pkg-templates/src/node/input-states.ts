@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { openReader } from "../sources/bind.js";
 import type { Input } from "../sources/input.js";
-import { MAX_REQUESTS, mapConcurrently } from "../sources/concurrency.js";
+import { Turns } from "../sources/turns.js";
 import { bindPath } from "./files.js";
 
 /** The version of an input, the same on every machine. */
@@ -19,7 +19,7 @@ const SAMPLE_BYTES = 4096;
  * and inodes differ between copies on several machines; further training changes nearly every sample.
  */
 export function inputStates(inputs: readonly Input[]): Promise<InputState[]> {
-  return mapConcurrently(inputs, MAX_REQUESTS, async (input) => {
+  return new Turns().all(inputs, async (input) => {
     const { name, version, url, read, size } = input;
     if (url !== undefined || (read && version !== undefined)) return { name, state: version ?? `${size} bytes` };
     return { name, state: await sampled(input) };

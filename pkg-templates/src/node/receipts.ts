@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileError, LorafoldError, optionError, platformFacts, thrown } from "../errors.js";
 import { REPLACES } from "../sinks/model-files.js";
 import type { PlannedFile } from "../sinks/sink.js";
-import { MAX_REQUESTS, mapConcurrently } from "../sources/concurrency.js";
+import { Turns } from "../sources/turns.js";
 import { partial } from "./hidden.js";
 import { changedInput } from "./input-states.js";
 import { namesIn } from "./model-folder.js";
@@ -29,7 +29,7 @@ const nameOf = ({ part, of }: { part: number; of: number }) => `${PREFIX}${part}
  */
 export async function readReceipts(folder: string, force = false): Promise<Receipt[]> {
   const names = (await namesIn(folder)).filter((name) => NAME.test(name));
-  const receipts = await mapConcurrently(names, MAX_REQUESTS, async (name) => {
+  const receipts = await new Turns().all(names, async (name) => {
     try {
       return await readReceipt(folder, name);
     } catch (error) {

@@ -4,6 +4,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fileError, LorafoldError, platformFacts, quoted, thrown } from "../errors.js";
 import type { Input, Listing, Role } from "../sources/input.js";
+import { withoutEnding } from "../sources/weights.js";
 import type { SourceLike } from "../types.js";
 
 /** The absolute path that a source or an output names; nothing where it is no path. */
@@ -37,11 +38,11 @@ export async function listPath(source: SourceLike, role: Role): Promise<Listing 
     return { name: basename(path), files, folders: found.filter((entry) => typeof entry === "string") };
   }
   const files: Input[] = [{ name: basename(path), size: data.size, path, version: versionOf(data) }];
-  if (role === "adapter" || basename(path) === "adapter_model.safetensors") {
+  if (role === "adapter" || withoutEnding(basename(path)) === "adapter_model") {
     const config = await entryIn(dirname(path), "adapter_config.json").catch(() => undefined);
     if (typeof config === "object") files.push(config);
   }
-  return { name: basename(path).replace(/\.safetensors$/, ""), files };
+  return { name: withoutEnding(basename(path)), files };
 }
 
 /** An entry of a folder: a file as an input, a folder that is not hidden as its name. */

@@ -8,7 +8,14 @@ import type { RetryWait } from "./request.js";
 export function bind(input: Input, bindInput?: (input: Input) => BoundInput | undefined): BoundInput {
   const bound = bindInput?.(input);
   if (bound) return bound;
-  const { url } = input;
+  const { bytes, url } = input;
+  if (bytes) {
+    return {
+      ...input,
+      readInto: (view, start) => view.set(bytes.subarray(start, start + view.length)),
+      read: async (start, end) => bytes.subarray(start, end),
+    };
+  }
   if (url === undefined) return input;
   const file = new RemoteFile({ ...input, url });
   return {
@@ -22,8 +29,8 @@ export function bind(input: Input, bindInput?: (input: Input) => BoundInput | un
 /** A reader of bytes `start` up to `end`: one stream where the input has streams, otherwise one read for each `take`. */
 export function openReader(input: BoundInput, start: number, end: number, signal?: AbortSignal, retryWait?: RetryWait): ByteReader {
   if (input.open) return input.open(start, end, signal, retryWait);
-  const { blob, read, stream } = input;
-  const any = read ?? (async (from: number, to: number) => new Uint8Array(await blob!.slice(from, to).arrayBuffer()));
+  const { blob, bytes, read, stream } = input;
+  const any = read ?? (bytes && (async (from: number, to: number) => bytes.subarray(from, to))) ?? (async (from: number, to: number) => new Uint8Array(await blob!.slice(from, to).arrayBuffer()));
   const reader: ByteReader = stream ? new ReopeningReader(input.name, start, end, stream) : new RandomReader(input.name, start, any);
   return {
     // These take no signal: an aborted caller stops waiting for them, and they end by themselves.

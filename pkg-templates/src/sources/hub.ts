@@ -1,9 +1,10 @@
 import { fileError } from "../errors.js";
-import { MAX_REQUESTS, mapConcurrently } from "./concurrency.js";
 import type { Input, Listing, Role } from "./input.js";
+import type { ListingLimits } from "./limits.js";
 import { NETWORK, type RequestOptions } from "./network.js";
 import { probe } from "./probe.js";
 import { readAll } from "./request.js";
+import { mayBeWeights } from "./weights.js";
 
 /** A file or a folder in the listing of the hub's API. */
 interface Entry {
@@ -22,22 +23,24 @@ const MOST_BESIDE = 64 << 20;
 const REPOSITORY = /^hf:\/\/([^/@]+\/[^/@]+)(?:@(.+?))?\/?$/;
 
 /** List a repository of the hub: every file at its top level. */
-export async function listHub(url: string, role: Role, init: RequestOptions = {}): Promise<Listing> {
+export async function listHub(url: string, role: Role, init: RequestOptions, limits: ListingLimits): Promise<Listing> {
   const [, repository, revision = "main"] = REPOSITORY.exec(url) ?? [];
   if (!repository) throw fileError("bad-option", url, "not of the form hf://org/name@revision", { expected: "hf://org/name@revision" });
   const { hubEndpoint } = init.network ?? NETWORK;
   const tree = `${hubEndpoint}/api/models/${repository}/tree/${encodeURIComponent(revision)}`;
-  const entries = await readAll(tree, (response) => response.json() as Promise<Entry[]>, init);
+  const entries = await limits.turns.run(() => readAll(tree, (response) => response.json() as Promise<Entry[]>, init));
   // Of an adapter, only its configuration and weights. Of a base every file: the crate decides which are copied.
-  const wanted = (path: string) => role === "base" || path === "adapter_config.json" || path.endsWith(".safetensors");
+  const names = entries.filter(({ type }) => type === "file").map(({ path }) => path);
+  const isWeights = mayBeWeights(names, role);
+  const wanted = (path: string) => role === "base" || path === "adapter_config.json" || isWeights(path);
   const listed = entries.filter(({ type, path }) => type === "file" && wanted(path));
   const file = async ({ path, size, lfs, oid = "" }: Entry): Promise<Input | undefined> => {
     const url = `${hubEndpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encodeURIComponent(path)}`;
-    const found = size > MOST_BESIDE && !path.endsWith(".safetensors") ? { name: path, url, init, size } : await probe(url, path, role, init);
+    const found = size > MOST_BESIDE && !isWeights(path) ? { name: path, url, init, size } : await probe(url, path, role, init, limits);
     const content = lfs?.oid ?? oid;
     return found && { ...found, ...(content && { oid: content }) };
   };
-  const files = (await mapConcurrently(listed, MAX_REQUESTS, file)).filter((input) => input !== undefined);
+  const files = (await limits.turns.all(listed, file)).filter((input) => input !== undefined);
   const folders = entries.filter((entry) => entry.type === "directory").map((entry) => entry.path);
   return { name: repository, files, folders };
 }

@@ -2,10 +2,12 @@ import type { ByteReader } from "./reader.js";
 import type { RemoteInput } from "./remote.js";
 import type { RetryWait } from "./request.js";
 
-/** One input file. Exactly one of the ways to read it is given: `blob`, `url`, `path`, or functions. */
+/** One input file. Exactly one of the ways to read it is given: `blob`, `bytes`, `url`, `path`, or functions. */
 export interface Input extends Partial<RemoteInput> {
   name: string;
   blob?: Blob;
+  /** The whole file, where it is held in the memory of this thread. */
+  bytes?: Uint8Array<ArrayBuffer>;
   /** A file in Node. */
   path?: string;
   read?: (start: number, end: number) => Promise<Uint8Array>;

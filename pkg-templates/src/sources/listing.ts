@@ -4,14 +4,16 @@ import type { RemoteFolder, Source, SourceLike } from "../types.js";
 import { isDirectoryHandle, listDirectory } from "./directory.js";
 import type { Input, Listing, Role } from "./input.js";
 import type { RequestOptions } from "./network.js";
+import type { ListingLimits } from "./limits.js";
 import { listUrl } from "./url.js";
+import { withoutEnding } from "./weights.js";
 
 /**
  * List the files of any source.
  *
  * @throws {LorafoldError} `bad-option` where it is no source, `fetch-failed` where its files cannot be listed.
  */
-export async function listSource(platform: Pick<Platform, "openSource" | "network">, source: SourceLike, role: Role, signal?: AbortSignal): Promise<Listing> {
+export async function listSource(platform: Pick<Platform, "openSource" | "network">, source: SourceLike, role: Role, limits: ListingLimits, signal?: AbortSignal): Promise<Listing> {
   if (typeof source !== "string" && (typeof source !== "object" || source === null)) {
     throw wrongValue(role, source, "something that files can be read from");
   }
@@ -20,15 +22,15 @@ export async function listSource(platform: Pick<Platform, "openSource" | "networ
   if (source instanceof Blob) return named(role, [fromBlob(source, role)]);
   const { network } = platform;
   const init: RequestOptions = { ...(network && { network }), ...(signal && { signal }) };
-  if (source instanceof URL) return listUrl(source.href, role, init);
-  if (typeof source === "string") return listUrl(source, role, init);
-  if (isRemoteFolder(source)) return listUrl(String(source.url), role, { ...init, headers: { ...source.headers } });
+  if (source instanceof URL) return listUrl(source.href, role, init, limits);
+  if (typeof source === "string") return listUrl(source, role, init, limits);
+  if (isRemoteFolder(source)) return listUrl(String(source.url), role, { ...init, headers: { ...source.headers } }, limits);
   if (isDirectoryHandle(source)) return listDirectory(source);
   if (isFileList(source) && Array.from<unknown>(source).every((file) => file instanceof File)) {
     const files = Array.from(source);
     return { ...named(role, topLevel(files).map((file) => fromBlob(file, role)), files[0]), folders: subfolders(files) };
   }
-  if (isSource(source)) return listCustom(source, role);
+  if (isSource(source)) return limits.turns.run(() => listCustom(source, role));
   throw optionError(role, "not something that files can be read from");
 }
 
@@ -64,7 +66,7 @@ function subfolders(files: File[]): string[] {
 
 function named(role: Role, files: Input[], first?: File): Listing {
   const folder = first?.webkitRelativePath?.split("/")[0];
-  const single = files.length === 1 ? files[0]?.name.replace(/\.safetensors$/, "") : undefined;
+  const single = files.length === 1 ? withoutEnding(files[0]!.name) : undefined;
   return { name: folder || single || role, files };
 }
 

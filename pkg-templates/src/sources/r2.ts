@@ -1,8 +1,10 @@
 import { fileError, thrown } from "../errors.js";
 import { pause } from "../pause.js";
 import type { Source } from "../types.js";
+import { ChunkReader } from "./chunks.js";
 import { NETWORK, type Network } from "./network.js";
-import { unlessStalled, unlessStalledBody } from "./stall.js";
+import { StreamReader } from "./reader.js";
+import { unlessStalled } from "./stall.js";
 
 /** The part of an R2 bucket's binding that is used. */
 export interface R2BucketLike {
@@ -62,20 +64,25 @@ export function bucketSource(bucket: R2BucketLike, prefix: string, network: Netw
     },
     async read(name, start, end, version) {
       if (start === end) return new Uint8Array(0);
-      return new Uint8Array(await new Response(unlessStalledBody(await body(name, start, end, version), stallTimeout)).arrayBuffer());
+      const reader = new StreamReader(folder + name, await body(name, start, end, version), stallTimeout);
+      try {
+        return await reader.take(end - start);
+      } finally {
+        reader.cancel();
+      }
     },
     stream(name, start, end, version) {
-      let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+      let reader: ChunkReader | undefined;
       let cancelled = false;
       return new ReadableStream<Uint8Array>(
         {
           async pull(controller) {
-            reader ??= (await body(name, start, end, version)).getReader();
+            reader ??= new ChunkReader(await body(name, start, end, version), stallTimeout);
             // A cancel that came while the object was requested had no reader to cancel.
             if (cancelled) return reader.cancel();
-            const { done, value } = await unlessStalled(reader.read(), stallTimeout, () => void reader?.cancel().catch(() => undefined));
-            if (done) controller.close();
-            else controller.enqueue(value);
+            const chunk = await reader.read();
+            if (chunk) controller.enqueue(chunk.slice());
+            else controller.close();
           },
           cancel(reason) {
             cancelled = true;

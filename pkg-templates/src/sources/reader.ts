@@ -1,5 +1,5 @@
 import { fileError } from "../errors.js";
-import { unlessStalled } from "./stall.js";
+import { ChunkReader } from "./chunks.js";
 
 /** Reads a run of bytes from its beginning to its end. */
 export interface ByteReader {
@@ -16,9 +16,8 @@ export interface ByteReader {
 
 /** Takes exact counts out of a stream of chunks of any size. */
 export class StreamReader {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #chunks: ChunkReader;
   readonly #name: string;
-  readonly #stallTimeout: number | undefined;
   #chunk = new Uint8Array(0);
   /** Bytes taken so far. */
   taken = 0;
@@ -26,8 +25,7 @@ export class StreamReader {
   /** Reads fail when nothing comes for `stallTimeout` milliseconds, where that is given. */
   constructor(name: string, stream: ReadableStream<Uint8Array>, stallTimeout?: number) {
     this.#name = name;
-    this.#stallTimeout = stallTimeout;
-    this.#reader = stream.getReader();
+    this.#chunks = new ChunkReader(stream, stallTimeout);
   }
 
   async take(bytes: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -40,10 +38,9 @@ export class StreamReader {
   async fill(whole: Uint8Array, filled: number): Promise<void> {
     while (filled < whole.length) {
       if (this.#chunk.length === 0) {
-        const coming = this.#reader.read();
-        const { done, value } = await (this.#stallTimeout === undefined ? coming : unlessStalled(coming, this.#stallTimeout, () => this.cancel()));
-        if (done) throw fileError("source-changed", this.#name, `it ended ${whole.length - filled} bytes too early`);
-        this.#chunk = value as Uint8Array<ArrayBuffer>;
+        const chunk = await this.#chunks.read();
+        if (!chunk) throw fileError("source-changed", this.#name, `it ended ${whole.length - filled} bytes too early`);
+        this.#chunk = chunk;
       }
       const part = this.#chunk.subarray(0, whole.length - filled);
       whole.set(part, filled);
@@ -65,7 +62,7 @@ export class StreamReader {
   }
 
   cancel(): void {
-    this.#reader.cancel().catch(() => undefined);
+    this.#chunks.cancel().catch(() => undefined);
   }
 }
 

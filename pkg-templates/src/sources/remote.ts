@@ -16,7 +16,7 @@ export interface RemoteInput extends State {
   /** Options of every request for the file. */
   init?: RequestOptions;
   /** The file's first bytes, which came with its listing. */
-  head?: Uint8Array;
+  head?: Uint8Array<ArrayBuffer>;
 }
 
 /** How often a body that breaks off is resumed, and after how many bytes that count starts again. */
@@ -36,9 +36,17 @@ export class RemoteFile {
   /** Bytes `start` up to `end`. */
   async read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
     const { head, ranges } = this.#file;
-    if (head && end <= head.length) return head.slice(start, end) as Uint8Array<ArrayBuffer>;
+    if (head && end <= head.length) return head.subarray(start, end);
     if (start === end) return new Uint8Array(0);
     if (ranges === false) return this.#readOn(start, end);
+    if (!head || start >= head.length) return this.#readRange(start, end);
+    const whole = new Uint8Array(end - start);
+    whole.set(head.subarray(start));
+    whole.set(await this.#readRange(head.length, end), head.length - start);
+    return whole;
+  }
+
+  async #readRange(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
     const reader = this.open(start, end);
     try {
       return await reader.take(end - start);

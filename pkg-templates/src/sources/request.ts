@@ -1,8 +1,9 @@
 import { aborted, type ErrorFacts, fileError, LorafoldError, thrown } from "../errors.js";
 import { pause } from "../pause.js";
 import { address } from "./address.js";
+import { ChunkReader, unlessStalledBody } from "./chunks.js";
 import { NETWORK, type RequestOptions } from "./network.js";
-import { unlessStalled, unlessStalledBody } from "./stall.js";
+import { unlessStalled } from "./stall.js";
 
 /** Runs the wait before a retry. A caller can give up what it holds meanwhile, so that others can use it. */
 export type RetryWait = (wait: () => Promise<void>) => Promise<void>;
@@ -39,6 +40,21 @@ export async function request(url: string, options: RequestOptions = {}, retryWa
 /** Drop the body of a response unread. Errors of its connection do not matter any more. */
 export function discard({ body }: Response): void {
   body?.cancel().catch(() => undefined);
+}
+
+/** The most bytes of a body that are read only to keep its connection. */
+const SHORT_BODY = 64 << 10;
+
+/** Read a short body to its end, so that its connection serves the next request; drop a longer one. */
+export async function finish({ body }: Response, { network = NETWORK }: RequestOptions): Promise<void> {
+  if (!body) return;
+  const reader = new ChunkReader(body, network.stallTimeout);
+  try {
+    for (let length = 0, chunk; length <= SHORT_BODY && (chunk = await reader.read()); ) length += chunk.length;
+  } catch {
+    // Errors of its connection do not matter any more.
+  }
+  reader.cancel().catch(() => undefined);
 }
 
 /** Whether a retry may succeed; 501 and 505 say that the server never can. */

@@ -13,20 +13,3 @@ export async function unlessStalled<T>(coming: Promise<T>, timeout: number, give
     clearTimeout(timer);
   }
 }
-
-/** The same body, which fails when no bytes come for `timeout` milliseconds. */
-export function unlessStalledBody(body: ReadableStream<Uint8Array>, timeout: number): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
-  const cancel = (reason?: unknown) => reader.cancel(reason);
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const { done, value } = await unlessStalled(reader.read(), timeout, () => void cancel().catch(() => undefined));
-        if (done) controller.close();
-        else controller.enqueue(value);
-      },
-      cancel,
-    },
-    { highWaterMark: 0 },
-  );
-}

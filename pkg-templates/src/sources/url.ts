@@ -1,11 +1,12 @@
 import { fileError } from "../errors.js";
 import { address } from "./address.js";
-import { MAX_REQUESTS, mapConcurrently } from "./concurrency.js";
 import { listHub } from "./hub.js";
 import type { Input, Listing, Role } from "./input.js";
+import type { ListingLimits } from "./limits.js";
 import type { RequestOptions } from "./network.js";
 import { probe } from "./probe.js";
-import { readAll } from "./request.js";
+import { RemoteFile } from "./remote.js";
+import { withoutEnding } from "./weights.js";
 
 /** File names to try in a folder that cannot be listed: those that model hubs use. */
 const SIDE_FILES = [
@@ -14,18 +15,18 @@ const SIDE_FILES = [
   "preprocessor_config.json", "processor_config.json", "README.md", "LICENSE",
 ];
 
-/** List a URL: a `.safetensors` file, a folder, or a repository of a hub. */
-export async function listUrl(url: string, role: Role, init: RequestOptions = {}): Promise<Listing> {
-  if (url.startsWith("hf://")) return listHub(url, role, init);
+/** List a URL: a `.safetensors` or `.bin` file, a folder, or a repository of a hub. */
+export async function listUrl(url: string, role: Role, init: RequestOptions, limits: ListingLimits): Promise<Listing> {
+  if (url.startsWith("hf://")) return listHub(url, role, init, limits);
   const base = typeof location === "undefined" ? undefined : location.href;
   if (!URL.canParse(url, base)) throw fileError("bad-option", address(url), "not a URL that can be read here");
   const parsed = new URL(url, base);
   if (parsed.protocol !== "https:" && parsed.protocol !== "http:" && parsed.protocol !== "blob:") {
     throw fileError("bad-option", address(url), "not a URL that can be read here");
   }
-  if (parsed.pathname.endsWith(".safetensors") || parsed.protocol === "blob:") return listFile(parsed, role, init);
+  if (/\.(safetensors|bin)$/.test(parsed.pathname) || parsed.protocol === "blob:") return listFile(parsed, role, init, limits);
   if (!parsed.pathname.endsWith("/")) parsed.pathname += "/";
-  return listFolder(parsed, role, init);
+  return listFolder(parsed, role, init, limits);
 }
 
 /** A file of a folder. Its name is escaped to be one part of the path. The query of the folder's URL (a signature) is kept. */
@@ -44,44 +45,48 @@ function lastPart(path: string): string {
   }
 }
 
-async function listFile(url: URL, role: Role, init: RequestOptions = {}): Promise<Listing> {
+async function listFile(url: URL, role: Role, init: RequestOptions, limits: ListingLimits): Promise<Listing> {
   const name = url.protocol === "blob:" ? "" : lastPart(url.pathname);
-  const input = await probe(url.href, name || (role === "base" ? "model.safetensors" : "adapter_model.safetensors"), role, init);
+  const find = (url: string, name: string) => limits.turns.run(() => probe(url, name, role, init, limits));
+  const weights = find(url.href, name || (role === "base" ? "model.safetensors" : "adapter_model.safetensors"));
+  const beside = role === "adapter" && url.protocol !== "blob:" ? find(fileIn(url, "adapter_config.json"), "adapter_config.json") : undefined;
+  const [input, config] = await Promise.all([weights, beside]);
   if (!input) throw fileError("fetch-failed", address(url.href), "the server answered 404", { kind: "not-found", found: "404" });
-  const files = [input];
-  if (role === "adapter" && url.protocol !== "blob:") {
-    const config = await probe(fileIn(url, "adapter_config.json"), "adapter_config.json", role, init);
-    if (config) files.push(config);
-  }
-  return { name: name.replace(/\.safetensors$/, "") || role, files };
+  return { name: withoutEnding(name) || role, files: config ? [input, config] : [input] };
 }
 
-async function listFolder(url: URL, role: Role, init: RequestOptions = {}): Promise<Listing> {
-  const find = async (names: string[]) => present(await mapConcurrently(names, MAX_REQUESTS, (name) => probe(fileIn(url, name), name, role, init)));
+async function listFolder(url: URL, role: Role, init: RequestOptions, limits: ListingLimits): Promise<Listing> {
+  const find = async (names: readonly string[]) => {
+    const found = await limits.turns.all(names, (name) => probe(fileIn(url, name), name, role, init, limits));
+    return found.filter((file) => file !== undefined);
+  };
   const name = lastPart(url.pathname) || role;
   if (role === "adapter") {
-    return { name, files: await find(["adapter_config.json", "adapter_model.safetensors"]) };
+    const files = await find(["adapter_config.json", "adapter_model.safetensors"]);
+    const safetensors = files.some((file) => file.name.endsWith(".safetensors"));
+    return { name, files: safetensors ? files : [...files, ...(await find(["adapter_model.bin"]))] };
   }
-  const files = await find(["model.safetensors.index.json", "model.safetensors"]);
-  const index = files.find((file) => file.name.endsWith(".index.json"));
-  if (index) {
-    const shards = await shardNames(index, init);
-    files.push(...(await find(shards.filter((shard) => shard !== "model.safetensors"))));
-  }
-  files.push(...(await find(SIDE_FILES)));
-  if (files.length === 0) throw fileError("fetch-failed", address(url.href), "there is no model.safetensors and no index", { kind: "no-weights", expected: "model.safetensors" });
+  let weights = await find(["model.safetensors.index.json", "model.safetensors"]);
+  if (weights.length === 0) weights = await find(["pytorch_model.bin.index.json", "pytorch_model.bin"]);
+  const index = weights.find((file) => file.name.endsWith(".index.json"));
+  const shards = index ? await limits.turns.run(() => shardNames(index)) : [];
+  const listed = (shard: string) => weights.some((file) => file.name === shard);
+  const [others, beside] = await Promise.all([find(shards.filter((shard) => !listed(shard))), find(SIDE_FILES)]);
+  const files = [...weights, ...others, ...beside];
+  if (files.length === 0) throw fileError("fetch-failed", address(url.href), "there is no model.safetensors, no pytorch_model.bin and no index", { kind: "no-weights", expected: "model.safetensors" });
   return { name, files };
 }
 
-function present(files: (Input | undefined)[]): Input[] {
-  return files.filter((file) => file !== undefined);
-}
+/** The largest index, in bytes, that the crate reads. */
+const INDEX_BYTES = 100_000_000;
 
-/** The shards that an index names. The crate checks the index itself. */
-async function shardNames(index: Input, init: RequestOptions): Promise<string[]> {
-  const text = index.blob ? await index.blob.text() : await readAll(index.url!, (response) => response.text(), init);
+/** The shards that an index names. The crate checks the index itself, and need not ask for it again. */
+async function shardNames(index: Input): Promise<string[]> {
+  if (index.size! > INDEX_BYTES) return [];
+  const bytes = index.blob ? new Uint8Array(await index.blob.arrayBuffer()) : await new RemoteFile({ ...index, url: index.url! }).read(0, index.size!);
+  if (!index.blob) index.head = bytes;
   try {
-    const { weight_map: map } = JSON.parse(text) as { weight_map?: Record<string, string> };
+    const { weight_map: map } = JSON.parse(new TextDecoder().decode(bytes)) as { weight_map?: Record<string, string> };
     return [...new Set(Object.values(map ?? {}))].filter((shard) => !shard.includes("/"));
   } catch {
     return [];

@@ -3,7 +3,7 @@ import type { Merger, Plan } from "../lorafold.js";
 /** What must be done before a job of a program: forget another, take it, learn its facts. */
 export interface ProgramUpdate {
   drop?: number;
-  load?: { number: number; text: string };
+  load?: { number: number; program: Uint8Array };
   learn?: { number: number; facts: Uint8Array };
 }
 
@@ -24,7 +24,7 @@ export class HeldPrograms {
     let learned = this.#held.get(number);
     const update: ProgramUpdate = {};
     if (learned === undefined) {
-      update.load = { number, text: this.#plan().program(number)! };
+      update.load = { number, program: this.#plan().program(number)! };
       const [oldest] = this.#held.keys();
       if (this.#held.size >= this.#most) {
         this.#held.delete(oldest!);
@@ -45,6 +45,6 @@ export class HeldPrograms {
 /** Give a merger what it lacks. */
 export function apply(merger: Merger, { drop, load, learn }: ProgramUpdate): void {
   if (drop !== undefined) merger.drop(drop);
-  if (load) merger.load(load.number, load.text);
+  if (load) merger.load(load.number, load.program);
   if (learn) merger.learn(learn.number, learn.facts);
 }

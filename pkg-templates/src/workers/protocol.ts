@@ -1,5 +1,5 @@
 import type { PlainError } from "../errors.js";
-import type { Span, Statistics } from "../schema.js";
+import type { PlanRequest, Span, Statistics } from "../schema.js";
 import type { Input } from "../sources/input.js";
 import type { ProgramUpdate } from "./programs.js";
 
@@ -43,6 +43,8 @@ export interface JobResult {
 /** What an owner says. */
 export type ToWorker =
   | { type: "start"; module: WebAssembly.Module; inputs: PostedInput[]; allowNonfinite: boolean }
+  /** Make a plan of the inputs; the answer has it as bytes. */
+  | { type: "plan"; id: number; request: PlanRequest }
   | { type: "job"; id: number; job: Job; update?: ProgramUpdate }
   /** The answer to `read`. */
   | { type: "bytes"; id: number; bytes: Uint8Array }
@@ -53,16 +55,17 @@ export type FromWorker =
   /** The first: its code is loaded. */
   | { type: "ready" }
   | ({ type: "done"; id: number } & JobResult)
+  | { type: "planned"; id: number; plan: ArrayBuffer }
   | { type: "error"; id: number; error: PlainError }
   /** The worker wants bytes of an input that only its owner can read. */
   | { type: "read"; id: number; input: number; start: number; end: number };
 
 /** An input as it crosses to a worker: functions stay behind. */
-export type PostedInput = Omit<Input, "read" | "stream" | "sha256" | "head"> & { remote?: boolean };
+export type PostedInput = Omit<Input, "read" | "stream" | "sha256" | "head" | "bytes"> & { remote?: boolean };
 
-/** What of an input can be sent. */
+/** What of an input can be sent. Held bytes become a Blob, which is not copied when it crosses. */
 export function toPosted(input: Input): PostedInput {
-  const { read, stream: _, sha256: __, head: ___, init, ...rest } = input;
+  const { read, stream: _, sha256: __, head: ___, bytes, init, ...rest } = input;
   const { signal: ____, ...request } = init ?? {};
-  return { ...rest, ...(init && { init: request }), ...(read && { remote: true }) };
+  return { ...rest, ...(bytes && { blob: new Blob([bytes]) }), ...(init && { init: request }), ...(read && { remote: true }) };
 }

@@ -1,5 +1,4 @@
 import { collectBuffers } from "../collection.js";
-import { settled } from "../engine.js";
 import { aborted, readFailed } from "../errors.js";
 import { Merger } from "../lorafold.js";
 import type { Statistics } from "../schema.js";
@@ -67,7 +66,7 @@ export class JobRunner {
     const merger = this.#merger;
     this.#unlessStopped();
     if (update) apply(merger, update);
-    if (job.kind === "gather") return { facts: await settled(merger.gather(job.program, job.first, job.count, await ahead)) };
+    if (job.kind === "gather") return { facts: await merger.gather(job.program, job.first, job.count, await ahead) };
     const { target } = job;
     if (target) await this.#writer?.open?.(target);
     const given = await ahead;
@@ -75,7 +74,7 @@ export class JobRunner {
     let statistics: Statistics | undefined;
     let skip = 0;
     if (job.kind === "compute") {
-      statistics = await settled(merger.compute(job.program, job.first, job.count, job.statistics, given));
+      statistics = await merger.compute(job.program, job.first, job.count, job.statistics, given);
       skip = job.skip;
     } else if (given) {
       const [bytes] = given as [Uint8Array<ArrayBuffer>];
@@ -85,7 +84,7 @@ export class JobRunner {
       return {};
     } else {
       const [{ input, start, bytes }] = job.reads;
-      await settled(merger.read(input, start, bytes));
+      await merger.read(input, start, bytes);
     }
     // A new view each time: when the memory grows, older views become empty.
     const bytes = new Uint8Array(this.#memory.buffer as ArrayBuffer, merger.offset + skip, job.bytes);

@@ -1,28 +1,37 @@
-import { initSync } from "../lorafold.js";
+import { instantiate } from "../engine.js";
 import { fromPlain, toPlain } from "../errors.js";
+import { Plan } from "../lorafold.js";
+import type { PlanRequest } from "../schema.js";
 import { bind } from "../sources/bind.js";
+import { hashed } from "../sources/hashed.js";
 import type { BoundInput, Input } from "../sources/input.js";
 import type { Port, PostedInput, ToWorker } from "./protocol.js";
 import { JobRunner, type Writer } from "./runner.js";
 
 /** The worker's end of the protocol: run the jobs that come in on `port`. `bindInput` gives readers to inputs that only this platform knows. */
 export function serve(port: Port, bindInput?: (input: Input) => BoundInput | undefined, writer?: Writer): void {
+  let inputs: BoundInput[] = [];
   let runner: JobRunner | undefined;
   const reads = new OwnerReads(port);
+  const answer = <T>(id: number, work: Promise<T>, post: (result: T) => void) => {
+    work.then(post, (error: unknown) => port.post({ type: "error", id, error: toPlain(error) }));
+  };
   port.onMessage((message: ToWorker) => {
     switch (message.type) {
       case "start": {
-        const { memory } = initSync({ module: message.module });
-        const inputs = message.inputs.map((input, number) => bind(reads.local(input, number), bindInput));
+        const { memory } = instantiate(message.module);
+        inputs = message.inputs.map((input, number) => bind(reads.local(input, number), bindInput));
         runner = new JobRunner(memory, inputs, message.allowNonfinite, writer);
         break;
       }
       case "job": {
         const { id, job, update } = message;
-        runner!.run(job, update).then(
-          (result) => port.post({ type: "done", id, ...result }, result.bytes ? [result.bytes] : []),
-          (error: unknown) => port.post({ type: "error", id, error: toPlain(error) }),
-        );
+        answer(id, runner!.run(job, update), (result) => port.post({ type: "done", id, ...result }, result.bytes ? [result.bytes] : []));
+        break;
+      }
+      case "plan": {
+        const { id, request } = message;
+        answer(id, planned(request, inputs), (plan) => port.post({ type: "planned", id, plan }, [plan]));
         break;
       }
       case "bytes":
@@ -31,6 +40,12 @@ export function serve(port: Port, bindInput?: (input: Input) => BoundInput | und
     }
   });
   port.post({ type: "ready" });
+}
+
+/** A plan as bytes. */
+async function planned(request: PlanRequest, inputs: BoundInput[]): Promise<ArrayBuffer> {
+  const plan = await Plan.open(request, inputs.map(hashed));
+  return plan.toBytes().buffer as ArrayBuffer;
 }
 
 /** Inputs that only the owner of this worker can read: asks it for their bytes. */

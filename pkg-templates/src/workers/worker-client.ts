@@ -1,39 +1,52 @@
 import { asLorafoldError, fromPlain, toPlain } from "../errors.js";
 import type { Input } from "../sources/input.js";
+import type { PlanRequest } from "../schema.js";
 import type { ProgramUpdate } from "./programs.js";
-import { type FromWorker, type Job, type JobResult, type Port, toPosted, type ToWorker } from "./protocol.js";
+import { type FromWorker, type Job, type JobResult, type Port, type PostedInput, type ToWorker } from "./protocol.js";
+
+type Answer = (FromWorker & { type: "done" }) | (FromWorker & { type: "planned" });
 
 /** The owner's end of a worker: sends jobs, does the reads that only this thread can do, and passes results on. */
 export class WorkerClient {
   readonly #port: Port;
   readonly #inputs: Input[];
-  readonly #waiting = new Map<number, { resolve: (result: JobResult) => void; reject: (error: unknown) => void }>();
+  readonly #waiting = new Map<number, { resolve: (answer: Answer) => void; reject: (error: unknown) => void }>();
   #next = 0;
   /** Set once it runs no more jobs: why. */
   #ended: { reason: unknown } | undefined;
-  #loaded!: () => void;
-  /** Resolves when its code is loaded. Nothing is sent before, so that a worker which is stopped early has nothing to do. */
-  readonly #ready = new Promise<void>((resolve) => (this.#loaded = resolve));
+  #loaded!: (loaded: boolean) => void;
+  /** Whether its code could be loaded. Nothing is sent before, so that a worker which is stopped early has nothing to do. */
+  readonly loaded = new Promise<boolean>((resolve) => (this.#loaded = resolve));
 
-  constructor(port: Port, module: WebAssembly.Module, inputs: Input[], allowNonfinite: boolean) {
+  /** `posted`: the inputs as the worker gets them. */
+  constructor(port: Port, module: WebAssembly.Module, inputs: Input[], posted: PostedInput[], allowNonfinite: boolean) {
     this.#port = port;
     this.#inputs = inputs;
     port.onMessage((message: FromWorker) => this.#receive(message));
     port.onError((error) => this.#fail(error));
-    this.#post({ type: "start", module, inputs: inputs.map(toPosted), allowNonfinite });
+    this.#post({ type: "start", module, inputs: posted, allowNonfinite });
   }
 
   run(job: Job, update?: ProgramUpdate): Promise<JobResult> {
+    return this.#ask<"done">((id) => ({ type: "job", id, job, ...(update && { update }) }));
+  }
+
+  /** Make a plan of the inputs. Gives it as bytes. */
+  async plan(request: PlanRequest): Promise<ArrayBuffer> {
+    return (await this.#ask<"planned">((id) => ({ type: "plan", id, request }))).plan;
+  }
+
+  #ask<Type extends Answer["type"]>(message: (id: number) => ToWorker): Promise<Answer & { type: Type }> {
     if (this.#ended) return Promise.reject(this.#ended.reason);
     return new Promise((resolve, reject) => {
       const id = this.#next++;
-      this.#waiting.set(id, { resolve, reject });
-      this.#post({ type: "job", id, job, ...(update && { update }) });
+      this.#waiting.set(id, { resolve: (answer) => resolve(answer as Answer & { type: Type }), reject });
+      this.#post(message(id));
     });
   }
 
   #post(message: ToWorker): void {
-    this.#ready
+    this.loaded
       .then(() => {
         if (!this.#ended) this.#port.post(message);
       })
@@ -47,15 +60,15 @@ export class WorkerClient {
   }
 
   #receive(message: FromWorker): void {
-    if (message.type === "ready") return this.#loaded();
+    if (message.type === "ready") return this.#loaded(true);
     if (message.type === "read") {
       void this.#read(message);
       return;
     }
     const waiting = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);
-    if (message.type === "done") waiting?.resolve(message);
-    else waiting?.reject(asLorafoldError(fromPlain(message.error)));
+    if (message.type === "error") waiting?.reject(asLorafoldError(fromPlain(message.error)));
+    else waiting?.resolve(message);
   }
 
   async #read({ id, input, start, end }: FromWorker & { type: "read" }): Promise<void> {
@@ -71,6 +84,7 @@ export class WorkerClient {
 
   #fail(error: unknown): void {
     this.#ended ??= { reason: error };
+    this.#loaded(false);
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }

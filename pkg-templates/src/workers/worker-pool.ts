@@ -4,7 +4,7 @@ import type { Platform } from "../platform.js";
 import { bind } from "../sources/bind.js";
 import type { Input } from "../sources/input.js";
 import { HeldPrograms, type ProgramUpdate } from "./programs.js";
-import type { Job, JobResult } from "./protocol.js";
+import { type Job, type JobResult, type PostedInput, toPosted } from "./protocol.js";
 import { JobRunner } from "./runner.js";
 import { WorkerClient } from "./worker-client.js";
 
@@ -47,9 +47,10 @@ export class WorkerPool {
     const size = startWorker ? (workers ?? Math.max(1, Math.min(processors(), DEFAULT_MOST_WORKERS))) : 0;
     this.#size = Math.max(1, size);
     this.#inThisThread = size === 0;
+    let posted: PostedInput[] | undefined;
     this.#start =
       startWorker && size > 0
-        ? () => new WorkerClient(startWorker(), engine.module, inputs, allowNonfinite)
+        ? () => new WorkerClient(startWorker(), engine.module, inputs, (posted ??= inputs.map(toPosted)), allowNonfinite)
         : () => new JobRunner(engine.memory, inputs.map((input) => bind(input, bindInput)), allowNonfinite, writer);
   }
 

@@ -11,6 +11,7 @@ use crate::encoding::Plain;
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::op::Op;
+use crate::wire::wire;
 
 /// The dialects; the first that recognises an adapter reads it.
 const DIALECTS: [&dyn Dialect; 1] = [&peft::Peft];
@@ -56,16 +57,36 @@ pub struct Updates {
 pub struct ModuleUpdate {
     /// Path of the module in the model, without the tool's prefix.
     pub module: String,
+    /// The module's parameter: `weight`, `bias`.
+    pub parameter: String,
+    /// Nothing is wrong where the base does not have the parameter.
+    pub optional: bool,
+    /// The base may lack the parameter, which is added then: the head of a classifier, which the adapter brings as a whole.
+    pub adds: bool,
+    /// An output layer that is tied to the parameter changes with it, as it did in the training.
+    pub tied: bool,
     /// The key of its first tensor, for errors.
     pub key: String,
     /// The method.
     pub op: Op,
-    /// Width of the module's input.
-    pub inputs: u64,
-    /// Width of the module's output.
-    pub outputs: u64,
     /// The weight that it was trained on, where the file brings it along: it is loaded in place of the base's.
     pub base: Option<BaseWeight>,
+}
+
+impl ModuleUpdate {
+    /// The shape of the weight that the adapter brings along, in place of the base's.
+    pub(crate) fn brought(&self) -> Option<(&str, &[u64])> {
+        match (&self.base, self.op.replacement()) {
+            (Some(base), _) => Some((&base.key, &base.shape)),
+            (None, Some(replace)) => Some((&replace.key, &replace.shape)),
+            (None, None) => None,
+        }
+    }
+
+    /// The name that the parameter has in a model without prefixes.
+    pub fn tensor(&self) -> String {
+        format!("{}.{}", self.module, self.parameter)
+    }
 }
 
 /// A weight of the base in an adapter's file.
@@ -82,10 +103,12 @@ pub struct BaseWeight {
 /// What reports say of an adapter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// Rank where no pattern says otherwise.
-    pub r: u64,
-    /// Numerator of the scale where no pattern says otherwise.
-    pub alpha: f64,
+    /// The `peft_type` of its configuration.
+    pub peft_type: String,
+    /// Rank where no pattern says otherwise, where it has one.
+    pub r: Option<u64>,
+    /// Numerator of the scale where no pattern says otherwise, where it has one.
+    pub alpha: Option<f64>,
     /// Scale by α/√r instead of α/r.
     pub rslora: bool,
     /// What the configuration says of the orientation of the base's weights; a hint, since PEFT decides by layer class.
@@ -93,6 +116,8 @@ pub struct Summary {
     /// The base that the configuration names.
     pub base_name: Option<String>,
 }
+
+wire!(Summary { peft_type, r, alpha, rslora, fan_in_fan_out, base_name });
 
 /// A configuration and a file that do not agree.
 #[derive(Debug, Clone, PartialEq)]

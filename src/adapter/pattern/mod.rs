@@ -39,6 +39,14 @@ impl Pattern {
         compile(r"(.*\.)?(", key, ")$", true)
     }
 
+    /// A field of a configuration that names modules by their whole paths (`re.fullmatch`).
+    ///
+    /// # Errors
+    /// Why the pattern cannot be used.
+    pub fn whole(pattern: &str) -> Result<Pattern, String> {
+        compile("(?:", pattern, r")\Z", true)
+    }
+
     /// A pattern that may match anywhere in a name, for `--only` and `--skip`.
     ///
     /// # Errors

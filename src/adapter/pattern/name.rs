@@ -1,6 +1,6 @@
 //! Keys that are names rather than regular expressions, as most keys are: these need no matcher.
 
-use crate::adapter::suffixes::ANY;
+use crate::model::suffixes::ANY;
 
 /// A key that matches the end of a path by plain comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::name::{Name, comparable};
 use super::{Pattern, PatternBudget};
-use crate::adapter::suffixes::SuffixIndex;
 use crate::error::Result;
+use crate::model::suffixes::SuffixIndex;
 
 /// Most characters of all regular expressions of a table: what they compile to has about 40 bytes for each.
 const MAX_LENGTH: usize = 500_000;
@@ -121,7 +121,7 @@ impl<'a, T: Copy> Lookup<'a, T> {
         };
         table
             .names
-            .visit(path, budget, note)
+            .visit(path, |further| budget.spend(further), note)
             .map_err(|(error, row)| error.of_pattern(table.field, &table.rows[row].key))?;
         Ok(first)
     }

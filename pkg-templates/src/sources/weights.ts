@@ -1,0 +1,19 @@
+import type { Role } from "./input.js";
+
+/** What a model or adapter in one file is called: the file's name without its ending. */
+export const withoutEnding = (name: string): string => name.replace(/\.(safetensors|bin)$/, "");
+
+/** Files of torch that trainers leave beside weights. */
+const NO_WEIGHTS = /^(training_args|optimizer|scheduler|scaler)\.bin$/;
+
+/**
+ * Which files of a folder may be its weights, by their names. The crate decides which are (`container/format.rs`): files of torch only where there are no
+ * safetensors.
+ */
+export function mayBeWeights(names: readonly string[], role: Role): (name: string) => boolean {
+  const isAdapter = (name: string) => name.startsWith("adapter_");
+  const counts = (name: string) => role === "adapter" || !isAdapter(name);
+  if (names.some((name) => /\.safetensors(\.index\.json)?$/.test(name) && counts(name))) return (name) => name.endsWith(".safetensors");
+  if (role === "adapter") return (name) => name.endsWith(".bin") && !NO_WEIGHTS.test(name);
+  return (name) => /pytorch_model.*\.bin$/.test(name) && !isAdapter(name);
+}

@@ -1,0 +1,40 @@
+import { aborted, throwIfAborted, thrown } from "../errors.js";
+import { Plan } from "../lorafold.js";
+import type { Platform } from "../platform.js";
+import type { PlanRequest } from "../schema.js";
+import type { BoundInput, Input } from "../sources/input.js";
+import { toPosted } from "./protocol.js";
+import { WorkerClient } from "./worker-client.js";
+
+/**
+ * Make a plan in a worker of its own, which ends with it: patterns that backtrack and headers of many tensors keep only that worker busy, and an
+ * abort ends it in the middle. The plan comes back as bytes. `undefined` where no worker can be had, or the request cannot be sent to one: planning
+ * needs none.
+ */
+export async function planInWorker({ startWorker }: Platform, module: WebAssembly.Module, request: PlanRequest, inputs: BoundInput[], signal?: AbortSignal): Promise<Plan | undefined> {
+  let worker: WorkerClient;
+  try {
+    const readable = inputs.map(posted);
+    worker = new WorkerClient(startWorker!(), module, readable, readable.map(toPosted), false);
+  } catch {
+    return undefined;
+  }
+  const stop = () => worker.stop(aborted(signal?.reason));
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    const loaded = await worker.loaded;
+    throwIfAborted(signal);
+    return loaded ? Plan.fromBytes(new Uint8Array(await worker.plan(request))) : undefined;
+  } catch (error) {
+    if (thrown(error).name === "DataCloneError") return undefined;
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    worker.stop(undefined);
+  }
+}
+
+/** Blobs are read in the worker. Everything else is read here, by the readers that know its first bytes, its state, and the caller's functions. */
+function posted({ name, blob, read }: BoundInput): Input {
+  return blob ? { name, blob } : { name, ...(read && { read }) };
+}

@@ -1,0 +1,162 @@
+//! `peft_type: "LORA"`: pairs of factors, and what its variants add to them.
+
+use super::unmatched_pattern;
+use super::whole::Saved;
+use crate::adapter::dialect::{AdapterFiles, BaseWeight, ModuleUpdate, Summary, Updates};
+use crate::adapter::fields::{FieldReader, entries};
+use crate::adapter::pairs::{Pair, Tensors, tensors};
+use crate::adapter::pattern::PatternBudget;
+use crate::adapter::targets::without_factors;
+use crate::adapter::{AdapterConfig, ModuleSettings, SettingsLookup};
+use crate::container::Header;
+use crate::encoding::{Operand, Plain};
+use crate::error::{Error, ErrorKind, Result};
+use crate::findings::Finding;
+use crate::op::{AddBias, Dora, LayerShape, LowRank, Op, Rows};
+use crate::order::sort_by;
+
+/// Read an adapter of LoRA or DoRA.
+pub(super) fn read(files: &AdapterFiles, header: Result<Header>, budget: &mut PatternBudget) -> Result<Updates> {
+    // Before the tensors, so that what is not supported is called by the name of its field.
+    let config = files.config.map(|(file, json)| AdapterConfig::parse(file, files.adapter, json)).transpose()?;
+    let saved = match files.config {
+        Some((file, json)) => Saved::of(&FieldReader { file, adapter: files.adapter }, &entries(file, json)?)?,
+        None => Saved::default(),
+    };
+    let Tensors { pairs, wholes, tokens } = tensors(files.adapter, files.file, files.input, &header?)?;
+    let config = match (config, files.alpha) {
+        (Some(config), _) => config,
+        // Without a file the configuration is made here, of the user's alpha and the one rank that all pairs have.
+        (None, Some(alpha)) if pairs.first().is_some_and(|first| pairs.iter().all(|pair| pair.rank == first.rank)) => {
+            AdapterConfig::plain(pairs[0].rank, alpha)
+        }
+        (None, _) => {
+            let reason = "it is missing, and without it the scale is not known";
+            return Err(Error::bad_config("adapter_config.json", reason)
+                .kind(ErrorKind::NoConfig)
+                .fix("give the adapter's folder, or its alpha"));
+        }
+    };
+    let reader = Reader { files, config: &config };
+    let mut lookup = SettingsLookup::new(&config);
+    let mut updates = saved.updates(&wholes)?;
+    for pair in &pairs {
+        let settings = lookup.find(&pair.module, budget).map_err(|error| error.adapter(files.adapter))?;
+        updates.extend(reader.updates(pair, settings, saved.ties())?);
+    }
+    for (module, rows, shape) in tokens {
+        updates.push(reader.tokens(module, rows, &shape)?);
+    }
+    sort_by(&mut updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
+    let mut mismatches = saved.missing(files.adapter, &wholes);
+    mismatches.extend(lookup.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
+    Ok(Updates {
+        updates,
+        mismatches,
+        findings: reader.targets_without_factors(&pairs),
+        summary: Summary {
+            peft_type: "LORA".into(),
+            r: Some(config.r),
+            alpha: Some(config.alpha),
+            rslora: config.rslora,
+            fan_in_fan_out: config.fan_in_fan_out,
+            base_name: config.base_name.clone(),
+        },
+    })
+}
+
+struct Reader<'a> {
+    files: &'a AdapterFiles<'a>,
+    config: &'a AdapterConfig,
+}
+
+impl Reader<'_> {
+    /// What a pair does to its module's weight, and to its bias.
+    fn updates(&self, pair: &Pair, settings: ModuleSettings, tied: bool) -> Result<Vec<ModuleUpdate>> {
+        let AdapterFiles { adapter, alpha, .. } = *self.files;
+        let expected = settings.rank;
+        if pair.rank != expected {
+            let reason = format!("its rank is {}, the configuration says {expected}", pair.rank);
+            let error = Error::shape_mismatch(adapter, pair.a.key.clone(), reason);
+            return Err(error.found(pair.rank.to_string()).expected(expected.to_string()));
+        }
+        let alpha = alpha.unwrap_or(settings.alpha);
+        let scale = self.config.scale(alpha, pair.rank);
+        let layer = match pair.embedding {
+            true => LayerShape::embedding(pair.inputs, pair.outputs),
+            false => LayerShape::convolution(pair.outputs, pair.inputs, &pair.kernel),
+        };
+        let factors = LowRank {
+            a: pair.a.clone(),
+            b: pair.b.clone(),
+            rank: pair.rank,
+            layer,
+            alpha,
+            scale,
+            transposed: pair.embedding,
+        };
+        let op = match (&pair.magnitude, self.config.dora) {
+            (None, false) => Op::LowRank(factors),
+            (Some(magnitude), true) => Op::Dora(Dora { factors, magnitude: magnitude.clone() }),
+            (None, true) => {
+                let missing = format!("{}.lora_magnitude_vector", pair.module);
+                return Err(Error::missing_pair(adapter, pair.a.key.clone(), missing));
+            }
+            (Some(magnitude), false) => {
+                let file = self.files.config.map_or("adapter_config.json", |(file, _)| file);
+                let reason = format!("this is a DoRA magnitude, but {file} does not say use_dora: true");
+                let error = Error::bad_config(file, reason).adapter(adapter).field("use_dora").expected("true");
+                return Err(error.tensor(magnitude.key.clone()).fix("set use_dora as it was in training"));
+            }
+        };
+        let base = match &pair.base {
+            None => None,
+            Some((base, shape)) => Some(BaseWeight {
+                key: base.key.clone(),
+                shape: shape.clone(),
+                stored: Plain { float: base.float()?, input: base.at.input, start: base.at.start },
+            }),
+        };
+        let update = |parameter: &str, key: &str, op, base| ModuleUpdate {
+            module: pair.module.clone(),
+            parameter: parameter.into(),
+            optional: false,
+            adds: false,
+            tied,
+            key: key.into(),
+            op,
+            base,
+        };
+        let mut updates = vec![update("weight", &pair.a.key, op, base)];
+        if let Some(bias) = &pair.bias {
+            let added = AddBias { bias: bias.clone(), outputs: pair.outputs, scale };
+            updates.push(update("bias", &bias.key, Op::AddBias(added), None));
+        }
+        Ok(updates)
+    }
+
+    /// Trained rows of an embedding.
+    fn tokens(&self, module: String, rows: Operand, shape: &[u64]) -> Result<ModuleUpdate> {
+        let named = self.config.tokens.iter().find(|(end, _)| module.ends_with(end.as_str()));
+        let Some((_, indices)) = named else {
+            let file = self.files.config.map_or("adapter_config.json", |(file, _)| file);
+            let reason = format!("trainable_token_indices does not say which rows of {module} were trained");
+            let error = Error::bad_config(file, reason).adapter(self.files.adapter).field("trainable_token_indices");
+            return Err(error.tensor(rows.key));
+        };
+        let key = rows.key.clone();
+        let op = Op::Rows(Rows::of(rows, shape, indices.clone(), self.files.adapter)?);
+        let parameter = "weight".to_string();
+        Ok(ModuleUpdate { module, parameter, optional: false, adds: false, tied: true, key, op, base: None })
+    }
+
+    /// A target without factors is no mistake of the file (lists are often written for many models), but worth a word.
+    fn targets_without_factors(&self, pairs: &[Pair]) -> Vec<Finding> {
+        let finding = |target: &str| {
+            let message = format!("target_modules names {target:?}, and the file has no factors for it");
+            Finding::info("target-without-factors", self.files.adapter, message)
+        };
+        let modules = pairs.iter().map(|pair| pair.module.as_str());
+        without_factors(&self.config.target_modules, modules).into_iter().map(finding).collect()
+    }
+}

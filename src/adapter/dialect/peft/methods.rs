@@ -1,0 +1,308 @@
+//! Methods that have a `peft_type` of their own: each says how it is spelt, and this reads its file.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::unmatched_pattern;
+use super::whole::Saved;
+use crate::adapter::dialect::{AdapterFiles, ModuleUpdate, Summary, Updates};
+use crate::adapter::fields::{FieldReader, says_nothing};
+use crate::adapter::keys::{self, Key};
+use crate::adapter::pairs::Whole;
+use crate::adapter::pattern::{Lookup, Pattern, PatternBudget, PatternTable};
+use crate::container::{Header, TensorInfo};
+use crate::encoding::Operand;
+use crate::error::{Error, ErrorKind, Result};
+use crate::inputs::Span;
+use crate::op::peft::{AdapterTensor, Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
+use crate::order::sort_by;
+use crate::tensor::Float;
+
+/// Fields that every method of PEFT has, and that do not change the numbers of a merge from files.
+const TRAINING: &[&str] = &[
+    "auto_mapping",
+    "base_model_name_or_path",
+    "bias",
+    "ensure_weight_tying",
+    "exclude_modules",
+    "fan_in_fan_out",
+    "inference_mode",
+    "init_weights",
+    "layers_pattern",
+    "layers_to_transform",
+    "modules_to_save",
+    "peft_type",
+    "peft_version",
+    "revision",
+    "target_modules",
+    "task_type",
+];
+
+/// Tables of patterns that a method may have.
+const TABLES: [&str; 3] = ["rank_pattern", "alpha_pattern", "n_frequency_pattern"];
+
+/// Read an adapter of `method`.
+pub(super) fn read(
+    method: &dyn Spelling,
+    files: &AdapterFiles,
+    reader: &FieldReader,
+    fields: &[(String, Value)],
+    header: Result<Header>,
+    budget: &mut PatternBudget,
+) -> Result<Updates> {
+    check_fields(method, reader, fields)?;
+    let mut tables = Vec::new();
+    // AdaLoRA has a field of the same name that is no table of patterns.
+    let read = method.fields().iter().filter(|(_, meaning)| *meaning == Field::Read);
+    let read: Vec<&str> = read.map(|(name, _)| *name).collect();
+    for name in TABLES.into_iter().filter(|name| read.contains(name)) {
+        if let Some((_, value)) = fields.iter().find(|(field, _)| field == name) {
+            tables.push((name, reader.patterns(name, value, FieldReader::number)?));
+        }
+    }
+    let mut settings = FieldSettings::new(files, reader, fields, &tables, budget);
+    method.check(&mut settings)?;
+    let header = header?;
+    let Found { modules, shared, wholes } = tensors_of(method, files, &header)?;
+    let saved = Saved::of(reader, fields)?;
+    let mut updates = saved.updates(&wholes)?;
+    let mut modules: Vec<(String, Named)> = modules.into_iter().collect();
+    sort_by(&mut modules, |(one, _), (other, _)| one.cmp(other));
+    for (module, tensors) in modules {
+        let key = tensors.first().map(|(_, tensor)| tensor.key.clone()).unwrap_or_default();
+        let tensors = ModuleTensors { adapter: files.adapter, module: &module, tensors, shared: &shared };
+        let read = method.read(&tensors, &mut settings).map_err(|error| error.in_adapter(files.adapter))?;
+        updates.extend(read.into_iter().map(|ParameterUpdate { parameter, optional, tied, op }| ModuleUpdate {
+            module: module.clone(),
+            parameter: parameter.into(),
+            optional,
+            adds: false,
+            tied: tied || saved.ties(),
+            key: key.clone(),
+            op,
+            base: None,
+        }));
+    }
+    sort_by(&mut updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
+    let mut mismatches = saved.missing(files.adapter, &wholes);
+    mismatches.extend(settings.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
+    let said = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
+    Ok(Updates {
+        updates,
+        mismatches,
+        findings: Vec::new(),
+        summary: Summary {
+            peft_type: method.peft_type().into(),
+            r: said("r").and_then(Value::as_u64),
+            alpha: said("alpha").and_then(Value::as_f64),
+            rslora: false,
+            fan_in_fan_out: said("fan_in_fan_out").and_then(Value::as_bool).unwrap_or(false),
+            base_name: said("base_model_name_or_path").and_then(Value::as_str).map(Into::into),
+        },
+    })
+}
+
+/// Every field is known, and says nothing that is not implemented.
+fn check_fields(method: &dyn Spelling, reader: &FieldReader, fields: &[(String, Value)]) -> Result<()> {
+    for (name, value) in fields {
+        let known = method.fields().iter().find(|(field, _)| field == name).map(|(_, meaning)| *meaning);
+        match known {
+            Some(Field::Read | Field::Training) => {}
+            Some(Field::Refused(meaning)) if !says_nothing(value) => return Err(reader.not_yet(name, value, meaning)),
+            Some(Field::Refused(_)) => {}
+            None if TRAINING.contains(&name.as_str()) || says_nothing(value) => {}
+            None => {
+                return Err(reader
+                    .refuse(name, value, "an unknown field, which may change the result")
+                    .kind(ErrorKind::UnknownField)
+                    .fix("update lorafold; or remove the field, if you know that it changes nothing"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tensors by their names.
+type Named = Vec<(&'static str, AdapterTensor)>;
+
+/// The tensors of an adapter's file.
+#[derive(Default)]
+struct Found {
+    /// Those of each module, by its path.
+    modules: HashMap<String, Named>,
+    /// Those that all modules share.
+    shared: Named,
+    /// Whole parameters of the base.
+    wholes: Vec<Whole>,
+}
+
+fn tensors_of(method: &dyn Spelling, files: &AdapterFiles, header: &Header) -> Result<Found> {
+    let mut found = Found::default();
+    for tensor in header.iter() {
+        let at = Span { input: files.input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
+        let path = keys::path(tensor.name);
+        let of_module = split(&path, method.tensors());
+        let (group, name) = match (of_module, split(&path, method.shared())) {
+            // What all share stands beside the model, not in it.
+            (_, Some((model, name))) if matches!(model.as_str(), "" | "base_model") => (&mut found.shared, name),
+            (Some((module, name)), _) => (found.modules.entry(module).or_default(), name),
+            (None, Some((_, name))) => (&mut found.shared, name),
+            (None, None) => {
+                let (module, parameter) = match Key::parse(tensor.name) {
+                    Key::Whole { module, parameter } => (module, parameter.to_string()),
+                    Key::BaseWeight { module } => (module, "weight".into()),
+                    Key::TrainingState => continue,
+                    _ => return Err(foreign(method, files, &tensor)),
+                };
+                if Float::of(tensor.dtype).is_none() {
+                    return Err(foreign(method, files, &tensor));
+                }
+                let values = Operand { key: tensor.name.into(), at, dtype: tensor.dtype };
+                found.wholes.push(Whole { module, parameter, values, shape: tensor.shape.into() });
+                continue;
+            }
+        };
+        if let Some((_, other)) = group.iter().find(|(known, _)| *known == name) {
+            let reason = format!("{:?} and {:?} are the same tensor", other.key, tensor.name);
+            return Err(Error::bad_header(files.file, reason));
+        }
+        group.push((
+            name,
+            AdapterTensor { key: tensor.name.into(), shape: tensor.shape.into(), dtype: tensor.dtype, at },
+        ));
+    }
+    if found.modules.is_empty() {
+        let error = Error::wrong_input(files.file, format!("it has no tensors of {}", method.peft_type()));
+        let expected = format!("tensors such as …{}", method.tensors().first().unwrap_or(&""));
+        return Err(error.kind(ErrorKind::NoWeights).expected(expected));
+    }
+    Ok(found)
+}
+
+/// The path of the module and the name behind it, which is the longest of `names` that is there. Behind the name there may be that of
+/// the adapter, and `weight`.
+fn split(path: &[&str], names: &[&'static str]) -> Option<(String, &'static str)> {
+    let mut best: Option<(usize, usize, &'static str)> = None;
+    for &name in names {
+        let parts: Vec<&str> = name.split('.').collect();
+        for at in (0..path.len()).rev().take(parts.len() + 2) {
+            let Some(rest) = path.get(at..).and_then(|path| path.strip_prefix(parts.as_slice())) else { continue };
+            let is_whole = matches!(rest, [] | [_] | [_, "weight"]);
+            if is_whole && best.is_none_or(|(_, length, _)| length < parts.len()) {
+                best = Some((at, parts.len(), name));
+            }
+        }
+    }
+    best.map(|(at, _, name)| (path[..at].join("."), name))
+}
+
+fn foreign(method: &dyn Spelling, files: &AdapterFiles, tensor: &TensorInfo) -> Error {
+    let kind = format!("a tensor that is not one of {}", method.peft_type());
+    Error::unsupported(tensor.name, format!("{kind} cannot be merged yet"))
+        .kind(ErrorKind::NotImplemented)
+        .adapter(files.adapter)
+        .tensor(tensor.name)
+        .found(kind)
+}
+
+/// A configuration's fields, as a method reads them.
+struct FieldSettings<'a> {
+    files: &'a AdapterFiles<'a>,
+    reader: &'a FieldReader<'a>,
+    fields: &'a [(String, Value)],
+    lookups: Vec<(&'static str, Lookup<'a, f64>)>,
+    budget: &'a mut PatternBudget,
+}
+
+impl<'a> FieldSettings<'a> {
+    fn new(
+        files: &'a AdapterFiles<'a>,
+        reader: &'a FieldReader<'a>,
+        fields: &'a [(String, Value)],
+        tables: &'a [(&'static str, PatternTable<f64>)],
+        budget: &'a mut PatternBudget,
+    ) -> FieldSettings<'a> {
+        let lookups = tables.iter().map(|(name, table)| (*name, table.lookup())).collect();
+        FieldSettings { files, reader, fields, lookups, budget }
+    }
+
+    /// What a field says, unless that is null.
+    fn value(&self, field: &str) -> Option<&'a Value> {
+        let found = self.fields.iter().find(|(name, _)| name == field).map(|(_, value)| value);
+        found.filter(|value| !value.is_null())
+    }
+
+    /// The patterns that have matched none of the modules looked up: field and key.
+    fn unmatched(&self) -> impl Iterator<Item = (&'static str, &'a str)> + use<'a, '_> {
+        self.lookups.iter().flat_map(|(_, lookup)| lookup.unmatched())
+    }
+}
+
+impl Settings for FieldSettings<'_> {
+    fn whole(&mut self, field: &str, default: u64) -> Result<u64> {
+        self.value(field).map_or(Ok(default), |value| match value.as_u64() {
+            Some(number) => Ok(number),
+            None => self.reader.bad(field, value, "a whole number"),
+        })
+    }
+
+    fn number(&mut self, field: &str, default: f64) -> Result<f64> {
+        self.value(field).map_or(Ok(default), |value| self.reader.number(field, value))
+    }
+
+    fn flag(&mut self, field: &str, default: bool) -> Result<bool> {
+        self.value(field).map_or(Ok(default), |value| self.reader.flag(field, value))
+    }
+
+    fn text(&mut self, field: &str) -> Result<Option<String>> {
+        match self.value(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(value) => self.reader.bad(field, value, "a string"),
+        }
+    }
+
+    fn says(&self, field: &str) -> bool {
+        self.value(field).is_some_and(|value| !says_nothing(value))
+    }
+
+    fn list(&mut self, field: &str) -> Result<Vec<String>> {
+        self.value(field).map_or(Ok(Vec::new()), |value| self.reader.texts(field, value))
+    }
+
+    fn indices(&mut self, field: &str) -> Result<Vec<u64>> {
+        self.value(field).map_or(Ok(Vec::new()), |value| self.reader.indices(field, value))
+    }
+
+    fn matches(&mut self, field: &'static str, module: &str) -> Result<Option<bool>> {
+        let Some(Value::String(text)) = self.value(field) else { return Ok(None) };
+        let pattern = Pattern::whole(text).map_err(|reason| {
+            let value = Value::String(text.clone());
+            self.reader.refuse(field, &value, &reason).kind(ErrorKind::NotImplemented)
+        })?;
+        let matched = pattern.matches(module, self.budget).map_err(|error| error.of_pattern(field, text));
+        matched.map(Some).map_err(|error| error.adapter(self.files.adapter))
+    }
+
+    fn pattern(&mut self, table: &'static str, module: &str) -> Result<Option<f64>> {
+        match self.lookups.iter_mut().find(|(name, _)| *name == table) {
+            Some((_, lookup)) => lookup.find(module, self.budget).map_err(|error| error.adapter(self.files.adapter)),
+            None => Ok(None),
+        }
+    }
+
+    fn alpha(&self) -> Option<f64> {
+        self.files.alpha
+    }
+
+    fn refuse(&self, field: &str, meaning: &str) -> Error {
+        self.reader.not_yet(field, self.value(field).unwrap_or(&Value::Null), meaning)
+    }
+
+    fn wrong(&self, field: &str, expected: &str) -> Error {
+        let found = crate::json::text(self.value(field).unwrap_or(&Value::Null));
+        let error = Error::bad_config(self.reader.file, format!("{field} is {found}, not {expected}"));
+        error.adapter(self.files.adapter).field(field).found(found).expected(expected)
+    }
+}

@@ -1,0 +1,182 @@
+//! BOFT (arXiv 2311.06243): the layer's input is rotated by butterfly factors, and every output has a scale; PEFT's
+//! `BOFTLayer.get_delta_weight`: W' = s · (F_{N−1}·…·F_0·Wᵀ)ᵀ, F = P · (blocks along the diagonal) · Pᵀ with a permutation P.
+
+use super::orthogonal::{SPARES, cayley, transpose, try_zeros};
+use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
+use super::turn::{Blocks, RowMap, Turned, fit_columns};
+use super::{Footprint, LayerShape, Method, Op, Place};
+use crate::encoding::Operand;
+use crate::error::Result;
+use crate::kernel::STRIP;
+use crate::model::orientation::Fit;
+use crate::wire::wire;
+
+/// The rotations and scales of one module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Boft {
+    /// `boft_R`, shape (factors, blocks, block, block): of each its skew-symmetric part counts.
+    pub rotations: Operand,
+    /// `boft_s`: a number for each output.
+    pub scales: Operand,
+    /// Butterfly factors.
+    pub factors: u64,
+    /// Blocks of a factor.
+    pub blocks: u64,
+    /// Inputs that a block turns.
+    pub block: u64,
+    /// Outputs of the layer.
+    pub outputs: u64,
+}
+
+wire!(Boft { rotations, scales, factors, blocks, block, outputs });
+
+impl Method for Boft {
+    const NAME: &'static str = "boft";
+
+    type Prepared = Turned<Butterflies>;
+
+    fn operands(&self) -> Vec<&Operand> {
+        vec![&self.rotations, &self.scales]
+    }
+
+    fn footprint(&self) -> Footprint {
+        Footprint::Rows
+    }
+
+    fn layer(&self) -> LayerShape {
+        LayerShape { outputs: Some(self.outputs), inputs: self.blocks.checked_mul(self.block), ..LayerShape::default() }
+    }
+
+    fn fit(&self, shape: &[u64]) -> Fit {
+        fit_columns(shape, Some(self.outputs), |columns| self.blocks.checked_mul(self.block) == Some(columns))
+    }
+
+    fn transpose(&mut self, _transposed: bool) {}
+
+    fn transposed(&self) -> bool {
+        false
+    }
+
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Turned<Butterflies>> {
+        let key = &self.rotations.key;
+        let values = self.rotations.values(&operands[0], adapter)?;
+        let scales = self.scales.values(&operands[1], adapter)?;
+        let (count, side) = (self.blocks as usize, self.block as usize);
+        let square = side * side;
+        let mut spare = try_zeros(key, square.checked_mul(SPARES))?;
+        let mut factors = Vec::new();
+        for (number, given) in values.chunks_exact((count * square).max(1)).enumerate() {
+            let mut blocks = Blocks::try_new(key, count, side)?;
+            let all = blocks.values.chunks_exact_mut(square.max(1));
+            for (block, given) in all.zip(given.chunks_exact(square.max(1))) {
+                block.copy_from_slice(given);
+                transpose(block, side);
+                block.iter_mut().zip(given).for_each(|(back, value)| *back = 0.5 * (value - *back));
+                cayley(block, side, &mut spare);
+                // A row of the weight is multiplied with the factor's transpose.
+                transpose(block, side);
+            }
+            // The first factor, and with it the only one, has the inputs as they stand.
+            let order = if number == 0 { Vec::new() } else { butterfly(count * side, side, number) };
+            factors.push((order, blocks));
+        }
+        Ok(Turned::scaled(Butterflies { factors }, &scales, place))
+    }
+}
+
+/// Which input stands at each place of factor `number`: in every run of `side` · 2^`number` inputs, cut into pieces of half a block, the
+/// even pieces come before the odd ones; PEFT's `block_butterfly_perm`.
+fn butterfly(inputs: usize, side: usize, number: usize) -> Vec<usize> {
+    let (piece, run) = (side / 2, side << number);
+    let half = run / 2;
+    let source = |at: usize| {
+        let (start, within) = (at / run * run, at % run);
+        let (odd, place) = (within / half, within % half);
+        start + (2 * (place / piece) + odd) * piece + place % piece
+    };
+    (0..inputs).map(source).collect()
+}
+
+/// The factors, each with the order that it takes the inputs in (empty: as they stand).
+pub(crate) struct Butterflies {
+    factors: Vec<(Vec<usize>, Blocks)>,
+}
+
+impl RowMap for Butterflies {
+    fn bytes(&self) -> u64 {
+        self.factors.iter().map(|(order, blocks)| size_of_val(order.as_slice()) as u64 + blocks.bytes()).sum()
+    }
+
+    fn map(&self, rows: &mut Vec<f64>, spare: &mut Vec<f64>, cols: usize) {
+        for (order, blocks) in &self.factors {
+            if order.is_empty() {
+                blocks.map(rows, spare, cols);
+                continue;
+            }
+            // Row t of P has its 1 in column order[t]: x·P puts value t to place order[t], and y·Pᵀ takes it from there.
+            for row in (0..STRIP).map(|row| row * cols) {
+                order.iter().enumerate().for_each(|(at, &to)| spare[row + to] = rows[row + at]);
+            }
+            std::mem::swap(rows, spare);
+            blocks.map(rows, spare, cols);
+            for row in (0..STRIP).map(|row| row * cols) {
+                order.iter().enumerate().for_each(|(at, &to)| spare[row + at] = rows[row + to]);
+            }
+            std::mem::swap(rows, spare);
+        }
+    }
+}
+
+/// PEFT's `BOFTConfig`. How many factors there are is what the file says: without its CUDA extension PEFT makes one, whatever the
+/// configuration says.
+pub(super) struct Peft;
+
+impl Spelling for Peft {
+    fn peft_type(&self) -> &'static str {
+        "BOFT"
+    }
+
+    fn tensors(&self) -> &'static [&'static str] {
+        &["boft_R", "boft_s"]
+    }
+
+    fn fields(&self) -> &'static [(&'static str, Field)] {
+        &[
+            ("boft_block_size", Field::Training),
+            ("boft_block_num", Field::Training),
+            ("boft_n_butterfly_factor", Field::Training),
+            ("boft_dropout", Field::Training),
+        ]
+    }
+
+    fn read(&self, module: &ModuleTensors, _config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
+        let (rotations, [factors, blocks, block, width]) = module.operand::<4>("boft_R")?;
+        let (scales, sides) = module.operand::<2>("boft_s")?;
+        let outputs = sides[0].max(sides[1]);
+        if !sides.contains(&1) {
+            return Err(module.misshapen(module.tensor("boft_s")?, "(outputs, 1), or (1, outputs) of a convolution"));
+        }
+        let runs = u32::try_from(factors - 1).ok().and_then(|last| 2u64.checked_pow(last));
+        let butterflies = factors == 1 || block % 2 == 0 && runs.is_some_and(|runs| blocks % runs == 0);
+        if block != width || blocks.checked_mul(block).is_none() || !butterflies {
+            let expected = "(N, blocks, n, n), with n even and the number of blocks a multiple of 2^(N − 1) where N is more than 1";
+            return Err(module.misshapen(module.tensor("boft_R")?, expected));
+        }
+        Ok(ParameterUpdate::weight(Op::Boft(Boft { rotations, scales, factors, blocks, block, outputs })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn even_pieces_come_before_odd_ones() {
+        // PEFT's block_butterfly_perm(16, 2, 2, 1): two runs of 8, in pieces of 2.
+        let run = [0, 1, 4, 5, 2, 3, 6, 7];
+        let two: Vec<usize> = run.iter().copied().chain(run.iter().map(|at| at + 8)).collect();
+        assert_eq!(butterfly(16, 4, 1), two);
+        // block_butterfly_perm(16, 1, 2, 2)
+        assert_eq!(butterfly(16, 4, 2), [0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15]);
+    }
+}

@@ -1,0 +1,48 @@
+//! The scales that each adapter's updates have, for the report and the recipe.
+
+use std::collections::HashMap;
+
+use super::open::Adapter;
+use super::tensors::Tensors;
+use crate::op::Scale;
+
+/// The scales of all adapters.
+pub(super) struct Scales {
+    /// By the number of the adapter's weight file among all inputs.
+    adapters: HashMap<usize, AdapterScales>,
+}
+
+/// The scales of one adapter.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AdapterScales {
+    /// Number of its updates.
+    pub(super) updates: usize,
+    /// Each scale and the number of its updates, in the order of the tensors.
+    pub(super) scales: Vec<(Scale, u64)>,
+}
+
+impl Scales {
+    /// Those of the updates of all tensors, in one pass: an adapter may have as many scales as updates.
+    pub(super) fn of(tensors: &Tensors) -> Scales {
+        let mut adapters: HashMap<usize, AdapterScales> = HashMap::new();
+        // Rank and alpha decide the scale. Both zeros are one alpha.
+        let mut places: HashMap<(usize, u64, u64), usize> = HashMap::new();
+        for update in tensors.programs().iter().flat_map(|program| &program.updates) {
+            let Some(input) = update.op.input() else { continue };
+            let AdapterScales { updates, scales } = adapters.entry(input).or_default();
+            *updates += 1;
+            let Some(scale) = update.op.scale() else { continue };
+            let place = *places.entry((input, scale.rank, (scale.alpha + 0.0).to_bits())).or_insert(scales.len());
+            match scales.get_mut(place) {
+                Some((_, count)) => *count += 1,
+                None => scales.push((scale, 1)),
+            }
+        }
+        Scales { adapters }
+    }
+
+    /// Those of one adapter.
+    pub(super) fn of_adapter(&self, adapter: &Adapter) -> AdapterScales {
+        self.adapters.get(&adapter.input).cloned().unwrap_or_default()
+    }
+}
