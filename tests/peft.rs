@@ -82,3 +82,87 @@ fn the_fixtures_come_out_as_float64_says() {
     assert!(cases >= 30, "only {cases} fixtures were found");
     assert!(right as f64 >= 0.999 * elements as f64, "{right} of {elements} are correctly rounded");
 }
+
+/// A plan of a fixture whose adapter has another field in its configuration.
+fn plan_with(scratch: &Scratch, case: &str, field: &str, value: serde_json::Value) -> lorafold::Result<()> {
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(case);
+    let adapter = scratch.0.join("adapter");
+    fs::create_dir_all(&adapter).unwrap();
+    fs::copy(case.join("adapter/adapter_model.safetensors"), adapter.join("adapter_model.safetensors")).unwrap();
+    let text = fs::read(case.join("adapter/adapter_config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    config[field] = value;
+    fs::write(adapter.join("adapter_config.json"), config.to_string()).unwrap();
+    Merge::builder().base(case.join("base")).adapter(AdapterFolder::new(&adapter)).plan().map(drop)
+}
+
+#[test]
+fn what_the_file_cannot_say_is_refused() {
+    let scratch = Scratch::new("refused");
+    let refused: [(&str, &str, serde_json::Value, &str); 12] = [
+        ("unilora", "save_indices", false.into(), "save_indices=True"),
+        ("supertuning", "save_precomputed_indices", false.into(), "save_precomputed_indices=True"),
+        ("waveft", "wavelet_family", "coif5".into(), "db1, db2"),
+        ("waveft", "wavelet_family", "dmey".into(), "db1, db2"),
+        ("peanut", "act_fn", "xielu".into(), "gelu, gelu_fast"),
+        ("peanut", "depth", 9.into(), "not implemented"),
+        ("fourierft", "peft_type", "TINYLORA".into(), "singular vectors"),
+        ("fourierft", "peft_type", "PSOFT".into(), "the rotation"),
+        ("fourierft", "peft_type", "OSF".into(), "taken away"),
+        ("fourierft", "peft_type", "FROD".into(), "FRoD's left factors"),
+        ("fourierft", "peft_type", "ADAMSS".into(), "the clusters"),
+        ("hira", "hira_gate", 1.into(), "unknown field"),
+    ];
+    for (case, field, value, says) in refused {
+        let error = plan_with(&scratch, case, field, value.clone()).unwrap_err();
+        assert_eq!(error.code(), "unsupported", "{case}: {error}");
+        assert_eq!(error.facts().field.as_deref(), Some(field), "{case}: {error}");
+        assert!(error.to_string().contains(says), "{case} {field} {value}: {error}");
+    }
+    let shapes: [(&str, &str, serde_json::Value); 9] = [
+        ("loha-conv-effective", "r", 2.into()),
+        ("lokr-factor", "r", 5.into()),
+        ("miss", "r", 4.into()),
+        ("miss-mini", "mini_r", 2.into()),
+        ("miss-bat", "init_weights", true.into()),
+        ("unilora", "r", 2.into()),
+        ("supertuning-supra", "r", 2.into()),
+        ("fourierft", "n_frequency", 61.into()),
+        ("waveft", "n_frequency", 1.into()),
+    ];
+    for (case, field, value) in shapes {
+        let error = plan_with(&scratch, case, field, value).unwrap_err();
+        assert_eq!(error.code(), "shape-mismatch", "{case}: {error}");
+    }
+    let wrong: [(&str, &str, serde_json::Value); 3] = [
+        ("miss", "init_weights", "batt".into()),
+        ("deft", "decomposition_method", "svd".into()),
+        ("fourierft", "random_loc_seed", (-1).into()),
+    ];
+    for (case, field, value) in wrong {
+        let error = plan_with(&scratch, case, field, value).unwrap_err();
+        assert_eq!(error.code(), "bad-config", "{case}: {error}");
+    }
+}
+
+/// An index beyond the weight can be seen only when the operands are read: the merge says which.
+#[test]
+fn an_index_beyond_the_weight_is_an_error() {
+    let scratch = Scratch::new("index");
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/shira");
+    let adapter = scratch.0.join("adapter");
+    fs::create_dir_all(&adapter).unwrap();
+    fs::copy(case.join("adapter/adapter_config.json"), adapter.join("adapter_config.json")).unwrap();
+    let mut bytes = fs::read(case.join("adapter/adapter_model.safetensors")).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let json: serde_json::Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+    let (key, indices) =
+        json.as_object().unwrap().iter().find(|(key, _)| key.ends_with("q_proj.shira_indices")).unwrap();
+    let at = header + indices["data_offsets"][0].as_u64().unwrap() as usize;
+    bytes[at..at + 4].copy_from_slice(&16i32.to_le_bytes());
+    fs::write(adapter.join("adapter_model.safetensors"), bytes).unwrap();
+    let merge = Merge::builder().base(case.join("base")).adapter(AdapterFolder::new(&adapter)).plan().unwrap();
+    let error = merge.run(scratch.0.join("out")).unwrap_err();
+    assert_eq!(error.code(), "shape-mismatch");
+    assert!(error.to_string().contains("index 16") && error.to_string().contains(key.as_str()), "{error}");
+}

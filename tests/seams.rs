@@ -135,7 +135,7 @@ fn an_update_without_facts_beside_one_with_facts() {
         let lengths: Vec<f32> = (0..side).map(|_| 2.0 + random.unit()).collect();
         inputs.0.push(encode(Dtype::F32, &lengths));
         let at = Span { input: inputs.0.len() - 1, start: 0, bytes: 4 * side };
-        update.op = Op::Dora(Dora { factors, magnitude: Operand { key: "m".into(), at, float: Float::F32 } });
+        update.op = Op::Dora(Dora { factors, magnitude: Operand { key: "m".into(), at, dtype: Dtype::F32 } });
         update
     };
     let updates = [dora(false), dora(true), dora(false)];

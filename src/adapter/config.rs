@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::blocks::Blocks;
 use super::fields::{FieldReader, entries, says_nothing};
 use super::pattern::PatternTable;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +32,8 @@ pub struct AdapterConfig {
     pub target_modules: Vec<String>,
     /// `trainable_token_indices`: the end of an embedding's path (empty: of any), and its trained rows.
     pub tokens: Vec<(String, Vec<u64>)>,
+    /// Which factors are stored in blocks.
+    pub blocks: Blocks,
     /// `base_model_name_or_path`, for the report.
     pub base_name: Option<String>,
 }
@@ -70,7 +73,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("alora_invocation_tokens", "aLoRA depends on the position of tokens and cannot be merged at all"),
     ("arrow_config", "Arrow routes between adapters at run time and cannot be merged at all"),
     ("kasa_config", "KaSA truncates the base"),
-    ("use_bdlora", "BD-LoRA has block-diagonal factors"),
 ];
 
 /// Values of `init_lora_weights` that leave the base as it was.
@@ -104,6 +106,8 @@ impl AdapterConfig {
                 "bias" if matches!(value.as_str(), Some("none" | "all" | "lora_only")) || value.is_null() => {}
                 "bias" => return reader.bad("bias", value, "none, all or lora_only"),
                 "trainable_token_indices" => config.tokens = reader.tokens(name, value)?,
+                "use_bdlora" => config.blocks.read_diagonal(&reader, value)?,
+                "enable_lora" => config.blocks.read_enabled(&reader, value)?,
                 "init_lora_weights" => check_init(&reader, value)?,
                 neutral if NEUTRAL.contains(&neutral) => {}
                 _ if says_nothing(value) => {}
@@ -145,6 +149,7 @@ impl AdapterConfig {
             alpha_pattern: PatternTable::default(),
             target_modules: Vec::new(),
             tokens: Vec::new(),
+            blocks: Blocks::default(),
             base_name: None,
         }
     }

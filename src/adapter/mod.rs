@@ -1,5 +1,6 @@
 //! Adapters: their configuration, the names of their tensors, the pairs of factors these make, and each pair's scale.
 
+pub mod blocks;
 pub mod config;
 pub mod dialect;
 pub(crate) mod fields;

@@ -17,8 +17,10 @@ pub struct Pair {
     pub a: Operand,
     /// Shape (outputs, rank), or (outputs, rank, 1…) of a convolution.
     pub b: Operand,
-    /// Rank, from the shapes.
+    /// Rank: the rows of `lora_A`.
     pub rank: u64,
+    /// The columns of `lora_B`: as many, unless the configuration says that the factor is stored in blocks.
+    pub rank_of_b: u64,
     /// Width of the module's input: its channels where it is a convolution, the tokens of an embedding.
     pub inputs: u64,
     /// Width of the module's output.
@@ -206,7 +208,10 @@ fn pair(adapter: &str, input: usize, header: &Header, module: String, halves: [O
     let (&[rank, inputs, ref kernel @ ..], &[outputs, rank_b, ref ones @ ..]) = (a.shape, b.shape) else {
         return Err(misshapen(adapter, &a, &b));
     };
-    if kernel.len() != ones.len() || ones.iter().any(|&side| side != 1) || embedding && !kernel.is_empty() {
+    // The old MergedLinear stores B as a convolution of one element.
+    let is_merged = kernel.is_empty() && ones.len() == 1 && !embedding;
+    if kernel.len() != ones.len() && !is_merged || ones.iter().any(|&side| side != 1) || embedding && !kernel.is_empty()
+    {
         return Err(misshapen(adapter, &a, &b));
     }
     if rank_b != 0 && rank_b < rank && rank.is_multiple_of(rank_b) && !kernel.is_empty() {
@@ -214,15 +219,13 @@ fn pair(adapter: &str, input: usize, header: &Header, module: String, halves: [O
         let error = Error::unsupported(b.name, reason).adapter(adapter).tensor(b.name).found(format!("{:?}", b.shape));
         return Err(error.fix("load the adapter beside its base"));
     }
-    if rank != rank_b || rank == 0 {
-        let reason = format!("the ranks differ or are 0: lora_A is {:?}, lora_B {:?}", a.shape, b.shape);
-        let error = Error::shape_mismatch(adapter, b.name, reason);
-        return Err(error.found(format!("{:?}", b.shape)).expected(format!("[{outputs}, {rank}]")));
+    if rank == 0 || rank_b == 0 {
+        return Err(misshapen(adapter, &a, &b));
     }
     let kernel = kernel.to_vec();
     let (a, b) = (factor(adapter, input, header, &a)?, factor(adapter, input, header, &b)?);
     let (magnitude, bias, base) = (None, None, None);
-    Ok(Pair { module, a, b, rank, inputs, outputs, kernel, embedding, magnitude, bias, base })
+    Ok(Pair { module, a, b, rank, rank_of_b: rank_b, inputs, outputs, kernel, embedding, magnitude, bias, base })
 }
 
 /// Factors that no layer has.

@@ -34,14 +34,14 @@ pub fn multiply(strip: Strip, matrix: &[f64], width: usize, out: &mut [f64], str
     let rows: [&[f64]; STRIP] = std::array::from_fn(|row| &strip.values[row * strip.stride + strip.first..][..depth]);
     let whole = width / WIDE * WIDE;
     for col in (0..whole).step_by(WIDE) {
-        let sums = sums(&rows, &matrix[col..], width);
+        let sums = sums(&rows, matrix.get(col..).unwrap_or_default(), width);
         for (row, sums) in sums.iter().enumerate() {
             out[row * stride + first + col..][..WIDE].copy_from_slice(sums);
         }
     }
     for col in whole..width {
         for (row, values) in rows.iter().enumerate() {
-            let column = matrix[col..].iter().step_by(width);
+            let column = matrix.get(col..).unwrap_or_default().iter().step_by(width);
             out[row * stride + first + col] = values.iter().zip(column).fold(0.0, |sum, (a, b)| sum + a * b);
         }
     }

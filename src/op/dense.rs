@@ -1,5 +1,7 @@
 //! Methods that add a delta whose values can be computed anywhere: W' = W + Δ, or W' = W + W ∘ Δ.
 
+use std::ops::Range;
+
 use super::{Apply, Place, Tile};
 use crate::kernel::Real;
 
@@ -47,21 +49,32 @@ impl Apply for Dense {
 
     fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
         let mut values = vec![0.0; tile.cols.min(out.len())];
-        let mut sources = self.place.sources().skip(tile.row);
-        let (mut col, mut at) = (tile.col, 0);
-        while at < out.len()
-            && let Some(source) = sources.next()
-        {
-            let end = (at + tile.cols - col).min(out.len());
-            let values = &mut values[..end - at];
+        for (source, col, inside) in runs(&self.place, tile.row, tile.col, tile.cols, out.len()) {
+            let values = &mut values[..inside.len()];
             match self.transposed {
                 false => self.delta.output(source, col, values),
                 true => self.delta.input(source, col, values),
             }
-            for ((out, &base), &delta) in out[at..end].iter_mut().zip(&tile.base[at..end]).zip(&*values) {
+            for ((out, &base), &delta) in out[inside.clone()].iter_mut().zip(&tile.base[inside]).zip(&*values) {
                 *out = if self.relative { R::from_f64(base.into() * (1.0 + delta)) } else { base + R::from_f64(delta) };
             }
-            (col, at) = (0, end);
         }
     }
+}
+
+/// The rows that `count` elements are in, which begin at `row` of `place` and at column `col` of that row: for each the update's own row that
+/// stands there, the first column, and which of the elements they are.
+pub(super) fn runs(
+    place: &Place,
+    row: usize,
+    col: usize,
+    cols: usize,
+    count: usize,
+) -> impl Iterator<Item = (usize, usize, Range<usize>)> + '_ {
+    let (mut at, mut col) = (0, col);
+    place.sources().skip(row).map_while(move |source| {
+        let (start, first) = (at, col);
+        (at, col) = ((at + cols - first).min(count), 0);
+        (start < count).then_some((source, first, start..at))
+    })
 }

@@ -1,15 +1,20 @@
-//! Methods: what an update does to a weight. Every method is a file here and a line of `methods!`, which also says how PEFT spells it
-//! where it has a `peft_type` of its own.
+//! Methods: what an update does to a weight. Every method is a file here and a line of the list in `methods.rs`, which also says how PEFT
+//! spells it where it has a `peft_type` of its own.
 //!
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration. Before the first block
 //! its operands are read and prepared; then it is applied to one tile of the weight after another.
 
+#[cfg(feature = "rare")]
+mod activation;
 mod adalora;
 mod add_bias;
+mod bd_lora;
 mod beft;
 mod boft;
 #[cfg(feature = "rare")]
 mod c3a;
+#[cfg(feature = "rare")]
+mod deft;
 #[cfg(feature = "rare")]
 mod delora;
 mod dense;
@@ -24,6 +29,8 @@ mod gralora;
 #[cfg(feature = "rare")]
 mod hira;
 #[cfg(feature = "rare")]
+mod householder;
+#[cfg(feature = "rare")]
 mod hra;
 mod ia3;
 mod layer;
@@ -32,12 +39,18 @@ mod loha;
 mod lokr;
 mod low_rank;
 mod matmul;
+mod merged_linear;
+mod methods;
 #[cfg(feature = "rare")]
 mod miss;
 mod numbers;
 mod oft;
 mod orthogonal;
+#[cfg(feature = "rare")]
+mod peanut;
 pub(crate) mod peft;
+#[cfg(feature = "rare")]
+mod projected;
 #[cfg(feature = "rare")]
 mod randlora;
 mod replace;
@@ -67,9 +80,12 @@ use std::ops::Range;
 
 pub use adalora::Adalora;
 pub use add_bias::AddBias;
+pub use bd_lora::{BdLora, Side};
 pub use boft::Boft;
 #[cfg(feature = "rare")]
 pub use c3a::C3a;
+#[cfg(feature = "rare")]
+pub use deft::{Deft, DeftDecomposition};
 #[cfg(feature = "rare")]
 pub use delora::Delora;
 pub use dora::Dora;
@@ -86,9 +102,14 @@ pub use layer::LayerShape;
 pub use loha::Loha;
 pub use lokr::{KroneckerFactor, Lokr};
 pub use low_rank::LowRank;
+pub use merged_linear::MergedLinear;
+pub use methods::Op;
+pub(crate) use methods::{PEFT, Prepared};
 #[cfg(feature = "rare")]
 pub use miss::{Miss, MissForm};
 pub use oft::{Oft, Rotation};
+#[cfg(feature = "rare")]
+pub use peanut::Peanut;
 #[cfg(feature = "rare")]
 pub use randlora::Randlora;
 pub use replace::Replace;
@@ -132,6 +153,8 @@ pub enum Footprint {
 pub enum Fact {
     /// For each column the sum of the squares of W + the update's low-rank product.
     ColumnSquares,
+    /// The products of so many vectors with the weight from the left, one after another: each as long as a row.
+    Projection(u64),
 }
 
 /// Some rows of a weight that an update covers, and which of its own rows stand there.
@@ -306,185 +329,4 @@ pub(crate) trait Apply {
 
     /// The weight as the update alone would make it, into `out`, which has the size of the tile.
     fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]);
-}
-
-/// The closed list of methods: dispatch over it is written once.
-macro_rules! methods {
-    ($($(#[doc = $doc:literal])* $(#[cfg($cfg:meta)])? $name:ident $(= $($spelling:path)|+)?),+ $(,)?) => {
-        /// How PEFT spells each method that has a `peft_type` of its own.
-        pub(crate) const PEFT: &[&[&dyn peft::Spelling]] = &[$($(#[cfg($cfg)])? &[$($(&$spelling),+)?]),+];
-
-        /// An update of one weight, as planned.
-        #[derive(Debug, Clone, PartialEq)]
-        #[non_exhaustive]
-        pub enum Op { $($(#[doc = $doc])* $(#[cfg($cfg)])? $name($name)),+ }
-
-        wire_enum!(Op { $($(#[cfg($cfg)])? $name(part)),+ });
-
-        /// An update with its operands in memory.
-        pub(crate) enum Prepared { $($(#[cfg($cfg)])? $name(<$name as Method>::Prepared)),+ }
-
-        impl Op {
-            pub(crate) fn low_rank(&self) -> Option<&LowRank> {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.low_rank()),+ }
-            }
-
-            /// What is read once, as a whole.
-            pub fn operands(&self) -> Vec<&Operand> {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.operands()),+ }
-            }
-
-            /// Number of the adapter's file among all inputs.
-            pub(crate) fn input(&self) -> Option<usize> {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.input()),+ }
-            }
-
-            /// What is read beside the weight's own bytes for some elements of it.
-            pub(crate) fn reads(&self, elements: Range<u64>) -> Vec<Span> {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.reads(elements)),+ }
-            }
-
-            /// The parameter that is taken as it is, where the method does no more.
-            pub(crate) fn replacement(&self) -> Option<&Replace> {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.replacement()),+ }
-            }
-
-            /// What it must know of the weight for some elements.
-            pub fn footprint(&self) -> Footprint {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.footprint()),+ }
-            }
-
-            /// What it must know of the whole weight.
-            pub fn fact(&self) -> Option<Fact> {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.fact()),+ }
-            }
-
-            /// The weight that it is for.
-            pub fn layer(&self) -> LayerShape {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.layer()),+ }
-            }
-
-            pub(crate) fn fit(&self, shape: &[u64]) -> Fit {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.fit(shape)),+ }
-            }
-
-            pub(crate) fn refuses(&self, shape: &[u64]) -> Option<&'static str> {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.refuses(shape)),+ }
-            }
-
-            pub(crate) fn transpose(&mut self, transposed: bool) {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.transpose(transposed)),+ }
-            }
-
-            /// Whether it takes the weight as stored (in, out).
-            pub fn transposed(&self) -> bool {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.transposed()),+ }
-            }
-
-            /// What a report calls the method.
-            pub fn name(&self) -> &'static str {
-                match self { $($(#[cfg($cfg)])? Op::$name(_) => $name::NAME),+ }
-            }
-
-            /// What a report says of its size, where it has a scale.
-            pub fn scale(&self) -> Option<Scale> {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.scale()),+ }
-            }
-
-            pub(crate) fn packed_rank(&self) -> u64 {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.packed_rank()),+ }
-            }
-
-            pub(crate) fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Prepared> {
-                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.prepare(place, operands, adapter).map(Prepared::$name)),+ }
-            }
-        }
-
-        impl Prepared {
-            pub(crate) fn bytes(&self) -> u64 {
-                match self { $($(#[cfg($cfg)])? Prepared::$name(op) => op.bytes()),+ }
-            }
-
-            pub(crate) fn gather<R: Real>(&self, tile: &Tile<R>, changed: &mut Vec<R>, sums: &mut [f64]) {
-                match self { $($(#[cfg($cfg)])? Prepared::$name(op) => op.gather(tile, changed, sums)),+ }
-            }
-
-            pub(crate) fn learn(&mut self, fact: &[f64]) {
-                match self { $($(#[cfg($cfg)])? Prepared::$name(op) => op.learn(fact)),+ }
-            }
-
-            pub(crate) fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
-                match self { $($(#[cfg($cfg)])? Prepared::$name(op) => op.apply(tile, out)),+ }
-            }
-        }
-    };
-}
-
-methods! {
-    /// LoRA: a low-rank product is added.
-    LowRank,
-    /// DoRA: the same, and every output has a trained length.
-    Dora,
-    /// A bias of `lora_B`, added to the layer's.
-    AddBias = beft::Peft,
-    /// A whole parameter of the adapter in place of the base's.
-    Replace = ln_tuning::Peft,
-    /// Trained rows of an embedding.
-    Rows = rows::Peft,
-    /// LoHa: the product of two low-rank products, element by element.
-    Loha = loha::Peft,
-    /// OFT: the layer's input is rotated in blocks.
-    Oft = oft::Peft,
-    /// BOFT: it is rotated by butterfly factors, and every output has a scale.
-    Boft = boft::Peft,
-    /// HRA: it is reflected.
-    #[cfg(feature = "rare")]
-    Hra = hra::Peft,
-    /// RoAd: pairs of outputs are turned.
-    #[cfg(feature = "rare")]
-    Road = road::Peft,
-    /// IA3: every output, or every input, is multiplied with a number.
-    Ia3 = ia3::Peft,
-    /// VeRA and PVeRA: two projections that all modules share, between vectors of each module.
-    Vera = vera::Peft | vera::Probabilistic,
-    /// AdaLoRA: a low-rank product with a diagonal between its factors.
-    Adalora = adalora::Peft,
-    /// RandLoRA: projections that all modules share, weighed into a product of full rank.
-    #[cfg(feature = "rare")]
-    Randlora = randlora::Peft,
-    /// VB-LoRA: a low-rank product whose factors are mixed from a bank of vectors.
-    #[cfg(feature = "rare")]
-    Vblora = vblora::Peft,
-    /// DeLoRA: a low-rank product of trained length.
-    #[cfg(feature = "rare")]
-    Delora = delora::Peft,
-    /// GraLoRA: a low-rank product of its own for each block of the weight.
-    #[cfg(feature = "rare")]
-    Gralora = gralora::Peft,
-    /// LoKr: a Kronecker product is added.
-    Lokr = lokr::Peft,
-    /// C3A: blocks of circulant matrices are added.
-    #[cfg(feature = "rare")]
-    C3a = c3a::Peft,
-    /// MiSS: a small block is added everywhere, or multiplied.
-    #[cfg(feature = "rare")]
-    Miss = miss::Peft,
-    /// SHiRA: values are added at few places.
-    #[cfg(feature = "rare")]
-    Shira = shira::Peft,
-    /// HiRA: a low-rank product of the weight itself is added, element by element.
-    #[cfg(feature = "rare")]
-    Hira = hira::Peft,
-    /// Super-Tuning: values are added at few places, and a low-rank product.
-    #[cfg(feature = "rare")]
-    Supertuning = supertuning::Peft,
-    /// Uni-LoRA: a low-rank product, whose elements are those of one vector.
-    #[cfg(feature = "rare")]
-    Unilora = unilora::Peft,
-    /// FourierFT: an inverse Fourier transform of few values is added.
-    #[cfg(feature = "rare")]
-    Fourierft = fourierft::Peft,
-    /// WaveFT: an inverse wavelet transform of few values is added.
-    #[cfg(feature = "rare")]
-    Waveft = waveft::Peft,
 }

@@ -3,37 +3,65 @@
 use super::Place;
 use super::dense::Delta;
 
-/// Places and what is added there, in the order of the weight as stored.
-pub(crate) struct Scatter {
-    /// Row · columns + column, and the value; where places are the same, in the order that they were given.
-    entries: Vec<(u64, f64)>,
-    cols: u64,
+/// Things that each belong to a row, by row; those of one row in the order that they were given.
+pub(crate) struct ByRow<T> {
+    /// Where the things of each row begin, and the end of the last.
+    starts: Vec<usize>,
+    all: Vec<T>,
 }
 
+impl<T: Copy> ByRow<T> {
+    /// `all` by their rows, which are below `rows`.
+    pub(crate) fn new(rows: usize, all: &[(usize, T)]) -> ByRow<T> {
+        let mut starts = vec![0; rows + 1];
+        all.iter().for_each(|(row, _)| starts[row + 1] += 1);
+        for row in 0..rows {
+            starts[row + 1] += starts[row];
+        }
+        let mut sorted: Vec<T> = all.iter().map(|(_, thing)| *thing).collect();
+        let mut free = starts.clone();
+        for (row, thing) in all {
+            sorted[free[*row]] = *thing;
+            free[*row] += 1;
+        }
+        ByRow { starts, all: sorted }
+    }
+
+    /// Those of `rows`, as far as there are such rows.
+    pub(crate) fn of(&self, rows: std::ops::Range<usize>) -> &[T] {
+        let last = self.starts.len() - 1;
+        &self.all[self.starts[rows.start.min(last)]..self.starts[rows.end.min(last)]]
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        (size_of_val(self.starts.as_slice()) + size_of_val(self.all.as_slice())) as u64
+    }
+}
+
+/// Places and what is added there. Its rows are those of the weight as stored, whichever way round that is.
+pub(crate) struct Scatter(ByRow<(usize, f64)>);
+
 impl Scatter {
-    /// Room for an update that stands in `place`; each entry is a place of the whole update, row · columns + column as stored.
-    pub(crate) fn new(mut entries: Vec<(u64, f64)>, place: &Place) -> Scatter {
-        entries.sort_by_key(|(at, _)| *at);
-        Scatter { entries, cols: place.cols as u64 }
+    /// Each entry is a place of the whole update as stored, row and column, and a value; all of them are in the weight.
+    pub(crate) fn new(entries: impl Iterator<Item = (usize, usize, f64)>, place: &Place) -> Scatter {
+        let entries: Vec<_> = entries.map(|(row, col, value)| (row, (col, value))).collect();
+        Scatter(ByRow::new(place.of, &entries))
     }
 
     /// Add the values of a row from column `first` on to `out`.
     pub(crate) fn add(&self, row: usize, first: usize, out: &mut [f64]) {
-        let start = row as u64 * self.cols + first as u64;
-        let from = self.entries.partition_point(|(at, _)| *at < start);
-        for (at, value) in &self.entries[from..] {
-            match out.get_mut((at - start) as usize) {
-                Some(out) => *out += value,
-                None => break,
+        for (col, value) in self.0.of(row..row + 1) {
+            if let Some(out) = col.checked_sub(first).and_then(|at| out.get_mut(at)) {
+                *out += value;
             }
         }
     }
 }
 
-/// Its rows are those of the weight as stored, whichever way round that is.
 impl Delta for Scatter {
     fn bytes(&self) -> u64 {
-        size_of_val(self.entries.as_slice()) as u64
+        self.0.bytes()
     }
 
     fn output(&self, output: usize, first: usize, out: &mut [f64]) {
@@ -43,5 +71,18 @@ impl Delta for Scatter {
 
     fn input(&self, input: usize, first: usize, out: &mut [f64]) {
         self.output(input, first, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn things_are_by_row_and_keep_their_order() {
+        let by_row = ByRow::new(4, &[(2, 'a'), (0, 'b'), (2, 'c'), (3, 'd'), (0, 'e')]);
+        assert_eq!(by_row.of(0..1), ['b', 'e']);
+        assert!(by_row.of(1..2).is_empty() && by_row.of(4..9).is_empty());
+        assert_eq!(by_row.of(1..9), ['a', 'c', 'd']);
     }
 }

@@ -42,8 +42,9 @@ impl Method for Shira {
         let (outputs, inputs) = operands[1].split_at(operands[1].len() / 2);
         let outputs = self.indices.indices(outputs, place.of as u64, adapter)?;
         let inputs = self.indices.indices(inputs, place.cols as u64, adapter)?;
-        let places = outputs.iter().zip(inputs).map(|(output, input)| output * place.cols as u64 + input);
-        Ok(Dense::new(Scatter::new(places.zip(values).collect(), place), place, false))
+        let places = outputs.into_iter().zip(inputs).zip(values);
+        let entries = places.map(|((output, input), value)| (output as usize, input as usize, value));
+        Ok(Dense::new(Scatter::new(entries, place), place, false))
     }
 }
 

@@ -91,7 +91,8 @@ impl Method for Supertuning {
                 Some(Matmul::new(b, a, product.rank as usize, product.scaling()))
             }
         };
-        let values = Scatter::new(places.into_iter().zip(values).collect(), place);
+        let entry = |(at, value)| ((at / place.cols as u64) as usize, (at % place.cols as u64) as usize, value);
+        let values = Scatter::new(places.into_iter().zip(values).map(entry), place);
         Ok(Dense::new(Supra { values, product }, place, false))
     }
 }

@@ -4,7 +4,7 @@
 use super::dense::{Delta, Dense};
 use super::fourierft::{places, sparse_fit};
 use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::scatter::Scatter;
+use super::scatter::{ByRow, Scatter};
 use super::{LayerShape, Method, Op, Place, wavelet};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
@@ -63,10 +63,7 @@ impl Method for Waveft {
         let places = places(place, self.transposed, values.len(), self.seed).into_iter().map(stored);
         let places = places.zip(values);
         let wavelets = match &self.wavelet {
-            None => {
-                let entry = |((row, col), value)| (row as u64 * place.cols as u64 + col as u64, value);
-                Wavelets::Places(Scatter::new(places.map(entry).collect(), place))
-            }
+            None => Wavelets::Places(Scatter::new(places.map(|((row, col), value)| (row, col, value)), place)),
             Some(name) => {
                 let filters = wavelet::filters(name)
                     .ok_or_else(|| Error::internal(format!("the plan has the unknown wavelet {name:?}")))?;
@@ -87,7 +84,7 @@ impl Delta for Wavelets {
     fn bytes(&self) -> u64 {
         match self {
             Wavelets::Places(scatter) => scatter.bytes(),
-            Wavelets::Coefficients(coefficients) => size_of_val(coefficients.all.as_slice()) as u64,
+            Wavelets::Coefficients(coefficients) => coefficients.all.bytes(),
         }
     }
 
@@ -103,14 +100,16 @@ impl Delta for Wavelets {
     }
 }
 
-/// One level of an inverse wavelet transform with few coefficients. Each gives values · row filter · column filter from its first element on.
+/// One level of an inverse wavelet transform with few coefficients. Each gives value · row filter · column filter from its first element on.
 pub(crate) struct Coefficients {
-    /// By their first row.
-    all: Vec<Coefficient>,
+    /// By half their first row, counted from the first row that any has.
+    all: ByRow<Coefficient>,
+    rows: Side,
     /// Low-pass and high-pass.
     filters: [Vec<f64>; 2],
 }
 
+#[derive(Clone, Copy)]
 struct Coefficient {
     /// First row and column, which may lie before the weight.
     row: i64,
@@ -136,11 +135,16 @@ impl Side {
         Side { before: (padded - length) / 2, half: padded / 2, cut: (filter - 2 + (restored - length) / 2) as i64 }
     }
 
-    /// The first element of the coefficient at `at`, and whether it is in the second half.
-    fn first(&self, at: usize) -> (i64, usize) {
+    /// The place of the coefficient at `at` in its half, and whether that is the second.
+    fn place(&self, at: usize) -> (usize, usize) {
         let at = at + self.before;
         let second = usize::from(at >= self.half);
-        ((2 * (at - second * self.half)) as i64 - self.cut, second)
+        (at - second * self.half, second)
+    }
+
+    /// The first element that the coefficient of a place in its half reaches.
+    fn first(&self, place: usize) -> i64 {
+        2 * place as i64 - self.cut
     }
 }
 
@@ -150,21 +154,24 @@ impl Coefficients {
         let (rows, cols) = (Side::new(place.of, length), Side::new(place.cols, length));
         // PEFT has the detail of the columns at the right, and filters the rows with its high-pass, and the other way round.
         let coefficient = |((row, col), value)| {
-            let ((row, col_filter), (col, row_filter)) = (rows.first(row), cols.first(col));
-            Coefficient { row, col, row_filter, col_filter, value }
+            let ((place, col_filter), (col, row_filter)) = (rows.place(row), cols.place(col));
+            let (row, col) = (rows.first(place), cols.first(col));
+            (place, Coefficient { row, col, row_filter, col_filter, value })
         };
-        let mut all: Vec<Coefficient> = places.map(coefficient).collect();
-        all.sort_by_key(|coefficient| coefficient.row);
-        Coefficients { all, filters }
+        let all: Vec<_> = places.map(coefficient).collect();
+        Coefficients { all: ByRow::new(rows.half, &all), rows, filters }
     }
 
     fn row(&self, row: usize, first: usize, out: &mut [f64]) {
         out.fill(0.0);
         let (row, first) = (row as i64, first as i64);
-        let length = self.filters[0].len() as i64;
-        let from = self.all.partition_point(|coefficient| coefficient.row <= row - length);
-        for coefficient in self.all[from..].iter().take_while(|coefficient| coefficient.row <= row) {
-            let factor = coefficient.value * self.filters[coefficient.row_filter][(row - coefficient.row) as usize];
+        // A coefficient reaches the rows from its first on, as many as a filter has numbers.
+        let last = (row + self.rows.cut) / 2;
+        let most = self.filters[0].len() as i64 / 2;
+        for coefficient in self.all.of((last + 1 - most).max(0) as usize..(last + 1) as usize) {
+            let at = usize::try_from(row - coefficient.row).ok();
+            let Some(filter) = at.and_then(|at| self.filters[coefficient.row_filter].get(at)) else { continue };
+            let factor = coefficient.value * filter;
             for (col, filter) in (coefficient.col - first..).zip(&self.filters[coefficient.col_filter]) {
                 if let Some(out) = usize::try_from(col).ok().and_then(|col| out.get_mut(col)) {
                     *out += factor * filter;
@@ -210,7 +217,7 @@ impl Spelling for Peft {
             module.expect_shape("waveft_spectrum", &[expected])?;
         }
         let wavelet = match config.flag("use_idwt", true)? {
-            true => Some(config.text("wavelet_family")?.unwrap_or_else(|| "db1".into()).to_lowercase()),
+            true => Some(config.text("wavelet_family")?.unwrap_or_else(|| "db1".into()).to_ascii_lowercase()),
             false => None,
         };
         if wavelet.as_ref().is_some_and(|name| wavelet::filters(name).is_none()) {

@@ -154,7 +154,11 @@ impl Program {
 
     /// Numbers that the facts of `update` have.
     fn facts_of(&self, update: &Update) -> Option<usize> {
-        update.op.fact().map(|Fact::ColumnSquares| self.cols as usize)
+        let cols = self.cols as usize;
+        update.op.fact().map(|fact| match fact {
+            Fact::ColumnSquares => cols,
+            Fact::Projection(rank) => (rank as usize).saturating_mul(cols),
+        })
     }
 
     /// The bytes that hold the elements: those of the source, the largest span first, then those that each update reads beside them.

@@ -109,13 +109,13 @@ pub(crate) fn resolve(
     };
     let is_copy = |change: &Change| change.follows.iter().all(|&follows| follows);
     // The same for the one tensor that the two were: PEFT saves both when the vocabulary was resized, and when it ties what it trains.
-    if let Some(copy) = theirs.take_if(|change| option == Tied::Share || option == Tied::Auto && is_copy(change)) {
-        if option == Tied::Share || ours.updates.is_empty() {
-            ours.updates.extend(copy.updates);
-            ours.follows.extend(copy.follows);
-            ours.base = ours.base.or(copy.base);
-            ours.shape = ours.shape.take().or(copy.shape);
-        }
+    if let Some(copy) = theirs.take_if(|change| option == Tied::Share || option == Tied::Auto && is_copy(change))
+        && (option == Tied::Share || ours.updates.is_empty())
+    {
+        ours.updates.extend(copy.updates);
+        ours.follows.extend(copy.follows);
+        ours.base = ours.base.or(copy.base);
+        ours.shape = ours.shape.take().or(copy.shape);
     }
     let follows = |number: usize| option == Tied::Share || option == Tied::Auto && ours.follows[number];
     let stays = theirs.is_none() && (0..ours.updates.len()).all(follows);

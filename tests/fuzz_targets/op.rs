@@ -3,7 +3,7 @@
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{Dora, Fourierft, Hira, HiraLayer, LayerShape, LowRank, Op, RowOrder};
+use lorafold::op::{Deft, DeftDecomposition, Dora, Fourierft, Hira, HiraLayer, LayerShape, LowRank, Op, RowOrder};
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::Float;
 
@@ -53,13 +53,20 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let layer = LayerShape::linear(outer, inner);
     let factors = LowRank { a, b, rank, layer, alpha: 1.0, scale, transposed };
     let turned = if source.flag() { turning(source, inputs, end - start, cols) } else { None };
-    let op = match (turned, source.below(5)) {
+    let op = match (turned, source.below(6)) {
         (Some(op), _) => op,
         (None, 0 | 1) => Op::LowRank(factors),
         (None, 2) => Op::Dora(Dora { factors, magnitude }),
         (None, 3) => {
             let LowRank { a, b, rank, .. } = factors;
             Op::Hira(Hira { a, b, rank, layer: HiraLayer::Linear, inputs: inner, outputs: outer, transposed })
+        }
+        (None, 4) => {
+            let LowRank { b: projection, rank, .. } = factors;
+            let wanted = source.pick(&[DeftDecomposition::Relu, DeftDecomposition::Qr]);
+            let decomposition = if rank > outer { DeftDecomposition::Relu } else { wanted };
+            let (injection, inputs, alpha) = (None, None, None);
+            Op::Deft(Deft { projection, injection, inputs, outputs: outer, rank, decomposition, alpha, transposed })
         }
         (None, _) => {
             let count = outer.min(inner * outer);

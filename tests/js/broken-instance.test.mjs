@@ -57,9 +57,9 @@ const CALLS = {
   "Merger.computeGiven, in its argument": (_, merger) => merger.computeGiven(0, 0, 1, new Array(LARGE >> 2).fill(new Uint8Array()), []),
   "Merger.compute, in its argument": (_, merger) => merger.compute(0, 0, 1, false, new Array(LARGE >> 2).fill(new Uint8Array())),
   // Not memory: the object is gone.
-  "Plan.report, of a plan that was freed": (plan) => {
+  "Plan.summary, of a plan that was freed": (plan) => {
     plan.free();
-    return plan.report();
+    return plan.summary();
   },
 };
 

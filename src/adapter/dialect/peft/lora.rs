@@ -2,6 +2,7 @@
 
 use super::unmatched_pattern;
 use super::whole::Saved;
+use crate::adapter::blocks::Block;
 use crate::adapter::dialect::{AdapterFiles, BaseWeight, ModuleUpdate, Summary, Updates};
 use crate::adapter::fields::{FieldReader, entries};
 use crate::adapter::pairs::{Pair, Tensors, tensors};
@@ -74,14 +75,20 @@ impl Reader<'_> {
     /// What a pair does to its module's weight, and to its bias.
     fn updates(&self, pair: &Pair, settings: ModuleSettings, tied: bool) -> Result<Vec<ModuleUpdate>> {
         let AdapterFiles { adapter, alpha, .. } = *self.files;
-        let expected = settings.rank;
+        let block = self.config.blocks.of(&pair.module).map_err(|error| error.adapter(adapter))?;
+        if pair.rank != pair.rank_of_b && block.is_none() {
+            let reason = format!("its rank is {}, that of lora_A {}", pair.rank_of_b, pair.rank);
+            let error = Error::shape_mismatch(adapter, pair.b.key.clone(), reason);
+            return Err(error.found(pair.rank_of_b.to_string()).expected(pair.rank.to_string()));
+        }
+        let expected = settings.rank.saturating_mul(block.as_ref().map_or(1, Block::products));
         if pair.rank != expected {
             let reason = format!("its rank is {}, the configuration says {expected}", pair.rank);
             let error = Error::shape_mismatch(adapter, pair.a.key.clone(), reason);
             return Err(error.found(pair.rank.to_string()).expected(expected.to_string()));
         }
         let alpha = alpha.unwrap_or(settings.alpha);
-        let scale = self.config.scale(alpha, pair.rank);
+        let scale = self.config.scale(alpha, settings.rank);
         let layer = match pair.embedding {
             true => LayerShape::embedding(pair.inputs, pair.outputs),
             false => LayerShape::convolution(pair.outputs, pair.inputs, &pair.kernel),
@@ -96,7 +103,14 @@ impl Reader<'_> {
             transposed: pair.embedding,
         };
         let op = match (&pair.magnitude, self.config.dora) {
-            (None, false) => Op::LowRank(factors),
+            (None, false) => match &block {
+                None => Op::LowRank(factors),
+                Some(block) => block.op(factors, pair.rank_of_b).map_err(|error| error.adapter(adapter))?,
+            },
+            _ if block.is_some() => {
+                let reason = "factors stored in blocks have no DoRA magnitudes";
+                return Err(Error::unsupported(pair.a.key.clone(), reason).adapter(adapter).field("use_dora"));
+            }
             (Some(magnitude), true) => Op::Dora(Dora { factors, magnitude: magnitude.clone() }),
             (None, true) => {
                 let missing = format!("{}.lora_magnitude_vector", pair.module);

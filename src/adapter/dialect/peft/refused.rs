@@ -26,12 +26,70 @@ const NO_WEIGHTS: &[(&str, &str)] = &[
     ("SHADOW", "Shadow runs beside the base; it changes no weight of the base"),
 ];
 
+/// Methods whose file leaves out what PEFT computes anew from the base, and that nobody else can compute to the same bits.
+const NOT_IN_THE_FILE: &[(&str, &str)] = &[
+    (
+        "TINYLORA",
+        "TinyLoRA's factors are the singular vectors of the base's weights; the adapter has only what is multiplied with them",
+    ),
+    ("PSOFT", "PSOFT turns the leading singular vectors of the base's weights; the adapter has only the rotation"),
+    (
+        "OSF",
+        "OSF replaces the lower singular vectors of the base's weights, and the adapter does not have those that must be taken away",
+    ),
+    ("FROD", "FRoD's left factors are solutions for the base's weights; the adapter does not have them"),
+    ("ADAMSS", "AdaMSS clusters the singular vectors of the base's weights; the adapter does not have the clusters"),
+];
+
+/// Methods that the crate merges with the feature `rare`, for which the module of the npm package has no room yet.
+#[cfg(not(feature = "rare"))]
+const RARE: &[&str] = &[
+    "C3A",
+    "DEFT",
+    "DELORA",
+    "FOURIERFT",
+    "GRALORA",
+    "HIRA",
+    "HRA",
+    "MISS",
+    "PEANUT",
+    "RANDLORA",
+    "ROAD",
+    "SHIRA",
+    "SUPERTUNING",
+    "UNILORA",
+    "VBLORA",
+    "WAVEFT",
+];
+#[cfg(feature = "rare")]
+const RARE: &[&str] = &[];
+
 /// The error for a `peft_type` that is not merged.
 pub(super) fn error(reader: &FieldReader, peft_type: &str) -> Error {
-    match NO_WEIGHTS.iter().find(|(name, _)| *name == peft_type) {
+    let row = |table: &'static [(&str, &str)]| table.iter().find(|(name, _)| *name == peft_type);
+    if let Some((name, meaning)) = row(NOT_IN_THE_FILE) {
+        return reader
+            .refuse(
+                "peft_type",
+                &Value::String((*name).into()),
+                &format!("{meaning}, so it cannot be merged from files"),
+            )
+            .kind(ErrorKind::NotImplemented)
+            .fix("merge this adapter with PEFT, on the machine that has the base")
+            .found(peft_type);
+    }
+    match row(NO_WEIGHTS) {
         Some((name, meaning)) => reader
             .refuse("peft_type", &Value::String((*name).into()), &format!("{meaning}, so it cannot be merged at all"))
             .fix("load the adapter beside its base"),
+        None if RARE.contains(&peft_type) => reader
+            .refuse(
+                "peft_type",
+                &Value::Null,
+                "only the crate merges this method: the WebAssembly module has no room for it yet",
+            )
+            .kind(ErrorKind::NotImplemented)
+            .fix("merge this adapter with the crate lorafold, or with PEFT"),
         None => {
             let reason = format!("{peft_type:?} adapters cannot be merged yet");
             reader

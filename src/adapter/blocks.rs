@@ -1,0 +1,118 @@
+//! Factors that are stored in blocks: BD-LoRA (`use_bdlora`), and the fused layers of 2023 (`enable_lora`).
+
+use serde_json::Value;
+
+use super::fields::FieldReader;
+use crate::error::{Error, Result};
+use crate::op::{BdLora, LowRank, MergedLinear, Op, Side};
+
+/// What a configuration says of blocks.
+#[derive(Debug, Clone, Default)]
+pub struct Blocks {
+    diagonal: Option<Diagonal>,
+    /// `enable_lora`: which parts of a layer's output have a delta.
+    enabled: Vec<bool>,
+}
+
+/// `use_bdlora`.
+#[derive(Debug, Clone)]
+struct Diagonal {
+    /// A module whose path holds one of these has blocks in `lora_A`.
+    in_a: Vec<String>,
+    /// In `lora_B`.
+    in_b: Vec<String>,
+    blocks: u64,
+    /// Every module must have them in one of the two.
+    strict: bool,
+}
+
+/// How the factors of one module are stored.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Block {
+    /// One factor has so many blocks on its diagonal.
+    Diagonal(Side, u64),
+    /// `lora_B` makes these parts of the output.
+    Merged(Vec<bool>),
+}
+
+impl Blocks {
+    /// Read `use_bdlora`.
+    pub(super) fn read_diagonal(&mut self, reader: &FieldReader, value: &Value) -> Result<()> {
+        let fields = match value {
+            Value::Null => return Ok(()),
+            Value::Object(fields) => fields,
+            _ => return reader.bad("use_bdlora", value, "an object"),
+        };
+        let mut diagonal = Diagonal { in_a: Vec::new(), in_b: Vec::new(), blocks: 1, strict: true };
+        for (name, value) in fields {
+            let field = format!("use_bdlora.{name}");
+            match name.as_str() {
+                "target_modules_bd_a" => diagonal.in_a = reader.texts(&field, value)?,
+                "target_modules_bd_b" => diagonal.in_b = reader.texts(&field, value)?,
+                "nblocks" => diagonal.blocks = reader.rank(&field, value)?,
+                "match_strict" => diagonal.strict = reader.flag(&field, value)?,
+                _ => return Err(reader.not_yet(&field, value, "a field of BD-LoRA that is not known")),
+            }
+        }
+        self.diagonal = Some(diagonal);
+        Ok(())
+    }
+
+    /// Read `enable_lora`.
+    pub(super) fn read_enabled(&mut self, reader: &FieldReader, value: &Value) -> Result<()> {
+        let flags = match value {
+            Value::Null => Some(Vec::new()),
+            Value::Array(items) => items.iter().map(Value::as_bool).collect(),
+            _ => None,
+        };
+        match flags {
+            Some(flags) => self.enabled = flags,
+            None => return reader.bad("enable_lora", value, "a list of true and false"),
+        }
+        Ok(())
+    }
+
+    /// How the factors of `module` are stored, where that is in blocks. PEFT looks for the names anywhere in the path.
+    ///
+    /// # Errors
+    /// `bad-config` where the configuration says two things of the module, or nothing though it must.
+    pub(crate) fn of(&self, module: &str) -> Result<Option<Block>> {
+        let Some(Diagonal { in_a, in_b, blocks, strict }) = &self.diagonal else {
+            let merged = self.enabled.iter().any(|enabled| *enabled);
+            return Ok(merged.then(|| Block::Merged(self.enabled.clone())));
+        };
+        let named = |names: &[String]| names.iter().any(|name| module.contains(name.as_str()));
+        let wrong = |what: &str| {
+            let reason = format!("use_bdlora names {module} {what}");
+            Err(Error::bad_config("adapter_config.json", reason).field("use_bdlora"))
+        };
+        match (named(in_a), named(in_b)) {
+            (true, true) => wrong("for both factors"),
+            (true, false) => Ok(Some(Block::Diagonal(Side::A, *blocks))),
+            (false, true) => Ok(Some(Block::Diagonal(Side::B, *blocks))),
+            (false, false) if *strict => wrong("for neither factor, and says match_strict"),
+            (false, false) => Ok(None),
+        }
+    }
+}
+
+impl Block {
+    /// How many products of the configuration's rank the factors hold.
+    pub(crate) fn products(&self) -> u64 {
+        match self {
+            Block::Diagonal(..) => 1,
+            Block::Merged(enabled) => enabled.iter().filter(|enabled| **enabled).count() as u64,
+        }
+    }
+
+    /// The update of a weight by `factors`, which have the shapes that are stored. `rank_of_b` are the columns of `lora_B`.
+    ///
+    /// # Errors
+    /// `shape-mismatch` where they are not so stored.
+    pub(crate) fn op(&self, factors: LowRank, rank_of_b: u64) -> Result<Op> {
+        match self {
+            Block::Diagonal(side, blocks) => BdLora::of(factors, rank_of_b, *side, *blocks).map(Op::BdLora),
+            Block::Merged(enabled) => MergedLinear::of(factors, rank_of_b, enabled.clone()).map(Op::MergedLinear),
+        }
+    }
+}
