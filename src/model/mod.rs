@@ -2,8 +2,12 @@
 //! layer, and where an adapter's modules are in it.
 
 pub mod config_json;
+mod fitting;
 pub mod orientation;
+mod paths;
 pub mod placement;
+mod relatives;
+pub mod renames;
 pub(crate) mod suffixes;
 
 /// What config.json says that matters to a merge.

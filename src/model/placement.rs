@@ -1,15 +1,21 @@
-//! Finding an adapter's modules in the base when the two spell the beginning of the path differently.
+//! Finding an adapter's modules in the base when the two spell them differently.
 //!
 //! A checkpoint saved without its head lacks the prefix of the model's body (`transformer.`, `model.`), one saved by a
 //! wrapper has one too many, and an adapter of a part of the model (an encoder, a vision tower) knows nothing of the rest.
-//! One rewriting is chosen for the whole adapter, or one for each part of a model whose parts have been renamed. What is taken
-//! away is one of the known prefixes; what comes in its place is whatever the base has, if only one thing fits: a model with
-//! two towers has the same paths in both.
+//! Besides, transformers 5 has other names in memory than in files (`renames.rs`). One rewriting is chosen for the whole adapter,
+//! or one for each part of a model whose parts have been renamed. What is taken away is one of the known prefixes; what comes
+//! in its place is whatever the base has, if only one thing fits: a model with two towers has the same paths in both.
+//!
+//! What has its place says where the rest is (`relatives.rs`), so that a layer that the base lacks lands in no other tower.
 
-use super::suffixes::SuffixIndex;
+use super::fitting::{Fitting, Rest};
+use super::paths::{Behind, Paths};
+use super::relatives::{Place, Reach, Relatives};
+use super::renames::{Renames, Spelling};
+use crate::findings::Finding;
 use crate::json::sorted;
 
-/// Prefixes that models and tools are known to add, the plainest first.
+/// Prefixes that models and tools are known to add, the plainest first. A model's type is one, too.
 const PREFIXES: [&str; 14] = [
     "",
     "model.",
@@ -27,26 +33,31 @@ const PREFIXES: [&str; 14] = [
     "text_model.",
 ];
 
-/// A change to the beginning of module paths.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rewrite {
+/// Prefixes that say nothing about which part of a model is meant.
+const PLAIN: [&str; 2] = ["", "model."];
+
+/// No model has more parts: whatever config.json and the adapter say, the search ends soon.
+const MANY: usize = 16;
+
+/// A change to names: their spelling, then their beginning.
+#[derive(Debug, Clone)]
+struct Rewrite {
+    /// How the names are read.
+    spelling: Spelling,
     /// Taken away.
-    pub strip: &'static str,
+    strip: String,
     /// Put in its place.
-    pub add: String,
+    add: String,
+    /// What the base has behind that.
+    behind: Behind,
+    /// Whether it brings in a name of which neither what it takes away nor an earlier rewriting says that the part is meant.
+    brings_a_name: bool,
 }
 
 impl Rewrite {
-    /// The rewriting of `strip` into what fits of the base's prefixes, or some of these when nothing tells which is meant.
-    fn into_one_of<'a>(strip: &'static str, fitting: Fitting<'a>) -> Result<Rewrite, SeveralParts<'a>> {
-        match (fitting.first.as_slice(), fitting.alike.as_slice()) {
-            ([add], _) | (_, [add]) => Ok(Rewrite { strip, add: (*add).into() }),
-            _ => Err(SeveralParts { prefixes: sorted(fitting.first), all: fitting.prefixes }),
-        }
-    }
-
-    fn apply(&self, module: &str) -> Option<String> {
-        module.strip_prefix(self.strip).map(|rest| format!("{}{rest}", self.add))
+    /// The number of the path that a name in this spelling is led to.
+    fn place(&self, spelled: &str, paths: &Paths) -> Option<usize> {
+        paths.find(&self.behind, spelled.strip_prefix(self.strip.as_str())?)
     }
 }
 
@@ -59,148 +70,225 @@ pub struct SeveralParts<'a> {
     pub all: usize,
 }
 
-/// Where an adapter's modules are in the base: as they stand (heads have no body's prefix), or rewritten.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Placement {
-    /// The first of them that leads to a module of the base counts.
-    pub rewrites: Vec<Rewrite>,
+/// A name that does not fit as it stands, in one of its spellings.
+struct Lost<'a> {
+    spelling: Spelling,
+    spelled: String,
+    name: &'a str,
+    reach: Reach,
 }
 
-impl Placement {
-    /// The rewriting that places the most of `modules` among the paths of `base`, the plainest if several do. For what is
-    /// left then (the other tower), one of another beginning, if it places all that begins so.
+/// The rewriting that places the most of what is lost, with the base's prefixes that do.
+struct Best<'a, 'p> {
+    spelling: Spelling,
+    strip: &'p str,
+    fitting: Fitting<'a>,
+}
+
+/// Where an adapter's tensors are in the base: as they stand (heads have no body's prefix), or rewritten.
+#[derive(Debug, Clone, Default)]
+pub struct Placement<'a> {
+    paths: Paths<'a>,
+    renames: Renames,
+    /// In the order in which they were found.
+    rewrites: Vec<Rewrite>,
+    places: Relatives<'a>,
+    /// Those of the names that have no place, in order.
+    nowhere: Vec<&'a str>,
+}
+
+impl<'a> Placement<'a> {
+    /// Place `names` among those of `base`, a model of these `types`: as they stand, then as transformers 5 renames them,
+    /// then by the rewriting that places the most of what is left, the plainest if several do, and so on.
     ///
     /// # Errors
     /// The parts of the base that fit equally well, when nothing tells which of them is meant.
-    pub fn choose<'a>(modules: &[&str], base: &[&'a str]) -> Result<Placement, SeveralParts<'a>> {
-        Placement::choose_counted(modules, base, &mut 0)
+    pub fn choose(names: &[&'a str], base: &[&'a str], types: &[String]) -> Result<Placement<'a>, SeveralParts<'a>> {
+        Placement::choose_counted(names, base, types, &mut 0)
     }
 
     /// [`choose`](Self::choose); `steps` grows by the characters and prefixes of the base that were looked at.
-    fn choose_counted<'a>(
-        modules: &[&str],
+    fn choose_counted(
+        names: &[&'a str],
         base: &[&'a str],
+        types: &[String],
         steps: &mut usize,
-    ) -> Result<Placement, SeveralParts<'a>> {
-        let paths = sorted(base.to_vec());
-        let in_base = |path: &str| paths.binary_search(&path).is_ok();
-        let mut placement = Placement::default();
-        let mut lost = sorted(modules.to_vec());
-        lost.retain(|module| !in_base(module));
-        loop {
-            let (mut most, mut best) = (0, ("", Fitting::default()));
-            for strip in PREFIXES {
-                let rests: Vec<&str> = lost.iter().filter_map(|module| module.strip_prefix(strip)).collect();
-                let fitting = Fitting::of(strip, &rests, &paths, steps);
-                let count = fitting.most;
-                let is_other = count == rests.len() && placement.rewrites.iter().all(|known| known.strip != strip);
-                if count > most && (is_other || placement.rewrites.is_empty()) {
-                    (most, best) = (count, (strip, fitting));
-                }
-                if most == lost.len() {
-                    break;
-                }
-            }
-            if most == 0 {
-                return Ok(placement);
-            }
-            let rewrite = Rewrite::into_one_of(best.0, best.1)?;
-            lost.retain(|module| !rewrite.apply(module).is_some_and(|path| in_base(&path)));
-            placement.rewrites.push(rewrite);
+    ) -> Result<Placement<'a>, SeveralParts<'a>> {
+        let paths = Paths::new(base);
+        let mut placement = Placement { paths, renames: Renames::of(types), ..Placement::default() };
+        let mut lost = placement.as_they_stand(sorted(names.to_vec()));
+        for spelling in [Spelling::InFiles, Spelling::InMemory] {
+            let rewrite = placement.rewrite(spelling, "", "");
+            placement.add(rewrite, &mut lost);
         }
-    }
-
-    /// The path of `module` in the base.
-    pub fn place(&self, module: &str, in_base: impl Fn(&str) -> bool) -> Option<String> {
-        let rewritten = self.rewrites.iter().filter_map(|rewrite| rewrite.apply(module));
-        std::iter::once(module.to_string()).chain(rewritten).find(|path| in_base(path))
-    }
-}
-
-/// Prefixes of the base that are kept of those that fit.
-const KEPT: usize = 8;
-
-/// The prefixes of the base behind which the most of an adapter's modules are.
-#[derive(Default)]
-struct Fitting<'a> {
-    /// How many modules are behind each of them.
-    most: usize,
-    /// How many such prefixes there are.
-    prefixes: usize,
-    /// The first of them, [`KEPT`] at most.
-    first: Vec<&'a str>,
-    /// The first two with a part that is also one of the prefix that is taken away: `language_model.model.` has become
-    /// `model.language_model.`, and is never the vision tower.
-    alike: Vec<&'a str>,
-}
-
-/// A beginning of the path that is looked at, up to a dot.
-struct Prefix {
-    bytes: usize,
-    /// How many modules are behind it, in the paths so far.
-    modules: usize,
-    /// See [`Fitting::alike`].
-    alike: bool,
-}
-
-impl<'a> Fitting<'a> {
-    /// Compare the `rests` of modules behind `strip` with the `paths` of the base, which are in order. Takes time in proportion to the
-    /// length of all of them together.
-    fn of(strip: &str, rests: &[&str], paths: &[&'a str], steps: &mut usize) -> Fitting<'a> {
-        let mut fitting = Fitting::default();
-        let named = rests.iter().zip(0..).filter(|(rest, _)| !rest.is_empty());
-        let index = SuffixIndex::new(named.map(|(rest, number)| (rest.as_bytes().to_vec(), number)));
-        let known = strip.split('.').find(|part| !part.is_empty() && *part != "model");
-        // Paths that begin alike are neighbours, so those behind one prefix come one after another.
-        let mut open: Vec<Prefix> = Vec::new();
-        let mut before = "";
-        for path in paths.iter().filter(|_| !rests.is_empty()) {
-            let shared = path.bytes().zip(before.bytes()).take_while(|(one, other)| one == other).count();
-            fitting.close(&mut open, before, Some(shared));
-            *steps += shared;
-            let (mut bytes, mut alike) = open.last().map_or((0, false), |prefix| (prefix.bytes, prefix.alike));
-            if open.is_empty() {
-                open.push(Prefix { bytes, modules: 0, alike });
-            }
-            // The last part is no prefix.
-            while let Some(part) = path.get(bytes..).and_then(|rest| rest.split_once('.')).map(|(part, _)| part)
-                && bytes + part.len() + 1 < path.len()
-            {
-                bytes += part.len() + 1;
-                alike |= Some(part) == known;
-                open.push(Prefix { bytes, modules: 0, alike });
-                *steps += part.len() + 1;
-            }
-            *steps += index.visit_all(path, |number, _| {
-                let rest = rests.get(number).map_or(0, |rest| rest.len());
-                if let Ok(at) = open.binary_search_by_key(&(path.len() - rest), |prefix| prefix.bytes) {
-                    open[at].modules += 1;
-                }
-            });
-            before = path;
+        let mut prefixes: Vec<String> = PREFIXES.iter().map(|prefix| prefix.to_string()).collect();
+        for name in types.iter().take(MANY) {
+            prefixes.push(name.split('-').collect::<Vec<_>>().join("_") + ".");
         }
-        fitting.close(&mut open, before, None);
-        fitting
+        while placement.rewrites.len() < MANY
+            && let Some(Best { spelling, strip, fitting }) = placement.best(&lost, &prefixes, steps)
+        {
+            let (([add], _) | (_, [add])) = (fitting.first.as_slice(), fitting.alike.as_slice()) else {
+                return Err(SeveralParts { prefixes: sorted(fitting.first), all: fitting.prefixes });
+            };
+            let rewrite = placement.rewrite(spelling, strip, add);
+            if let Some(plain) = placement.plainer(&rewrite, &lost, &prefixes) {
+                return Err(SeveralParts { prefixes: vec![plain, add], all: 2 });
+            }
+            if !placement.add(rewrite, &mut lost) {
+                break;
+            }
+        }
+        lost.retain(|lost| lost.spelling == Spelling::Own);
+        placement.nowhere = lost.iter().map(|lost| lost.name).collect();
+        Ok(placement)
     }
 
-    /// Count the open prefixes of `path` that are longer than `shared` bytes, or all of them: no further path begins with them.
-    fn close(&mut self, open: &mut Vec<Prefix>, path: &'a str, shared: Option<usize>) {
-        while let Some(prefix) = open.pop_if(|prefix| shared.is_none_or(|shared| prefix.bytes > shared)) {
-            if prefix.modules > self.most {
-                *self = Fitting { most: prefix.modules, ..Fitting::default() };
+    /// The name in the base of one of those that were placed, or of another by the same rules.
+    pub fn place(&self, name: &str) -> Option<&'a str> {
+        if let Some(path) = self.places.place(name) {
+            return Some(path);
+        }
+        if self.nowhere.binary_search(&name).is_ok() {
+            return None;
+        }
+        if let Some(path) = self.paths.find(&self.paths.behind(""), name) {
+            return Some(self.paths.get(path));
+        }
+        let reach = self.places.reach(name, &self.paths);
+        self.rewrites.iter().enumerate().find_map(|(number, rewrite)| {
+            let path = rewrite.place(&self.renames.spell(name, rewrite.spelling)?, &self.paths)?;
+            // With what is nearest, or where that says.
+            let may = reach.rewrite == Some(number) || reach.allows(path, rewrite.brings_a_name);
+            may.then(|| self.paths.get(path))
+        })
+    }
+
+    /// What the user should know of the rewritings.
+    pub(crate) fn findings(&self, adapter: &str) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (number, Rewrite { spelling, strip, add, .. }) in self.rewrites.iter().enumerate() {
+            let (module, place) = self.places.example(number).unwrap_or_default();
+            let names = match spelling {
+                Spelling::Own => None,
+                Spelling::InFiles => Some("transformers 5 has in memory"),
+                Spelling::InMemory => Some("files had before transformers 5"),
+            };
+            if let Some(names) = names {
+                let message = format!("its modules have the names that {names}: {module:?} is {place:?} in the base");
+                findings.push(Finding::info("modules-renamed", adapter, message));
             }
-            if prefix.modules < self.most || self.most == 0 {
+            if strip != add {
+                let message = format!("its modules begin with {strip:?} where the base has {add:?}");
+                findings.push(Finding::info("prefix-rewritten", adapter, message));
+            }
+        }
+        findings
+    }
+
+    /// Give a place to those of the names that the base has, and the others in each of their spellings.
+    fn as_they_stand(&mut self, names: Vec<&'a str>) -> Vec<Lost<'a>> {
+        let (mut there, mut lost) = (Vec::new(), Vec::new());
+        let all = self.paths.behind("");
+        for name in names {
+            if let Some(path) = self.paths.find(&all, name) {
+                there.push(Place { module: name, spelled: name.into(), path: self.paths.get(path), rewrite: None });
                 continue;
             }
-            let text = path.get(..prefix.bytes).unwrap_or_default();
-            self.prefixes += 1;
-            if self.first.len() < KEPT {
-                self.first.push(text);
-            }
-            if prefix.alike && self.alike.len() < 2 {
-                self.alike.push(text);
+            for spelling in [Spelling::Own, Spelling::InFiles, Spelling::InMemory] {
+                let spelled = self.renames.spell(name, spelling);
+                lost.extend(spelled.map(|spelled| Lost { spelling, spelled, name, reach: Reach::default() }));
             }
         }
+        self.places.add(there);
+        self.see_reach(&mut lost);
+        lost
+    }
+
+    fn see_reach(&self, lost: &mut [Lost]) {
+        lost.iter_mut().for_each(|lost| lost.reach = self.places.reach(lost.name, &self.paths));
+    }
+
+    fn rewrite(&self, spelling: Spelling, strip: &str, add: &str) -> Rewrite {
+        let names = self.names(strip);
+        let brings_a_name = add.split('.').any(|part| names.binary_search(&part).is_err());
+        Rewrite { spelling, strip: strip.into(), add: add.into(), behind: self.paths.behind(add), brings_a_name }
+    }
+
+    /// The names of which `strip` or the rewritings so far say that they are meant, in order.
+    fn names<'p>(&'p self, strip: &'p str) -> Vec<&'p str> {
+        let mut names = vec!["", "model"];
+        for known in self.rewrites.iter().map(|known| known.add.as_str()).chain([strip]) {
+            names.extend(known.split('.'));
+        }
+        sorted(names)
+    }
+
+    /// Give a place to all that a rewriting leads to one. They leave `lost`. Whether there are any.
+    fn add(&mut self, rewrite: Rewrite, lost: &mut Vec<Lost<'a>>) -> bool {
+        let mut placed = Vec::new();
+        for Lost { spelled, name, reach, .. } in lost.iter().filter(|lost| lost.spelling == rewrite.spelling) {
+            if let Some(path) = rewrite.place(spelled, &self.paths)
+                && reach.allows(path, rewrite.brings_a_name)
+            {
+                let path = self.paths.get(path);
+                placed.push(Place { module: name, spelled: spelled.clone(), path, rewrite: Some(self.rewrites.len()) });
+            }
+        }
+        let any = !placed.is_empty();
+        if any {
+            self.places.add(placed);
+            self.rewrites.push(rewrite);
+            lost.retain(|lost| self.places.place(lost.name).is_none());
+            self.see_reach(lost);
+        }
+        any
+    }
+
+    /// The prefix to take away that places the most of what is lost.
+    fn best<'p>(&self, lost: &[Lost], prefixes: &'p [String], steps: &mut usize) -> Option<Best<'a, 'p>> {
+        let all = lost.iter().filter(|lost| lost.spelling == Spelling::Own).count();
+        let (mut most, mut best) = (0, None);
+        for spelling in [Spelling::Own, Spelling::InFiles, Spelling::InMemory] {
+            for strip in prefixes {
+                // But for the one that changes the spelling alone.
+                let is_same =
+                    |known: &Rewrite| known.spelling == spelling && known.strip == *strip && known.add != *strip;
+                let rests = lost.iter().filter(|lost| lost.spelling == spelling).filter_map(|lost| {
+                    Some(Rest { text: lost.spelled.strip_prefix(strip.as_str())?, reach: &lost.reach })
+                });
+                let rests: Vec<Rest> = rests.collect();
+                if rests.is_empty() || self.rewrites.iter().any(is_same) {
+                    continue;
+                }
+                let fitting = Fitting::of(strip, &rests, &self.paths, &self.names(strip), steps);
+                if fitting.most > most {
+                    (most, best) = (fitting.most, Some(Best { spelling, strip, fitting }));
+                }
+                if most >= all {
+                    return best;
+                }
+            }
+        }
+        best
+    }
+
+    /// A prefix that names no part, under which the base has some of what a rewriting would place in a part that nothing names. That the
+    /// part has more of it does not say that it is meant: the base may lack layers.
+    fn plainer(&self, rewrite: &Rewrite, lost: &[Lost], prefixes: &[String]) -> Option<&'static str> {
+        if !rewrite.brings_a_name {
+            return None;
+        }
+        let plain = PLAIN.map(|add| (add, self.paths.behind(add)));
+        let taken = lost.iter().filter(|lost| lost.spelling == rewrite.spelling);
+        let mut taken = taken.filter(|lost| rewrite.place(&lost.spelled, &self.paths).is_some());
+        taken.find_map(|Lost { spelled, reach, .. }| {
+            let mut rests = prefixes.iter().filter_map(|strip| spelled.strip_prefix(strip.as_str()));
+            rests.find_map(|rest| {
+                let there = |behind| self.paths.find(behind, rest).is_some_and(|path| reach.allows(path, false));
+                plain.iter().find(|(_, behind)| there(behind)).map(|(add, _)| *add)
+            })
+        })
     }
 }
 
@@ -208,23 +296,39 @@ impl<'a> Fitting<'a> {
 mod tests {
     use super::*;
 
-    fn choose<'a>(modules: &[&str], base: &[&'a str]) -> Result<Placement, Vec<&'a str>> {
-        Placement::choose(modules, base).map_err(|several| several.prefixes)
+    /// The spelling of a rewriting, what it takes away, what it puts in its place.
+    type Change = (Spelling, String, String);
+
+    fn choose<'a>(modules: &[&'a str], base: &[&'a str]) -> Result<Vec<Change>, Vec<&'a str>> {
+        let placement = Placement::choose(modules, base, &[]);
+        placement.map(|placement| changes(&placement)).map_err(|several| several.prefixes)
     }
 
-    fn rewrites(all: &[(&'static str, &str)]) -> Result<Placement, Vec<&'static str>> {
-        Ok(Placement { rewrites: all.iter().map(|&(strip, add)| Rewrite { strip, add: add.into() }).collect() })
+    fn changes(placement: &Placement) -> Vec<Change> {
+        placement.rewrites.iter().map(|one| (one.spelling, one.strip.clone(), one.add.clone())).collect()
+    }
+
+    fn rewrites(all: &[(&str, &str)]) -> Result<Vec<Change>, Vec<&'static str>> {
+        Ok(all.iter().map(|&(strip, add)| spelled(Spelling::Own, strip, add)).collect())
+    }
+
+    fn spelled(spelling: Spelling, strip: &str, add: &str) -> Change {
+        (spelling, strip.into(), add.into())
+    }
+
+    /// Where the modules are in a base of one model type.
+    fn places<'a>(modules: &[&'a str], base: &[&'a str], model_type: &str) -> Vec<Option<&'a str>> {
+        let placement = Placement::choose(modules, base, &[model_type.into()]).unwrap();
+        modules.iter().map(|module| placement.place(module)).collect()
     }
 
     #[test]
     fn one_rewriting_places_every_module() {
         let base = ["h.0.attn", "h.1.attn", "lm_head"];
-        let in_base = |path: &str| base.contains(&path);
-        let modules = ["transformer.h.0.attn", "transformer.h.1.attn", "lm_head"];
+        let modules = ["transformer.h.0.attn", "transformer.h.1.attn", "lm_head", "transformer.h.2.attn"];
         assert_eq!(choose(&modules, &base), rewrites(&[("transformer.", "")]));
-        let placement = choose(&modules, &base).unwrap();
-        assert_eq!(placement.place("lm_head", in_base).as_deref(), Some("lm_head"));
-        assert_eq!(placement.place("transformer.h.2.attn", in_base), None);
+        let found = [Some("h.0.attn"), Some("h.1.attn"), Some("lm_head"), None];
+        assert_eq!(places(&modules, &base, "gpt2"), found);
         assert_eq!(choose(&base, &base), rewrites(&[]));
         assert_eq!(choose(&["x.y"], &base), rewrites(&[]));
     }
@@ -267,14 +371,10 @@ mod tests {
 
         let llava = ["language_model.model.layers.0.q", "language_model.lm_head", "vision_tower.layers.0.q"];
         let modules = ["model.language_model.layers.0.q", "model.vision_tower.layers.0.q", "lm_head"];
-        let placement = choose(&modules, &llava).unwrap();
-        let places: Vec<_> =
-            modules.iter().map(|module| placement.place(module, |path| llava.contains(&path))).collect();
-        assert_eq!(
-            places,
-            ["language_model.model.layers.0.q", "vision_tower.layers.0.q", "language_model.lm_head"]
-                .map(|path| Some(path.into()))
-        );
+        let found = ["language_model.model.layers.0.q", "vision_tower.layers.0.q", "language_model.lm_head"].map(Some);
+        for model_type in ["", "llava"] {
+            assert_eq!(places(&modules, &llava, model_type), found);
+        }
     }
 
     /// Layers beyond the base's last are not looked for in another tower.
@@ -286,14 +386,116 @@ mod tests {
         assert_eq!(choose(&modules, &base[..3]), rewrites(&[("model.", "")]));
     }
 
+    /// What fits as it stands says which tower is meant.
+    #[test]
+    fn a_layer_that_the_base_lacks_lands_in_no_other_tower() {
+        for (prefix, tower) in [("", "vision."), ("model.", "vision."), ("model.", "draft.")] {
+            let base: Vec<String> = ["layers.0.q", "layers.1.q"]
+                .iter()
+                .map(|module| format!("{prefix}{module}"))
+                .chain((0..4).map(|layer| format!("{prefix}{tower}layers.{layer}.q")))
+                .chain([format!("{prefix}{tower}layers.1.k"), format!("{prefix}{tower}norm")])
+                .collect();
+            let base: Vec<&str> = base.iter().map(String::as_str).collect();
+            // Layers beyond the last; one that the base has only elsewhere; what stands beside the list.
+            for lost in ["layers.2.q", "layers.1.k", "norm"] {
+                let modules = [format!("{prefix}layers.0.q"), format!("{prefix}{lost}")];
+                let modules: Vec<&str> = modules.iter().map(String::as_str).collect();
+                assert_eq!(places(&modules, &base, ""), [Some(base[0]), None], "{modules:?}");
+            }
+        }
+        // Behind another prefix, too: the deeper tower is not meant because it is deeper.
+        let base = ["layers.0.q", "vision.layers.0.q", "vision.layers.1.q"];
+        assert_eq!(choose(&["model.layers.0.q", "model.layers.1.q"], &base), Err(vec!["", "vision."]));
+        let modules = ["model.layers.0.q", "model.layers.1.q", "model.layers.1.k", "model.layers.2.k"];
+        let base = ["layers.0.q", "layers.1.q", "layers.1.k", "vision.layers.2.k"];
+        assert_eq!(places(&modules, &base, ""), [Some(base[0]), Some(base[1]), Some(base[2]), None]);
+    }
+
+    /// ViT: the whole model, its body alone, and a base of which only the body was saved.
+    #[test]
+    fn names_in_memory_are_those_of_files_behind_any_prefix() {
+        let file = ["layernorm_before", "attention.attention.query"].map(|name| format!("encoder.layer.0.{name}"));
+        let memory = ["layernorm_before", "attention.q_proj"].map(|name| format!("layers.0.{name}"));
+        let prefixed = |prefix: &str, names: &[String; 2]| names.clone().map(|name| format!("{prefix}{name}"));
+        let (whole, body) = (prefixed("vit.", &file), prefixed("", &file));
+        for (trained, base, strip, add) in
+            [("vit.", &whole, "", ""), ("vit.", &body, "vit.", ""), ("", &whole, "", "vit."), ("", &body, "", "")]
+        {
+            let modules = prefixed(trained, &memory);
+            let [modules, base] = [&modules, base].map(|names| names.each_ref().map(String::as_str));
+            let placement = Placement::choose(&modules, &base, &["vit".into()]).unwrap();
+            assert_eq!(changes(&placement), [spelled(Spelling::InFiles, strip, add)]);
+            assert_eq!(places(&modules, &base, "vit"), base.map(Some));
+            // And the other way round: an adapter of transformers 4, a base whose file has the new names.
+            let placement = Placement::choose(&base, &modules, &["vit".into()]).unwrap();
+            assert_eq!(changes(&placement), [spelled(Spelling::InMemory, add, strip)]);
+            assert_eq!(places(&base, &modules, "vit"), modules.map(Some));
+            assert!(Placement::choose(&modules, &base, &["llama".into()]).unwrap().rewrites.is_empty());
+        }
+    }
+
+    /// Swin: some modules of a layer have other names, others have not.
+    #[test]
+    fn a_layer_may_be_renamed_in_part() {
+        let modules = ["attention.q_proj", "attention.o_proj", "layernorm_before", "mlp.fc1"];
+        let file = ["attention.self.query", "attention.output.dense", "layernorm_before", "intermediate.dense"];
+        for (trained, saved) in [("swin.", "swin."), ("swin.", ""), ("", "swin.")] {
+            let path = |prefix: &str, name: &str| format!("{prefix}encoder.layers.0.blocks.1.{name}");
+            let (modules, base) = (modules.map(|name| path(trained, name)), file.map(|name| path(saved, name)));
+            let [modules, base] = [&modules, &base].map(|names| names.each_ref().map(String::as_str));
+            assert_eq!(places(&modules, &base, "swin"), base.map(Some), "{trained} {saved}");
+        }
+    }
+
+    /// What may be absent has no say, and goes where the rest is.
+    #[test]
+    fn further_names_are_placed_by_the_same_rules() {
+        let base =
+            ["layers.0.q.weight", "layers.0.q.bias", "layers.1.q.weight", "vision.layers.2.q.bias", "head.weight"];
+        let names = ["model.layers.0.q.weight", "model.layers.3.q.weight"];
+        let placement = Placement::choose(&names, &base, &[]).unwrap();
+        let found =
+            ["model.layers.0.q.bias", "model.layers.2.q.bias", "model.layers.3.q.weight", "head.weight", "head.bias"];
+        let found = found.map(|name| placement.place(name));
+        assert_eq!(found, [Some("layers.0.q.bias"), None, None, Some("head.weight"), None]);
+        // Of a layer that is renamed in part, too.
+        let base = ["query.weight", "query.bias", "key.bias"]
+            .map(|name| format!("encoder.layer.0.attention.attention.{name}"));
+        let base = base.each_ref().map(String::as_str);
+        let placement = Placement::choose(&["vit.layers.0.attention.q_proj.weight"], &base, &["vit".into()]).unwrap();
+        let biases = ["vit.layers.0.attention.q_proj.bias", "vit.layers.0.attention.k_proj.bias"];
+        assert_eq!(biases.map(|name| placement.place(name)), [Some(base[1]), Some(base[2])]);
+    }
+
+    #[test]
+    fn a_finding_says_what_is_called_otherwise() {
+        let placement = Placement::choose(
+            &["vit.layers.0.attention.q_proj"],
+            &["encoder.layer.0.attention.attention.query"],
+            &["vit".into()],
+        )
+        .unwrap();
+        let findings = placement.findings("adapter");
+        assert_eq!(
+            findings.iter().map(|finding| &*finding.code).collect::<Vec<_>>(),
+            ["modules-renamed", "prefix-rewritten"]
+        );
+        assert_eq!(
+            findings[0].message,
+            "its modules have the names that transformers 5 has in memory: \"vit.layers.0.attention.q_proj\" is \
+             \"encoder.layer.0.attention.attention.query\" in the base"
+        );
+    }
+
     /// An adapter that fits many places is told so without listing all of them.
     #[test]
     fn of_many_parts_a_few_are_named() {
         let names: Vec<String> = (0..1000).map(|part| format!("part{part:03}.q")).collect();
         let base: Vec<&str> = names.iter().map(String::as_str).collect();
-        let several = Placement::choose(&["model.q"], &base).unwrap_err();
+        let several = Placement::choose(&["model.q"], &base, &[]).unwrap_err();
         assert_eq!((several.all, several.prefixes[..2].to_vec()), (1000, vec!["part000.", "part001."]));
-        assert_eq!(several.prefixes.len(), KEPT);
+        assert_eq!(several.prefixes.len(), super::super::fitting::KEPT);
         // The one that is named as what is taken away may be any of them.
         let mut with_tower = base.clone();
         with_tower.push("tower.language_model.q");
@@ -312,7 +514,7 @@ mod tests {
             let (mut steps, bytes) = (0, base.iter().map(String::len).sum::<usize>());
             let [modules, base] =
                 [&modules, &base].map(|names| names.iter().map(String::as_str).collect::<Vec<&str>>());
-            let several = Placement::choose_counted(&modules, &base, &mut steps).unwrap_err();
+            let several = Placement::choose_counted(&modules, &base, &[], &mut steps).unwrap_err();
             assert!(several.all >= paths, "{}", several.all);
             (steps, bytes)
         };
@@ -323,43 +525,6 @@ mod tests {
                 steps <= PREFIXES.len() * 3 * bytes,
                 "{parts} parts, {paths} paths: {steps} steps for {bytes} bytes"
             );
-        }
-    }
-
-    /// What [`Fitting::of`] finds, by trying every prefix of every path.
-    fn tried(rests: &[&str], paths: &[&str]) -> (usize, usize) {
-        let prefixes = paths.iter().flat_map(|path| {
-            let ends = path.match_indices('.').map(|(at, _)| at + 1).filter(|&end| end < path.len());
-            std::iter::once(0).chain(ends).map(|end| &path[..end])
-        });
-        let behind =
-            |prefix: &str| rests.iter().filter(|rest| paths.contains(&(prefix.to_string() + *rest).as_str())).count();
-        let counts: Vec<usize> = sorted(prefixes.collect()).into_iter().map(behind).collect();
-        let most = counts.iter().copied().max().unwrap_or(0);
-        (most, counts.iter().filter(|&&count| count == most && most > 0).count())
-    }
-
-    #[test]
-    fn neighbours_are_counted_as_each_for_itself() {
-        let mut state = 1u64;
-        let mut next = |below: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % below
-        };
-        for _ in 0..2000 {
-            let mut names = |count: u64| {
-                let name = |length: u64, next: &mut dyn FnMut(u64) -> u64| -> String {
-                    (0..length).map(|_| ["a", "b", ".", "é"][next(4) as usize]).collect()
-                };
-                (0..count).map(|_| name(next(7), &mut next)).collect::<Vec<String>>()
-            };
-            let (rests, paths) = (names(4), names(8));
-            let [rests, paths] = [&rests, &paths].map(|names| sorted(names.iter().map(String::as_str).collect()));
-            // No path is without a name.
-            let [rests, paths] =
-                [rests, paths].map(|names| names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>());
-            let fitting = Fitting::of("", &rests, &paths, &mut 0);
-            assert_eq!((fitting.most, fitting.prefixes), tried(&rests, &paths), "{rests:?} {paths:?}");
         }
     }
 }

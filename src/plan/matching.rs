@@ -123,26 +123,19 @@ impl<'a> Matcher<'a> {
         added: &mut Vec<(String, Update)>,
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
-        let name = &self.adapter.name;
         let BaseTensors { numbers, infos, .. } = self.tensors;
         let wanted: Vec<String> = self.adapter.updates.iter().map(ModuleUpdate::tensor).collect();
         // What may be absent says nothing of where the rest is.
         let decisive = self.adapter.updates.iter().zip(&wanted).filter(|(update, _)| !update.optional && !update.adds);
         let decisive: Vec<&str> = decisive.map(|(_, name)| name.as_str()).collect();
         let names: Vec<&str> = infos.iter().map(|info| info.name).collect();
-        let placement = Placement::choose(&decisive, &names).map_err(|several| self.ambiguous(&several))?;
-        for rewrite in &placement.rewrites {
-            findings.push(Finding::info(
-                "prefix-rewritten",
-                name,
-                format!("its modules begin with {:?} where the base has {:?}", rewrite.strip, rewrite.add),
-            ));
-        }
+        let placement = Placement::choose(&decisive, &names, &self.model.types);
+        let placement = placement.map_err(|several| self.ambiguous(&several))?;
+        findings.extend(placement.findings(&self.adapter.name));
         let mut placed = Vec::new();
         let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
         for (update, wanted) in self.adapter.updates.iter().zip(&wanted) {
-            let found = placement.place(wanted, |name| numbers.contains_key(name));
-            let Some(tensor) = found.and_then(|name| numbers.get(name.as_str()).copied()) else {
+            let Some(tensor) = placement.place(wanted).and_then(|name| numbers.get(name).copied()) else {
                 if update.adds && self.adapter.weight == 1.0 {
                     self.add_new(update, wanted, added, findings)?;
                 } else if !update.optional {

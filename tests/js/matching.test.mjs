@@ -69,6 +69,29 @@ test("an adapter of one part is not merged into another with the same paths", as
 /** The tensors that a plan merges. @param {import("../../pkg/types.js").PlanOptions} options */
 const mergedNames = async (options) => (await plan(options)).tensors.filter(({ action }) => action === "merge").map(({ name }) => name);
 
+test("a layer that the base lacks lands in no other tower", async () => {
+  for (const [prefix, tower] of [["", "vision."], ["model.", "vision."], ["model.", "draft."]]) {
+    const layers = (/** @type {number} */ count, inside = "") => Array.from({ length: count }, (_, layer) => `${prefix}${inside}layers.${layer}.q_proj`);
+    const shapes = (/** @type {string[]} */ modules) => /** @type {Shapes} */ (Object.fromEntries(modules.map((module) => [module, [3, 3]])));
+    const base = baseOf(shapes([...layers(2), ...layers(3, tower)]));
+    assert.deepEqual(await mergedNames({ base, adapters: [adapterOf(shapes(layers(2)))] }), layers(2).map((module) => `${module}.weight`));
+    await assert.rejects(plan({ base, adapters: [adapterOf(shapes(layers(3)))] }), { code: "unmatched-key" });
+  }
+});
+
+test("names that transformers 5 has in memory are found where the model type has them", async () => {
+  const adapters = [adapterOf({ "vit.layers.0.attention.q_proj": [3, 3], "vit.layers.0.mlp.fc1": [3, 3] })];
+  /** @type {Shapes[]} */
+  const [whole, body] = ["vit.", ""].map((prefix) => ({
+    [`${prefix}encoder.layer.0.attention.attention.query`]: [3, 3],
+    [`${prefix}encoder.layer.0.intermediate.dense`]: [3, 3],
+  }));
+  const codes = async (/** @type {Shapes} */ shapes) => (await plan({ base: baseOf(shapes, { model_type: "vit" }), adapters })).findings.map(({ code }) => code);
+  assert.deepEqual(await codes(whole), ["modules-renamed"]);
+  assert.deepEqual(await codes(body), ["modules-renamed", "prefix-rewritten"]);
+  await assert.rejects(plan({ base: baseOf(whole, { model_type: "llama" }), adapters }), { code: "unmatched-key" });
+});
+
 test("what is said of names is bounded: of many parts a few are named, and of long names none as an example", async () => {
   const long = "x".repeat(2000);
   const parts = Object.fromEntries(Array.from({ length: 300 }, (_, part) => [`part${part}.q_proj`, /** @type {[number, number]} */ ([3, 3])]));
