@@ -8,8 +8,10 @@
 mod activation;
 mod adalora;
 mod add_bias;
+#[cfg(feature = "rare")]
 mod bd_lora;
 mod beft;
+#[cfg(feature = "rare")]
 mod boft;
 #[cfg(feature = "rare")]
 mod c3a;
@@ -39,6 +41,7 @@ mod loha;
 mod lokr;
 mod low_rank;
 mod matmul;
+#[cfg(feature = "rare")]
 mod merged_linear;
 mod methods;
 #[cfg(feature = "rare")]
@@ -80,7 +83,9 @@ use std::ops::Range;
 
 pub use adalora::Adalora;
 pub use add_bias::AddBias;
+#[cfg(feature = "rare")]
 pub use bd_lora::{BdLora, Side};
+#[cfg(feature = "rare")]
 pub use boft::Boft;
 #[cfg(feature = "rare")]
 pub use c3a::C3a;
@@ -102,6 +107,7 @@ pub use layer::LayerShape;
 pub use loha::Loha;
 pub use lokr::{KroneckerFactor, Lokr};
 pub use low_rank::LowRank;
+#[cfg(feature = "rare")]
 pub use merged_linear::MergedLinear;
 pub use methods::Op;
 pub(crate) use methods::{PEFT, Prepared};
