@@ -7,7 +7,8 @@
 
 use crate::json::sorted;
 
-/// Lines of model types (`*` is every type), each with its renames below: the name in memory, the name in files.
+/// Lines of model types (`*` is every type), each with its renames below: the name in memory, the name in files. For every part with which a
+/// name begins as the one above it does it has only a dot.
 const TABLE: &str = include_str!("renames.txt");
 
 /// How a path is read.
@@ -22,19 +23,19 @@ pub enum Spelling {
 }
 
 /// One rename: parts of a path, `*` for a number. Both sides have the same numbers, in the same order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 struct Rename {
-    memory: &'static str,
-    file: &'static str,
+    memory: String,
+    file: String,
 }
 
 impl Rename {
     /// What takes the place of the parts that `parts` begin with, and how many these are.
-    fn apply(self, parts: &[&str], spelling: Spelling) -> Option<(usize, String)> {
+    fn apply(&self, parts: &[&str], spelling: Spelling) -> Option<(usize, String)> {
         let (from, to) = match spelling {
             Spelling::Own => return None,
-            Spelling::InFiles => (self.memory, self.file),
-            Spelling::InMemory => (self.file, self.memory),
+            Spelling::InFiles => (&self.memory, &self.file),
+            Spelling::InMemory => (&self.file, &self.memory),
         };
         let mut length = 0;
         for part in from.split('.') {
@@ -52,6 +53,16 @@ impl Rename {
         }
         Some((length, text))
     }
+}
+
+/// A name of the table, below another one.
+fn whole(name: &str, above: &str) -> String {
+    let own = name.trim_start_matches('.');
+    let mut whole = String::new();
+    for part in above.split('.').take(name.len() - own.len()).chain([own]) {
+        push(&mut whole, part);
+    }
+    whole
 }
 
 /// Add to a path.
@@ -76,11 +87,14 @@ impl Renames {
     pub fn of(types: &[String]) -> Renames {
         let types = sorted(types.iter().map(String::as_str).collect());
         let (mut renames, mut holds) = (Vec::new(), false);
-        for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
-            match line.strip_prefix("  ").map(|rename| rename.split_once(' ')) {
-                Some(Some((memory, file))) if holds => renames.push(Rename { memory, file }),
-                Some(_) => {}
+        for line in TABLE.lines() {
+            match line.strip_prefix(' ').and_then(|names| names.split_once(' ')) {
                 None => holds = line.split(' ').any(|name| name == "*" || types.binary_search(&name).is_ok()),
+                Some((memory, file)) if holds => {
+                    let above: Rename = renames.last().cloned().unwrap_or_default();
+                    renames.push(Rename { memory: whole(memory, &above.memory), file: whole(file, &above.file) });
+                }
+                Some(_) => {}
             }
         }
         Renames(renames)
@@ -174,16 +188,20 @@ mod tests {
     #[test]
     fn the_table_is_whole() {
         let (mut types, mut renames) = (BTreeSet::new(), 0);
-        for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
-            if let Some(rename) = line.strip_prefix("  ") {
-                let (memory, file) = rename.split_once(' ').unwrap();
-                let stars = |side: &str| side.split('.').filter(|part| *part == "*").count();
-                assert!(!file.contains(' ') && stars(memory) == stars(file), "{line}");
-                renames += 1;
-            } else {
-                line.split(' ').for_each(|name| assert!(types.insert(name), "{name} twice"));
+        for line in TABLE.lines().filter(|line| !line.starts_with(['#', ' '])) {
+            line.split(' ').for_each(|name| assert!(types.insert(name), "{name} twice"));
+            let Renames(some) = of(line.split(' ').next().unwrap());
+            for rename in &some {
+                let [memory, file] = [&rename.memory, &rename.file].map(|name| name.split('.').collect::<Vec<_>>());
+                let stars = |parts: &[&str]| parts.iter().filter(|part| **part == "*").count();
+                assert!(stars(&memory) == stars(&file) && memory != file, "{rename:?}");
+                assert!([memory, file].concat().iter().all(|part| !part.is_empty() && !part.contains(' ')), "{rename:?}");
             }
+            renames += some.len() - of("").0.len();
         }
-        assert!(types.len() > 140 && renames > 700, "{} {renames}", types.len());
+        assert!(types.len() > 130 && renames > 700, "{} {renames}", types.len());
+        let whole = of("segformer").0.into_iter().map(|rename| (rename.memory, rename.file)).collect::<Vec<_>>();
+        let block = ("stages.*.blocks", "encoder.block.*");
+        assert!(whole.contains(&(block.0.into(), block.1.into())), "{whole:?}");
     }
 }
