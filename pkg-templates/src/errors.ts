@@ -18,7 +18,7 @@ export class LorafoldError extends Error {
   /** What the platform threw, where that is the cause. */
   readonly detail?: unknown;
 
-  constructor(code: ErrorCode, message: string, { detail, ...facts }: About = {}) {
+  constructor(code: ErrorCode, message: string, { detail, ...facts }: ErrorFacts & { detail?: unknown } = {}) {
     super(message, detail === undefined ? undefined : { cause: detail });
     this.code = code;
     this.facts = facts;
