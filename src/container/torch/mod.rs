@@ -1,5 +1,5 @@
 //! PyTorch's own format, as `torch.save` writes it since version 1.6: a zip archive of stored entries, of which `data.pkl` names the tensors
-//! and every other one holds the bytes of a storage. Nothing is ever executed: [`pickle`] reads the few opcodes that tensors need.
+//! and every other one holds the bytes of a storage. Nothing is ever executed: `pickle.rs` reads the few opcodes that tensors need.
 //!
 //! The layout is that of `torch/serialization.py` (`_save`) and `caffe2/serialize/inline_container.cc`.
 
