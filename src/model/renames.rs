@@ -195,7 +195,10 @@ mod tests {
                 let [memory, file] = [&rename.memory, &rename.file].map(|name| name.split('.').collect::<Vec<_>>());
                 let stars = |parts: &[&str]| parts.iter().filter(|part| **part == "*").count();
                 assert!(stars(&memory) == stars(&file) && memory != file, "{rename:?}");
-                assert!([memory, file].concat().iter().all(|part| !part.is_empty() && !part.contains(' ')), "{rename:?}");
+                assert!(
+                    [memory, file].concat().iter().all(|part| !part.is_empty() && !part.contains(' ')),
+                    "{rename:?}"
+                );
             }
             renames += some.len() - of("").0.len();
         }
