@@ -116,3 +116,41 @@ impl Block {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::AdapterConfig;
+    use super::*;
+
+    fn blocks(json: &str) -> Result<Blocks> {
+        let json = format!(r#"{{"peft_type":"LORA",{json}}}"#);
+        AdapterConfig::parse("adapter_config.json", "a", json.as_bytes()).map(|config| config.blocks)
+    }
+
+    #[test]
+    fn names_anywhere_in_a_path_say_which_factor_has_blocks() {
+        let found = blocks(
+            r#""use_bdlora":{"target_modules_bd_a":["mlp.d"],"target_modules_bd_b":["q_"],"nblocks":2,"match_strict":false}"#,
+        )
+        .unwrap();
+        assert_eq!(found.of("x.mlp.down_proj").unwrap(), Some(Block::Diagonal(Side::A, 2)));
+        assert_eq!(found.of("x.q_proj").unwrap(), Some(Block::Diagonal(Side::B, 2)));
+        assert_eq!(found.of("x.v_proj").unwrap(), None);
+        let strict = blocks(r#""use_bdlora":{"target_modules_bd_a":["q"],"target_modules_bd_b":["q_proj"]}"#).unwrap();
+        for module in ["x.q_proj", "x.v_proj"] {
+            assert_eq!(strict.of(module).unwrap_err().code(), "bad-config", "{module}");
+        }
+        assert_eq!(blocks(r#""use_bdlora":{"nblocks":0}"#).unwrap_err().code(), "bad-config");
+        assert_eq!(blocks(r#""use_bdlora":{"of_tomorrow":1}"#).unwrap_err().code(), "unsupported");
+    }
+
+    #[test]
+    fn parts_that_are_enabled_share_a_pair() {
+        let merged = blocks(r#""enable_lora":[true,false,true]"#).unwrap().of("x.c_attn").unwrap().unwrap();
+        assert_eq!((merged.products(), &merged), (2, &Block::Merged(vec![true, false, true])));
+        for nothing in [r#""enable_lora":null"#, r#""enable_lora":[false]"#] {
+            assert_eq!(blocks(nothing).unwrap().of("x").unwrap(), None);
+        }
+        assert_eq!(blocks(r#""enable_lora":[1]"#).unwrap_err().code(), "bad-config");
+    }
+}

@@ -65,15 +65,26 @@ const NEUTRAL: &[&str] = &[
     "velora_config",
 ];
 
-/// Fields that change the numbers and are not implemented, with what they mean.
-const REFUSED: &[(&str, &str)] = &[
-    ("target_parameters", "the adapter targets bare parameters (mixture-of-experts layouts)"),
-    ("layer_replication", "the adapter repeats layers of the base"),
-    ("use_qalora", "QA-LoRA pools the inputs"),
-    ("alora_invocation_tokens", "aLoRA depends on the position of tokens and cannot be merged at all"),
-    ("arrow_config", "Arrow routes between adapters at run time and cannot be merged at all"),
-    ("kasa_config", "KaSA truncates the base"),
+/// Fields that change the numbers and are not implemented: what they mean, and what helps.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("target_parameters", "the adapter targets bare parameters (mixture-of-experts layouts)", WITH_PEFT),
+    ("layer_replication", "the adapter repeats layers of the base", WITH_PEFT),
+    ("use_qalora", "QA-LoRA pools the inputs in groups, for a GPTQ base that nothing is merged into", BESIDE),
+    (
+        "alora_invocation_tokens",
+        "aLoRA acts only behind the tokens that invoke it, and cannot be merged at all",
+        BESIDE,
+    ),
+    (
+        "arrow_config",
+        "Arrow chooses between adapters for every token, and cannot be merged at all",
+        "merge the adapters that it chooses between, each by itself",
+    ),
+    ("kasa_config", "KaSA trains against a base without its smallest singular directions", WITH_PEFT),
 ];
+
+const WITH_PEFT: &str = "merge this adapter with PEFT";
+const BESIDE: &str = "load the adapter beside its base";
 
 /// Values of `init_lora_weights` that leave the base as it was.
 const PLAIN_INITS: &[&str] = &["gaussian", "orthogonal", "eva", "mica"];
@@ -113,7 +124,7 @@ impl AdapterConfig {
                 _ if says_nothing(value) => {}
                 refused => {
                     return Err(match REFUSED.iter().find(|row| row.0 == refused) {
-                        Some((_, meaning)) => reader.not_yet(refused, value, meaning),
+                        Some((_, meaning, fix)) => reader.not_yet(refused, value, meaning).fix(*fix),
                         None => reader
                             .refuse(refused, value, "an unknown field, which may change the result")
                             .kind(ErrorKind::UnknownField)
@@ -164,16 +175,30 @@ fn target_list(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(Into::into)).collect()
 }
 
-/// Some initialisations subtract a part of the base that PEFT takes from a *changed* base (PiSSA, OLoRA, CorDA, LoftQ,
-/// LoRA-GA): merged onto the original the result would be wrong.
+/// Some initialisations train against a changed base: merged onto the original the result would be wrong. PEFT can make the base of PiSSA and
+/// OLoRA again; that of the others depends on random numbers, on data or on a quantisation.
 fn check_init(reader: &FieldReader, value: &Value) -> Result<()> {
-    match value {
-        Value::Bool(_) | Value::Null => Ok(()),
-        Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => Ok(()),
-        _ => Err(reader
-            .not_yet("init_lora_weights", value, &format!("{} trains against a changed base", text(value)))
-            .fix("convert the adapter with PEFT first: save_pretrained(path_initial_model_for_weight_conversion=…)")),
-    }
+    let init = match value {
+        Value::Bool(_) | Value::Null => return Ok(()),
+        Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => return Ok(()),
+        Value::String(init) => init.as_str(),
+        _ => "",
+    };
+    let (reason, fix) = match init {
+        "pissa" | "olora" => (
+            "trains against the base without its main part",
+            "merge it with PEFT, which makes that base again; or convert it: save_pretrained(path_initial_model_for_weight_conversion=…)",
+        ),
+        "loftq" => (
+            "trains against a base that LoftQ has quantised",
+            "merge into the base that LoftQ made, not quantised, and set init_lora_weights to true",
+        ),
+        _ => (
+            "trains against a changed base that cannot be made again",
+            "merge into the base that was saved with it, and set init_lora_weights to true",
+        ),
+    };
+    Err(reader.not_yet("init_lora_weights", value, &format!("{} {reason}", text(value))).fix(fix))
 }
 
 #[cfg(test)]
@@ -294,6 +319,20 @@ mod tests {
             assert_eq!(error.code(), "unsupported", "{field}");
             let name = field.split('"').nth(1).unwrap();
             assert!(error.to_string().contains(name), "{error}");
+        }
+        for (field, reason, fix) in [
+            (r#""init_lora_weights":"pissa""#, "without its main part", "convert it"),
+            (r#""init_lora_weights":"pissa_niter_4""#, "cannot be made again", "set init_lora_weights to true"),
+            (r#""init_lora_weights":"corda""#, "cannot be made again", "saved with it"),
+            (r#""init_lora_weights":"loftq""#, "LoftQ has quantised", "that LoftQ made"),
+            (r#""kasa_config":{"x":1}"#, "KaSA", "with PEFT"),
+            (r#""arrow_config":{"x":1}"#, "every token", "each by itself"),
+            (r#""alora_invocation_tokens":[1]"#, "behind the tokens", "beside its base"),
+            (r#""use_qalora":true"#, "GPTQ", "beside its base"),
+        ] {
+            let error = parse(&format!(r#"{{"peft_type":"LORA",{field}}}"#)).unwrap_err();
+            let sentence = error.to_string();
+            assert!(sentence.contains(reason) && sentence.contains(fix), "{sentence}");
         }
         assert_eq!(parse(r#"{"peft_type":"LOHA"}"#).unwrap_err().code(), "unsupported");
         for json in [

@@ -49,6 +49,7 @@ impl Operand {
     ///
     /// # Errors
     /// `shape-mismatch` for an index that is negative, or `length` or more; `internal` for another type.
+    #[cfg_attr(not(feature = "rare"), allow(dead_code))]
     pub(crate) fn indices(&self, bytes: &[u8], length: u64, adapter: &str) -> Result<Vec<u64>> {
         let read = integer(self.dtype)
             .ok_or_else(|| Error::internal(format!("{} is of type {}, no integer", self.key, self.dtype)))?;
@@ -71,6 +72,7 @@ impl Operand {
 }
 
 /// How one little-endian element of an integer type is read; none of another type.
+#[cfg_attr(not(feature = "rare"), allow(dead_code))]
 pub(crate) fn integer(dtype: Dtype) -> Option<fn(&[u8]) -> i128> {
     /// The first bytes, as many as there should be.
     fn head<const N: usize>(bytes: &[u8]) -> [u8; N] {

@@ -37,6 +37,7 @@ impl Dense {
     }
 
     /// The same of a delta that is a part of each value of the weight: W' = W + W ∘ Δ.
+    #[cfg_attr(not(feature = "rare"), allow(dead_code))]
     pub(crate) fn relative(delta: impl Delta + 'static, place: &Place, transposed: bool) -> Dense {
         Dense { relative: true, ..Dense::new(delta, place, transposed) }
     }

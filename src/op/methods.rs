@@ -123,8 +123,10 @@ methods! {
     /// DoRA: the same, and every output has a trained length.
     Dora,
     /// BD-LoRA: LoRA with a factor of blocks on the diagonal.
+    #[cfg(feature = "rare")]
     BdLora,
     /// LoRA on some parts of a fused layer, as PEFT had it in 2023.
+    #[cfg(feature = "rare")]
     MergedLinear,
     /// A bias of `lora_B`, added to the layer's.
     AddBias = beft::Peft,
@@ -137,6 +139,7 @@ methods! {
     /// OFT: the layer's input is rotated in blocks.
     Oft = oft::Peft,
     /// BOFT: it is rotated by butterfly factors, and every output has a scale.
+    #[cfg(feature = "rare")]
     Boft = boft::Peft,
     /// HRA: it is reflected.
     #[cfg(feature = "rare")]

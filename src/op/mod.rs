@@ -8,8 +8,10 @@
 mod activation;
 mod adalora;
 mod add_bias;
+#[cfg(feature = "rare")]
 mod bd_lora;
 mod beft;
+#[cfg(feature = "rare")]
 mod boft;
 #[cfg(feature = "rare")]
 mod c3a;
@@ -39,6 +41,7 @@ mod loha;
 mod lokr;
 mod low_rank;
 mod matmul;
+#[cfg(feature = "rare")]
 mod merged_linear;
 mod methods;
 #[cfg(feature = "rare")]
@@ -80,7 +83,9 @@ use std::ops::Range;
 
 pub use adalora::Adalora;
 pub use add_bias::AddBias;
+#[cfg(feature = "rare")]
 pub use bd_lora::{BdLora, Side};
+#[cfg(feature = "rare")]
 pub use boft::Boft;
 #[cfg(feature = "rare")]
 pub use c3a::C3a;
@@ -97,11 +102,12 @@ pub use gralora::Gralora;
 pub use hira::{Hira, HiraLayer};
 #[cfg(feature = "rare")]
 pub use hra::Hra;
-pub use ia3::Ia3;
+pub use ia3::{Ia3, Parameter};
 pub use layer::LayerShape;
 pub use loha::Loha;
 pub use lokr::{KroneckerFactor, Lokr};
 pub use low_rank::LowRank;
+#[cfg(feature = "rare")]
 pub use merged_linear::MergedLinear;
 pub use methods::Op;
 pub(crate) use methods::{PEFT, Prepared};
@@ -123,7 +129,7 @@ pub use supertuning::{Supertuning, SupraProduct};
 #[cfg(feature = "rare")]
 pub use unilora::Unilora;
 #[cfg(feature = "rare")]
-pub use vblora::Vblora;
+pub use vblora::{Mixture, Vblora};
 pub use vera::Vera;
 #[cfg(feature = "rare")]
 pub use waveft::Waveft;

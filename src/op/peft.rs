@@ -244,6 +244,7 @@ impl ModuleTensors<'_> {
     ///
     /// # Errors
     /// `missing-pair`, `shape-mismatch` for another number of sides, `unsupported` for a type that is no integer.
+    #[cfg_attr(not(feature = "rare"), allow(dead_code))]
     pub(crate) fn indices<const N: usize>(&self, name: &str) -> Result<(Operand, [u64; N])> {
         let tensor = self.tensor(name)?;
         let shape = self.shape::<N>(tensor)?;

@@ -31,6 +31,7 @@ impl<M: RowMap> Turned<M> {
     }
 
     /// The map, after which each output is multiplied with its number in `scales`.
+    #[cfg_attr(not(feature = "rare"), allow(dead_code))]
     pub(crate) fn scaled(map: M, scales: &[f64], place: &Place) -> Turned<M> {
         Turned { map, scales: place.sources().filter_map(|row| scales.get(row).copied()).collect() }
     }

@@ -117,8 +117,8 @@ pub(super) fn check_projections(config: &mut dyn Settings) -> Result<()> {
     if config.flag("save_projection", true)? {
         return Ok(());
     }
-    let meaning = "the shared projections are not in the file, and PEFT makes them anew from its random numbers";
-    let fix = "load the adapter with PEFT, set model.peft_config[\"default\"].save_projection and every projection to be saved, and save it again";
+    let meaning = "the shared projections are not in the file, and PEFT makes them again from torch's random numbers";
+    let fix = "merge this adapter with PEFT, with the version and kind of machine that trained it";
     Err(config.refuse("save_projection", meaning).fix(fix))
 }
 

@@ -3,7 +3,10 @@
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{Deft, DeftDecomposition, Dora, Fourierft, Hira, HiraLayer, LayerShape, LowRank, Op, RowOrder};
+use lorafold::op::{
+    Adalora, Deft, DeftDecomposition, Delora, Dora, Fourierft, Hira, HiraLayer, Ia3, LayerShape, LowRank, Op,
+    Parameter, RowOrder,
+};
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::Float;
 
@@ -49,11 +52,12 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
         Operand { key: "k".into(), at, dtype: float.dtype() }
     };
     let (a, b, magnitude) = (operand(rank * inner), operand(outer * rank), operand(outer));
+    let (of_rank, of_inputs, one) = (operand(rank), operand(inner), operand(1));
     let scale = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
     let layer = LayerShape::linear(outer, inner);
     let factors = LowRank { a, b, rank, layer, alpha: 1.0, scale, transposed };
     let turned = if source.flag() { turning(source, inputs, end - start, cols) } else { None };
-    let op = match (turned, source.below(6)) {
+    let op = match (turned, source.below(9)) {
         (Some(op), _) => op,
         (None, 0 | 1) => Op::LowRank(factors),
         (None, 2) => Op::Dora(Dora { factors, magnitude }),
@@ -67,6 +71,19 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
             let decomposition = if rank > outer { DeftDecomposition::Relu } else { wanted };
             let (injection, inputs, alpha) = (None, None, None);
             Op::Deft(Deft { projection, injection, inputs, outputs: outer, rank, decomposition, alpha, transposed })
+        }
+        (None, 5) => {
+            let (is_of_inputs, parameter) = (source.flag(), Parameter::Matrix);
+            let (vector, length) = if is_of_inputs { (of_inputs, inner) } else { (magnitude, outer) };
+            Op::Ia3(Ia3 { vector, length, of_inputs: is_of_inputs, parameter, transposed })
+        }
+        (None, 6) => {
+            let LowRank { a, b, rank, alpha, scale, .. } = factors;
+            Op::Adalora(Adalora { a, b, e: of_rank, rank, inputs: inner, outputs: outer, alpha, scale, transposed })
+        }
+        (None, 7) => {
+            let (LowRank { a, b, rank, .. }, lambda, norms) = (factors, one, of_inputs);
+            Op::Delora(Delora { a, b, lambda, norms, rank, inputs: inner, outputs: outer, transposed })
         }
         (None, _) => {
             let count = outer.min(inner * outer);

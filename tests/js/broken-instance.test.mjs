@@ -121,7 +121,7 @@ test("memory that could not be had, and was told as an error, is not what a late
 test("a worker tells its owner what broke it, whichever message it was", async () => {
   const request = { base: { name: "b", files: [] }, adapters: [], options: { only: "x".repeat(LARGE) } };
   const job = { kind: "compute", program: 0, first: 0, count: 1, skip: 0, bytes: 4, statistics: false, reads: [] };
-  for (const message of [{ type: "plan", id: 1, request }, { type: "job", id: 1, job, update: { load: { number: 0, text: "x".repeat(LARGE) } } }]) {
+  for (const message of [{ type: "plan", id: 1, request }, { type: "job", id: 1, job, update: { load: { number: 0, program: new Uint8Array(LARGE) } } }]) {
     /** @type {(message: any) => void} */
     let send = () => {};
     const answered = new Promise((resolve) => {

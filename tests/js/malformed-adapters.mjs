@@ -14,10 +14,9 @@ const spoiled = (half, value, at) => tensors("adapter", (all) => {
 
 /** Fields that change what is merged: each is refused by its name. @type {[string, unknown][]} */
 const REFUSED = [
-  ["bias", "all"], ["bias", "lora_only"], ["modules_to_save", ["lm_head"]], ["lora_bias", true], ["target_parameters", ["experts.w"]],
-  ["layer_replication", [[0, 1], [0, 1]]], ["trainable_token_indices", [1, 2]], ["trainable_token_indices", { embed_tokens: [0] }],
+  ["target_parameters", ["experts.w"]], ["layer_replication", [[0, 1], [0, 1]]],
   ["init_lora_weights", "pissa"], ["init_lora_weights", "pissa_niter_16"], ["init_lora_weights", "olora"], ["init_lora_weights", "loftq"],
-  ["init_lora_weights", "corda"], ["init_lora_weights", "lora_ga"], ["use_qalora", true], ["use_bdlora", { nblocks: 2 }], ["kasa_config", { beta: 1 }], ["arrow_config", { top_k: 3 }], ["alora_invocation_tokens", [5]],
+  ["init_lora_weights", "corda"], ["init_lora_weights", "lora_ga"], ["use_qalora", true], ["kasa_config", { beta: 1 }], ["arrow_config", { top_k: 3 }], ["alora_invocation_tokens", [5]],
   ["field_of_tomorrow", 1], ["field_of_tomorrow", { on: true }],
 ];
 
@@ -36,7 +35,12 @@ export const ADAPTERS = [
   { name: "a configuration that is an array", change: configText("[]"), code: "bad-config", says: [CONFIG] },
   { name: "a field twice", change: configText('{"peft_type":"LORA","r":2,"r":4}'), code: "bad-config", says: [CONFIG, "\"r\"", "twice"] },
   { name: "no peft_type", change: config({ peft_type: undefined }), code: "bad-config", says: [CONFIG, "peft_type"] },
-  { name: "peft_type LOHA", change: config({ peft_type: "LOHA" }), code: "unsupported", says: [CONFIG, "peft_type", "LOHA"] },
+  { name: "peft_type X-LoRA", change: config({ peft_type: "XLORA" }), code: "unsupported", says: [CONFIG, "peft_type", "X-LoRA"] },
+  { name: "peft_type of tomorrow", change: config({ peft_type: "TOMORROW" }), code: "unsupported", says: [CONFIG, "peft_type", "TOMORROW"] },
+  { name: "the configuration of LoHa on factors of LoRA", change: config({ peft_type: "LOHA" }), code: "unsupported", says: [CONFIG, "lora_alpha"] },
+  { name: "a bias that no one has heard of", change: config({ bias: "some" }), code: "bad-config", says: [CONFIG, "bias"] },
+  { name: "a saved module that the file lacks", change: config({ modules_to_save: ["lm_head"] }), code: "bad-config", says: [CONFIG, "modules_to_save", "lm_head"] },
+  { name: "trained tokens that are no numbers", change: config({ trainable_token_indices: ["one"] }), code: "bad-config", says: [CONFIG, "trainable_token_indices"] },
   { name: "peft_type that is a number", change: config({ peft_type: 1 }), code: "bad-config", says: [CONFIG, "peft_type"] },
   { name: "r 0", change: config({ r: 0 }), code: "bad-config", says: [CONFIG, "r is 0"] },
   { name: "r as text", change: config({ r: "2" }), code: "bad-config", says: [CONFIG, "r is"] },
@@ -61,27 +65,27 @@ export const ADAPTERS = [
   { name: "halves of two adapters", change: tensors("adapter", (all) => { for (const [half, name] of /** @type {const} */ ([["A", "first"], ["B", "second"]])) { all[factor(Q, half).replace(".weight", `.${name}.weight`)] = all[factor(Q, half)]; delete all[factor(Q, half)]; } }), code: "missing-pair", says: [`${Q}.lora_A.first.weight`] },
   { name: "a factor twice in two spellings", change: tensors("adapter", (all) => void (all[`${Q}.lora_A.weight`] = all[factor(Q, "A")])), code: "bad-header", says: [FILE, "same factor"] },
   { name: "a module twice, once without the prefix of the body", change: tensors("adapter", (all) => copyFactors(all, "layers.0.self_attn.q_proj")), code: "bad-header", says: [factor(Q, "A"), factor("layers.0.self_attn.q_proj", "A")] },
-  { name: "other inputs", change: tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "F32", shape: [2, 3], values: Array(6).fill(1) })), code: "shape-mismatch", says: [`${Q}.weight`, "3 inputs"] },
-  { name: "other outputs", change: tensors("adapter", (all) => void (all[factor(Q, "B")] = { dtype: "F32", shape: [6, 2], values: Array(12).fill(1) })), code: "shape-mismatch", says: [`${Q}.weight`, "6 outputs"] },
-  { name: "ranks that differ", change: tensors("adapter", (all) => void (all[factor(Q, "B")] = { dtype: "F32", shape: [5, 3], values: Array(15).fill(1) })), code: "shape-mismatch", says: [factor(Q, "B"), "ranks"] },
+  { name: "other inputs", change: tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "F32", shape: [2, 3], values: Array(6).fill(1) })), code: "shape-mismatch", says: [`${Q}.weight`, "[5, 3]"] },
+  { name: "other outputs", change: tensors("adapter", (all) => void (all[factor(Q, "B")] = { dtype: "F32", shape: [6, 2], values: Array(12).fill(1) })), code: "shape-mismatch", says: [`${Q}.weight`, "[6, 4]"] },
+  { name: "ranks that differ", change: tensors("adapter", (all) => void (all[factor(Q, "B")] = { dtype: "F32", shape: [5, 3], values: Array(15).fill(1) })), code: "shape-mismatch", says: [factor(Q, "B"), "rank"] },
   { name: "rank 0", change: tensors("adapter", (all) => { all[factor(Q, "A")] = { dtype: "F32", shape: [0, 4], values: [] }; all[factor(Q, "B")] = { dtype: "F32", shape: [5, 0], values: [] }; }), code: "shape-mismatch", says: [Q] },
-  { name: "factors of a convolution", change: tensors("adapter", (all) => void (all[factor(Q, "A")].shape = [2, 4, 1])), code: "unsupported", says: [factor(Q, "A"), "[2, 4, 1]"] },
+  { name: "factors of a convolution", change: tensors("adapter", (all) => void (all[factor(Q, "A")].shape = [2, 4, 1])), code: "shape-mismatch", says: [factor(Q, "A"), "[2, 4, 1]"] },
   { name: "factors of integers", change: tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "I8", shape: [2, 4], bytes: Buffer.alloc(8) })), code: "unsupported", says: [factor(Q, "A"), "I8"] },
   { name: "a module that the base does not have", change: tensors("adapter", (all) => copyFactors(all, "model.layers.7.self_attn.q_proj")), code: "unmatched-key", says: ["model.layers.7.self_attn.q_proj"] },
   { name: "lm_head of a tied base", change: tensors("adapter", (all) => copyFactors(all, "lm_head")), code: "unmatched-key", says: ["lm_head"] },
-  { name: "a base weight without factors", change: tensors("adapter", (all) => void (all["base_model.model.lm_head.base_layer.weight"] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] })), code: "unsupported", says: ["lm_head.base_layer.weight"] },
-  { name: "LoRA on the embedding", change: tensors("adapter", (all) => void (all["base_model.model.model.embed_tokens.lora_embedding_A"] = { dtype: "F32", shape: [2, 6], values: Array(12).fill(1) })), code: "unsupported", says: ["lora_embedding_A"] },
+  { name: "a base weight without factors", change: tensors("adapter", (all) => void (all["base_model.model.lm_head.base_layer.weight"] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] })), code: "unmatched-key", says: ["lm_head"] },
+  { name: "LoRA on the embedding", change: tensors("adapter", (all) => void (all["base_model.model.model.embed_tokens.lora_embedding_A"] = { dtype: "F32", shape: [2, 6], values: Array(12).fill(1) })), code: "missing-pair", says: ["lora_embedding_A"] },
   { name: "DoRA of which a magnitude is missing", change: (model) => {
     tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_magnitude_vector`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) }))(model);
     config({ use_dora: true })(model);
   }, code: "missing-pair", says: ["lora_magnitude_vector"] },
-  { name: "BD-LoRA as PEFT writes it", change: (model) => {
+  { name: "BD-LoRA that does not say which factor of a module it is", change: (model) => {
     tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] }))(model);
     config({ use_bdlora: { target_modules_bd_a: ["q_proj"], nblocks: 2 } })(model);
-  }, code: "unsupported", says: [CONFIG, "use_bdlora"] },
+  }, code: "bad-config", says: [CONFIG, "use_bdlora"] },
   { name: "a DoRA magnitude", change: tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_magnitude_vector.weight`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) })), code: "bad-config", says: ["lora_magnitude_vector", "use_dora"] },
-  { name: "a bias of lora_B", change: tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_B.bias`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) })), code: "unsupported", says: ["lora_B.bias"] },
-  { name: "a saved module", change: tensors("adapter", (all) => void (all["base_model.model.lm_head.weight"] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] })), code: "unsupported", says: ["lm_head.weight"] },
+  { name: "a bias of lora_B", change: tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_B.bias`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) })), code: "unmatched-key", says: ["lora_B.bias"] },
+  { name: "a saved module", change: tensors("adapter", (all) => void (all["base_model.model.lm_head.weight"] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] })), code: "unmatched-key", says: ["lm_head.weight"] },
   { name: "NaN in A", change: spoiled("A", NaN, 3), code: "non-finite", says: [factor(Q, "A"), "element 3"] },
   { name: "infinity in A", change: spoiled("A", Infinity, 7), code: "non-finite", says: [factor(Q, "A"), "element 7"] },
   { name: "NaN in B", change: spoiled("B", NaN, 0), code: "non-finite", says: [factor(Q, "B"), "element 0"] },

@@ -79,6 +79,6 @@ export const BASES = [
   { name: "one model and the index of another", change: (model) => { const whole = model.base[FILE]; sharded(() => {})(model); model.base[FILE] = whole; }, code: "wrong-input", says: [INDEX, FILE] },
   { name: "a merged tensor of integers", change: tensors("base", (all) => void (all[`${Q}.weight`] = { dtype: "I8", shape: [5, 4], bytes: Buffer.alloc(20) })), code: "unsupported", says: [`${Q}.weight`, "I8"] },
   { name: "a merged tensor in fp8", change: tensors("base", (all) => void (all[`${Q}.weight`] = { dtype: "F8_E4M3", shape: [5, 4], bytes: Buffer.alloc(20) })), code: "unsupported", says: [`${Q}.weight`, "F8_E4M3"] },
-  { name: "a merged tensor of three dimensions", change: tensors("base", (all) => void (all[`${Q}.weight`].shape = [5, 4, 1])), code: "unsupported", says: [`${Q}.weight`, "[5, 4, 1]"] },
+  { name: "a merged tensor of three dimensions", change: tensors("base", (all) => void (all[`${Q}.weight`].shape = [5, 4, 1])), code: "shape-mismatch", says: [`${Q}.weight`, "[5, 4, 1]"] },
   { name: "a merged tensor of another shape", change: tensors("base", (all) => void (all[`${Q}.weight`].shape = [2, 10])), code: "shape-mismatch", says: [`${Q}.weight`, "[2, 10]"] },
 ];

@@ -44,6 +44,7 @@ const NOT_IN_THE_FILE: &[(&str, &str)] = &[
 /// Methods that the crate merges with the feature `rare`, for which the module of the npm package has no room yet.
 #[cfg(not(feature = "rare"))]
 const RARE: &[&str] = &[
+    "BOFT",
     "C3A",
     "DEFT",
     "DELORA",
