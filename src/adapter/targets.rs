@@ -15,7 +15,7 @@ pub fn without_factors(targets: &[String], modules: impl IntoIterator<Item = imp
     distinct.iter().for_each(|&(_, number)| missing[number] = true);
     let index = SuffixIndex::new(distinct.into_iter().map(|(target, number)| (target.as_bytes().to_vec(), number)));
     for module in modules {
-        index.visit_all(module.as_ref(), |number, _| missing[number] = false);
+        index.visit_all(module.as_ref(), &mut |number, _| missing[number] = false);
     }
     targets.iter().zip(missing).filter(|(_, missing)| *missing).map(|(target, _)| target.as_str()).collect()
 }

@@ -70,7 +70,7 @@ impl<'a> Fitting<'a> {
                 open.push(last);
                 *steps += part.len() + 1;
             }
-            *steps += index.visit_all(path, |number, _| {
+            *steps += index.visit_all(path, &mut |number, _| {
                 let Rest { text, reach } = &rests[number];
                 if let Ok(at) = open.binary_search_by_key(&(path.len() - text.len()), |prefix| prefix.bytes)
                     && reach.allows(place, open[at].brings_a_name)

@@ -4,7 +4,6 @@
 //! bytes, so that those which agree with the end of the path so far are always neighbours.
 
 use crate::order::sort_by;
-use std::convert::Infallible;
 use std::ops::Range;
 
 /// Stands in a name for any one character but a line feed. UTF-8 has no such byte.
@@ -47,19 +46,21 @@ impl SuffixIndex {
     /// has to be followed, and `spend` is told how many these are at each character.
     ///
     /// # Errors
-    /// That of `spend`, with the number of a name that was being compared.
-    pub(crate) fn visit<E>(
+    /// Where `spend` says no, the number of a name that was being compared.
+    pub(crate) fn visit(
         &self,
         path: &str,
-        mut spend: impl FnMut(usize) -> Result<(), E>,
-        mut found: impl FnMut(usize, bool),
-    ) -> Result<(), (E, usize)> {
+        spend: &mut dyn FnMut(usize) -> bool,
+        found: &mut dyn FnMut(usize, bool),
+    ) -> Result<(), usize> {
         let mut candidates = vec![Candidates { names: 0..self.names.len(), depth: 0 }];
         let mut narrowed = Vec::new();
         let mut rest = path;
         while let Some(Candidates { names, .. }) = candidates.first() {
             let compared = self.names.get(names.start).map_or(0, |name| name.number);
-            spend(candidates.len() - 1).map_err(|error| (error, compared))?;
+            if !spend(candidates.len() - 1) {
+                return Err(compared);
+            }
             let at_start = rest.is_empty() || rest.ends_with('.');
             for Candidates { names, depth } in &mut candidates {
                 while let Some(name) = self.names[names.clone()].first().filter(|name| name.reversed.len() == *depth) {
@@ -81,16 +82,15 @@ impl SuffixIndex {
     }
 
     /// [`visit`](Self::visit), for names without [`ANY`]. Gives the characters that were looked at.
-    pub(crate) fn visit_all(&self, path: &str, found: impl FnMut(usize, bool)) -> usize {
+    pub(crate) fn visit_all(&self, path: &str, found: &mut dyn FnMut(usize, bool)) -> usize {
         let mut characters = 0;
-        let count = |_| {
+        let mut count = |_| {
             characters += 1;
-            Ok::<(), Infallible>(())
+            true
         };
-        match self.visit(path, count, found) {
-            Ok(()) => characters,
-            Err((never, _)) => match never {},
-        }
+        // It is never said no.
+        let _ = self.visit(path, &mut count, found);
+        characters
     }
 
     /// Those of the candidates that have `c` next, itself.

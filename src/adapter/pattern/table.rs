@@ -1,7 +1,7 @@
 //! `rank_pattern` and `alpha_pattern`: values by pattern, the first pattern that matches a module wins.
 
 use super::name::{Name, comparable};
-use super::{Pattern, PatternBudget};
+use super::{MatchError, Pattern, PatternBudget};
 use crate::error::Result;
 use crate::model::suffixes::SuffixIndex;
 
@@ -113,7 +113,7 @@ impl<'a, T: Copy> Lookup<'a, T> {
         let table = self.table;
         let Some(path) = comparable(module) else { return Ok(None) };
         let mut first: Option<usize> = None;
-        let note = |row: usize, is_whole: bool| {
+        let mut note = |row: usize, is_whole: bool| {
             if is_whole || !table.rows[row].whole {
                 self.matched[row] = true;
                 first = Some(first.map_or(row, |first| first.min(row)));
@@ -121,8 +121,8 @@ impl<'a, T: Copy> Lookup<'a, T> {
         };
         table
             .names
-            .visit(path, |further| budget.spend(further), note)
-            .map_err(|(error, row)| error.of_pattern(table.field, &table.rows[row].key))?;
+            .visit(path, &mut |further| budget.spend(further).is_ok(), &mut note)
+            .map_err(|row| MatchError::OutOfSteps.of_pattern(table.field, &table.rows[row].key))?;
         Ok(first)
     }
 
