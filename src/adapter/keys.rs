@@ -85,10 +85,12 @@ const UNSUPPORTED_PARTS: [(&str, &str); 5] = [
 /// The parts of a key behind PEFT's and wrappers' prefixes.
 pub(crate) fn path(key: &str) -> Vec<&str> {
     let mut parts: Vec<&str> = key.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
-    for prefix in [&["module"][..], &["base_model", "model"]] {
-        if parts.starts_with(prefix) {
-            parts.drain(..prefix.len());
-        }
+    if parts.first() == Some(&"module") {
+        parts.remove(0);
+    }
+    // Twice where an adapter was trained on a model that had been wrapped before.
+    while parts.starts_with(&["base_model", "model"]) {
+        parts.drain(..2);
     }
     parts
 }
@@ -168,6 +170,7 @@ mod tests {
             "model.layers.0.q_proj.lora_A.weight",
             "module.base_model.model._orig_mod.model.layers.0._checkpoint_wrapped_module.q_proj.lora_A.weight",
             "_orig_mod.base_model.model.model.layers.0.q_proj.lora_A.weight",
+            "base_model.model.base_model.model.model.layers.0.q_proj.lora_A.weight",
         ] {
             assert_eq!(
                 Key::parse(key),

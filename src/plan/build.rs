@@ -99,6 +99,11 @@ fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut
         return Err(nothing_to_merge(&adapters, &checked));
     }
     let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).max();
+    if let Some(tokens) = vocabulary {
+        let message =
+            format!("the vocabulary has {tokens} tokens now: use the tokenizer that was saved with the adapter");
+        findings.push(Finding::warning("vocabulary-resized", None, message));
+    }
     sort_by(&mut added, |(one, _), (other, _)| one.cmp(other));
     let labels = added.iter().find_map(|(name, update)| labels(name, update));
     let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);

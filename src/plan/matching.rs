@@ -224,7 +224,7 @@ impl<'a> Matcher<'a> {
             return Err(two_bases(self.adapter, wanted, key));
         }
         added.push((wanted.into(), self.update(update, false, shape)));
-        let message = "the base does not have it: it is added as the adapter brings it".into();
+        let message = format!("the base does not have {wanted}: it is added as the adapter brings it");
         let finding = Finding::info("tensor-added", &self.adapter.name, message);
         findings.push(Finding { tensor: Some(wanted.into()), ..finding });
         Ok(())

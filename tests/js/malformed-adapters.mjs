@@ -79,10 +79,10 @@ export const ADAPTERS = [
     tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_magnitude_vector`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) }))(model);
     config({ use_dora: true })(model);
   }, code: "missing-pair", says: ["lora_magnitude_vector"] },
-  { name: "BD-LoRA that does not say which factor of a module it is", change: (model) => {
+  { name: "BD-LoRA", change: (model) => {
     tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] }))(model);
     config({ use_bdlora: { target_modules_bd_a: ["q_proj"], nblocks: 2 } })(model);
-  }, code: "bad-config", says: [CONFIG, "use_bdlora"] },
+  }, code: "unsupported", says: [CONFIG, "use_bdlora"] },
   { name: "a DoRA magnitude", change: tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_magnitude_vector.weight`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) })), code: "bad-config", says: ["lora_magnitude_vector", "use_dora"] },
   { name: "a bias of lora_B", change: tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_B.bias`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) })), code: "unmatched-key", says: ["lora_B.bias"] },
   { name: "a saved module", change: tensors("adapter", (all) => void (all["base_model.model.lm_head.weight"] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] })), code: "unmatched-key", says: ["lm_head.weight"] },
