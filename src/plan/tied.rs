@@ -141,9 +141,9 @@ pub(crate) fn resolve(
         ),
     };
     let code = if stays { "tied-shared" } else { "untied" };
+    findings.push(Finding::warning(code, None, message));
     if !ours.updates.is_empty() {
         changes.insert(embedding, ours);
-        findings.push(Finding::warning(code, None, message));
     }
     // Where the two stay one tensor, only a base that has it twice needs the second.
     if !stays || head.is_none() {

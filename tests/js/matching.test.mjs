@@ -150,6 +150,13 @@ test("an output layer with a delta is tied no more, in the language model's own 
   assert.deepEqual(await ties(head("lm_head", { model_type: "llama", tie_word_embeddings })), [false, undefined, ["untied"]]);
   assert.deepEqual(await ties(head("lm_head", { model_type: "gpt2" })), [false, undefined, ["untied"]]);
   assert.deepEqual(await ties(head("embed_out", { model_type: "gpt_neox", tie_word_embeddings })), [false, undefined, ["untied"]]);
+  // Beside the embedding, stored twice or once.
+  const llama = { model_type: "llama", tie_word_embeddings };
+  for (const heads of [{ lm_head: [3, 3] }, {}]) {
+    const shapes = /** @type {Shapes} */ ({ "model.embed_tokens": [3, 3], ...heads });
+    const options = { base: baseOf(shapes, llama), adapters: [adapterOf({ lm_head: [3, 3] })] };
+    assert.deepEqual(await ties(options), [false, undefined, ["untied"]]);
+  }
   const llava = { model_type: "llava", tie_word_embeddings: false, text_config: { tie_word_embeddings } };
   assert.deepEqual(await ties(head("language_model.lm_head", llava)), [false, false, ["untied"]]);
   assert.deepEqual(await ties(head("lm_head", { model_type: "llama", tie_word_embeddings: false })), [false, undefined, []]);
