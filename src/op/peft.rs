@@ -74,7 +74,6 @@ impl ParameterUpdate {
 }
 
 /// The configuration of an adapter. A field that is absent or null has the default.
-#[allow(dead_code, reason = "what the methods that follow read")]
 pub(crate) trait Settings {
     /// A whole number of 0 or more.
     ///

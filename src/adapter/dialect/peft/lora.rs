@@ -1,10 +1,12 @@
 //! `peft_type: "LORA"`: pairs of factors, and what its variants add to them.
 
+use serde_json::Value;
+
 use super::unmatched_pattern;
 use super::whole::Saved;
 use crate::adapter::blocks::Block;
 use crate::adapter::dialect::{AdapterFiles, BaseWeight, ModuleUpdate, Summary, Updates};
-use crate::adapter::fields::{FieldReader, entries};
+use crate::adapter::fields::FieldReader;
 use crate::adapter::pairs::{Pair, Tensors, tensors};
 use crate::adapter::pattern::PatternBudget;
 use crate::adapter::targets::without_factors;
@@ -16,14 +18,17 @@ use crate::findings::Finding;
 use crate::op::{AddBias, Dora, LayerShape, LowRank, Op, Rows};
 use crate::order::sort_by;
 
-/// Read an adapter of LoRA or DoRA.
-pub(super) fn read(files: &AdapterFiles, header: Result<Header>, budget: &mut PatternBudget) -> Result<Updates> {
+/// Read an adapter of LoRA or DoRA. `fields` are those of its configuration, none where it comes without one.
+pub(super) fn read(
+    files: &AdapterFiles,
+    fields: &[(String, Value)],
+    header: Result<Header>,
+    budget: &mut PatternBudget,
+) -> Result<Updates> {
     // Before the tensors, so that what is not supported is called by the name of its field.
     let config = files.config.map(|(file, json)| AdapterConfig::parse(file, files.adapter, json)).transpose()?;
-    let saved = match files.config {
-        Some((file, json)) => Saved::of(&FieldReader { file, adapter: files.adapter }, &entries(file, json)?)?,
-        None => Saved::default(),
-    };
+    let file = files.config.map_or("adapter_config.json", |(file, _)| file);
+    let saved = Saved::of(&FieldReader { file, adapter: files.adapter }, fields)?;
     let Tensors { pairs, wholes, tokens } = tensors(files.adapter, files.file, files.input, &header?)?;
     let config = match (config, files.alpha) {
         (Some(config), _) => config,

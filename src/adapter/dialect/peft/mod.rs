@@ -24,7 +24,7 @@ impl Dialect for Peft {
     }
 
     fn read(&self, files: &AdapterFiles, header: Result<Header>, budget: &mut PatternBudget) -> Result<Updates> {
-        let Some((file, json)) = files.config else { return lora::read(files, header, budget) };
+        let Some((file, json)) = files.config else { return lora::read(files, &[], header, budget) };
         let fields = entries(file, json)?;
         let peft_type = fields.iter().rev().find(|(name, _)| name == "peft_type").and_then(|(_, value)| value.as_str());
         let Some(peft_type) = peft_type else {
@@ -32,7 +32,7 @@ impl Dialect for Peft {
             return Err(Error::bad_config(file, reason).field("peft_type").expected("LORA"));
         };
         if peft_type == "LORA" {
-            return lora::read(files, header, budget);
+            return lora::read(files, &fields, header, budget);
         }
         let reader = FieldReader { file, adapter: files.adapter };
         match PEFT.iter().copied().flatten().find(|method| method.peft_type() == peft_type) {
