@@ -4,6 +4,7 @@ import { asLorafoldError, optionError, throwIfAborted, unlessAborted } from "./e
 import { blockBytes, type Plan } from "./lorafold.js";
 import { Facts } from "./facts.js";
 import { type FileRange, shareOf, wholeFiles } from "./file-ranges.js";
+import { MERGE_OPTIONS } from "./options.js";
 import { checkNumber, type Prepared, prepare } from "./prepare.js";
 import { lastReportOf } from "./report.js";
 import type { Piece, Span } from "./schema.js";
@@ -19,7 +20,7 @@ type Task = { kind: "write"; file: number; piece: Piece; job?: Job } | { kind: "
 /** See {@link Api.merge}. */
 export async function merge(context: Context, options: MergeOptions): Promise<MergeResult> {
   try {
-    const prepared = await prepare(context, options);
+    const prepared = await prepare(context, "merge", options, MERGE_OPTIONS);
     try {
       return await run(context, prepared, options);
     } catch (error) {

@@ -4,6 +4,7 @@ import type { Context } from "../context.js";
 import { asLorafoldError, fileError, optionError, unlessAborted, wrongValue } from "../errors.js";
 import { shareOf, wholeFiles } from "../file-ranges.js";
 import { fill } from "../merge.js";
+import { checkOptions, MERGE_OPTIONS, type Names } from "../options.js";
 import { prepare } from "../prepare.js";
 import type { MergedFile, MergeOptions, PlanOptions } from "../types.js";
 import { partial } from "./hidden.js";
@@ -24,6 +25,22 @@ export interface Part {
 /** What `mergePart` needs: `output` is a folder that all machines share. */
 export type PartOptions = Omit<MergeOptions, "output" | "statistics"> & { output: string };
 
+/** What `finishParts` may be given. */
+export interface FinishOptions {
+  /** What was merged: the parts must be those of this merge. */
+  merge?: PlanOptions | MergeOptions;
+  /**
+   * Replace the model that is in the folder.
+   *
+   * @default false
+   */
+  force?: boolean;
+}
+
+const { statistics: _, ...PART_OPTIONS } = MERGE_OPTIONS;
+const PART: Names<Part> = { part: true, of: true };
+const FINISH_OPTIONS: Names<FinishOptions> = { merge: true, force: true };
+
 /** The result of `mergePart`. */
 export interface PartResult extends Part {
   /** What all parts of one merge have in common. */
@@ -35,11 +52,12 @@ export interface PartResult extends Part {
 /** See `mergePart` of `lorafold` in Node. */
 export async function mergePart(context: Context, options: PartOptions, share: Part): Promise<PartResult> {
   try {
-    const { part, of } = share ?? {};
+    checkOptions("the part", share, PART);
+    const { part, of } = share;
     if (!isPart(part, of)) throw optionError("part", `${part} of ${of} is no part; there are ${MOST_PARTS} at most`, { found: `${part} of ${of}`, expected: `parts 1 to n of n, which is ${MOST_PARTS} at most` });
     const folder = asPath(options?.output);
     if (folder === undefined) throw wrongValue("output", options?.output, "a folder");
-    const prepared = await prepare(context, options);
+    const prepared = await prepare(context, "mergePart", options, PART_OPTIONS);
     try {
       const { plan, inputs } = prepared;
       const files = plan.files();
@@ -58,8 +76,9 @@ export async function mergePart(context: Context, options: PartOptions, share: P
 }
 
 /** See `finishParts` of `lorafold` in Node. */
-export async function finishParts(context: Context, output: string, options: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
+export async function finishParts(context: Context, output: string, options: FinishOptions = {}): Promise<MergedFile[]> {
   try {
+    checkOptions("finishParts", options ?? {}, FINISH_OPTIONS);
     const { merge, force = false } = options ?? {};
     const folder = asPath(output) ?? output;
     if ((await identity(folder)) === undefined) throw optionError("output", `${folder} does not exist`, { kind: "not-found", file: folder });
@@ -105,8 +124,8 @@ async function complete(folder: string, receipts: readonly Receipt[], first: Rec
 }
 
 /** The identity and the input states that all parts of a merge share. */
-async function identityOf(context: Context, options: PlanOptions): Promise<Pick<Receipt, "identity" | "inputs">> {
-  const { plan, inputs } = await prepare(context, options);
+async function identityOf(context: Context, options: PlanOptions | MergeOptions): Promise<Pick<Receipt, "identity" | "inputs">> {
+  const { plan, inputs } = await prepare<MergeOptions>(context, "merge", options, MERGE_OPTIONS);
   try {
     return { identity: plan.identity(), inputs: await inputStates(inputs) };
   } finally {
