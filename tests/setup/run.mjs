@@ -6,6 +6,7 @@ import { root } from "./tools.mjs";
 /**
  * @typedef {object} RunOptions
  * @property {Record<string, string>} [env] set besides the environment of this process
+ * @property {string} [cwd] where it runs, if not in the checkout's top folder
  * @property {string} [label] goes before every line, for programs that run side by side
  */
 
@@ -15,10 +16,10 @@ import { root } from "./tools.mjs";
  * @param {RunOptions} [options]
  * @returns {Promise<{ ok: boolean, output: string }>}
  */
-export function run(program, args, { env = {}, label } = {}) {
+export function run(program, args, { env = {}, cwd = root, label } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
-      cwd: root,
+      cwd,
       env: { ...process.env, ...env },
       // No terminal to ask questions on: what would ask must fail instead of waiting for ever.
       stdio: ["ignore", "pipe", "pipe"],

@@ -2,8 +2,9 @@
 // The stages of `npm test`, in order: each one command, what must exist for it, and how its tests are counted.
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { bindgenPath } from "./bindgen.mjs";
 import { cargoCounts, nodeCounts, none } from "./counts.mjs";
-import { npmScript, root, toolPath } from "./tools.mjs";
+import { npmScript, root } from "./tools.mjs";
 
 /**
  * @typedef {object} Command
@@ -16,7 +17,7 @@ import { npmScript, root, toolPath } from "./tools.mjs";
  * @typedef {object} Stage
  * @property {string} name
  * @property {string} group what --only names
- * @property {boolean} [browsers] needs Chromium and Firefox
+ * @property {import("./setup.mjs").Extra[]} [needs] what setup has installed for it
  * @property {boolean} [essential] what follows can't run without it
  * @property {() => Command} command asked for only when the stage's turn comes, after setup and build
  * @property {(output: string) => import("./counts.mjs").Counts} count
@@ -53,6 +54,7 @@ const cargoCheck = (name, group, args) => ({ name, group, command: () => ({ prog
 const wasmTests = (name, group, { simd, runner, env = {} }) => ({
   name,
   group,
+  needs: ["runner"],
   command: () => ({
     program: "cargo",
     // Not the doctests: their examples are for native programs.
@@ -76,20 +78,20 @@ const wasmInBrowser = (browser) => ({
     runner: () => "node tests/browser/wasm-tests.mjs",
     env: { LORAFOLD_TEST_BROWSER: browser },
   }),
-  browsers: true,
+  needs: ["runner", "packages", "browsers"],
 });
 
 /**
  * @param {string} name
  * @param {string} group
  * @param {string[]} files
- * @param {{ oneByOne?: boolean, browsers?: boolean }} [options]
+ * @param {{ oneByOne?: boolean, needs?: Stage["needs"] }} [options]
  * @returns {Stage[]}
  */
-function nodeTests(name, group, files, { oneByOne = false, browsers = false } = {}) {
+function nodeTests(name, group, files, { oneByOne = false, needs = ["packages"] } = {}) {
   if (files.length === 0) return [];
   const args = ["--test", "--test-reporter=spec", ...(oneByOne ? ["--test-concurrency=1"] : []), ...files];
-  return [{ name, group, browsers, command: () => ({ program: process.execPath, args }), count: nodeCounts }];
+  return [{ name, group, needs, command: () => ({ program: process.execPath, args }), count: nodeCounts }];
 }
 
 /** @returns {Stage[]} */
@@ -99,6 +101,7 @@ function typeChecks() {
     .map((folder) => ({
       name: `types in ${folder}/`,
       group: "types",
+      needs: ["packages"],
       command: () => ({ program: process.execPath, args: [npmScript("typescript", "tsc"), "--noEmit", "-p", folder] }),
       count: none,
     }));
@@ -106,6 +109,7 @@ function typeChecks() {
 
 /** Those stages whose files exist. @returns {Stage[]} */
 export function allStages() {
+  /** @type {Stage[]} */
   const stages = [];
   if (existsSync(join(root, "pkg-templates", "build.mjs"))) {
     stages.push({
@@ -135,25 +139,26 @@ export function allStages() {
       command: () => ({ program: "cargo", args: ["test", "--no-fail-fast"] }),
       count: cargoCounts,
     },
-    wasmTests("wasm tests in Node with simd128", "wasm", { simd: true, runner: () => toolPath("wasm-bindgen-test-runner") }),
-    wasmTests("wasm tests in Node without simd128", "wasm", { simd: false, runner: () => toolPath("wasm-bindgen-test-runner") }),
+    wasmTests("wasm tests in Node with simd128", "wasm", { simd: true, runner: () => bindgenPath("runner") }),
+    wasmTests("wasm tests in Node without simd128", "wasm", { simd: false, runner: () => bindgenPath("runner") }),
     wasmInBrowser("chromium"),
     wasmInBrowser("firefox"),
     ...typeChecks(),
     {
       name: "API reference",
       group: "docs",
+      needs: ["reference"],
       command: () => ({ program: process.execPath, args: ["pkg-templates/reference/build.mjs"] }),
       count: none,
     },
     ...nodeTests("JavaScript tests", "js", [...testFiles("tests/setup"), ...testFiles("tests/js")]),
     ...nodeTests("edge tests", "edge", [...testFiles("tests/edge"), ...testFiles("tests/edge-job")], { oneByOne: true }),
-    ...nodeTests("browser tests", "browser", testFiles("tests/browser"), { oneByOne: true, browsers: true }),
-    ...nodeTests("packaging tests", "packaging", testFiles("tests/packaging"), { oneByOne: true, browsers: true }),
+    ...nodeTests("browser tests", "browser", testFiles("tests/browser"), { oneByOne: true, needs: ["packages", "browsers"] }),
+    ...nodeTests("packaging tests", "packaging", testFiles("tests/packaging"), { oneByOne: true, needs: ["packages", "browsers"] }),
     {
       name: "benchmark at toy size",
       group: "bench",
-      browsers: true,
+      needs: ["packages", "browsers"],
       // Not the kernel's own: they would compile the crate twice more.
       command: () => ({ program: process.execPath, args: ["benches/run.mjs", "--toy", "--only", "node,browser,size"] }),
       count: none,

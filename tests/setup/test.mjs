@@ -72,7 +72,7 @@ async function main() {
 
   if (!options["no-setup"]) {
     heading("set up");
-    await setup({ browsers: stages.some((stage) => stage.browsers) });
+    await setup(stages.flatMap((stage) => stage.needs ?? []));
   }
   /** @type {Result[]} */
   const results = [];
