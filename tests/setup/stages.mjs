@@ -151,13 +151,6 @@ export function allStages() {
     cargoCheck("clippy, wasm32, as others depend on it", "lint", ["clippy", "--target", "wasm32-unknown-unknown", "--", "-D", "warnings"]),
     ...nodeTests("JavaScript tests", "js", [...testFiles("tests/setup"), ...testFiles("tests/js")]),
     {
-      name: "documentation of the crate",
-      group: "docs",
-      lane: "cargo",
-      command: () => ({ program: "cargo", args: ["doc", "--no-deps"], env: { RUSTDOCFLAGS: "-D warnings" } }),
-      count: none,
-    },
-    {
       name: "API reference",
       group: "docs",
       needs: ["reference"],

@@ -2,7 +2,7 @@
 // `npm test`: sets up, builds, runs every stage, and ends with one line that totals the tests.
 //   --only native,js   only these groups (build runs too where a later stage needs the package)
 //   --no-setup         everything is installed already
-//   --ci               as on a build machine: sets CI=true for what is started
+//   --ci               as on a build machine, where nothing is compiled twice: sets CI and CARGO_INCREMENTAL for what is started
 //   --list             only names the stages
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -71,7 +71,8 @@ function readOptions() {
 
 async function main() {
   const options = readOptions();
-  if (options.ci) process.env.CI = "true";
+  // Nobody changes a line and compiles again there, which is what incremental compilation writes its files for.
+  if (options.ci) Object.assign(process.env, { CI: "true", CARGO_INCREMENTAL: "0" });
   const stages = chosenStages(options.only);
   if (options.list) return stages.forEach((stage) => console.log(`${stage.group.padEnd(14)}${stage.name}`));
 
