@@ -1,7 +1,8 @@
 import type { Context } from "./context.js";
 import { checkSignal, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
-import type { AdapterSettings, ListedFolder, PlanRequest, PlanSettings } from "./schema.js";
+import { ADAPTER_OPTIONS, ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS } from "./options.js";
+import type { ListedFolder, PlanRequest } from "./schema.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
 import type { BoundInput, Input, Listing, Role } from "./sources/input.js";
@@ -24,19 +25,20 @@ export interface Prepared {
 }
 
 /**
- * List every source and make the plan.
+ * List every source and make the plan. `known` are the options of the function `whose` they are.
  *
  * @throws {LorafoldError} for everything that headers, configurations and options can show to be wrong.
  */
-export async function prepare({ platform, engine }: Context, options: PlanOptions & Pick<MergeOptions, "workers">): Promise<Prepared> {
-  if (!options || typeof options !== "object" || options.base === undefined) {
-    throw optionError("base", "not given");
-  }
+export async function prepare<T extends PlanOptions & Pick<MergeOptions, "workers">>({ platform, engine }: Context, whose: string, options: T, known: Names<T>): Promise<Prepared> {
+  checkOptions(whose, options, known);
   const { signal } = options;
   checkSignal(signal);
   throwIfAborted(signal);
-  if (!Array.isArray(options.adapters ?? [])) throw optionError("adapters", "not an array");
-  const adapters = (options.adapters ?? []).map(asAdapter);
+  if ((options.base ?? undefined) === undefined) throw optionError("base", "not given");
+  const given: unknown = options.adapters ?? [];
+  if (!Array.isArray(given)) throw optionError("adapters", "not an array", { fix: "give an array, also of one adapter" });
+  if (given.length === 0) throw optionError("adapters", "none is given, and the base would be written as the merge", { fix: "give at least one" });
+  const adapters = options.adapters.map(asAdapter);
   for (const { weight, alpha } of adapters) {
     checkNumber("weight", weight, Number.isFinite, "a finite number");
     checkNumber("alpha", alpha, Number.isFinite, "a finite number");
@@ -84,20 +86,23 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
   return unlessAborted(prepared(), signal);
 }
 
-/** The settings that the crate knows: what else callers give (a signal, functions) stays here. */
-const PLAN_SETTINGS: Record<keyof PlanSettings, true> = { dtype: true, method: true, rounding: true, tied: true, only: true, skip: true, maxShardSize: true, allowUnmatched: true };
-const ADAPTER_SETTINGS: Record<keyof AdapterSettings, true> = { weight: true, alpha: true, adapter: true, residualBase: true, outProj: true };
-
+/** The settings among the options: a signal, functions and the like are not for the crate. */
 function picked<T extends object>(given: T, settings: Record<string, true>): T {
   return Object.fromEntries(Object.keys(settings).map((name) => [name, Reflect.get(given, name)]).filter(([, value]) => value !== undefined)) as T;
 }
 
-function asAdapter(adapter: SourceLike | AdapterOptions): AdapterOptions {
-  return isAdapterOptions(adapter) ? adapter : { source: adapter };
+function asAdapter(adapter: SourceLike | AdapterOptions, number: number): AdapterOptions {
+  if (!isAdapterOptions(adapter)) return { source: adapter };
+  const whose = `adapters[${number}]`;
+  checkOptions(whose, adapter, ADAPTER_OPTIONS);
+  if (!("source" in adapter)) throw optionError(whose, "it has no source");
+  return adapter;
 }
 
+/** Whether these are options and no source: also those whose `source` is misspelt. */
 function isAdapterOptions(adapter: SourceLike | AdapterOptions): adapter is AdapterOptions {
-  return typeof adapter === "object" && adapter !== null && "source" in adapter;
+  if (typeof adapter !== "object" || adapter === null) return false;
+  return "source" in adapter || (Object.getPrototypeOf(adapter) === Object.prototype && !("url" in adapter || "list" in adapter || "kind" in adapter));
 }
 
 /** What is asked of an adapter; its name has done its work where it has a folder of its own. */

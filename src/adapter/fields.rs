@@ -4,15 +4,14 @@ use serde_json::Value;
 
 use super::pattern::{PatternTable, TableError};
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::{Json, text};
+use crate::json::{self, text};
 
 /// The fields of the configuration called `file`, in their order.
 ///
 /// # Errors
 /// `bad-config` when it is not a JSON object, or has a field twice.
 pub(crate) fn entries(file: &str, json: &[u8]) -> Result<Vec<(String, Value)>> {
-    let entries = Json::parse(json).and_then(Json::entries).map_err(|reason| Error::bad_config(file, reason))?;
-    Ok(entries.into_iter().map(|(name, value)| (name, value.into())).collect())
+    json::entries(json).map_err(|reason| Error::bad_config(file, reason))
 }
 
 /// null, false, "", [] and {}: a field that is there and says nothing.

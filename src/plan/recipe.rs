@@ -10,7 +10,7 @@ use super::options::PlanOptions;
 use super::report::FileSize;
 use super::scales::{AdapterScales, Scales};
 use super::tensors::Tensors;
-use crate::json::Json;
+use crate::json;
 use crate::model::config_json::torch_name;
 use crate::op::Scale;
 use crate::tensor::Float;
@@ -23,7 +23,7 @@ pub(crate) const KEY: &str = "lorafold.recipe";
 pub(crate) fn of(base: &Base) -> Option<Value> {
     let mut metadata = base.shards.iter().flat_map(|shard| shard.header.metadata());
     let (_, text) = metadata.find(|(key, _)| *key == KEY)?;
-    Json::parse(text.as_bytes()).ok().map(Value::from)
+    json::parse(text.as_bytes()).ok()
 }
 
 /// What a merged model was made of, and how.
