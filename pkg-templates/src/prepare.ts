@@ -9,6 +9,7 @@ import type { BoundInput, Input, Listing, Role } from "./sources/input.js";
 import { type ListingLimits, listingLimits } from "./sources/limits.js";
 import { RandomReader } from "./sources/reader.js";
 import { listSource } from "./sources/listing.js";
+import type { AdapterListing } from "./sources/several.js";
 import { hashed } from "./sources/hashed.js";
 import type { AdapterOptions, MergeOptions, PlanOptions, SourceLike } from "./types.js";
 import { planInWorker } from "./workers/planner.js";
@@ -46,22 +47,29 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
   const prepared = async (): Promise<Prepared> => {
     const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
     const list = (source: SourceLike, role: Role) => listSource(platform, source, role, limits, signal);
+    const listAdapter = async ({ source, adapter }: AdapterOptions): Promise<AdapterListing> => {
+      const open = (source: SourceLike) => list(source, "adapter");
+      if (adapter === undefined) return { listing: await open(source) };
+      const { listNamed } = await import("./sources/several.js");
+      return listNamed(open, source, adapter);
+    };
     // All at the same time: each waits for its turn to make a request.
     const listings = async () => {
       const listing = list(options.base, "base");
-      const folders = Promise.all(adapters.map(async ({ source }) => hold(await list(source, "adapter"), limits)));
+      const folders = Promise.all(adapters.map(async (adapter) => held(await listAdapter(adapter), limits)));
       return Promise.all([listing, folders]).catch((error: unknown) => {
         limits.turns.stop(error);
         throw error;
       });
     };
-    const [[base, folders], { module }] = await Promise.all([listings(), engine()]);
+    const [[base, opened], { module }] = await Promise.all([listings(), engine()]);
     const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
+    const folders = opened.map(({ listing }) => listing);
     const inputs = [...base.files, ...folders.flatMap((folder) => folder.files)];
-    const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? folder.name));
+    const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? opened[number]!.adapter ?? folder.name));
     const request: PlanRequest = {
       base: listed(base),
-      adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: picked(adapters[number]!, ADAPTER_SETTINGS) })),
+      adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: picked(asked(adapters[number]!, opened[number]!), ADAPTER_SETTINGS) })),
       options: picked(options, PLAN_SETTINGS),
     };
     const used = new Set<number>();
@@ -97,6 +105,11 @@ function isAdapterOptions(adapter: SourceLike | AdapterOptions): adapter is Adap
   return "source" in adapter || (Object.getPrototypeOf(adapter) === Object.prototype && !("url" in adapter || "list" in adapter || "kind" in adapter));
 }
 
+/** What is asked of an adapter; its name has done its work where it has a folder of its own. */
+function asked({ adapter: _, ...options }: AdapterOptions, { adapter }: AdapterListing): AdapterOptions {
+  return { ...options, ...(adapter !== undefined && { adapter }) };
+}
+
 /** Number names that occur more than once: errors and the report tell adapters apart by name, and checkpoint folders are often named alike. */
 function distinct(names: string[]): string[] {
   const taken = new Set<string>();
@@ -121,14 +134,14 @@ export function listed({ name, files, folders = [] }: Listing, given = name): Li
 const HELD_BYTES = 256 << 20;
 
 /** Read an adapter's files that are not local into memory, where there is room: each is read twice, once for its hash and once for its factors. */
-async function hold(listing: Listing, { turns, room }: ListingLimits): Promise<Listing> {
+async function held({ listing, ...rest }: AdapterListing, { turns, room }: ListingLimits): Promise<AdapterListing> {
   const held = async (input: Input): Promise<Input> => {
     const { name, size, version, head } = input;
     if (input.blob || input.bytes || input.path !== undefined || size === undefined || !room.take(size)) return input;
     const bytes = head?.length === size ? head : await turns.run(() => new RandomReader(name, 0, bind(input).read!).take(size));
     return { name, size, bytes, ...(version !== undefined && { version }) };
   };
-  return { ...listing, files: await Promise.all(listing.files.map(held)) };
+  return { ...rest, listing: { ...listing, files: await Promise.all(listing.files.map(held)) } };
 }
 
 /** Refuse what the crate would only call a wrong type, without naming the option. */

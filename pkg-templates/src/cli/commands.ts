@@ -3,12 +3,14 @@ import type { Command, Flags } from "./flag.js";
 /** The flags that say what is merged, whatever is done with it. */
 export const PLAN_FLAGS = {
   base: { type: "string", short: "b", value: "B", completes: "path", says: "the base model" },
-  adapter: { type: "string", short: "a", multiple: true, value: "A[@weight]", completes: "path", says: "an adapter, and a factor on its whole delta (1 by default); may be repeated" },
+  adapter: { type: "string", short: "a", multiple: true, value: "A[@weight]", completes: "path", says: "an adapter, and a factor on its whole delta (1 by default); may be repeated; A#NAME is one of several in A" },
   alpha: { type: "string", multiple: true, value: "N", says: "the alpha of the adapter before it, in place of the one in its configuration" },
   method: { type: "string", short: "m", value: "M", choices: ["linear"], says: "how several deltas combine: linear (default), the exact weighted sum" },
   dtype: { type: "string", short: "t", value: "T", choices: ["keep", "float32", "float16", "bfloat16"], says: "keep (default), float32 (or f32), float16 (f16), bfloat16 (bf16)" },
   rounding: { type: "string", value: "R", choices: ["nearest"], says: "nearest (default), to even" },
   tied: { type: "string", value: "T", choices: ["auto", "share", "untie"], says: "an output layer that is tied to the embedding: auto (default) does what the training did, share changes the one tensor that they are, untie gives the output layer a tensor of its own" },
+  "out-proj": { type: "string", value: "N", choices: ["twice", "once"], says: "how often the delta of out_proj in an nn.MultiheadAttention is added: twice (default), as PEFT does, or once" },
+  "residual-base": { type: "boolean", says: "the base is the one that the adapters' initialisation (PiSSA, OLoRA, …) has changed, saved with them" },
   "max-shard-size": { type: "string", value: "S", says: "new shards of at most S, such as 5GB; by default the base's shards are kept" },
   only: { type: "string", value: "REGEX", says: "merge only tensors whose name matches REGEX somewhere" },
   skip: { type: "string", value: "REGEX", says: "do not merge tensors whose name matches REGEX somewhere" },
@@ -58,7 +60,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "merge",
     purpose: "fold adapters into a base model",
-    usage: ["merge --base B --adapter A[@weight] [--adapter …] --out DIR [options]", "merge --out DIR --finish"],
+    usage: ["merge --base B --adapter A[#NAME][@weight] [--adapter …] --out DIR [options]", "merge --out DIR --finish"],
     flags: MERGE_FLAGS,
     examples: [
       ["Merge one adapter", "merge -b base -a adapter -o merged"],

@@ -11,7 +11,11 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
   const size = values["max-shard-size"];
   return {
     base: values.base,
-    adapters: adapterOptions(given),
+    adapters: adapterOptions(given).map((adapter) => ({
+      ...named(adapter),
+      ...(values["out-proj"] !== undefined && { outProj: values["out-proj"] as NonNullable<AdapterOptions["outProj"]> }),
+      ...(values["residual-base"] && { residualBase: true }),
+    })),
     // The crate says which values there are.
     ...(values.dtype !== undefined && { dtype: values.dtype as NonNullable<OpenOptions["dtype"]> }),
     ...(values.method !== undefined && { method: values.method as "linear" }),
@@ -56,6 +60,13 @@ function adapterOption(text: string): AdapterOptions {
   if (!isThere(text)) return { source, weight: Number(weight) };
   if (isThere(source)) throw new UsageError(`--adapter ${text}: both ${text} and ${source} are there; ${text}@1 means the first`);
   return { source: text };
+}
+
+/** `A#NAME`: one of several adapters, unless that is the name of a file. */
+function named(option: AdapterOptions): AdapterOptions {
+  const source = option.source as string;
+  const at = source.lastIndexOf("#");
+  return at <= 0 || isThere(source) ? option : { ...option, source: source.slice(0, at), adapter: source.slice(at + 1) };
 }
 
 function isThere(source: string): boolean {

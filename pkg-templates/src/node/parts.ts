@@ -2,10 +2,10 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Context } from "../context.js";
 import { asLorafoldError, fileError, optionError, unlessAborted, wrongValue } from "../errors.js";
-import { type FileRange, fill } from "../merge.js";
+import { shareOf, wholeFiles } from "../file-ranges.js";
+import { fill } from "../merge.js";
 import { checkOptions, MERGE_OPTIONS, type Names } from "../options.js";
 import { prepare } from "../prepare.js";
-import type { PlannedFile } from "../sinks/sink.js";
 import type { MergedFile, MergeOptions, PlanOptions } from "../types.js";
 import { partial } from "./hidden.js";
 import { inputStates } from "./input-states.js";
@@ -49,9 +49,6 @@ export interface PartResult extends Part {
   bytes: number;
 }
 
-/** Parts begin at multiples of this many bytes, so that no element is cut and no two parts write to the same page of memory. */
-const ALIGNMENT = 1 << 20;
-
 /** See `mergePart` of `lorafold` in Node. */
 export async function mergePart(context: Context, options: PartOptions, share: Part): Promise<PartResult> {
   try {
@@ -64,7 +61,7 @@ export async function mergePart(context: Context, options: PartOptions, share: P
     try {
       const { plan, inputs } = prepared;
       const files = plan.files();
-      const wanted = rangesOf(files, part, of);
+      const wanted = shareOf(wholeFiles(files), part, of);
       const identity = plan.identity();
       const states = await unlessAborted(inputStates(inputs), options.signal);
       const sink = new PartSink(folder, { identity, part, of, wanted, force: options.force ?? false, inputs, states });
@@ -76,22 +73,6 @@ export async function mergePart(context: Context, options: PartOptions, share: P
   } catch (error) {
     throw asLorafoldError(error);
   }
-}
-
-/** The ranges of a part: all files one after another, cut evenly. An empty file belongs to the part whose range it lies in. */
-function rangesOf(files: readonly PlannedFile[], part: number, of: number): FileRange[] {
-  const total = files.reduce((sum, { size }) => sum + size, 0);
-  const cut = (number: number) => (number === of ? Number.POSITIVE_INFINITY : Math.round((total * number) / of / ALIGNMENT) * ALIGNMENT);
-  const [from, to] = [cut(part - 1), cut(part)];
-  const ranges: FileRange[] = [];
-  let at = 0;
-  for (const [file, { size }] of files.entries()) {
-    const start = Math.max(from - at, 0);
-    const end = Math.min(to - at, size);
-    if (start < end || (size === 0 && from <= at && at < to)) ranges.push({ file, start: Math.min(start, size), end });
-    at += size;
-  }
-  return ranges;
 }
 
 /** See `finishParts` of `lorafold` in Node. */
