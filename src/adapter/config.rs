@@ -25,7 +25,7 @@ pub struct AdapterConfig {
     /// What the file says of the orientation of the base's weights; a hint, since PEFT decides by layer class.
     pub fan_in_fan_out: bool,
     /// Ranks by module, first match wins.
-    pub rank_pattern: PatternTable<u64>,
+    pub rank_pattern: PatternTable<f64>,
     /// Alphas by module, first match wins.
     pub alpha_pattern: PatternTable<f64>,
     /// The suffixes of `target_modules` where it is a list.
@@ -108,7 +108,10 @@ impl AdapterConfig {
                 "use_rslora" => config.rslora = reader.flag(name, value)?,
                 "use_dora" => config.dora = reader.flag(name, value)?,
                 "fan_in_fan_out" => config.fan_in_fan_out = reader.flag(name, value)?,
-                "rank_pattern" => config.rank_pattern = reader.patterns("rank_pattern", value, FieldReader::rank)?,
+                "rank_pattern" => {
+                    let rank = |reader: &FieldReader, name: &str, value: &Value| Ok(reader.rank(name, value)? as f64);
+                    config.rank_pattern = reader.patterns("rank_pattern", value, rank)?
+                }
                 "alpha_pattern" => {
                     config.alpha_pattern = reader.patterns("alpha_pattern", value, FieldReader::number)?
                 }
