@@ -63,7 +63,7 @@ pub struct AdapterOptions {
     pub adapter: Option<String>,
 }
 
-from_json!(AdapterOptions { weight, alpha });
+from_json!(AdapterOptions { weight, alpha, residual_base: "residualBase", out_proj: "outProj", adapter });
 
 /// The element type of merged and other floating-point tensors in the output.
 pub type OutputDtype = Option<Float>;
