@@ -1,6 +1,7 @@
 //! Adapters: their configuration, the names of their tensors, the pairs of factors these make, and each pair's scale.
 
 pub mod blocks;
+pub(crate) mod choice;
 pub mod config;
 pub mod dialect;
 pub(crate) mod fields;

@@ -76,6 +76,8 @@ pub(crate) enum Needs {
     Groups,
     /// The norms of the outputs, once they are changed: those of rows, or of columns, which are a fact.
     Norms,
+    /// The rows, and the products of the first columns, as many as the rank, with all columns: a fact.
+    Columns,
     /// The products of as many vectors as the rank with all columns of the outputs: a fact, or of a weight stored (in, out) its rows.
     Products,
 }
@@ -83,7 +85,7 @@ pub(crate) enum Needs {
 impl Needs {
     pub(super) fn footprint(self, op: &Op) -> Footprint {
         match self {
-            Needs::Rows | Needs::Norms => Footprint::Rows,
+            Needs::Rows | Needs::Norms | Needs::Columns => Footprint::Rows,
             Needs::Groups => Footprint::RowGroups(op.size('g')),
             Needs::Products if op.transposed => Footprint::Rows,
             Needs::Elements | Needs::Products => Footprint::Elements,
@@ -93,6 +95,7 @@ impl Needs {
     pub(super) fn fact(self, op: &Op) -> Option<Fact> {
         match self {
             Needs::Norms => op.transposed.then_some(Fact::ColumnSquares),
+            Needs::Columns => Some(Fact::Projection(op.size('r'))),
             Needs::Products => (!op.transposed).then_some(Fact::Projection(op.size('r'))),
             _ => None,
         }

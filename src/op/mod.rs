@@ -34,6 +34,7 @@ mod method;
 mod miss;
 mod numbers;
 mod oft;
+mod olora;
 mod orthogonal;
 mod peanut;
 pub(crate) mod peft;
@@ -69,11 +70,11 @@ pub use ia3::IA3;
 pub use layer::LayerShape;
 pub use low_rank::LORA;
 pub(crate) use merged_linear::merged_linear;
-pub(crate) use method::Given;
-pub(crate) use method::Prepared;
 use method::{Apply, straight};
 pub use method::{Fact, Footprint, Method};
+pub(crate) use method::{Given, Prepared};
 pub use oft::OFT;
+pub use olora::OLORA;
 pub use place::RowOrder;
 pub(crate) use place::{Place, Tile};
 pub use planned::{Op, Scale, Sizes};
@@ -83,9 +84,10 @@ pub use road::ROAD;
 pub(crate) use rows::trained_rows;
 
 /// Every method.
-pub static METHODS: [&Method; 31] = [
+pub static METHODS: [&Method; 32] = [
     &low_rank::LORA,
     &dora::DORA,
+    &olora::OLORA,
     &bd_lora::BD_LORA,
     &merged_linear::MERGED_LINEAR,
     &add_bias::ADD_BIAS,
