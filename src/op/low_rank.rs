@@ -9,7 +9,7 @@ use super::{Given, Method, Op, Place, Prepared, Tile};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::kernel::{FactorLayout, Factors, Real, Unrepresentable, bytes_of, fold_tile};
-use crate::tensor::Dtype;
+use crate::tensor::{Dtype, Float};
 
 /// `lora_A`, shape (rank, inputs · kernel), and `lora_B`, shape (outputs, rank). The scale is α/r, or α/√r with rsLoRA.
 pub static LORA: Method = Method { packed: 1, ..Method::new("lora", prepare) };
@@ -101,6 +101,17 @@ pub(crate) struct Product(pub(super) Factors);
 impl Product {
     pub(super) fn bytes(&self) -> u64 {
         self.0.bytes()
+    }
+
+    /// The same of values in f64, computed in the type that the weight has.
+    pub(super) fn apply_wide(&self, tile: &Tile<f64>, out: &mut [f64]) {
+        if tile.float == Float::F64 {
+            return self.apply(tile, out);
+        }
+        let base: Vec<f32> = tile.base.iter().map(|&value| value as f32).collect();
+        let mut narrow = vec![0.0f32; out.len()];
+        self.apply(&tile.of(&base), &mut narrow);
+        out.iter_mut().zip(narrow).for_each(|(out, value)| *out = value.into());
     }
 
     pub(super) fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {

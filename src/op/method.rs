@@ -67,6 +67,7 @@ impl fmt::Debug for Method {
 
 /// What a method must know of a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "rare"), allow(dead_code))]
 pub(crate) enum Needs {
     /// The elements that are computed.
     Elements,
@@ -76,16 +77,16 @@ pub(crate) enum Needs {
     Groups,
     /// The norms of the outputs, once they are changed: those of rows, or of columns, which are a fact.
     Norms,
+    /// The rows, and the products of the first columns, as many as the rank, with all columns: a fact.
+    Columns,
     /// The products of as many vectors as the rank with all columns of the outputs: a fact, or of a weight stored (in, out) its rows.
     Products,
-    /// The products of as many of its first columns as the rank with all of it: a fact, and its rows.
-    FirstColumns,
 }
 
 impl Needs {
     pub(super) fn footprint(self, op: &Op) -> Footprint {
         match self {
-            Needs::Rows | Needs::Norms | Needs::FirstColumns => Footprint::Rows,
+            Needs::Rows | Needs::Norms | Needs::Columns => Footprint::Rows,
             Needs::Groups => Footprint::RowGroups(op.size('g')),
             Needs::Products if op.transposed => Footprint::Rows,
             Needs::Elements | Needs::Products => Footprint::Elements,
@@ -95,7 +96,7 @@ impl Needs {
     pub(super) fn fact(self, op: &Op) -> Option<Fact> {
         match self {
             Needs::Norms => op.transposed.then_some(Fact::ColumnSquares),
-            Needs::FirstColumns => Some(Fact::Projection(op.size('r'))),
+            Needs::Columns => Some(Fact::Projection(op.size('r'))),
             Needs::Products => (!op.transposed).then_some(Fact::Projection(op.size('r'))),
             _ => None,
         }

@@ -4,6 +4,7 @@
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration, the same record for all
 //! methods. Before the first block its operands are read and prepared; then it is applied to one tile of the weight after another.
 
+#[cfg(feature = "rare")]
 mod activation;
 mod adalora;
 mod add_bias;
@@ -11,15 +12,19 @@ mod bd_lora;
 mod beft;
 mod boft;
 mod c3a;
+#[cfg(feature = "rare")]
 mod deft;
 mod delora;
 mod dense;
 mod dora;
 mod factored;
+#[cfg(feature = "rare")]
 mod fourier;
+#[cfg(feature = "rare")]
 mod fourierft;
 mod gralora;
 mod hira;
+#[cfg(feature = "rare")]
 mod householder;
 mod hra;
 mod ia3;
@@ -36,33 +41,41 @@ mod numbers;
 mod oft;
 mod olora;
 mod orthogonal;
+#[cfg(feature = "rare")]
 mod peanut;
 pub(crate) mod peft;
 mod place;
 mod planned;
+#[cfg(feature = "rare")]
 mod projected;
 mod randlora;
 mod replace;
+#[cfg(feature = "rare")]
 mod road;
 mod rows;
 mod scatter;
 mod shira;
 mod supertuning;
+#[cfg(feature = "rare")]
 mod torch_random;
 mod turn;
 mod unilora;
 mod vblora;
 mod vera;
+#[cfg(feature = "rare")]
 mod waveft;
+#[cfg(feature = "rare")]
 mod wavelet;
 
 pub use adalora::ADALORA;
 pub(crate) use add_bias::add_bias;
 pub(crate) use bd_lora::{Side, bd_lora};
 pub use boft::BOFT;
+#[cfg(feature = "rare")]
 pub use deft::DEFT;
 pub use delora::DELORA;
 pub use dora::DORA;
+#[cfg(feature = "rare")]
 pub use fourierft::FOURIERFT;
 pub use hira::HIRA;
 pub use hra::HRA;
@@ -70,10 +83,9 @@ pub use ia3::IA3;
 pub use layer::LayerShape;
 pub use low_rank::LORA;
 pub(crate) use merged_linear::merged_linear;
-pub(crate) use method::Given;
-pub(crate) use method::Prepared;
 use method::{Apply, straight};
 pub use method::{Fact, Footprint, Method};
+pub(crate) use method::{Given, Prepared};
 pub use oft::OFT;
 pub use olora::OLORA;
 pub use place::RowOrder;
@@ -81,11 +93,12 @@ pub(crate) use place::{Place, Tile};
 pub use planned::{Op, Scale, Sizes};
 pub use replace::Replace;
 pub(crate) use replace::replace;
+#[cfg(feature = "rare")]
 pub use road::ROAD;
 pub(crate) use rows::trained_rows;
 
 /// Every method.
-pub static METHODS: [&Method; 32] = [
+pub static METHODS: &[&Method] = &[
     &low_rank::LORA,
     &dora::DORA,
     &olora::OLORA,
@@ -99,6 +112,7 @@ pub static METHODS: [&Method; 32] = [
     &oft::OFT,
     &boft::BOFT,
     &hra::HRA,
+    #[cfg(feature = "rare")]
     &road::ROAD,
     &ia3::IA3,
     &vera::VERA,
@@ -114,8 +128,12 @@ pub static METHODS: [&Method; 32] = [
     &hira::HIRA,
     &supertuning::SUPERTUNING,
     &unilora::UNILORA,
+    #[cfg(feature = "rare")]
     &fourierft::FOURIERFT,
+    #[cfg(feature = "rare")]
     &waveft::WAVEFT,
+    #[cfg(feature = "rare")]
     &deft::DEFT,
+    #[cfg(feature = "rare")]
     &peanut::PEANUT,
 ];

@@ -12,8 +12,8 @@ use crate::error::Result;
 /// Columns that depend on those before them by more than this have no direction of their own: which one a factorisation takes is anybody's guess.
 const DEPENDENT: f64 = 1e-11;
 
-/// The operands of LoRA, which were trained on a base without its first columns' part.
-pub static OLORA: Method = Method { needs: Needs::FirstColumns, packed: 3, ..Method::new("olora", prepare) };
+/// The operands of LoRA, trained on a base without its first columns' part. In memory there is also the projection, in f64.
+pub static OLORA: Method = Method { needs: Needs::Columns, packed: 3, ..Method::new("olora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let (product, rank, scale) = (low_rank::product(given)?, given.size('r'), given.op.scaling());
@@ -51,7 +51,7 @@ impl Apply for Orthogonal {
     }
 
     fn apply(&self, tile: &Tile<f64>, out: &mut [f64]) {
-        self.product.apply(tile, out);
+        self.product.apply_wide(tile, out);
         let mut sums = vec![0.0; tile.cols];
         for (row, out) in tile.base.chunks_exact(tile.cols).zip(out.chunks_exact_mut(tile.cols)) {
             sums.fill(0.0);

@@ -118,8 +118,8 @@ struct Found {
 
 fn tensors_of(method: &Spelling, files: &AdapterFiles, header: &Header) -> Result<Found> {
     let mut found = Found::default();
-    let chosen = choose(files, header.iter().filter_map(|tensor| name_in(method, tensor.name)).collect())?;
     let mut of_modules: Vec<(String, &'static str, AdapterTensor)> = Vec::new();
+    let chosen = choose(files, header.iter().filter_map(|tensor| name_in(method, tensor.name)).collect())?;
     for tensor in header.iter() {
         if chosen.is_some() && name_in(method, tensor.name).is_some_and(|name| Some(name) != chosen) {
             continue;
@@ -168,6 +168,16 @@ fn tensors_of(method: &Spelling, files: &AdapterFiles, header: &Header) -> Resul
     Ok(found)
 }
 
+/// Add a tensor to those of its module, or to those that all share.
+fn add(files: &AdapterFiles, group: &mut Named, name: &'static str, tensor: AdapterTensor) -> Result<()> {
+    if let Some((_, other)) = group.iter().find(|(known, _)| *known == name) {
+        let reason = format!("{:?} and {:?} are the same tensor", other.key, tensor.key);
+        return Err(Error::bad_header(files.file, reason));
+    }
+    group.push((name, tensor));
+    Ok(())
+}
+
 /// The adapter's name in a key, where it has one.
 fn name_in<'a>(method: &Spelling, key: &'a str) -> Option<&'a str> {
     let path = keys::path(key);
@@ -180,17 +190,8 @@ fn name_in<'a>(method: &Spelling, key: &'a str) -> Option<&'a str> {
     }
 }
 
-/// Add a tensor to those of its module, or to those that all share.
-fn add(files: &AdapterFiles, group: &mut Named, name: &'static str, tensor: AdapterTensor) -> Result<()> {
-    if let Some((_, other)) = group.iter().find(|(known, _)| *known == name) {
-        let reason = format!("{:?} and {:?} are the same tensor", other.key, tensor.key);
-        return Err(Error::bad_header(files.file, reason));
-    }
-    group.push((name, tensor));
-    Ok(())
-}
-
-/// The path of the module and the name behind it, which is the longest of `names` (with spaces between them) that is there. Behind the name there may be that of
+/// The path of the module and the name behind it, which is the longest of `names` (with spaces between them) that is there. Behind the name
+/// there may be that of
 /// the adapter, and `weight`.
 fn split(path: &[&str], names: &'static str) -> Option<(String, &'static str)> {
     let mut best: Option<(usize, usize, &'static str)> = None;
