@@ -102,6 +102,20 @@ impl FieldReader<'_> {
         numbers.map_or_else(|| self.bad(name, value, "a list of whole numbers"), Ok)
     }
 
+    /// A list of ranges, each from its first number to before its last; null is none.
+    pub(crate) fn ranges(&self, name: &str, value: &Value) -> Result<Vec<[u64; 2]>> {
+        let range = |item: &Value| match item.as_array()?.as_slice() {
+            [start, end] => Some([start.as_u64()?, end.as_u64()?]),
+            _ => None,
+        };
+        let ranges = match value {
+            Value::Null => Some(Vec::new()),
+            Value::Array(items) => items.iter().map(range).collect(),
+            _ => None,
+        };
+        ranges.map_or_else(|| self.bad(name, value, "a list of pairs of whole numbers"), Ok)
+    }
+
     /// Trained rows of embeddings: the end of an embedding's path, or none, and which rows.
     pub(crate) fn tokens(&self, name: &str, value: &Value) -> Result<Vec<(String, Vec<u64>)>> {
         match value {

@@ -80,6 +80,8 @@ named! {
         NoWeights = "no-weights",
         /// The files of several models are in one folder.
         SeveralModels = "several-models",
+        /// Several adapters are in one file or folder.
+        SeveralAdapters = "several-adapters",
         /// A shard of the model is missing.
         MissingShard = "missing-shard",
         /// A file that could run code when it is read.

@@ -47,16 +47,23 @@ from_json!(PlanOptions {
 
 /// What is asked of one adapter.
 #[derive(Debug, Clone, Default)]
-#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", optional_fields))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", rename_all = "camelCase", optional_fields))]
 #[non_exhaustive]
 pub struct AdapterOptions {
     /// Factor on the whole delta, any finite number; 1 by default.
     pub weight: Option<f64>,
     /// Replaces the `lora_alpha` of its configuration, patterns included.
     pub alpha: Option<f64>,
+    /// The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+    pub residual_base: Option<bool>,
+    /// How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
+    #[cfg_attr(test, ts(optional, type = r#""twice" | "once""#))]
+    pub out_proj: Option<String>,
+    /// Which adapter is meant, by its name, where a file or a folder has several.
+    pub adapter: Option<String>,
 }
 
-from_json!(AdapterOptions { weight, alpha });
+from_json!(AdapterOptions { weight, alpha, residual_base: "residualBase", out_proj: "outProj", adapter });
 
 /// The element type of merged and other floating-point tensors in the output.
 pub type OutputDtype = Option<Float>;
