@@ -4,7 +4,7 @@ use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
 use lorafold::op::{
-    Adalora, Deft, DeftDecomposition, Delora, Dora, Fourierft, Hira, HiraLayer, Ia3, LayerShape, LowRank, Op,
+    Adalora, Deft, DeftDecomposition, Delora, Dora, Fourierft, Hira, HiraLayer, Ia3, LayerShape, LowRank, Olora, Op,
     Parameter, RowOrder,
 };
 use lorafold::plan::{Program, Region, Update};
@@ -57,10 +57,11 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let layer = LayerShape::linear(outer, inner);
     let factors = LowRank { a, b, rank, layer, alpha: 1.0, scale, transposed };
     let turned = if source.flag() { turning(source, inputs, end - start, cols) } else { None };
-    let op = match (turned, source.below(9)) {
+    let op = match (turned, source.below(10)) {
         (Some(op), _) => op,
         (None, 0 | 1) => Op::LowRank(factors),
         (None, 2) => Op::Dora(Dora { factors, magnitude }),
+        (None, 8) => Op::Olora(Olora { factors }),
         (None, 3) => {
             let LowRank { a, b, rank, .. } = factors;
             Op::Hira(Hira { a, b, rank, layer: HiraLayer::Linear, inputs: inner, outputs: outer, transposed })
