@@ -66,6 +66,10 @@ impl Apply for Orthogonal {
 /// X of G@X = F in place of F, (rank, cols), whose first `rank` columns are G: by elimination, which a matrix such as CᵀC needs no pivots for. Numbers
 /// that are none where columns of C depend on others.
 fn solve(values: &mut [f64], rank: usize, cols: usize) {
+    // No layer has such factors.
+    if rank > cols {
+        return values.fill(f64::NAN);
+    }
     let lengths: Vec<f64> = (0..rank).map(|row| values[row * cols + row]).collect();
     for step in 0..rank {
         let pivot = values[step * cols + step];

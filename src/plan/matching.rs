@@ -136,7 +136,9 @@ impl<'a> Matcher<'a> {
         let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
         for (update, wanted) in self.adapter.updates.iter().zip(&wanted) {
             let Some(tensor) = placement.place(wanted).and_then(|name| numbers.get(name).copied()) else {
-                if update.adds && self.adapter.weight == 1.0 {
+                // A head has weights and biases. Anything else may be the base's under another name, which nobody would miss.
+                let of_head = matches!(update.parameter.as_str(), "weight" | "bias");
+                if update.adds && of_head && self.adapter.weight == 1.0 {
                     self.add_new(update, wanted, added, findings)?;
                 } else if !update.optional {
                     self.unmatched(update, wanted, findings)?;
