@@ -106,7 +106,7 @@ test("a working directory that was removed is told as what it is", { skip: proce
   for (const args of ["inspect model", `merge --base ${base} --adapter ${adapters[0]} --out merged`, `merge --base ${base} --adapter ${adapters[0]} --dry-run --report report.json`]) {
     const { code, stderr } = /** @type {{ code: number, stderr: string }} */ (await run(args));
     assert.equal(code, 1, stderr);
-    assert.match(stderr, /\[bad-option\]: .*: the working directory is no longer there; /);
+    assert.match(stderr, /bad-option.*: the working directory is no longer there\b/);
   }
   if (existsSync(gone)) rmdirSync(gone);
 });
