@@ -58,12 +58,16 @@ pub struct Listing {
     #[serde(default)]
     #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
     pub folders: Vec<String>,
+    /// Files that are there and cannot be read as inputs: their names are for the report.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub beside: Vec<String>,
 }
 
 impl Listing {
     /// A folder without folders inside it, whose `files` are the inputs from number `first_input` on.
     pub fn new(name: impl Into<String>, first_input: usize, files: Vec<FileInfo>) -> Listing {
-        Listing { name: name.into(), first_input, files, folders: Vec::new() }
+        Listing { name: name.into(), first_input, files, folders: Vec::new(), beside: Vec::new() }
     }
 }
 

@@ -8,6 +8,7 @@ use super::scanner::{RawText, Scanner};
 use super::texts::{Texts, TextsSize};
 use super::writer::IndexWriter;
 use crate::error::{Error, Result};
+use crate::json::Json;
 use crate::wire::wire;
 
 /// A checked index of shards. A tensor takes 12 bytes beside its name; a shard's name is kept once.
@@ -181,7 +182,7 @@ fn read_weight_map<'a>(
         return Err(Error::bad_header(file, "the index's weight_map: not an object"));
     }
     scanner.object(|scanner, tensor| match scanner.text()? {
-        Some(shard) => each(tensor, shard),
+        Some(shard) => each(tensor, shard.here()),
         None => Err(Error::bad_header(file, format!("the index's weight_map: {:?} is not a string", tensor.short()))),
     })
 }
@@ -193,10 +194,10 @@ fn parse_metadata(file: &str, text: &str) -> Result<Map<String, Value>> {
         let reason = format!("the index's metadata has {} bytes, more than {limit}", text.len());
         return Err(Error::limit_exceeded(file, reason).file(file));
     }
-    match serde_json::from_str(text) {
+    match Json::parse(text.as_bytes()).map(Value::from) {
         Ok(Value::Object(metadata)) => Ok(metadata),
         Ok(_) => Err(Error::bad_header(file, "the index's metadata is not an object")),
-        Err(error) => Err(Error::bad_header(file, format!("the index's metadata is not valid: {error}"))),
+        Err(error) => Err(Error::bad_header(file, format!("the index's metadata is {error}"))),
     }
 }
 
@@ -220,6 +221,14 @@ mod tests {
         assert_eq!([index.has_shard("2"), index.has_shard("b")], [true, false]);
         let written = index.writer().read("i", 0..index.writer().bytes()).unwrap();
         assert_eq!(ShardIndex::parse("i", &written).unwrap(), index);
+    }
+
+    #[test]
+    fn what_other_tools_write() {
+        let json = "\u{FEFF}{\"metadata\":{\"total_size\":NaN},\"more\":[-Infinity],\"weight_map\":{\"a\":\"./x\"}}";
+        let index = ShardIndex::parse("i", json.as_bytes()).unwrap();
+        assert_eq!(index.shard_of("a"), Some("x"));
+        assert!(index.has_shard("x"));
     }
 
     #[test]

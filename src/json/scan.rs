@@ -52,12 +52,22 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         match self.peek() {
             Some(b'"') => self.string().map(drop)?,
-            Some(b'[') => self.items(*b"[]", depth, |scanner| scanner.value(depth + 1))?,
-            Some(b'{') => self.items(*b"{}", depth, |scanner| {
-                scanner.string()?;
-                scanner.colon()?;
-                scanner.value(depth + 1)
-            })?,
+            Some(b'[') => {
+                let mut more = self.first(*b"[]", depth)?;
+                while more {
+                    self.value(depth + 1)?;
+                    more = self.next(b']')?;
+                }
+            }
+            Some(b'{') => {
+                let mut more = self.first(*b"{}", depth)?;
+                while more {
+                    self.string()?;
+                    self.colon()?;
+                    self.value(depth + 1)?;
+                    more = self.next(b'}')?;
+                }
+            }
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ => self.word(&["null", "true", "false", "NaN", "Infinity"])?,
         }
@@ -113,26 +123,19 @@ impl<'a> Scanner<'a> {
         Err(self.fault(&format!("expected ',' or '{}'", char::from(bracket))))
     }
 
-    /// A list or an object: items that `item` passes over, with commas between them.
-    fn items(
-        &mut self,
-        [open, close]: [u8; 2],
-        depth: usize,
-        item: impl Fn(&mut Scanner<'a>) -> Result<&'a str>,
-    ) -> Result<()> {
+    /// Opens a list or an object, and says whether it has something in it, which is next.
+    pub(super) fn first(&mut self, [open, close]: [u8; 2], depth: usize) -> Result<bool> {
         self.open(open, depth)?;
         self.whitespace();
-        if self.accept(close) {
-            return Ok(());
-        }
-        loop {
-            self.whitespace();
-            item(self)?;
-            self.whitespace();
-            if self.closes(close)? {
-                return Ok(());
-            }
-        }
+        Ok(!self.accept(close))
+    }
+
+    /// Behind an item: whether another follows, which is next, or the list or object ends with `close`.
+    pub(super) fn next(&mut self, close: u8) -> Result<bool> {
+        self.whitespace();
+        let more = !self.closes(close)?;
+        self.whitespace();
+        Ok(more)
     }
 
     /// The end of the text.

@@ -1,14 +1,12 @@
 //! A JSON value that shows a key given twice.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 
 use super::names::repeated;
+use super::scan::Scanner;
 
 /// A value whose objects keep every entry, in the order of the text. A [`Value`] keeps one of two entries with the same key; at the top of
-/// an adapter's configuration the second is an error.
+/// an adapter's configuration the second is an error. What Python writes beside JSON (`NaN`, `-Infinity`) is the text of that.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Json {
     Null,
@@ -24,9 +22,16 @@ impl Json {
     /// Parses a text.
     ///
     /// # Errors
-    /// Why it is not valid, and where. `serde_json` refuses more than 127 lists and objects within each other.
+    /// Why it is not valid, and where; more than 128 lists and objects within each other.
     pub(crate) fn parse(json: &[u8]) -> Result<Json, String> {
-        serde_json::from_slice(json).map_err(|error| format!("not valid: {error}"))
+        let text = str::from_utf8(json).map_err(|error| format!("not valid: {error}"))?;
+        let mut scanner = Scanner::new(text);
+        scanner.mark();
+        scanner.whitespace();
+        let value = read(&mut scanner, 0)?;
+        scanner.whitespace();
+        scanner.end()?;
+        Ok(value)
     }
 
     /// The entries of an object, each key once.
@@ -61,59 +66,43 @@ impl From<Json> for Value {
     }
 }
 
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
-        deserializer.deserialize_any(Anything)
+/// A value with `depth` lists and objects around it.
+fn read(scanner: &mut Scanner, depth: usize) -> Result<Json, String> {
+    match scanner.peek() {
+        Some(b'[') => {
+            let mut items = Vec::new();
+            let mut more = scanner.first(*b"[]", depth)?;
+            while more {
+                items.push(read(scanner, depth + 1)?);
+                more = scanner.next(b']')?;
+            }
+            Ok(Json::List(items))
+        }
+        Some(b'{') => {
+            let mut entries = Vec::new();
+            let mut more = scanner.first(*b"{}", depth)?;
+            while more {
+                let Json::Text(key) = scalar(scanner.string()?)? else { return Err(scanner.fault("no name")) };
+                scanner.colon()?;
+                entries.push((key, read(scanner, depth + 1)?));
+                more = scanner.next(b'}')?;
+            }
+            Ok(Json::Object(entries))
+        }
+        _ => scalar(scanner.value(depth)?),
     }
 }
 
-struct Anything;
-
-impl<'de> Visitor<'de> for Anything {
-    type Value = Json;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
-        Ok(Json::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
-        Ok(Json::Number(value.into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(Json::Number(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
-        Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-        Ok(Json::Text(value.into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Json::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
-        let mut object = Vec::new();
-        while let Some(key) = entries.next_key()? {
-            object.push((key, entries.next_value()?));
-        }
-        Ok(Json::Object(object))
+/// A value that is neither a list nor an object, from its text.
+fn scalar(text: &str) -> Result<Json, String> {
+    match serde_json::from_str(text) {
+        Ok(Value::Bool(flag)) => Ok(Json::Bool(flag)),
+        Ok(Value::Number(number)) => Ok(Json::Number(number)),
+        Ok(Value::String(text)) => Ok(Json::Text(text)),
+        Ok(_) => Ok(Json::Null),
+        Err(error) if text.starts_with('"') => Err(format!("not valid: {error}")),
+        // What only Python writes: no number that anything can be made of.
+        Err(_) => Ok(Json::Text(text.into())),
     }
 }
 
@@ -133,7 +122,19 @@ mod tests {
     #[test]
     fn depth_is_bounded() {
         for open in ["[", "{\"a\":"] {
-            assert!(Json::parse(open.repeat(100_000).as_bytes()).unwrap_err().contains("recursion limit"));
+            assert!(Json::parse(open.repeat(100_000).as_bytes()).unwrap_err().contains("within each other"));
+        }
+    }
+
+    #[test]
+    fn what_editors_and_python_write_is_read() {
+        let entries = Json::parse("\u{FEFF}{\"a\": NaN, \"b\":[-Infinity , 1e999,true,null], \"c\":{}}".as_bytes());
+        let text = |text: &str| Json::Text(text.into());
+        let list = Json::List(vec![text("-Infinity"), text("1e999"), Json::Bool(true), Json::Null]);
+        let expected = vec![("a".into(), text("NaN")), ("b".into(), list), ("c".into(), Json::Object(Vec::new()))];
+        assert_eq!(entries, Ok(Json::Object(expected)));
+        for json in ["", "{", "[1", "[1,]", "{\"a\"}", "{\"a\":1,}", "{a:1}", "\"\\ud800\"", "nan", "1 2", "01"] {
+            assert!(Json::parse(json.as_bytes()).is_err(), "{json}");
         }
     }
 

@@ -18,7 +18,12 @@ pub(crate) struct ConfigChanges {
     pub(crate) vocabulary: Option<u64>,
     /// The number of labels of a classifier whose head the adapter brings.
     pub(crate) labels: Option<u64>,
+    /// The weights are not quantised, whatever it says.
+    pub(crate) plain: bool,
 }
+
+/// The field that says how the weights are quantised.
+const QUANTISATION: &str = "quantization_config";
 
 /// config.json, parsed.
 #[derive(Default)]
@@ -46,7 +51,11 @@ impl Config {
         let types = values("model_type").filter_map(|value| value.as_str().map(String::from)).collect();
         let says = |field| values(field).any(|value| value == Value::Bool(true));
         let tied = if says(Self::TIED) { Some(true) } else { self.get(Self::TIED).and_then(|value| value.as_bool()) };
-        Model { tied, encoder_decoder: says("is_encoder_decoder"), types }
+        let quantised = parts.iter().find_map(|part| part.get(QUANTISATION)?.object()).map(|quantisation| {
+            let method = quantisation.get("quant_method").and_then(Node::value);
+            method.as_ref().and_then(Value::as_str).unwrap_or(QUANTISATION).into()
+        });
+        Model { tied, encoder_decoder: says("is_encoder_decoder"), types, quantised }
     }
 
     /// The text for the output, or `None` when the base's can stay as it is.
@@ -63,6 +72,9 @@ impl Config {
         }
         if let Some(labels) = changes.labels {
             set_labels(self.0.root_mut(), labels);
+        }
+        if changes.plain {
+            remove_quantisation(self.0.root_mut());
         }
         let after = self.0.to_string();
         (after != before).then(|| after.into_bytes())
@@ -114,6 +126,13 @@ fn set_vocabulary(config: &mut Object, tokens: u64) {
             set_vocabulary(part, tokens);
         }
     }
+}
+
+fn remove_quantisation(config: &mut Object) {
+    if config.get(QUANTISATION).is_some_and(|value| value.object().is_some()) {
+        config.remove(QUANTISATION);
+    }
+    config.objects_mut().for_each(|(_, part)| remove_quantisation(part));
 }
 
 /// transformers 4 goes by what the language model's own configuration says, and ties where that says nothing.

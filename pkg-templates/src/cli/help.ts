@@ -19,7 +19,10 @@ merge:
   --max-shard-size S     new shards of at most S, such as 5GB; by default the base's shards are kept
   --only REGEX           merge only tensors whose name matches REGEX somewhere
   --skip REGEX           do not merge tensors whose name matches REGEX somewhere
+  --tokenizer T          whose tokenizer, chat template and generation settings the output has: auto (default) takes the adapter's where it
+                         brings embeddings, base, adapter
   --allow-unmatched      adapter keys that match nothing become findings
+  --allow-unmerged       trained weights beside an adapter that are not merged become findings
   --allow-nonfinite      values may become infinite or NaN in the output's type
   --workers N            worker threads; 0 computes in the main one
   --memory-budget S      memory of each worker beside the adapters' factors (64MiB by default)
@@ -27,13 +30,14 @@ merge:
   --finish               … and then this, with --out: checks every part and completes the model
   --dry-run              show the plan, read no weights, write nothing
   --report FILE          write the report, with statistics of every tensor, to FILE
-  --force                replace the model in DIR
+  --force                replace the model in DIR; an adapter_config.json there goes, too, for tools would add its adapter
   --json                 print one JSON document on stdout: the report, or the plan with --dry-run
   --quiet                no progress
 
 serve: the merged model over HTTP, with ranges, on this machine alone; nothing is written, every byte is computed when it is asked for
   --port P               8417 by default; 0 takes a free one
-  --dtype, --tied, --max-shard-size, --only, --skip, --allow-unmatched, --allow-nonfinite: as for merge
+  --dtype, --tied, --max-shard-size, --only, --skip, --tokenizer, --allow-unmatched, --allow-unmerged, --allow-nonfinite:
+                         as for merge
   --json                 print one JSON document when it listens: url, files, findings
   --quiet                print nothing
 

@@ -12,7 +12,9 @@ export const PLAN_FLAGS = {
   rounding: { type: "string" },
   tied: { type: "string" },
   "max-shard-size": { type: "string" },
+  tokenizer: { type: "string" },
   "allow-unmatched": { type: "boolean" },
+  "allow-unmerged": { type: "boolean" },
   "allow-nonfinite": { type: "boolean" },
   only: { type: "string" },
   skip: { type: "string" },
@@ -37,7 +39,9 @@ export function planOptions(command: string, values: PlanValues): OpenOptions {
     ...(values.only !== undefined && { only: values.only }),
     ...(values.skip !== undefined && { skip: values.skip }),
     ...(size !== undefined && { maxShardSize: bytes("max-shard-size", size) }),
+    ...(values.tokenizer !== undefined && { tokenizer: values.tokenizer as NonNullable<OpenOptions["tokenizer"]> }),
     allowUnmatched: values["allow-unmatched"] ?? false,
+    allowUnmerged: values["allow-unmerged"] ?? false,
     allowNonfinite: values["allow-nonfinite"] ?? false,
   };
 }

@@ -14,7 +14,6 @@ use crate::adapter::pattern::{Lookup, Pattern, PatternBudget, PatternTable};
 use crate::container::{Header, TensorInfo};
 use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Span;
 use crate::op::peft::{AdapterTensor, Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use crate::order::sort_by;
 use crate::tensor::Float;
@@ -140,7 +139,7 @@ struct Found {
 fn tensors_of(method: &dyn Spelling, files: &AdapterFiles, header: &Header) -> Result<Found> {
     let mut found = Found::default();
     for tensor in header.iter() {
-        let at = Span { input: files.input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
+        let at = header.span(files.input, &tensor);
         let path = keys::path(tensor.name);
         let of_module = split(&path, method.tensors());
         let (group, name) = match (of_module, split(&path, method.shared())) {
