@@ -462,7 +462,7 @@ fn the_folder_that_is_meant_is_named() {
     assert!(elsewhere("ad", "hub", &["models--org--name"]).contains("ad/models--org--name/snapshots"));
     assert!(elsewhere("base", "pipeline", &["unet", "vae", "text_encoder"]).ends_with("base/unet"));
     assert!(elsewhere("base", "transformer", &["transformer", "vae"]).ends_with("base/transformer"));
-    assert!(elsewhere("ad", "others", &["a", "b"]).contains("its folders are a, b"));
+    assert!(elsewhere("ad", "others", &["a", "b"]).contains("there are the folders a, b"));
 }
 
 #[test]

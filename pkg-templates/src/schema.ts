@@ -110,6 +110,18 @@ export type AdapterSettings = {
    * Replaces the `lora_alpha` of its configuration, patterns included.
    */
   alpha?: number,
+  /**
+   * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+   */
+  residualBase?: boolean,
+  /**
+   * How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
+   */
+  outProj?: "twice" | "once",
+  /**
+   * Which adapter is meant, by its name, where a file or a folder has several.
+   */
+  adapter?: string,
 };
 
 /**
@@ -195,7 +207,7 @@ export type ErrorFacts = {
 /**
  * What happened, finer than the code: what a page or a script may branch on. Most errors need none beyond their code.
  */
-export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "output-not-empty" | "output-is-input" | "no-memory";
+export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "several-adapters" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "output-not-empty" | "output-is-input" | "no-memory";
 
 /**
  * A job that gathers what a program must know of its whole weight.
@@ -577,6 +589,14 @@ export type RecipeAdapter = {
    * Its files.
    */
   files: Array<FileDigest>,
+  /**
+   * Which one of the adapters in them it is, where that was asked for.
+   */
+  adapter?: string,
+  /**
+   * Whether the base is the one that its initialisation has changed, where that was said.
+   */
+  residual?: boolean,
   /**
    * Factor on its whole delta.
    */

@@ -84,6 +84,8 @@ pub enum ErrorKind {
     NoWeights,
     /// The files of several models are in one folder.
     SeveralModels,
+    /// Several adapters are in one file or folder.
+    SeveralAdapters,
     /// A shard of the model is missing.
     MissingShard,
     /// A file that could run code when it is read.

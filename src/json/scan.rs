@@ -1,9 +1,9 @@
-//! Reads JSON text token by token, without making values of it.
+//! Reads JSON text token by token.
 //!
 //! It accepts what Python's `json` reads and writes: beside JSON also `NaN`, `Infinity` and `-Infinity`, integers of any length, and
 //! escapes of half a surrogate pair.
 
-/// Deepest nesting of lists and objects; the same as in `serde_json`.
+/// Deepest nesting of lists and objects.
 const DEPTH: usize = 128;
 
 /// Why a text is not valid, and where.
@@ -52,22 +52,12 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         match self.peek() {
             Some(b'"') => self.string().map(drop)?,
-            Some(b'[') => {
-                let mut more = self.first(*b"[]", depth)?;
-                while more {
-                    self.value(depth + 1)?;
-                    more = self.next(b']')?;
-                }
-            }
-            Some(b'{') => {
-                let mut more = self.first(*b"{}", depth)?;
-                while more {
-                    self.string()?;
-                    self.colon()?;
-                    self.value(depth + 1)?;
-                    more = self.next(b'}')?;
-                }
-            }
+            Some(b'[') => self.items(*b"[]", depth, &mut |scanner| scanner.value(depth + 1).map(drop))?,
+            Some(b'{') => self.items(*b"{}", depth, &mut |scanner| {
+                scanner.string()?;
+                scanner.colon()?;
+                scanner.value(depth + 1).map(drop)
+            })?,
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ => self.word(&["null", "true", "false", "NaN", "Infinity"])?,
         }
@@ -123,19 +113,26 @@ impl<'a> Scanner<'a> {
         Err(self.fault(&format!("expected ',' or '{}'", char::from(bracket))))
     }
 
-    /// Opens a list or an object, and says whether it has something in it, which is next.
-    pub(super) fn first(&mut self, [open, close]: [u8; 2], depth: usize) -> Result<bool> {
+    /// A list or an object: items that `item` passes over, with commas between them.
+    pub(super) fn items(
+        &mut self,
+        [open, close]: [u8; 2],
+        depth: usize,
+        item: &mut dyn FnMut(&mut Scanner<'a>) -> Result<()>,
+    ) -> Result<()> {
         self.open(open, depth)?;
         self.whitespace();
-        Ok(!self.accept(close))
-    }
-
-    /// Behind an item: whether another follows, which is next, or the list or object ends with `close`.
-    pub(super) fn next(&mut self, close: u8) -> Result<bool> {
-        self.whitespace();
-        let more = !self.closes(close)?;
-        self.whitespace();
-        Ok(more)
+        if self.accept(close) {
+            return Ok(());
+        }
+        loop {
+            self.whitespace();
+            item(self)?;
+            self.whitespace();
+            if self.closes(close)? {
+                return Ok(());
+            }
+        }
     }
 
     /// The end of the text.

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::elsewhere::elsewhere;
 use super::open::{check_gathered, check_listing, hex, read_header, read_json};
-use super::options::AdapterOptions;
+use super::options::{AdapterOptions, none_of};
 use super::recipe::FileDigest;
 use super::tokenizer::is_tokenizer;
 use super::unmerged;
@@ -24,12 +24,18 @@ pub struct Adapter {
     pub name: String,
     /// Factor on its whole delta.
     pub weight: f64,
+    /// Which one of the adapters in its file or folder it is, where that was asked for.
+    pub wanted: Option<String>,
+    /// Whether the base is the one that its initialisation has changed, where that was said.
+    pub residual_base: Option<bool>,
     /// What it does to each module, where the plan is being made.
     pub updates: Vec<ModuleUpdate>,
     /// How many modules that are.
     pub modules: usize,
     /// What reports say of it as a whole.
     pub summary: Summary,
+    /// `layer_replication`: the layers of the base, from each first to before each last, that it was trained on.
+    pub replication: Vec<[u64; 2]>,
     /// Where its configuration and its file do not agree.
     pub mismatches: Vec<Mismatch>,
     /// What the user should know of it.
@@ -45,7 +51,7 @@ pub struct Adapter {
 }
 
 // The rest is in the programs and the findings of the plan.
-wire!(Adapter { name, weight, modules, summary, input, shards, digests } without { updates, mismatches, findings, companions });
+wire!(Adapter { name, weight, wanted, residual_base, modules, summary, input, shards, digests } without { updates, replication, mismatches, findings, companions });
 
 /// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
@@ -70,6 +76,13 @@ async fn open_in(
     let name = &folder.name;
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
     let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
+    let wanted = options.adapter.as_deref();
+    let residual = options.residual_base.unwrap_or(false);
+    let out_proj_once = match options.out_proj.as_deref() {
+        None | Some("twice") => false,
+        Some("once") => true,
+        Some(other) => return Err(none_of("outProj", other, "twice, once")),
+    };
     check_listing(folder)?;
     let position = |wanted: &str| folder.files.iter().position(|file| file.name == wanted);
     let names: Vec<&str> = folder.files.iter().map(|file| file.name.as_str()).collect();
@@ -114,8 +127,9 @@ async fn open_in(
     }
     let input = folder.first_input + weights[0];
     let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
-    let Updates { updates, summary, mut mismatches, mut findings } =
-        dialect::read(&AdapterFiles { adapter: name, file, input, config, alpha }, header, budget)?;
+    let files = AdapterFiles { adapter: name, file, input, config, alpha, residual, out_proj_once, wanted };
+    let Updates { updates, summary, replication, mut mismatches, mut findings } =
+        dialect::read(&files, header, budget)?;
     for &at in &weights {
         digests.push(FileDigest {
             name: names[at].into(),
@@ -128,6 +142,9 @@ async fn open_in(
     Ok(Adapter {
         name: name.clone(),
         weight,
+        wanted: options.adapter.clone(),
+        residual_base: options.residual_base,
+        replication,
         modules: updates.len(),
         updates,
         summary,
@@ -157,7 +174,7 @@ fn adapter_weights(folder: &Listing, names: &[&str]) -> Result<(Vec<usize>, Form
                 found => format!("there is no adapter_model.safetensors, but {found} other .safetensors files"),
             };
             let error = Error::wrong_input(folder.name.clone(), reason).kind(ErrorKind::NoWeights);
-            Err(elsewhere(folder, error.expected("adapter_model.safetensors")))
+            Err(elsewhere(folder, error.expected("adapter_model.safetensors"), true))
         }
     }
 }

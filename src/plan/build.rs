@@ -12,9 +12,11 @@ use super::output::{self, Body, OutputFile};
 use super::pieces::{Piece, Run};
 use super::program::{Program, Update};
 use super::recipe::{Recipe, recipe};
+use super::replication::replicate;
 use super::tensors::{Added, TensorView, Tensors};
 use super::tied::{self, TiedHead, must_untie};
 use super::tokenizer;
+use super::wrapped;
 use crate::adapter::pattern::PatternBudget;
 use crate::combine::Combine;
 use crate::container::{TensorInfo, says_quantised};
@@ -101,6 +103,8 @@ fn build(
         let message = format!("the weights are not quantised, so the output's config.json does not say so ({method})");
         findings.push(Finding::warning("not-quantised", None, message));
     }
+    findings.extend(wrapped::unwrap(&mut base)?);
+    let replication = replicate(&mut base, &adapters, &mut findings)?;
     let head = TiedHead::of(&base, &model);
     let Changes { tensors: mut changes, mut added } =
         match_adapters(&base, head.as_ref(), &adapters, &checked, &model, budget, &mut findings)?;
@@ -121,8 +125,9 @@ fn build(
     let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);
     let tensors = plan_tensors(&base, head.as_ref(), changes, added, &checked);
     let untie = untied || config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
-    let config =
-        config.map(|config| (config, ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels, plain }));
+    let layers = replication;
+    let changes = ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels, plain, layers };
+    let config = config.map(|config| (config, changes));
     let recipe = recipe(&base, &adapters, &tensors, options, checked.dtype);
     if plain {
         base.leave_behind(says_quantised);

@@ -1,13 +1,15 @@
 //! Where the weights may be that a folder does not have, by the names of what it has.
 
+use crate::adapter::choice::CHOOSE;
 use crate::error::{Error, ErrorKind};
 use crate::inputs::Listing;
 
 /// How many folders an error names.
 const SHOWN: usize = 4;
 
-/// The error that a folder has no weights, with what it is instead and which folder inside it to give.
-pub(super) fn elsewhere(folder: &Listing, error: Error) -> Error {
+/// The error that a folder has no weights, with what it is instead and which folder inside it to give. Of several
+/// adapters in folders one can be chosen by its name.
+pub(super) fn elsewhere(folder: &Listing, error: Error, is_adapter: bool) -> Error {
     if error.facts().kind != Some(ErrorKind::NoWeights) {
         return error;
     }
@@ -45,9 +47,11 @@ pub(super) fn elsewhere(folder: &Listing, error: Error) -> Error {
             "this is a whole diffusers pipeline; a merge is into one of its parts".into(),
             format!("give the part's folder: {name}/{}", part.unwrap_or("unet")),
         ),
-        _ if !folders.is_empty() => {
-            let reason = format!("{}; its folders are {}", error.reason(), inside());
-            found(reason, "give the folder that has the weights".into())
+        _ if is_adapter && !folders.is_empty() => {
+            let folders = inside();
+            found(format!("{}; there are the folders {folders}", error.reason()), CHOOSE.into())
+                .kind(ErrorKind::SeveralAdapters)
+                .found(folders)
         }
         _ => error,
     }

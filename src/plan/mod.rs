@@ -12,6 +12,7 @@ mod output;
 mod pieces;
 pub mod program;
 pub mod recipe;
+mod replication;
 pub mod report;
 mod request;
 mod scales;
@@ -21,6 +22,7 @@ mod tokenizer;
 mod transfer;
 mod unmerged;
 mod vocabulary;
+mod wrapped;
 
 pub use adapter::{Adapter, open_adapter};
 pub use build::{MergePlan, plan};

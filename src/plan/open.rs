@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::elsewhere::elsewhere;
 use crate::container::checkpoint::find_index;
 use crate::container::index::is_plain_name;
-use crate::container::{CheckpointFiles, Format, Header, ShardIndex, foreign, header, limits, torch};
+use crate::container::{CheckpointFiles, Format, Header, ShardIndex, TensorInfo, foreign, header, limits, torch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing, UNKNOWN_SIZE, read_whole, try_buffer};
@@ -81,7 +81,7 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     };
     let sizes: Vec<u64> = folder.files.iter().map(|file| file.size).collect();
     let layout = CheckpointFiles::of(&names, &sizes, index.as_ref().map(|(at, index)| (*at, index)));
-    let layout = layout.map_err(|error| elsewhere(folder, error))?;
+    let layout = layout.map_err(|error| elsewhere(folder, error, false))?;
     // The output has files of these names.
     if let Some(&file) = layout.shards.iter().chain(&layout.index).find(|&&file| !is_plain_name(names[file])) {
         return Err(Error::bad_header(names[file], "this is not a plain file name").expected("a name without / or \\"));
@@ -193,7 +193,10 @@ fn check_names(shards: &mut [Shard], index: Option<&(String, ShardIndex)>, findi
         return Ok(());
     }
     for Shard { name, header, .. } in shards {
-        *header = header.filtered(name, &|tensor| index.shard_of(tensor).is_none_or(|shard| shard == name))?;
+        let kept = |(number, tensor): (usize, TensorInfo)| {
+            index.shard_of(tensor.name).is_none_or(|shard| shard == name).then(|| (tensor.name.into(), number))
+        };
+        *header = header.of_tensors(name, &header.iter().enumerate().filter_map(kept).collect::<Vec<_>>())?;
     }
     Ok(())
 }

@@ -62,6 +62,13 @@ pub struct AdapterOptions {
     pub weight: Option<f64>,
     /// Replaces the `lora_alpha` of its configuration, patterns included.
     pub alpha: Option<f64>,
+    /// The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+    pub residual_base: Option<bool>,
+    /// How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
+    #[cfg_attr(test, ts(optional, type = r#""twice" | "once""#))]
+    pub out_proj: Option<String>,
+    /// Which adapter is meant, by its name, where a file or a folder has several.
+    pub adapter: Option<String>,
 }
 
 /// The element type of merged and other floating-point tensors in the output.
@@ -168,7 +175,7 @@ impl CheckedOptions {
 }
 
 /// The error for a value that is none of those that an option has.
-fn none_of(option: &str, value: &str, expected: &str) -> Error {
+pub(super) fn none_of(option: &str, value: &str, expected: &str) -> Error {
     Error::bad_option(option, format!("{value:?} is none of {expected}")).found(value).expected(expected)
 }
 

@@ -355,7 +355,7 @@ describe("lorafold inspect", { concurrency: 2 }, () => {
   test("what is neither, is broken or is not there", async (t) => {
     const { folder } = await tiny(t);
     await writeFolder(join(folder, "broken"), { "model.safetensors": Buffer.alloc(20, 255) });
-    for (const [path, code] of [["nowhere", "fetch-failed"], [".", "wrong-input"], ["broken", "bad-header"]]) {
+    for (const [path, code] of [["nowhere", "bad-option"], [".", "wrong-input"], ["broken", "bad-header"]]) {
       const ended = await lorafold(["inspect", path, "--json"], { cwd: folder });
       assert.equal(ended.code, 1);
       assert.equal(JSON.parse(ended.stdout).error.code, code, path);

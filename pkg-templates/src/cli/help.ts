@@ -1,7 +1,7 @@
 /** What `lorafold --help` prints. */
 export const HELP = `lorafold folds LoRA adapters into base model weights.
 
-  lorafold merge --base B --adapter A[@weight] [--adapter …] --out DIR [options]
+  lorafold merge --base B --adapter A[#NAME][@weight] [--adapter …] --out DIR [options]
   lorafold serve --base B --adapter A[@weight] [--adapter …] [--port P] [options]
   lorafold inspect PATH…
 
@@ -9,13 +9,15 @@ B and A are a folder, a .safetensors or .bin file, or a URL: https://…, or hf:
 
 merge:
   --base B               the base model
-  --adapter A[@weight]   an adapter, and a factor on its whole delta (1 by default); may be repeated
+  --adapter A[@weight]   an adapter, and a factor on its whole delta (1 by default); may be repeated; A#NAME is one of several in A
   --out DIR              where the merged model goes
   --method M             how several deltas combine: linear (default), the exact weighted sum
   --dtype T              keep (default), float32 (or f32), float16 (f16), bfloat16 (bf16)
   --rounding R           nearest (default), to even
   --tied T               an output layer that is tied to the embedding: auto (default) does what the training did, share changes the one
                          tensor that they are, untie gives the output layer a tensor of its own
+  --out-proj N           how often the delta of out_proj in an nn.MultiheadAttention is added: twice (default), as PEFT does, or once
+  --residual-base        the base is the one that the adapters' initialisation (PiSSA, OLoRA, …) has changed, saved with them
   --max-shard-size S     new shards of at most S, such as 5GB; by default the base's shards are kept
   --only REGEX           merge only tensors whose name matches REGEX somewhere
   --skip REGEX           do not merge tensors whose name matches REGEX somewhere
@@ -36,8 +38,8 @@ merge:
 
 serve: the merged model over HTTP, with ranges, on this machine alone; nothing is written, every byte is computed when it is asked for
   --port P               8417 by default; 0 takes a free one
-  --dtype, --tied, --max-shard-size, --only, --skip, --tokenizer, --allow-unmatched, --allow-unmerged, --allow-nonfinite:
-                         as for merge
+  --dtype, --tied, --out-proj, --residual-base, --max-shard-size, --only, --skip, --tokenizer, --allow-unmatched, --allow-unmerged,
+  --allow-nonfinite: as for merge
   --json                 print one JSON document when it listens: url, files, findings
   --quiet                print nothing
 

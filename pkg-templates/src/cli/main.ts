@@ -1,6 +1,7 @@
 import { asLorafoldError, LorafoldError, thrown } from "../errors.js";
 import { inspectCommand } from "./inspect.js";
 import { mergeCommand } from "./merge.js";
+import { snippetFor } from "./snippets.js";
 import { serveCommand } from "./serve.js";
 import { asksForHelp, UsageError } from "./usage.js";
 import { HELP } from "./help.js";
@@ -66,6 +67,8 @@ function report(error: unknown, json: boolean): number {
   const { code, message } = error;
   said(code, error);
   console.error(`lorafold: error [${code}]: ${message}`);
+  const snippet = snippetFor(code, error.facts);
+  if (snippet !== undefined) console.error(`\nIn Python:\n\n${snippet.replace(/^/gm, "    ")}`);
   // Of a mistake of ours the stack says where.
   if (code === "internal" && error.detail !== undefined) console.error(error.detail);
   return code === "aborted" ? 130 : 1;

@@ -59,7 +59,10 @@ export async function mergeCommand(argv: string[]): Promise<number> {
       await print(planned, values, () => planText(planned));
       return 0;
     }
-    if (share) return await mergePartCommand({ ...options, output: values.out!, signal: stop.signal }, share, { json, quiet });
+    if (share) {
+      const { statistics: _, ...partOptions } = options;
+      return await mergePartCommand({ ...partOptions, output: values.out!, signal: stop.signal }, share, { json, quiet });
+    }
     const line = quiet ? undefined : new ProgressLine(process.stderr);
     try {
       const { report } = await merge({ ...options, signal: stop.signal, onProgress: (progress) => line?.show(progress) });

@@ -11,6 +11,8 @@ export const PLAN_FLAGS = {
   dtype: { type: "string" },
   rounding: { type: "string" },
   tied: { type: "string" },
+  "out-proj": { type: "string" },
+  "residual-base": { type: "boolean" },
   "max-shard-size": { type: "string" },
   tokenizer: { type: "string" },
   "allow-unmatched": { type: "boolean" },
@@ -30,7 +32,11 @@ export function planOptions(command: string, values: PlanValues): OpenOptions {
   const size = values["max-shard-size"];
   return {
     base: values.base,
-    adapters: values.adapter.map(adapterOption),
+    adapters: values.adapter.map((text) => ({
+      ...named(adapterOption(text)),
+      ...(values["out-proj"] !== undefined && { outProj: values["out-proj"] as NonNullable<AdapterOptions["outProj"]> }),
+      ...(values["residual-base"] && { residualBase: true }),
+    })),
     // The crate says which values there are.
     ...(values.dtype !== undefined && { dtype: values.dtype as NonNullable<OpenOptions["dtype"]> }),
     ...(values.method !== undefined && { method: values.method as "linear" }),
@@ -63,6 +69,13 @@ function adapterOption(text: string): AdapterOptions {
   if (!isThere(text)) return { source, weight: Number(weight) };
   if (isThere(source)) throw new UsageError(`--adapter ${text}: both ${text} and ${source} are there; ${text}@1 means the first`);
   return { source: text };
+}
+
+/** `A#NAME`: one of several adapters, unless that is the name of a file. */
+function named(option: AdapterOptions): AdapterOptions {
+  const source = option.source as string;
+  const at = source.lastIndexOf("#");
+  return at <= 0 || isThere(source) ? option : { ...option, source: source.slice(0, at), adapter: source.slice(at + 1) };
 }
 
 function isThere(source: string): boolean {

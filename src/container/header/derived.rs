@@ -85,14 +85,36 @@ impl Header {
         Span { input, start: start - offset, bytes: tensor.bytes() }
     }
 
-    /// The same header without the tensors that `keep` refuses. What they leave are holes.
+    /// A header of these of its tensors, each under a name of its own; one may be there more than once, with the same bytes.
     ///
     /// # Errors
-    /// `limit-exceeded` when there is not enough memory for the tables.
-    pub(crate) fn filtered(&self, file: &str, keep: &dyn Fn(&str) -> bool) -> Result<Header> {
-        let tensors = |each: Each| self.iter().filter(|tensor| keep(tensor.name)).try_for_each(each);
-        let header = Header::of_spans(file, &tensors, self.file_bytes)?;
-        Ok(Header { metadata: self.metadata.clone(), data_start: self.data_start, ..header })
+    /// `bad-header` for a name that is there twice, `limit-exceeded` for too many tensors, or when there is not enough memory.
+    pub(crate) fn of_tensors(&self, file: &str, tensors: &[(String, usize)]) -> Result<Header> {
+        if tensors.len() > limits::TENSORS {
+            let reason = format!("it would have more than {} tensors", limits::TENSORS);
+            return Err(Error::limit_exceeded(file, reason).file(file));
+        }
+        let mut size = TableSize::default();
+        for (name, number) in tensors {
+            size.names.add_bytes(name.len());
+            size.dims += self.tensor(*number).shape.len();
+        }
+        let mut header = Header::with_room(file, &size)?;
+        for (name, number) in tensors {
+            let TensorInfo { dtype, shape, start, .. } = self.tensor(*number);
+            header.names.push_str(name);
+            header.dims.extend_from_slice(shape);
+            header.rows.push(Row { start, dims_end: header.dims.len() as u32, dtype });
+        }
+        header.by_name = header.names.sorted(file)?;
+        let is_whole = tensors.len() == self.len() && tensors.iter().map(|row| row.1).eq(0..self.len());
+        Ok(Header {
+            metadata: self.metadata.clone(),
+            data_start: self.data_start,
+            file_bytes: self.file_bytes,
+            tiled: self.tiled && is_whole,
+            ..header
+        })
     }
 
     /// Tensors have the same bytes, or none in common.
