@@ -1,4 +1,4 @@
-import { LorafoldError, optionError, wrongValue } from "./errors.js";
+import { LorafoldError, wrongValue } from "./errors.js";
 import { nearest } from "./nearest.js";
 import type { AdapterSettings, PlanSettings } from "./schema.js";
 import type { AdapterOptions, MergeOptions, OpenOptions, PlanOptions, ReadOptions, RemoteFolder, ResponseOptions } from "./types.js";
@@ -24,8 +24,7 @@ export const REMOTE_FOLDER: Names<RemoteFolder> = { url: true, headers: true };
  * @throws {LorafoldError} `bad-option`
  */
 export function checkOptions(whose: string, given: unknown, known: Readonly<Record<string, true>>): void {
-  if (given === undefined || given === null) throw optionError("options", `${whose} was given none`);
-  if (typeof given !== "object") throw wrongValue("options", given, `an object with the options of ${whose}`);
+  if (typeof given !== "object" || given === null) throw wrongValue("options", given, `an object with the options of ${whose}`);
   // Inherited names too: those of an AbortSignal that was given instead of `{ signal }` are its class's.
   for (const name in given) {
     if (Object.hasOwn(known, name)) continue;

@@ -30,14 +30,14 @@ export interface Prepared {
  * @throws {LorafoldError} for everything that headers, configurations and options can show to be wrong.
  */
 export async function prepare<T extends PlanOptions & Pick<MergeOptions, "workers">>({ platform, engine }: Context, whose: string, options: T, known: Names<T>): Promise<Prepared> {
-  checkOptions(whose, options, known);
-  const { signal } = options;
-  checkSignal(signal);
-  throwIfAborted(signal);
-  if ((options.base ?? undefined) === undefined) throw optionError("base", "not given");
+  checkOptions(whose, options ?? {}, known);
+  if ((options?.base ?? undefined) === undefined) throw optionError("base", "not given");
   const given: unknown = options.adapters ?? [];
   if (!Array.isArray(given)) throw optionError("adapters", "not an array", { fix: "give an array, also of one adapter" });
   if (given.length === 0) throw optionError("adapters", "none is given, and the base would be written as the merge", { fix: "give at least one" });
+  const { signal } = options;
+  checkSignal(signal);
+  throwIfAborted(signal);
   const adapters = options.adapters.map(asAdapter);
   for (const { weight, alpha } of adapters) {
     checkNumber("weight", weight, Number.isFinite, "a finite number");

@@ -113,11 +113,11 @@ export type AdapterSettings = {
   /**
    * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
    */
-  residualBase?: boolean,
+  residual_base?: boolean,
   /**
    * How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
    */
-  outProj?: "twice" | "once",
+  out_proj?: "twice" | "once",
   /**
    * Which adapter is meant, by its name, where a file or a folder has several.
    */
@@ -759,40 +759,6 @@ export type Span = {
    * Number of bytes.
    */
   bytes: number,
-};
-
-/**
- * Sums over folded elements. Write W for the base, d for the delta (f32), out for the stored result.
- *
- * The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
- * depend, in their last digits, on how the elements were split. Elements whose W or d is infinite or NaN are counted, but left
- * out of the sums. Where both are finite and the result is not, `kept` is infinite or NaN.
- */
-export type Statistics = {
-  /**
-   * Elements folded.
-   */
-  elements: number,
-  /**
-   * Elements whose stored bits are not those that W alone would have in the output type.
-   */
-  changed: number,
-  /**
-   * Σ d².
-   */
-  deltaSq: number,
-  /**
-   * Σ W².
-   */
-  baseSq: number,
-  /**
-   * The largest |d|.
-   */
-  maxDelta: number,
-  /**
-   * Σ (out − W) · d: divided by `delta_sq`, the share of the delta that survives rounding.
-   */
-  kept: number,
 };
 
 /**

@@ -49,6 +49,28 @@ pub struct Base {
 wire!(Shard { input, name, header });
 wire!(Base { name, format, shards, index, config, others, left_behind, versions } without { findings });
 impl Base {
+    /// Call `visit` with the name of each tensor.
+    pub(super) fn each_name<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+        self.shards.iter().for_each(|shard| shard.header.iter().for_each(|tensor| visit(tensor.name)));
+    }
+
+    /// Give each tensor the names that `names` adds to its list: none leaves it out, several make copies.
+    ///
+    /// # Errors
+    /// Those of [`Header::of_tensors`].
+    pub(super) fn rename(&mut self, names: &dyn Fn(&str, &mut Vec<String>)) -> Result<()> {
+        for Shard { header, name, .. } in &mut self.shards {
+            let mut tensors = Vec::with_capacity(header.len());
+            let mut of_one = Vec::new();
+            for (number, tensor) in header.iter().enumerate() {
+                names(tensor.name, &mut of_one);
+                tensors.extend(of_one.drain(..).map(|name| (name, number)));
+            }
+            *header = header.of_tensors(name, &tensors)?;
+        }
+        Ok(())
+    }
+
     /// Do not copy the files of which `stays` is true.
     pub(crate) fn leave_behind(&mut self, stays: impl Fn(&str) -> bool) {
         let left = self.others.extract_if(.., |(_, name, _)| stays(name)).map(|(_, name, _)| name);

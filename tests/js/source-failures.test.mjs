@@ -82,7 +82,7 @@ describe("a server", { concurrency: 2 }, () => {
       await assert.rejects(merge({ base: url, adapters: [asFiles(adapter)] }), { name: "LorafoldError", code: "fetch-failed" });
     }
     const ended = await lorafold(["inspect", server.url, "--json"]);
-    assert.deepEqual([ended.code, JSON.parse(ended.stdout).error.code], [1, "fetch-failed"]);
+    assert.deepEqual([ended.code, JSON.parse(ended.stdout)[0].error.code], [1, "fetch-failed"]);
   });
 
   test("with an adapter that is only half there", async (t) => {
