@@ -38,6 +38,10 @@ wire!(Adalora { a, b, e, rank, inputs, outputs, alpha, scale, transposed });
 impl Factored for Adalora {
     const NAME: &'static str = "adalora";
 
+    fn vanishes_at_zero(&self) -> bool {
+        true
+    }
+
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.a, &self.b, &self.e]
     }

@@ -25,6 +25,10 @@ impl Method for AddBias {
 
     type Prepared = Dense;
 
+    fn vanishes_at_zero(&self) -> bool {
+        true
+    }
+
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.bias]
     }

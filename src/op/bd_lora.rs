@@ -75,6 +75,10 @@ impl BdLora {
 impl Factored for BdLora {
     const NAME: &'static str = "bd-lora";
 
+    fn vanishes_at_zero(&self) -> bool {
+        true
+    }
+
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.a, &self.b]
     }

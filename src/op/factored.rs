@@ -18,6 +18,11 @@ pub(crate) trait Factored {
     /// What a report calls it.
     const NAME: &'static str;
 
+    /// Whether nothing changes where one of its operands is all zeros.
+    fn vanishes_at_zero(&self) -> bool {
+        false
+    }
+
     /// What is read once, as a whole.
     fn operands(&self) -> Vec<&Operand>;
 
@@ -60,6 +65,10 @@ impl<T: Factored> Method for T {
     const NAME: &'static str = <T as Factored>::NAME;
 
     type Prepared = Product;
+
+    fn vanishes_at_zero(&self) -> bool {
+        Factored::vanishes_at_zero(self)
+    }
 
     fn operands(&self) -> Vec<&Operand> {
         Factored::operands(self)

@@ -47,6 +47,10 @@ impl Method for Hira {
 
     type Prepared = Dense;
 
+    fn vanishes_at_zero(&self) -> bool {
+        true
+    }
+
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.a, &self.b]
     }

@@ -41,6 +41,10 @@ impl Method for Loha {
 
     type Prepared = Dense;
 
+    fn vanishes_at_zero(&self) -> bool {
+        true
+    }
+
     fn operands(&self) -> Vec<&Operand> {
         self.factors.iter().chain(self.cores.iter().flatten()).collect()
     }

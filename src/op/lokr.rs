@@ -75,6 +75,10 @@ impl Method for Lokr {
 
     type Prepared = Dense;
 
+    fn vanishes_at_zero(&self) -> bool {
+        true
+    }
+
     fn operands(&self) -> Vec<&Operand> {
         self.first.operands.iter().chain(&self.second.operands).collect()
     }

@@ -107,6 +107,10 @@ impl Method for LowRank {
         Some(self)
     }
 
+    fn vanishes_at_zero(&self) -> bool {
+        true
+    }
+
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.a, &self.b]
     }

@@ -60,6 +60,10 @@ impl MergedLinear {
 impl Factored for MergedLinear {
     const NAME: &'static str = "merged-linear";
 
+    fn vanishes_at_zero(&self) -> bool {
+        true
+    }
+
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.a, &self.b]
     }

@@ -46,6 +46,11 @@ macro_rules! methods {
                 match self { $($(#[cfg($cfg)])? Op::$name(op) => op.replacement()),+ }
             }
 
+            /// Whether nothing changes where one of its operands is all zeros.
+            pub(crate) fn vanishes_at_zero(&self) -> bool {
+                match self { $($(#[cfg($cfg)])? Op::$name(op) => op.vanishes_at_zero()),+ }
+            }
+
             /// What it must know of the weight for some elements.
             pub fn footprint(&self) -> Footprint {
                 match self { $($(#[cfg($cfg)])? Op::$name(op) => op.footprint()),+ }

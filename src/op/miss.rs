@@ -44,6 +44,10 @@ impl Method for Miss {
 
     type Prepared = Prepared;
 
+    fn vanishes_at_zero(&self) -> bool {
+        true
+    }
+
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.block]
     }

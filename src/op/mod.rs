@@ -277,6 +277,11 @@ pub(crate) trait Method {
         None
     }
 
+    /// Whether nothing changes where one of its operands is all zeros.
+    fn vanishes_at_zero(&self) -> bool {
+        false
+    }
+
     /// What it must know of the weight for some elements.
     fn footprint(&self) -> Footprint {
         Footprint::Elements

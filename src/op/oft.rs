@@ -53,6 +53,10 @@ impl Method for Oft {
 
     type Prepared = Turned<Blocks>;
 
+    fn vanishes_at_zero(&self) -> bool {
+        true
+    }
+
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.upper]
     }

@@ -37,6 +37,10 @@ wire!(Vera { lambda_d, lambda_b, a, b, rank, longest, outputs, transposed });
 impl Factored for Vera {
     const NAME: &'static str = "vera";
 
+    fn vanishes_at_zero(&self) -> bool {
+        true
+    }
+
     fn operands(&self) -> Vec<&Operand> {
         vec![&self.lambda_d, &self.lambda_b, &self.a, &self.b]
     }

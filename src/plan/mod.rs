@@ -4,6 +4,7 @@
 mod build;
 mod identity;
 mod matching;
+mod missing_layers;
 mod open;
 mod options;
 mod output;
@@ -19,6 +20,7 @@ mod tied;
 mod transfer;
 mod vocabulary;
 mod wrapped;
+mod zeros;
 
 pub use build::{MergePlan, plan};
 pub use open::{Adapter, Base, Shard, open_adapter, open_base};

@@ -7,9 +7,11 @@ use sha2::{Digest, Sha256};
 
 use super::options::AdapterOptions;
 use super::recipe::FileDigest;
+use super::zeros::Zeros;
 use crate::adapter::choice::CHOOSE;
 use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
 use crate::adapter::pattern::PatternBudget;
+use crate::adapter::targets::Targets;
 use crate::container::checkpoint::find_index;
 use crate::container::index::is_plain_name;
 use crate::container::{CheckpointFiles, Format, Header, ShardIndex, foreign, header, limits, torch};
@@ -74,6 +76,10 @@ pub struct Adapter {
     pub mismatches: Vec<Mismatch>,
     /// What the user should know of it.
     pub findings: Vec<Finding>,
+    /// Which modules its configuration says were trained.
+    pub targets: Targets,
+    /// Whether its factors are such that it changes nothing.
+    pub idle: bool,
     /// Number of the weight file among all inputs.
     pub input: usize,
     /// Its files, for the recipe.
@@ -83,7 +89,7 @@ pub struct Adapter {
 wire!(Shard { input, name, header });
 wire!(Base { name, format, shards, index, config, others, left_behind, versions });
 // The rest is in the programs and the findings of the plan.
-wire!(Adapter { name, weight, wanted, residual_base, modules, summary, input, digests } without { updates, replication, mismatches, findings });
+wire!(Adapter { name, weight, wanted, residual_base, modules, summary, input, digests } without { updates, replication, mismatches, findings, targets, idle });
 
 /// Read the headers of a base.
 ///
@@ -237,12 +243,15 @@ async fn open_in(
     let header = read_header(inputs, folder, weights, format).await;
     let input = folder.first_input + weights;
     let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
-    let Updates { updates, summary, replication, mismatches, findings } = dialect::read(
+    let Updates { updates, summary, replication, mismatches, mut findings, targets } = dialect::read(
         &AdapterFiles { adapter: name, file, input, config, alpha, residual, out_proj_once, wanted },
         header,
         budget,
     )?;
-    digests.push(FileDigest { name: file.clone(), sha256: digest(inputs, folder, weights).await? });
+    let mut zeros = Zeros::of(&updates);
+    digests.push(FileDigest { name: file.clone(), sha256: digest(inputs, folder, weights, &mut zeros).await? });
+    let (zero, idle) = zeros.finding(name, &updates);
+    findings.extend(zero);
     let modules = updates.len();
     let (name, wanted) = (name.clone(), options.adapter.clone());
     let residual_base = options.residual_base;
@@ -257,6 +266,8 @@ async fn open_in(
         replication,
         mismatches,
         findings,
+        targets,
+        idle,
         input,
         digests,
     })
@@ -318,8 +329,11 @@ async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize, format
 /// Bytes hashed at a time.
 const HASH_STEP: u64 = 1 << 20;
 
-async fn digest(inputs: &impl Inputs, folder: &Listing, file: usize) -> Result<String> {
+/// The hash of a file, and which operands in it have nothing but zeros.
+async fn digest(inputs: &impl Inputs, folder: &Listing, file: usize, zeros: &mut Zeros) -> Result<String> {
     if let Some(sha256) = inputs.sha256(folder.first_input + file).await? {
+        // What the platform has hashed is at hand.
+        zeros.look(inputs, folder.first_input + file).await?;
         return Ok(sha256);
     }
     let size = folder.files[file].size;
@@ -331,6 +345,7 @@ async fn digest(inputs: &impl Inputs, folder: &Listing, file: usize) -> Result<S
         let part = &mut buffer[..step as usize];
         inputs.read(folder.first_input + file, at, part).await?;
         hash.update(&*part);
+        zeros.see(at, part);
         at += step;
     }
     Ok(hex(&hash.finalize()))

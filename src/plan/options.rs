@@ -15,10 +15,10 @@ pub struct PlanOptions {
     /// Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
     #[cfg_attr(test, ts(optional, type = r#""keep" | "float32" | "float16" | "bfloat16""#))]
     pub dtype: Option<String>,
-    /// How several deltas combine. Only `linear`, the exact weighted sum, so far.
+    /// How several deltas combine: `linear` (default), the exact weighted sum, is the only way so far.
     #[cfg_attr(test, ts(optional, type = r#""linear""#))]
     pub method: Option<String>,
-    /// How sums are rounded to the output's type. Only `nearest` (to even) so far.
+    /// How sums are rounded to the output's type: `nearest` (default), to even, is the only way so far.
     #[cfg_attr(test, ts(optional, type = r#""nearest""#))]
     pub rounding: Option<String>,
     /// What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
@@ -31,7 +31,7 @@ pub struct PlanOptions {
     pub skip: Option<String>,
     /// Largest size of an output shard in bytes; by default the base's shards are kept.
     pub max_shard_size: Option<u64>,
-    /// Adapter keys and patterns that match nothing become findings instead of errors.
+    /// Adapter keys and patterns that match nothing become findings instead of errors; `false` by default.
     #[serde(deserialize_with = "or_default")]
     #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
     pub allow_unmatched: bool,
@@ -50,11 +50,11 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct AdapterOptions {
-    /// Factor on the whole delta, any finite number; 1 by default.
+    /// Factor on the whole delta, any finite number; `1` by default.
     pub weight: Option<f64>,
     /// Replaces the `lora_alpha` of its configuration, patterns included.
     pub alpha: Option<f64>,
-    /// The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+    /// The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part; `false` by default.
     pub residual_base: Option<bool>,
     /// How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
     #[cfg_attr(test, ts(optional, type = r#""twice" | "once""#))]

@@ -1,0 +1,107 @@
+//! Factors that are all zeros: an adapter that was saved before it was trained, or whose training did not reach a module, adds nothing.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::findings::Finding;
+use crate::inputs::{Inputs, try_buffer};
+
+use crate::adapter::dialect::ModuleUpdate;
+
+/// Bytes that are read first of a factor, and at most at a time. The first are enough where something was trained.
+const STEPS: [u64; 2] = [1 << 12, 1 << 20];
+
+/// Operands in which only zeros were found so far.
+pub(super) struct Zeros {
+    /// The bytes of each, and the number of its update.
+    open: Vec<(Range<u64>, usize)>,
+}
+
+impl Zeros {
+    /// The operands without which an update changes nothing.
+    pub(super) fn of(updates: &[ModuleUpdate]) -> Zeros {
+        let mut open = Vec::new();
+        for (number, update) in updates.iter().enumerate().filter(|(_, update)| update.op.vanishes_at_zero()) {
+            let spans = update.op.operands().into_iter().map(|operand| operand.at);
+            open.extend(spans.map(|at| (at.start..at.start.saturating_add(at.bytes), number)));
+        }
+        Zeros { open }
+    }
+
+    /// See some bytes of the file, from `at` on.
+    pub(super) fn see(&mut self, at: u64, bytes: &[u8]) {
+        self.open.retain(|(span, _)| {
+            let part = |end: u64| end.saturating_sub(at).min(bytes.len() as u64) as usize;
+            is_zero(bytes.get(part(span.start)..part(span.end)).unwrap_or_default())
+        });
+    }
+
+    /// Read of each operand as much as is needed.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(super) async fn look(&mut self, inputs: &impl Inputs, input: usize) -> Result<()> {
+        let mut buffer = Vec::new();
+        let mut kept = 0;
+        while let Some((span, _)) = self.open.get(kept) {
+            let (mut at, end) = (span.start, span.end);
+            let mut zero = true;
+            while zero && at < end {
+                let step = STEPS[usize::from(at > span.start)].min(end - at);
+                if (buffer.len() as u64) < step {
+                    buffer = try_buffer("an adapter", step)?;
+                }
+                let part = &mut buffer[..step as usize];
+                inputs.read(input, at, part).await?;
+                zero = is_zero(part);
+                at += step;
+            }
+            if zero {
+                kept += 1;
+            } else {
+                self.open.swap_remove(kept);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be said of the updates that change nothing, and whether these are all.
+    pub(super) fn finding(self, adapter: &str, updates: &[ModuleUpdate]) -> (Option<Finding>, bool) {
+        let mut idle = vec![false; updates.len()];
+        self.open.iter().for_each(|&(_, number)| idle[number] = true);
+        let mut names = updates.iter().zip(&idle).filter(|(_, idle)| **idle).map(|(update, _)| update.tensor());
+        let Some(first) = names.next() else { return (None, false) };
+        let more = names.count();
+        if more + 1 == updates.len() {
+            let message =
+                "all its deltas are zero: it adds nothing; it was saved before it was trained, or not as a whole";
+            return (Some(Finding::warning("zero-adapter", Some(adapter), message.into())), true);
+        }
+        let others = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let message = format!("the delta of {first}{others} is zero: the training has not changed it");
+        (Some(Finding { tensor: Some(first), ..Finding::info("zero-delta", adapter, message) }), false)
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_seen_in_any_steps() {
+        let mut file = vec![1u8; 40];
+        file[10..20].fill(0);
+        file[30..35].fill(0);
+        for step in 1..=40 {
+            let mut zeros =
+                Zeros { open: vec![(10..20, 0), (9..20, 1), (10..21, 2), (30..35, 3), (0..40, 4), (7..7, 5)] };
+            file.chunks(step).zip((0..).step_by(step)).for_each(|(bytes, at)| zeros.see(at, bytes));
+            let left: Vec<usize> = zeros.open.into_iter().map(|(_, number)| number).collect();
+            assert_eq!(left, [0, 3, 5], "{step}");
+        }
+    }
+}
