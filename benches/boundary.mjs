@@ -65,7 +65,6 @@ const plan = await openPlan(glue);
 const cases = {
   "5,000 pieces": (asText) => plan.benchPieces(asText, BLOCK, 5000),
   "a report of 10,000 tensors": (asText) => plan.benchReport(asText),
-  "statistics of 1,000 blocks": (asText) => Array.from({ length: 1000 }, (_, i) => glue.benchStatistics(asText, i + 1.1)),
 };
 for (const [what, cross] of Object.entries(cases)) {
   const times = { fields: [], text: [] };

@@ -753,40 +753,6 @@ export type Span = {
 };
 
 /**
- * Sums over folded elements. Write W for the base, d for the delta (f32), out for the stored result.
- *
- * The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
- * depend, in their last digits, on how the elements were split. Elements whose W or d is infinite or NaN are counted, but left
- * out of the sums. Where both are finite and the result is not, `kept` is infinite or NaN.
- */
-export type Statistics = {
-  /**
-   * Elements folded.
-   */
-  elements: number,
-  /**
-   * Elements whose stored bits are not those that W alone would have in the output type.
-   */
-  changed: number,
-  /**
-   * Σ d².
-   */
-  deltaSq: number,
-  /**
-   * Σ W².
-   */
-  baseSq: number,
-  /**
-   * The largest |d|.
-   */
-  maxDelta: number,
-  /**
-   * Σ (out − W) · d: divided by `delta_sq`, the share of the delta that survives rounding.
-   */
-  kept: number,
-};
-
-/**
  * A tensor of a model.
  */
 export type TensorDescription = {

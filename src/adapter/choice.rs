@@ -15,8 +15,8 @@ const LISTED: usize = 20;
 ///
 /// # Errors
 /// `wrong-input` where there are several and none is chosen, `bad-option` where the chosen one is not there.
-pub(crate) fn choose<'a>(files: &AdapterFiles, names: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>> {
-    let names = sorted(names.collect());
+pub(crate) fn choose<'a>(files: &AdapterFiles, names: Vec<&'a str>) -> Result<Option<&'a str>> {
+    let names = sorted(names);
     let chosen = match (files.wanted, names.as_slice()) {
         (None, &[only]) => Some(only),
         (None | Some(DEFAULT), []) => return Ok(None),

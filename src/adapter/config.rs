@@ -337,7 +337,7 @@ mod tests {
             assert!(error.to_string().contains(name), "{error}");
         }
         for (field, reason, fix) in [
-            (r#""init_lora_weights":"pissa""#, "without its main part", "convert it"),
+            (r#""init_lora_weights":"pissa""#, "without its main part", "convert the adapter"),
             (r#""init_lora_weights":"pissa_niter_4""#, "cannot be made again", "residualBase"),
             (r#""init_lora_weights":"corda""#, "cannot be made again", "saved with it"),
             (r#""init_lora_weights":"loftq""#, "LoftQ has quantised", "that LoftQ made"),

@@ -73,7 +73,7 @@ pub struct Whole {
 /// fit each other, `wrong-input` for an adapter without tensors, `bad-header` for one with a tensor given twice; those of [`choose`].
 pub(crate) fn tensors(files: &AdapterFiles, header: &Header) -> Result<Tensors> {
     let AdapterFiles { adapter, file, input, .. } = *files;
-    let chosen = choose(files, header.iter().filter_map(|tensor| adapter_of(tensor.name)))?;
+    let chosen = choose(files, header.iter().filter_map(|tensor| adapter_of(tensor.name)).collect())?;
     let mut factors = Vec::with_capacity(header.len());
     let mut found = Tensors::default();
     let (mut bases, mut magnitudes, mut biases) = (Vec::new(), Vec::new(), Vec::new());

@@ -12,20 +12,26 @@ use crate::order::sort;
 #[derive(Debug, Clone, Default)]
 pub struct Targets {
     /// `target_modules`, unless other fields choose among the modules that it names.
-    named: Value,
+    named: Names,
     /// `exclude_modules`.
-    excluded: Value,
+    excluded: Names,
+}
+
+/// A list of the ends of paths, or a regular expression.
+#[derive(Debug, Clone, Default)]
+struct Names {
+    texts: Vec<String>,
+    pattern: bool,
 }
 
 impl Targets {
     /// From the fields of a configuration.
     pub fn of(fields: &[(String, Value)]) -> Targets {
-        let said = |wanted: &str| fields.iter().find(|(name, value)| name == wanted && !says_nothing(value));
-        if said("layers_to_transform").is_some() {
+        let said = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+        if said("layers_to_transform").is_some_and(|layers| !says_nothing(layers)) {
             return Targets::default();
         }
-        let value = |name| said(name).map(|(_, value)| value.clone()).unwrap_or_default();
-        Targets { named: value("target_modules"), excluded: value("exclude_modules") }
+        Targets { named: Names::of(said("target_modules")), excluded: Names::of(said("exclude_modules")) }
     }
 
     /// Whether the module was to be trained. A regular expression that this crate cannot read names none.
@@ -33,23 +39,34 @@ impl Targets {
     /// # Errors
     /// `limit-exceeded` for a pattern that takes too many steps.
     pub fn name(&self, module: &str, budget: &mut PatternBudget) -> Result<bool> {
-        Ok(is_named(&self.named, module, budget)? && !is_named(&self.excluded, module, budget)?)
+        Ok(self.named.have(module, budget)? && !self.excluded.have(module, budget)?)
     }
 }
 
-fn is_named(names: &Value, module: &str, budget: &mut PatternBudget) -> Result<bool> {
-    let ends = |name: &Value| {
-        let rest = name.as_str().and_then(|name| module.strip_suffix(name));
-        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
-    match names {
-        Value::Array(names) => Ok(names.iter().any(ends)),
-        Value::String(all) if all == "all-linear" => Ok(true),
-        Value::String(text) => match Pattern::whole(text) {
-            Ok(pattern) => pattern.matches(module, budget).map_err(|error| error.of_pattern("target_modules", text)),
-            Err(_) => Ok(false),
-        },
-        _ => Ok(false),
+impl Names {
+    fn of(value: Option<&Value>) -> Names {
+        let text = |value: &Value| value.as_str().map(Into::into);
+        match value {
+            Some(Value::Array(names)) => Names { texts: names.iter().filter_map(text).collect(), pattern: false },
+            Some(value) => Names { texts: text(value).into_iter().collect(), pattern: true },
+            None => Names::default(),
+        }
+    }
+
+    fn have(&self, module: &str, budget: &mut PatternBudget) -> Result<bool> {
+        for name in &self.texts {
+            let has = if self.pattern && name != "all-linear" {
+                let Ok(pattern) = Pattern::whole(name) else { continue };
+                pattern.matches(module, budget).map_err(|error| error.of_pattern("target_modules", name))?
+            } else {
+                self.pattern
+                    || module.strip_suffix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            };
+            if has {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -137,13 +137,14 @@ const SHORT: usize = 8;
 
 /// Their number, and the lists that say something of each.
 fn set_layers(config: &mut Object, layers: &Layers) {
-    let lists = config.members().filter_map(|(name, value)| Some((name.to_string(), value.value()?)));
-    for (name, value) in lists.collect::<Vec<_>>() {
+    let names: Vec<String> = config.members().map(|(name, _)| name.into_owned()).collect();
+    for name in names {
+        let Some(value) = config.get(&name).and_then(Node::value) else { continue };
         if COUNTS.contains(&name.as_str()) && value.as_u64() == Some(layers.of as u64) {
             config.set(&name, &layers.sources.len().into());
         }
         let Value::Array(list) = value else { continue };
-        if list.len() == layers.of && (list.len() > SHORT || name.contains("layer")) {
+        if list.len() == layers.of && (list.len() > SHORT || name.split('_').any(|word| word.starts_with("layer"))) {
             let copies = layers.sources.iter().filter_map(|&source| list.get(source).cloned());
             config.set(&name, &Value::Array(copies.collect()));
         }

@@ -53,6 +53,30 @@ pub struct Base {
     pub versions: Vec<(String, String)>,
 }
 
+impl Base {
+    /// Call `visit` with the name of each tensor.
+    pub(super) fn each_name<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+        self.shards.iter().for_each(|shard| shard.header.iter().for_each(|tensor| visit(tensor.name)));
+    }
+
+    /// Give each tensor the names that `names` adds to its list: none leaves it out, several make copies.
+    ///
+    /// # Errors
+    /// Those of [`Header::of_tensors`].
+    pub(super) fn rename(&mut self, names: &dyn Fn(&str, &mut Vec<String>)) -> Result<()> {
+        for Shard { header, name, .. } in &mut self.shards {
+            let mut tensors = Vec::with_capacity(header.len());
+            let mut of_one = Vec::new();
+            for (number, tensor) in header.iter().enumerate() {
+                names(tensor.name, &mut of_one);
+                tensors.extend(of_one.drain(..).map(|name| (name, number)));
+            }
+            *header = header.of_tensors(name, &tensors)?;
+        }
+        Ok(())
+    }
+}
+
 /// An adapter, without its weights.
 #[derive(Debug, Clone)]
 pub struct Adapter {
@@ -359,8 +383,15 @@ fn finite(option: &str, value: f64) -> Result<f64> {
     if value.is_finite() {
         return Ok(value);
     }
-    let error = Error::bad_option(option, format!("{value} is not a finite number"));
-    Err(error.found(value.to_string()).expected("a finite number"))
+    // `Display` of all numbers, for these three, would be 7 kB of the module.
+    let found = if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "inf"
+    } else {
+        "-inf"
+    };
+    Err(Error::bad_option(option, format!("{found} is not a finite number")).found(found).expected("a finite number"))
 }
 
 #[cfg(test)]

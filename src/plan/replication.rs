@@ -2,7 +2,6 @@
 //! tensors like any other, with the bytes of the same source; PEFT's `replicate_layers`.
 
 use super::open::{Adapter, Base};
-use crate::container::TensorInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::config_json::Layers;
@@ -26,16 +25,16 @@ pub(super) fn replicate(base: &mut Base, adapters: &[Adapter], findings: &mut Ve
             .kind(ErrorKind::NotImplemented)
             .fix("merge each by itself"));
     }
-    let is_one = {
-        let mut lists = tensors(base).filter_map(|tensor| Some(split(tensor.name)?.0));
-        let list = lists.next();
-        list.is_some() && lists.all(|other| list == Some(other))
-    };
-    if !is_one {
+    let (mut list, mut lists, mut of) = (None, 0, 0);
+    base.each_name(&mut |name| {
+        let Some((found, layer, _)) = split(name) else { return };
+        lists += usize::from(list != Some(found));
+        (list, of) = (Some(found), of.max(layer + 1));
+    });
+    if lists != 1 {
         return Err(refuse("it repeats layers of the base, which does not have exactly one list of layers")
             .fix("merge it into the language model alone"));
     }
-    let of = tensors(base).filter_map(|tensor| Some(split(tensor.name)?.1 + 1)).max().unwrap_or(0);
     let mut sources: Vec<usize> = Vec::new();
     for &[start, end] in ranges {
         if end > of || sources.len() as u64 + end.saturating_sub(start) > MOST {
@@ -45,28 +44,22 @@ pub(super) fn replicate(base: &mut Base, adapters: &[Adapter], findings: &mut Ve
         }
         sources.extend(start as usize..end as usize);
     }
-    for shard in &mut base.shards {
-        let mut copies = Vec::new();
-        for (number, tensor) in shard.header.iter().enumerate() {
-            let Some((list, layer, rest)) = split(tensor.name) else {
-                copies.push((tensor.name.into(), number));
-                continue;
-            };
-            let places = sources.iter().enumerate().filter(|(_, source)| **source == layer as usize);
-            copies.extend(places.map(|(place, _)| (format!("{list}.{place}{rest}"), number)));
+    base.rename(&|name, names| match split(name) {
+        None => names.push(name.into()),
+        Some((list, layer, rest)) => {
+            for (place, source) in sources.iter().enumerate() {
+                if *source == layer as usize {
+                    names.push(format!("{list}.{place}{rest}"));
+                }
+            }
         }
-        shard.header = shard.header.of_tensors(&shard.name, &copies)?;
-    }
+    })?;
     let message = format!("the base's {of} layers become {}: {FIELD} repeats them", sources.len());
     findings.push(Finding::info("layers-repeated", &repeating.name, message));
     Ok(Some(Layers { of: of as usize, sources }))
 }
 
 const FIELD: &str = "layer_replication";
-
-fn tensors(base: &Base) -> impl Iterator<Item = TensorInfo<'_>> {
-    base.shards.iter().flat_map(|shard| shard.header.iter())
-}
 
 /// The path of the list of layers, the layer's number, and what is behind that with its dot.
 fn split(name: &str) -> Option<(&str, u64, &str)> {

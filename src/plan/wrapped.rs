@@ -1,11 +1,10 @@
 //! Bases that were saved while PEFT had them wrapped: their layers are called `….base_layer.weight`, and the whole model may be below
 //! `base_model.model.`. They are read, and written, under the names of the model itself.
 
-use std::collections::HashSet;
-
 use super::open::Base;
 use crate::error::{Error, Result};
 use crate::findings::Finding;
+use crate::json::sorted;
 
 /// PEFT's name for what it has wrapped.
 const WRAPPED: &str = "base_layer";
@@ -15,38 +14,43 @@ const WRAPPED: &str = "base_layer";
 /// # Errors
 /// `unsupported` where the weights of an adapter are among them, `bad-header` where two tensors would have one name.
 pub(super) fn unwrap(base: &mut Base) -> Result<Option<Finding>> {
-    let names = || base.shards.iter().flat_map(|shard| shard.header.iter()).map(|tensor| tensor.name);
-    // The layers that are wrapped. A model's own `base_layer` has layers inside.
-    let layer = |name| split(name).filter(|(_, rest)| matches!(*rest, "weight" | "bias" | "in_proj_weight"));
-    let layers: HashSet<&str> = names().filter_map(layer).map(|(layer, _)| layer).collect();
-    let all_below = || names().next().is_some() && names().all(|name| name.starts_with("base_model.model."));
-    if layers.is_empty() && !all_below() {
+    let (mut layers, mut all_below) = (Vec::new(), true);
+    base.each_name(&mut |name| {
+        layers.extend(wrapped_layer(name));
+        all_below &= name.starts_with("base_model.model.");
+    });
+    if layers.is_empty() && !all_below {
         return Ok(None);
     }
-    let is_adapters = |name: &&str| {
-        let mut ends = name.match_indices('.').map(|(at, _)| name.split_at(at));
-        ends.any(|(layer, rest)| {
-            layers.contains(layer) && !rest[1..].starts_with(WRAPPED) || rest.starts_with(".modules_to_save.")
-        })
-    };
-    if let Some(name) = names().find(is_adapters) {
+    let (layers, mut inside) = (sorted(layers), None);
+    base.each_name(&mut |name| {
+        if inside.is_none() && is_adapters(name, &layers) {
+            inside = Some(name);
+        }
+    });
+    if let Some(name) = inside {
         let reason = "the base was saved with an adapter inside, whose weights would be lost";
         return Err(Error::unsupported(name, reason)
             .tensor(name)
             .fix("save the two apart, with PEFT: model.save_pretrained(…), then model.unload().save_pretrained(…)"));
     }
-    for shard in &mut base.shards {
-        let plain = shard.header.iter().enumerate().map(|(number, tensor)| (plain(tensor.name), number));
-        shard.header = shard.header.of_tensors(&shard.name, &plain.collect::<Vec<_>>())?;
-    }
+    base.rename(&|name, names| names.push(plain(name)))?;
     let message = "it was saved as PEFT had wrapped it: its tensors get the names that they had before";
     Ok(Some(Finding::warning("peft-wrapped", None, message.into())))
 }
 
-/// The path before the last `base_layer`, and what is behind it.
-fn split(name: &str) -> Option<(&str, &str)> {
-    let (layer, rest) = name.rsplit_once(WRAPPED)?;
-    layer.strip_suffix('.').zip(rest.strip_prefix('.'))
+/// The path of the wrapped layer that a tensor is of. A model's own `base_layer` has layers inside.
+fn wrapped_layer(name: &str) -> Option<&str> {
+    let ends = [".base_layer.weight", ".base_layer.bias", ".base_layer.in_proj_weight"];
+    ends.iter().find_map(|end| name.strip_suffix(end))
+}
+
+/// Whether a tensor is in one of the wrapped layers, and not what is wrapped there.
+fn is_adapters(name: &str, layers: &[&str]) -> bool {
+    name.match_indices('.').any(|(at, _)| {
+        let (layer, rest) = (&name[..at], &name[at + 1..]);
+        rest.starts_with("modules_to_save.") || layers.binary_search(&layer).is_ok() && !rest.starts_with(WRAPPED)
+    })
 }
 
 /// The name without PEFT's parts.

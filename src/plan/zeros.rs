@@ -8,8 +8,8 @@ use crate::inputs::{Inputs, try_buffer};
 
 use crate::adapter::dialect::ModuleUpdate;
 
-/// Bytes that are read first of a factor, and at most at a time. The first are enough where something was trained.
-const STEPS: [u64; 2] = [1 << 12, 1 << 20];
+/// Bytes that are read of a factor at a time. The first are enough where something was trained.
+const STEP: u64 = 1 << 16;
 
 /// Operands in which only zeros were found so far.
 pub(super) struct Zeros {
@@ -41,20 +41,15 @@ impl Zeros {
     /// # Errors
     /// Those of reading.
     pub(super) async fn look(&mut self, inputs: &impl Inputs, input: usize) -> Result<()> {
-        let mut buffer = Vec::new();
+        let mut buffer = try_buffer("an adapter", STEP)?;
         let mut kept = 0;
         while let Some((span, _)) = self.open.get(kept) {
-            let (mut at, end) = (span.start, span.end);
-            let mut zero = true;
+            let (mut at, end, mut zero) = (span.start, span.end, true);
             while zero && at < end {
-                let step = STEPS[usize::from(at > span.start)].min(end - at);
-                if (buffer.len() as u64) < step {
-                    buffer = try_buffer("an adapter", step)?;
-                }
-                let part = &mut buffer[..step as usize];
+                let part = &mut buffer[..STEP.min(end - at) as usize];
                 inputs.read(input, at, part).await?;
                 zero = is_zero(part);
-                at += step;
+                at += STEP;
             }
             if zero {
                 kept += 1;

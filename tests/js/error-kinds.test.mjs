@@ -97,11 +97,11 @@ describe("every kind of error", () => {
   }
 });
 
-/** The variants of an enum of src/error/code.rs, as serde writes them. @param {string} name */
+/** The texts of an enum of src/error/code.rs. @param {string} name */
 async function variants(name) {
   const source = await readFile(join(root, "src", "error", "code.rs"), "utf8");
-  const [, body = ""] = new RegExp(`pub enum ${name} \\{\n(.*?)\n\\}`, "s").exec(source) ?? [];
-  return [...body.matchAll(/^ {4}([A-Z]\w+),$/gm)].map(([, variant]) => (variant ?? "").replace(/(?<!^)[A-Z]/g, "-$&").toLowerCase());
+  const [, body = ""] = new RegExp(`pub enum ${name} \\{\n(.*?)\n {4}\\}`, "s").exec(source) ?? [];
+  return [...body.matchAll(/^ {8}[A-Z]\w+ = "([a-z-]+)",$/gm)].map(([, text = ""]) => text);
 }
 
 /** The words of a union in the package's declarations. @param {string} name */

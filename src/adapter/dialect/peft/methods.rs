@@ -143,7 +143,7 @@ struct Found {
 
 fn tensors_of(method: &dyn Spelling, files: &AdapterFiles, header: &Header) -> Result<Found> {
     let mut found = Found::default();
-    let chosen = choose(files, header.iter().filter_map(|tensor| name_in(method, tensor.name)))?;
+    let chosen = choose(files, header.iter().filter_map(|tensor| name_in(method, tensor.name)).collect())?;
     for tensor in header.iter() {
         if chosen.is_some() && name_in(method, tensor.name).is_some_and(|name| Some(name) != chosen) {
             continue;
