@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn bytes_are_seen_in_any_steps() {
-        let mut file = vec![1u8; 40];
+        let mut file = [1u8; 40];
         file[10..20].fill(0);
         file[30..35].fill(0);
         for step in 1..=40 {
