@@ -22,7 +22,7 @@ pub(super) fn missing_layers(
     let mut kinds = Vec::new();
     for (number, &(update, tensor)) in placed.iter().enumerate() {
         changed[tensor] = true;
-        if !update.optional && update.op.replacement().is_none() {
+        if !update.optional && update.op.replacement.is_none() {
             kinds.push((kind(tensors[tensor].name), number));
         }
     }

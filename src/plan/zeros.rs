@@ -21,8 +21,8 @@ impl Zeros {
     /// The operands without which an update changes nothing.
     pub(super) fn of(updates: &[ModuleUpdate]) -> Zeros {
         let mut open = Vec::new();
-        for (number, update) in updates.iter().enumerate().filter(|(_, update)| update.op.vanishes_at_zero()) {
-            let spans = update.op.operands().into_iter().map(|operand| operand.at);
+        for (number, update) in updates.iter().enumerate().filter(|(_, update)| update.op.method.vanishes) {
+            let spans = update.op.operands.iter().map(|operand| operand.at);
             open.extend(spans.map(|at| (at.start..at.start.saturating_add(at.bytes), number)));
         }
         Zeros { open }
