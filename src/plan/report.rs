@@ -238,8 +238,7 @@ impl MergePlan {
         let AdapterScales { updates, scales } = scales;
         let (rule, root) = if adapter.summary.rslora { ("alpha/sqrt(r)", "√") } else { ("alpha/r", "") };
         let scale = |(Scale { rank, alpha, scale }, tensors): (Scale, u64)| {
-            let text = json::text(&alpha);
-            let why = format!("{rule} = {}/{root}{rank}", text.strip_suffix(".0").unwrap_or(&text));
+            let why = format!("{rule} = {}/{root}{rank}", json::number(alpha));
             ScaleReport { rank, alpha, scale, why, tensors }
         };
         AdapterReport {
