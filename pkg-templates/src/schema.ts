@@ -103,7 +103,8 @@ export type AdapterRequest = {
  */
 export type AdapterSettings = {
   /**
-   * Factor on the whole delta, any finite number; 1 by default.
+   * Factor on the whole delta, any finite number; `1` by default.
+   * @default 1
    */
   weight?: number,
   /**
@@ -111,13 +112,15 @@ export type AdapterSettings = {
    */
   alpha?: number,
   /**
-   * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+   * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part; `false` by default.
+   * @default false
    */
-  residual_base?: boolean,
+  residualBase?: boolean,
   /**
    * How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
+   * @default "twice"
    */
-  out_proj?: "twice" | "once",
+  outProj?: "twice" | "once",
   /**
    * Which adapter is meant, by its name, where a file or a folder has several.
    */
@@ -493,19 +496,23 @@ export type PlanRequest = {
 export type PlanSettings = {
   /**
    * Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
+   * @default "keep"
    */
   dtype?: "keep" | "float32" | "float16" | "bfloat16",
   /**
-   * How several deltas combine. Only `linear`, the exact weighted sum, so far.
+   * How several deltas combine: `linear` (default), the exact weighted sum, is the only way so far.
+   * @default "linear"
    */
   method?: "linear",
   /**
-   * How sums are rounded to the output's type. Only `nearest` (to even) so far.
+   * How sums are rounded to the output's type: `nearest` (default), to even, is the only way so far.
+   * @default "nearest"
    */
   rounding?: "nearest",
   /**
    * What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
    * that they are, `untie` gives the output layer a tensor of its own.
+   * @default "auto"
    */
   tied?: "auto" | "share" | "untie",
   /**
@@ -521,7 +528,8 @@ export type PlanSettings = {
    */
   maxShardSize?: number,
   /**
-   * Adapter keys and patterns that match nothing become findings instead of errors.
+   * Adapter keys and patterns that match nothing become findings instead of errors; `false` by default.
+   * @default false
    */
   allowUnmatched?: boolean,
   /**

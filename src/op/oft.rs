@@ -14,7 +14,8 @@ use crate::model::orientation::Fit;
 /// `s` is 1 the one rotation is that of every run of inputs. Q becomes R by Cayley's transform, (I − Q)(I + Q)⁻¹; or where there is a `p`, by
 /// its series I + 2·Q + 2·Q² + … of `p` powers, I included, of which the last is taken once where `h` is 1 (PEFT since 0.18). The number,
 /// where there is one, is the largest norm of each Q, of a constrained OFT. Of an embedding (`e`) the output is rotated.
-pub static OFT: Method = Method { needs: Needs::Rows, fit, refuses, spellings: &[PEFT], ..Method::new("oft", prepare) };
+pub static OFT: Method =
+    Method { vanishes: true, needs: Needs::Rows, fit, refuses, spellings: &[PEFT], ..Method::new("oft", prepare) };
 
 fn fit(op: &Op, shape: &[u64]) -> Fit {
     let columns: u64 = shape.get(1..).unwrap_or_default().iter().fold(1, |all, &side| all.saturating_mul(side));

@@ -12,7 +12,7 @@ use crate::model::orientation::{self, Fit};
 /// `vera_lambda_d` (rank,), or `pvera_lambda_d` (2 · rank,), `vera_lambda_b` (outputs,), the first rows of `vera_A`, (rank, `m`), and those of
 /// `vera_B`, (outputs, rank). The projections are made for inputs up to `m`.
 pub(super) static VERA: Method =
-    Method { packed: 1, fit, spellings: &[PEFT, PROBABILISTIC], ..Method::new("vera", prepare) };
+    Method { vanishes: true, packed: 1, fit, spellings: &[PEFT, PROBABILISTIC], ..Method::new("vera", prepare) };
 
 fn fit(op: &Op, shape: &[u64]) -> Fit {
     let fits = |outputs: u64, inputs: u64| outputs == op.size('o') && inputs <= op.size('m');

@@ -8,8 +8,10 @@ use super::options::{AdapterOptions, none_of};
 use super::recipe::FileDigest;
 use super::tokenizer::is_tokenizer;
 use super::unmerged;
+use super::zeros::Zeros;
 use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
 use crate::adapter::pattern::PatternBudget;
+use crate::adapter::targets::Targets;
 use crate::container::checkpoint::adapter_shards;
 use crate::container::{Format, Header, limits};
 use crate::error::{Error, ErrorKind, Result};
@@ -40,6 +42,10 @@ pub struct Adapter {
     pub mismatches: Vec<Mismatch>,
     /// What the user should know of it.
     pub findings: Vec<Finding>,
+    /// Which modules its configuration says were trained.
+    pub targets: Targets,
+    /// Whether its factors are such that it changes nothing.
+    pub idle: bool,
     /// Number of the weight file among all inputs, the first one where they are several.
     pub input: usize,
     /// Numbers of its other weight files.
@@ -51,7 +57,7 @@ pub struct Adapter {
 }
 
 // The rest is in the programs and the findings of the plan.
-wire!(Adapter { name, weight, wanted, residual_base, modules, summary, input, shards, digests } without { updates, replication, mismatches, findings, companions });
+wire!(Adapter { name, weight, wanted, residual_base, modules, summary, input, shards, digests } without { updates, replication, mismatches, findings, targets, idle, companions });
 
 /// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
@@ -128,14 +134,17 @@ async fn open_in(
     let input = folder.first_input + weights[0];
     let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
     let files = AdapterFiles { adapter: name, file, input, config, alpha, residual, out_proj_once, wanted };
-    let Updates { updates, summary, replication, mut mismatches, mut findings } =
+    let Updates { updates, summary, replication, mut mismatches, mut findings, targets } =
         dialect::read(&files, header, budget)?;
+    let mut zeros = Zeros::of(&updates);
     for &at in &weights {
         digests.push(FileDigest {
             name: names[at].into(),
-            sha256: digest(inputs, folder.first_input + at, names[at], folder.files[at].size).await?,
+            sha256: digest(inputs, folder.first_input + at, names[at], folder.files[at].size, &mut zeros).await?,
         });
     }
+    let (zero, idle) = zeros.finding(name, &updates);
+    findings.extend(zero);
     let chosen: Vec<&str> = weights.iter().map(|&at| names[at]).collect();
     unmerged::note(folder, &chosen, &mut mismatches, &mut findings);
     let companion = |at: usize| (folder.first_input + at, names[at].to_string(), folder.files[at].size);
@@ -150,6 +159,8 @@ async fn open_in(
         summary,
         mismatches,
         findings,
+        targets,
+        idle,
         input,
         shards: weights.iter().skip(1).map(|at| folder.first_input + at).collect(),
         companions: (0..names.len()).filter(|&at| is_tokenizer(names[at])).map(companion).collect(),
@@ -182,9 +193,17 @@ fn adapter_weights(folder: &Listing, names: &[&str]) -> Result<(Vec<usize>, Form
 /// Bytes hashed at a time.
 const HASH_STEP: u64 = 1 << 20;
 
-/// The sha256 of an input of `size` bytes in hex.
-pub(super) async fn digest(inputs: &impl Inputs, input: usize, name: &str, size: u64) -> Result<String> {
+/// The sha256 of an input of `size` bytes in hex; and which operands in it have nothing but zeros.
+pub(super) async fn digest(
+    inputs: &impl Inputs,
+    input: usize,
+    name: &str,
+    size: u64,
+    zeros: &mut Zeros,
+) -> Result<String> {
     if let Some(sha256) = inputs.sha256(input).await? {
+        // What the platform has hashed is at hand.
+        zeros.look(inputs, input).await?;
         return Ok(sha256);
     }
     let mut buffer = try_buffer(name, HASH_STEP.min(size))?;
@@ -195,6 +214,7 @@ pub(super) async fn digest(inputs: &impl Inputs, input: usize, name: &str, size:
         let part = &mut buffer[..step as usize];
         inputs.read(input, at, part).await?;
         hash.update(&*part);
+        zeros.see(input, at, part);
         at += step;
     }
     Ok(hex(&hash.finalize()))

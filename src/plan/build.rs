@@ -114,6 +114,10 @@ fn build(
     {
         return Err(nothing_to_merge(&adapters, &checked));
     }
+    if !adapters.is_empty() && adapters.iter().all(|adapter| adapter.idle || adapter.weight == 0.0) {
+        let message = "nothing changes: the output has the weights of the base itself";
+        findings.push(Finding::warning("output-is-base", None, message.into()));
+    }
     let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).max();
     if let Some(tokens) = vocabulary {
         let message = format!("the vocabulary has {tokens} tokens now: it needs the tokenizer of the training");

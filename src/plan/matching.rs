@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::adapter::Adapter;
+use super::missing_layers::missing_layers;
 use super::open::Base;
 use super::options::CheckedOptions;
 use super::program::{Region, Update};
@@ -90,7 +91,7 @@ pub(crate) fn match_adapters(
     let mut placed = Vec::new();
     for matcher in matchers {
         matcher.check_mismatches(findings)?;
-        let updates = matcher.place(&mut changes.added, findings)?;
+        let updates = matcher.place(&mut changes.added, budget, findings)?;
         placed.push((matcher, updates));
     }
     let mut resized = Resized::default();
@@ -126,6 +127,7 @@ impl<'a> Matcher<'a> {
     fn place(
         &self,
         added: &mut Vec<(String, Update)>,
+        budget: &mut PatternBudget,
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let BaseTensors { numbers, infos, .. } = self.tensors;
@@ -158,6 +160,7 @@ impl<'a> Matcher<'a> {
             }
             placed.push((update, tensor));
         }
+        findings.extend(missing_layers(self.adapter, &placed, infos, budget)?);
         Ok(placed)
     }
 

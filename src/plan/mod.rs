@@ -6,6 +6,7 @@ mod build;
 mod elsewhere;
 mod identity;
 mod matching;
+mod missing_layers;
 mod open;
 mod options;
 mod output;
@@ -23,6 +24,7 @@ mod transfer;
 mod unmerged;
 mod vocabulary;
 mod wrapped;
+mod zeros;
 
 pub use adapter::{Adapter, open_adapter};
 pub use build::{MergePlan, plan};

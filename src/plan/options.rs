@@ -13,10 +13,10 @@ pub struct PlanOptions {
     /// Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
     #[cfg_attr(test, ts(optional, type = r#""keep" | "float32" | "float16" | "bfloat16""#))]
     pub dtype: Option<String>,
-    /// How several deltas combine. Only `linear`, the exact weighted sum, so far.
+    /// How several deltas combine: `linear` (default), the exact weighted sum, is the only way so far.
     #[cfg_attr(test, ts(optional, type = r#""linear""#))]
     pub method: Option<String>,
-    /// How sums are rounded to the output's type. Only `nearest` (to even) so far.
+    /// How sums are rounded to the output's type: `nearest` (default), to even, is the only way so far.
     #[cfg_attr(test, ts(optional, type = r#""nearest""#))]
     pub rounding: Option<String>,
     /// What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
@@ -29,7 +29,7 @@ pub struct PlanOptions {
     pub skip: Option<String>,
     /// Largest size of an output shard in bytes; by default the base's shards are kept.
     pub max_shard_size: Option<u64>,
-    /// Adapter keys and patterns that match nothing become findings instead of errors.
+    /// Adapter keys and patterns that match nothing become findings instead of errors; `false` by default.
     #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
     pub allow_unmatched: bool,
     /// Trained weights in an adapter's folder that are no part of the adapter, and are not merged, become findings instead of errors.
@@ -59,11 +59,11 @@ from_json!(PlanOptions {
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", rename_all = "camelCase", optional_fields))]
 #[non_exhaustive]
 pub struct AdapterOptions {
-    /// Factor on the whole delta, any finite number; 1 by default.
+    /// Factor on the whole delta, any finite number; `1` by default.
     pub weight: Option<f64>,
     /// Replaces the `lora_alpha` of its configuration, patterns included.
     pub alpha: Option<f64>,
-    /// The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+    /// The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part; `false` by default.
     pub residual_base: Option<bool>,
     /// How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
     #[cfg_attr(test, ts(optional, type = r#""twice" | "once""#))]

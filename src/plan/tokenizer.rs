@@ -4,6 +4,7 @@ use super::adapter::digest;
 use super::build::MergePlan;
 use super::options::Whose;
 use super::output::{Body, OutputFile};
+use super::zeros::Zeros;
 use crate::error::Result;
 use crate::findings::Finding;
 use crate::inputs::Inputs;
@@ -51,10 +52,10 @@ pub(super) async fn choose(
         let companions = std::mem::take(&mut plan.adapters[number].companions);
         let mut other = Vec::new();
         for (input, name, size) in companions {
-            let ours = digest(inputs, input, &name, size).await?;
+            let ours = digest(inputs, input, &name, size, &mut Zeros::default()).await?;
             let known = plan.files.iter().find(|file| file.name == name && file.size == size);
             if let Some(OutputFile { body: Body::Input(base), .. }) = known
-                && digest(inputs, *base, &name, size).await? == ours
+                && digest(inputs, *base, &name, size, &mut Zeros::default()).await? == ours
             {
                 continue;
             }

@@ -6,6 +6,7 @@
 mod peft;
 
 use crate::adapter::pattern::PatternBudget;
+use crate::adapter::targets::Targets;
 use crate::container::Header;
 use crate::encoding::Plain;
 use crate::error::{Error, Result};
@@ -58,6 +59,8 @@ pub struct Updates {
     pub mismatches: Vec<Mismatch>,
     /// What the user should know.
     pub findings: Vec<Finding>,
+    /// Which modules the configuration says were trained.
+    pub targets: Targets,
 }
 
 /// What an adapter does to one module.

@@ -9,7 +9,7 @@ use crate::adapter::dialect::{AdapterFiles, BaseWeight, ModuleUpdate, Summary, U
 use crate::adapter::fields::FieldReader;
 use crate::adapter::pairs::{Pair, Tensors, tensors};
 use crate::adapter::pattern::PatternBudget;
-use crate::adapter::targets::without_factors;
+use crate::adapter::targets::{Targets, without_factors};
 use crate::adapter::{AdapterConfig, ModuleSettings, SettingsLookup};
 use crate::container::Header;
 use crate::encoding::{Operand, Plain};
@@ -69,6 +69,7 @@ pub(super) fn read(
         replication: config.replication.clone(),
         mismatches,
         findings,
+        targets: Targets::of(fields),
         summary: Summary {
             peft_type: "LORA".into(),
             r: Some(config.r),

@@ -10,6 +10,7 @@ use crate::adapter::fields::{FieldReader, says_nothing};
 use crate::adapter::keys::{self, Key};
 use crate::adapter::pairs::Whole;
 use crate::adapter::pattern::{Lookup, Pattern, PatternBudget, PatternTable};
+use crate::adapter::targets::Targets;
 use crate::container::{Header, TensorInfo};
 use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
@@ -70,6 +71,7 @@ pub(super) fn read(
         replication: Vec::new(),
         mismatches,
         findings: Vec::new(),
+        targets: Targets::of(fields),
         summary: Summary {
             peft_type: method.peft_type.into(),
             r: said("r").and_then(Value::as_u64),
