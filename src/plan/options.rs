@@ -56,7 +56,7 @@ from_json!(PlanOptions {
 
 /// What is asked of one adapter.
 #[derive(Debug, Clone, Default)]
-#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", optional_fields))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", rename_all = "camelCase", optional_fields))]
 #[non_exhaustive]
 pub struct AdapterOptions {
     /// Factor on the whole delta, any finite number; 1 by default.
