@@ -26,7 +26,6 @@ use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing};
 use crate::model::Model;
 use crate::model::config_json::{Config, ConfigChanges};
-use crate::op::Op;
 use crate::order::sort_by;
 use crate::tensor::{Dtype, Float};
 use crate::wire::wire;
@@ -143,7 +142,7 @@ fn build(
 /// The number of labels of a classifier's head.
 fn labels(name: &str, update: &Update) -> Option<u64> {
     const HEADS: [&str; 3] = ["score.weight", "classifier.weight", "out_proj.weight"];
-    let shape = &update.op.replacement()?.shape;
+    let shape = &update.op.replacement.as_ref()?.shape;
     match shape.as_slice() {
         &[labels, _] if HEADS.iter().any(|head| name.ends_with(head)) => Some(labels),
         _ => None,
@@ -213,7 +212,7 @@ fn plan_tensors(
     let Some(last) = base.shards.len().checked_sub(1) else { return tensors };
     let model = base.shards.iter().flat_map(|shard| shard.header.iter()).find_map(|info| Float::of(info.dtype));
     for (name, update) in added {
-        let Some(replace) = update.op.replacement().cloned() else { continue };
+        let Some(replace) = update.op.replacement.clone() else { continue };
         let (plain, float) = (replace.stored, model.unwrap_or(replace.stored.float));
         let info = TensorInfo { name: &name, dtype: plain.float.dtype(), shape: &replace.shape, start: 0, end: 0 };
         let program = program(&info, info.shape, plain, float, vec![update], options);
@@ -327,7 +326,7 @@ impl MergePlan {
 
     /// Whether an adapter brings embeddings, or rows of them: then it was trained with a tokenizer of its own.
     fn brings_embeddings(&self, adapter: &str) -> bool {
-        let brings = |update: &Update| update.adapter == adapter && matches!(update.op, Op::Replace(_) | Op::Rows(_));
+        let brings = |update: &Update| update.adapter == adapter && update.op.brings_values();
         let programs = self.tensors.programs().iter().filter(|program| tied::is_vocabulary(&program.tensor));
         programs.flat_map(|program| &program.updates).any(brings)
     }

@@ -72,7 +72,7 @@ pub struct AdapterOptions {
     pub adapter: Option<String>,
 }
 
-from_json!(AdapterOptions { weight, alpha, adapter, out_proj: "outProj", residual_base: "residualBase" });
+from_json!(AdapterOptions { weight, alpha, residual_base: "residualBase", out_proj: "outProj", adapter });
 
 /// The element type of merged and other floating-point tensors in the output.
 pub type OutputDtype = Option<Float>;

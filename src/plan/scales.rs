@@ -33,7 +33,7 @@ impl Scales {
             let input = whole.map_or(input, |adapter| adapter.input);
             let AdapterScales { updates, scales } = adapters.entry(input).or_default();
             *updates += 1;
-            let Some(scale) = update.op.scale() else { continue };
+            let Some(scale) = update.op.scale else { continue };
             let place = *places.entry((input, scale.rank, (scale.alpha + 0.0).to_bits())).or_insert(scales.len());
             match scales.get_mut(place) {
                 Some((_, count)) => *count += 1,
