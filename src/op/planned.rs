@@ -50,33 +50,35 @@ wire!(Scale { rank, alpha, scale });
 
 /// Whole numbers by their letters: `o` are the outputs of a layer, `i` its inputs, `r` the rank; the others are a method's own.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Sizes(Vec<(u8, u64)>);
-
-impl Wire for Sizes {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.0.put(out);
-    }
-
-    fn take(from: &mut &[u8]) -> Option<Sizes> {
-        Vec::take(from).map(Sizes)
-    }
+pub struct Sizes {
+    /// A letter, then its number.
+    pairs: Vec<u64>,
 }
+
+wire!(Sizes { pairs });
 
 impl Sizes {
     /// These.
     pub fn of(sizes: &[(char, u64)]) -> Sizes {
-        Sizes(sizes.iter().map(|&(letter, size)| (letter as u8, size)).collect())
+        let mut all = Sizes::default();
+        sizes.iter().for_each(|&(letter, size)| all.push(letter, size));
+        all
+    }
+
+    fn push(&mut self, letter: char, size: u64) {
+        self.pairs.extend([letter as u64, size]);
     }
 
     /// One of them.
     pub fn get(&self, letter: char) -> Option<u64> {
-        self.0.iter().find(|(known, _)| *known == letter as u8).map(|(_, size)| *size)
+        let mut pairs = self.pairs.chunks_exact(2);
+        pairs.find(|pair| pair[0] == letter as u64).map(|pair| pair[1])
     }
 
     /// One of them, which is `size` where it is not there yet.
     pub(crate) fn get_or(&mut self, letter: char, size: u64) -> u64 {
         self.get(letter).unwrap_or_else(|| {
-            self.0.push((letter as u8, size));
+            self.push(letter, size);
             size
         })
     }
@@ -117,7 +119,7 @@ impl Op {
     /// The same with a size of another letter.
     #[must_use]
     pub fn with(mut self, letter: char, size: u64) -> Op {
-        self.sizes.0.push((letter as u8, size));
+        self.sizes.push(letter, size);
         self
     }
 

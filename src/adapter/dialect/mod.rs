@@ -12,6 +12,7 @@ use crate::encoding::Plain;
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::op::Op;
+use crate::order::sort_by;
 use crate::wire::wire;
 
 /// The dialects; the first that recognises an adapter reads it.
@@ -109,6 +110,11 @@ pub struct BaseWeight {
     pub shape: Vec<u64>,
     /// Its type and place.
     pub stored: Plain,
+}
+
+/// Sort updates by the paths of their parameters.
+fn in_order(updates: &mut Vec<ModuleUpdate>) {
+    sort_by(updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
 }
 
 /// What reports say of an adapter.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::unmatched_pattern;
 use super::whole::Saved;
 use crate::adapter::choice::choose;
-use crate::adapter::dialect::{AdapterFiles, ModuleUpdate, Summary, Updates};
+use crate::adapter::dialect::{AdapterFiles, ModuleUpdate, Summary, Updates, in_order};
 use crate::adapter::fields::{FieldReader, says_nothing};
 use crate::adapter::keys::{self, Key};
 use crate::adapter::pairs::Whole;
@@ -62,7 +62,7 @@ pub(super) fn read(
             base: None,
         }));
     }
-    sort_by(&mut updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
+    in_order(&mut updates);
     let mut mismatches = saved.missing(files.adapter, &wholes);
     mismatches.extend(settings.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
     let said = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
@@ -192,8 +192,7 @@ fn name_in<'a>(method: &Spelling, key: &'a str) -> Option<&'a str> {
 }
 
 /// The path of the module and the name behind it, which is the longest of `names` (with spaces between them) that is there. Behind the name
-/// there may be that of
-/// the adapter, and `weight`.
+/// there may be that of the adapter, and `weight`.
 fn split(path: &[&str], names: &'static str) -> Option<(String, &'static str)> {
     let mut best: Option<(usize, usize, &'static str)> = None;
     for name in names.split(' ') {
