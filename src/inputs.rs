@@ -19,12 +19,16 @@ pub struct FileInfo {
     #[serde(default)]
     #[cfg_attr(test, ts(optional))]
     pub version: Option<String>,
+    /// The sha256 of its bytes in hex, where its source knows it.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional))]
+    pub sha256: Option<String>,
 }
 
 impl FileInfo {
-    /// A file of `size` bytes, whose source does not tell versions apart.
+    /// A file of `size` bytes, whose source neither tells versions apart nor knows its hash.
     pub fn new(name: impl Into<String>, size: u64) -> FileInfo {
-        FileInfo { name: name.into(), size, version: None }
+        FileInfo { name: name.into(), size, version: None, sha256: None }
     }
 }
 
@@ -58,12 +62,16 @@ pub struct Listing {
     #[serde(default)]
     #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
     pub folders: Vec<String>,
+    /// Where it can be had again, for the recipe: `hf://org/name@commit`. Nothing where that is this machine's or a host's business.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional))]
+    pub origin: Option<String>,
 }
 
 impl Listing {
     /// A folder without folders inside it, whose `files` are the inputs from number `first_input` on.
     pub fn new(name: impl Into<String>, first_input: usize, files: Vec<FileInfo>) -> Listing {
-        Listing { name: name.into(), first_input, files, folders: Vec::new() }
+        Listing { name: name.into(), first_input, files, folders: Vec::new(), origin: None }
     }
 }
 

@@ -1,10 +1,9 @@
 import type { Context } from "./context.js";
-import type { AbortSignal } from "./globals.js";
 import { inspect } from "./inspect.js";
 import { merge } from "./merge.js";
 import { openMerged } from "./merged/model.js";
 import { plan } from "./plan.js";
-import type { Description, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike } from "./types.js";
+import type { Description, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike } from "./types.js";
 
 /** The functions that every entry point exports, each bound to its own context. */
 export interface Api {
@@ -13,7 +12,7 @@ export interface Api {
    *
    * @throws {LorafoldError} when it is none of these, or broken.
    */
-  inspect(source: SourceLike, options?: { signal?: AbortSignal }): Promise<Description>;
+  inspect(source: SourceLike, options?: InspectOptions): Promise<Description>;
   /**
    * Fold the adapters into the base.
    *

@@ -114,6 +114,14 @@ pub enum ErrorKind {
     NotFound,
     /// A file, folder or server that refuses access.
     AccessDenied,
+    /// A repository of the hub whose terms must be accepted first.
+    GatedRepository,
+    /// The hub has no such repository, or does not show it to this reader.
+    NoRepository,
+    /// The repository has no such branch, tag or commit.
+    NoRevision,
+    /// The server takes no more requests for now.
+    RateLimited,
     /// The output has files already.
     OutputNotEmpty,
     /// The output is a folder or file that the merge reads.

@@ -27,6 +27,8 @@ pub struct Shard {
     pub name: String,
     /// Its header.
     pub header: Header,
+    /// The sha256 of its bytes in hex, where its source knows it.
+    pub sha256: Option<String>,
 }
 
 /// A base model, without its weights.
@@ -48,6 +50,8 @@ pub struct Base {
     pub left_behind: Vec<String>,
     /// (name, version) of each file whose source tells versions apart.
     pub versions: Vec<(String, String)>,
+    /// Where it can be had again, for the recipe.
+    pub origin: Option<String>,
 }
 
 /// An adapter, without its weights.
@@ -71,12 +75,14 @@ pub struct Adapter {
     pub input: usize,
     /// Its files, for the recipe.
     pub digests: Vec<FileDigest>,
+    /// Where it can be had again, for the recipe.
+    pub origin: Option<String>,
 }
 
-wire!(Shard { input, name, header });
-wire!(Base { name, format, shards, index, config, others, left_behind, versions });
+wire!(Shard { input, name, header, sha256 });
+wire!(Base { name, format, shards, index, config, others, left_behind, versions, origin });
 // The rest is in the programs and the findings of the plan.
-wire!(Adapter { name, weight, modules, summary, input, digests } without { updates, mismatches, findings });
+wire!(Adapter { name, weight, modules, summary, input, digests, origin } without { updates, mismatches, findings });
 
 /// Read the headers of a base.
 ///
@@ -114,7 +120,8 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     let mut shards = Vec::with_capacity(layout.shards.len());
     for &file in &layout.shards {
         let header = read_header(inputs, folder, file, layout.format).await?;
-        shards.push(Shard { input: folder.first_input + file, name: names[file].into(), header });
+        let sha256 = folder.files[file].sha256.clone();
+        shards.push(Shard { input: folder.first_input + file, name: names[file].into(), header, sha256 });
     }
     let index = index.map(|(at, index)| (names[at].to_string(), index));
     check_names(&shards, index.as_ref())?;
@@ -131,7 +138,8 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     let versions =
         folder.files.iter().filter_map(|file| Some((file.name.clone(), file.version.clone()?))).collect::<Vec<_>>();
     let format = layout.format;
-    Ok(Base { name: folder.name.clone(), format, shards, index, config, others, left_behind, versions })
+    let (name, origin) = (folder.name.clone(), folder.origin.clone());
+    Ok(Base { name, format, shards, index, config, others, left_behind, versions, origin })
 }
 
 /// Every file once.
@@ -223,7 +231,8 @@ async fn open_in(
         dialect::read(&AdapterFiles { adapter: name, file, input, config, alpha }, header, budget)?;
     digests.push(FileDigest { name: file.clone(), sha256: digest(inputs, folder, weights).await? });
     let modules = updates.len();
-    Ok(Adapter { name: name.clone(), weight, updates, modules, summary, mismatches, findings, input, digests })
+    let (name, origin) = (name.clone(), folder.origin.clone());
+    Ok(Adapter { name, weight, updates, modules, summary, mismatches, findings, input, digests, origin })
 }
 
 fn adapter_weights(folder: &Listing) -> Result<(usize, Format)> {
@@ -280,6 +289,9 @@ const HASH_STEP: u64 = 1 << 20;
 async fn digest(inputs: &impl Inputs, folder: &Listing, file: usize) -> Result<String> {
     if let Some(sha256) = inputs.sha256(folder.first_input + file).await? {
         return Ok(sha256);
+    }
+    if let Some(sha256) = &folder.files[file].sha256 {
+        return Ok(sha256.clone());
     }
     let size = folder.files[file].size;
     let mut buffer = try_buffer(&folder.files[file].name, HASH_STEP.min(size))?;

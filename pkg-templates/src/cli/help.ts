@@ -5,7 +5,9 @@ export const HELP = `lorafold folds LoRA adapters into base model weights.
   lorafold serve --base B --adapter A[@weight] [--adapter …] [--port P] [options]
   lorafold inspect PATH…
 
-B and A are a folder, a .safetensors or .bin file, or a URL: https://…, or hf://org/name@revision (with a weight hf://org/name@revision@0.5).
+B and A are a folder, a .safetensors or .bin file, or a URL: https://…, or hf://org/name@revision (with a weight hf://org/name@revision@0.5),
+hf://org/name/folder, or the address of a model's page on the hub. HF_TOKEN, or what the hub's own command line has saved at a login, opens private and
+gated models; HF_ENDPOINT names a mirror.
 
 merge:
   --base B               the base model
@@ -19,6 +21,7 @@ merge:
   --max-shard-size S     new shards of at most S, such as 5GB; by default the base's shards are kept
   --only REGEX           merge only tensors whose name matches REGEX somewhere
   --skip REGEX           do not merge tensors whose name matches REGEX somewhere
+  --token-env VAR        the environment variable that has the hub's token, in place of HF_TOKEN
   --allow-unmatched      adapter keys that match nothing become findings
   --allow-nonfinite      values may become infinite or NaN in the output's type
   --workers N            worker threads; 0 computes in the main one
@@ -33,12 +36,13 @@ merge:
 
 serve: the merged model over HTTP, with ranges, on this machine alone; nothing is written, every byte is computed when it is asked for
   --port P               8417 by default; 0 takes a free one
-  --dtype, --tied, --max-shard-size, --only, --skip, --allow-unmatched, --allow-nonfinite: as for merge
+  --dtype, --tied, --max-shard-size, --only, --skip, --token-env, --allow-unmatched, --allow-nonfinite: as for merge
   --json                 print one JSON document when it listens: url, files, findings
   --quiet                print nothing
 
 inspect:
   --json                 print one JSON document, an array of descriptions
+  --token-env VAR        as for merge
 
   lorafold --help, lorafold --version
 

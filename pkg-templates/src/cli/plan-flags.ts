@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { asPath } from "../node/source.js";
-import type { AdapterOptions, OpenOptions } from "../types.js";
+import type { AdapterOptions, HubOptions, OpenOptions } from "../types.js";
 import { bytes, UsageError } from "./usage.js";
 
 /** The flags that say what is merged, whatever is done with it. */
@@ -16,6 +16,7 @@ export const PLAN_FLAGS = {
   "allow-nonfinite": { type: "boolean" },
   only: { type: "string" },
   skip: { type: "string" },
+  "token-env": { type: "string" },
 } as const;
 
 /** Their values, as `parseArgs` gives them. */
@@ -39,7 +40,16 @@ export function planOptions(command: string, values: PlanValues): OpenOptions {
     ...(size !== undefined && { maxShardSize: bytes("max-shard-size", size) }),
     allowUnmatched: values["allow-unmatched"] ?? false,
     allowNonfinite: values["allow-nonfinite"] ?? false,
+    ...hubOptions(values["token-env"]),
   };
+}
+
+/** The hub's token from the environment variable that `--token-env` names: in a command's words it would be seen by all on the machine. */
+export function hubOptions(variable: string | undefined): { hub?: HubOptions } {
+  if (variable === undefined) return {};
+  const token = process.env[variable]?.trim();
+  if (!token) throw new UsageError(`--token-env: there is no environment variable ${variable}, or it is empty`);
+  return { hub: { token } };
 }
 
 /** What a weight looks like. */

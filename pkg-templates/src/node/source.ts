@@ -4,6 +4,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fileError, LorafoldError, platformFacts, quoted, thrown } from "../errors.js";
 import type { Input, Listing, Role } from "../sources/input.js";
+import { isHubPage } from "../sources/on-hub.js";
 import { withoutEnding } from "../sources/weights.js";
 import type { SourceLike } from "../types.js";
 
@@ -29,8 +30,10 @@ export async function listPath(source: SourceLike, role: Role): Promise<Listing 
   const path = asPath(source);
   if (path === undefined) return undefined;
   const data = await stat(path).catch((error: unknown) => {
+    if (typeof source === "string" && isHubPage(source)) return undefined;
     throw fileError("fetch-failed", path, thrown(error).message, platformFacts(error));
   });
+  if (!data) return undefined;
   if (data.isDirectory()) {
     const names = (await readdir(path)).sort();
     const found = await Promise.all(names.map((name) => entryIn(path, name)));
