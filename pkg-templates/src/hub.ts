@@ -1,22 +1,23 @@
 /**
- * The hub without any WebAssembly: reading its addresses.
+ * The hub without any WebAssembly: reading its addresses, searching it, uploading a merged model.
  *
  * @module lorafold/hub
  */
-import { NETWORK } from "./sources/network.js";
-import { parseRepository, type Repository } from "./sources/repository.js";
+import { createHub, type HubApi } from "./hub/api.js";
+import { Sha256 } from "./hub/sha256.js";
 
-/**
- * Read what people write for a model of the hub: `org/name`, `hf://org/name@revision`, `hf://org/name/folder`, and the addresses of its pages. `undefined` for
- * what is no address of the hub, such as the URL of another host. In Node a path that is there counts before `org/name`.
- *
- * @param endpoint a mirror, whose pages are addresses of the hub, too
- * @throws {LorafoldError} `bad-option` for an address of the hub that names no model: a data set, a space, a page about something else.
- */
-export function parseHubAddress(address: string, { endpoint = NETWORK.hubEndpoint }: { endpoint?: string } = {}): Repository | undefined {
-  return parseRepository(address, endpoint.replace(/\/+$/, ""));
-}
+const hub = createHub({ newHasher: () => new Sha256() });
 
+/** {@inheritDoc HubApi.parseHubAddress} @function */
+export const parseHubAddress: HubApi["parseHubAddress"] = hub.parseHubAddress;
+/** {@inheritDoc HubApi.searchModels} @function */
+export const searchModels: HubApi["searchModels"] = hub.searchModels;
+/** {@inheritDoc HubApi.upload} @function */
+export const upload: HubApi["upload"] = hub.upload;
+
+export type { HubApi } from "./hub/api.js";
+export type { FoundModel, SearchOptions } from "./hub/search.js";
+export type { UploadFile, UploadOptions, UploadProgress, UploadResult } from "./hub/upload.js";
 export type { Repository } from "./sources/repository.js";
 export type { HubOptions } from "./types.js";
 export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";

@@ -4,6 +4,7 @@ export const HELP = `lorafold folds LoRA adapters into base model weights.
   lorafold merge --base B --adapter A[@weight] [--adapter …] --out DIR [options]
   lorafold serve --base B --adapter A[@weight] [--adapter …] [--port P] [options]
   lorafold inspect PATH…
+  lorafold upload DIR hf://org/name[@branch]
 
 B and A are a folder, a .safetensors or .bin file, or a URL: https://…, or hf://org/name@revision (with a weight hf://org/name@revision@0.5),
 hf://org/name/folder, or the address of a model's page on the hub. HF_TOKEN, or what the hub's own command line has saved at a login, opens private and
@@ -43,6 +44,13 @@ serve: the merged model over HTTP, with ranges, on this machine alone; nothing i
 inspect:
   --json                 print one JSON document, an array of descriptions
   --token-env VAR        as for merge
+
+upload: the model in DIR to the hub, as one commit; a repository that is not there is made, and private
+  --public               … and public
+  --message M            what the commit is called
+  --token-env VAR        as for merge; the token must be one that may write
+  --json                 print one JSON document: commit, url, created
+  --quiet                no progress
 
   lorafold --help, lorafold --version
 

@@ -2,6 +2,7 @@ import { asLorafoldError, LorafoldError, thrown } from "../errors.js";
 import { inspectCommand } from "./inspect.js";
 import { mergeCommand } from "./merge.js";
 import { serveCommand } from "./serve.js";
+import { uploadCommand } from "./upload.js";
 import { asksForHelp, UsageError } from "./usage.js";
 import { HELP } from "./help.js";
 import { readFile } from "node:fs/promises";
@@ -22,6 +23,8 @@ export async function main(argv: string[]): Promise<number> {
         return await inspectCommand(rest);
       case "serve":
         return await serveCommand(rest);
+      case "upload":
+        return await uploadCommand(rest);
       case "--version":
       case "-V": {
         const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
