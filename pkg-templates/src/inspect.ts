@@ -1,6 +1,7 @@
 import type { Context } from "./context.js";
 import { asLorafoldError, checkSignal, unlessAborted } from "./errors.js";
 import { inspect as inspectInputs } from "./lorafold.js";
+import { checkOptions, INSPECT_OPTIONS } from "./options.js";
 import type { Platform } from "./platform.js";
 import { listed } from "./prepare.js";
 import { bind } from "./sources/bind.js";
@@ -23,6 +24,7 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
     }
   };
   try {
+    checkOptions("inspect", options ?? {}, INSPECT_OPTIONS);
     checkSignal(signal);
     return await unlessAborted(described(), signal);
   } catch (error) {

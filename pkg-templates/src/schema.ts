@@ -110,6 +110,18 @@ export type AdapterSettings = {
    * Replaces the `lora_alpha` of its configuration, patterns included.
    */
   alpha?: number,
+  /**
+   * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+   */
+  residualBase?: boolean,
+  /**
+   * How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
+   */
+  outProj?: "twice" | "once",
+  /**
+   * Which adapter is meant, by its name, where a file or a folder has several.
+   */
+  adapter?: string,
 };
 
 /**
@@ -195,7 +207,7 @@ export type ErrorFacts = {
 /**
  * What happened, finer than the code: what a page or a script may branch on. Most errors need none beyond their code.
  */
-export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "gated-repository" | "no-repository" | "no-revision" | "rate-limited" | "output-not-empty" | "output-is-input" | "no-memory";
+export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "several-adapters" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "output-not-empty" | "output-is-input" | "no-memory";
 
 /**
  * A job that gathers what a program must know of its whole weight.
@@ -285,10 +297,6 @@ export type ListedFile = {
    * What its source calls this state of it (an ETag, say), where it does.
    */
   version?: string,
-  /**
-   * The sha256 of its bytes in hex, where its source knows it.
-   */
-  sha256?: string,
 };
 
 /**
@@ -307,10 +315,6 @@ export type ListedFolder = {
    * Folders inside it, which nobody reads: their names are for the report.
    */
   folders?: Array<string>,
-  /**
-   * Where it can be had again, for the recipe: `hf://org/name@commit`. Nothing where that is this machine's or a host's business.
-   */
-  origin?: string,
 };
 
 /**
@@ -565,13 +569,17 @@ export type Recipe = {
  */
 export type RecipeAdapter = {
   /**
-   * Where it can be had again, where a hub has it: `hf://org/name@commit`.
-   */
-  origin?: string,
-  /**
    * Its files.
    */
   files: Array<FileDigest>,
+  /**
+   * Which one of the adapters in them it is, where that was asked for.
+   */
+  adapter?: string,
+  /**
+   * Whether the base is the one that its initialisation has changed, where that was said.
+   */
+  residual?: boolean,
   /**
    * Factor on its whole delta.
    */
@@ -591,35 +599,13 @@ export type RecipeAdapter = {
  */
 export type RecipeBase = {
   /**
-   * Where it can be had again, where a hub has it: `hf://org/name@commit`.
-   */
-  origin?: string,
-  /**
    * Its weight files.
    */
-  files: Array<RecipeFile>,
+  files: Array<FileSize>,
   /**
    * Its own recipe, as it stands in its files, where it is a merged model.
    */
   recipe?: Record<string, unknown>,
-};
-
-/**
- * A weight file of the base in a recipe.
- */
-export type RecipeFile = {
-  /**
-   * Name inside its folder.
-   */
-  name: string,
-  /**
-   * Size in bytes.
-   */
-  size: number,
-  /**
-   * The sha256 of its bytes in hex, where its source knows it.
-   */
-  sha256?: string,
 };
 
 /**
@@ -756,40 +742,6 @@ export type Span = {
    * Number of bytes.
    */
   bytes: number,
-};
-
-/**
- * Sums over folded elements. Write W for the base, d for the delta (f32), out for the stored result.
- *
- * The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
- * depend, in their last digits, on how the elements were split. Elements whose W or d is infinite or NaN are counted, but left
- * out of the sums. Where both are finite and the result is not, `kept` is infinite or NaN.
- */
-export type Statistics = {
-  /**
-   * Elements folded.
-   */
-  elements: number,
-  /**
-   * Elements whose stored bits are not those that W alone would have in the output type.
-   */
-  changed: number,
-  /**
-   * Σ d².
-   */
-  deltaSq: number,
-  /**
-   * Σ W².
-   */
-  baseSq: number,
-  /**
-   * The largest |d|.
-   */
-  maxDelta: number,
-  /**
-   * Σ (out − W) · d: divided by `delta_sq`, the share of the delta that survives rounding.
-   */
-  kept: number,
 };
 
 /**

@@ -10,7 +10,7 @@ use super::open::{Adapter, Base};
 use super::options::PlanOptions;
 use super::scales::{AdapterScales, Scales};
 use super::tensors::Tensors;
-use crate::json::Json;
+use crate::json;
 use crate::model::config_json::torch_name;
 use crate::op::Scale;
 use crate::tensor::Float;
@@ -23,7 +23,7 @@ pub(crate) const KEY: &str = "lorafold.recipe";
 pub(crate) fn of(base: &Base) -> Option<Value> {
     let mut metadata = base.shards.iter().flat_map(|shard| shard.header.metadata());
     let (_, text) = metadata.find(|(key, _)| *key == KEY)?;
-    Json::parse(text.as_bytes()).ok().map(Value::from)
+    json::parse(text.as_bytes()).ok()
 }
 
 /// What a merged model was made of, and how.
@@ -94,6 +94,12 @@ pub struct RecipeAdapter {
     pub origin: Option<String>,
     /// Its files.
     pub files: Vec<FileDigest>,
+    /// Which one of the adapters in them it is, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
+    /// Whether the base is the one that its initialisation has changed, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual: Option<bool>,
     /// Factor on its whole delta.
     pub weight: f64,
     /// Whether its scale is α/√r instead of α/r.
@@ -129,7 +135,7 @@ pub struct RecipeScale {
 wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, only, skip });
 wire!(RecipeBase { origin, files, recipe });
 wire!(RecipeFile { name, size, sha256 });
-wire!(RecipeAdapter { origin, files, weight, rslora, scales });
+wire!(RecipeAdapter { origin, files, adapter, residual, weight, rslora, scales });
 wire!(FileDigest { name, sha256 });
 wire!(RecipeScale { rank, alpha, scale });
 
@@ -165,6 +171,8 @@ fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
     RecipeAdapter {
         origin: adapter.origin.clone(),
         files: adapter.digests.clone(),
+        adapter: adapter.wanted.clone(),
+        residual: adapter.residual_base,
         weight: adapter.weight,
         rslora: adapter.summary.rslora,
         scales: scales.scales.into_iter().map(scale).collect(),

@@ -4,19 +4,18 @@ import { join } from "node:path";
 import { upload } from "../hub-node.js";
 import { inspect } from "../node.js";
 import { asPath } from "../node/source.js";
+import { UPLOAD_FLAGS } from "./commands.js";
 import { hubOptions } from "./plan-flags.js";
 import { ProgressLine } from "./progress.js";
 import { parse, UsageError } from "./usage.js";
 
-const FLAGS = { public: { type: "boolean" }, message: { type: "string" }, "token-env": { type: "string" }, json: { type: "boolean" }, quiet: { type: "boolean" } } as const;
-
 /** `lorafold upload` */
 export async function uploadCommand(argv: string[]): Promise<number> {
-  const { values, positionals } = parse({ args: argv, options: FLAGS, allowPositionals: true });
-  const [folder, to, ...more] = positionals;
-  if (folder === undefined || to === undefined || more.length > 0) throw new UsageError("upload: a folder and hf://org/name are wanted");
+  const { values, words } = parse(argv, UPLOAD_FLAGS, true);
+  const [folder, to, ...more] = words;
+  if (folder === undefined || to === undefined || more.length > 0) throw new UsageError("a folder and a repository are wanted", "give them as lorafold upload DIR hf://org/name");
   const path = asPath(folder);
-  if (path === undefined) throw new UsageError(`upload: ${folder} is no folder of this machine`);
+  if (path === undefined) throw new UsageError(`${folder} is no folder of this machine`);
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);

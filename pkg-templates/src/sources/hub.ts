@@ -1,4 +1,5 @@
 import { fileError, optionError, wrongValue } from "../errors.js";
+import { checkOptions, HUB_OPTIONS } from "../options.js";
 import type { HubOptions } from "../types.js";
 import type { Input, Listing, Role } from "./input.js";
 import type { ListingLimits } from "./limits.js";
@@ -85,6 +86,7 @@ function checked(token: string): string {
 export function checkHub(hub: HubOptions | undefined): void {
   if (hub === undefined) return;
   if (typeof hub !== "object" || hub === null) throw wrongValue("hub", hub, "an object with endpoint or token");
+  checkOptions("hub", hub, HUB_OPTIONS);
   const { endpoint, token } = hub;
   if (token !== undefined && token !== false && typeof token !== "string") throw optionError("hub.token", "the token is neither text nor false");
   if (typeof token === "string") checked(token);

@@ -1,4 +1,5 @@
 import { fileError, optionError, thrown, wrongValue } from "../errors.js";
+import { checkOptions, REMOTE_FOLDER } from "../options.js";
 import type { Platform } from "../platform.js";
 import type { HubOptions, RemoteFolder, Source, SourceLike } from "../types.js";
 import { isDirectoryHandle, listDirectory } from "./directory.js";
@@ -19,6 +20,7 @@ export async function listSource(platform: ListingPlatform, source: SourceLike, 
   if (typeof source !== "string" && (typeof source !== "object" || source === null)) {
     throw wrongValue(role, source, "something that files can be read from");
   }
+  if (source === "" || (typeof source === "object" && isFileList(source) && source.length === 0)) throw optionError(role, "it is empty", { fix: "give a folder, files or an address" });
   if (hub !== undefined) (await import("./hub.js")).checkHub(hub);
   const own = await platform.openSource?.(source, role);
   if (own) return own;
@@ -29,13 +31,14 @@ export async function listSource(platform: ListingPlatform, source: SourceLike, 
   const token = hub?.token ?? platform.hubToken;
   const list = (url: string | URL, init: RequestOptions) => listUrl(String(url), role, init, limits, { endpoint: endpoint.replace(/\/+$/, ""), ...(token !== undefined && { token }) });
   if (typeof source === "string" || source instanceof URL) return list(source, init);
+  if (isSource(source)) return limits.turns.run(() => listCustom(source, role));
+  if (isRemoteFolder(source)) checkOptions("a URL with headers", source, REMOTE_FOLDER);
   if (isRemoteFolder(source)) return list(source.url, { ...init, headers: sendable(source.headers) });
   if (isDirectoryHandle(source)) return listDirectory(source);
   if (isFileList(source) && Array.from<unknown>(source).every((file) => file instanceof File)) {
     const files = Array.from(source);
     return { ...named(role, topLevel(files).map((file) => fromBlob(file, role)), files[0]), folders: subfolders(files) };
   }
-  if (isSource(source)) return limits.turns.run(() => listCustom(source, role));
   throw optionError(role, "not something that files can be read from");
 }
 

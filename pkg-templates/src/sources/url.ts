@@ -7,7 +7,7 @@ import type { RequestOptions } from "./network.js";
 import { isOnHub } from "./on-hub.js";
 import { probe } from "./probe.js";
 import { RemoteFile } from "./remote.js";
-import { withoutEnding } from "./weights.js";
+import { standsForFolder, withoutEnding } from "./weights.js";
 
 /** File names to try in a folder that cannot be listed: those that model hubs use. */
 const SIDE_FILES = [
@@ -26,6 +26,8 @@ export async function listUrl(url: string, role: Role, init: RequestOptions, lim
     throw fileError("bad-option", address(url), "not a URL that can be read here");
   }
   if (/\.(safetensors|bin)$/.test(parsed.pathname) || parsed.protocol === "blob:") return listFile(parsed, role, init, limits);
+  const [file = ""] = /[^/]*$/.exec(parsed.pathname) ?? [];
+  if (standsForFolder(file)) parsed.pathname = parsed.pathname.slice(0, -file.length);
   if (!parsed.pathname.endsWith("/")) parsed.pathname += "/";
   return listFolder(parsed, role, init, limits);
 }
