@@ -235,6 +235,21 @@ fn what_stands_in_the_way_leaves_the_old_model_whole() {
 
 #[cfg(unix)]
 #[test]
+fn companions_have_the_longest_of_names() {
+    let case = Case::new("long-names", 16);
+    let names = [format!("{}.json", "n".repeat(250)), format!("{}.json", "é".repeat(118)), "two\nlines.json".into()];
+    names.iter().for_each(|name| fs::write(case.base().join(name), "{}").unwrap());
+    let clean = case.clean();
+    assert!(names.iter().all(|name| clean.contains_key(name)));
+    let out = old_model(&case);
+    names.iter().for_each(|name| fs::write(out.join(name), "old").unwrap());
+    run(case.merge().force(true), &out).unwrap();
+    let found = files(&out);
+    assert!(clean.iter().all(|(name, bytes)| found.get(name) == Some(bytes)), "{:?}", found.keys());
+}
+
+#[cfg(unix)]
+#[test]
 fn a_write_that_fails_is_no_failed_read() {
     let case = Case::new("write", 15);
     // Nothing can be made below this, whoever runs the test.

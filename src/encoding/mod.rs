@@ -18,7 +18,7 @@ use crate::kernel::Real;
 use crate::tensor::Float;
 use crate::wire::wire_enum;
 pub use operand::Operand;
-pub(crate) use operand::integer;
+pub(crate) use operand::{integer, is_integer};
 
 /// What every encoding can do.
 pub(crate) trait Encoding {

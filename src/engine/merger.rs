@@ -162,7 +162,7 @@ impl Merger {
         let mut prepared = PreparedProgram::begin(program)?;
         prepared.side = read_all(inputs, program.source.operands()).await?;
         for (number, update) in program.updates.iter().enumerate() {
-            let operands = read_all(inputs, update.op.operands()).await?;
+            let operands = read_all(inputs, update.op.operands.iter().collect()).await?;
             prepared.add(program, number, &operands)?;
         }
         if let Some(facts) = &loaded.facts {

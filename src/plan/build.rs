@@ -128,7 +128,7 @@ fn build(
 /// The number of labels of a classifier's head.
 fn labels(name: &str, update: &Update) -> Option<u64> {
     const HEADS: [&str; 3] = ["score.weight", "classifier.weight", "out_proj.weight"];
-    let shape = &update.op.replacement()?.shape;
+    let shape = &update.op.replacement.as_ref()?.shape;
     match shape.as_slice() {
         &[labels, _] if HEADS.iter().any(|head| name.ends_with(head)) => Some(labels),
         _ => None,
@@ -198,7 +198,7 @@ fn plan_tensors(
     let Some(last) = base.shards.len().checked_sub(1) else { return tensors };
     let model = base.shards.iter().flat_map(|shard| shard.header.iter()).find_map(|info| Float::of(info.dtype));
     for (name, update) in added {
-        let Some(replace) = update.op.replacement().cloned() else { continue };
+        let Some(replace) = update.op.replacement.clone() else { continue };
         let (plain, float) = (replace.stored, model.unwrap_or(replace.stored.float));
         let info = TensorInfo { name: &name, dtype: plain.float.dtype(), shape: &replace.shape, start: 0, end: 0 };
         let program = program(&info, info.shape, plain, float, vec![update], options);

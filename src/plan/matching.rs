@@ -136,7 +136,9 @@ impl<'a> Matcher<'a> {
         let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
         for (update, wanted) in self.adapter.updates.iter().zip(&wanted) {
             let Some(tensor) = placement.place(wanted).and_then(|name| numbers.get(name).copied()) else {
-                if update.adds && self.adapter.weight == 1.0 {
+                // A head has weights and biases. Anything else may be the base's under another name, which nobody would miss.
+                let of_head = matches!(update.parameter.as_str(), "weight" | "bias");
+                if update.adds && of_head && self.adapter.weight == 1.0 {
                     self.add_new(update, wanted, added, findings)?;
                 } else if !update.optional {
                     self.unmatched(update, wanted, findings)?;
@@ -145,7 +147,7 @@ impl<'a> Matcher<'a> {
             };
             // A bias that is replaced may be added to as well.
             if let Some(other) = takers[tensor].replace(update)
-                && (other.module != update.module || other.op.name() == update.op.name())
+                && (other.module != update.module || other.op.method == update.op.method)
             {
                 return Err(self.placed_twice(tensor, other, update));
             }
@@ -176,7 +178,7 @@ impl<'a> Matcher<'a> {
             let change = changes.entry(tensor).or_default();
             let square = |op: &Op| matches!(op.fit(shape), Fit::Either | Fit::Straight | Fit::Transposed);
             let mut others = change.updates.iter().filter(|other| square(&other.op));
-            if square(&update.op) && others.next().is_some_and(|first| first.op.transposed() != transposed) {
+            if square(&update.op) && others.next().is_some_and(|first| first.op.transposed != transposed) {
                 return Err(self.misfit(update, tensor, shape));
             }
             change.updates.push(self.update(update, transposed, shape));
@@ -206,7 +208,7 @@ impl<'a> Matcher<'a> {
     /// The update of a weight of this shape.
     fn update(&self, update: &ModuleUpdate, transposed: bool, shape: &[u64]) -> Update {
         let mut op = update.op.clone();
-        op.transpose(transposed);
+        op.transposed = transposed;
         let (adapter, weight) = (self.adapter.name.clone(), self.adapter.weight);
         Update { adapter, weight, region: Region::all(shape.first().copied().unwrap_or(1)), op }
     }
@@ -304,7 +306,7 @@ impl<'a> Matcher<'a> {
         let shape = resized.shape(tensor, &info);
         let fit = update.op.fit(shape);
         if fit != Fit::Neither
-            && let Some(reason) = update.op.refuses(shape)
+            && let Some(reason) = (update.op.method.refuses)(shape)
         {
             return Err(unsupported(reason.into()).fix("run the model with PEFT, without merging"));
         }
@@ -318,7 +320,7 @@ impl<'a> Matcher<'a> {
     }
 
     fn misfit(&self, update: &ModuleUpdate, tensor: usize, shape: &[u64]) -> Error {
-        let (found, expected) = (format!("{shape:?}"), update.op.layer().to_string());
+        let (found, expected) = (format!("{shape:?}"), update.op.layer.to_string());
         let reason = format!("the base has {found}, the adapter was trained on {expected}");
         Error::shape_mismatch(self.adapter.name.clone(), self.tensors.infos[tensor].name, reason)
             .kind(ErrorKind::OtherShape)

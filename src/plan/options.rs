@@ -47,7 +47,7 @@ from_json!(PlanOptions {
 
 /// What is asked of one adapter.
 #[derive(Debug, Clone, Default)]
-#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", optional_fields))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", rename_all = "camelCase", optional_fields))]
 #[non_exhaustive]
 pub struct AdapterOptions {
     /// Factor on the whole delta, any finite number; 1 by default.
@@ -63,7 +63,7 @@ pub struct AdapterOptions {
     pub adapter: Option<String>,
 }
 
-from_json!(AdapterOptions { weight, alpha });
+from_json!(AdapterOptions { weight, alpha, residual_base: "residualBase", out_proj: "outProj", adapter });
 
 /// The element type of merged and other floating-point tensors in the output.
 pub type OutputDtype = Option<Float>;

@@ -268,17 +268,17 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Tensor
         shape: tensor.shape.into(),
         dtype: tensor.from.to_string(),
         output_dtype: tensor.to.to_string(),
-        transposed: first.map(|first| first.op.transposed()),
+        transposed: first.map(|first| first.op.transposed),
         adapters: first.map(|_| tensor.updates.iter().map(update_report).collect()),
         statistics: first.and(statistics).map(TensorStatistics::of),
     }
 }
 
 fn update_report(update: &Update) -> UpdateReport {
-    let scale = update.op.scale();
+    let scale = update.op.scale;
     UpdateReport {
         adapter: update.adapter.clone(),
-        method: update.op.name(),
+        method: update.op.method.name,
         rank: scale.map(|scale| scale.rank),
         alpha: scale.map(|scale| scale.alpha),
         scale: scale.map(|scale| scale.scale),

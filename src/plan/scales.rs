@@ -31,7 +31,7 @@ impl Scales {
             let Some(input) = update.op.input() else { continue };
             let AdapterScales { updates, scales } = adapters.entry(input).or_default();
             *updates += 1;
-            let Some(scale) = update.op.scale() else { continue };
+            let Some(scale) = update.op.scale else { continue };
             let place = *places.entry((input, scale.rank, (scale.alpha + 0.0).to_bits())).or_insert(scales.len());
             match scales.get_mut(place) {
                 Some((_, count)) => *count += 1,

@@ -209,6 +209,16 @@ describe("the serving template", () => {
     await response.arrayBuffer();
   });
 
+  test("no spelling of a cache's permission makes what a token guards public", async (t) => {
+    for (const [wanted, sent] of [["Public, max-age=5", "private, max-age=5"], ["max-age=5 , PUBLIC", "private, max-age=5"], ["private", "private"]]) {
+      const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: "[]", ACCESS_TOKEN: "open", CACHE_CONTROL: wanted });
+      await fill(flare, "tiny-llama", "models/tiny");
+      const response = await get(flare, "config.json", { authorization: "Bearer open" });
+      assert.equal(response.headers.get("cache-control"), sent);
+      await response.arrayBuffer();
+    }
+  });
+
   test("conditions are answered, and caches are told how long", async (t) => {
     const flare = await isolate(t, { BASE: `${origin.origin}/tiny-llama/`, ADAPTERS: adaptersAt(`${origin.origin}/`) });
     const head = await get(flare, "config.json", {}, "HEAD");

@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import { paintFor } from "../../pkg/cli/colour.js";
 import { COMMANDS, MERGE_FLAGS } from "../../pkg/cli/commands.js";
 import { commandHelp, overview } from "../../pkg/cli/help.js";
+import { guarded } from "../../pkg/cli/printable.js";
 import { duration, rounded, size } from "../../pkg/cli/text.js";
 import { parse, UsageError } from "../../pkg/cli/usage.js";
 import { lorafold } from "./command.mjs";
@@ -119,8 +120,8 @@ describe("words", () => {
 });
 
 test("colours are for terminals, and for those who want them", () => {
-  assert.equal(paintFor({ isTTY: true }, {})("red", "x"), "\x1b[31mx\x1b[39m");
-  assert.equal(paintFor({ isTTY: true }, { NO_COLOR: "" })("red", "x"), "\x1b[31mx\x1b[39m");
+  assert.equal(guarded(paintFor({ isTTY: true }, {})("red", "x")), "\x1b[31mx\x1b[39m");
+  assert.equal(guarded(paintFor({ isTTY: true }, { NO_COLOR: "" })("red", "x")), "\x1b[31mx\x1b[39m");
   for (const [isTTY, env] of /** @type {[boolean, Record<string, string>][]} */ ([[false, {}], [true, { NO_COLOR: "1" }], [true, { TERM: "dumb" }]])) assert.equal(paintFor({ isTTY }, env)("red", "x"), "x");
 });
 

@@ -15,7 +15,16 @@ export function asPath(source: unknown): string | undefined {
   if (typeof source !== "string") return undefined;
   if (source === "") throw new LorafoldError("bad-option", "a path is empty", { found: quoted("") });
   if (source.startsWith("file:")) return pathOfUrl(source);
-  return /^[a-z][a-z0-9+.-]+:\/\//i.test(source) || source.startsWith("blob:") ? undefined : resolve(source);
+  return /^[a-z][a-z0-9+.-]+:\/\//i.test(source) || source.startsWith("blob:") ? undefined : absolute(source);
+}
+
+/** @throws {LorafoldError} `bad-option` for a path that begins at a working directory which has been removed. */
+export function absolute(path: string): string {
+  try {
+    return resolve(path);
+  } catch (error) {
+    throw fileError("bad-option", path, "the working directory is no longer there", { ...platformFacts(error), fix: "change to another one, or give the whole path" });
+  }
 }
 
 function pathOfUrl(url: string | URL): string {

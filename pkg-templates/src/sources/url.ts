@@ -25,6 +25,9 @@ export async function listUrl(url: string, role: Role, init: RequestOptions, lim
   if (parsed.protocol !== "https:" && parsed.protocol !== "http:" && parsed.protocol !== "blob:") {
     throw fileError("bad-option", address(url), "not a URL that can be read here");
   }
+  if (parsed.username !== "" || parsed.password !== "") {
+    throw fileError("bad-option", address(url), "requests cannot carry a user name or password of their address", { fix: "give the header authorization" });
+  }
   if (/\.(safetensors|bin)$/.test(parsed.pathname) || parsed.protocol === "blob:") return listFile(parsed, role, init, limits);
   const [file = ""] = /[^/]*$/.exec(parsed.pathname) ?? [];
   if (standsForFolder(file)) parsed.pathname = parsed.pathname.slice(0, -file.length);

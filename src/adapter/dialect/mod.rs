@@ -84,7 +84,7 @@ pub struct ModuleUpdate {
 impl ModuleUpdate {
     /// The shape of the weight that the adapter brings along, in place of the base's.
     pub(crate) fn brought(&self) -> Option<(&str, &[u64])> {
-        match (&self.base, self.op.replacement()) {
+        match (&self.base, &self.op.replacement) {
             (Some(base), _) => Some((&base.key, &base.shape)),
             (None, Some(replace)) => Some((&replace.key, &replace.shape)),
             (None, None) => None,

@@ -15,9 +15,7 @@ use crate::container::Header;
 use crate::encoding::{Operand, Plain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-#[cfg(feature = "rare")]
-use crate::op::Olora;
-use crate::op::{AddBias, Dora, LayerShape, LowRank, Op, Rows};
+use crate::op::{DORA, LORA, LayerShape, OLORA, Op, Sizes, add_bias, trained_rows};
 use crate::order::sort_by;
 
 /// Read an adapter of LoRA or DoRA. `fields` are those of its configuration, none where it comes without one.
@@ -114,21 +112,19 @@ impl Reader<'_> {
             true => LayerShape::embedding(pair.inputs, pair.outputs),
             false => LayerShape::convolution(pair.outputs, pair.inputs, &pair.kernel),
         };
-        let factors = LowRank {
-            a: pair.a.clone(),
-            b: pair.b.clone(),
-            rank: pair.rank,
+        let mut lora = Op {
+            operands: vec![pair.a.clone(), pair.b.clone()],
+            sizes: Sizes::of(&[('r', pair.rank)]),
             layer,
-            alpha,
-            scale,
             transposed: pair.embedding,
-        };
+            ..Op::new(&LORA)
+        }
+        .scaled(pair.rank, alpha, scale);
         let op = match (&pair.magnitude, self.config.dora) {
             (None, false) => match &block {
-                #[cfg(feature = "rare")]
-                None if self.config.olora && !pair.embedding => self.olora(pair, factors)?,
-                None => Op::LowRank(factors),
-                Some(block) => block.op(factors, pair.rank_of_b).map_err(|error| error.adapter(adapter))?,
+                None if self.config.olora && !pair.embedding => self.olora(pair, lora)?,
+                None => lora,
+                Some(block) => block.op(lora, pair.rank_of_b).map_err(|error| error.adapter(adapter))?,
             },
             (Some(magnitude), _) if self.config.olora => {
                 let reason = "DoRA that was initialised by OLoRA cannot be merged yet";
@@ -138,7 +134,10 @@ impl Reader<'_> {
                 let reason = "factors stored in blocks have no DoRA magnitudes";
                 return Err(Error::unsupported(pair.a.key.clone(), reason).adapter(adapter).field("use_dora"));
             }
-            (Some(magnitude), true) => Op::Dora(Dora { factors, magnitude: magnitude.clone() }),
+            (Some(magnitude), true) => {
+                lora.operands.push(magnitude.clone());
+                Op { method: &DORA, ..lora }
+            }
             (None, true) => {
                 let missing = format!("{}.lora_magnitude_vector", pair.module);
                 return Err(Error::missing_pair(adapter, pair.a.key.clone(), missing));
@@ -175,17 +174,15 @@ impl Reader<'_> {
                 let reason = "PEFT leaves the bias of lora_B aside in nn.MultiheadAttention";
                 return Err(Error::unsupported(bias.key.clone(), reason).adapter(adapter).field("lora_bias"));
             }
-            let added = AddBias { bias: bias.clone(), outputs: pair.outputs, scale };
-            updates.push(update("bias", &bias.key, Op::AddBias(added), None));
+            updates.push(update("bias", &bias.key, add_bias(bias.clone(), pair.outputs, scale), None));
         }
         Ok(updates)
     }
 
     /// PEFT's own initialisation takes linear layers alone; embeddings are as ever.
-    #[cfg(feature = "rare")]
-    fn olora(&self, pair: &Pair, factors: LowRank) -> Result<Op> {
+    fn olora(&self, pair: &Pair, lora: Op) -> Result<Op> {
         if pair.rank <= pair.inputs.min(pair.outputs) && pair.kernel.is_empty() {
-            return Ok(Op::Olora(Olora { factors }));
+            return Ok(Op { method: &OLORA, ..lora });
         }
         let reason = format!("OLoRA has no factors of rank {} for this layer", pair.rank);
         Err(Error::shape_mismatch(self.files.adapter, pair.a.key.clone(), reason))
@@ -212,7 +209,7 @@ impl Reader<'_> {
             return Err(error.tensor(rows.key));
         };
         let key = rows.key.clone();
-        let op = Op::Rows(Rows::of(rows, shape, indices.clone(), self.files.adapter)?);
+        let op = trained_rows(rows, shape, indices.clone(), self.files.adapter)?;
         let parameter = "weight".to_string();
         Ok(ModuleUpdate { module, parameter, optional: false, adds: false, tied: true, key, op, base: None })
     }

@@ -13,7 +13,7 @@ use crate::adapter::fields::{FieldReader, entries};
 use crate::adapter::pattern::PatternBudget;
 use crate::container::Header;
 use crate::error::{Error, ErrorKind, Result};
-use crate::op::PEFT;
+use crate::op::METHODS;
 
 /// HuggingFace PEFT.
 pub(super) struct Peft;
@@ -35,8 +35,9 @@ impl Dialect for Peft {
             return lora::read(files, &fields, header, budget);
         }
         let reader = FieldReader { file, adapter: files.adapter };
-        match PEFT.iter().copied().flatten().find(|method| method.peft_type() == peft_type) {
-            Some(method) => methods::read(*method, files, &reader, &fields, header, budget),
+        let mut spellings = METHODS.iter().flat_map(|method| method.spellings);
+        match spellings.find(|spelling| spelling.peft_type == peft_type) {
+            Some(spelling) => methods::read(spelling, files, &reader, &fields, header, budget),
             None => Err(refused::error(&reader, peft_type)),
         }
     }
