@@ -1,7 +1,7 @@
 import type { Context } from "./context.js";
 import { inspect } from "./inspect.js";
+import { part } from "./errors.js";
 import { merge } from "./merge.js";
-import { openMerged } from "./merged/model.js";
 import { plan } from "./plan.js";
 import type { Description, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike } from "./types.js";
 
@@ -38,7 +38,12 @@ export function createApi(context: () => Context): Api {
   return {
     inspect: async (source, options) => inspect(context(), source, options),
     merge: async (options) => merge(context(), options),
-    openMerged: async (options) => openMerged(context(), options),
+    async openMerged(options) {
+      const current = context();
+      // Loaded when it is needed: most pages merge, and open nothing.
+      const { openMerged } = await part(import("./merged/model.js"));
+      return openMerged(current, options);
+    },
     plan: async (options) => plan(context(), options),
   };
 }

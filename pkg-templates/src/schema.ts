@@ -113,11 +113,11 @@ export type AdapterSettings = {
   /**
    * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
    */
-  residual_base?: boolean,
+  residualBase?: boolean,
   /**
    * How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
    */
-  out_proj?: "twice" | "once",
+  outProj?: "twice" | "once",
   /**
    * Which adapter is meant, by its name, where a file or a folder has several.
    */
@@ -207,7 +207,7 @@ export type ErrorFacts = {
 /**
  * What happened, finer than the code: what a page or a script may branch on. Most errors need none beyond their code.
  */
-export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "several-adapters" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "output-not-empty" | "output-is-input" | "no-memory";
+export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "several-adapters" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "gated-repository" | "no-repository" | "no-revision" | "rate-limited" | "output-not-empty" | "output-is-input" | "no-memory";
 
 /**
  * A job that gathers what a program must know of its whole weight.
@@ -297,6 +297,10 @@ export type ListedFile = {
    * What its source calls this state of it (an ETag, say), where it does.
    */
   version?: string,
+  /**
+   * The sha256 of its bytes in hex, where its source knows it.
+   */
+  sha256?: string,
 };
 
 /**
@@ -315,6 +319,10 @@ export type ListedFolder = {
    * Folders inside it, which nobody reads: their names are for the report.
    */
   folders?: Array<string>,
+  /**
+   * Where it can be had again, for the recipe: `hf://org/name@commit`. Nothing where that is this machine's or a host's business.
+   */
+  origin?: string,
 };
 
 /**
@@ -569,6 +577,10 @@ export type Recipe = {
  */
 export type RecipeAdapter = {
   /**
+   * Where it can be had again, where a hub has it: `hf://org/name@commit`.
+   */
+  origin?: string,
+  /**
    * Its files.
    */
   files: Array<FileDigest>,
@@ -599,13 +611,35 @@ export type RecipeAdapter = {
  */
 export type RecipeBase = {
   /**
+   * Where it can be had again, where a hub has it: `hf://org/name@commit`.
+   */
+  origin?: string,
+  /**
    * Its weight files.
    */
-  files: Array<FileSize>,
+  files: Array<RecipeFile>,
   /**
    * Its own recipe, as it stands in its files, where it is a merged model.
    */
   recipe?: Record<string, unknown>,
+};
+
+/**
+ * A weight file of the base in a recipe.
+ */
+export type RecipeFile = {
+  /**
+   * Name inside its folder.
+   */
+  name: string,
+  /**
+   * Size in bytes.
+   */
+  size: number,
+  /**
+   * The sha256 of its bytes in hex, where its source knows it.
+   */
+  sha256?: string,
 };
 
 /**

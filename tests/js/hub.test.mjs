@@ -106,6 +106,14 @@ describe("the hub", () => {
     await assert.rejects(api.plan({ base: `${page}/none.safetensors`, adapters: ["hf://org/lora"] }), (/** @type {any} */ error) => error.code === "fetch-failed" && error.facts.kind === "not-found");
   });
 
+  test("one of several adapters, each in a folder of its own", async () => {
+    hub.push("org/two", Object.fromEntries(Object.entries(adapter).flatMap(([name, bytes]) => [[`style/${name}`, bytes], [`more/${name}`, bytes]])), { branch: "a/b" });
+    for (const source of ["hf://org/two@a%2Fb", `https://huggingface.co/org/two/tree/a%2Fb`]) {
+      const { recipe } = await api.plan({ base: asFiles(base), adapters: [{ source, adapter: "style" }] });
+      assert.match(recipe.adapters[0].origin ?? "", /^hf:\/\/org\/two\/style@/);
+    }
+  });
+
   test("a repository that was renamed is found, and recorded by its name of now", async () => {
     hub.moved["old/name"] = "org/base";
     const { recipe } = await api.plan({ base: "hf://old/name", adapters: ["hf://org/lora"] });

@@ -1,4 +1,4 @@
-import { fileError, optionError, thrown, wrongValue } from "../errors.js";
+import { fileError, optionError, part, thrown, wrongValue } from "../errors.js";
 import { checkOptions, REMOTE_FOLDER } from "../options.js";
 import type { Platform } from "../platform.js";
 import type { HubOptions, RemoteFolder, Source, SourceLike } from "../types.js";
@@ -21,7 +21,7 @@ export async function listSource(platform: ListingPlatform, source: SourceLike, 
     throw wrongValue(role, source, "something that files can be read from");
   }
   if (source === "" || (typeof source === "object" && isFileList(source) && source.length === 0)) throw optionError(role, "it is empty", { fix: "give a folder, files or an address" });
-  if (hub !== undefined) (await import("./hub.js")).checkHub(hub);
+  if (hub !== undefined) (await part(import("./hub.js"))).checkHub(hub);
   const own = await platform.openSource?.(source, role);
   if (own) return own;
   if (source instanceof Blob) return named(role, [fromBlob(source, role)]);

@@ -1,4 +1,4 @@
-import { fileError } from "../errors.js";
+import { fileError, part } from "../errors.js";
 import { address } from "./address.js";
 import type { HubAccess } from "./hub.js";
 import type { Input, Listing, Role } from "./input.js";
@@ -18,7 +18,7 @@ const SIDE_FILES = [
 
 /** List a URL: a `.safetensors` or `.bin` file, a folder, or a repository of the hub. */
 export async function listUrl(url: string, role: Role, init: RequestOptions, limits: ListingLimits, hub: HubAccess): Promise<Listing> {
-  if (isOnHub(url, hub.endpoint)) return (await import("./hub.js")).listHub(url, role, init, limits, hub);
+  if (isOnHub(url, hub.endpoint)) return (await part(import("./hub.js"))).listHub(url, role, init, limits, hub);
   const base = typeof location === "undefined" ? undefined : location.href;
   if (!URL.canParse(url, base)) throw fileError("bad-option", address(url), "not a URL that can be read here");
   const parsed = new URL(url, base);
