@@ -122,12 +122,12 @@ function distinct(names: string[]): string[] {
 }
 
 /** A listing as the plan takes it. */
-export function listed({ name, files, folders = [], origin }: Listing, given = name): ListedFolder {
+export function listed({ name, files, folders = [], beside, origin }: Listing, given = name): ListedFolder {
   const file = ({ name, size, version, oid, digest }: Input) => {
     const state = oid ?? version;
     return { name, ...(size !== undefined && { size }), ...(state !== undefined && { version: state }), ...(digest !== undefined && { sha256: digest }) };
   };
-  return { name: given, files: files.map(file), folders, ...(origin !== undefined && { origin }) };
+  return { name: given, files: files.map(file), folders, ...(beside && { beside }), ...(origin !== undefined && { origin }) };
 }
 
 /** Bytes of adapters that are kept in memory, unless the platform says otherwise. */

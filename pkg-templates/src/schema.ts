@@ -323,6 +323,9 @@ export type ListedFolder = {
    * Where it can be had again, for the recipe: `hf://org/name@commit`. Nothing where that is this machine's or a host's business.
    */
   origin?: string,
+   * Files that are there and cannot be read as inputs: their names are for the report.
+   */
+  beside?: Array<string>,
 };
 
 /**
@@ -528,6 +531,15 @@ export type PlanSettings = {
    * Adapter keys and patterns that match nothing become findings instead of errors.
    */
   allowUnmatched?: boolean,
+  /**
+   * Trained weights in an adapter's folder that are no part of the adapter, and are not merged, become findings instead of errors.
+   */
+  allowUnmerged?: boolean,
+  /**
+   * Whose tokenizer, chat template, generation and processor configuration the output has: `auto` (default) takes the adapter's where it brings
+   * embeddings, else the base's; `base`; `adapter`, which takes the first adapter's that has one.
+   */
+  tokenizer?: "auto" | "base" | "adapter",
 };
 
 /**
@@ -562,6 +574,10 @@ export type Recipe = {
    * What became of a tied output layer, where that was asked for.
    */
   tied?: string,
+  /**
+   * Whose tokenizer stands beside the weights, where that was asked for.
+   */
+  tokenizer?: string,
   /**
    * Pattern of the names of the tensors that were merged.
    */

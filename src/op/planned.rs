@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::replace::REPLACE;
+use super::rows::ROWS;
 use super::{Fact, Footprint, LayerShape, METHODS, Method, Replace};
 use crate::encoding::{Operand, Stored};
 use crate::inputs::Span;
@@ -150,6 +152,11 @@ impl Op {
     /// What it must know of the whole weight.
     pub fn fact(&self) -> Option<Fact> {
         self.method.needs.fact(self)
+    }
+
+    /// Whether it puts trained values in the place of the weight's own, of all its rows or of some.
+    pub(crate) fn brings_values(&self) -> bool {
+        *self.method == REPLACE || *self.method == ROWS
     }
 
     /// How a weight of this shape would have to be stored for the update to fit.

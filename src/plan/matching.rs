@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::open::{Adapter, Base};
+use super::adapter::Adapter;
+use super::open::Base;
 use super::options::CheckedOptions;
 use super::program::{Region, Update};
 use super::tied::{self, TiedHead};
+use super::unmerged;
 use super::vocabulary::Resized;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::pattern::PatternBudget;
@@ -21,6 +23,9 @@ use crate::tensor::Float;
 
 /// What the user can do where an adapter does not fit its base.
 pub(super) const RIGHT_BASE: &str = "check that this is the base that the adapter was trained on";
+
+/// What the user can do about a quantised base.
+const NOT_QUANTISED: &str = "merge into the base that is not quantised";
 
 /// What the adapters do to one tensor of the base.
 #[derive(Debug, Clone, Default)]
@@ -256,9 +261,22 @@ impl<'a> Matcher<'a> {
 
     fn unmatched(&self, update: &ModuleUpdate, wanted: &str, findings: &mut Vec<Finding>) -> Result<()> {
         let error = |reason: String| Error::unmatched_key(self.adapter.name.clone(), update.key.clone(), reason);
-        let error = if update.module.ends_with("lm_head") && self.model.tied != Some(false) {
-            let reason = "the base has no lm_head.weight of its own: its output layer is tied to its embedding";
-            error(reason.into()).kind(ErrorKind::TiedHead).expected("lm_head.weight").fix(tied::FIX)
+        let error = if update.module.ends_with("lm_head") {
+            let (reason, fix) = match self.model.tied {
+                Some(false) => (
+                    "the base has no lm_head.weight, and config.json says that it is not tied to the embedding",
+                    "set tie_word_embeddings to true if it is tied after all; else weights of the base are missing",
+                ),
+                _ => {
+                    ("the base has no lm_head.weight of its own: its output layer is tied to its embedding", tied::FIX)
+                }
+            };
+            error(reason.into()).kind(ErrorKind::TiedHead).expected("lm_head.weight").fix(fix)
+        } else if let Some(method) = &self.model.quantised {
+            let reason = format!(
+                "the base is quantised ({method}): it has no plain {wanted}, and quantised weights cannot be merged into"
+            );
+            error(reason).kind(ErrorKind::QuantisedBase).expected(wanted.to_string()).fix(NOT_QUANTISED)
         } else {
             let example = self.tensors.example;
             error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
@@ -301,7 +319,7 @@ impl<'a> Matcher<'a> {
                 .kind(ErrorKind::QuantisedBase)
                 .found(found)
                 .expected("a floating-point type")
-                .fix("merge into the base that is not quantised"));
+                .fix(NOT_QUANTISED));
         }
         let shape = resized.shape(tensor, &info);
         let fit = update.op.fit(shape);
@@ -332,7 +350,8 @@ impl<'a> Matcher<'a> {
     /// What the configuration says and the file does not, or the other way round.
     fn check_mismatches(&self, findings: &mut Vec<Finding>) -> Result<()> {
         for mismatch in &self.adapter.mismatches {
-            if !self.options.allow_unmatched {
+            let is_beside = mismatch.code == unmerged::CODE;
+            if !(if is_beside { self.options.allow_unmerged } else { self.options.allow_unmatched }) {
                 return Err(mismatch.error.clone());
             }
             let message = mismatch.error.reason().to_string();

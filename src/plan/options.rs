@@ -32,6 +32,13 @@ pub struct PlanOptions {
     /// Adapter keys and patterns that match nothing become findings instead of errors.
     #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
     pub allow_unmatched: bool,
+    /// Trained weights in an adapter's folder that are no part of the adapter, and are not merged, become findings instead of errors.
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+    pub allow_unmerged: bool,
+    /// Whose tokenizer, chat template, generation and processor configuration the output has: `auto` (default) takes the adapter's where it brings
+    /// embeddings, else the base's; `base`; `adapter`, which takes the first adapter's that has one.
+    #[cfg_attr(test, ts(optional, type = r#""auto" | "base" | "adapter""#))]
+    pub tokenizer: Option<String>,
 }
 
 from_json!(PlanOptions {
@@ -43,6 +50,8 @@ from_json!(PlanOptions {
     skip,
     max_shard_size: "maxShardSize",
     allow_unmatched: "allowUnmatched",
+    allow_unmerged: "allowUnmerged",
+    tokenizer,
 });
 
 /// What is asked of one adapter.
@@ -89,6 +98,17 @@ pub(crate) struct CheckedOptions {
     skip: Option<(Pattern, String)>,
     pub(crate) max_shard_bytes: Option<u64>,
     pub(crate) allow_unmatched: bool,
+    pub(crate) allow_unmerged: bool,
+    pub(crate) tokenizer: Whose,
+}
+
+/// Whose tokenizer the output has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The adapter's where it brings embeddings, else the base's.
+    Auto,
+    Base,
+    Adapter,
 }
 
 impl PlanOptions {
@@ -99,10 +119,7 @@ impl PlanOptions {
             Some("float32" | "f32") => Some(Float::F32),
             Some("float16" | "f16") => Some(Float::F16),
             Some("bfloat16" | "bf16") => Some(Float::Bf16),
-            Some(other) => {
-                let expected = "keep, float32, float16, bfloat16";
-                return Err(bad("dtype", format!("{other:?} is none of {expected}")).found(other).expected(expected));
-            }
+            Some(other) => return Err(none_of("dtype", other, "keep, float32, float16, bfloat16")),
         };
         not_yet("method", self.method.as_deref(), "linear", &["ties", "dare_linear", "dare_ties", "magnitude_prune"])?;
         not_yet("rounding", self.rounding.as_deref(), "nearest", &["stochastic"])?;
@@ -110,10 +127,13 @@ impl PlanOptions {
             None | Some("auto") => Tied::Auto,
             Some("share") => Tied::Share,
             Some("untie") => Tied::Untie,
-            Some(other) => {
-                let expected = "auto, share, untie";
-                return Err(bad("tied", format!("{other:?} is none of {expected}")).found(other).expected(expected));
-            }
+            Some(other) => return Err(none_of("tied", other, "auto, share, untie")),
+        };
+        let tokenizer = match self.tokenizer.as_deref() {
+            None | Some("auto") => Whose::Auto,
+            Some("base") => Whose::Base,
+            Some("adapter") => Whose::Adapter,
+            Some(other) => return Err(none_of("tokenizer", other, "auto, base, adapter")),
         };
         if self.max_shard_size == Some(0) {
             return Err(bad("maxShardSize", "a shard of 0 bytes holds nothing".into()));
@@ -130,6 +150,8 @@ impl PlanOptions {
             skip: pattern("skip", &self.skip)?,
             max_shard_bytes: self.max_shard_size,
             allow_unmatched: self.allow_unmatched,
+            allow_unmerged: self.allow_unmerged,
+            tokenizer,
         })
     }
 }
@@ -153,6 +175,11 @@ impl CheckedOptions {
     pub(crate) fn selecting_option(&self) -> &'static str {
         if self.only.is_some() { "only" } else { "skip" }
     }
+}
+
+/// The error for a value that is none of those that an option has.
+pub(super) fn none_of(option: &str, value: &str, expected: &str) -> Error {
+    Error::bad_option(option, format!("{value:?} is none of {expected}")).found(value).expected(expected)
 }
 
 /// `value` must be `default`; a planned value is `unsupported`, any other a `bad-option`.

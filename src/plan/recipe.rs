@@ -6,7 +6,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::open::{Adapter, Base};
+use super::adapter::Adapter;
+use super::open::Base;
 use super::options::PlanOptions;
 use super::scales::{AdapterScales, Scales};
 use super::tensors::Tensors;
@@ -46,6 +47,9 @@ pub struct Recipe {
     /// What became of a tied output layer, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tied: Option<String>,
+    /// Whose tokenizer stands beside the weights, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
     /// Pattern of the names of the tensors that were merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
@@ -132,7 +136,7 @@ pub struct RecipeScale {
     pub scale: f64,
 }
 
-wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, only, skip });
+wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, tokenizer, only, skip });
 wire!(RecipeBase { origin, files, recipe });
 wire!(RecipeFile { name, size, sha256 });
 wire!(RecipeAdapter { origin, files, adapter, residual, weight, rslora, scales });
@@ -152,7 +156,7 @@ pub(crate) fn recipe(
         size: shard.header.file_bytes,
         sha256: shard.sha256.clone(),
     });
-    let scales = Scales::of(tensors);
+    let scales = Scales::of(tensors, adapters);
     Recipe {
         lorafold: env!("CARGO_PKG_VERSION").into(),
         method: options.method.as_deref().unwrap_or("linear").into(),
@@ -161,6 +165,7 @@ pub(crate) fn recipe(
         base: RecipeBase { origin: base.origin.clone(), files: files.collect(), recipe: of(base) },
         adapters: adapters.iter().map(|adapter| one_adapter(adapter, scales.of_adapter(adapter))).collect(),
         tied: options.tied.clone().filter(|tied| tied != "auto"),
+        tokenizer: options.tokenizer.clone().filter(|tokenizer| tokenizer != "auto"),
         only: options.only.clone(),
         skip: options.skip.clone(),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::open::Adapter;
+use super::adapter::Adapter;
 use super::tensors::Tensors;
 use crate::op::Scale;
 
@@ -23,12 +23,14 @@ pub(super) struct AdapterScales {
 
 impl Scales {
     /// Those of the updates of all tensors, in one pass: an adapter may have as many scales as updates.
-    pub(super) fn of(tensors: &Tensors) -> Scales {
+    pub(super) fn of(tensors: &Tensors, of: &[Adapter]) -> Scales {
         let mut adapters: HashMap<usize, AdapterScales> = HashMap::new();
         // Rank and alpha decide the scale. Both zeros are one alpha.
         let mut places: HashMap<(usize, u64, u64), usize> = HashMap::new();
         for update in tensors.programs().iter().flat_map(|program| &program.updates) {
             let Some(input) = update.op.input() else { continue };
+            let whole = of.iter().find(|adapter| adapter.shards.contains(&input));
+            let input = whole.map_or(input, |adapter| adapter.input);
             let AdapterScales { updates, scales } = adapters.entry(input).or_default();
             *updates += 1;
             let Some(scale) = update.op.scale else { continue };

@@ -13,7 +13,7 @@ import { asFiles, tinyModel } from "./tiny-model.mjs";
 
 const { base, adapter } = tinyModel();
 /** What a folder on disk would give, too: the crate alone decides what of it is copied. */
-const copied = { "freqs.bin": Buffer.from("f"), ".gitattributes": Buffer.from("x") };
+const copied = { "freqs.npz": Buffer.from("f"), ".gitattributes": Buffer.from("x") };
 const leftBehind = { "flax_model.msgpack": Buffer.alloc(65 << 20), "pytorch_model.bin": Buffer.alloc(9), "onnx/model.onnx": Buffer.alloc(3) };
 
 /** The API with another hub, and short waits. @param {string} hubEndpoint */
@@ -112,6 +112,12 @@ describe("the hub", () => {
       const { recipe } = await api.plan({ base: asFiles(base), adapters: [{ source, adapter: "style" }] });
       assert.match(recipe.adapters[0].origin ?? "", /^hf:\/\/org\/two\/style@/);
     }
+  });
+
+  test("trained weights beside an adapter are told by their names, and not asked for", async () => {
+    hub.push("org/beside", { ...adapter, "non_lora_trainables.bin": "x", "README.md": "x" });
+    await assert.rejects(api.plan({ base: asFiles(base), adapters: ["hf://org/beside"] }), { message: /non_lora_trainables\.bin/ });
+    assert.deepEqual(hub.asked.filter(({ path }) => path.endsWith("non_lora_trainables.bin")), []);
   });
 
   test("a repository that was renamed is found, and recorded by its name of now", async () => {

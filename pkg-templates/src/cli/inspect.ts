@@ -1,5 +1,7 @@
 import { LorafoldError } from "../errors.js";
 import { inspect } from "../node.js";
+import { asPath } from "../node/source.js";
+import { address } from "../sources/address.js";
 import type { Description } from "../types.js";
 import { paintFor } from "./colour.js";
 import { INSPECT_FLAGS } from "./commands.js";
@@ -26,7 +28,8 @@ export async function inspectCommand(argv: string[]): Promise<number> {
     } catch (error) {
       if (!(error instanceof LorafoldError)) throw error;
       failed = true;
-      found.push({ path, error: saidError(error) });
+      // Not as it was given, which may hold a password.
+      found.push({ path: asPath(path) === undefined ? address(path) : path, error: saidError(error) });
       console.error(errorLine(error, paintFor(process.stderr)));
     }
   }

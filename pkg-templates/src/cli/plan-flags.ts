@@ -24,7 +24,9 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
     ...(values.only !== undefined && { only: values.only }),
     ...(values.skip !== undefined && { skip: values.skip }),
     ...(size !== undefined && { maxShardSize: bytes("max-shard-size", size) }),
+    ...(values.tokenizer !== undefined && { tokenizer: values.tokenizer as NonNullable<OpenOptions["tokenizer"]> }),
     allowUnmatched: values["allow-unmatched"] ?? false,
+    allowUnmerged: values["allow-unmerged"] ?? false,
     allowNonfinite: values["allow-nonfinite"] ?? false,
     ...hubOptions(values["token-env"]),
   };
@@ -64,7 +66,7 @@ function adapterOption(text: string): AdapterOptions {
   if (at <= 0) return { source: text };
   const [source, weight] = [text.slice(0, at), text.slice(at + 1)];
   if (/^hf:\/\/[^@]*$/i.test(source)) return SHORT_WEIGHT.test(weight) ? { source, weight: Number(weight) } : { source: text };
-  if (/^[+-]?(nan|inf(inity)?)$/i.test(weight)) throw new UsageError(`--adapter ${text}: the weight is not a finite number`);
+  if (/^[+-]?(nan|inf(inity)?)$/i.test(weight)) throw new UsageError(`--adapter: the weight ${weight} is not a finite number`);
   if (!WEIGHT.test(weight)) return { source: text };
   if (!isThere(text)) return { source, weight: Number(weight) };
   if (isThere(source)) throw new UsageError(`--adapter ${text}: both ${text} and ${source} are there; ${text}@1 means the first`);

@@ -64,8 +64,10 @@ export async function listHub(text: string, role: Role, init: RequestOptions, li
   };
   const files = await turns.all(entries.filter((entry) => isThere(entry) && wanted(named(entry.path))), file);
   const folders = only === undefined ? entries.filter((entry) => entry.type === "directory").map((entry) => named(entry.path)) : [];
+  // What else a trainer left beside an adapter: nobody needs to ask for it to know its name.
+  const beside = role === "adapter" && only === undefined ? names.filter((name) => !wanted(name)) : [];
   const place = folder ? `${name}/${folder}` : name;
-  return { name: place, files, folders, ...(commit !== undefined && { origin: `hf://${folder ? `${name}/${escaped(folder)}` : name}@${commit}` }) };
+  return { name: place, files, folders, beside, ...(commit !== undefined && { origin: `hf://${folder ? `${name}/${escaped(folder)}` : name}@${commit}` }) };
 }
 
 /** The options of every request to the hub: who asks. Headers that a caller gives count more. */

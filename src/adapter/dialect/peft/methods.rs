@@ -13,7 +13,6 @@ use crate::adapter::pattern::{Lookup, Pattern, PatternBudget, PatternTable};
 use crate::container::{Header, TensorInfo};
 use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Span;
 use crate::op::peft::{AdapterTensor, ModuleTensors, ParameterUpdate, Settings, Spelling, lists};
 use crate::order::sort_by;
 use crate::tensor::Float;
@@ -124,7 +123,7 @@ fn tensors_of(method: &Spelling, files: &AdapterFiles, header: &Header) -> Resul
         if chosen.is_some() && name_in(method, tensor.name).is_some_and(|name| Some(name) != chosen) {
             continue;
         }
-        let at = Span { input: files.input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
+        let at = header.span(files.input, &tensor);
         let path = keys::path(tensor.name);
         let of_module = split(&path, method.tensors);
         let (module, name) = match (of_module, split(&path, method.shared)) {
