@@ -1,10 +1,9 @@
 import type { Context } from "./context.js";
-import type { AbortSignal } from "./globals.js";
 import { inspect } from "./inspect.js";
+import { part } from "./errors.js";
 import { merge } from "./merge.js";
-import { openMerged } from "./merged/model.js";
 import { plan } from "./plan.js";
-import type { Description, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike } from "./types.js";
+import type { Description, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike } from "./types.js";
 
 /** The functions that every entry point exports, each bound to its own context. */
 export interface Api {
@@ -21,7 +20,7 @@ export interface Api {
    *
    * @throws {LorafoldError} when it is none of these, or broken.
    */
-  inspect(source: SourceLike, options?: { signal?: AbortSignal }): Promise<Description>;
+  inspect(source: SourceLike, options?: InspectOptions): Promise<Description>;
   /**
    * Fold the adapters into the base.
    *
@@ -74,7 +73,12 @@ export function createApi(context: () => Context): Api {
   return {
     inspect: async (source, options) => inspect(context(), source, options),
     merge: async (options) => merge(context(), options),
-    openMerged: async (options) => openMerged(context(), options),
+    async openMerged(options) {
+      const current = context();
+      // Loaded when it is needed: most pages merge, and open nothing.
+      const { openMerged } = await part(import("./merged/model.js"));
+      return openMerged(current, options);
+    },
     plan: async (options) => plan(context(), options),
   };
 }

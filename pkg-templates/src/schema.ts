@@ -210,7 +210,7 @@ export type ErrorFacts = {
 /**
  * What happened, finer than the code: what a page or a script may branch on. Most errors need none beyond their code.
  */
-export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "several-adapters" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "output-not-empty" | "output-is-input" | "no-memory";
+export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "several-adapters" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "gated-repository" | "no-repository" | "no-revision" | "rate-limited" | "output-not-empty" | "output-is-input" | "no-memory";
 
 /**
  * A job that gathers what a program must know of its whole weight.
@@ -300,6 +300,10 @@ export type ListedFile = {
    * What its source calls this state of it (an ETag, say), where it does.
    */
   version?: string,
+  /**
+   * The sha256 of its bytes in hex, where its source knows it.
+   */
+  sha256?: string,
 };
 
 /**
@@ -322,6 +326,10 @@ export type ListedFolder = {
    * Files that are there and cannot be read as inputs: their names are for the report.
    */
   beside?: Array<string>,
+  /**
+   * Where it can be had again, for the recipe: `hf://org/name@commit`. Nothing where that is this machine's or a host's business.
+   */
+  origin?: string,
 };
 
 /**
@@ -539,6 +547,7 @@ export type PlanSettings = {
   /**
    * Whose tokenizer, chat template, generation and processor configuration the output has: `auto` (default) takes the adapter's where it brings
    * embeddings, else the base's; `base`; `adapter`, which takes the first adapter's that has one.
+   * @default "auto"
    */
   tokenizer?: "auto" | "base" | "adapter",
 };
@@ -594,6 +603,10 @@ export type Recipe = {
  */
 export type RecipeAdapter = {
   /**
+   * Where it can be had again, where a hub has it: `hf://org/name@commit`.
+   */
+  origin?: string,
+  /**
    * Its files.
    */
   files: Array<FileDigest>,
@@ -624,13 +637,35 @@ export type RecipeAdapter = {
  */
 export type RecipeBase = {
   /**
+   * Where it can be had again, where a hub has it: `hf://org/name@commit`.
+   */
+  origin?: string,
+  /**
    * Its weight files.
    */
-  files: Array<FileSize>,
+  files: Array<RecipeFile>,
   /**
    * Its own recipe, as it stands in its files, where it is a merged model.
    */
   recipe?: Record<string, unknown>,
+};
+
+/**
+ * A weight file of the base in a recipe.
+ */
+export type RecipeFile = {
+  /**
+   * Name inside its folder.
+   */
+  name: string,
+  /**
+   * Size in bytes.
+   */
+  size: number,
+  /**
+   * The sha256 of its bytes in hex, where its source knows it.
+   */
+  sha256?: string,
 };
 
 /**

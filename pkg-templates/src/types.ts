@@ -29,10 +29,28 @@ export interface RemoteFolder {
 }
 
 /**
- * Where a base or an adapter is: a file or files, a directory handle, a URL (`https://…` of a file or a folder,
- * `hf://org/name@revision`), a source of your own, and in Node a path.
+ * Where a base or an adapter is: a file or files, a directory handle, a URL (`https://…` of a file or a folder), a model of the hub
+ * (`hf://org/name@revision`, `hf://org/name/folder`, `org/name`, the address of its page), a source of your own, and in Node a path, which counts first.
  */
 export type SourceLike = Blob | File | readonly File[] | FileList | FileSystemDirectoryHandle | URL | string | RemoteFolder | Source;
+
+/** Which hub is asked for models, and as whom. */
+export interface HubOptions {
+  /** The hub, or a mirror of it. In Node, `HF_ENDPOINT` by default. */
+  endpoint?: string;
+  /**
+   * A token, which is sent to the hub alone. In Node, by default that of the user: `HF_TOKEN`, or the file that the hub's own command line writes. `false`: none.
+   */
+  token?: string | false;
+}
+
+/** Options of {@link inspect}. */
+export interface InspectOptions {
+  /** Stops the work. */
+  signal?: AbortSignal;
+  /** Which hub is asked, and as whom. */
+  hub?: HubOptions;
+}
 
 /**
  * One adapter and how it enters the merge.
@@ -84,6 +102,8 @@ export interface PlanOptions extends PlanSettings {
   base: SourceLike;
   /** At least one, each a source or a source with a weight. */
   adapters: readonly (SourceLike | AdapterOptions)[];
+  /** Which hub is asked for models, and as whom. */
+  hub?: HubOptions;
   /** Stops the work. */
   signal?: AbortSignal;
 }
@@ -220,6 +240,6 @@ export interface MergeResult {
 
 export type {
   AdapterDescription, AdapterReport, AdapterSettings, BaseReport, Description, DtypeTotal, FileDigest, FileSize, Finding, ModelDescription,
-  ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeScale, Report, ScaleReport, TensorDescription, TensorReport,
+  ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeFile, RecipeScale, Report, ScaleReport, TensorDescription, TensorReport,
   TensorStatistics, UpdateReport, WeightFile,
 } from "./schema.js";

@@ -54,10 +54,12 @@ pub struct Adapter {
     pub companions: Vec<(usize, String, u64)>,
     /// Its files, for the recipe.
     pub digests: Vec<FileDigest>,
+    /// Where it can be had again, for the recipe.
+    pub origin: Option<String>,
 }
 
 // The rest is in the programs and the findings of the plan.
-wire!(Adapter { name, weight, wanted, residual_base, modules, summary, input, shards, digests } without { updates, replication, mismatches, findings, targets, idle, companions });
+wire!(Adapter { name, weight, wanted, residual_base, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions });
 
 /// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
@@ -138,10 +140,10 @@ async fn open_in(
         dialect::read(&files, header, budget)?;
     let mut zeros = Zeros::of(&updates);
     for &at in &weights {
-        digests.push(FileDigest {
-            name: names[at].into(),
-            sha256: digest(inputs, folder.first_input + at, names[at], folder.files[at].size, &mut zeros).await?,
-        });
+        let file = &folder.files[at];
+        let input = folder.first_input + at;
+        let computed = digest(inputs, input, names[at], file.size, file.sha256.clone(), &mut zeros);
+        digests.push(FileDigest { name: names[at].into(), sha256: computed.await? });
     }
     let (zero, idle) = zeros.finding(name, &updates);
     findings.extend(zero);
@@ -165,6 +167,7 @@ async fn open_in(
         shards: weights.iter().skip(1).map(|at| folder.first_input + at).collect(),
         companions: (0..names.len()).filter(|&at| is_tokenizer(names[at])).map(companion).collect(),
         digests,
+        origin: folder.origin.clone(),
     })
 }
 
@@ -193,17 +196,24 @@ fn adapter_weights(folder: &Listing, names: &[&str]) -> Result<(Vec<usize>, Form
 /// Bytes hashed at a time.
 const HASH_STEP: u64 = 1 << 20;
 
-/// The sha256 of an input of `size` bytes in hex; and which operands in it have nothing but zeros.
+/// The sha256 of an input of `size` bytes in hex; and which operands in it have nothing but zeros. Where its source knows the hash, only the platform
+/// computes it, and compares.
 pub(super) async fn digest(
     inputs: &impl Inputs,
     input: usize,
     name: &str,
     size: u64,
+    known: Option<String>,
     zeros: &mut Zeros,
 ) -> Result<String> {
     if let Some(sha256) = inputs.sha256(input).await? {
         // What the platform has hashed is at hand.
         zeros.look(inputs, input).await?;
+        return Ok(sha256);
+    }
+    if let Some(sha256) = known {
+        // Nobody reads the file for this alone.
+        *zeros = Zeros::default();
         return Ok(sha256);
     }
     let mut buffer = try_buffer(name, HASH_STEP.min(size))?;

@@ -21,6 +21,8 @@ pub struct Shard {
     pub name: String,
     /// Its header.
     pub header: Header,
+    /// The sha256 of its bytes in hex, where its source knows it.
+    pub sha256: Option<String>,
 }
 
 /// A base model, without its weights.
@@ -42,12 +44,14 @@ pub struct Base {
     pub left_behind: Vec<String>,
     /// (name, version) of each file whose source tells versions apart.
     pub versions: Vec<(String, String)>,
+    /// Where it can be had again, for the recipe.
+    pub origin: Option<String>,
     /// What the user should know of its files.
     pub findings: Vec<Finding>,
 }
 
-wire!(Shard { input, name, header });
-wire!(Base { name, format, shards, index, config, others, left_behind, versions } without { findings });
+wire!(Shard { input, name, header, sha256 });
+wire!(Base { name, format, shards, index, config, others, left_behind, versions, origin } without { findings });
 impl Base {
     /// Call `visit` with the name of each tensor.
     pub(super) fn each_name<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
@@ -120,7 +124,8 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
         let header = header
             .map_err(|error| if layout.format == Format::Torch { error.in_folder(&folder.name) } else { error })?;
         check_gathered(names[file], &header, false)?;
-        shards.push(Shard { input: folder.first_input + file, name: names[file].into(), header });
+        let sha256 = folder.files[file].sha256.clone();
+        shards.push(Shard { input: folder.first_input + file, name: names[file].into(), header, sha256 });
     }
     let index = index.map(|(at, index)| (names[at].to_string(), index));
     let mut findings = Vec::new();
@@ -145,7 +150,8 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     let versions =
         folder.files.iter().filter_map(|file| Some((file.name.clone(), file.version.clone()?))).collect::<Vec<_>>();
     let format = layout.format;
-    Ok(Base { name: folder.name.clone(), format, shards, index, config, others, left_behind, versions, findings })
+    let (name, origin) = (folder.name.clone(), folder.origin.clone());
+    Ok(Base { name, format, shards, index, config, others, left_behind, versions, origin, findings })
 }
 
 /// Where a run that spreads its weights over machines saves without gathering them, all or most tensors are empty; of an adapter `some`

@@ -1,6 +1,7 @@
 //! The recipe that a merged file carries in its metadata: what it was made of, and how.
 //!
-//! It holds no dates, paths or host names, so that the same inputs give the same bytes everywhere.
+//! It holds no dates, paths or host names, so that the same inputs give the same bytes everywhere. Of a repository of a hub it names the
+//! commit and the hashes that the hub has of its files.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -8,7 +9,6 @@ use serde_json::Value;
 use super::adapter::Adapter;
 use super::open::Base;
 use super::options::PlanOptions;
-use super::report::FileSize;
 use super::scales::{AdapterScales, Scales};
 use super::tensors::Tensors;
 use crate::json;
@@ -63,12 +63,29 @@ pub struct Recipe {
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct RecipeBase {
+    /// Where it can be had again, where a hub has it: `hf://org/name@commit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// Its weight files.
-    pub files: Vec<FileSize>,
+    pub files: Vec<RecipeFile>,
     /// Its own recipe, as it stands in its files, where it is a merged model.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional, type = "Record<string, unknown>"))]
     pub recipe: Option<Value>,
+}
+
+/// A weight file of the base in a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+#[non_exhaustive]
+pub struct RecipeFile {
+    /// Name inside its folder.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// The sha256 of its bytes in hex, where its source knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// An adapter in a recipe.
@@ -76,6 +93,9 @@ pub struct RecipeBase {
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct RecipeAdapter {
+    /// Where it can be had again, where a hub has it: `hf://org/name@commit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// Its files.
     pub files: Vec<FileDigest>,
     /// Which one of the adapters in them it is, where that was asked for.
@@ -117,8 +137,9 @@ pub struct RecipeScale {
 }
 
 wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, tokenizer, only, skip });
-wire!(RecipeBase { files, recipe });
-wire!(RecipeAdapter { files, adapter, residual, weight, rslora, scales });
+wire!(RecipeBase { origin, files, recipe });
+wire!(RecipeFile { name, size, sha256 });
+wire!(RecipeAdapter { origin, files, adapter, residual, weight, rslora, scales });
 wire!(FileDigest { name, sha256 });
 wire!(RecipeScale { rank, alpha, scale });
 
@@ -130,14 +151,18 @@ pub(crate) fn recipe(
     options: &PlanOptions,
     dtype: Option<Float>,
 ) -> Recipe {
-    let files = base.shards.iter().map(|shard| FileSize { name: shard.name.clone(), size: shard.header.file_bytes });
+    let files = base.shards.iter().map(|shard| RecipeFile {
+        name: shard.name.clone(),
+        size: shard.header.file_bytes,
+        sha256: shard.sha256.clone(),
+    });
     let scales = Scales::of(tensors, adapters);
     Recipe {
         lorafold: env!("CARGO_PKG_VERSION").into(),
         method: options.method.as_deref().unwrap_or("linear").into(),
         dtype: dtype.map_or("keep", torch_name).into(),
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
-        base: RecipeBase { files: files.collect(), recipe: of(base) },
+        base: RecipeBase { origin: base.origin.clone(), files: files.collect(), recipe: of(base) },
         adapters: adapters.iter().map(|adapter| one_adapter(adapter, scales.of_adapter(adapter))).collect(),
         tied: options.tied.clone().filter(|tied| tied != "auto"),
         tokenizer: options.tokenizer.clone().filter(|tokenizer| tokenizer != "auto"),
@@ -149,6 +174,7 @@ pub(crate) fn recipe(
 fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
     let scale = |(Scale { rank, alpha, scale }, _)| RecipeScale { rank, alpha, scale };
     RecipeAdapter {
+        origin: adapter.origin.clone(),
         files: adapter.digests.clone(),
         adapter: adapter.wanted.clone(),
         residual: adapter.residual_base,

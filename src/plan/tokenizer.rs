@@ -52,10 +52,10 @@ pub(super) async fn choose(
         let companions = std::mem::take(&mut plan.adapters[number].companions);
         let mut other = Vec::new();
         for (input, name, size) in companions {
-            let ours = digest(inputs, input, &name, size, &mut Zeros::default()).await?;
+            let ours = digest(inputs, input, &name, size, None, &mut Zeros::default()).await?;
             let known = plan.files.iter().find(|file| file.name == name && file.size == size);
             if let Some(OutputFile { body: Body::Input(base), .. }) = known
-                && digest(inputs, *base, &name, size, &mut Zeros::default()).await? == ours
+                && digest(inputs, *base, &name, size, None, &mut Zeros::default()).await? == ours
             {
                 continue;
             }

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { asPath } from "../node/source.js";
-import type { AdapterOptions, OpenOptions } from "../types.js";
+import type { AdapterOptions, HubOptions, OpenOptions } from "../types.js";
 import type { PLAN_FLAGS } from "./commands.js";
 import { bytes, type Given, number, type Parsed, UsageError } from "./usage.js";
 
@@ -28,7 +28,16 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
     allowUnmatched: values["allow-unmatched"] ?? false,
     allowUnmerged: values["allow-unmerged"] ?? false,
     allowNonfinite: values["allow-nonfinite"] ?? false,
+    ...hubOptions(values["token-env"]),
   };
+}
+
+/** The hub's token from the environment variable that `--token-env` names: among a command's words all on the machine would see it. */
+export function hubOptions(variable: string | undefined): { hub?: HubOptions } {
+  if (variable === undefined) return {};
+  const token = process.env[variable]?.trim();
+  if (!token) throw new UsageError(`--token-env: there is no environment variable ${variable}, or it is empty`);
+  return { hub: { token } };
 }
 
 /** Every adapter, with the alpha that comes after it. */

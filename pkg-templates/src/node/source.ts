@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { fileError, LorafoldError, optionError, platformFacts, quoted, thrown } from "../errors.js";
 import { nearest } from "../nearest.js";
 import type { Input, Listing, Role } from "../sources/input.js";
+import { isHubPage } from "../sources/on-hub.js";
 import { standsForFolder, withoutEnding } from "../sources/weights.js";
 import type { SourceLike } from "../types.js";
 
@@ -44,8 +45,10 @@ export async function listPath(source: SourceLike, role: Role): Promise<Listing 
   const given = asPath(source);
   if (given === undefined) return undefined;
   const found = await stat(given).catch(async (error: unknown) => {
+    if (typeof source === "string" && isHubPage(source)) return undefined;
     throw await absent(String(source), given, role, error);
   });
+  if (!found) return undefined;
   const folder = found.isFile() && (standsForFolder(basename(given)) || basename(given) === "adapter_model.safetensors");
   const [path, data] = folder ? [dirname(given), await stat(dirname(given))] : [given, found];
   if (data.isDirectory()) {
