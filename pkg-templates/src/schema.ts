@@ -113,11 +113,11 @@ export type AdapterSettings = {
   /**
    * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
    */
-  residual_base?: boolean,
+  residualBase?: boolean,
   /**
    * How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
    */
-  out_proj?: "twice" | "once",
+  outProj?: "twice" | "once",
   /**
    * Which adapter is meant, by its name, where a file or a folder has several.
    */
