@@ -60,7 +60,8 @@ function assemble() {
   writeFileSync(glue, `/// <reference lib="esnext.disposable" />\n${readFileSync(glue, "utf8")}`);
   cpSync(join(here, "src", "lorafold_bg.d.wasm.ts"), join(pkg, "lorafold_bg.wasm.d.ts"));
   uncheck(pkg);
-  for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) cpSync(join(root, name), join(pkg, name));
+  for (const name of ["LICENSE", "CHANGELOG.md"]) cpSync(join(root, name), join(pkg, name));
+  cpSync(join(here, "README.md"), join(pkg, "README.md"));
   for (const name of ["edge", "edge-job"]) cpSync(join(here, name), join(pkg, "templates", name), { recursive: true });
   const manifest = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
   const version = /^version = "(.+)"$/m.exec(readFileSync(join(root, "Cargo.toml"), "utf8"))?.[1];

@@ -190,8 +190,13 @@ fn old_model(case: &Case) -> PathBuf {
     fs::create_dir(&out).unwrap();
     let kept = ["notes.txt", "adapter_model.safetensors", "vae.safetensors"];
     let index = r#"{"metadata":{},"weight_map":{"a":"x-a.safetensors","b":"model-00001-of-00002.safetensors"}}"#;
-    let stale =
-        ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "x-a.safetensors", "config.json"];
+    let stale = [
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "x-a.safetensors",
+        "config.json",
+        "adapter_config.json",
+    ];
     kept.iter().chain(&stale).for_each(|name| fs::write(out.join(name), *name).unwrap());
     fs::write(out.join("model.safetensors.index.json"), index).unwrap();
     out

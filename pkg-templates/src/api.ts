@@ -11,11 +11,28 @@ export interface Api {
   /**
    * What a base, an adapter or a merged model is: dtypes, shapes, scales, recipe.
    *
+   * @example
+   * ```ts
+   * import { inspect } from "lorafold";
+   *
+   * const found = await inspect("adapters/style");
+   * if (found.kind === "adapter") console.log(found.r, found.alpha, found.modules.length);
+   * ```
+   *
    * @throws {LorafoldError} when it is none of these, or broken.
    */
   inspect(source: SourceLike, options?: { signal?: AbortSignal }): Promise<Description>;
   /**
    * Fold the adapters into the base.
+   *
+   * @example
+   * ```ts
+   * import { merge } from "lorafold";
+   *
+   * const { files, report } = await merge({ base: "models/base", adapters: ["adapters/style"] });
+   * for (const file of files) console.log(file.name, (await file.blob()).size);
+   * console.log(report.merged);
+   * ```
    *
    * @throws {LorafoldError} for everything that can go wrong; then nothing is left in the output.
    */
@@ -23,11 +40,29 @@ export interface Api {
   /**
    * The merged model as a folder that is nowhere: every byte is computed when it is read.
    *
+   * @example
+   * ```ts
+   * import { openMerged } from "lorafold";
+   *
+   * const model = await openMerged({ base: "models/base", adapters: ["adapters/style"] });
+   * const header = await model.read("model.safetensors", 0, 8);
+   * console.log(header.length);
+   * model.close();
+   * ```
+   *
    * @throws {LorafoldError} for everything that `plan` throws, and `no-range-support` where the base can only be read in one pass.
    */
   openMerged(options: OpenOptions): Promise<MergedModel>;
   /**
    * What `merge` would do, from headers and configurations alone: no weights are read and nothing is written. It may be given all that `merge` is given.
+   *
+   * @example
+   * ```ts
+   * import { plan } from "lorafold";
+   *
+   * const { merged, findings } = await plan({ base: "models/base", adapters: ["adapters/style"] });
+   * console.log(merged, findings.map(({ message }) => message));
+   * ```
    *
    * @throws {LorafoldError} for everything that can be seen to go wrong.
    */

@@ -103,7 +103,8 @@ export type AdapterRequest = {
  */
 export type AdapterSettings = {
   /**
-   * Factor on the whole delta, any finite number; 1 by default.
+   * Factor on the whole delta, any finite number; `1` by default.
+   * @default 1
    */
   weight?: number,
   /**
@@ -111,11 +112,13 @@ export type AdapterSettings = {
    */
   alpha?: number,
   /**
-   * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+   * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part; `false` by default.
+   * @default false
    */
   residualBase?: boolean,
   /**
    * How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
+   * @default "twice"
    */
   outProj?: "twice" | "once",
   /**
@@ -315,6 +318,10 @@ export type ListedFolder = {
    * Folders inside it, which nobody reads: their names are for the report.
    */
   folders?: Array<string>,
+  /**
+   * Files that are there and cannot be read as inputs: their names are for the report.
+   */
+  beside?: Array<string>,
 };
 
 /**
@@ -489,19 +496,23 @@ export type PlanRequest = {
 export type PlanSettings = {
   /**
    * Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
+   * @default "keep"
    */
   dtype?: "keep" | "float32" | "float16" | "bfloat16",
   /**
-   * How several deltas combine. Only `linear`, the exact weighted sum, so far.
+   * How several deltas combine: `linear` (default), the exact weighted sum, is the only way so far.
+   * @default "linear"
    */
   method?: "linear",
   /**
-   * How sums are rounded to the output's type. Only `nearest` (to even) so far.
+   * How sums are rounded to the output's type: `nearest` (default), to even, is the only way so far.
+   * @default "nearest"
    */
   rounding?: "nearest",
   /**
    * What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
    * that they are, `untie` gives the output layer a tensor of its own.
+   * @default "auto"
    */
   tied?: "auto" | "share" | "untie",
   /**
@@ -517,9 +528,20 @@ export type PlanSettings = {
    */
   maxShardSize?: number,
   /**
-   * Adapter keys and patterns that match nothing become findings instead of errors.
+   * Adapter keys and patterns that match nothing become findings instead of errors; `false` by default.
+   * @default false
    */
   allowUnmatched?: boolean,
+  /**
+   * Trained weights in an adapter's folder that are no part of the adapter, and are not merged, become findings instead of errors.
+   */
+  allowUnmerged?: boolean,
+  /**
+   * Whose tokenizer, chat template, generation and processor configuration the output has: `auto` (default) takes the adapter's where it brings
+   * embeddings, else the base's; `base`; `adapter`, which takes the first adapter's that has one.
+   * @default "auto"
+   */
+  tokenizer?: "auto" | "base" | "adapter",
 };
 
 /**
@@ -554,6 +576,10 @@ export type Recipe = {
    * What became of a tied output layer, where that was asked for.
    */
   tied?: string,
+  /**
+   * Whose tokenizer stands beside the weights, where that was asked for.
+   */
+  tokenizer?: string,
   /**
    * Pattern of the names of the tensors that were merged.
    */

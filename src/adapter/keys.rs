@@ -153,6 +153,12 @@ impl<'a> Key<'a> {
             | [module @ .., "trainable_tokens_delta", _] => return Key::Tokens { module: module.join(".") },
             _ => {}
         }
+        // `to_q.lora.down.weight`, and `processor.to_q_lora.down.weight` of 2023.
+        if let [.., part, "down" | "up", "weight"] = path
+            && (*part == "lora" || part.ends_with("_lora"))
+        {
+            return Key::Unsupported("a factor in diffusers' old spelling (lora.down, lora.up)");
+        }
         // PEFT saves it without a suffix, and loads it with one.
         if let [module @ .., "lora_magnitude_vector"]
         | [module @ .., "lora_magnitude_vector", "weight"]
@@ -258,7 +264,14 @@ mod tests {
         }
         let embedding = Key::Factor { module: "x".into(), half: Half::B, embedding: true, adapter: None };
         assert_eq!(Key::parse("x.lora_embedding_B"), embedding);
-        for key in ["x.lora_a", "x.lora_down.weight", "x.lora_diag", "weight"] {
+        for key in [
+            "x.lora_a",
+            "x.lora_down.weight",
+            "x.to_q.lora.up.weight",
+            "x.to_q_lora.down.weight",
+            "x.lora_diag",
+            "weight",
+        ] {
             assert!(matches!(Key::parse(key), Key::Unsupported(_)), "{key}");
         }
     }

@@ -8,7 +8,8 @@ use crate::error::Result;
 
 /// `lora_A` (rank, inputs · kernel), `lora_B` (outputs, rank) and `lora_E` (rank, 1), of the rank that training has left. The scale is
 /// α/(initial rank + 10⁻⁵).
-pub static ADALORA: Method = Method { packed: 1, spellings: &[PEFT], ..Method::new("adalora", prepare) };
+pub static ADALORA: Method =
+    Method { vanishes: true, packed: 1, spellings: &[PEFT], ..Method::new("adalora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let (rank, scale) = (given.size('r'), given.op.scaling());

@@ -7,7 +7,8 @@ use crate::encoding::Operand;
 use crate::error::Result;
 
 /// `lora_B.bias`, shape (outputs,), and its factor.
-pub(super) static ADD_BIAS: Method = Method { spellings: &[beft::PEFT], ..Method::new("lora-bias", prepare) };
+pub(super) static ADD_BIAS: Method =
+    Method { vanishes: true, spellings: &[beft::PEFT], ..Method::new("lora-bias", prepare) };
 
 /// What is added to a bias.
 pub(crate) fn add_bias(bias: Operand, outputs: u64, scale: f64) -> Op {

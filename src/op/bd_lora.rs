@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// `lora_A`, shape (rank, inputs), or (rank, inputs / blocks), and `lora_B`, shape (outputs, rank), or (outputs, rank / blocks); `n` blocks,
 /// in `lora_B` where `b` is 1.
-pub(super) static BD_LORA: Method = Method { packed: 1, ..Method::new("bd-lora", prepare) };
+pub(super) static BD_LORA: Method = Method { vanishes: true, packed: 1, ..Method::new("bd-lora", prepare) };
 
 /// A factor of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use super::{Given, LayerShape, Method, Op, Prepared, straight};
 use crate::error::Result;
 
 /// `c3a_kernel`: blocks of outputs, `n` blocks of inputs, and the size `s` of a block.
-pub(super) static C3A: Method = Method { fit: straight, spellings: &[PEFT], ..Method::new("c3a", prepare) };
+pub(super) static C3A: Method =
+    Method { vanishes: true, fit: straight, spellings: &[PEFT], ..Method::new("c3a", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let mut kernels = given.values(0)?;

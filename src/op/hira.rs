@@ -7,7 +7,7 @@ use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::Result;
 
 /// `hira_A` (rank, inputs, kernel…), or `hira_embedding_A` (rank, tokens), and `hira_B` (outputs, rank, 1…), or `hira_embedding_B`.
-pub static HIRA: Method = Method { packed: 2, spellings: &[PEFT], ..Method::new("hira", prepare) };
+pub static HIRA: Method = Method { vanishes: true, packed: 2, spellings: &[PEFT], ..Method::new("hira", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let (a, b) = (given.values(0)?, given.values(1)?);

@@ -82,8 +82,8 @@ fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<Paramet
     Ok(updates)
 }
 
-/// How many numbers the vector has, whether they are of inputs, and how many sides the kernel has of the convolution that they multiply. The shape alone tells it of a linear layer that is
-/// not 1 wide; in a convolution both kinds look alike, and the configuration says.
+/// How many numbers the vector has, whether they are of inputs, and how many sides the kernel has of the convolution that they multiply. The
+/// shape alone tells it of a linear layer that is not 1 wide; in a convolution both kinds look alike, and the configuration says.
 fn shape(module: &ModuleTensors, tensor: &AdapterTensor, config: &mut dyn Settings) -> Result<(u64, bool, u64)> {
     let found = match *tensor.shape.as_slice() {
         [1, 1] => (1, is_feedforward(module.module, config)?, 0),

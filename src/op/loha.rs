@@ -10,7 +10,7 @@ use crate::error::Result;
 /// `hada_w1_a` (outputs, rank), `hada_w1_b` (rank, columns), `hada_w2_a`, `hada_w2_b`. Where there are cores, `hada_t1` and `hada_t2` (rank,
 /// rank, kernel), the first is (rank, outputs), and the second (rank, inputs).
 pub(super) static LOHA: Method =
-    Method { packed: 4, fit: straight, spellings: &[PEFT], ..Method::new("loha", prepare) };
+    Method { vanishes: true, packed: 4, fit: straight, spellings: &[PEFT], ..Method::new("loha", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let product = |number: usize, scale: f64| -> Result<Matmul> {

@@ -12,7 +12,8 @@ use crate::error::Result;
 /// w1, (`l`, `m`), of `f` operands, then w2, (`k`, `c` columns, kernel included): each the whole matrix; or a left (rows, rank) and a right (rank, cols)
 /// factor; or a left (rank, rows), a right (rank, inputs) and a core (rank, rank, kernel). The kernel of a convolution whose w2 is whole
 /// stands in the layer.
-pub(super) static LOKR: Method = Method { fit: straight, spellings: &[PEFT], ..Method::new("lokr", prepare) };
+pub(super) static LOKR: Method =
+    Method { vanishes: true, fit: straight, spellings: &[PEFT], ..Method::new("lokr", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let rank = given.size('r');

@@ -12,7 +12,7 @@ use crate::kernel::{FactorLayout, Factors, Real, Unrepresentable, bytes_of, fold
 use crate::tensor::{Dtype, Float};
 
 /// `lora_A`, shape (rank, inputs · kernel), and `lora_B`, shape (outputs, rank). The scale is α/r, or α/√r with rsLoRA.
-pub static LORA: Method = Method { packed: 1, ..Method::new("lora", prepare) };
+pub static LORA: Method = Method { vanishes: true, packed: 1, ..Method::new("lora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     product(given).map(Prepared::Product)

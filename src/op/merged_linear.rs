@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// `lora_A`, shape (r · enabled parts, inputs), and `lora_B`, shape (rows of the enabled parts, `g` ranks of a group, 1). The list has 1 for
 /// each part of the output that has a delta (`enable_lora`), 0 for the others; a part is `w` wide.
-pub(super) static MERGED_LINEAR: Method = Method { packed: 1, ..Method::new("merged-linear", prepare) };
+pub(super) static MERGED_LINEAR: Method = Method { vanishes: true, packed: 1, ..Method::new("merged-linear", prepare) };
 
 /// The pair `lora`, taken as stored. `rank_of_group` are the columns of `lora_B`.
 ///

@@ -26,6 +26,8 @@ pub struct Method {
     pub(crate) fit: fn(&Op, &[u64]) -> Fit,
     /// Why a weight of this shape cannot be merged into, although the update fits.
     pub(crate) refuses: fn(&[u64]) -> Option<&'static str>,
+    /// Whether nothing changes where one of its operands is all zeros.
+    pub(crate) vanishes: bool,
     /// Make ready to be applied.
     ///
     /// # Errors
@@ -43,6 +45,7 @@ impl Method {
             packed: 0,
             fit: |op, shape| op.layer.fit(shape),
             refuses: |_| None,
+            vanishes: false,
             prepare,
         }
     }

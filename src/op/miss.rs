@@ -10,10 +10,10 @@ use crate::error::Result;
 use crate::model::orientation::Fit;
 
 /// `miss_block` (rank, outputs): every output has its own column; or (rank, `w`), of `mini`, and they repeat.
-pub(super) static MISS: Method = Method { fit, spellings: &[PEFT], ..Method::new("miss", prepare) };
+pub(super) static MISS: Method = Method { vanishes: true, fit, spellings: &[PEFT], ..Method::new("miss", prepare) };
 
 /// `miss_block` (outputs / rank, rank, rank): blocks of the weight are multiplied.
-pub(super) static BAT: Method = Method { needs: Needs::Rows, fit, ..Method::new("miss", prepare_bat) };
+pub(super) static BAT: Method = Method { vanishes: true, needs: Needs::Rows, fit, ..Method::new("miss", prepare_bat) };
 
 fn fit(op: &Op, shape: &[u64]) -> Fit {
     let [rows, cols] = *shape else { return Fit::Neither };

@@ -5,7 +5,7 @@
 use super::method::Needs;
 use super::orthogonal::{SPARES, cayley, neumann, skew, transpose, try_zeros};
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::turn::{Blocks, fit_columns, turned};
+use super::turn::{Blocks, fit_rows, turned};
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::orientation::Fit;
@@ -14,18 +14,19 @@ use crate::model::orientation::Fit;
 /// `s` is 1 the one rotation is that of every run of inputs. Q becomes R by Cayley's transform, (I − Q)(I + Q)⁻¹; or where there is a `p`, by
 /// its series I + 2·Q + 2·Q² + … of `p` powers, I included, of which the last is taken once where `h` is 1 (PEFT since 0.18). The number,
 /// where there is one, is the largest norm of each Q, of a constrained OFT. Of an embedding (`e`) the output is rotated.
-pub static OFT: Method = Method { needs: Needs::Rows, fit, refuses, spellings: &[PEFT], ..Method::new("oft", prepare) };
+pub static OFT: Method =
+    Method { vanishes: true, needs: Needs::Rows, fit, refuses, spellings: &[PEFT], ..Method::new("oft", prepare) };
 
 fn fit(op: &Op, shape: &[u64]) -> Fit {
-    let columns: u64 = shape.get(1..).unwrap_or_default().iter().fold(1, |all, &side| all.saturating_mul(side));
-    let whole = op.size('s') == 0 || columns.checked_rem(op.size('b')) == Some(0);
-    let turned = if op.size('s') == 0 { Some(op.size('n').saturating_mul(op.size('b'))) } else { None };
-    let layer = LayerShape { inputs: turned, ..LayerShape::default() };
-    match (op.size('e'), fit_columns(&Op { layer, ..Op::new(&OFT) }, shape)) {
-        _ if !whole => Fit::Neither,
-        (0, fit) => fit,
-        (_, Fit::Straight) => Fit::Certain { transposed: true },
-        _ => Fit::Neither,
+    let columns = shape.iter().skip(1).fold(1u64, |all, &side| all.saturating_mul(side));
+    if op.size('s') == 1 && columns.checked_rem(op.size('b')) != Some(0) {
+        return Fit::Neither;
+    }
+    // Of an embedding the output is turned, which is its columns.
+    match (op.layer.embedding, fit_rows(None, op.layer.inputs.or(op.layer.outputs), shape)) {
+        (false, fit) => fit,
+        (true, Fit::Straight) => Fit::Certain { transposed: true },
+        (true, _) => Fit::Neither,
     }
 }
 

@@ -46,6 +46,7 @@ impl Spelling {
 }
 
 /// Whether `name` is in a list with spaces between the names.
+#[inline(never)]
 pub(crate) fn lists(list: &str, name: &str) -> bool {
     list.split(' ').any(|known| known == name)
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::replace::REPLACE;
+use super::rows::ROWS;
 use super::{Fact, Footprint, LayerShape, METHODS, Method, Replace};
 use crate::encoding::{Operand, Stored};
 use crate::inputs::Span;
@@ -48,33 +50,35 @@ wire!(Scale { rank, alpha, scale });
 
 /// Whole numbers by their letters: `o` are the outputs of a layer, `i` its inputs, `r` the rank; the others are a method's own.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Sizes(Vec<(u8, u64)>);
-
-impl Wire for Sizes {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.0.put(out);
-    }
-
-    fn take(from: &mut &[u8]) -> Option<Sizes> {
-        Vec::take(from).map(Sizes)
-    }
+pub struct Sizes {
+    /// A letter, then its number.
+    pairs: Vec<u64>,
 }
+
+wire!(Sizes { pairs });
 
 impl Sizes {
     /// These.
     pub fn of(sizes: &[(char, u64)]) -> Sizes {
-        Sizes(sizes.iter().map(|&(letter, size)| (letter as u8, size)).collect())
+        let mut all = Sizes::default();
+        sizes.iter().for_each(|&(letter, size)| all.push(letter, size));
+        all
+    }
+
+    fn push(&mut self, letter: char, size: u64) {
+        self.pairs.extend([letter as u64, size]);
     }
 
     /// One of them.
     pub fn get(&self, letter: char) -> Option<u64> {
-        self.0.iter().find(|(known, _)| *known == letter as u8).map(|(_, size)| *size)
+        let mut pairs = self.pairs.chunks_exact(2);
+        pairs.find(|pair| pair[0] == letter as u64).map(|pair| pair[1])
     }
 
     /// One of them, which is `size` where it is not there yet.
     pub(crate) fn get_or(&mut self, letter: char, size: u64) -> u64 {
         self.get(letter).unwrap_or_else(|| {
-            self.0.push((letter as u8, size));
+            self.push(letter, size);
             size
         })
     }
@@ -115,7 +119,7 @@ impl Op {
     /// The same with a size of another letter.
     #[must_use]
     pub fn with(mut self, letter: char, size: u64) -> Op {
-        self.sizes.0.push((letter as u8, size));
+        self.sizes.push(letter, size);
         self
     }
 
@@ -150,6 +154,11 @@ impl Op {
     /// What it must know of the whole weight.
     pub fn fact(&self) -> Option<Fact> {
         self.method.needs.fact(self)
+    }
+
+    /// Whether it puts trained values in the place of the weight's own, of all its rows or of some.
+    pub(crate) fn brings_values(&self) -> bool {
+        *self.method == REPLACE || *self.method == ROWS
     }
 
     /// How a weight of this shape would have to be stored for the update to fit.

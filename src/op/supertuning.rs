@@ -65,12 +65,11 @@ fn check(config: &mut dyn Settings) -> Result<()> {
 
 fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
     let rank = config.whole("r", 0)?;
-    let places = "supertuning_values:n supertuning_indices#:n";
     if rank == 0 {
-        return ParameterUpdate::weight(module.op(&SUPERTUNING, places, &[])?);
+        return ParameterUpdate::weight(module.op(&SUPERTUNING, "supertuning_values:n supertuning_indices#:n", &[])?);
     }
-    let tensors = format!("{places} supertuning_lora_A:ri supertuning_lora_B:or");
-    let op = module.op(&SUPERTUNING, &tensors, &[('r', rank)])?;
+    let tensors = "supertuning_values:n supertuning_indices#:n supertuning_lora_A:ri supertuning_lora_B:or";
+    let op = module.op(&SUPERTUNING, tensors, &[('r', rank)])?;
     let alpha = alpha(config, "lora_alpha", 2.0 * rank as f64)?;
     ParameterUpdate::weight(op.scaled(rank, alpha, alpha / rank as f64))
 }

@@ -1,7 +1,7 @@
 //! Methods that map every row of a weight by itself, as a rotation of the layer's input does: W' = W·M.
 
 use super::orthogonal::try_zeros;
-use super::{Apply, LayerShape, Op, Prepared, Tile};
+use super::{Apply, Op, Prepared, Tile};
 use crate::error::Result;
 use crate::kernel::{STRIP, Strip, multiply};
 use crate::model::orientation::Fit;
@@ -86,12 +86,17 @@ impl RowMap for Blocks {
 }
 
 /// How a weight would have to be stored whose outputs have as many values each as the layer has inputs, those of a convolution's kernel
-/// included. PEFT has these methods for `nn.Linear` and convolutions alone, which store outputs as rows.
+/// included.
 pub(super) fn fit_columns(op: &Op, shape: &[u64]) -> Fit {
+    fit_rows(op.layer.outputs, op.layer.inputs, shape)
+}
+
+/// The same of a weight with so many outputs and columns, as far as that is known. PEFT has these methods for `nn.Linear` and convolutions
+/// alone, which store outputs as rows.
+pub(super) fn fit_rows(outputs: Option<u64>, columns: Option<u64>, shape: &[u64]) -> Fit {
     let [rows, sides @ ..] = shape else { return Fit::Neither };
     let all = sides.iter().try_fold(1u64, |all, &side| all.checked_mul(side));
-    let LayerShape { inputs, outputs, .. } = op.layer;
-    if all.is_none() || inputs.is_some() && inputs != all || outputs.is_some_and(|outputs| outputs != *rows) {
+    if all.is_none() || columns.is_some() && columns != all || outputs.is_some_and(|outputs| outputs != *rows) {
         return Fit::Neither;
     }
     match sides {

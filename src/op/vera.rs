@@ -12,7 +12,7 @@ use crate::model::orientation::{self, Fit};
 /// `vera_lambda_d` (rank,), or `pvera_lambda_d` (2 · rank,), `vera_lambda_b` (outputs,), the first rows of `vera_A`, (rank, `m`), and those of
 /// `vera_B`, (outputs, rank). The projections are made for inputs up to `m`.
 pub(super) static VERA: Method =
-    Method { packed: 1, fit, spellings: &[PEFT, PROBABILISTIC], ..Method::new("vera", prepare) };
+    Method { vanishes: true, packed: 1, fit, spellings: &[PEFT, PROBABILISTIC], ..Method::new("vera", prepare) };
 
 fn fit(op: &Op, shape: &[u64]) -> Fit {
     let fits = |outputs: u64, inputs: u64| outputs == op.size('o') && inputs <= op.size('m');
@@ -32,22 +32,23 @@ fn prepare(given: &Given) -> Result<Prepared> {
     })
 }
 
-/// Read an update whose tensors have names that begin with `prefix`. λ_d and A have `halves` times the rank.
-fn read(module: &ModuleTensors, config: &mut dyn Settings, prefix: &str, halves: u64) -> Result<Vec<ParameterUpdate>> {
-    let name = |name: &str| format!("{prefix}_{name}");
-    let tensors = ["lambda_d:d", "lambda_b:o", "A:lm", "B:wr"].map(name).join(" ");
-    let mut op = module.op(&VERA, &tensors, &[])?;
+/// Read an update of `tensors`. λ_d and A have `halves` times the rank.
+fn read(module: &ModuleTensors, config: &mut dyn Settings, tensors: &str, halves: u64) -> Result<Vec<ParameterUpdate>> {
+    let mut op = module.op(&VERA, tensors, &[])?;
     let (outputs, rank, rows, widest) = (op.size('o'), op.size('r'), op.size('l'), op.size('w'));
     let said = config.whole("r", 256)?;
-    let misshapen = |part: &str, expected: String| Ok(module.misshapen(module.tensor(&name(part))?, &expected));
+    let misshapen = |number: usize, expected: String| {
+        let name = tensors.split([' ', ':']).step_by(2).nth(number).unwrap_or("");
+        Ok(module.misshapen(module.tensor(name)?, &expected))
+    };
     if rank != said || widest < outputs {
-        return Err(misshapen("B", format!("[{outputs} or more, {said}]"))?);
+        return Err(misshapen(3, format!("[{outputs} or more, {said}]"))?);
     }
     if rank.checked_mul(halves) != Some(rows) {
-        return Err(misshapen("A", format!("[{halves} · {rank}, inputs]"))?);
+        return Err(misshapen(2, format!("[{halves} · {rank}, inputs]"))?);
     }
     if op.size('d') != rows {
-        return Err(misshapen("lambda_d", format!("[{rows}]"))?);
+        return Err(misshapen(0, format!("[{rows}]"))?);
     }
     if let [lambda_d, _, a, b] = op.operands.as_mut_slice() {
         first(lambda_d, rank, rows);
@@ -79,7 +80,9 @@ const PEFT: Spelling = Spelling {
     reads: "r save_projection",
     training: "projection_prng_key vera_dropout d_initial",
     check: check_projections,
-    ..Spelling::new("VERA", "vera_lambda_d vera_lambda_b", |module, config| read(module, config, "vera", 1))
+    ..Spelling::new("VERA", "vera_lambda_d vera_lambda_b", |module, config| {
+        read(module, config, "vera_lambda_d:d vera_lambda_b:o vera_A:lm vera_B:wr", 1)
+    })
 };
 
 /// PEFT's `PveraConfig`.
@@ -92,5 +95,7 @@ const PROBABILISTIC: Spelling = Spelling {
         "it draws its delta at random for every input, and a merge can only take the mean",
     )],
     check: check_projections,
-    ..Spelling::new("PVERA", "pvera_lambda_d pvera_lambda_b", |module, config| read(module, config, "pvera", 2))
+    ..Spelling::new("PVERA", "pvera_lambda_d pvera_lambda_b", |module, config| {
+        read(module, config, "pvera_lambda_d:d pvera_lambda_b:o pvera_A:lm pvera_B:wr", 2)
+    })
 };

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::open::{Adapter, Base};
+use super::adapter::Adapter;
+use super::missing_layers::missing_layers;
+use super::open::Base;
 use super::options::CheckedOptions;
 use super::program::{Region, Update};
 use super::tied::{self, TiedHead};
+use super::unmerged;
 use super::vocabulary::Resized;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::pattern::PatternBudget;
@@ -21,6 +24,9 @@ use crate::tensor::Float;
 
 /// What the user can do where an adapter does not fit its base.
 pub(super) const RIGHT_BASE: &str = "check that this is the base that the adapter was trained on";
+
+/// What the user can do about a quantised base.
+const NOT_QUANTISED: &str = "merge into the base that is not quantised";
 
 /// What the adapters do to one tensor of the base.
 #[derive(Debug, Clone, Default)]
@@ -85,7 +91,7 @@ pub(crate) fn match_adapters(
     let mut placed = Vec::new();
     for matcher in matchers {
         matcher.check_mismatches(findings)?;
-        let updates = matcher.place(&mut changes.added, findings)?;
+        let updates = matcher.place(&mut changes.added, budget, findings)?;
         placed.push((matcher, updates));
     }
     let mut resized = Resized::default();
@@ -121,6 +127,7 @@ impl<'a> Matcher<'a> {
     fn place(
         &self,
         added: &mut Vec<(String, Update)>,
+        budget: &mut PatternBudget,
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let BaseTensors { numbers, infos, .. } = self.tensors;
@@ -153,6 +160,7 @@ impl<'a> Matcher<'a> {
             }
             placed.push((update, tensor));
         }
+        findings.extend(missing_layers(self.adapter, &placed, infos, budget)?);
         Ok(placed)
     }
 
@@ -256,9 +264,22 @@ impl<'a> Matcher<'a> {
 
     fn unmatched(&self, update: &ModuleUpdate, wanted: &str, findings: &mut Vec<Finding>) -> Result<()> {
         let error = |reason: String| Error::unmatched_key(self.adapter.name.clone(), update.key.clone(), reason);
-        let error = if update.module.ends_with("lm_head") && self.model.tied != Some(false) {
-            let reason = "the base has no lm_head.weight of its own: its output layer is tied to its embedding";
-            error(reason.into()).kind(ErrorKind::TiedHead).expected("lm_head.weight").fix(tied::FIX)
+        let error = if update.module.ends_with("lm_head") {
+            let (reason, fix) = match self.model.tied {
+                Some(false) => (
+                    "the base has no lm_head.weight, and config.json says that it is not tied to the embedding",
+                    "set tie_word_embeddings to true if it is tied after all; else weights of the base are missing",
+                ),
+                _ => {
+                    ("the base has no lm_head.weight of its own: its output layer is tied to its embedding", tied::FIX)
+                }
+            };
+            error(reason.into()).kind(ErrorKind::TiedHead).expected("lm_head.weight").fix(fix)
+        } else if let Some(method) = &self.model.quantised {
+            let reason = format!(
+                "the base is quantised ({method}): it has no plain {wanted}, and quantised weights cannot be merged into"
+            );
+            error(reason).kind(ErrorKind::QuantisedBase).expected(wanted.to_string()).fix(NOT_QUANTISED)
         } else {
             let example = self.tensors.example;
             error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
@@ -301,7 +322,7 @@ impl<'a> Matcher<'a> {
                 .kind(ErrorKind::QuantisedBase)
                 .found(found)
                 .expected("a floating-point type")
-                .fix("merge into the base that is not quantised"));
+                .fix(NOT_QUANTISED));
         }
         let shape = resized.shape(tensor, &info);
         let fit = update.op.fit(shape);
@@ -332,7 +353,8 @@ impl<'a> Matcher<'a> {
     /// What the configuration says and the file does not, or the other way round.
     fn check_mismatches(&self, findings: &mut Vec<Finding>) -> Result<()> {
         for mismatch in &self.adapter.mismatches {
-            if !self.options.allow_unmatched {
+            let is_beside = mismatch.code == unmerged::CODE;
+            if !(if is_beside { self.options.allow_unmerged } else { self.options.allow_unmatched }) {
                 return Err(mismatch.error.clone());
             }
             let message = mismatch.error.reason().to_string();

@@ -13,10 +13,10 @@ pub struct PlanOptions {
     /// Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
     #[cfg_attr(test, ts(optional, type = r#""keep" | "float32" | "float16" | "bfloat16""#))]
     pub dtype: Option<String>,
-    /// How several deltas combine. Only `linear`, the exact weighted sum, so far.
+    /// How several deltas combine: `linear` (default), the exact weighted sum, is the only way so far.
     #[cfg_attr(test, ts(optional, type = r#""linear""#))]
     pub method: Option<String>,
-    /// How sums are rounded to the output's type. Only `nearest` (to even) so far.
+    /// How sums are rounded to the output's type: `nearest` (default), to even, is the only way so far.
     #[cfg_attr(test, ts(optional, type = r#""nearest""#))]
     pub rounding: Option<String>,
     /// What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
@@ -29,9 +29,16 @@ pub struct PlanOptions {
     pub skip: Option<String>,
     /// Largest size of an output shard in bytes; by default the base's shards are kept.
     pub max_shard_size: Option<u64>,
-    /// Adapter keys and patterns that match nothing become findings instead of errors.
+    /// Adapter keys and patterns that match nothing become findings instead of errors; `false` by default.
     #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
     pub allow_unmatched: bool,
+    /// Trained weights in an adapter's folder that are no part of the adapter, and are not merged, become findings instead of errors.
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+    pub allow_unmerged: bool,
+    /// Whose tokenizer, chat template, generation and processor configuration the output has: `auto` (default) takes the adapter's where it brings
+    /// embeddings, else the base's; `base`; `adapter`, which takes the first adapter's that has one.
+    #[cfg_attr(test, ts(optional, type = r#""auto" | "base" | "adapter""#))]
+    pub tokenizer: Option<String>,
 }
 
 from_json!(PlanOptions {
@@ -43,6 +50,8 @@ from_json!(PlanOptions {
     skip,
     max_shard_size: "maxShardSize",
     allow_unmatched: "allowUnmatched",
+    allow_unmerged: "allowUnmerged",
+    tokenizer,
 });
 
 /// What is asked of one adapter.
@@ -50,11 +59,11 @@ from_json!(PlanOptions {
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", rename_all = "camelCase", optional_fields))]
 #[non_exhaustive]
 pub struct AdapterOptions {
-    /// Factor on the whole delta, any finite number; 1 by default.
+    /// Factor on the whole delta, any finite number; `1` by default.
     pub weight: Option<f64>,
     /// Replaces the `lora_alpha` of its configuration, patterns included.
     pub alpha: Option<f64>,
-    /// The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+    /// The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part; `false` by default.
     pub residual_base: Option<bool>,
     /// How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
     #[cfg_attr(test, ts(optional, type = r#""twice" | "once""#))]
@@ -89,6 +98,17 @@ pub(crate) struct CheckedOptions {
     skip: Option<(Pattern, String)>,
     pub(crate) max_shard_bytes: Option<u64>,
     pub(crate) allow_unmatched: bool,
+    pub(crate) allow_unmerged: bool,
+    pub(crate) tokenizer: Whose,
+}
+
+/// Whose tokenizer the output has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The adapter's where it brings embeddings, else the base's.
+    Auto,
+    Base,
+    Adapter,
 }
 
 impl PlanOptions {
@@ -99,10 +119,7 @@ impl PlanOptions {
             Some("float32" | "f32") => Some(Float::F32),
             Some("float16" | "f16") => Some(Float::F16),
             Some("bfloat16" | "bf16") => Some(Float::Bf16),
-            Some(other) => {
-                let expected = "keep, float32, float16, bfloat16";
-                return Err(bad("dtype", format!("{other:?} is none of {expected}")).found(other).expected(expected));
-            }
+            Some(other) => return Err(none_of("dtype", other, "keep, float32, float16, bfloat16")),
         };
         not_yet("method", self.method.as_deref(), "linear", &["ties", "dare_linear", "dare_ties", "magnitude_prune"])?;
         not_yet("rounding", self.rounding.as_deref(), "nearest", &["stochastic"])?;
@@ -110,10 +127,13 @@ impl PlanOptions {
             None | Some("auto") => Tied::Auto,
             Some("share") => Tied::Share,
             Some("untie") => Tied::Untie,
-            Some(other) => {
-                let expected = "auto, share, untie";
-                return Err(bad("tied", format!("{other:?} is none of {expected}")).found(other).expected(expected));
-            }
+            Some(other) => return Err(none_of("tied", other, "auto, share, untie")),
+        };
+        let tokenizer = match self.tokenizer.as_deref() {
+            None | Some("auto") => Whose::Auto,
+            Some("base") => Whose::Base,
+            Some("adapter") => Whose::Adapter,
+            Some(other) => return Err(none_of("tokenizer", other, "auto, base, adapter")),
         };
         if self.max_shard_size == Some(0) {
             return Err(bad("maxShardSize", "a shard of 0 bytes holds nothing".into()));
@@ -130,6 +150,8 @@ impl PlanOptions {
             skip: pattern("skip", &self.skip)?,
             max_shard_bytes: self.max_shard_size,
             allow_unmatched: self.allow_unmatched,
+            allow_unmerged: self.allow_unmerged,
+            tokenizer,
         })
     }
 }
@@ -153,6 +175,11 @@ impl CheckedOptions {
     pub(crate) fn selecting_option(&self) -> &'static str {
         if self.only.is_some() { "only" } else { "skip" }
     }
+}
+
+/// The error for a value that is none of those that an option has.
+pub(super) fn none_of(option: &str, value: &str, expected: &str) -> Error {
+    Error::bad_option(option, format!("{value:?} is none of {expected}")).found(value).expected(expected)
 }
 
 /// `value` must be `default`; a planned value is `unsupported`, any other a `bad-option`.

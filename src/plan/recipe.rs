@@ -5,7 +5,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::open::{Adapter, Base};
+use super::adapter::Adapter;
+use super::open::Base;
 use super::options::PlanOptions;
 use super::report::FileSize;
 use super::scales::{AdapterScales, Scales};
@@ -46,6 +47,9 @@ pub struct Recipe {
     /// What became of a tied output layer, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tied: Option<String>,
+    /// Whose tokenizer stands beside the weights, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
     /// Pattern of the names of the tensors that were merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
@@ -112,7 +116,7 @@ pub struct RecipeScale {
     pub scale: f64,
 }
 
-wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, only, skip });
+wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, tokenizer, only, skip });
 wire!(RecipeBase { files, recipe });
 wire!(RecipeAdapter { files, adapter, residual, weight, rslora, scales });
 wire!(FileDigest { name, sha256 });
@@ -127,7 +131,7 @@ pub(crate) fn recipe(
     dtype: Option<Float>,
 ) -> Recipe {
     let files = base.shards.iter().map(|shard| FileSize { name: shard.name.clone(), size: shard.header.file_bytes });
-    let scales = Scales::of(tensors);
+    let scales = Scales::of(tensors, adapters);
     Recipe {
         lorafold: env!("CARGO_PKG_VERSION").into(),
         method: options.method.as_deref().unwrap_or("linear").into(),
@@ -136,6 +140,7 @@ pub(crate) fn recipe(
         base: RecipeBase { files: files.collect(), recipe: of(base) },
         adapters: adapters.iter().map(|adapter| one_adapter(adapter, scales.of_adapter(adapter))).collect(),
         tied: options.tied.clone().filter(|tied| tied != "auto"),
+        tokenizer: options.tokenizer.clone().filter(|tokenizer| tokenizer != "auto"),
         only: options.only.clone(),
         skip: options.skip.clone(),
     }

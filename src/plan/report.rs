@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::adapter::Adapter;
 use super::build::MergePlan;
-use super::open::Adapter;
 use super::output::OutputFile;
 use super::program::Update;
 use super::recipe::Recipe;
@@ -204,7 +204,7 @@ impl MergePlan {
 
     /// The report without its tensors: of a large model these take more memory than the plan.
     pub fn summary(&self) -> Report {
-        let scales = Scales::of(&self.tensors);
+        let scales = Scales::of(&self.tensors, &self.adapters);
         let adapter_report = |adapter| self.adapter_report(adapter, scales.of_adapter(adapter));
         Report {
             lorafold: env!("CARGO_PKG_VERSION").into(),

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::open::Adapter;
+use super::adapter::Adapter;
 use super::tensors::Tensors;
 use crate::op::Scale;
 
 /// The scales of all adapters.
 pub(super) struct Scales {
-    /// With the number of the adapter's weight file among all inputs.
-    adapters: Vec<(usize, AdapterScales)>,
+    /// By the number of the adapter's weight file among all inputs.
+    adapters: HashMap<usize, AdapterScales>,
 }
 
 /// The scales of one adapter.
@@ -23,17 +23,15 @@ pub(super) struct AdapterScales {
 
 impl Scales {
     /// Those of the updates of all tensors, in one pass: an adapter may have as many scales as updates.
-    pub(super) fn of(tensors: &Tensors) -> Scales {
-        let mut adapters: Vec<(usize, AdapterScales)> = Vec::new();
+    pub(super) fn of(tensors: &Tensors, of: &[Adapter]) -> Scales {
+        let mut adapters: HashMap<usize, AdapterScales> = HashMap::new();
         // Rank and alpha decide the scale. Both zeros are one alpha.
         let mut places: HashMap<(usize, u64, u64), usize> = HashMap::new();
         for update in tensors.programs().iter().flat_map(|program| &program.updates) {
             let Some(input) = update.op.input() else { continue };
-            let number = adapters.iter().position(|(other, _)| *other == input).unwrap_or(adapters.len());
-            if number == adapters.len() {
-                adapters.push((input, AdapterScales::default()));
-            }
-            let AdapterScales { updates, scales } = &mut adapters[number].1;
+            let whole = of.iter().find(|adapter| adapter.shards.contains(&input));
+            let input = whole.map_or(input, |adapter| adapter.input);
+            let AdapterScales { updates, scales } = adapters.entry(input).or_default();
             *updates += 1;
             let Some(scale) = update.op.scale else { continue };
             let place = *places.entry((input, scale.rank, (scale.alpha + 0.0).to_bits())).or_insert(scales.len());
@@ -47,7 +45,6 @@ impl Scales {
 
     /// Those of one adapter.
     pub(super) fn of_adapter(&self, adapter: &Adapter) -> AdapterScales {
-        let found = self.adapters.iter().find(|(input, _)| *input == adapter.input);
-        found.map(|(_, scales)| scales.clone()).unwrap_or_default()
+        self.adapters.get(&adapter.input).cloned().unwrap_or_default()
     }
 }

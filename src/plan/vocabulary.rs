@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::adapter::Adapter;
 use super::matching::{Change, RIGHT_BASE, two_bases};
-use super::open::Adapter;
 use super::tied::is_vocabulary;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::container::TensorInfo;

@@ -12,7 +12,7 @@ import { asFiles, tinyModel } from "./tiny-model.mjs";
 
 const { base, adapter } = tinyModel();
 /** What a folder on disk would give, too: the crate alone decides what of it is copied. */
-const copied = { "freqs.bin": Buffer.from("f"), ".gitattributes": Buffer.from("x") };
+const copied = { "freqs.npz": Buffer.from("f"), ".gitattributes": Buffer.from("x") };
 const leftBehind = { "flax_model.msgpack": Buffer.alloc(65 << 20), "pytorch_model.bin": Buffer.alloc(9) };
 const REVISIONS = ["main", "refs/pr/1"];
 

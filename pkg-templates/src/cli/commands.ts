@@ -14,7 +14,9 @@ export const PLAN_FLAGS = {
   "max-shard-size": { type: "string", value: "S", says: "new shards of at most S, such as 5GB; by default the base's shards are kept" },
   only: { type: "string", value: "REGEX", says: "merge only tensors whose name matches REGEX somewhere" },
   skip: { type: "string", value: "REGEX", says: "do not merge tensors whose name matches REGEX somewhere" },
+  tokenizer: { type: "string", value: "T", choices: ["auto", "base", "adapter"], says: "whose tokenizer, chat template and generation settings the output has: auto (default) takes the adapter's where it brings embeddings, else the base's" },
   "allow-unmatched": { type: "boolean", says: "adapter keys that match nothing become findings" },
+  "allow-unmerged": { type: "boolean", says: "trained weights beside an adapter that are not merged become findings" },
   "allow-nonfinite": { type: "boolean", says: "values may become infinite or NaN in the output's type" },
 } as const satisfies Flags;
 
@@ -25,7 +27,7 @@ const QUIET_FLAG = { type: "boolean", short: "q" } as const;
 export const MERGE_FLAGS = {
   ...PLAN_FLAGS,
   out: { type: "string", short: "o", value: "DIR", completes: "folder", says: "where the merged model goes" },
-  force: { type: "boolean", short: "f", says: "replace the model in DIR" },
+  force: { type: "boolean", short: "f", says: "replace the model in DIR; an adapter_config.json in it goes, too, because tools would add its adapter" },
   "dry-run": { type: "boolean", short: "n", says: "show the plan, read no weights, write nothing" },
   report: { type: "string", short: "r", value: "FILE", completes: "path", says: "write the report, with statistics of every tensor, to FILE" },
   workers: { type: "string", short: "w", value: "N", says: "worker threads; 0 computes in the main one" },

@@ -24,7 +24,9 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
     ...(values.only !== undefined && { only: values.only }),
     ...(values.skip !== undefined && { skip: values.skip }),
     ...(size !== undefined && { maxShardSize: bytes("max-shard-size", size) }),
+    ...(values.tokenizer !== undefined && { tokenizer: values.tokenizer as NonNullable<OpenOptions["tokenizer"]> }),
     allowUnmatched: values["allow-unmatched"] ?? false,
+    allowUnmerged: values["allow-unmerged"] ?? false,
     allowNonfinite: values["allow-nonfinite"] ?? false,
   };
 }

@@ -6,11 +6,13 @@
 mod peft;
 
 use crate::adapter::pattern::PatternBudget;
+use crate::adapter::targets::Targets;
 use crate::container::Header;
 use crate::encoding::Plain;
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::op::Op;
+use crate::order::sort_by;
 use crate::wire::wire;
 
 /// The dialects; the first that recognises an adapter reads it.
@@ -58,6 +60,8 @@ pub struct Updates {
     pub mismatches: Vec<Mismatch>,
     /// What the user should know.
     pub findings: Vec<Finding>,
+    /// Which modules the configuration says were trained.
+    pub targets: Targets,
 }
 
 /// What an adapter does to one module.
@@ -106,6 +110,11 @@ pub struct BaseWeight {
     pub shape: Vec<u64>,
     /// Its type and place.
     pub stored: Plain,
+}
+
+/// Sort updates by the paths of their parameters.
+fn in_order(updates: &mut Vec<ModuleUpdate>) {
+    sort_by(updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
 }
 
 /// What reports say of an adapter.

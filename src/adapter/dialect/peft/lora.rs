@@ -5,18 +5,17 @@ use serde_json::Value;
 use super::unmatched_pattern;
 use super::whole::Saved;
 use crate::adapter::blocks::Block;
-use crate::adapter::dialect::{AdapterFiles, BaseWeight, ModuleUpdate, Summary, Updates};
+use crate::adapter::dialect::{AdapterFiles, BaseWeight, ModuleUpdate, Summary, Updates, in_order};
 use crate::adapter::fields::FieldReader;
 use crate::adapter::pairs::{Pair, Tensors, tensors};
 use crate::adapter::pattern::PatternBudget;
-use crate::adapter::targets::without_factors;
+use crate::adapter::targets::{Targets, without_factors};
 use crate::adapter::{AdapterConfig, ModuleSettings, SettingsLookup};
 use crate::container::Header;
 use crate::encoding::{Operand, Plain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::op::{DORA, LORA, LayerShape, OLORA, Op, Sizes, add_bias, trained_rows};
-use crate::order::sort_by;
 
 /// Read an adapter of LoRA or DoRA. `fields` are those of its configuration, none where it comes without one.
 pub(super) fn read(
@@ -56,7 +55,7 @@ pub(super) fn read(
     for (module, rows, shape) in tokens {
         updates.push(reader.tokens(module, rows, &shape)?);
     }
-    sort_by(&mut updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
+    in_order(&mut updates);
     let mut mismatches = saved.missing(files.adapter, &wholes);
     mismatches.extend(lookup.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
     let mut findings = reader.targets_without_factors(&pairs);
@@ -69,6 +68,7 @@ pub(super) fn read(
         replication: config.replication.clone(),
         mismatches,
         findings,
+        targets: Targets::of(fields),
         summary: Summary {
             peft_type: "LORA".into(),
             r: Some(config.r),

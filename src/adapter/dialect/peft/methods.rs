@@ -5,15 +5,15 @@ use serde_json::Value;
 use super::unmatched_pattern;
 use super::whole::Saved;
 use crate::adapter::choice::choose;
-use crate::adapter::dialect::{AdapterFiles, ModuleUpdate, Summary, Updates};
+use crate::adapter::dialect::{AdapterFiles, ModuleUpdate, Summary, Updates, in_order};
 use crate::adapter::fields::{FieldReader, says_nothing};
 use crate::adapter::keys::{self, Key};
 use crate::adapter::pairs::Whole;
 use crate::adapter::pattern::{Lookup, Pattern, PatternBudget, PatternTable};
+use crate::adapter::targets::Targets;
 use crate::container::{Header, TensorInfo};
 use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Span;
 use crate::op::peft::{AdapterTensor, ModuleTensors, ParameterUpdate, Settings, Spelling, lists};
 use crate::order::sort_by;
 use crate::tensor::Float;
@@ -62,7 +62,7 @@ pub(super) fn read(
             base: None,
         }));
     }
-    sort_by(&mut updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
+    in_order(&mut updates);
     let mut mismatches = saved.missing(files.adapter, &wholes);
     mismatches.extend(settings.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
     let said = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
@@ -71,6 +71,7 @@ pub(super) fn read(
         replication: Vec::new(),
         mismatches,
         findings: Vec::new(),
+        targets: Targets::of(fields),
         summary: Summary {
             peft_type: method.peft_type.into(),
             r: said("r").and_then(Value::as_u64),
@@ -124,7 +125,7 @@ fn tensors_of(method: &Spelling, files: &AdapterFiles, header: &Header) -> Resul
         if chosen.is_some() && name_in(method, tensor.name).is_some_and(|name| Some(name) != chosen) {
             continue;
         }
-        let at = Span { input: files.input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
+        let at = header.span(files.input, &tensor);
         let path = keys::path(tensor.name);
         let of_module = split(&path, method.tensors);
         let (module, name) = match (of_module, split(&path, method.shared)) {
@@ -191,8 +192,7 @@ fn name_in<'a>(method: &Spelling, key: &'a str) -> Option<&'a str> {
 }
 
 /// The path of the module and the name behind it, which is the longest of `names` (with spaces between them) that is there. Behind the name
-/// there may be that of
-/// the adapter, and `weight`.
+/// there may be that of the adapter, and `weight`.
 fn split(path: &[&str], names: &'static str) -> Option<(String, &'static str)> {
     let mut best: Option<(usize, usize, &'static str)> = None;
     for name in names.split(' ') {
