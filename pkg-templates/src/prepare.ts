@@ -88,7 +88,13 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
 
 /** The settings among the options: a signal, functions and the like are not for the crate. */
 function picked<T extends object>(given: T, settings: Record<string, true>): T {
-  return Object.fromEntries(Object.keys(settings).map((name) => [name, Reflect.get(given, name)]).filter(([, value]) => value !== undefined)) as T;
+  const values = Object.keys(settings).map((name): [string, unknown] => [name, Reflect.get(given, name)]).filter(([, value]) => value !== undefined);
+  for (const [name, value] of values) {
+    // JSON, by which they reach the crate, leaves out what it does not have.
+    const isInJson = typeof value === "number" ? Number.isFinite(value) : ["string", "boolean", "object"].includes(typeof value);
+    if (!isInJson) throw wrongValue(name, value, "a text, a number, or true or false");
+  }
+  return Object.fromEntries(values) as T;
 }
 
 function asAdapter(adapter: SourceLike | AdapterOptions, number: number): AdapterOptions {
