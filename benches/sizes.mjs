@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "vite";
+import { loadedCode } from "../pkg-templates/loaded.mjs";
 import { packageFolder } from "./package.mjs";
 
 /** @typedef {import("./table.mjs").Row} Row */
@@ -24,11 +25,7 @@ export async function sizeRows() {
     },
   });
   const { output } = /** @type {import("rolldown").RolldownOutput} */ (result);
-  const chunks = output.filter((file) => file.type === "chunk");
-  // Chunks that the entry imports are loaded with it; what it imports when it is needed is not.
-  const loaded = new Set(chunks.filter(({ isEntry }) => isEntry));
-  for (const { imports } of loaded) for (const chunk of chunks) if (imports.includes(chunk.fileName)) loaded.add(chunk);
-  const entry = gzipped([...loaded].map(({ code }) => code).join("\n"));
+  const entry = gzipped(loadedCode(output));
   // The worker is a bundle of its own, with its own copy of what both need.
   const worker = output.reduce((sum, file) => sum + (file.type === "asset" && file.fileName.endsWith(".js") ? gzipped(file.source) : 0), 0);
   const wasm = gzipped(readFileSync(join(packageFolder, "lorafold_bg.wasm")));

@@ -8,6 +8,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "vite";
 import { bindgenBuilt } from "../tests/setup/bindgen.mjs";
 import { edited } from "./glue.mjs";
+import { loadedCode } from "./loaded.mjs";
 import { compile, npmProgram, optimise, run } from "./wasm.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -87,7 +88,7 @@ const gzipped = (bytes) => gzipSync(bytes, { level: 9 }).length;
 
 /** What a bundler makes of the browser's entry point, minified: the code that a page loads before it merges, in one chunk or several. */
 async function browserEntry() {
-  const bundled = /** @type {{ output: { type: string, fileName: string, isEntry?: boolean, imports?: string[], code?: string }[] }} */ (
+  const bundled = /** @type {{ output: import("./loaded.mjs").Output[] }} */ (
     await build({
       configFile: false,
       logLevel: "silent",
@@ -96,11 +97,7 @@ async function browserEntry() {
       build: { write: false, minify: true, modulePreload: false, rollupOptions: { input: join(pkg, "browser.js"), preserveEntrySignatures: "strict" } },
     })
   );
-  const chunks = new Map(bundled.output.filter(({ type }) => type === "chunk").map((chunk) => [chunk.fileName, chunk]));
-  // Chunks that the entry imports are loaded with it; what it imports when it is needed is not.
-  const loaded = new Set([...chunks.values()].filter(({ isEntry }) => isEntry));
-  for (const { imports = [] } of loaded) for (const name of imports) loaded.add(/** @type {typeof bundled.output[number]} */ (chunks.get(name)));
-  const code = [...loaded].map((chunk) => chunk.code ?? "").join("\n");
+  const code = loadedCode(bundled.output);
   if (!code) throw new Error("the bundle of the browser's entry point is empty");
   return code;
 }

@@ -5,9 +5,8 @@ mod folders;
 mod model;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
+use folders::cases::Case;
 use folders::{Scratch, files};
 use lorafold::plan::{AdapterOptions, PlanOptions};
 use lorafold::{AdapterFolder, Merge};
@@ -15,25 +14,19 @@ use model::{Memory, Model, Random, add_folder, check_ranges, read_file, with};
 
 #[test]
 fn any_range_of_any_fixture_is_that_of_the_file() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let scratch = Scratch::new("fixture-ranges");
     let mut random = Random(11);
     let mut cases = 0;
-    for entry in fs::read_dir(&fixtures).unwrap() {
-        let case = entry.unwrap().path();
-        let Ok(text) = fs::read(case.join("case.json")) else { continue };
-        let spec: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        let name = case.file_name().unwrap().to_string_lossy().into_owned();
-        let base = case.join(spec["base"].as_str().unwrap());
+    for Case { name, base, adapters: folders, .. } in folders::cases::cases() {
         let mut inputs = Memory::default();
         let listing = add_folder(&mut inputs, "base", files(&base));
         let mut merge = Merge::builder().base(&base);
         let mut adapters = Vec::new();
-        for adapter in spec["adapters"].as_array().unwrap() {
-            let (path, weight) = (adapter["path"].as_str().unwrap(), adapter["weight"].as_f64().unwrap());
-            merge = merge.adapter(AdapterFolder::new(case.join(path)).weight(weight));
+        for (path, weight) in folders {
+            merge = merge.adapter(AdapterFolder::new(&path).weight(weight));
             let options = with(|options: &mut AdapterOptions| options.weight = Some(weight));
-            adapters.push((add_folder(&mut inputs, path, files(&case.join(path))), options));
+            let called = path.file_name().unwrap().to_string_lossy().into_owned();
+            adapters.push((add_folder(&mut inputs, &called, files(&path)), options));
         }
         let model = Model { inputs, base: listing, adapters };
         let plan = model.plan(&PlanOptions::default()).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -7,8 +7,9 @@ mod folders;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use folders::cases::{Case, cases};
 use folders::{Scratch, decode, files, values};
 use half::{bf16, f16};
 use lorafold::plan::report::TensorReport;
@@ -57,33 +58,6 @@ fn converted(folder: &Path, to: &Path, dtype: Dtype, stored: Dtype) {
         };
         fs::write(to.join(name), bytes).unwrap();
     }
-}
-
-/// A fixture: its adapters with their weights.
-struct Case {
-    name: String,
-    base: PathBuf,
-    adapters: Vec<(PathBuf, f64)>,
-}
-
-fn cases() -> Vec<Case> {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let mut found = Vec::new();
-    for entry in fs::read_dir(&fixtures).unwrap() {
-        let case = entry.unwrap().path();
-        let Ok(text) = fs::read(case.join("case.json")) else { continue };
-        let spec: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        let adapters = spec["adapters"].as_array().unwrap().iter();
-        found.push(Case {
-            name: case.file_name().unwrap().to_string_lossy().into_owned(),
-            base: case.join(spec["base"].as_str().unwrap()),
-            adapters: adapters
-                .map(|adapter| (case.join(adapter["path"].as_str().unwrap()), adapter["weight"].as_f64().unwrap()))
-                .collect(),
-        });
-    }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    found
 }
 
 /// Merge the case's adapters into a base; what is done to each tensor.

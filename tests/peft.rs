@@ -6,6 +6,7 @@ mod folders;
 use std::fs;
 use std::path::Path;
 
+use folders::cases::Case;
 use folders::{Scratch, decode, values};
 use half::{bf16, f16};
 use lorafold::plan::MergePlan;
@@ -28,20 +29,13 @@ fn ulp(dtype: Dtype, magnitude: f64) -> f64 {
 
 #[test]
 fn the_fixtures_come_out_as_float64_says() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let scratch = Scratch::new("fixtures");
     let (mut cases, mut elements, mut right) = (0, 0u64, 0u64);
-    for entry in fs::read_dir(&fixtures).unwrap() {
-        let case = entry.unwrap().path();
-        let Ok(text) = fs::read(case.join("case.json")) else { continue };
-        let spec: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        let name = case.file_name().unwrap().to_string_lossy().into_owned();
-        let base = case.join(spec["base"].as_str().unwrap());
+    for Case { name, base, adapters, spec, folder } in folders::cases::cases() {
         let out = scratch.0.join(&name);
         let mut merge = Merge::builder().base(&base);
-        for adapter in spec["adapters"].as_array().unwrap() {
-            let path = case.join(adapter["path"].as_str().unwrap());
-            merge = merge.adapter(AdapterFolder::new(path).weight(adapter["weight"].as_f64().unwrap()));
+        for (path, weight) in adapters {
+            merge = merge.adapter(AdapterFolder::new(path).weight(weight));
         }
         let merge = merge.plan().unwrap_or_else(|e| panic!("{name}: {e}"));
         let moved = MergePlan::from_bytes(&merge.plan().to_bytes()).unwrap();
@@ -50,7 +44,7 @@ fn the_fixtures_come_out_as_float64_says() {
         cases += 1;
 
         let (before, after) = (values(&base), values(&out));
-        let expected_bytes = fs::read(case.join("expected.safetensors")).unwrap();
+        let expected_bytes = fs::read(folder.join("expected.safetensors")).unwrap();
         let expected = SafeTensors::deserialize(&expected_bytes).unwrap();
         let added = spec["added"].as_array().into_iter().flatten().filter_map(|tensor| tensor.as_str());
         let mut names: Vec<&str> = before.keys().map(String::as_str).chain(added).collect();

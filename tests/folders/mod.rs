@@ -1,6 +1,8 @@
 //! Folders on disk for tests, and what is in them.
 #![allow(dead_code, reason = "every test binary uses a part")]
 
+pub mod cases;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
