@@ -78,7 +78,7 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
 
 /** The settings that the crate knows: what else callers give (a signal, functions) stays here. */
 const PLAN_SETTINGS: Record<keyof PlanSettings, true> = { dtype: true, method: true, rounding: true, tied: true, only: true, skip: true, maxShardSize: true, allowUnmatched: true };
-const ADAPTER_SETTINGS: Record<keyof AdapterSettings, true> = { weight: true, alpha: true };
+const ADAPTER_SETTINGS: Record<keyof AdapterSettings, true> = { weight: true, alpha: true, expertPacking: true };
 
 function picked<T extends object>(given: T, settings: Record<string, true>): T {
   return Object.fromEntries(Object.keys(settings).map((name) => [name, Reflect.get(given, name)]).filter(([, value]) => value !== undefined)) as T;

@@ -110,6 +110,11 @@ export type AdapterSettings = {
    * Replaces the `lora_alpha` of its configuration, patterns included.
    */
   alpha?: number,
+  /**
+   * How the columns of `lora_B` are ordered where it has the factors of many experts: `rank` (default), for each position of the rank those of
+   * all experts, as PEFT has them, or `expert`, for each expert those of its rank, as Unsloth wrote them before September 2026.
+   */
+  expertPacking?: "rank" | "expert",
 };
 
 /**

@@ -240,5 +240,5 @@ fn factor(adapter: &str, input: usize, header: &Header, tensor: &TensorInfo) -> 
         return Err(unsupported(adapter, tensor, &format!("a factor of type {}", tensor.dtype)));
     }
     let at = Span { input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
-    Ok(Operand { key: tensor.name.into(), at, dtype: tensor.dtype })
+    Ok(Operand::whole(tensor.name, at, tensor.dtype))
 }

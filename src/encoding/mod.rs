@@ -17,8 +17,8 @@ use crate::inputs::Span;
 use crate::kernel::Real;
 use crate::tensor::Float;
 use crate::wire::wire_enum;
-pub use operand::Operand;
 pub(crate) use operand::integer;
+pub use operand::{Columns, Operand};
 
 /// What every encoding can do.
 pub(crate) trait Encoding {

@@ -74,7 +74,7 @@ fn push(path: &mut String, parts: &str) {
 }
 
 /// Whether a part of a path counts the modules of a list.
-pub(super) fn is_number(part: &str) -> bool {
+pub(crate) fn is_number(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -101,7 +101,7 @@ impl Renames {
     }
 
     /// `path` in a spelling, or `None` where that is its own.
-    pub(super) fn spell(&self, path: &str, spelling: Spelling) -> Option<String> {
+    pub(crate) fn spell(&self, path: &str, spelling: Spelling) -> Option<String> {
         if spelling == Spelling::Own { Some(path.to_string()) } else { self.respell(path, spelling) }
     }
 

@@ -36,6 +36,13 @@ impl AdapterFolder {
         self
     }
 
+    /// How the columns of `lora_B` are ordered where it has the factors of many experts: `rank` (default), as PEFT has them, or `expert`, as
+    /// Unsloth wrote them before September 2026.
+    pub fn expert_packing(mut self, packing: impl Into<String>) -> AdapterFolder {
+        self.options.expert_packing = Some(packing.into());
+        self
+    }
+
     /// What errors and the report call it; the folder's name when not given.
     pub fn name(mut self, name: impl Into<String>) -> AdapterFolder {
         self.name = Some(name.into());

@@ -21,6 +21,7 @@ mod deft;
 mod delora;
 mod dense;
 mod dora;
+mod expert;
 mod factored;
 #[cfg(feature = "rare")]
 mod fourier;
@@ -94,6 +95,7 @@ pub use deft::{Deft, DeftDecomposition};
 #[cfg(feature = "rare")]
 pub use delora::Delora;
 pub use dora::Dora;
+pub use expert::Packing;
 #[cfg(feature = "rare")]
 pub use fourierft::Fourierft;
 #[cfg(feature = "rare")]

@@ -236,7 +236,7 @@ impl ModuleTensors<'_> {
                 .found(found)
                 .expected("F16, BF16, F32 or F64"));
         }
-        Ok(Operand { key: tensor.key.clone(), at: tensor.at, dtype: tensor.dtype })
+        Ok(Operand::whole(&tensor.key, tensor.at, tensor.dtype))
     }
 
     /// The tensor called `name` as indices, and its shape of `N` sides, none of them 0.
@@ -255,7 +255,7 @@ impl ModuleTensors<'_> {
                 .found(found)
                 .expected("an integer type"));
         }
-        Ok((Operand { key: tensor.key.clone(), at: tensor.at, dtype: tensor.dtype }, shape))
+        Ok((Operand::whole(&tensor.key, tensor.at, tensor.dtype), shape))
     }
 
     /// The error that a tensor has another shape than `expected`.

@@ -235,9 +235,7 @@ impl Sizes {
 /// A tensor of whole numbers as an operand.
 fn whole(module: &ModuleTensors, tensor: &AdapterTensor) -> Result<Operand> {
     match tensor.dtype {
-        Dtype::U8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => {
-            Ok(Operand { key: tensor.key.clone(), at: tensor.at, dtype: tensor.dtype })
-        }
+        Dtype::U8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => Ok(Operand::whole(&tensor.key, tensor.at, tensor.dtype)),
         other => Err(Error::unsupported(tensor.key.clone(), format!("it is stored as {other}, not as whole numbers"))
             .adapter(module.adapter)
             .tensor(tensor.key.clone())

@@ -2,6 +2,7 @@
 //! findings. Everything is known, and every error that can be seen in headers is raised, before a weight is read.
 
 mod build;
+mod experts;
 mod identity;
 mod matching;
 mod open;

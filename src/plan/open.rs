@@ -191,6 +191,7 @@ async fn open_in(
     let name = &folder.name;
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
     let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
+    let packing = options.packing()?;
     check_listing(folder)?;
     let position = |wanted: &str| folder.files.iter().position(|file| file.name == wanted);
     if position("config.json").is_some()
@@ -220,7 +221,7 @@ async fn open_in(
     let input = folder.first_input + weights;
     let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
     let Updates { updates, summary, mismatches, findings } =
-        dialect::read(&AdapterFiles { adapter: name, file, input, config, alpha }, header, budget)?;
+        dialect::read(&AdapterFiles { adapter: name, file, input, config, alpha, packing }, header, budget)?;
     digests.push(FileDigest { name: file.clone(), sha256: digest(inputs, folder, weights).await? });
     let modules = updates.len();
     Ok(Adapter { name: name.clone(), weight, updates, modules, summary, mismatches, findings, input, digests })

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::adapter::pattern::{Pattern, PatternBudget};
 use crate::error::{Error, ErrorKind, Result};
+use crate::op::Packing;
 use crate::tensor::Float;
 
 /// What is asked of a merge.
@@ -54,6 +55,24 @@ pub struct AdapterOptions {
     pub weight: Option<f64>,
     /// Replaces the `lora_alpha` of its configuration, patterns included.
     pub alpha: Option<f64>,
+    /// How the columns of `lora_B` are ordered where it has the factors of many experts: `rank` (default), for each position of the rank those of
+    /// all experts, as PEFT has them, or `expert`, for each expert those of its rank, as Unsloth wrote them before September 2026.
+    #[cfg_attr(test, ts(optional, type = r#""rank" | "expert""#))]
+    pub expert_packing: Option<String>,
+}
+
+impl AdapterOptions {
+    /// How `lora_B` has the experts.
+    pub(crate) fn packing(&self) -> Result<Packing> {
+        match self.expert_packing.as_deref() {
+            None | Some("rank") => Ok(Packing::RankMajor),
+            Some("expert") => Ok(Packing::ExpertMajor),
+            Some(other) => {
+                let error = Error::bad_option("expertPacking", format!("{other:?} is none of rank, expert"));
+                Err(error.found(other).expected("rank, expert"))
+            }
+        }
+    }
 }
 
 /// The element type of merged and other floating-point tensors in the output.

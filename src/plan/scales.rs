@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::open::Adapter;
 use super::tensors::Tensors;
-use crate::op::Scale;
+use crate::op::{LowRank, Scale};
 
 /// The scales of all adapters.
 pub(super) struct Scales {
@@ -15,7 +15,7 @@ pub(super) struct Scales {
 /// The scales of one adapter.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AdapterScales {
-    /// Number of its updates.
+    /// Number of its updates; those of the experts of a stack are one.
     pub(super) updates: usize,
     /// Each scale and the number of its updates, in the order of the tensors.
     pub(super) scales: Vec<(Scale, u64)>,
@@ -27,10 +27,17 @@ impl Scales {
         let mut adapters: HashMap<usize, AdapterScales> = HashMap::new();
         // Rank and alpha decide the scale. Both zeros are one alpha.
         let mut places: HashMap<(usize, u64, u64), usize> = HashMap::new();
+        let mut stacks: HashMap<usize, HashMap<&str, usize>> = HashMap::new();
         for update in tensors.programs().iter().flat_map(|program| &program.updates) {
             let Some(input) = update.op.input() else { continue };
             let AdapterScales { updates, scales } = adapters.entry(input).or_default();
-            *updates += 1;
+            let is_more = match update.op.low_rank() {
+                Some(LowRank { a, b, .. }) if b.columns.is_some() => {
+                    stacks.entry(input).or_default().insert(&a.key, 0).is_some()
+                }
+                _ => false,
+            };
+            *updates += usize::from(!is_more);
             let Some(scale) = update.op.scale() else { continue };
             let place = *places.entry((input, scale.rank, (scale.alpha + 0.0).to_bits())).or_insert(scales.len());
             match scales.get_mut(place) {

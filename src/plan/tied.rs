@@ -127,6 +127,7 @@ pub(crate) fn resolve(
         base: ours.base,
         shape: ours.shape.clone(),
         follows: Vec::new(),
+        stack: false,
     };
     if let Some(theirs) = theirs {
         followed.updates.extend(theirs.updates);

@@ -144,16 +144,24 @@ impl Given {
         GivenOr { given: self, inputs }
     }
 
-    fn find(&self, input: usize, start: u64, buffer: &[u8]) -> Option<&Uint8Array> {
-        let wanted = Span { input, start, bytes: buffer.len() as u64 };
-        self.0.iter().find(|(span, _)| *span == wanted).map(|(_, bytes)| bytes)
+    /// The bytes that were given for a span, or for one that it lies in.
+    fn find(&self, input: usize, start: u64, buffer: &[u8]) -> Option<Uint8Array> {
+        let end = start + buffer.len() as u64;
+        let holds = |span: &Span| span.input == input && span.start <= start && end <= span.start + span.bytes;
+        let (span, bytes) = self.0.iter().find(|(span, _)| holds(span))?;
+        // Of another length the file is not what it was.
+        if u64::from(bytes.length()) != span.bytes {
+            return Some(bytes.clone());
+        }
+        let at = (start - span.start) as u32;
+        Some(bytes.subarray(at, at + buffer.len() as u32))
     }
 }
 
 impl Inputs for Given {
     async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
         match self.find(input, start, buffer) {
-            Some(bytes) => fill(&format!("input {input}"), buffer, bytes),
+            Some(bytes) => fill(&format!("input {input}"), buffer, &bytes),
             None => Err(Error::internal(format!("bytes of input {input} from {start} on were not given"))),
         }
     }
@@ -168,7 +176,7 @@ pub(super) struct GivenOr<'a> {
 impl Inputs for GivenOr<'_> {
     async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
         match self.given.find(input, start, buffer) {
-            Some(bytes) => fill(self.inputs.name(input), buffer, bytes),
+            Some(bytes) => fill(self.inputs.name(input), buffer, &bytes),
             None => self.inputs.read(input, start, buffer).await,
         }
     }

@@ -16,6 +16,8 @@ merge:
   --rounding R           nearest (default), to even
   --tied T               an output layer that is tied to the embedding: auto (default) does what the training did, share changes the one
                          tensor that they are, untie gives the output layer a tensor of its own
+  --expert-packing P     how adapters order the columns of lora_B of many experts: rank (default), as PEFT does, or expert, as Unsloth did
+                         before September 2026
   --max-shard-size S     new shards of at most S, such as 5GB; by default the base's shards are kept
   --only REGEX           merge only tensors whose name matches REGEX somewhere
   --skip REGEX           do not merge tensors whose name matches REGEX somewhere
@@ -33,7 +35,7 @@ merge:
 
 serve: the merged model over HTTP, with ranges, on this machine alone; nothing is written, every byte is computed when it is asked for
   --port P               8417 by default; 0 takes a free one
-  --dtype, --tied, --max-shard-size, --only, --skip, --allow-unmatched, --allow-nonfinite: as for merge
+  --dtype, --tied, --expert-packing, --max-shard-size, --only, --skip, --allow-unmatched, --allow-nonfinite: as for merge
   --json                 print one JSON document when it listens: url, files, findings
   --quiet                print nothing
 

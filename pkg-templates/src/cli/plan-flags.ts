@@ -11,6 +11,7 @@ export const PLAN_FLAGS = {
   dtype: { type: "string" },
   rounding: { type: "string" },
   tied: { type: "string" },
+  "expert-packing": { type: "string" },
   "max-shard-size": { type: "string" },
   "allow-unmatched": { type: "boolean" },
   "allow-nonfinite": { type: "boolean" },
@@ -26,9 +27,10 @@ export function planOptions(command: string, values: PlanValues): OpenOptions {
   if (values.base === undefined) throw new UsageError(`${command}: --base is missing`);
   if (!values.adapter?.length) throw new UsageError(`${command}: --adapter is missing`);
   const size = values["max-shard-size"];
+  const packing = values["expert-packing"] as AdapterOptions["expertPacking"];
   return {
     base: values.base,
-    adapters: values.adapter.map(adapterOption),
+    adapters: values.adapter.map((text) => ({ ...adapterOption(text), ...(packing !== undefined && { expertPacking: packing }) })),
     // The crate says which values there are.
     ...(values.dtype !== undefined && { dtype: values.dtype as NonNullable<OpenOptions["dtype"]> }),
     ...(values.method !== undefined && { method: values.method as "linear" }),

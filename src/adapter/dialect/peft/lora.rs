@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::parameters::{self, Parameters, unwrapped};
 use super::unmatched_pattern;
 use super::whole::Saved;
 use crate::adapter::blocks::Block;
@@ -9,6 +10,7 @@ use crate::adapter::dialect::{AdapterFiles, BaseWeight, ModuleUpdate, Summary, U
 use crate::adapter::fields::FieldReader;
 use crate::adapter::pairs::{Pair, Tensors, tensors};
 use crate::adapter::pattern::PatternBudget;
+use crate::adapter::stack::{Candidate, Wrapper};
 use crate::adapter::targets::without_factors;
 use crate::adapter::{AdapterConfig, ModuleSettings, SettingsLookup};
 use crate::container::Header;
@@ -46,9 +48,24 @@ pub(super) fn read(
     let reader = Reader { files, config: &config };
     let mut lookup = SettingsLookup::new(&config);
     let mut updates = saved.updates(&wholes)?;
+    let AdapterFiles { adapter, alpha, packing, .. } = *files;
+    let parameters = Parameters { adapter, config: &config, alpha, packing };
+    let mut stacks = false;
     for pair in &pairs {
-        let settings = lookup.find(&pair.module, budget).map_err(|error| error.adapter(files.adapter))?;
+        let (module, inside) = unwrapped(&pair.module);
+        let wrapper = parameters.wrapper(pair, (module, inside), &mut lookup, budget);
+        if let Some(wrapper) = wrapper.map_err(|error| error.adapter(adapter))? {
+            stacks |= pair.rank > config.r;
+            updates.push(reader.of_parameter(pair, module, wrapper));
+            continue;
+        }
+        let settings = lookup.find(&pair.module, budget).map_err(|error| error.adapter(adapter))?;
         updates.extend(reader.updates(pair, settings, saved.ties())?);
+    }
+    let mut findings = reader.targets_without_factors(&pairs);
+    if updates.iter().any(|update| update.wrapper.is_some()) {
+        parameters::check(&FieldReader { file, adapter }, fields)?;
+        findings.extend(parameters::packing_doubt(files, stacks));
     }
     for (module, rows, shape) in tokens {
         updates.push(reader.tokens(module, rows, &shape)?);
@@ -59,7 +76,7 @@ pub(super) fn read(
     Ok(Updates {
         updates,
         mismatches,
-        findings: reader.targets_without_factors(&pairs),
+        findings,
         summary: Summary {
             peft_type: "LORA".into(),
             r: Some(config.r),
@@ -145,6 +162,8 @@ impl Reader<'_> {
             key: key.into(),
             op,
             base,
+            wrapper: None,
+            share: None,
         };
         let mut updates = vec![update("weight", &pair.a.key, op, base)];
         if let Some(bias) = &pair.bias {
@@ -152,6 +171,25 @@ impl Reader<'_> {
             updates.push(update("bias", &bias.key, Op::AddBias(added), None));
         }
         Ok(updates)
+    }
+
+    /// What a pair does to a bare parameter, as far as that is known before the base is.
+    fn of_parameter(&self, pair: &Pair, module: &str, wrapper: Wrapper) -> ModuleUpdate {
+        let Candidate { parameter, rank, alpha, scale } = wrapper.candidates[0].clone();
+        let layer = LayerShape::linear(pair.outputs, pair.inputs);
+        let (a, b) = (pair.a.clone(), pair.b.clone());
+        ModuleUpdate {
+            module: module.into(),
+            parameter,
+            optional: false,
+            adds: false,
+            tied: false,
+            key: pair.a.key.clone(),
+            op: Op::LowRank(LowRank { a, b, rank, layer, alpha, scale, transposed: false }),
+            base: None,
+            wrapper: Some(Box::new(wrapper)),
+            share: None,
+        }
     }
 
     /// Trained rows of an embedding.
@@ -166,7 +204,19 @@ impl Reader<'_> {
         let key = rows.key.clone();
         let op = Op::Rows(Rows::of(rows, shape, indices.clone(), self.files.adapter)?);
         let parameter = "weight".to_string();
-        Ok(ModuleUpdate { module, parameter, optional: false, adds: false, tied: true, key, op, base: None })
+        let (wrapper, share) = (None, None);
+        Ok(ModuleUpdate {
+            module,
+            parameter,
+            optional: false,
+            adds: false,
+            tied: true,
+            key,
+            op,
+            base: None,
+            wrapper,
+            share,
+        })
     }
 
     /// A target without factors is no mistake of the file (lists are often written for many models), but worth a word.

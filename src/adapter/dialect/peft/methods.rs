@@ -82,6 +82,8 @@ pub(super) fn read(
             key: key.clone(),
             op,
             base: None,
+            wrapper: None,
+            share: None,
         }));
     }
     sort_by(&mut updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
@@ -158,7 +160,7 @@ fn tensors_of(method: &dyn Spelling, files: &AdapterFiles, header: &Header) -> R
                 if Float::of(tensor.dtype).is_none() {
                     return Err(foreign(method, files, &tensor));
                 }
-                let values = Operand { key: tensor.name.into(), at, dtype: tensor.dtype };
+                let values = Operand::whole(tensor.name, at, tensor.dtype);
                 found.wholes.push(Whole { module, parameter, values, shape: tensor.shape.into() });
                 continue;
             }

@@ -5,6 +5,7 @@
 
 mod lora;
 mod methods;
+mod parameters;
 mod refused;
 mod whole;
 

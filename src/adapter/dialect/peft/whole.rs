@@ -75,6 +75,8 @@ impl Saved {
                 key: values.key.clone(),
                 op: Op::Replace(Replace { key: values.key.clone(), shape: shape.clone(), stored }),
                 base: None,
+                wrapper: None,
+                share: None,
             });
         }
         Ok(updates)
