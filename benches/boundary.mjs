@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { compile, optimise, run } from "../pkg-templates/wasm.mjs";
-import { toolPath } from "../tests/setup/tools.mjs";
+import { bindgenBuilt } from "../tests/setup/bindgen.mjs";
 import { median } from "./timing.mjs";
 
 const { values: options } = parseArgs({ options: { rounds: { type: "string", default: "31" } } });
@@ -20,7 +20,7 @@ const BLOCK = 4096;
 async function load() {
   const folder = mkdtempSync(join(tmpdir(), "lorafold-boundary-"));
   try {
-    run(toolPath("wasm-bindgen"), ["--target", "web", "--out-dir", folder, "--out-name", "lorafold", compile(["bench"])]);
+    run(await bindgenBuilt("bindgen"), [compile(["bench"]), folder]);
     const wasm = join(folder, "lorafold_bg.wasm");
     optimise(wasm, wasm);
     const glue = await import(pathToFileURL(join(folder, "lorafold.js")).href);
@@ -65,7 +65,6 @@ const plan = await openPlan(glue);
 const cases = {
   "5,000 pieces": (asText) => plan.benchPieces(asText, BLOCK, 5000),
   "a report of 10,000 tensors": (asText) => plan.benchReport(asText),
-  "statistics of 1,000 blocks": (asText) => Array.from({ length: 1000 }, (_, i) => glue.benchStatistics(asText, i + 1.1)),
 };
 for (const [what, cross] of Object.entries(cases)) {
   const times = { fields: [], text: [] };

@@ -3,7 +3,7 @@
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { chromium } from "../tests/browser/harness.mjs";
 import { serve } from "../tests/browser/serve.mjs";
 import { findBrowser } from "../tests/setup/tools.mjs";
 import { adapter, baseBytes, baseModel, freeBytes, LLAMA_1B, mergedBytes, TOY, workFolder } from "./model.mjs";
@@ -95,7 +95,7 @@ function sinkRows(sink, seen, shape, toy) {
   ];
 }
 
-/** @param {import("playwright-core").Page} page @param {boolean} toy @returns {Promise<Row[]>} */
+/** @param {import("../tests/browser/harness.mjs").TestPage["page"]} page @param {boolean} toy @returns {Promise<Row[]>} */
 async function startRows(page, toy) {
   const part = "start-up";
   const { compiled, instantiated } = /** @type {any} */ (await page.evaluate("bench.instantiate()"));

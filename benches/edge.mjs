@@ -22,7 +22,7 @@ const STEP = 4 << 20;
 /** The template's worker with these variables. @param {Record<string, string>} bindings */
 export async function edgeWorker(bindings) {
   const { bundle } = await import("../tests/edge/isolate.mjs");
-  const { Miniflare } = createRequire(import.meta.url)("miniflare");
+  const { Miniflare } = createRequire(new URL("../tests/edge/", import.meta.url))("miniflare");
   const vars = Object.fromEntries([...readFileSync(join(root, "pkg-templates/edge/wrangler.toml"), "utf8").matchAll(/^([A-Z_]+) = "(.*)"$/gm)].map(([, name, value]) => [name, value]));
   const modules = await bundle(join(root, "pkg-templates/edge/src/index.ts"));
   const before = new Set(below(process.pid, "workerd"));

@@ -87,7 +87,7 @@ export const mergedBytes = (shape) => shape.layers * linears(shape).reduce((sum,
  * @param {"BF16" | "F32"} dtype
  * @param {(name: string) => Weights} weightsOf
  */
-function writeSafetensors(file, tensors, dtype, weightsOf) {
+export function writeSafetensors(file, tensors, dtype, weightsOf) {
   const width = dtype === "F32" ? 4 : 2;
   /** @type {Record<string, unknown>} */
   const header = { __metadata__: { format: "pt" } };
@@ -108,7 +108,7 @@ function writeSafetensors(file, tensors, dtype, weightsOf) {
 }
 
 /** Make a folder unless it is there; one that is not complete has another name. @param {string} name @param {(folder: string) => void} fill */
-function folder(name, fill) {
+export function folder(name, fill) {
   const path = join(workFolder, name);
   if (existsSync(path)) return path;
   const partial = `${path}.partial`;
@@ -120,7 +120,7 @@ function folder(name, fill) {
 }
 
 /** @param {string} file @param {unknown} value */
-const writeJson = (file, value) => writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`);
+export const writeJson = (file, value) => writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`);
 
 /** @param {Shape} shape */
 const label = ({ hidden, inter, layers, vocab, kv, shards, conv1d }) => `${conv1d ? "conv1d-" : ""}h${hidden}-i${inter}-l${layers}-v${vocab}-kv${kv}-s${shards}`;

@@ -17,7 +17,7 @@ function newest(folder) {
 
 /** @param {{ browsers: boolean }} options */
 export async function demandPackage({ browsers }) {
-  await setup({ browsers });
+  await setup(browsers ? ["packages", "browsers"] : ["packages"]);
   if (process.env.LORAFOLD_BENCH_PKG) return;
   const built = join(packageFolder, "package.json");
   if (existsSync(built) && statSync(built).mtimeMs > Math.max(newest("src"), newest("pkg-templates/src"))) return;

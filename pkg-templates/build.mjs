@@ -1,11 +1,12 @@
 // @ts-check
 // Assembles the npm package in pkg/: cargo → wasm-bindgen → wasm-opt, TypeScript → ESM, and the files beside them.
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "vite";
-import { toolPath } from "../tests/setup/tools.mjs";
+import { bindgenBuilt } from "../tests/setup/bindgen.mjs";
 import { edited } from "./glue.mjs";
 import { compile, npmProgram, optimise, run } from "./wasm.mjs";
 
@@ -17,18 +18,32 @@ const pkg = join(root, "pkg");
 /** Limits on what a page must load, gzipped; over them the build fails. */
 const LIMITS = { wasm: 300_000, browser: 25_000 };
 
-function buildWasm() {
+/** All that decides what wasm-bindgen and wasm-opt make of a module. @param {string} wasm */
+function fingerprint(wasm) {
+  const hash = createHash("sha256");
+  const tools = ["Cargo.lock", "tests/setup/bindgen/src/bindgen.rs", "pkg-templates/glue.mjs", "pkg-templates/wasm.mjs", "node_modules/binaryen/package.json"];
+  for (const path of [wasm, ...tools.map((name) => join(root, name))]) hash.update(readFileSync(path));
+  return hash.digest("hex");
+}
+
+async function buildWasm() {
   console.log("build: cargo");
+  // Both compile at the same time, of which one core alone does the end of each.
+  const bindgen = bindgenBuilt("bindgen");
+  bindgen.catch(() => {});
   const wasm = compile();
+  const program = await bindgen;
+  const [made, stamp] = [fingerprint(wasm), join(generated, "made-of")];
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === made) return console.log("build: the WebAssembly is as it was");
   rmSync(generated, { recursive: true, force: true });
   console.log("build: wasm-bindgen");
-  // One target serves every runtime: the entry points say where the wasm comes from.
-  run(toolPath("wasm-bindgen"), ["--target", "web", "--omit-default-module-path", "--experimental-reset-state-function", "--out-dir", generated, "--out-name", "lorafold", wasm]);
+  run(program, [wasm, generated]);
   const glue = join(generated, "lorafold.js");
   writeFileSync(glue, edited(readFileSync(glue, "utf8")));
   console.log("build: wasm-opt");
   const bound = join(generated, "lorafold_bg.wasm");
   optimise(bound, bound);
+  writeFileSync(stamp, made);
 }
 
 function assemble() {
@@ -96,6 +111,6 @@ async function reportSizes() {
   }
 }
 
-buildWasm();
+await buildWasm();
 assemble();
 await reportSizes();

@@ -12,9 +12,9 @@ pub use code::{ErrorCode, ErrorKind};
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What an error knows beside its sentence. Every field is there only where it is known.
-#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ErrorFacts", optional_fields))]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Facts {
     /// What happened, finer than the code.

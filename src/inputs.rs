@@ -1,25 +1,25 @@
 //! How the core asks for bytes: it never opens anything itself.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::from_json;
 use crate::wire::wire;
 
 /// One file that can be read at any place.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ListedFile"))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FileInfo {
     /// Name inside its folder.
     pub name: String,
     /// Size in bytes; [`UNKNOWN_SIZE`] where its server does not say.
-    #[serde(default = "unknown_size", deserialize_with = "known_size")]
     #[cfg_attr(test, ts(optional, as = "Option<u64>"))]
     pub size: u64,
     /// What its source calls this state of it (an ETag, say), where it does.
-    #[serde(default)]
     #[cfg_attr(test, ts(optional))]
     pub version: Option<String>,
 }
+
+from_json!(FileInfo { name, size or UNKNOWN_SIZE, version });
 
 impl FileInfo {
     /// A file of `size` bytes, whose source does not tell versions apart.
@@ -31,34 +31,24 @@ impl FileInfo {
 /// The size of a weight file whose server does not say: it ends where its header says.
 pub const UNKNOWN_SIZE: u64 = u64::MAX;
 
-fn unknown_size() -> u64 {
-    UNKNOWN_SIZE
-}
-
-/// A size, or null where it is not known.
-fn known_size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
-    let size: Option<u64> = serde::Deserialize::deserialize(deserializer)?;
-    Ok(size.unwrap_or(UNKNOWN_SIZE))
-}
-
 /// The files of one base or adapter, and where they stand among all inputs.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ListedFolder"))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Listing {
     /// What errors and reports call it.
     pub name: String,
     /// Number of the first file among all inputs; the others follow.
-    #[serde(skip)]
+    #[cfg_attr(test, ts(skip))]
     pub first_input: usize,
     /// The files, in the order of the inputs.
     pub files: Vec<FileInfo>,
     /// Folders inside it, which nobody reads: their names are for the report.
-    #[serde(default)]
     #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
     pub folders: Vec<String>,
 }
+
+from_json!(Listing { name, files, folders } without { first_input });
 
 impl Listing {
     /// A folder without folders inside it, whose `files` are the inputs from number `first_input` on.
@@ -68,7 +58,7 @@ impl Listing {
 }
 
 /// The bytes `start .. start + bytes` of an input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Span {
     /// Number of the input.

@@ -10,7 +10,6 @@ use ts_rs::{Config, TS, TypeVisitor};
 use crate::engine::FactJob;
 use crate::error::{ErrorCode, Facts};
 use crate::inspect::Description;
-use crate::kernel::Statistics;
 use crate::plan::{Piece, PlanRequest, Report, Run};
 
 const HEADER: &str = "\
@@ -65,7 +64,6 @@ fn typescript_has_the_types_of_the_crate() {
     all.visit::<Piece>();
     all.visit::<Run>();
     all.visit::<FactJob>();
-    all.visit::<Statistics>();
     all.visit::<Report>();
     all.visit::<Description>();
     all.visit::<ErrorCode>();

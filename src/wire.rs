@@ -4,8 +4,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use serde_json::{Map, Value};
-
 /// A value that is written as bytes and read back.
 pub(crate) trait Wire: Sized {
     /// Append the value.
@@ -77,6 +75,7 @@ macro_rules! wire_text {
         }
     };
 }
+pub(crate) use wire_text;
 
 macro_rules! wire_numbers {
     ($($name:ty),*) => {
@@ -217,17 +216,3 @@ impl<A: Wire, B: Wire, C: Wire> Wire for (A, B, C) {
 }
 
 wire_text!(Cow<'static, str>, |text: &Cow<str>| text.to_string(), |text: &str| Some(Cow::Owned(text.into())));
-wire_text!(Value, Value::to_string, |text: &str| serde_json::from_str(text).ok());
-
-impl Wire for Map<String, Value> {
-    fn put(&self, out: &mut Vec<u8>) {
-        Value::Object(self.clone()).put(out);
-    }
-
-    fn take(from: &mut &[u8]) -> Option<Self> {
-        match <Value as Wire>::take(from)? {
-            Value::Object(map) => Some(map),
-            _ => None,
-        }
-    }
-}

@@ -33,10 +33,10 @@ fn texts(folder: &str, end: &str, except: &[&str]) -> Vec<String> {
 
 fn codes() -> Vec<String> {
     let text = read("src/error/code.rs");
-    let (_, rows) = text.split_once("pub fn as_str").expect("the texts of the codes");
+    let (_, rows) = text.split_once("pub enum ErrorCode").expect("the texts of the codes");
     let rows = rows.lines().take_while(|line| *line != "}");
     let codes: Vec<String> =
-        rows.filter_map(|line| Some(line.split_once("=> \"")?.1.split_once('"')?.0.into())).collect();
+        rows.filter_map(|line| Some(line.split_once(" = \"")?.1.split_once('"')?.0.into())).collect();
     assert!(codes.len() > 10, "{codes:?}");
     codes
 }

@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { giveUp, npmPackagesInstalled, packageFolders } from "../../tests/setup/setup.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
@@ -22,15 +23,8 @@ function missing(what, script) {
   process.exit(1);
 }
 
-function findTypedoc() {
-  try {
-    return dirname(createRequire(import.meta.url).resolve("typedoc/package.json"));
-  } catch {
-    return missing("TypeDoc is", "setup");
-  }
-}
-
-const typedoc = findTypedoc();
+await npmPackagesInstalled(packageFolders.reference).catch(giveUp);
+const typedoc = dirname(createRequire(import.meta.url).resolve("typedoc/package.json"));
 if (!existsSync(join(here, "..", "generated", "lorafold.d.ts"))) missing("the types of the WebAssembly are", "build");
 run(process.execPath, [join(typedoc, "bin", "typedoc")]);
 // What exists only on wasm32 has comments, too.

@@ -27,11 +27,11 @@ export interface Api {
    */
   openMerged(options: OpenOptions): Promise<MergedModel>;
   /**
-   * What `merge` would do, from headers and configurations alone: no weights are read and nothing is written.
+   * What `merge` would do, from headers and configurations alone: no weights are read and nothing is written. It may be given all that `merge` is given.
    *
    * @throws {LorafoldError} for everything that can be seen to go wrong.
    */
-  plan(options: PlanOptions): Promise<Report>;
+  plan(options: PlanOptions | MergeOptions): Promise<Report>;
 }
 
 /** The API on the context that `context` gives at the time of each call; what it throws rejects the call. */

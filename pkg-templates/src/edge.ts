@@ -5,6 +5,7 @@
  */
 import { initializeDefault } from "./default-context.js";
 import { EDGE_LIMITS } from "./edge-limits.js";
+import { optionError } from "./errors.js";
 import type { WasmSource } from "./wasm-source.js";
 
 /**
@@ -13,7 +14,8 @@ import type { WasmSource } from "./wasm-source.js";
  *
  * @throws {LorafoldError} `bad-option` if it is something else, `fetch-failed` if it is the response of a request that failed.
  */
-export function initialize(wasm: WasmSource | Promise<WasmSource>): Promise<void> {
+export async function initialize(wasm: WasmSource | Promise<WasmSource>, options: Record<string, never> = {}): Promise<void> {
+  for (const name in options) throw optionError(name, "at the edge initialize takes no options, for there are no workers");
   return initializeDefault(wasm, EDGE_LIMITS);
 }
 

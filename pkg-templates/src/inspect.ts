@@ -2,6 +2,7 @@ import type { Context } from "./context.js";
 import { asLorafoldError, checkSignal, unlessAborted } from "./errors.js";
 import type { AbortSignal } from "./globals.js";
 import { inspect as inspectInputs } from "./lorafold.js";
+import { checkOptions, READ_OPTIONS } from "./options.js";
 import type { Platform } from "./platform.js";
 import { listed } from "./prepare.js";
 import { bind } from "./sources/bind.js";
@@ -24,6 +25,7 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
     }
   };
   try {
+    checkOptions("inspect", options ?? {}, READ_OPTIONS);
     checkSignal(signal);
     return await unlessAborted(described(), signal);
   } catch (error) {

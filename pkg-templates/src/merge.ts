@@ -3,6 +3,8 @@ import type { Context } from "./context.js";
 import { asLorafoldError, optionError, throwIfAborted, unlessAborted } from "./errors.js";
 import { blockBytes, type Plan } from "./lorafold.js";
 import { Facts } from "./facts.js";
+import { type FileRange, shareOf, wholeFiles } from "./file-ranges.js";
+import { MERGE_OPTIONS } from "./options.js";
 import { checkNumber, type Prepared, prepare } from "./prepare.js";
 import { lastReportOf } from "./report.js";
 import type { Piece, Span } from "./schema.js";
@@ -12,20 +14,13 @@ import type { MergeOptions, MergeResult } from "./types.js";
 import type { Job } from "./workers/protocol.js";
 import { type RunJob, WorkerPool } from "./workers/worker-pool.js";
 
-/** Bytes `start` up to `end` of an output file. */
-export interface FileRange {
-  file: number;
-  start: number;
-  end: number;
-}
-
 /** A piece of an output file and the job that makes it (none where the plan holds its bytes), or the job of that number for facts. */
 type Task = { kind: "write"; file: number; piece: Piece; job?: Job } | { kind: "gather"; program: number; number: number; job: Job };
 
 /** See {@link Api.merge}. */
 export async function merge(context: Context, options: MergeOptions): Promise<MergeResult> {
   try {
-    const prepared = await prepare(context, options);
+    const prepared = await prepare(context, "merge", options, MERGE_OPTIONS);
     try {
       return await run(context, prepared, options);
     } catch (error) {
@@ -42,7 +37,7 @@ async function run(context: Context, prepared: Prepared, options: MergeOptions):
   if (options.onProgress !== undefined && typeof options.onProgress !== "function") throw optionError("onProgress", "not a function");
   const files = plan.files();
   const sink = await openSink(context.platform, options.output ?? "blob", options.force ?? false, prepared);
-  const finished = await fill(context, prepared, files, files.map(({ size }, file) => ({ file, start: 0, end: size })), sink, options);
+  const finished = await fill(context, prepared, files, wholeFiles(files), sink, options);
   return { files: finished, report: await lastReportOf(context, plan) };
 }
 
@@ -97,7 +92,10 @@ async function runTasks(
   { signal, onProgress, statistics = false }: MergeOptions,
 ): Promise<void> {
   const facts = new Facts(plan);
-  const tasks = planTasks(plan, facts, wanted, block, sink, statistics);
+  // Workers that write the files themselves have a share each: two that write one file at once wait for each other, and both would pack the
+  // factors of each weight. Any other sink takes the bytes in order.
+  const shares = sink.target ? pool.size : 1;
+  const tasks = Array.from({ length: shares }, (_, share) => planTasks(plan, facts, shareOf(wanted, share + 1, shares), block, sink, statistics));
   const total = wanted.reduce((sum, { start, end }) => sum + end - start, 0);
   let bytes = 0;
 

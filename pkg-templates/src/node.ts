@@ -7,8 +7,8 @@ import { type Api, createApi } from "./api.js";
 import { setDefaultContext } from "./default-context.js";
 import { nodeContext } from "./node/context.js";
 import * as parts from "./node/parts.js";
-import type { Part, PartOptions, PartResult } from "./node/parts.js";
-import type { MergedFile, PlanOptions } from "./types.js";
+import type { FinishOptions, Part, PartOptions, PartResult } from "./node/parts.js";
+import type { MergedFile } from "./types.js";
 
 setDefaultContext(nodeContext);
 
@@ -40,11 +40,11 @@ export function mergePart(options: PartOptions, share: Part): Promise<PartResult
  *
  * @throws {LorafoldError} `source-changed` where the parts are of several states of the base, `truncated` where a part is missing or damaged, which is then to be merged again.
  */
-export function finishParts(output: string, options: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
+export function finishParts(output: string, options?: FinishOptions): Promise<MergedFile[]> {
   return parts.finishParts(nodeContext, output, options);
 }
 
-export type { Part, PartOptions, PartResult } from "./node/parts.js";
+export type { FinishOptions, Part, PartOptions, PartResult } from "./node/parts.js";
 export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";
 export type { Api } from "./api.js";
 export type * from "./types.js";

@@ -1,13 +1,15 @@
 import type { Context } from "./context.js";
 import { checkSignal, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
-import type { AdapterSettings, ListedFolder, PlanRequest, PlanSettings } from "./schema.js";
+import { ADAPTER_OPTIONS, ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS } from "./options.js";
+import type { ListedFolder, PlanRequest } from "./schema.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
 import type { BoundInput, Input, Listing, Role } from "./sources/input.js";
 import { type ListingLimits, listingLimits } from "./sources/limits.js";
 import { RandomReader } from "./sources/reader.js";
 import { listSource } from "./sources/listing.js";
+import type { AdapterListing } from "./sources/several.js";
 import { hashed } from "./sources/hashed.js";
 import type { AdapterOptions, MergeOptions, PlanOptions, SourceLike } from "./types.js";
 import { planInWorker } from "./workers/planner.js";
@@ -23,19 +25,20 @@ export interface Prepared {
 }
 
 /**
- * List every source and make the plan.
+ * List every source and make the plan. `known` are the options of the function `whose` they are.
  *
  * @throws {LorafoldError} for everything that headers, configurations and options can show to be wrong.
  */
-export async function prepare({ platform, engine }: Context, options: PlanOptions & Pick<MergeOptions, "workers">): Promise<Prepared> {
-  if (!options || typeof options !== "object" || options.base === undefined) {
-    throw optionError("base", "not given");
-  }
+export async function prepare<T extends PlanOptions & Pick<MergeOptions, "workers">>({ platform, engine }: Context, whose: string, options: T, known: Names<T>): Promise<Prepared> {
+  checkOptions(whose, options ?? {}, known);
+  if ((options?.base ?? undefined) === undefined) throw optionError("base", "not given");
+  const given: unknown = options.adapters ?? [];
+  if (!Array.isArray(given)) throw optionError("adapters", "not an array", { fix: "give an array, also of one adapter" });
+  if (given.length === 0) throw optionError("adapters", "none is given, and the base would be written as the merge", { fix: "give at least one" });
   const { signal } = options;
   checkSignal(signal);
   throwIfAborted(signal);
-  if (!Array.isArray(options.adapters ?? [])) throw optionError("adapters", "not an array");
-  const adapters = (options.adapters ?? []).map(asAdapter);
+  const adapters = options.adapters.map(asAdapter);
   for (const { weight, alpha } of adapters) {
     checkNumber("weight", weight, Number.isFinite, "a finite number");
     checkNumber("alpha", alpha, Number.isFinite, "a finite number");
@@ -44,22 +47,29 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
   const prepared = async (): Promise<Prepared> => {
     const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
     const list = (source: SourceLike, role: Role) => listSource(platform, source, role, limits, signal);
+    const listAdapter = async ({ source, adapter }: AdapterOptions): Promise<AdapterListing> => {
+      const open = (source: SourceLike) => list(source, "adapter");
+      if (adapter === undefined) return { listing: await open(source) };
+      const { listNamed } = await import("./sources/several.js");
+      return listNamed(open, source, adapter);
+    };
     // All at the same time: each waits for its turn to make a request.
     const listings = async () => {
       const listing = list(options.base, "base");
-      const folders = Promise.all(adapters.map(async ({ source }) => hold(await list(source, "adapter"), limits)));
+      const folders = Promise.all(adapters.map(async (adapter) => held(await listAdapter(adapter), limits)));
       return Promise.all([listing, folders]).catch((error: unknown) => {
         limits.turns.stop(error);
         throw error;
       });
     };
-    const [[base, folders], { module }] = await Promise.all([listings(), engine()]);
+    const [[base, opened], { module }] = await Promise.all([listings(), engine()]);
     const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
+    const folders = opened.map(({ listing }) => listing);
     const inputs = [...base.files, ...folders.flatMap((folder) => folder.files)];
-    const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? folder.name));
+    const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? opened[number]!.adapter ?? folder.name));
     const request: PlanRequest = {
       base: listed(base),
-      adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: picked(adapters[number]!, ADAPTER_SETTINGS) })),
+      adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: picked(asked(adapters[number]!, opened[number]!), ADAPTER_SETTINGS) })),
       options: picked(options, PLAN_SETTINGS),
     };
     const used = new Set<number>();
@@ -76,20 +86,28 @@ export async function prepare({ platform, engine }: Context, options: PlanOption
   return unlessAborted(prepared(), signal);
 }
 
-/** The settings that the crate knows: what else callers give (a signal, functions) stays here. */
-const PLAN_SETTINGS: Record<keyof PlanSettings, true> = { dtype: true, method: true, rounding: true, tied: true, only: true, skip: true, maxShardSize: true, allowUnmatched: true };
-const ADAPTER_SETTINGS: Record<keyof AdapterSettings, true> = { weight: true, alpha: true, expertPacking: true };
-
+/** The settings among the options: a signal, functions and the like are not for the crate. */
 function picked<T extends object>(given: T, settings: Record<string, true>): T {
   return Object.fromEntries(Object.keys(settings).map((name) => [name, Reflect.get(given, name)]).filter(([, value]) => value !== undefined)) as T;
 }
 
-function asAdapter(adapter: SourceLike | AdapterOptions): AdapterOptions {
-  return isAdapterOptions(adapter) ? adapter : { source: adapter };
+function asAdapter(adapter: SourceLike | AdapterOptions, number: number): AdapterOptions {
+  if (!isAdapterOptions(adapter)) return { source: adapter };
+  const whose = `adapters[${number}]`;
+  checkOptions(whose, adapter, ADAPTER_OPTIONS);
+  if (!("source" in adapter)) throw optionError(whose, "it has no source");
+  return adapter;
 }
 
+/** Whether these are options and no source: also those whose `source` is misspelt. */
 function isAdapterOptions(adapter: SourceLike | AdapterOptions): adapter is AdapterOptions {
-  return typeof adapter === "object" && adapter !== null && "source" in adapter;
+  if (typeof adapter !== "object" || adapter === null) return false;
+  return "source" in adapter || (Object.getPrototypeOf(adapter) === Object.prototype && !("url" in adapter || "list" in adapter || "kind" in adapter));
+}
+
+/** What is asked of an adapter; its name has done its work where it has a folder of its own. */
+function asked({ adapter: _, ...options }: AdapterOptions, { adapter }: AdapterListing): AdapterOptions {
+  return { ...options, ...(adapter !== undefined && { adapter }) };
 }
 
 /** Number names that occur more than once: errors and the report tell adapters apart by name, and checkpoint folders are often named alike. */
@@ -116,14 +134,14 @@ export function listed({ name, files, folders = [] }: Listing, given = name): Li
 const HELD_BYTES = 256 << 20;
 
 /** Read an adapter's files that are not local into memory, where there is room: each is read twice, once for its hash and once for its factors. */
-async function hold(listing: Listing, { turns, room }: ListingLimits): Promise<Listing> {
+async function held({ listing, ...rest }: AdapterListing, { turns, room }: ListingLimits): Promise<AdapterListing> {
   const held = async (input: Input): Promise<Input> => {
     const { name, size, version, head } = input;
     if (input.blob || input.bytes || input.path !== undefined || size === undefined || !room.take(size)) return input;
     const bytes = head?.length === size ? head : await turns.run(() => new RandomReader(name, 0, bind(input).read!).take(size));
     return { name, size, bytes, ...(version !== undefined && { version }) };
   };
-  return { ...listing, files: await Promise.all(listing.files.map(held)) };
+  return { ...rest, listing: { ...listing, files: await Promise.all(listing.files.map(held)) } };
 }
 
 /** Refuse what the crate would only call a wrong type, without naming the option. */

@@ -115,6 +115,18 @@ export type AdapterSettings = {
    * all experts, as PEFT has them, or `expert`, for each expert those of its rank, as Unsloth wrote them before September 2026.
    */
   expertPacking?: "rank" | "expert",
+  /**
+   * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+   */
+  residualBase?: boolean,
+  /**
+   * How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
+   */
+  outProj?: "twice" | "once",
+  /**
+   * Which adapter is meant, by its name, where a file or a folder has several.
+   */
+  adapter?: string,
 };
 
 /**
@@ -200,7 +212,7 @@ export type ErrorFacts = {
 /**
  * What happened, finer than the code: what a page or a script may branch on. Most errors need none beyond their code.
  */
-export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "output-not-empty" | "output-is-input" | "no-memory";
+export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "several-adapters" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "output-not-empty" | "output-is-input" | "no-memory";
 
 /**
  * A job that gathers what a program must know of its whole weight.
@@ -566,6 +578,14 @@ export type RecipeAdapter = {
    */
   files: Array<FileDigest>,
   /**
+   * Which one of the adapters in them it is, where that was asked for.
+   */
+  adapter?: string,
+  /**
+   * Whether the base is the one that its initialisation has changed, where that was said.
+   */
+  residual?: boolean,
+  /**
    * Factor on its whole delta.
    */
   weight: number,
@@ -727,40 +747,6 @@ export type Span = {
    * Number of bytes.
    */
   bytes: number,
-};
-
-/**
- * Sums over folded elements. Write W for the base, d for the delta (f32), out for the stored result.
- *
- * The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
- * depend, in their last digits, on how the elements were split. Elements whose W or d is infinite or NaN are counted, but left
- * out of the sums. Where both are finite and the result is not, `kept` is infinite or NaN.
- */
-export type Statistics = {
-  /**
-   * Elements folded.
-   */
-  elements: number,
-  /**
-   * Elements whose stored bits are not those that W alone would have in the output type.
-   */
-  changed: number,
-  /**
-   * Σ d².
-   */
-  deltaSq: number,
-  /**
-   * Σ W².
-   */
-  baseSq: number,
-  /**
-   * The largest |d|.
-   */
-  maxDelta: number,
-  /**
-   * Σ (out − W) · d: divided by `delta_sq`, the share of the delta that survives rounding.
-   */
-  kept: number,
 };
 
 /**

@@ -5,6 +5,7 @@
  */
 import { initializeDefault } from "./default-context.js";
 import type { Worker } from "./globals.js";
+import { checkOptions, type Names } from "./options.js";
 import type { WasmSource } from "./wasm-source.js";
 import { webPort } from "./workers/web-port.js";
 
@@ -14,13 +15,17 @@ export interface InitializeOptions {
   startWorker?: () => Worker;
 }
 
+const INITIALIZE_OPTIONS: Names<InitializeOptions> = { startWorker: true };
+
 /**
  * Give lorafold its WebAssembly (`lorafold/lorafold_bg.wasm`): compiled, its bytes, or the response of a request for them. Call this once,
  * before anything else; calls that follow at once wait for it. Libraries leave it to the program, which may import `lorafold` instead.
  *
  * @throws {LorafoldError} `bad-option` if it is something else, `fetch-failed` if it is the response of a request that failed.
  */
-export function initialize(wasm: WasmSource | Promise<WasmSource>, { startWorker }: InitializeOptions = {}): Promise<void> {
+export async function initialize(wasm: WasmSource | Promise<WasmSource>, options: InitializeOptions = {}): Promise<void> {
+  checkOptions("initialize", options, INITIALIZE_OPTIONS);
+  const { startWorker } = options;
   return initializeDefault(wasm, {
     processors: () => globalThis.navigator?.hardwareConcurrency || 1,
     ...(startWorker && { startWorker: () => webPort(startWorker()), plansInWorker: true }),

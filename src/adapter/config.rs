@@ -38,6 +38,10 @@ pub struct AdapterConfig {
     pub tokens: Vec<(String, Vec<u64>)>,
     /// Which factors are stored in blocks.
     pub blocks: Blocks,
+    /// OLoRA: the base that was trained is the given one without its first columns' part.
+    pub olora: bool,
+    /// `layer_replication`: layers of the base, from each first to before each last.
+    pub replication: Vec<[u64; 2]>,
     /// `base_model_name_or_path`, for the report.
     pub base_name: Option<String>,
 }
@@ -70,7 +74,6 @@ const NEUTRAL: &[&str] = &[
 
 /// Fields that change the numbers and are not implemented: what they mean, and what helps.
 const REFUSED: &[(&str, &str, &str)] = &[
-    ("layer_replication", "the adapter repeats layers of the base", WITH_PEFT),
     ("use_qalora", "QA-LoRA pools the inputs in groups, for a GPTQ base that nothing is merged into", BESIDE),
     (
         "alora_invocation_tokens",
@@ -98,6 +101,14 @@ impl AdapterConfig {
     /// `bad-config` when it is not valid, `unsupported` for a field that changes the result and is not implemented,
     /// `limit-exceeded` for regular expressions that are too long together.
     pub fn parse(file: &str, adapter: &str, json: &[u8]) -> Result<AdapterConfig> {
+        AdapterConfig::parse_on(file, adapter, json, false)
+    }
+
+    /// The same; on a `residual` base, which is the one that the initialisation has changed, whatever that was changes nothing more.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse).
+    pub(crate) fn parse_on(file: &str, adapter: &str, json: &[u8], residual: bool) -> Result<AdapterConfig> {
         let fields = entries(file, json)?;
         let reader = FieldReader { file, adapter };
         let mut config = AdapterConfig::plain(8, 8.0);
@@ -121,9 +132,11 @@ impl AdapterConfig {
                 "bias" if matches!(value.as_str(), Some("none" | "all" | "lora_only")) || value.is_null() => {}
                 "bias" => return reader.bad("bias", value, "none, all or lora_only"),
                 "trainable_token_indices" => config.tokens = reader.tokens(name, value)?,
+                "layer_replication" => config.replication = reader.ranges(name, value)?,
                 "use_bdlora" => config.blocks.read_diagonal(&reader, value)?,
                 "enable_lora" => config.blocks.read_enabled(&reader, value)?,
-                "init_lora_weights" => check_init(&reader, value)?,
+                "init_lora_weights" if residual => {}
+                "init_lora_weights" => config.olora = is_olora(&reader, value)?,
                 neutral if NEUTRAL.contains(&neutral) => {}
                 _ if says_nothing(value) => {}
                 refused => {
@@ -167,6 +180,8 @@ impl AdapterConfig {
             peft_version: None,
             tokens: Vec::new(),
             blocks: Blocks::default(),
+            olora: false,
+            replication: Vec::new(),
             base_name: None,
         }
     }
@@ -181,27 +196,29 @@ fn target_list(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(Into::into)).collect()
 }
 
-/// Some initialisations train against a changed base: merged onto the original the result would be wrong. PEFT can make the base of PiSSA and
-/// OLoRA again; that of the others depends on random numbers, on data or on a quantisation.
-fn check_init(reader: &FieldReader, value: &Value) -> Result<()> {
+/// Whether the base is that of OLoRA. Some initialisations train against a changed base: merged onto the original the result would be wrong. That of
+/// OLoRA can be made again; for PiSSA's it takes the singular vectors of whole weights; that of the others depends on random numbers, on data or on a
+/// quantisation.
+fn is_olora(reader: &FieldReader, value: &Value) -> Result<bool> {
     let init = match value {
-        Value::Bool(_) | Value::Null => return Ok(()),
-        Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => return Ok(()),
+        Value::Bool(_) | Value::Null => return Ok(false),
+        Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => return Ok(false),
+        Value::String(init) if cfg!(feature = "rare") && init.eq_ignore_ascii_case("olora") => return Ok(true),
         Value::String(init) => init.as_str(),
         _ => "",
     };
     let (reason, fix) = match init {
         "pissa" | "olora" => (
             "trains against the base without its main part",
-            "merge it with PEFT, which makes that base again; or convert it: save_pretrained(path_initial_model_for_weight_conversion=…)",
+            "merge into the base that was saved without it, with the option residualBase; or convert the adapter with PEFT: save_pretrained(path_initial_model_for_weight_conversion=…)",
         ),
         "loftq" => (
             "trains against a base that LoftQ has quantised",
-            "merge into the base that LoftQ made, not quantised, and set init_lora_weights to true",
+            "merge into the base that LoftQ made, not quantised, with the option residualBase",
         ),
         _ => (
             "trains against a changed base that cannot be made again",
-            "merge into the base that was saved with it, and set init_lora_weights to true",
+            "merge into the base that was saved with it, with the option residualBase",
         ),
     };
     Err(reader.not_yet("init_lora_weights", value, &format!("{} {reason}", text(value))).fix(fix))
@@ -314,20 +331,15 @@ mod tests {
 
     #[test]
     fn what_changes_the_result_is_refused_by_name() {
-        for field in [
-            r#""init_lora_weights":"pissa""#,
-            r#""layer_replication":[[0,4]]"#,
-            r#""something_new":3"#,
-            r#""rank_pattern":{"(a":2}"#,
-        ] {
+        for field in [r#""init_lora_weights":"pissa""#, r#""something_new":3"#, r#""rank_pattern":{"(a":2}"#] {
             let error = parse(&format!(r#"{{"peft_type":"LORA",{field}}}"#)).unwrap_err();
             assert_eq!(error.code(), "unsupported", "{field}");
             let name = field.split('"').nth(1).unwrap();
             assert!(error.to_string().contains(name), "{error}");
         }
         for (field, reason, fix) in [
-            (r#""init_lora_weights":"pissa""#, "without its main part", "convert it"),
-            (r#""init_lora_weights":"pissa_niter_4""#, "cannot be made again", "set init_lora_weights to true"),
+            (r#""init_lora_weights":"pissa""#, "without its main part", "convert the adapter"),
+            (r#""init_lora_weights":"pissa_niter_4""#, "cannot be made again", "residualBase"),
             (r#""init_lora_weights":"corda""#, "cannot be made again", "saved with it"),
             (r#""init_lora_weights":"loftq""#, "LoftQ has quantised", "that LoftQ made"),
             (r#""kasa_config":{"x":1}"#, "KaSA", "with PEFT"),

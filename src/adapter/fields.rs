@@ -4,15 +4,14 @@ use serde_json::Value;
 
 use super::pattern::{PatternTable, TableError};
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::{Json, text};
+use crate::json::{self, text};
 
 /// The fields of the configuration called `file`, in their order.
 ///
 /// # Errors
 /// `bad-config` when it is not a JSON object, or has a field twice.
 pub(crate) fn entries(file: &str, json: &[u8]) -> Result<Vec<(String, Value)>> {
-    let entries = Json::parse(json).and_then(Json::entries).map_err(|reason| Error::bad_config(file, reason))?;
-    Ok(entries.into_iter().map(|(name, value)| (name, value.into())).collect())
+    json::entries(json).map_err(|reason| Error::bad_config(file, reason))
 }
 
 /// null, false, "", [] and {}: a field that is there and says nothing.
@@ -101,6 +100,20 @@ impl FieldReader<'_> {
             _ => None,
         };
         numbers.map_or_else(|| self.bad(name, value, "a list of whole numbers"), Ok)
+    }
+
+    /// A list of ranges, each from its first number to before its last; null is none.
+    pub(crate) fn ranges(&self, name: &str, value: &Value) -> Result<Vec<[u64; 2]>> {
+        let range = |item: &Value| match item.as_array()?.as_slice() {
+            [start, end] => Some([start.as_u64()?, end.as_u64()?]),
+            _ => None,
+        };
+        let ranges = match value {
+            Value::Null => Some(Vec::new()),
+            Value::Array(items) => items.iter().map(range).collect(),
+            _ => None,
+        };
+        ranges.map_or_else(|| self.bad(name, value, "a list of pairs of whole numbers"), Ok)
     }
 
     /// Trained rows of embeddings: the end of an embedding's path, or none, and which rows.

@@ -103,10 +103,48 @@ pub(crate) fn path(key: &str) -> Vec<&str> {
     parts
 }
 
+/// What was trained of a layer: the adapter's name may stand behind it.
+const NAMED: [&str; 7] = [
+    "lora_A",
+    "lora_B",
+    "lora_embedding_A",
+    "lora_embedding_B",
+    "lora_magnitude_vector",
+    "trainable_tokens_delta",
+    "modules_to_save",
+];
+
+/// The adapter's name in a key of LoRA's, where it has one.
+pub(crate) fn adapter_of(key: &str) -> Option<&str> {
+    let path = path(key);
+    let at = path.iter().rposition(|part| NAMED.contains(part))?;
+    named(path.get(at + 1..)?)
+}
+
+/// The nn.MultiheadAttention that a key is of the output projection of: PEFT wraps both, one inside the other.
+pub(crate) fn attention_of(key: &str) -> Option<String> {
+    let path = path(key);
+    in_attention(&path).map(|at| path[..at].join("."))
+}
+
+/// Where PEFT's part before the output projection of an attention is.
+fn in_attention(path: &[&str]) -> Option<usize> {
+    path.windows(2).rposition(|parts| parts == ["base_layer", "out_proj"])
+}
+
+/// The adapter's name at the beginning of what stands behind the name of a tensor, where there is one.
+pub(crate) fn named<'a>(rest: &[&'a str]) -> Option<&'a str> {
+    rest.first().copied().filter(|part| !matches!(*part, "weight" | "bias"))
+}
+
 impl<'a> Key<'a> {
     /// Read a key of an adapter file.
     pub fn parse(key: &'a str) -> Key<'a> {
-        let path = &path(key)[..];
+        let mut path = path(key);
+        if let Some(at) = in_attention(&path) {
+            path.remove(at);
+        }
+        let path = &path[..];
         if path.iter().any(|part| TRAINING_STATE.iter().any(|mark| part.starts_with(mark))) {
             return Key::TrainingState;
         }

@@ -2,6 +2,7 @@
 
 #[cfg_attr(not(feature = "rare"), path = "without_blocks.rs")]
 pub mod blocks;
+pub(crate) mod choice;
 pub mod config;
 pub mod dialect;
 pub(crate) mod fields;

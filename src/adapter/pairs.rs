@@ -1,11 +1,14 @@
 //! The tensors in a LoRA adapter's file: pairs of factors, and whole parameters of the base.
 
-use super::keys::Key;
+use super::choice::choose;
+use super::dialect::AdapterFiles;
+use super::keys::{Key, adapter_of, attention_of};
 use crate::container::{Header, TensorInfo};
 use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Span;
 use crate::json::sorted;
+use crate::order::sort;
 use crate::tensor::Float;
 
 /// The factors of one module, and what belongs to them.
@@ -44,6 +47,8 @@ pub struct Tensors {
     pub pairs: Vec<Pair>,
     /// Whole parameters of the base, by module and parameter.
     pub wholes: Vec<Whole>,
+    /// The paths of nn.MultiheadAttention modules, in order: their own pair is of the projections of queries, keys and values.
+    pub attentions: Vec<String>,
     /// Trained rows of embeddings: module, rows and their shape.
     pub tokens: Vec<(String, Operand, Vec<u64>)>,
 }
@@ -61,16 +66,21 @@ pub struct Whole {
     pub shape: Vec<u64>,
 }
 
-/// Read everything out of the header of an adapter's file, which is number `input` among all inputs.
+/// Read everything of the chosen adapter out of the header of its file.
 ///
 /// # Errors
 /// `unsupported` for a tensor of another kind, `missing-pair` for half a pair, `shape-mismatch` for halves that do not
-/// fit each other, `wrong-input` for an adapter without tensors, `bad-header` for one with a tensor given twice.
-pub fn tensors(adapter: &str, file: &str, input: usize, header: &Header) -> Result<Tensors> {
+/// fit each other, `wrong-input` for an adapter without tensors, `bad-header` for one with a tensor given twice; those of [`choose`].
+pub(crate) fn tensors(files: &AdapterFiles, header: &Header) -> Result<Tensors> {
+    let AdapterFiles { adapter, file, input, .. } = *files;
+    let chosen = choose(files, header.iter().filter_map(|tensor| adapter_of(tensor.name)).collect())?;
     let mut factors = Vec::with_capacity(header.len());
     let mut found = Tensors::default();
     let (mut bases, mut magnitudes, mut biases) = (Vec::new(), Vec::new(), Vec::new());
-    for tensor in header.iter() {
+    let is_meant =
+        |tensor: &TensorInfo| chosen.is_none() || adapter_of(tensor.name).is_none_or(|name| Some(name) == chosen);
+    for tensor in header.iter().filter(is_meant) {
+        found.attentions.extend(attention_of(tensor.name));
         match Key::parse(tensor.name) {
             Key::Factor { module, half, embedding, adapter } => {
                 factors.push((module, half, Named { tensor, embedding, adapter }));
@@ -122,6 +132,7 @@ pub fn tensors(adapter: &str, file: &str, input: usize, header: &Header) -> Resu
         pair.bias = Some(factor(adapter, input, header, &tensor)?);
     }
     found.pairs = pairs;
+    sort(&mut found.attentions);
     Ok(found)
 }
 

@@ -8,6 +8,7 @@ use super::scanner::{RawText, Scanner};
 use super::texts::{Texts, TextsSize};
 use super::writer::IndexWriter;
 use crate::error::{Error, Result};
+use crate::json;
 use crate::wire::wire;
 
 /// A checked index of shards. A tensor takes 12 bytes beside its name; a shard's name is kept once.
@@ -193,10 +194,10 @@ fn parse_metadata(file: &str, text: &str) -> Result<Map<String, Value>> {
         let reason = format!("the index's metadata has {} bytes, more than {limit}", text.len());
         return Err(Error::limit_exceeded(file, reason).file(file));
     }
-    match serde_json::from_str(text) {
+    match json::parse(text.as_bytes()) {
         Ok(Value::Object(metadata)) => Ok(metadata),
         Ok(_) => Err(Error::bad_header(file, "the index's metadata is not an object")),
-        Err(error) => Err(Error::bad_header(file, format!("the index's metadata is not valid: {error}"))),
+        Err(reason) => Err(Error::bad_header(file, format!("the index's metadata is {reason}"))),
     }
 }
 

@@ -5,9 +5,9 @@
 //! the memory first. The tests compare it with `serde_json`.
 
 use std::borrow::Cow;
-use std::str::Chars;
 
 use crate::error::{Error, Result};
+use crate::json::unescaped;
 
 /// How deep values may be nested where any value may stand: `serde_json`'s limit.
 const DEPTH: usize = 128;
@@ -296,32 +296,4 @@ impl<'a> RawText<'a> {
             false => rest.next(),
         })
     }
-}
-
-/// The character of the escape that `chars` begin with, or nothing where it is not valid.
-fn unescaped(chars: &mut Chars) -> Option<char> {
-    chars.next().filter(|&first| first == '\\')?;
-    Some(match chars.next()? {
-        plain @ ('"' | '\\' | '/') => plain,
-        'b' => '\u{8}',
-        'f' => '\u{c}',
-        'n' => '\n',
-        'r' => '\r',
-        't' => '\t',
-        'u' => {
-            let unit = code_unit(chars)?;
-            if !(0xD800..0xDC00).contains(&unit) {
-                return char::from_u32(unit);
-            }
-            (chars.next()? == '\\' && chars.next()? == 'u').then_some(())?;
-            let low = code_unit(chars).filter(|low| (0xDC00..0xE000).contains(low))?;
-            char::from_u32(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00))?
-        }
-        _ => return None,
-    })
-}
-
-/// The four hexadecimal digits of one UTF-16 unit.
-fn code_unit(chars: &mut Chars) -> Option<u32> {
-    (0..4).try_fold(0, |unit, _| Some(unit * 16 + chars.next()?.to_digit(16)?))
 }

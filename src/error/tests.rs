@@ -24,8 +24,11 @@ fn an_error_that_was_thrown_keeps_its_sentence_and_its_facts() {
 }
 
 #[test]
-fn the_text_of_a_code_is_what_serde_writes() {
+fn the_text_of_a_code_is_what_serde_writes_and_names_it() {
     for code in [ErrorCode::BadHeader, ErrorCode::NoRangeSupport, ErrorCode::Internal] {
         assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        assert_eq!(ErrorCode::named(code.as_str()), Some(code));
     }
+    assert_eq!(ErrorKind::named(ErrorKind::NoMemory.as_str()), Some(ErrorKind::NoMemory));
+    assert_eq!(ErrorKind::named("NoMemory"), None);
 }

@@ -11,6 +11,8 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
+use super::escapes::decoded;
+use super::read::parse;
 use super::scan::{Result, Scanner};
 
 /// Most members of all objects together. The configuration of a model with 22,000 labels has 44,000.
@@ -101,8 +103,8 @@ impl Node {
     /// The value. `None` where it is or contains what [`Value`] cannot hold: one of Python's floats, half a surrogate pair.
     pub fn value(&self) -> Option<Value> {
         match self {
-            Node::Object(_) => serde_json::from_slice(self.to_string().as_bytes()).ok(),
-            Node::Text(text) => serde_json::from_slice(text.as_bytes()).ok(),
+            Node::Object(_) => parse(self.to_string().as_bytes()).ok(),
+            Node::Text(text) => parse(text.as_bytes()).ok(),
         }
     }
 
@@ -235,8 +237,7 @@ impl Member {
 
 /// The name that a key, a string with quotes, is written for. Half a surrogate pair stays an escape.
 fn name(key: &str) -> Cow<'_, str> {
-    let plain = Cow::Borrowed(&key[1..key.len() - 1]);
-    if plain.contains('\\') { serde_json::from_slice(key.as_bytes()).map_or(plain, Cow::Owned) } else { plain }
+    decoded(key).unwrap_or(Cow::Borrowed(&key[1..key.len() - 1]))
 }
 
 /// The last line break in white space and what follows it.

@@ -1,9 +1,9 @@
-//! Reads JSON text token by token, without making values of it.
+//! Reads JSON text token by token.
 //!
 //! It accepts what Python's `json` reads and writes: beside JSON also `NaN`, `Infinity` and `-Infinity`, integers of any length, and
 //! escapes of half a surrogate pair.
 
-/// Deepest nesting of lists and objects; the same as in `serde_json`.
+/// Deepest nesting of lists and objects.
 const DEPTH: usize = 128;
 
 /// Why a text is not valid, and where.
@@ -52,11 +52,11 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         match self.peek() {
             Some(b'"') => self.string().map(drop)?,
-            Some(b'[') => self.items(*b"[]", depth, |scanner| scanner.value(depth + 1))?,
-            Some(b'{') => self.items(*b"{}", depth, |scanner| {
+            Some(b'[') => self.items(*b"[]", depth, &mut |scanner| scanner.value(depth + 1).map(drop))?,
+            Some(b'{') => self.items(*b"{}", depth, &mut |scanner| {
                 scanner.string()?;
                 scanner.colon()?;
-                scanner.value(depth + 1)
+                scanner.value(depth + 1).map(drop)
             })?,
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ => self.word(&["null", "true", "false", "NaN", "Infinity"])?,
@@ -114,11 +114,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// A list or an object: items that `item` passes over, with commas between them.
-    fn items(
+    pub(super) fn items(
         &mut self,
         [open, close]: [u8; 2],
         depth: usize,
-        item: impl Fn(&mut Scanner<'a>) -> Result<&'a str>,
+        item: &mut dyn FnMut(&mut Scanner<'a>) -> Result<()>,
     ) -> Result<()> {
         self.open(open, depth)?;
         self.whitespace();

@@ -1,9 +1,7 @@
 //! The low-rank factors of one tensor, packed for the tile.
 
-use std::convert::Infallible;
-
 use super::isa::{PANEL, ROWS};
-use super::panels::{Group, LeftGroup, Panels, RightGroup, unpack, zeros};
+use super::panels::{Lanes, LeftGroup, Panels, RightGroup, zeros};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::Float;
 
@@ -141,7 +139,7 @@ impl Factors {
         scale: f64,
     ) -> std::result::Result<(), Unrepresentable> {
         let given = Given { bytes, float, scale, rank_by_rank: layout == FactorLayout::Transposed };
-        pack(&mut self.left, &mut self.right, &mut self.positions, (k0, r), &given)
+        pack(self.left.lanes(), self.right.lanes(), &mut self.positions, (k0, r), &given)
     }
 
     /// Packs an adapter's right factor, `r` × cols (or its transpose), into the rank positions `k0..k0 + r`.
@@ -163,7 +161,7 @@ impl Factors {
         scale: f64,
     ) -> std::result::Result<(), Unrepresentable> {
         let given = Given { bytes, float, scale, rank_by_rank: layout == FactorLayout::AsIs };
-        pack(&mut self.right, &mut self.left, &mut self.positions, (k0, r), &given)
+        pack(self.right.lanes(), self.left.lanes(), &mut self.positions, (k0, r), &given)
     }
 
     /// The left panel that holds `row`: `rank` groups of `ROWS` values.
@@ -186,20 +184,39 @@ struct Given<'a> {
     rank_by_rank: bool,
 }
 
+/// Elements that are decoded at a time.
+const TOGETHER: usize = 512;
+
 impl Given<'_> {
-    /// Hands each scaled value to `take`, with its rank position and its row or column of the tensor.
-    fn values<E>(
+    /// Hands each scaled value to `take`, with its rank position and its row or column of the tensor, until it fails.
+    ///
+    /// # Panics
+    /// If the bytes are not as many elements.
+    fn values(
         &self,
         r: usize,
         length: usize,
-        mut take: impl FnMut(usize, usize, f64) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
+        mut take: impl FnMut(usize, usize, f64) -> std::result::Result<(), Unrepresentable>,
+    ) -> std::result::Result<(), Unrepresentable> {
         let Given { bytes, float, scale, rank_by_rank } = *self;
-        if rank_by_rank {
-            unpack(bytes, float, scale, (r, length), take)
-        } else {
-            unpack(bytes, float, scale, (length, r), |index, k, value| take(k, index, value))
+        let expected = (r as u64).saturating_mul(length as u64).saturating_mul(float.bytes() as u64);
+        assert_eq!(bytes.len() as u64, expected, "bytes of a factor of rank {r} and length {length} in {float:?}");
+        let cols = if rank_by_rank { length } else { r };
+        let (mut row, mut col) = (0, 0);
+        let mut values = [0.0; TOGETHER];
+        for bytes in bytes.chunks(TOGETHER * float.bytes()) {
+            let values = &mut values[..bytes.len() / float.bytes()];
+            float.read_all(bytes, values);
+            for &mut value in values {
+                let (k, index) = if rank_by_rank { (row, col) } else { (col, row) };
+                take(k, index, value * scale)?;
+                col += 1;
+                if col == cols {
+                    (row, col) = (row + 1, 0);
+                }
+            }
         }
+        Ok(())
     }
 
     /// Which value stands there.
@@ -209,38 +226,40 @@ impl Given<'_> {
 }
 
 /// Packs a factor beside the other one, which may be packed already.
-fn pack<Own: Group, Other: Group>(
-    own: &mut Panels<Own>,
-    other: &mut Panels<Other>,
+fn pack(
+    mut own: Lanes,
+    other: Lanes,
     positions: &mut [Position],
     (k0, r): (usize, usize),
     given: &Given,
 ) -> std::result::Result<(), Unrepresentable> {
-    assert!(k0 + r <= own.rank(), "rank positions {k0}..{k0}+{r} of {}", own.rank());
-    let length = own.length();
+    assert!(k0 + r <= own.rank, "rank positions {k0}..{k0}+{r} of {}", own.rank);
     let positions = &mut positions[k0..k0 + r];
     let mut ordinary = positions.iter().all(|position| !position.underflow);
-    let Ok(()) = given.values(r, length, |k, index, value| {
+    given.values(r, own.length, |k, index, value| {
         let packed = value as f32;
         ordinary &= packed.is_finite() && !underflows(value);
         own.put(index, k0 + k, packed);
-        Ok::<(), Infallible>(())
-    });
+        Ok(())
+    })?;
     if ordinary { Ok(()) } else { balance(own, other, positions, k0, given) }
 }
 
+/// What goes through the values of a factor once more.
+type Take<'a> = &'a mut dyn FnMut(usize, usize, f64) -> std::result::Result<(), Unrepresentable>;
+
 /// Packs a factor with values beyond the normal range of f32.
 #[cold]
-fn balance<Own: Group, Other: Group>(
-    own: &mut Panels<Own>,
-    other: &mut Panels<Other>,
+fn balance(
+    mut own: Lanes,
+    mut other: Lanes,
     positions: &mut [Position],
     k0: usize,
     given: &Given,
 ) -> std::result::Result<(), Unrepresentable> {
-    let (r, length) = (positions.len(), own.length());
+    let (r, length) = (positions.len(), own.length);
     positions.iter_mut().for_each(|position| position.largest = 0.0);
-    given.values(r, length, |k, index, value| {
+    let measure: Take = &mut |k, index, value| {
         let index = given.index(r, length, k, index);
         if !value.is_finite() {
             return Err(Unrepresentable::NonFinite { index });
@@ -251,21 +270,22 @@ fn balance<Own: Group, Other: Group>(
         }
         positions[k].largest = positions[k].largest.max(value.abs());
         Ok(())
-    })?;
+    };
+    given.values(r, length, measure)?;
     for (k, position) in positions.iter_mut().enumerate() {
         let others = other.largest(k0 + k);
         position.power = power_of_two(position.largest, others);
         position.others = others / position.power;
         position.underflow = false;
         if position.power != 1.0 {
-            for value in other.values_mut(k0 + k) {
+            for value in other.at(k0 + k) {
                 let divided = f64::from(*value) / position.power;
                 position.underflow |= underflows(divided);
                 *value = divided as f32;
             }
         }
     }
-    given.values(r, length, |k, index, value| {
+    let put: Take = &mut |k, index, value| {
         let Position { power, others, underflow, .. } = positions[k];
         let value = value * power;
         let packed = value as f32;
@@ -279,7 +299,8 @@ fn balance<Own: Group, Other: Group>(
         positions[k].underflow |= underflows(value);
         own.put(index, k0 + k, packed);
         Ok(())
-    })
+    };
+    given.values(r, length, put)
 }
 
 /// What to multiply a factor with at a rank position, and to divide the other one by: 1 where both are ordinary.

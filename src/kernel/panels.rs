@@ -1,14 +1,11 @@
-//! One factor in panels, as the tile reads it, and the values it is made from.
+//! One factor in panels, as the tile reads it.
 
 use super::isa::{PANEL, ROWS};
-use crate::tensor::Float;
 
 /// One position of the rank, for all rows or columns of a panel.
 pub(super) trait Group: Copy {
     const LANES: usize;
     const ZERO: Self;
-    fn lanes(&self) -> &[f32];
-    fn lanes_mut(&mut self) -> &mut [f32];
 }
 
 /// One position of the rank for the `ROWS` rows of a left panel.
@@ -24,27 +21,11 @@ pub(super) struct RightGroup([f32; PANEL]);
 impl Group for LeftGroup {
     const LANES: usize = ROWS;
     const ZERO: Self = LeftGroup([0.0; ROWS]);
-
-    fn lanes(&self) -> &[f32] {
-        &self.0
-    }
-
-    fn lanes_mut(&mut self) -> &mut [f32] {
-        &mut self.0
-    }
 }
 
 impl Group for RightGroup {
     const LANES: usize = PANEL;
     const ZERO: Self = RightGroup([0.0; PANEL]);
-
-    fn lanes(&self) -> &[f32] {
-        &self.0
-    }
-
-    fn lanes_mut(&mut self) -> &mut [f32] {
-        &mut self.0
-    }
 }
 
 /// A factor of `length` rows (the left one) or columns (the right one): panel by panel, in each one rank position by rank position, zeros at
@@ -75,19 +56,13 @@ impl<G: Group> Panels<G> {
         self.rank
     }
 
-    pub(super) fn put(&mut self, index: usize, k: usize, value: f32) {
-        self.groups[index / G::LANES * self.rank + k].lanes_mut()[index % G::LANES] = value;
-    }
-
-    /// All values at the rank position `k`.
-    pub(super) fn values_mut(&mut self, k: usize) -> impl Iterator<Item = &mut f32> {
-        self.groups.iter_mut().skip(k).step_by(self.rank.max(1)).flat_map(|group| group.lanes_mut())
-    }
-
-    /// The largest magnitude at the rank position `k`.
-    pub(super) fn largest(&self, k: usize) -> f64 {
-        let values = self.groups.iter().skip(k).step_by(self.rank.max(1)).flat_map(|group| group.lanes());
-        values.fold(0.0f32, |largest, value| largest.max(value.abs())).into()
+    /// The values, whichever side they are of.
+    pub(super) fn lanes(&mut self) -> Lanes<'_> {
+        let count = self.groups.len() * G::LANES;
+        // SAFETY: a group is an array of `LANES` f32 whose size is a multiple of its alignment, so that groups one after the other are f32
+        // without padding; the borrow is that of all of them.
+        let values = unsafe { std::slice::from_raw_parts_mut(self.groups.as_mut_ptr().cast(), count) };
+        Lanes { values, width: G::LANES, rank: self.rank, length: self.length }
     }
 
     /// The panel that holds `index`: `rank` groups.
@@ -102,52 +77,37 @@ impl<G: Group> Panels<G> {
     }
 }
 
+/// A factor's values: one type for both sides, so that what packs them is there once.
+pub(super) struct Lanes<'a> {
+    values: &'a mut [f32],
+    /// Values of a group: a power of two.
+    width: usize,
+    pub(super) rank: usize,
+    pub(super) length: usize,
+}
+
+impl Lanes<'_> {
+    #[inline]
+    pub(super) fn put(&mut self, index: usize, k: usize, value: f32) {
+        let group = (index >> self.width.trailing_zeros()) * self.rank + k;
+        self.values[group * self.width + (index & (self.width - 1))] = value;
+    }
+
+    /// All values at the rank position `k`.
+    pub(super) fn at(&mut self, k: usize) -> impl Iterator<Item = &mut f32> {
+        self.values.chunks_exact_mut(self.width).skip(k).step_by(self.rank.max(1)).flatten()
+    }
+
+    /// The largest magnitude at the rank position `k`.
+    pub(super) fn largest(&mut self, k: usize) -> f64 {
+        self.at(k).fold(0.0f32, |largest, value| largest.max(value.abs())).into()
+    }
+}
+
 /// `count` values, or nothing where memory is short.
 pub(super) fn zeros<T: Copy>(count: usize, zero: T) -> Option<Vec<T>> {
     let mut vec = Vec::new();
     vec.try_reserve_exact(count).ok()?;
     vec.resize(count, zero);
     Some(vec)
-}
-
-/// Hands the scaled values of a row-major matrix to `take`, with their row and column, until it fails.
-///
-/// # Panics
-/// If `bytes` is not rows × cols elements long.
-pub(super) fn unpack<E>(
-    bytes: &[u8],
-    float: Float,
-    scale: f64,
-    (rows, cols): (usize, usize),
-    take: impl FnMut(usize, usize, f64) -> Result<(), E>,
-) -> Result<(), E> {
-    let length = (rows as u64).saturating_mul(cols as u64).saturating_mul(float.bytes() as u64);
-    assert_eq!(bytes.len() as u64, length, "bytes of a {rows} × {cols} factor in {float:?}");
-    if length == 0 {
-        return Ok(());
-    }
-    // One loop for each type, with the type known inside.
-    match float {
-        Float::F16 => unpack_as(bytes, Float::F16.bytes(), |one| Float::F16.read(one), scale, cols, take),
-        Float::Bf16 => unpack_as(bytes, Float::Bf16.bytes(), |one| Float::Bf16.read(one), scale, cols, take),
-        Float::F32 => unpack_as(bytes, Float::F32.bytes(), |one| Float::F32.read(one), scale, cols, take),
-        Float::F64 => unpack_as(bytes, Float::F64.bytes(), |one| Float::F64.read(one), scale, cols, take),
-    }
-}
-
-#[inline(always)]
-fn unpack_as<E>(
-    bytes: &[u8],
-    width: usize,
-    read: impl Fn(&[u8]) -> f64,
-    scale: f64,
-    cols: usize,
-    mut take: impl FnMut(usize, usize, f64) -> Result<(), E>,
-) -> Result<(), E> {
-    for (row, elements) in bytes.chunks_exact(cols * width).enumerate() {
-        for (col, element) in elements.chunks_exact(width).enumerate() {
-            take(row, col, read(element) * scale)?;
-        }
-    }
-    Ok(())
 }

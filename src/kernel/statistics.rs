@@ -4,15 +4,14 @@ use super::element::Element;
 use super::real::Real;
 use super::vector::Vector;
 use crate::tensor::Float;
+use crate::wire::{Wire, wire};
 
 /// Sums over folded elements. Write W for the base, d for the delta (f32), out for the stored result.
 ///
 /// The counts and `max_delta` are exact. The sums are good to about 1e-5 (they are added up in f32 for short stretches) and so may
 /// depend, in their last digits, on how the elements were split. Elements whose W or d is infinite or NaN are counted, but left
 /// out of the sums. Where both are finite and the result is not, `kept` is infinite or NaN.
-#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Statistics {
     /// Elements folded.
     pub elements: u64,
@@ -28,7 +27,21 @@ pub struct Statistics {
     pub kept: f64,
 }
 
+wire!(Statistics { elements, changed, delta_sq, base_sq, max_delta, kept });
+
 impl Statistics {
+    /// Bytes for [`from_bytes`](Self::from_bytes).
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.put(&mut bytes);
+        bytes
+    }
+
+    /// What the same version of lorafold wrote. `None` for anything else.
+    pub fn from_bytes(mut bytes: &[u8]) -> Option<Statistics> {
+        Statistics::take(&mut bytes)
+    }
+
     /// Adds the statistics of other elements.
     pub fn absorb(&mut self, other: &Statistics) {
         self.elements += other.elements;

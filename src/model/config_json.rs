@@ -8,7 +8,7 @@ use crate::json::document::{Document, Node, Object};
 use crate::tensor::Float;
 
 /// What a merge changes in config.json.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ConfigChanges {
     /// The type of the floating-point tensors, where it was asked for.
     pub(crate) dtype: Option<Float>,
@@ -18,6 +18,17 @@ pub(crate) struct ConfigChanges {
     pub(crate) vocabulary: Option<u64>,
     /// The number of labels of a classifier whose head the adapter brings.
     pub(crate) labels: Option<u64>,
+    /// The layers, where there are others than the base's.
+    pub(crate) layers: Option<Layers>,
+}
+
+/// The layers of a model that repeats those of its base.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Layers {
+    /// How many layers the base has.
+    pub(crate) of: usize,
+    /// The base's layer that each is a copy of.
+    pub(crate) sources: Vec<usize>,
 }
 
 /// config.json, parsed.
@@ -63,6 +74,9 @@ impl Config {
         }
         if let Some(labels) = changes.labels {
             set_labels(self.0.root_mut(), labels);
+        }
+        if let Some(layers) = &changes.layers {
+            set_layers(self.0.root_mut(), layers);
         }
         let after = self.0.to_string();
         (after != before).then(|| after.into_bytes())
@@ -112,6 +126,32 @@ fn set_vocabulary(config: &mut Object, tokens: u64) {
     for (name, part) in config.objects_mut() {
         if name == "text_config" {
             set_vocabulary(part, tokens);
+        }
+    }
+}
+
+/// Fields that count the layers.
+const COUNTS: [&str; 3] = ["num_hidden_layers", "n_layer", "num_layers"];
+/// A list as long as the model has layers says something of each, but for short ones, as of tokens.
+const SHORT: usize = 8;
+
+/// Their number, and the lists that say something of each.
+fn set_layers(config: &mut Object, layers: &Layers) {
+    let names: Vec<String> = config.members().map(|(name, _)| name.into_owned()).collect();
+    for name in names {
+        let Some(value) = config.get(&name).and_then(Node::value) else { continue };
+        if COUNTS.contains(&name.as_str()) && value.as_u64() == Some(layers.of as u64) {
+            config.set(&name, &layers.sources.len().into());
+        }
+        let Value::Array(list) = value else { continue };
+        if list.len() == layers.of && (list.len() > SHORT || name.split('_').any(|word| word.starts_with("layer"))) {
+            let copies = layers.sources.iter().filter_map(|&source| list.get(source).cloned());
+            config.set(&name, &Value::Array(copies.collect()));
+        }
+    }
+    for (name, part) in config.objects_mut() {
+        if name == "text_config" {
+            set_layers(part, layers);
         }
     }
 }

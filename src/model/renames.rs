@@ -3,7 +3,7 @@
 //! PEFT writes the names in memory: `vit.layers.0.attention.q_proj` for what every file of a ViT calls
 //! `vit.encoder.layer.0.attention.attention.query`. Which names change is a property of the model type; the table is made from
 //! transformers' own conversion mappings (`tests/fixtures/renames.py`). Tensors that are made of several in memory, such as
-//! fused experts, are not in it: they are more than another name.
+//! fused experts (`experts.rs`), are not in it: they are more than another name. The list that the experts are in is.
 
 use crate::json::sorted;
 

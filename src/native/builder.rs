@@ -43,6 +43,24 @@ impl AdapterFolder {
         self
     }
 
+    /// Which adapter is meant where the file or the folder has several: by the name in its keys, or of the folder inside that PEFT saved it to.
+    pub fn adapter(mut self, name: impl Into<String>) -> AdapterFolder {
+        self.options.adapter = Some(name.into());
+        self
+    }
+
+    /// How often the delta of `out_proj` in an nn.MultiheadAttention is added: "twice" (default), as PEFT does, or "once".
+    pub fn out_proj(mut self, times: impl Into<String>) -> AdapterFolder {
+        self.options.out_proj = Some(times.into());
+        self
+    }
+
+    /// The base is the one that was saved with the adapter, from which its initialisation has taken a part.
+    pub fn residual_base(mut self, is: bool) -> AdapterFolder {
+        self.options.residual_base = Some(is);
+        self
+    }
+
     /// What errors and the report call it; the folder's name when not given.
     pub fn name(mut self, name: impl Into<String>) -> AdapterFolder {
         self.name = Some(name.into());
@@ -159,11 +177,17 @@ impl MergeBuilder {
         let base = list_folder(base, &mut files)?;
         let mut adapters = Vec::with_capacity(self.adapters.len());
         for adapter in &self.adapters {
-            let mut folder = list_folder(&adapter.path, &mut files)?;
-            if let Some(name) = &adapter.name {
+            let mut options = adapter.options.clone();
+            // PEFT saves every adapter that is not called "default" into a folder of its name.
+            let inside = options.adapter.as_ref().map(|name| adapter.path.join(name)).filter(|path| path.is_dir());
+            if inside.is_some() {
+                options.adapter = None;
+            }
+            let mut folder = list_folder(inside.as_ref().unwrap_or(&adapter.path), &mut files)?;
+            if let Some(name) = adapter.name.as_ref().or(options.adapter.as_ref()) {
                 folder.name.clone_from(name);
             }
-            adapters.push((folder, adapter.options.clone()));
+            adapters.push((folder, options));
         }
         let planned = block_on(plan(&Files::new(&files, &self.cancel), &base, &adapters, &self.plan))?;
         Ok(Merge { plan: planned, files, block, request: self })

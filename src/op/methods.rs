@@ -122,6 +122,9 @@ methods! {
     LowRank,
     /// DoRA: the same, and every output has a trained length.
     Dora,
+    /// OLoRA: LoRA on a weight without its first columns' part.
+    #[cfg(feature = "rare")]
+    Olora,
     /// BD-LoRA: LoRA with a factor of blocks on the diagonal.
     #[cfg(feature = "rare")]
     BdLora,

@@ -49,6 +49,8 @@ mod methods;
 mod miss;
 mod numbers;
 mod oft;
+#[cfg(feature = "rare")]
+mod olora;
 mod orthogonal;
 #[cfg(feature = "rare")]
 mod peanut;
@@ -116,6 +118,8 @@ pub(crate) use methods::{PEFT, Prepared};
 #[cfg(feature = "rare")]
 pub use miss::{Miss, MissForm};
 pub use oft::{Oft, Rotation};
+#[cfg(feature = "rare")]
+pub use olora::Olora;
 #[cfg(feature = "rare")]
 pub use peanut::Peanut;
 #[cfg(feature = "rare")]

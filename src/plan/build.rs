@@ -11,8 +11,10 @@ use super::output::{self, Body, OutputFile};
 use super::pieces::{Piece, Run};
 use super::program::{Program, Update};
 use super::recipe::{Recipe, recipe};
+use super::replication::replicate;
 use super::tensors::{Added, TensorView, Tensors};
 use super::tied::{self, TiedHead, must_untie};
+use super::wrapped;
 use crate::adapter::pattern::PatternBudget;
 use crate::combine::Combine;
 use crate::container::TensorInfo;
@@ -78,7 +80,12 @@ pub async fn plan(
     build(base, opened, options, &mut budget)
 }
 
-fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut PatternBudget) -> Result<MergePlan> {
+fn build(
+    mut base: Base,
+    adapters: Vec<Adapter>,
+    options: &PlanOptions,
+    budget: &mut PatternBudget,
+) -> Result<MergePlan> {
     let checked = options.check()?;
     let config = base.config.as_deref().map(Config::parse).transpose()?;
     let model = config.as_ref().map(Config::model).unwrap_or_default();
@@ -88,6 +95,8 @@ fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut
         let message = format!("not copied to the output: {}", names.join(", "));
         findings.push(Finding::warning("left-behind", None, message));
     }
+    findings.extend(wrapped::unwrap(&mut base)?);
+    let replication = replicate(&mut base, &adapters, &mut findings)?;
     let head = TiedHead::of(&base, &model);
     let Changes { tensors: mut changes, mut added } =
         match_adapters(&base, head.as_ref(), &adapters, &checked, &model, budget, &mut findings)?;
@@ -109,7 +118,8 @@ fn build(base: Base, adapters: Vec<Adapter>, options: &PlanOptions, budget: &mut
     let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);
     let tensors = plan_tensors(&base, head.as_ref(), changes, added, &checked);
     let untie = untied || config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
-    let config = config.map(|config| (config, ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels }));
+    let config = config
+        .map(|config| (config, ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels, layers: replication }));
     let recipe = recipe(&base, &adapters, &tensors, options, checked.dtype);
     let files = output_files(&base, &tensors, &checked, config, &recipe)?;
     Ok(MergePlan { tensors, files, findings, recipe, base, adapters })

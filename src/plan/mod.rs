@@ -11,6 +11,7 @@ mod output;
 mod pieces;
 pub mod program;
 pub mod recipe;
+mod replication;
 pub mod report;
 mod request;
 mod scales;
@@ -18,6 +19,7 @@ mod tensors;
 mod tied;
 mod transfer;
 mod vocabulary;
+mod wrapped;
 
 pub use build::{MergePlan, plan};
 pub use open::{Adapter, Base, Shard, open_adapter, open_base};

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::options::AdapterOptions;
 use super::recipe::FileDigest;
+use crate::adapter::choice::CHOOSE;
 use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
 use crate::adapter::pattern::PatternBudget;
 use crate::container::checkpoint::find_index;
@@ -50,6 +51,30 @@ pub struct Base {
     pub versions: Vec<(String, String)>,
 }
 
+impl Base {
+    /// Call `visit` with the name of each tensor.
+    pub(super) fn each_name<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+        self.shards.iter().for_each(|shard| shard.header.iter().for_each(|tensor| visit(tensor.name)));
+    }
+
+    /// Give each tensor the names that `names` adds to its list: none leaves it out, several make copies.
+    ///
+    /// # Errors
+    /// Those of [`Header::of_tensors`].
+    pub(super) fn rename(&mut self, names: &dyn Fn(&str, &mut Vec<String>)) -> Result<()> {
+        for Shard { header, name, .. } in &mut self.shards {
+            let mut tensors = Vec::with_capacity(header.len());
+            let mut of_one = Vec::new();
+            for (number, tensor) in header.iter().enumerate() {
+                names(tensor.name, &mut of_one);
+                tensors.extend(of_one.drain(..).map(|name| (name, number)));
+            }
+            *header = header.of_tensors(name, &tensors)?;
+        }
+        Ok(())
+    }
+}
+
 /// An adapter, without its weights.
 #[derive(Debug, Clone)]
 pub struct Adapter {
@@ -57,12 +82,18 @@ pub struct Adapter {
     pub name: String,
     /// Factor on its whole delta.
     pub weight: f64,
+    /// Which one of the adapters in its file or folder it is, where that was asked for.
+    pub wanted: Option<String>,
+    /// Whether the base is the one that its initialisation has changed, where that was said.
+    pub residual_base: Option<bool>,
     /// What it does to each module, where the plan is being made.
     pub updates: Vec<ModuleUpdate>,
     /// How many modules that are.
     pub modules: usize,
     /// What reports say of it as a whole.
     pub summary: Summary,
+    /// `layer_replication`: the layers of the base, from each first to before each last, that it was trained on.
+    pub replication: Vec<[u64; 2]>,
     /// Where its configuration and its file do not agree.
     pub mismatches: Vec<Mismatch>,
     /// What the user should know of it.
@@ -76,7 +107,7 @@ pub struct Adapter {
 wire!(Shard { input, name, header });
 wire!(Base { name, format, shards, index, config, others, left_behind, versions });
 // The rest is in the programs and the findings of the plan.
-wire!(Adapter { name, weight, modules, summary, input, digests } without { updates, mismatches, findings });
+wire!(Adapter { name, weight, wanted, residual_base, modules, summary, input, digests } without { updates, replication, mismatches, findings });
 
 /// Read the headers of a base.
 ///
@@ -192,6 +223,17 @@ async fn open_in(
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
     let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
     let packing = options.packing()?;
+    let wanted = options.adapter.as_deref();
+    let residual = options.residual_base.unwrap_or(false);
+    let out_proj_once = match options.out_proj.as_deref() {
+        None | Some("twice") => false,
+        Some("once") => true,
+        Some(other) => {
+            let expected = "twice, once";
+            let error = Error::bad_option("outProj", format!("{other:?} is none of {expected}"));
+            return Err(error.found(other).expected(expected));
+        }
+    };
     check_listing(folder)?;
     let position = |wanted: &str| folder.files.iter().position(|file| file.name == wanted);
     if position("config.json").is_some()
@@ -220,11 +262,29 @@ async fn open_in(
     let header = read_header(inputs, folder, weights, format).await;
     let input = folder.first_input + weights;
     let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
-    let Updates { updates, summary, mismatches, findings } =
-        dialect::read(&AdapterFiles { adapter: name, file, input, config, alpha, packing }, header, budget)?;
+    let Updates { updates, summary, replication, mismatches, findings } = dialect::read(
+        &AdapterFiles { adapter: name, file, input, config, alpha, residual, out_proj_once, wanted, packing },
+        header,
+        budget,
+    )?;
     digests.push(FileDigest { name: file.clone(), sha256: digest(inputs, folder, weights).await? });
     let modules = updates.len();
-    Ok(Adapter { name: name.clone(), weight, updates, modules, summary, mismatches, findings, input, digests })
+    let (name, wanted) = (name.clone(), options.adapter.clone());
+    let residual_base = options.residual_base;
+    Ok(Adapter {
+        name,
+        weight,
+        wanted,
+        residual_base,
+        updates,
+        modules,
+        summary,
+        replication,
+        mismatches,
+        findings,
+        input,
+        digests,
+    })
 }
 
 fn adapter_weights(folder: &Listing) -> Result<(usize, Format)> {
@@ -234,6 +294,11 @@ fn adapter_weights(folder: &Listing) -> Result<(usize, Format)> {
             0 => "there is no adapter_model.safetensors, and no adapter_model.bin".into(),
             found => format!("there is no adapter_model.safetensors, but {found} other .safetensors files"),
         };
+        let folders = folder.folders.join(", ");
+        if !folders.is_empty() {
+            let error = Error::wrong_input(folder.name.clone(), format!("{reason}; there are the folders {folders}"));
+            return error.kind(ErrorKind::SeveralAdapters).found(folders).fix(CHOOSE);
+        }
         Error::wrong_input(folder.name.clone(), reason).kind(ErrorKind::NoWeights).expected("adapter_model.safetensors")
     })
 }
@@ -304,8 +369,15 @@ fn finite(option: &str, value: f64) -> Result<f64> {
     if value.is_finite() {
         return Ok(value);
     }
-    let error = Error::bad_option(option, format!("{value} is not a finite number"));
-    Err(error.found(value.to_string()).expected("a finite number"))
+    // `Display` of all numbers, for these three, would be 7 kB of the module.
+    let found = if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "inf"
+    } else {
+        "-inf"
+    };
+    Err(Error::bad_option(option, format!("{found} is not a finite number")).found(found).expected("a finite number"))
 }
 
 #[cfg(test)]

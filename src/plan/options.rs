@@ -1,16 +1,14 @@
 //! The options of a merge, as they come from JavaScript, the command line or Rust.
 
-use serde::{Deserialize, Deserializer};
-
 use crate::adapter::pattern::{Pattern, PatternBudget};
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::from_json;
 use crate::op::Packing;
 use crate::tensor::Float;
 
 /// What is asked of a merge.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "PlanSettings", optional_fields))]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "PlanSettings", rename_all = "camelCase", optional_fields))]
 #[non_exhaustive]
 pub struct PlanOptions {
     /// Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
@@ -33,22 +31,24 @@ pub struct PlanOptions {
     /// Largest size of an output shard in bytes; by default the base's shards are kept.
     pub max_shard_size: Option<u64>,
     /// Adapter keys and patterns that match nothing become findings instead of errors.
-    #[serde(deserialize_with = "or_default")]
     #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
     pub allow_unmatched: bool,
 }
 
-/// A value, or its default where nothing (`undefined`) is given in its place.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> std::result::Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
-}
+from_json!(PlanOptions {
+    dtype,
+    method,
+    rounding,
+    tied,
+    only,
+    skip,
+    max_shard_size: "maxShardSize",
+    allow_unmatched: "allowUnmatched",
+});
 
 /// What is asked of one adapter.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", optional_fields))]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", rename_all = "camelCase", optional_fields))]
 #[non_exhaustive]
 pub struct AdapterOptions {
     /// Factor on the whole delta, any finite number; 1 by default.
@@ -59,6 +59,13 @@ pub struct AdapterOptions {
     /// all experts, as PEFT has them, or `expert`, for each expert those of its rank, as Unsloth wrote them before September 2026.
     #[cfg_attr(test, ts(optional, type = r#""rank" | "expert""#))]
     pub expert_packing: Option<String>,
+    /// The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+    pub residual_base: Option<bool>,
+    /// How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
+    #[cfg_attr(test, ts(optional, type = r#""twice" | "once""#))]
+    pub out_proj: Option<String>,
+    /// Which adapter is meant, by its name, where a file or a folder has several.
+    pub adapter: Option<String>,
 }
 
 impl AdapterOptions {
@@ -74,6 +81,15 @@ impl AdapterOptions {
         }
     }
 }
+
+from_json!(AdapterOptions {
+    weight,
+    alpha,
+    residual_base: "residualBase",
+    out_proj: "outProj",
+    adapter,
+    expert_packing: "expertPacking",
+});
 
 /// The element type of merged and other floating-point tensors in the output.
 pub type OutputDtype = Option<Float>;

@@ -10,7 +10,7 @@ use super::options::PlanOptions;
 use super::report::FileSize;
 use super::scales::{AdapterScales, Scales};
 use super::tensors::Tensors;
-use crate::json::Json;
+use crate::json;
 use crate::model::config_json::torch_name;
 use crate::op::Scale;
 use crate::tensor::Float;
@@ -23,7 +23,7 @@ pub(crate) const KEY: &str = "lorafold.recipe";
 pub(crate) fn of(base: &Base) -> Option<Value> {
     let mut metadata = base.shards.iter().flat_map(|shard| shard.header.metadata());
     let (_, text) = metadata.find(|(key, _)| *key == KEY)?;
-    Json::parse(text.as_bytes()).ok().map(Value::from)
+    json::parse(text.as_bytes()).ok()
 }
 
 /// What a merged model was made of, and how.
@@ -69,11 +69,17 @@ pub struct RecipeBase {
 
 /// An adapter in a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct RecipeAdapter {
     /// Its files.
     pub files: Vec<FileDigest>,
+    /// Which one of the adapters in them it is, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
+    /// Whether the base is the one that its initialisation has changed, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual: Option<bool>,
     /// Factor on its whole delta.
     pub weight: f64,
     /// Whether its scale is α/√r instead of α/r.
@@ -108,7 +114,7 @@ pub struct RecipeScale {
 
 wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, only, skip });
 wire!(RecipeBase { files, recipe });
-wire!(RecipeAdapter { files, weight, rslora, scales });
+wire!(RecipeAdapter { files, adapter, residual, weight, rslora, scales });
 wire!(FileDigest { name, sha256 });
 wire!(RecipeScale { rank, alpha, scale });
 
@@ -139,6 +145,8 @@ fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
     let scale = |(Scale { rank, alpha, scale }, _)| RecipeScale { rank, alpha, scale };
     RecipeAdapter {
         files: adapter.digests.clone(),
+        adapter: adapter.wanted.clone(),
+        residual: adapter.residual_base,
         weight: adapter.weight,
         rslora: adapter.summary.rslora,
         scales: scales.scales.into_iter().map(scale).collect(),

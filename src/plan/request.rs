@@ -1,14 +1,12 @@
 //! What a caller that is not Rust asks for.
 
-use serde::Deserialize;
-
 use super::options::{AdapterOptions, PlanOptions};
 use crate::inputs::Listing;
+use crate::json::from_json;
 
 /// What is to be planned. The files of all folders are the inputs, one folder after another.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 #[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanRequest {
     /// The base.
     pub base: Listing,
@@ -19,15 +17,17 @@ pub struct PlanRequest {
 }
 
 /// One adapter of a request.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 #[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AdapterRequest {
     /// Its files.
     pub folder: Listing,
     /// How it enters the merge.
     pub options: AdapterOptions,
 }
+
+from_json!(PlanRequest { base, adapters, options });
+from_json!(AdapterRequest { folder, options });
 
 impl PlanRequest {
     /// Number the inputs: each folder's follow those of the one before.

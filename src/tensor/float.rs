@@ -50,6 +50,18 @@ impl Float {
         }
     }
 
+    /// The values of little-endian elements, as many as `values` has, exactly.
+    pub(crate) fn read_all(self, bytes: &[u8], values: &mut [f64]) {
+        let elements = bytes.chunks_exact(self.bytes()).zip(values);
+        // One loop for each type, with the type known inside.
+        match self {
+            Float::F16 => elements.for_each(|(bytes, value)| *value = Float::F16.read(bytes)),
+            Float::Bf16 => elements.for_each(|(bytes, value)| *value = Float::Bf16.read(bytes)),
+            Float::F32 => elements.for_each(|(bytes, value)| *value = Float::F32.read(bytes)),
+            Float::F64 => elements.for_each(|(bytes, value)| *value = Float::F64.read(bytes)),
+        }
+    }
+
     /// Writes `value`, rounded once to nearest even, NaN canonically, as one little-endian element.
     ///
     /// # Panics

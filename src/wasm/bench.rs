@@ -7,7 +7,6 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::exports::Plan;
 use super::values::{write, write_text};
-use crate::kernel::Statistics;
 
 type JsResult<T> = std::result::Result<T, JsValue>;
 
@@ -26,12 +25,4 @@ impl Plan {
         let report = self.plan.report(&BTreeMap::new());
         if as_text { write_text(&report) } else { write(&report) }
     }
-}
-
-/// The statistics of a block.
-#[wasm_bindgen(js_name = benchStatistics)]
-pub fn bench_statistics(as_text: bool, sum: f64) -> JsResult<JsValue> {
-    let (delta_sq, base_sq, kept) = (sum / 3.0, sum * 7.0, sum / 3.1);
-    let statistics = Statistics { elements: 1 << 19, changed: 400_000, delta_sq, base_sq, max_delta: 0.125, kept };
-    if as_text { write_text(&statistics) } else { write(&statistics) }
 }

@@ -3,7 +3,19 @@
 use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::error::{Error, ErrorCode, Facts};
+use serde_json::Value;
+
+use super::values::{read, write};
+use crate::error::{Error, ErrorCode, ErrorKind, Facts};
+use crate::json::{FromJson, from_json};
+
+from_json!(Facts { kind, file, adapter, tensor, field, element, found, expected, fix });
+
+impl FromJson for ErrorKind {
+    fn from_json(value: &Value) -> Result<ErrorKind, String> {
+        value.as_str().and_then(ErrorKind::named).ok_or_else(|| "not a kind of error".into())
+    }
+}
 
 impl From<Error> for JsValue {
     /// A JavaScript `Error` with `code` and `facts`, and `tensor` and `adapter` where known.
@@ -13,7 +25,7 @@ impl From<Error> for JsValue {
         let text = |value: &Option<String>| value.as_deref().map_or(JsValue::UNDEFINED, JsValue::from);
         let fields = [
             ("code", error.code().into()),
-            ("facts", serde_wasm_bindgen::to_value(facts).unwrap_or_default()),
+            ("facts", write(facts).unwrap_or_default()),
             ("tensor", text(&facts.tensor)),
             ("adapter", text(&facts.adapter)),
         ];
@@ -35,10 +47,8 @@ pub(super) fn read_failed(file: &str, thrown: &JsValue) -> Error {
         Some(error) => String::from(error.message()),
         None => thrown.as_string().unwrap_or_else(|| text("message")),
     };
-    let facts = field("facts");
-    if facts.is_object()
-        && let Ok(code) = serde_wasm_bindgen::from_value::<ErrorCode>(field("code"))
-        && let Ok(facts) = serde_wasm_bindgen::from_value::<Facts>(facts)
+    if let Some(code) = ErrorCode::named(&text("code"))
+        && let Ok(facts) = read(&field("facts"))
     {
         return Error::of_sentence(code, &reason, facts);
     }

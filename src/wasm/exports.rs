@@ -20,7 +20,7 @@ use crate::plan::{MergePlan, PlanRequest, Program, plan};
 
 /// The types that the signatures below name.
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = r#"import type { Description, FactJob, FileSize, ListedFolder, Piece, PlanRequest, Report, Run, Span, Statistics, TensorReport } from "./schema.js";"#;
+const TYPES: &str = r#"import type { Description, FactJob, FileSize, ListedFolder, Piece, PlanRequest, Report, Run, Span, TensorReport } from "./schema.js";"#;
 
 type JsResult<T> = std::result::Result<T, JsValue>;
 
@@ -118,16 +118,12 @@ impl Plan {
         self.facts.get(&number)?.to_bytes()
     }
 
-    /// Add the statistics of a block of a tensor.
+    /// Add the statistics of a block of a tensor, as `Merger.compute` gives them.
     #[wasm_bindgen(js_name = addStatistics)]
-    pub fn add_statistics(
-        &mut self,
-        number: usize,
-        #[wasm_bindgen(unchecked_param_type = "Statistics")] statistics: JsValue,
-    ) -> JsResult<()> {
-        let statistics: Statistics = read(statistics)?;
-        self.statistics.entry(number).or_default().absorb(&statistics);
-        Ok(())
+    pub fn add_statistics(&mut self, number: usize, statistics: &[u8]) {
+        if let Some(statistics) = Statistics::from_bytes(statistics) {
+            self.statistics.entry(number).or_default().absorb(&statistics);
+        }
     }
 
     /// The report without its tensors.
@@ -163,7 +159,7 @@ pub async fn inspect(
     inputs: Array,
 ) -> JsResult<JsValue> {
     let inspected = async {
-        let folder = read(folder)?;
+        let folder = read(&folder)?;
         crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder).await
     };
     write_text(&inspected.await?)
@@ -210,7 +206,6 @@ impl Merger {
 
     /// Compute elements `first .. first + count` of a program. The bytes then stand in the memory at `offset`, `length`, until the next
     /// call. Gives the block's statistics where wanted. `base` has the bytes of the piece's reads where they were read ahead.
-    #[wasm_bindgen(unchecked_return_type = "Statistics | undefined")]
     pub async fn compute(
         &mut self,
         number: usize,
@@ -218,14 +213,14 @@ impl Merger {
         count: f64,
         statistics: bool,
         base: Option<Vec<Uint8Array>>,
-    ) -> JsResult<JsValue> {
+    ) -> JsResult<Option<Vec<u8>>> {
         let elements = elements(first, count);
         let mut found = statistics.then(Statistics::default);
         let given = self.given(number, &elements, base, None)?;
         let Merger { inputs, merger, output } = self;
         let computed = merger.compute(number, elements, &given.or_from(inputs), found.as_mut()).await?;
         *output = (computed.as_ptr() as usize, computed.len());
-        found.map_or(Ok(JsValue::UNDEFINED), |found| write(&found))
+        Ok(found.map(|found| found.to_bytes()))
     }
 
     /// The same at once, of bytes that the caller has read: those of the piece's reads, and those of `missingOperands`. It does not wait, so
@@ -316,7 +311,7 @@ impl Merger {
 }
 
 async fn open(request: JsValue, inputs: &Array, signal: Option<AbortSignal>) -> Result<MergePlan> {
-    let mut request: PlanRequest = read(request)?;
+    let mut request: PlanRequest = read(&request)?;
     request.number_inputs();
     let inputs = JsInputs::new(inputs)?.until(signal);
     let adapters: Vec<_> = request.adapters.into_iter().map(|adapter| (adapter.folder, adapter.options)).collect();

@@ -1,18 +1,19 @@
 //! Values of JavaScript as types of ours, and back.
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use wasm_bindgen::JsValue;
 
 use crate::error::{Error, Result};
-use crate::json;
+use crate::json::{self, FromJson};
 
 /// A value of JavaScript as one of our types.
 ///
 /// # Errors
 /// `bad-option` where it is of another type.
-pub(super) fn read<T: DeserializeOwned>(value: JsValue) -> Result<T> {
-    serde_wasm_bindgen::from_value(value).map_err(|error| Error::bad_option("request", error.to_string()))
+pub(super) fn read<T: FromJson>(value: &JsValue) -> Result<T> {
+    let text = js_sys::JSON::stringify(value).map(String::from).unwrap_or_default();
+    let read = json::parse(text.as_bytes()).and_then(|value| T::from_json(&value));
+    read.map_err(|reason| Error::bad_option("request", reason))
 }
 
 /// One of our values as JavaScript's, field by field.

@@ -16,6 +16,8 @@ import { findBrowser } from "../setup/tools.mjs";
 import { firefoxOffline } from "./firefox-offline.mjs";
 import { pickFolder } from "./pick-folder.mjs";
 
+export { chromium };
+
 /** @typedef {"chromium" | "firefox"} BrowserName */
 /** @typedef {{ name: string, bytes: Buffer }} Downloaded */
 

@@ -6,7 +6,7 @@
 // wasm-bindgen's own runner would want a WebDriver program for each browser, and Debian has none for Firefox. So it only
 // builds and serves the tests here, and the harness opens the page; the mechanism is one for both browsers.
 import { spawn } from "node:child_process";
-import { toolPath } from "../setup/tools.mjs";
+import { bindgenPath } from "../setup/bindgen.mjs";
 import { browserNames, launch } from "./harness.mjs";
 
 const limit = Number(process.env.WASM_BINDGEN_TEST_TIMEOUT ?? 120) * 1000;
@@ -20,7 +20,7 @@ function chosenBrowser() {
 
 /** Starts wasm-bindgen's runner as a server. It prints its address, or ends at once when there is nothing to run. */
 function startServer() {
-  const child = spawn(toolPath("wasm-bindgen-test-runner"), process.argv.slice(2), {
+  const child = spawn(bindgenPath("runner"), process.argv.slice(2), {
     env: { ...process.env, NO_HEADLESS: "1", WASM_BINDGEN_TEST_ADDRESS: "127.0.0.1:0", WASM_BINDGEN_USE_DEDICATED_WORKER: "1" },
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -5,8 +5,9 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { rename, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, test } from "node:test";
-import { FLAGS } from "../../pkg/cli/merge.js";
+import { PLAN_FLAGS } from "../../pkg/cli/commands.js";
 import { planOptions } from "../../pkg/cli/plan-flags.js";
+import { parse } from "../../pkg/cli/usage.js";
 import { lorafold, start } from "./command.mjs";
 import { fixture, mergeArguments } from "./fixture.mjs";
 import { readModel, readSafetensors } from "./safetensors-file.mjs";
@@ -25,35 +26,11 @@ async function tiny(t) {
   };
 }
 
-describe("lorafold", { concurrency: 2 }, () => {
-  test("--help prints every flag of merge", async () => {
-    for (const words of [["--help"], ["-h"], ["help"], ["merge", "--help"], ["inspect", "-h"], ["merge", "--quiet", "--help"], ["inspect", "x", "-h"]]) {
-      const { code, stdout, stderr } = await lorafold(words);
-      assert.equal(code, 0);
-      assert.equal(stderr, "");
-      for (const flag of Object.keys(FLAGS)) assert.match(stdout, new RegExp(`--${flag}\\b`));
-      assert.match(stdout, /130 aborted/);
-    }
-  });
-
-  test("--version prints the package's", async () => {
-    const { version } = JSON.parse(readFileSync(new URL("../../pkg/package.json", import.meta.url), "utf8"));
-    assert.equal((await lorafold(["--version"])).stdout, `${version}\n`);
-  });
-
-  for (const words of [[], ["fold"], ["--base", "x"], ["inspect"], ["inspect", "--fast", "x"], ["merge", "--base"], ["merge", "--base", "a", "--base", "b"], ["merge", "--out=a", "--out=b"]]) {
-    test(`${JSON.stringify(words)} is wrong usage`, async () => {
-      const { code, stdout, stderr } = await lorafold(words);
-      assert.equal(code, 2);
-      assert.equal(stdout, "");
-      assert.match(stderr, /^lorafold: .+\n\n.*lorafold merge/s);
-    });
-  }
-});
-
 describe("--adapter", { concurrency: 2 }, () => {
+  /** @param {string[]} words */
+  const adapters = (...words) => planOptions(parse(["-b", "base", ...words], PLAN_FLAGS)).adapters;
   /** @param {string} adapter */
-  const meant = (adapter) => planOptions("merge", { base: "base", adapter: [adapter] }).adapters[0];
+  const meant = (adapter) => adapters("--adapter", adapter)[0];
 
   for (const [text, source, weight] of /** @type {[string, string, number?][]} */ ([
     ["hf://org/name@20240101", "hf://org/name@20240101"],
@@ -81,6 +58,35 @@ describe("--adapter", { concurrency: 2 }, () => {
   });
 });
 
+describe("--alpha", { concurrency: 2 }, () => {
+  /** @param {string[]} words */
+  const adapters = (...words) => planOptions(parse(["-b", "base", ...words], PLAN_FLAGS)).adapters;
+
+  test("is of the adapter before it", () => {
+    assert.deepEqual(adapters("-a", "one", "--alpha", "8", "-a", "two@0.5", "-a", "three", "--alpha=-1.5"), [
+      { source: "one", alpha: 8 }, { source: "two", weight: 0.5 }, { source: "three", alpha: -1.5 },
+    ]);
+    assert.throws(() => adapters("--alpha", "8", "-a", "one"), { message: /adapter before it/ });
+    assert.throws(() => adapters("-a", "one", "--alpha", "8", "--alpha", "9"), { message: /given twice/ });
+    assert.throws(() => adapters("-a", "one", "--alpha", "much"), { message: /--alpha: much is not a number/ });
+  });
+
+  test("replaces that of the configuration, and stands in for one that is not there", async (t) => {
+    const { base, adapter } = await tiny(t);
+    const scale = async (/** @type {string} */ source) => {
+      const { code, stdout, stderr } = await lorafold(["merge", "-b", base, "-a", source, "--alpha", "16", "--dry-run", "--json"]);
+      assert.equal(code, 0, stderr);
+      return JSON.parse(stdout).adapters[0].scales[0].scale;
+    };
+    assert.equal(await scale(adapter), 16 / CONFIGS.adapter.r);
+    await rename(join(adapter, "adapter_config.json"), join(adapter, "gone"));
+    const without = await lorafold(["merge", "-b", base, "-a", join(adapter, "adapter_model.safetensors"), "--dry-run"]);
+    assert.match(without.stderr, /or its alpha/);
+    await rename(join(adapter, "adapter_model.safetensors"), join(adapter, "lora.safetensors"));
+    assert.equal(await scale(join(adapter, "lora.safetensors")), 16 / CONFIGS.adapter.r);
+  });
+});
+
 describe("lorafold merge", { concurrency: 2 }, () => {
   test("tells adapters of the same name apart", async (t) => {
     const { folder, base, adapter } = await tiny(t);
@@ -104,8 +110,22 @@ describe("lorafold merge", { concurrency: 2 }, () => {
     const { base, adapter, out } = await tiny(t);
     const { code, stdout, stderr } = await lorafold(["merge", "--base", base, "--adapter", adapter, "--out", out]);
     assert.equal(code, 0);
-    assert.match(stdout, /^merged 2 tensors of 4 into /);
+    assert.match(stdout, /^merged 2 tensors of 4 into .*out \([\d.]+ k?B in [\d.]+ s, [\d.]+ [kMG]?B\/s\)$/m);
+    assert.match(stdout, /^next: lorafold inspect .*out$/m);
     assert.equal(stderr, "", "a short merge says nothing of its progress where there is no terminal");
+  });
+
+  for (const [config, says] of /** @type {[object, string][]} */ ([
+    [{ architectures: ["LlamaForCausalLM"] }, "from transformers import LlamaForCausalLM; LlamaForCausalLM.from_pretrained(OUT)"],
+    [{ architectures: ["OwnModel"], auto_map: { AutoConfig: "own.Config", AutoModelForCausalLM: "own.OwnModel" } }, "from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained(OUT, trust_remote_code=True)"],
+    [{ _class_name: "UNet2DConditionModel" }, "from diffusers import UNet2DConditionModel; UNet2DConditionModel.from_pretrained(OUT)"],
+    [{ architectures: ["x'; rm -rf /"] }, ""],
+  ])) test(`says how a model with ${JSON.stringify(config)} is loaded`, async (t) => {
+    const { base, adapter, out } = await tiny(t);
+    await writeFolder(base, { "config.json": JSON.stringify({ ...CONFIGS.base, ...config }) });
+    const { stdout, stderr } = await lorafold(["merge", "-b", base, "-a", adapter, "-o", out]);
+    const [, next] = /^next: (.*)$/m.exec(stdout) ?? assert.fail(stderr);
+    assert.equal(next, says === "" ? `lorafold inspect ${out}` : `python3 -c '${says.replace("OUT", JSON.stringify(out))}'`);
   });
 
   test("--dry-run shows the plan and writes nothing", async (t) => {
@@ -315,51 +335,6 @@ describe("what cannot be printed", { skip: !existsSync("/dev/full") && "this sys
     const full = openSync("/dev/full", "w");
     t.after(() => closeSync(full));
     assert.equal((await lorafold(["inspect", base], { stdio: ["ignore", full, "pipe"] })).code, 1);
-  });
-});
-
-describe("lorafold inspect", { concurrency: 2 }, () => {
-  test("a base, an adapter and a merged model", async (t) => {
-    const { base, adapter, out } = await tiny(t);
-    assert.equal((await lorafold(["merge", "--base", base, "--adapter", `${adapter}@-0.5`, "--out", out])).code, 0);
-    const { code, stdout, stderr } = await lorafold(["inspect", base, adapter, out, "--json"]);
-    assert.equal(code, 0, stderr);
-    const [model, lora, merged] = JSON.parse(stdout);
-    assert.deepEqual([model.kind, model.name, model.modelType, model.tied, model.recipe], ["base", "base", "llama", false, null]);
-    assert.equal(model.parameters, 24 + 20 + 12 + 4);
-    assert.deepEqual(model.dtypes, { F32: { tensors: 4, bytes: 240 } });
-    assert.deepEqual(model.metadata, { format: "pt" });
-    assert.deepEqual(model.tensors[1], { name: `${Q}.weight`, dtype: "F32", shape: [5, 4], bytes: 80, file: "model.safetensors" });
-    assert.deepEqual([lora.kind, lora.r, lora.alpha, lora.rslora], ["adapter", CONFIGS.adapter.r, CONFIGS.adapter.lora_alpha, false]);
-    assert.deepEqual(lora.modules.map((/** @type {any} */ module) => [module.module, module.rank, module.scale, module.inputs, module.outputs]), [[Q, 2, 2, 4, 5], [V, 2, 2, 4, 3]]);
-    assert.equal(merged.kind, "merged");
-    assert.equal(merged.recipe.adapters[0].weight, -0.5);
-    assert.deepEqual(merged.recipe.adapters[0].scales, [{ rank: 2, alpha: 4, scale: 2 }]);
-    assert.match(merged.recipe.adapters[0].files[0].sha256, /^[0-9a-f]{64}$/);
-
-    const text = (await lorafold(["inspect", base, adapter, out])).stdout;
-    assert.match(text, /^base: base model \(llama\), 60 parameters in 1 files/);
-    assert.match(text, /adapter: LORA adapter, r 2, alpha 4, 2 modules/);
-    assert.match(text, /out: merged model/);
-    assert.match(text, /recipe: \{/);
-  });
-
-  test("a base with every kind of tensor", async () => {
-    const made = fixture("passthrough");
-    const [model] = JSON.parse((await lorafold(["inspect", made.base, "--json"])).stdout);
-    const tensors = readModel(made.base);
-    assert.deepEqual(model.tensors.map((/** @type {any} */ tensor) => [tensor.name, tensor.dtype, tensor.bytes]).sort(),
-      [...tensors].map(([name, { dtype, bytes }]) => [name, dtype, bytes.length]).sort());
-  });
-
-  test("what is neither, is broken or is not there", async (t) => {
-    const { folder } = await tiny(t);
-    await writeFolder(join(folder, "broken"), { "model.safetensors": Buffer.alloc(20, 255) });
-    for (const [path, code] of [["nowhere", "fetch-failed"], [".", "wrong-input"], ["broken", "bad-header"]]) {
-      const ended = await lorafold(["inspect", path, "--json"], { cwd: folder });
-      assert.equal(ended.code, 1);
-      assert.equal(JSON.parse(ended.stdout).error.code, code, path);
-    }
   });
 });
 

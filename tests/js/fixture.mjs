@@ -41,8 +41,8 @@ function isRare(name) {
   return fixture(name).adapters.some(({ path }) => {
     const config = join(path, "adapter_config.json");
     if (!existsSync(config)) return false;
-    const { peft_type: type, use_bdlora: diagonal, enable_lora: enabled } = JSON.parse(readFileSync(config, "utf8"));
-    return RARE.includes(type) || Boolean(diagonal ?? enabled);
+    const { peft_type: type, use_bdlora: diagonal, enable_lora: enabled, init_lora_weights: init } = JSON.parse(readFileSync(config, "utf8"));
+    return RARE.includes(type) || Boolean(diagonal ?? enabled) || init === "olora";
   });
 }
 

@@ -25,8 +25,8 @@ export const overflowing = (model) => {
 export const OPTIONS = [
   { name: "an adapter as the base", command: (usual) => paths({ base: usual.adapter })(usual), code: "wrong-input", says: ["adapter", "not a base"] },
   { name: "a base as the adapter", command: (usual) => paths({ adapter: usual.base })(usual), code: "wrong-input", says: ["base", "not an adapter"] },
-  { name: "a base that is not there", command: (usual) => paths({ base: join(usual.base, "nowhere") })(usual), code: "fetch-failed", says: ["nowhere"] },
-  { name: "an adapter that is not there", command: (usual) => paths({ adapter: join(usual.adapter, "nowhere") })(usual), code: "fetch-failed", says: ["nowhere"] },
+  { name: "a base that is not there", command: (usual) => paths({ base: join(usual.base, "nowhere") })(usual), code: "bad-option", says: ["no such folder", "nowhere"] },
+  { name: "an adapter that is not there", command: (usual) => paths({ adapter: join(usual.adapter, "nowhere") })(usual), code: "bad-option", says: ["no such folder", "nowhere"] },
   { name: "a base that is another kind of file", command: (usual) => paths({ base: join(usual.base, "tokenizer.json") })(usual), code: "wrong-input", says: ["safetensors"] },
   { name: "a URL of another kind", command: paths({ base: "ftp://host/model" }), code: "bad-option", says: ["ftp://host/model"] },
   { name: "a repository that is not one", command: paths({ base: "hf://gpt2" }), code: "bad-option", says: ["hf://gpt2"] },

@@ -36,7 +36,7 @@ function refused(what, table) {
         assert.equal(ended.code, code === undefined ? 2 : 1, ended.stderr);
         if (code === undefined) {
           const [line] = ended.stderr.split("\n");
-          assert.match(line, /^lorafold: /);
+          assert.match(line, /^lorafold merge: /);
           for (const word of says) assert.ok(line.includes(word), `${line} names ${word}`);
         } else {
           const { error } = JSON.parse(ended.stdout);
@@ -112,7 +112,7 @@ test("impossible options of the API", async () => {
     await assert.rejects(merge(wrong), { name: "LorafoldError", code: "bad-option", message: names });
   }
   assert.equal((await inspect(asFiles(base), /** @type {any} */ (null))).kind, "base");
-  const model = await openMerged(options);
+  const model = await openMerged({ base: options.base, adapters: options.adapters });
   const [{ name }] = model.files;
   assert.equal((await model.read(name, 0, 10, /** @type {any} */ (null))).length, 10);
   await assert.rejects(model.read(name, 0, 10, { signal: /** @type {any} */ (5) }), { name: "LorafoldError", code: "bad-option", message: /^signal: / });

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inspect, merge, openMerged, plan } from "../../pkg/node.js";
 import { buildSafetensors, parseSafetensors, valuesOf } from "./safetensors-file.mjs";
-import { asFiles } from "./tiny-model.mjs";
+import { asFiles, TENSORS, tinyModel } from "./tiny-model.mjs";
 
 /** @typedef {Record<string, [number, number]>} Shapes */
 
@@ -297,11 +297,11 @@ test("inspect reads a configuration with Python's floats", async () => {
 
 test("a recipe of another version comes through as it stands, whatever it holds", async () => {
   const earlier = '{"lorafold":"9.0","elements":9007199254740993000,"__proto__":{"a":[1.5,null]}}';
-  const tensors = { "x.q.weight": { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] } };
-  const base = asFiles({ "model.safetensors": buildSafetensors(tensors, { "lorafold.recipe": earlier, ["__proto__"]: "text" }) });
+  const { base: files, adapter } = tinyModel();
+  const base = asFiles({ ...files, "model.safetensors": buildSafetensors(TENSORS.base, { "lorafold.recipe": earlier, ["__proto__"]: "text" }) });
   const described = await inspect(base);
   assert.ok(described.kind === "merged");
   assert.deepEqual(described.recipe, JSON.parse(earlier));
   assert.deepEqual(Object.entries(described.metadata), [["__proto__", "text"]]);
-  assert.deepEqual((await plan({ base, adapters: [], dtype: "float16" })).recipe.base.recipe, JSON.parse(earlier));
+  assert.deepEqual((await plan({ base, adapters: [asFiles(adapter)], dtype: "float16" })).recipe.base.recipe, JSON.parse(earlier));
 });

@@ -227,6 +227,6 @@ describe("a server", () => {
     opened.close();
     const { files } = await merge({ base: remote, adapters: [remote], workers: 1 });
     assert.ok(files.length > 1);
-    await assert.rejects(openMerged({ base: server.url, adapters: [] }), { code: "fetch-failed", message: /401/ });
+    await assert.rejects(openMerged({ base: server.url, adapters: [asFiles(tinyModel().adapter)] }), { code: "fetch-failed", message: /401/ });
   });
 });

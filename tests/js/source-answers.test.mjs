@@ -152,7 +152,7 @@ describe("silence", () => {
 
   test("in the middle of a whole file is an error", async (t) => {
     t.mock.method(globalThis, "fetch", async () => new Response(new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(3)) })));
-    await assert.rejects(impatient.plan({ base: "http://any.example/model/", adapters: [] }), { code: "fetch-failed", message: /nothing has come/ });
+    await assert.rejects(impatient.plan({ base: "http://any.example/model/", adapters: [asFiles(tinyModel().adapter)] }), { code: "fetch-failed", message: /nothing has come/ });
   });
 });
 

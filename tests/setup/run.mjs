@@ -6,6 +6,8 @@ import { root } from "./tools.mjs";
 /**
  * @typedef {object} RunOptions
  * @property {Record<string, string>} [env] set besides the environment of this process
+ * @property {string} [cwd] where it runs, if not in the checkout's top folder
+ * @property {(text: string) => void} [show] where what it prints goes, if not to this process's output
  * @property {string} [label] goes before every line, for programs that run side by side
  */
 
@@ -15,10 +17,10 @@ import { root } from "./tools.mjs";
  * @param {RunOptions} [options]
  * @returns {Promise<{ ok: boolean, output: string }>}
  */
-export function run(program, args, { env = {}, label } = {}) {
+export function run(program, args, { env = {}, cwd = root, label, show = (text) => process.stdout.write(text) } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
-      cwd: root,
+      cwd,
       env: { ...process.env, ...env },
       // No terminal to ask questions on: what would ask must fail instead of waiting for ever.
       stdio: ["ignore", "pipe", "pipe"],
@@ -30,7 +32,7 @@ export function run(program, args, { env = {}, label } = {}) {
       let rest = "";
       stream.on("data", (/** @type {string} */ text) => {
         kept.push(text);
-        if (!label) return void process.stdout.write(text);
+        if (!label) return void show(text);
         const lines = (rest + text).split("\n");
         rest = lines.pop() ?? "";
         for (const line of lines) console.log(`[${label}] ${line}`);

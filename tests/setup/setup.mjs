@@ -1,15 +1,15 @@
 // @ts-check
 // Installs what this checkout needs and doesn't have yet; run again, it finds everything there and does nothing.
-//   node tests/setup/setup.mjs              Rust's wasm target, wasm-bindgen's command-line tool, npm packages
-//   node tests/setup/setup.mjs --browsers   also Chromium and Firefox, for the tests
+//   node tests/setup/setup.mjs              what the package and the page are built with: Rust's wasm target, npm packages
+//   node tests/setup/setup.mjs --tests      also what only tests, benchmarks and the API reference need
+//   node tests/setup/setup.mjs --browsers   also Chromium and Firefox
 import { execFileSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { bindgenCommand, bindgenPath } from "./bindgen.mjs";
 import { run } from "./run.mjs";
-import { findBindgenTool, findBrowser, localTools, lockedBindgenVersion, onPath, root, toolPath } from "./tools.mjs";
-
-export { findBrowser, toolPath };
+import { findBrowser, onPath, root } from "./tools.mjs";
 
 const wasmTarget = "wasm32-unknown-unknown";
 
@@ -23,12 +23,12 @@ const say = (text) => console.log(`setup: ${text}`);
  * @param {string} label
  * @param {string} program
  * @param {string[]} args
- * @param {Record<string, string>} [env]
+ * @param {{ env?: Record<string, string>, cwd?: string }} [options]
  */
-async function install(label, program, args, env) {
+async function install(label, program, args, options = {}) {
   say(`${program === process.execPath ? "" : `${program.split(/[\\/]/).pop()} `}${args.join(" ")}`);
   const started = Date.now();
-  const { ok } = await run(program, args, { label, env });
+  const { ok } = await run(program, args, { label, ...options });
   if (!ok) throw new SetupError(`\`${program} ${args.join(" ")}\` failed; what it said stands above, marked [${label}].`);
   say(`${label} installed in ${Math.round((Date.now() - started) / 1000)} s`);
 }
@@ -51,30 +51,29 @@ async function wasmTargetInstalled() {
   await install("rust target", "rustup", ["target", "add", wasmTarget]);
 }
 
-async function bindgenInstalled() {
-  const version = lockedBindgenVersion();
-  const found = findBindgenTool("wasm-bindgen");
-  if (found && findBindgenTool("wasm-bindgen-test-runner")) return say(`wasm-bindgen ${version} is ${found}`);
-  // Built with light optimisation: a third of the time to compile, and it still handles our wasm in well under a second.
-  await install("wasm-bindgen", "cargo", ["install", "wasm-bindgen-cli", "--version", version, "--root", localTools, "--force"], {
-    CARGO_PROFILE_RELEASE_OPT_LEVEL: "1",
-    CARGO_PROFILE_RELEASE_CODEGEN_UNITS: "256",
-    CARGO_TERM_PROGRESS_WHEN: "never",
-    // A job's own flags (-D warnings, target features) are about our code, not about the tool's.
-    RUSTFLAGS: "",
-  });
+/** Not of `bindgen`, which the build makes while it compiles the crate. */
+async function runnerInstalled() {
+  const { program, args, env } = bindgenCommand("runner");
+  await install("wasm-bindgen's test runner", program, args, { env });
+  say(`wasm-bindgen's test runner is ${bindgenPath("runner")}`);
 }
 
-async function npmPackagesInstalled() {
-  const lockfile = join(root, "package-lock.json");
+/** The folders with an own lockfile. What two of them need has one version, because it is in the first. */
+export const packageFolders = { all: ".", tests: "tests", reference: "pkg-templates/reference" };
+
+/** The npm packages of one folder. @param {string} folder */
+export async function npmPackagesInstalled(folder) {
+  const at = join(root, folder);
+  const lockfile = join(at, "package-lock.json");
   // npm writes this file last, so it also shows that an earlier installation came to its end.
-  const installed = join(root, "node_modules", ".package-lock.json");
-  if (!existsSync(lockfile)) throw new SetupError("package-lock.json is missing: run `npm install` once and commit it.");
-  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lockfile).mtimeMs) return say("npm packages are in node_modules");
+  const installed = join(at, "node_modules", ".package-lock.json");
+  const name = join(folder, "node_modules");
+  if (!existsSync(lockfile)) throw new SetupError(`${join(folder, "package-lock.json")} is missing: run \`npm install\` there once and commit it.`);
+  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lockfile).mtimeMs) return say(`npm packages are in ${name}`);
   // On Windows npm is a script that only a shell can start; npm tells its own children where its real program is.
   const npm = process.env.npm_execpath;
-  if (npm?.endsWith(".js")) await install("npm packages", process.execPath, [npm, "ci"]);
-  else await install("npm packages", "npm", ["ci"]);
+  const [program, first] = npm?.endsWith(".js") ? [process.execPath, [npm]] : ["npm", []];
+  await install(`npm packages in ${name}`, program, [...first, "ci"], { cwd: at });
 }
 
 async function browsersInstalled() {
@@ -93,22 +92,29 @@ async function browsersInstalled() {
       `or name them in CHROMIUM_BIN and FIREFOX_BIN.`);
   }
   const env = { DEBIAN_FRONTEND: "noninteractive" };
-  await install("package lists", "apt-get", ["update", "-q"], env);
-  await install("browsers", "apt-get", ["install", "-q", "-y", "--no-install-recommends", ...missing], env);
+  await install("package lists", "apt-get", ["update", "-q"], { env });
+  await install("browsers", "apt-get", ["install", "-q", "-y", "--no-install-recommends", ...missing], { env });
   for (const name of /** @type {const} */ (["chromium", "firefox"])) {
     if (!findBrowser(name)) throw new SetupError(`apt-get finished, and there is still no ${name} on the PATH.`);
   }
 }
 
-/**
- * @param {{ browsers?: boolean }} [options]
- */
-export async function setup({ browsers = false } = {}) {
+/** What more than the build of the package and the page somebody needs, and what installs it. */
+const extras = {
+  packages: () => npmPackagesInstalled(packageFolders.tests),
+  reference: () => npmPackagesInstalled(packageFolders.reference),
+  runner: runnerInstalled,
+  browsers: browsersInstalled,
+};
+
+/** @typedef {keyof typeof extras} Extra */
+
+/** @param {Extra[]} [needs] */
+export async function setup(needs = []) {
   demandPrograms();
   await wasmTargetInstalled();
   // One compiles, the others download: side by side they take the time of the longest.
-  const jobs = [bindgenInstalled(), npmPackagesInstalled()];
-  if (browsers) jobs.push(browsersInstalled());
+  const jobs = [npmPackagesInstalled(packageFolders.all), ...[...new Set(needs)].map((need) => extras[need]())];
   const failures = (await Promise.allSettled(jobs)).flatMap((job) => (job.status === "rejected" ? [job.reason] : []));
   if (failures.length > 0) throw failures.length === 1 ? failures[0] : new SetupError(failures.map((f) => f.message).join("\n"));
 }
@@ -122,7 +128,9 @@ export function giveUp(error) {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const unknown = process.argv.slice(2).filter((argument) => argument !== "--browsers");
-  if (unknown.length > 0) giveUp(new SetupError(`unknown option ${unknown[0]}; there is only --browsers`));
-  await setup({ browsers: process.argv.includes("--browsers") }).catch(giveUp);
+  const given = new Set(process.argv.slice(2));
+  const [browsers, tests] = [given.delete("--browsers"), given.delete("--tests")];
+  const [unknown] = given;
+  if (unknown !== undefined) giveUp(new SetupError(`unknown option ${unknown}; there are only --tests and --browsers`));
+  await setup([...(tests ? /** @type {const} */ (["packages", "reference", "runner"]) : []), ...(browsers ? /** @type {const} */ (["packages", "browsers"]) : [])]).catch(giveUp);
 }

@@ -1,9 +1,11 @@
 // @ts-check
-// The stages of `npm test`, in order: each one command, what must exist for it, and how its tests are counted.
+// The stages of `npm test`, each one command: what must exist for it, what it waits for, and how its tests are counted. Those that wait for
+// nothing begin in this order (schedule.mjs).
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { bindgenPath } from "./bindgen.mjs";
 import { cargoCounts, nodeCounts, none } from "./counts.mjs";
-import { npmScript, root, toolPath } from "./tools.mjs";
+import { npmScript, root } from "./tools.mjs";
 
 /**
  * @typedef {object} Command
@@ -16,8 +18,10 @@ import { npmScript, root, toolPath } from "./tools.mjs";
  * @typedef {object} Stage
  * @property {string} name
  * @property {string} group what --only names
- * @property {boolean} [browsers] needs Chromium and Firefox
- * @property {boolean} [essential] what follows can't run without it
+ * @property {import("./setup.mjs").Extra[]} [needs] what setup has installed for it
+ * @property {"cargo"} [lane] uses what cargo locks
+ * @property {string[]} [after] stages that must have ended, if they run
+ * @property {boolean} [essential] if it fails, nothing more is begun
  * @property {() => Command} command asked for only when the stage's turn comes, after setup and build
  * @property {(output: string) => import("./counts.mjs").Counts} count
  */
@@ -41,7 +45,10 @@ export function testFiles(folder) {
  * @param {string[]} args
  * @returns {Stage}
  */
-const cargoCheck = (name, group, args) => ({ name, group, command: () => ({ program: "cargo", args }), count: none });
+const cargoCheck = (name, group, args) => ({ name, group, lane: "cargo", command: () => ({ program: "cargo", args }), count: none });
+
+const packageBuilt = "build the package";
+const wasmInNode = "wasm tests in Node with simd128";
 
 /**
  * The crate's tests on wasm32: `cargo test` builds them, and hands each file to a runner.
@@ -53,6 +60,8 @@ const cargoCheck = (name, group, args) => ({ name, group, command: () => ({ prog
 const wasmTests = (name, group, { simd, runner, env = {} }) => ({
   name,
   group,
+  needs: ["runner"],
+  lane: "cargo",
   command: () => ({
     program: "cargo",
     // Not the doctests: their examples are for native programs.
@@ -61,6 +70,8 @@ const wasmTests = (name, group, { simd, runner, env = {} }) => ({
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: runner(),
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: `-Ctarget-feature=${simd ? "+" : "-"}simd128`,
       WASM_BINDGEN_TEST_TIMEOUT: "300",
+      // wasm-bindgen would carry it from file to file, for no test to look at.
+      CARGO_PROFILE_DEV_DEBUG: "0",
       ...env,
     },
   }),
@@ -76,20 +87,23 @@ const wasmInBrowser = (browser) => ({
     runner: () => "node tests/browser/wasm-tests.mjs",
     env: { LORAFOLD_TEST_BROWSER: browser },
   }),
-  browsers: true,
+  needs: ["runner", "packages", "browsers"],
+  // It runs what that has compiled, and so needs nothing of cargo.
+  lane: undefined,
+  after: [wasmInNode],
 });
 
 /**
  * @param {string} name
  * @param {string} group
  * @param {string[]} files
- * @param {{ oneByOne?: boolean, browsers?: boolean }} [options]
+ * @param {{ oneByOne?: boolean, needs?: Stage["needs"], lane?: Stage["lane"] }} [options]
  * @returns {Stage[]}
  */
-function nodeTests(name, group, files, { oneByOne = false, browsers = false } = {}) {
+function nodeTests(name, group, files, { oneByOne = false, needs = ["packages"], lane } = {}) {
   if (files.length === 0) return [];
   const args = ["--test", "--test-reporter=spec", ...(oneByOne ? ["--test-concurrency=1"] : []), ...files];
-  return [{ name, group, browsers, command: () => ({ program: process.execPath, args }), count: nodeCounts }];
+  return [{ name, group, needs, lane, after: [packageBuilt], command: () => ({ program: process.execPath, args }), count: nodeCounts }];
 }
 
 /** @returns {Stage[]} */
@@ -99,65 +113,68 @@ function typeChecks() {
     .map((folder) => ({
       name: `types in ${folder}/`,
       group: "types",
+      needs: ["packages"],
+      after: [packageBuilt],
       command: () => ({ program: process.execPath, args: [npmScript("typescript", "tsc"), "--noEmit", "-p", folder] }),
       count: none,
     }));
 }
 
-/** Those stages whose files exist. @returns {Stage[]} */
+/** @returns {Stage[]} */
 export function allStages() {
-  const stages = [];
-  if (existsSync(join(root, "pkg-templates", "build.mjs"))) {
-    stages.push({
-      name: "build the package",
+  return [
+    {
+      name: packageBuilt,
       group: "build",
       essential: true,
       command: () => ({ program: process.execPath, args: ["pkg-templates/build.mjs"] }),
       count: none,
-    });
-  }
-  stages.push(
-    cargoCheck("formatting", "lint", ["fmt", "--check"]),
+    },
+    cargoCheck("formatting", "lint", ["fmt", "--all", "--check"]),
+    {
+      name: "crate tests, native",
+      group: "native",
+      lane: "cargo",
+      command: () => ({ program: "cargo", args: ["test", "--no-fail-fast"] }),
+      count: cargoCounts,
+    },
+    ...nodeTests("browser tests", "browser", testFiles("tests/browser"), { oneByOne: true, needs: ["packages", "browsers"] }),
+    wasmTests(wasmInNode, "wasm", { simd: true, runner: () => bindgenPath("runner") }),
+    // Once, and most of it compiling: not optimised at all, it is done sooner.
+    wasmTests("wasm tests in Node without simd128", "wasm", {
+      simd: false, runner: () => bindgenPath("runner"), env: { CARGO_PROFILE_DEV_OPT_LEVEL: "0" },
+    }),
     cargoCheck("clippy, native", "lint", ["clippy", "--all-targets", "--", "-D", "warnings"]),
     cargoCheck("clippy, wasm32", "lint", [
       "clippy", "--target", "wasm32-unknown-unknown", "--features", "module", "--lib", "--tests", "--", "-D", "warnings",
     ]),
     cargoCheck("clippy, wasm32, as others depend on it", "lint", ["clippy", "--target", "wasm32-unknown-unknown", "--", "-D", "warnings"]),
-    {
-      name: "documentation of the crate",
-      group: "docs",
-      command: () => ({ program: "cargo", args: ["doc", "--no-deps"], env: { RUSTDOCFLAGS: "-D warnings" } }),
-      count: none,
-    },
-    {
-      name: "crate tests, native",
-      group: "native",
-      command: () => ({ program: "cargo", args: ["test", "--no-fail-fast"] }),
-      count: cargoCounts,
-    },
-    wasmTests("wasm tests in Node with simd128", "wasm", { simd: true, runner: () => toolPath("wasm-bindgen-test-runner") }),
-    wasmTests("wasm tests in Node without simd128", "wasm", { simd: false, runner: () => toolPath("wasm-bindgen-test-runner") }),
-    wasmInBrowser("chromium"),
-    wasmInBrowser("firefox"),
-    ...typeChecks(),
+    ...nodeTests("JavaScript tests", "js", [...testFiles("tests/setup"), ...testFiles("tests/js")]),
     {
       name: "API reference",
       group: "docs",
+      needs: ["reference"],
+      lane: "cargo",
+      after: [packageBuilt],
       command: () => ({ program: process.execPath, args: ["pkg-templates/reference/build.mjs"] }),
       count: none,
     },
-    ...nodeTests("JavaScript tests", "js", [...testFiles("tests/setup"), ...testFiles("tests/js")]),
+    ...nodeTests("tests of the crate's tarball", "packaging", ["tests/packaging/crate.test.mjs"], { lane: "cargo" }),
+    ...nodeTests("packaging tests", "packaging", testFiles("tests/packaging").filter((name) => !name.endsWith("/crate.test.mjs")), {
+      oneByOne: true, needs: ["packages", "browsers"],
+    }),
+    wasmInBrowser("chromium"),
+    wasmInBrowser("firefox"),
     ...nodeTests("edge tests", "edge", [...testFiles("tests/edge"), ...testFiles("tests/edge-job")], { oneByOne: true }),
-    ...nodeTests("browser tests", "browser", testFiles("tests/browser"), { oneByOne: true, browsers: true }),
-    ...nodeTests("packaging tests", "packaging", testFiles("tests/packaging"), { oneByOne: true, browsers: true }),
+    ...typeChecks(),
     {
       name: "benchmark at toy size",
       group: "bench",
-      browsers: true,
+      needs: ["packages", "browsers"],
+      after: [packageBuilt],
       // Not the kernel's own: they would compile the crate twice more.
       command: () => ({ program: process.execPath, args: ["benches/run.mjs", "--toy", "--only", "node,browser,size"] }),
       count: none,
     },
-  );
-  return stages;
+  ];
 }

@@ -2,33 +2,37 @@
 // `npm test`: sets up, builds, runs every stage, and ends with one line that totals the tests.
 //   --only native,js   only these groups (build runs too where a later stage needs the package)
 //   --no-setup         everything is installed already
-//   --ci               as on a build machine: sets CI=true for what is started
+//   --ci               as on a build machine, where nothing is compiled twice: sets CI and CARGO_INCREMENTAL for what is started
 //   --list             only names the stages
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { add, none, totalLine } from "./counts.mjs";
 import { run } from "./run.mjs";
+import { schedule } from "./schedule.mjs";
 import { giveUp, setup, SetupError } from "./setup.mjs";
 import { allStages } from "./stages.mjs";
+import { outputInTurns } from "./turns.mjs";
 
 /** @typedef {{ stage: import("./stages.mjs").Stage, ok: boolean, seconds: number, counts: import("./counts.mjs").Counts }} Result */
 
 /** @param {string} title */
-const heading = (title) => console.log(`\n=== ${title} ${"=".repeat(Math.max(3, 90 - title.length))}`);
+const headingLine = (title) => `\n=== ${title} ${"=".repeat(Math.max(3, 90 - title.length))}\n`;
+/** @param {string} title */
+const heading = (title) => process.stdout.write(headingLine(title));
 
-/** @param {import("./stages.mjs").Stage} stage
+/** @param {import("./stages.mjs").Stage} stage @param {(text: string) => void} show
  * @returns {Promise<Result>} */
-async function runStage(stage) {
-  heading(stage.name);
+async function runStage(stage, show) {
   const started = Date.now();
   let ok = false;
   let counts = none();
   try {
     const { program, args, env } = stage.command();
-    const result = await run(program, args, { env });
+    const result = await run(program, args, { env, show });
     ok = result.ok;
     counts = stage.count(result.output);
   } catch (error) {
-    console.error(error);
+    show(`${error instanceof Error ? error.stack : error}\n`);
   }
   // Code that doesn't compile and a lint that fails count no test, and must not end in "0 failed".
   if (!ok && counts.failed === 0) counts = add(counts, { ...none(), failed: 1 });
@@ -45,8 +49,9 @@ function chosenStages(only) {
   for (const word of wanted) {
     if (!groups.has(word)) throw new SetupError(`no stage is called ${word}; there are ${[...groups].join(", ")}`);
   }
-  const needsPackage = ["types", "docs", "js", "edge", "browser", "packaging"].some((group) => wanted.has(group));
-  return stages.filter((stage) => wanted.has(stage.group) || (needsPackage && stage.essential));
+  const chosen = stages.filter((stage) => wanted.has(stage.group));
+  const before = new Set(chosen.flatMap(({ after = [] }) => after));
+  return stages.filter((stage) => chosen.includes(stage) || (stage.essential && before.has(stage.name)));
 }
 
 function readOptions() {
@@ -66,24 +71,25 @@ function readOptions() {
 
 async function main() {
   const options = readOptions();
-  if (options.ci) process.env.CI = "true";
+  // Nobody changes a line and compiles again there, which is what incremental compilation writes its files for.
+  if (options.ci) Object.assign(process.env, { CI: "true", CARGO_INCREMENTAL: "0" });
   const stages = chosenStages(options.only);
   if (options.list) return stages.forEach((stage) => console.log(`${stage.group.padEnd(14)}${stage.name}`));
 
   if (!options["no-setup"]) {
     heading("set up");
-    await setup({ browsers: stages.some((stage) => stage.browsers) });
+    await setup(stages.flatMap((stage) => stage.needs ?? []));
   }
-  /** @type {Result[]} */
-  const results = [];
-  for (const stage of stages) {
-    const result = await runStage(stage);
-    results.push(result);
-    if (stage.essential && !result.ok) {
-      console.error(`\n${stage.name} failed, and what follows needs it: stopping here.`);
-      break;
-    }
-  }
+  const began = Date.now();
+  const turns = outputInTurns((text) => process.stdout.write(text));
+  const ended = await schedule(stages, Math.max(1, Math.min(availableParallelism(), 3)), async (stage) => {
+    const { show, end } = turns.begin(headingLine(stage.name));
+    const result = await runStage(stage, show);
+    if (stage.essential && !result.ok) show(`\n${stage.name} failed, and others need it: nothing more is begun.\n`);
+    end();
+    return result;
+  });
+  const results = stages.flatMap((stage) => ended.get(stage) ?? []);
 
   heading("summary");
   for (const { stage, ok, seconds, counts } of results) {
@@ -91,6 +97,7 @@ async function main() {
     console.log(`${ok ? "ok    " : "FAILED"} ${stage.name.padEnd(40)} ${seconds.toFixed(0).padStart(4)} s  ${tests}`);
   }
   const total = results.map((result) => result.counts).reduce(add, none());
+  console.log(`${"".padEnd(6)} ${"all, some side by side".padEnd(40)} ${((Date.now() - began) / 1000).toFixed(0).padStart(4)} s`);
   const ran = total.passed + total.failed > 0 || results.every((result) => result.stage.count === none);
   if (!ran) console.error("\nNo test ran.");
   console.log(`\n${totalLine(total)}`);

@@ -1,16 +1,12 @@
 // @ts-check
 // Where the programs are that the project needs, found by name and never by a guess at a machine's layout.
-import { execFileSync } from "node:child_process";
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
-import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
+import { createRequire } from "node:module";
+import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The checkout's top folder. */
 export const root = fileURLToPath(new URL("../..", import.meta.url));
-
-/** Programs that setup installs for this checkout alone (git ignores it). */
-export const localTools = join(root, ".tools");
 
 /** @typedef {"chromium" | "firefox"} BrowserName */
 
@@ -60,63 +56,14 @@ export function findBrowser(name) {
   return undefined;
 }
 
-/** The wasm-bindgen version that Cargo.lock fixes: the command-line tool must be exactly this one. */
-export function lockedBindgenVersion() {
-  let lock;
-  try {
-    lock = readFileSync(join(root, "Cargo.lock"), "utf8");
-  } catch {
-    throw new Error("Cargo.lock is missing: run `cargo generate-lockfile` and commit it.");
-  }
-  const version = /^name = "wasm-bindgen"\r?\nversion = "([^"]+)"/m.exec(lock)?.[1];
-  if (!version) throw new Error("Cargo.lock names no wasm-bindgen: is it still a dependency in Cargo.toml?");
-  return version;
-}
-
-/**
- * @param {string} program
- * @returns {string | undefined} what `program --version` says, such as 0.2.130
- */
-function versionOf(program) {
-  try {
-    return /\d+\.\d+\.\d+\S*/.exec(execFileSync(program, ["--version"], { encoding: "utf8" }))?.[0];
-  } catch {
-    return undefined;
-  }
-}
-
-/**
- * The path of a wasm-bindgen tool of exactly the locked version, or undefined.
- * @param {"wasm-bindgen" | "wasm-bindgen-test-runner"} name
- */
-export function findBindgenTool(name) {
-  const wanted = lockedBindgenVersion();
-  const cargoBin = join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "bin");
-  const path = (process.env.PATH ?? "").split(delimiter).filter(Boolean);
-  for (const folder of [join(localTools, "bin"), cargoBin, ...path]) {
-    const program = findIn(name, [folder]);
-    if (program && versionOf(program) === wanted) return program;
-  }
-  return undefined;
-}
-
-/**
- * The path of a tool that setup installs; an error that says what to do where it isn't there.
- * @param {"wasm-bindgen" | "wasm-bindgen-test-runner"} name
- */
-export function toolPath(name) {
-  const found = findBindgenTool(name);
-  if (!found) throw new Error(`${name} ${lockedBindgenVersion()} is not installed: run \`node tests/setup/setup.mjs\`.`);
-  return found;
-}
-
 /**
  * The script behind a command of an npm package, to be started with `process.execPath` (no shell, no .cmd files).
  * @param {string} packageName
  * @param {string} command
  */
 export function npmScript(packageName, command) {
-  const folder = join(root, "node_modules", packageName);
-  const { bin } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-  return join(folder, typeof bin === "string" ? bin : bin[command]);
+  // From here both are found: the packages of the tests and, above them, those that everything needs.
+  const manifest = createRequire(import.meta.url).resolve(`${packageName}/package.json`);
+  const { bin } = JSON.parse(readFileSync(manifest, "utf8"));
+  return join(dirname(manifest), typeof bin === "string" ? bin : bin[command]);
 }

@@ -6,7 +6,7 @@ import { Refusal } from "./refusal.js";
 export interface JobRequest {
   /** `r2:path/to/folder` in the bucket, or a URL. */
   base: string;
-  adapters: { source: string; weight?: number; alpha?: number; name?: string }[];
+  adapters: { source: string; weight?: number; alpha?: number; name?: string; adapter?: string; residualBase?: boolean; outProj?: "twice" | "once" }[];
   /** The folder of the bucket that the merged model is for. */
   out: string;
   dtype?: string;
@@ -23,7 +23,7 @@ const FIELDS: Record<keyof JobRequest, string> = {
   base: "string", adapters: "object", out: "string", dtype: "string", only: "string", skip: "string", maxShardSize: "number",
   allowUnmatched: "boolean", allowNonfinite: "boolean", force: "boolean",
 };
-const ADAPTER_FIELDS: Record<string, string> = { source: "string", weight: "number", alpha: "number", name: "string" };
+const ADAPTER_FIELDS: Record<string, string> = { source: "string", weight: "number", alpha: "number", name: "string", adapter: "string", residualBase: "boolean", outProj: "string" };
 
 /** What no key of a bucket may have: NUL, and halves of characters, which have no bytes in UTF-8. */
 const NO_KEY = /[\0\p{Surrogate}]/u;

@@ -1,14 +1,33 @@
+import { LorafoldError } from "../errors.js";
 import { inspect } from "../node.js";
 import type { Description } from "../types.js";
-import { descriptionText } from "./text.js";
+import { paintFor } from "./colour.js";
+import { INSPECT_FLAGS } from "./commands.js";
+import { descriptionText } from "./description.js";
+import { errorLine, type SaidError, saidError } from "./said-error.js";
 import { parse, UsageError } from "./usage.js";
 
-/** `lorafold inspect` */
+/** What became of one path. */
+type Found = Description | { path: string; error: SaidError };
+
+/** `lorafold inspect`: what fails for one path is said, and the others are described all the same. */
 export async function inspectCommand(argv: string[]): Promise<number> {
-  const { values, positionals } = parse({ args: argv, options: { json: { type: "boolean" } }, allowPositionals: true });
-  if (positionals.length === 0) throw new UsageError("inspect: no path");
-  const descriptions: Description[] = [];
-  for (const path of positionals) descriptions.push(await inspect(path));
-  console.log(values.json ? JSON.stringify(descriptions, null, 2) : descriptions.map(descriptionText).join("\n\n"));
-  return 0;
+  const { values, words: paths } = parse(argv, INSPECT_FLAGS, true);
+  if (paths.length === 0) throw new UsageError("no path is given", "give folders, files or URLs");
+  const found: Found[] = [];
+  let [printed, failed] = [0, false];
+  for (const path of paths) {
+    try {
+      const description = await inspect(path);
+      found.push(description);
+      if (!values.json) console.log(`${printed++ === 0 ? "" : "\n"}${descriptionText(description, values.tensors ?? false, paintFor(process.stdout))}`);
+    } catch (error) {
+      if (!(error instanceof LorafoldError)) throw error;
+      failed = true;
+      found.push({ path, error: saidError(error) });
+      console.error(errorLine(error, paintFor(process.stderr)));
+    }
+  }
+  if (values.json) console.log(JSON.stringify(found, null, 2));
+  return failed ? 1 : 0;
 }

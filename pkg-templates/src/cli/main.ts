@@ -1,46 +1,58 @@
+import { readFile } from "node:fs/promises";
 import { asLorafoldError, LorafoldError, thrown } from "../errors.js";
+import { nearest } from "../nearest.js";
+import { paintFor } from "./colour.js";
+import { COMMANDS } from "./commands.js";
+import { completionsCommand } from "./completions.js";
+import type { Command } from "./flag.js";
+import { commandHelp, overview } from "./help.js";
 import { inspectCommand } from "./inspect.js";
 import { mergeCommand } from "./merge.js";
+import { errorLine, type SaidError, saidError } from "./said-error.js";
 import { serveCommand } from "./serve.js";
 import { asksForHelp, UsageError } from "./usage.js";
-import { HELP } from "./help.js";
-import { readFile } from "node:fs/promises";
+
+const RUNS: Record<string, (argv: string[]) => Promise<number> | number> = { merge: mergeCommand, serve: serveCommand, inspect: inspectCommand, completions: completionsCommand };
 
 /** Exit codes: 0 done, 1 failed, 2 usage, 130 aborted. */
 export async function main(argv: string[]): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", outputFailed);
   const [first, ...rest] = argv;
+  const json = rest.includes("--json") || rest.includes("-j");
+  const command = COMMANDS.find(({ name }) => name === first);
   // What nobody caught is told as every other error is, also where it was thrown outside every promise.
-  process.once("uncaughtException", (error) => process.exit(report(asLorafoldError(error), rest.includes("--json"))));
-  // `lorafold merge --help` asks for the same.
-  const command = asksForHelp(argv) ? "--help" : first;
+  process.once("uncaughtException", (error) => process.exit(report(asLorafoldError(error), json, command)));
   try {
-    switch (command) {
-      case "merge":
-        return await mergeCommand(rest);
-      case "inspect":
-        return await inspectCommand(rest);
-      case "serve":
-        return await serveCommand(rest);
-      case "--version":
-      case "-V": {
-        const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
-        console.log(manifest.version);
-        return 0;
-      }
-      case "--help":
-      case "-h":
-      case "help":
-        console.log(HELP);
-        return 0;
-      case undefined:
-        throw new UsageError("no command");
-      default:
-        throw new UsageError(`unknown command ${command}`);
-    }
+    if (first === "help" || asksForHelp(argv)) return help(first === "help" ? rest[0] : command?.name);
+    if (command) return await RUNS[command.name]!(rest);
+    if (first === "--version" || first === "-V") return await version();
+    throw unknown(first);
   } catch (error) {
-    return report(error, rest.includes("--json"));
+    return report(error, json, command);
   }
+}
+
+/** `lorafold --help`, `lorafold help merge`, `lorafold merge --help`. */
+function help(name: string | undefined): number {
+  const paint = paintFor(process.stdout);
+  const command = COMMANDS.find((command) => command.name === name);
+  if (!command && name !== undefined && !name.startsWith("-")) throw unknown(name);
+  console.log(command ? commandHelp(command, paint) : overview(paint));
+  return 0;
+}
+
+async function version(): Promise<number> {
+  const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
+  console.log(manifest.version);
+  return 0;
+}
+
+function unknown(word: string | undefined): UsageError {
+  if (word === undefined) return new UsageError("no command is given");
+  const names = COMMANDS.map(({ name }) => name);
+  if (word.startsWith("-")) return new UsageError(`${word} comes before the command`, `begin with one of ${names.join(", ")}`);
+  const meant = nearest(word, names);
+  return new UsageError(`there is no command ${word}`, meant === undefined ? `the commands are ${names.join(", ")}` : `did you mean ${meant}?`);
 }
 
 /** The reader of our output may close it (`| head`). That is no failure, and no reason to stop a merge. */
@@ -48,24 +60,27 @@ function outputFailed(error: Error): void {
   if (thrown(error).code !== "EPIPE") process.once("exit", () => (process.exitCode ||= 1));
 }
 
-function report(error: unknown, json: boolean): number {
-  const said = (code: string, { message, tensor, adapter, facts }: { message: string } & Partial<Pick<LorafoldError, "tensor" | "adapter" | "facts">>) => {
-    if (json) console.log(JSON.stringify({ error: { code, message, tensor, adapter, facts } }, null, 2));
+function report(error: unknown, json: boolean, command: Command | undefined): number {
+  const paint = paintFor(process.stderr);
+  const said = (error: SaidError) => {
+    if (json) console.log(JSON.stringify({ error }, null, 2));
   };
   if (error instanceof UsageError) {
-    said("bad-option", error);
-    console.error(`lorafold: ${error.message}\n\n${HELP}`);
+    const { message, fix } = error;
+    said({ code: "bad-option", message, ...(fix !== undefined && { facts: { fix } }) });
+    const program = command ? `lorafold ${command.name}` : "lorafold";
+    console.error([`${program}: ${paint("red", message)}`, ...(fix === undefined ? [] : [fix]), `see \`${program} --help\``].join("\n"));
     return 2;
   }
   if (!(error instanceof LorafoldError)) {
     // A mistake of ours, of which the stack says where.
-    said("internal", { message: thrown(error).message });
+    said({ code: "internal", message: thrown(error).message });
     console.error(error);
     return 1;
   }
-  const { code, message } = error;
-  said(code, error);
-  console.error(`lorafold: error [${code}]: ${message}`);
+  const { code } = error;
+  said(saidError(error));
+  console.error(errorLine(error, paint));
   // Of a mistake of ours the stack says where.
   if (code === "internal" && error.detail !== undefined) console.error(error.detail);
   return code === "aborted" ? 130 : 1;

@@ -3,52 +3,43 @@ import { refuseOccupied, replaced } from "../node/model-folder.js";
 import { asPath } from "../node/source.js";
 import { checkWorkOptions } from "../merge.js";
 import type { MergeOptions, Report, TensorReport } from "../types.js";
+import { paintFor } from "./colour.js";
+import { MERGE_FLAGS, PLAN_FLAGS } from "./commands.js";
+import type { Values } from "./flag.js";
+import { nextSteps } from "./next-steps.js";
 import { finishCommand, mergePartCommand, partOption } from "./parts.js";
-import { PLAN_FLAGS, planOptions } from "./plan-flags.js";
+import { planOptions } from "./plan-flags.js";
 import { checkReport, printReport, writeReport } from "./report.js";
 import { planText, resultText } from "./text.js";
 import { ProgressLine } from "./progress.js";
-import { bytes, number, parse, UsageError } from "./usage.js";
-
-/** The flags of `lorafold merge`. */
-export const FLAGS = {
-  ...PLAN_FLAGS,
-  out: { type: "string" },
-  workers: { type: "string" },
-  "memory-budget": { type: "string" },
-  part: { type: "string" },
-  finish: { type: "boolean" },
-  "dry-run": { type: "boolean" },
-  json: { type: "boolean" },
-  report: { type: "string" },
-  force: { type: "boolean" },
-  quiet: { type: "boolean" },
-} as const;
+import { bytes, number, parse, type Parsed, UsageError } from "./usage.js";
 
 /** Beside those that say which merge the parts must be of. */
-const FINISH_FLAGS: ReadonlySet<string> = new Set(["finish", "out", "force", "json", "quiet"] satisfies (keyof typeof FLAGS)[]);
+const FINISH_FLAGS: ReadonlySet<string> = new Set(["finish", "out", "force", "json", "quiet"] satisfies (keyof typeof MERGE_FLAGS)[]);
 
 /** `lorafold merge` */
 export async function mergeCommand(argv: string[]): Promise<number> {
-  const { values } = parse({ args: argv, options: FLAGS });
+  const parsed = parse(argv, MERGE_FLAGS);
+  const { values } = parsed;
   const { json = false, quiet = false, force = false, part } = values;
   if (values.finish) {
-    if (values.out === undefined) throw new UsageError("merge: --out is missing");
+    if (values.out === undefined) throw outMissing();
     const given = Object.keys(values);
     const idle = given.find((flag) => !(flag in PLAN_FLAGS || FINISH_FLAGS.has(flag)));
-    if (idle !== undefined) throw new UsageError(`merge: --finish goes without --${idle}`);
+    if (idle !== undefined) throw new UsageError(`--finish goes without --${idle}`);
     // What was merged is given as a whole or not at all.
     const checked = given.some((flag) => flag in PLAN_FLAGS);
-    return finishCommand(asPath(values.out) ?? values.out, checked ? planOptions("merge --finish", values) : undefined, { json, force });
+    return finishCommand(asPath(values.out) ?? values.out, checked ? planOptions(parsed) : undefined, { json, force });
   }
-  const options = mergeOptions(values);
-  if (values.out === undefined && !values["dry-run"]) throw new UsageError("merge: --out is missing");
+  const options = mergeOptions(parsed);
+  if (values.out === undefined && !values["dry-run"]) throw outMissing();
   const share = part === undefined ? undefined : partOption(part);
-  if (share && values.report !== undefined) throw new UsageError("merge: --part goes without --report: statistics are of whole tensors");
+  if (share && values.report !== undefined) throw new UsageError("--part goes without --report: statistics are of whole tensors");
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   const dry = values["dry-run"] ?? false;
+  const paint = paintFor(process.stdout);
   try {
     if (values.report !== undefined) await checkReport(values.report, { ...options, signal: stop.signal }, { output: values.out, made: !dry });
     if (dry) {
@@ -56,15 +47,21 @@ export async function mergeCommand(argv: string[]): Promise<number> {
       const planned = await plan({ ...options, signal: stop.signal });
       // Parts find the files of others there.
       if (values.out !== undefined && !share) await checkRoom(values.out, planned.files, force);
-      await print(planned, values, () => planText(planned));
+      await print(planned, values, () => planText(planned, paint));
       return 0;
     }
-    if (share) return await mergePartCommand({ ...options, output: values.out!, signal: stop.signal }, share, { json, quiet });
+    if (share) {
+      const { statistics: _, ...partOptions } = options;
+      return await mergePartCommand({ ...partOptions, output: values.out!, signal: stop.signal }, share, { json, quiet });
+    }
     const line = quiet ? undefined : new ProgressLine(process.stderr);
     try {
+      const begun = performance.now();
       const { report } = await merge({ ...options, signal: stop.signal, onProgress: (progress) => line?.show(progress) });
       line?.end();
-      await print(report, values, (kept) => resultText(report, values.out!, kept));
+      const seconds = (performance.now() - begun) / 1000;
+      const next = values.json ? [] : await nextSteps(values.out!);
+      await print(report, values, (kept) => resultText(report, { out: values.out!, seconds, kept, next }, paint));
     } finally {
       line?.end();
     }
@@ -74,12 +71,13 @@ export async function mergeCommand(argv: string[]): Promise<number> {
   }
 }
 
-type Values = ReturnType<typeof parse<{ options: typeof FLAGS }>>["values"];
+const outMissing = () => new UsageError("--out is missing", "give the folder for the merged model as --out DIR, or --dry-run for the plan alone");
 
-function mergeOptions(values: Values): MergeOptions {
+function mergeOptions(parsed: Parsed<typeof MERGE_FLAGS>): MergeOptions {
+  const { values } = parsed;
   const budget = values["memory-budget"];
   return {
-    ...planOptions("merge", values),
+    ...planOptions(parsed),
     // Always a folder: the API's words for other places ("blob", "opfs") are names of folders here.
     ...(values.out !== undefined && { output: asPath(values.out) ?? values.out }),
     ...(budget !== undefined && { memoryBudget: bytes("memory-budget", budget) }),
@@ -98,7 +96,7 @@ async function checkRoom(out: string, files: Report["files"], force: boolean): P
 }
 
 /** `text` is given the least share of a delta that survived rounding, where a report has statistics. */
-async function print(report: Report, values: Values, text: (kept: number | undefined) => string): Promise<void> {
+async function print(report: Report, values: Values<typeof MERGE_FLAGS>, text: (kept: number | undefined) => string): Promise<void> {
   let kept: number | undefined;
   const see = ({ statistics }: TensorReport) => {
     const share = statistics?.signalKept;

@@ -1,36 +1,23 @@
 import { existsSync } from "node:fs";
 import { asPath } from "../node/source.js";
 import type { AdapterOptions, OpenOptions } from "../types.js";
-import { bytes, UsageError } from "./usage.js";
+import type { PLAN_FLAGS } from "./commands.js";
+import { bytes, type Given, number, type Parsed, UsageError } from "./usage.js";
 
-/** The flags that say what is merged, whatever is done with it. */
-export const PLAN_FLAGS = {
-  base: { type: "string" },
-  adapter: { type: "string", multiple: true },
-  method: { type: "string" },
-  dtype: { type: "string" },
-  rounding: { type: "string" },
-  tied: { type: "string" },
-  "expert-packing": { type: "string" },
-  "max-shard-size": { type: "string" },
-  "allow-unmatched": { type: "boolean" },
-  "allow-nonfinite": { type: "boolean" },
-  only: { type: "string" },
-  skip: { type: "string" },
-} as const;
-
-/** Their values, as `parseArgs` gives them. */
-type PlanValues = { [flag in keyof typeof PLAN_FLAGS]?: (typeof PLAN_FLAGS)[flag] extends { multiple: true } ? string[] : (typeof PLAN_FLAGS)[flag]["type"] extends "string" ? string : boolean };
-
-/** The options they mean. */
-export function planOptions(command: string, values: PlanValues): OpenOptions {
-  if (values.base === undefined) throw new UsageError(`${command}: --base is missing`);
-  if (!values.adapter?.length) throw new UsageError(`${command}: --adapter is missing`);
+/** The options that the flags mean. */
+export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "values" | "given">): OpenOptions {
+  if (values.base === undefined) throw new UsageError("--base is missing", 'give the base model as --base PATH');
+  if (values.adapter === undefined) throw new UsageError("--adapter is missing", 'give an adapter as --adapter PATH');
   const size = values["max-shard-size"];
   const packing = values["expert-packing"] as AdapterOptions["expertPacking"];
   return {
     base: values.base,
-    adapters: values.adapter.map((text) => ({ ...adapterOption(text), ...(packing !== undefined && { expertPacking: packing }) })),
+    adapters: adapterOptions(given).map((adapter) => ({
+      ...named(adapter),
+      ...(values["out-proj"] !== undefined && { outProj: values["out-proj"] as NonNullable<AdapterOptions["outProj"]> }),
+      ...(packing !== undefined && { expertPacking: packing }),
+      ...(values["residual-base"] && { residualBase: true }),
+    })),
     // The crate says which values there are.
     ...(values.dtype !== undefined && { dtype: values.dtype as NonNullable<OpenOptions["dtype"]> }),
     ...(values.method !== undefined && { method: values.method as "linear" }),
@@ -42,6 +29,20 @@ export function planOptions(command: string, values: PlanValues): OpenOptions {
     allowUnmatched: values["allow-unmatched"] ?? false,
     allowNonfinite: values["allow-nonfinite"] ?? false,
   };
+}
+
+/** Every adapter, with the alpha that comes after it. */
+function adapterOptions(given: readonly Given[]): AdapterOptions[] {
+  const adapters: AdapterOptions[] = [];
+  for (const { name, value } of given) {
+    if (name === "adapter") adapters.push(adapterOption(value));
+    if (name !== "alpha") continue;
+    const adapter = adapters.at(-1);
+    if (!adapter) throw new UsageError("--alpha is of the adapter before it, and there is none", "give it after --adapter");
+    if (adapter.alpha !== undefined) throw new UsageError("--alpha is given twice for one adapter", "give each after its --adapter");
+    adapter.alpha = number("alpha", value);
+  }
+  return adapters;
 }
 
 /** What a weight looks like. */
@@ -61,6 +62,13 @@ function adapterOption(text: string): AdapterOptions {
   if (!isThere(text)) return { source, weight: Number(weight) };
   if (isThere(source)) throw new UsageError(`--adapter ${text}: both ${text} and ${source} are there; ${text}@1 means the first`);
   return { source: text };
+}
+
+/** `A#NAME`: one of several adapters, unless that is the name of a file. */
+function named(option: AdapterOptions): AdapterOptions {
+  const source = option.source as string;
+  const at = source.lastIndexOf("#");
+  return at <= 0 || isThere(source) ? option : { ...option, source: source.slice(0, at), adapter: source.slice(at + 1) };
 }
 
 function isThere(source: string): boolean {

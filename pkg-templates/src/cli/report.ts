@@ -6,9 +6,10 @@ import { writeFailed } from "../node/files.js";
 import { newToken, partial } from "../node/hidden.js";
 import { identity } from "../node/model-folder.js";
 import { asPath } from "../node/source.js";
+import { MERGE_OPTIONS } from "../options.js";
 import { prepare } from "../prepare.js";
 import { reportText } from "../report.js";
-import type { PlanOptions, Report, TensorReport } from "../types.js";
+import type { MergeOptions, PlanOptions, Report, TensorReport } from "../types.js";
 
 /** Is shown the tensors of a report that is written. */
 type SeeTensor = (tensor: TensorReport) => void;
@@ -44,7 +45,7 @@ export async function checkReport(report: string, merge: PlanOptions, { output, 
 /** Refuse a report that is a file which the merge reads, or a file of its output. */
 async function refuseFiles(report: string, path: string, merge: PlanOptions, inOutput: boolean): Promise<void> {
   const there = await identity(path);
-  const { plan, inputs } = await prepare(nodeContext, merge);
+  const { plan, inputs } = await prepare<MergeOptions>(nodeContext, "merge", merge, MERGE_OPTIONS);
   try {
     for (const { path: input } of there === undefined ? [] : inputs) {
       if (input !== undefined && (await identity(input)) === there) throw unfit(report, `${report} is a file that the merge reads`);

@@ -1,24 +1,24 @@
 import { openMerged } from "../node.js";
 import { listen } from "../node/listen.js";
-import { PLAN_FLAGS, planOptions } from "./plan-flags.js";
+import { SERVE_FLAGS } from "./commands.js";
+import { planOptions } from "./plan-flags.js";
 import { size } from "./text.js";
 import { number, parse, UsageError } from "./usage.js";
-
-const FLAGS = { ...PLAN_FLAGS, port: { type: "string" }, json: { type: "boolean" }, quiet: { type: "boolean" } } as const;
 
 /** Where the model is served when nothing is said. */
 const PORT = 8417;
 
 /** `lorafold serve`: until it is interrupted. */
 export async function serveCommand(argv: string[]): Promise<number> {
-  const { values } = parse({ args: argv, options: FLAGS });
+  const parsed = parse(argv, SERVE_FLAGS);
+  const { values } = parsed;
   const port = values.port === undefined ? PORT : number("port", values.port);
   if (!(Number.isInteger(port) && port >= 0 && port < 65536)) throw new UsageError(`--port: ${values.port} is not a port`);
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   try {
-    const model = await openMerged({ ...planOptions("serve", values), signal: stop.signal });
+    const model = await openMerged({ ...planOptions(parsed), signal: stop.signal });
     const server = await listen(model, port);
     const { files } = model;
     if (values.json) console.log(JSON.stringify({ url: server.url, files, findings: model.report.findings }, null, 2));

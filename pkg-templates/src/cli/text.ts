@@ -1,4 +1,5 @@
-import type { AdapterDescription, Description, ModelDescription, Report } from "../types.js";
+import type { Finding, Report } from "../types.js";
+import type { Paint } from "./colour.js";
 
 /** Bytes for people. */
 export function size(bytes: number): string {
@@ -11,50 +12,64 @@ export function size(bytes: number): string {
   return `${unit === 0 ? bytes.toFixed(0) : bytes.toPrecision(3)} ${units[unit]}`;
 }
 
+/** A number for people: four digits of it. */
+export const rounded = (value: number): string => String(Number(value.toPrecision(4)));
+
+/** A duration for people. */
+export function duration(seconds: number): string {
+  if (seconds < 60) return `${seconds < 10 ? rounded(Number(seconds.toFixed(2))) : seconds.toFixed(0)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 60 ? `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** `1 file`, `2 files`. */
+export const counted = (count: number, thing: string): string => `${count} ${thing}${count === 1 ? "" : "s"}`;
+
+/** Lines that are shown of a list, whose others are counted. */
+const SHOWN = 12;
+
+/** A list for one screen. `rest` says what becomes of the others. */
+export function firstOf<T>(items: readonly T[], line: (item: T) => string, rest: (left: readonly T[]) => string): string[] {
+  // One line more is no longer than saying that there is one.
+  const shown = items.length <= SHOWN + 1 ? items : items.slice(0, SHOWN);
+  const left = items.slice(shown.length);
+  return [...shown.map(line), ...(left.length > 0 ? [rest(left)] : [])];
+}
+
+/** What the user should know, with what matters most at the end. */
+export function findingLines(findings: readonly Finding[], paint: Paint): string[] {
+  const ordered = [...findings.filter(({ level }) => level !== "warning"), ...findings.filter(({ level }) => level === "warning")];
+  return ordered.map(({ level, code, message }) => `${level === "warning" ? paint("yellow", level) : level} [${code}]: ${message}`);
+}
+
 /** A plan, for people. */
-export function planText(report: Report): string {
-  const lines = [`base ${report.base.name}: ${report.base.tensors} tensors, ${report.merged} to merge`];
-  for (const adapter of report.adapters) {
-    lines.push(`adapter ${adapter.name} × ${adapter.weight}: ${adapter.matched} of ${adapter.modules} modules`);
-    for (const { scale, why, tensors } of adapter.scales) lines.push(`  scale ${scale} (${why}) on ${tensors} tensors`);
+export function planText({ base, merged, adapters, outputBytes, files, findings }: Report, paint: Paint): string {
+  const lines = [`base ${paint("bold", base.name)}: ${counted(base.tensors, "tensor")}, ${merged} to merge`];
+  for (const adapter of adapters) {
+    lines.push(`adapter ${paint("bold", adapter.name)} × ${rounded(adapter.weight)}: ${adapter.matched} of ${counted(adapter.modules, "module")}`);
+    for (const { scale, why, tensors } of adapter.scales) lines.push(`  scale ${rounded(scale)} (${why}) on ${counted(tensors, "tensor")}`);
   }
-  lines.push(`output ${size(report.outputBytes)} in ${report.files.length} files`);
-  for (const file of report.files) lines.push(`  ${file.name}  ${size(file.size)}`);
-  for (const { level, code, message } of report.findings) lines.push(`${level} [${code}]: ${message}`);
-  return lines.join("\n");
+  lines.push(`output ${size(outputBytes)} in ${counted(files.length, "file")}`);
+  lines.push(...firstOf(files, (file) => `  ${file.name}  ${size(file.size)}`, (left) => `  … and ${left.length} more`));
+  return [...lines, ...findingLines(findings, paint)].join("\n");
 }
 
-/** A finished merge, for people. `kept`: the least share of a delta that survived rounding, where that is known. */
-export function resultText(report: Report, out: string, kept: number | undefined): string {
-  const lines = [`merged ${report.merged} tensors of ${report.base.tensors} into ${out} (${size(report.outputBytes)})`];
-  if (kept !== undefined) lines.push(`signal kept after rounding: ${kept.toPrecision(4)} in the worst tensor`);
-  for (const { level, code, message } of report.findings) lines.push(`${level} [${code}]: ${message}`);
-  return lines.join("\n");
+/** What a merge did, beside its report. */
+export interface Done {
+  out: string;
+  seconds: number;
+  /** The least share of a delta that survived rounding, where that is known. */
+  kept: number | undefined;
+  /** What can be done now, in lines. */
+  next: readonly string[];
 }
 
-/** A description, for people. */
-export function descriptionText(description: Description): string {
-  return description.kind === "adapter" ? adapterText(description) : modelText(description);
-}
-
-function adapterText({ name, type, r, alpha, rslora, baseModel, modules }: AdapterDescription): string {
-  const facts = [`${type} adapter`, r !== null && `r ${r}`, alpha !== null && `alpha ${alpha}`, rslora && "rsLoRA", `${modules.length} modules`];
-  const lines = [`${name}: ${facts.filter(Boolean).join(", ")}`];
-  if (baseModel) lines.push(`  made for ${baseModel}`);
-  for (const { module, parameter, method, rank, scale, inputs, outputs, dtype } of modules) {
-    const name = parameter === "weight" ? module : `${module}.${parameter}`;
-    const sides = `${inputs ?? "*"} → ${outputs ?? "*"}`;
-    const facts = [name, sides, rank === null ? method : `rank ${rank}  scale ${scale}`, dtype];
-    lines.push(`  ${facts.filter(Boolean).join("  ")}`);
-  }
-  return lines.join("\n");
-}
-
-function modelText({ name, kind, modelType, tied, parameters, dtypes, files, recipe, tensors }: ModelDescription): string {
-  const lines = [`${name}: ${kind} model${modelType ? ` (${modelType})` : ""}, ${parameters} parameters in ${files.length} files`];
-  if (tied) lines.push("  embeddings are tied");
-  for (const [dtype, { tensors: count, bytes }] of Object.entries(dtypes)) lines.push(`  ${dtype}: ${count} tensors, ${size(bytes)}`);
-  if (recipe) lines.push(`  recipe: ${JSON.stringify(recipe)}`);
-  for (const tensor of tensors) lines.push(`  ${tensor.name}  ${tensor.dtype} [${tensor.shape.join(", ")}]  ${tensor.file}`);
+/** A finished merge, for people. */
+export function resultText({ merged, base, outputBytes, findings }: Report, { out, seconds, kept, next }: Done, paint: Paint): string {
+  const speed = `${size(outputBytes)} in ${duration(seconds)}, ${size(outputBytes / Math.max(seconds, 1e-3))}/s`;
+  const lines = [`${paint("green", "merged")} ${counted(merged, "tensor")} of ${base.tensors} into ${paint("bold", out)} (${speed})`];
+  if (kept !== undefined) lines.push(`signal kept after rounding: ${rounded(kept)} in the worst tensor`);
+  lines.push(...findingLines(findings, paint));
+  lines.push(...next.map((step, number) => `${number === 0 ? "next: " : "      "}${step}`));
   return lines.join("\n");
 }

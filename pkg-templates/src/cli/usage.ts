@@ -1,23 +1,86 @@
-import { parseArgs, type ParseArgsConfig } from "node:util";
+import { parseArgs } from "node:util";
+import { nearest } from "../nearest.js";
+import { COMMANDS } from "./commands.js";
+import type { Flag, Flags, Values } from "./flag.js";
 
 /** Something wrong with the words of a command. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  /** What to do about it, where that is known. */
+  readonly fix: string | undefined;
 
-/** `parseArgs`, whose errors are ours; what is given twice, and may not be, is one more. */
-export function parse<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
-  let parsed: ReturnType<typeof parseArgs<T>>;
-  try {
-    parsed = parseArgs(config);
-  } catch (error) {
-    throw new UsageError((error as Error).message);
+  constructor(message: string, fix?: string) {
+    super(message);
+    this.fix = fix;
   }
-  const given = new Set<string>();
-  for (const token of parseArgs({ ...config, tokens: true }).tokens ?? []) {
-    if (token.kind !== "option" || token.value === undefined || config.options?.[token.name]?.multiple) continue;
-    if (given.has(token.name)) throw new UsageError(`--${token.name} is given twice`);
-    given.add(token.name);
+}
+
+/** One flag as it was given, in its place among the others. */
+export interface Given {
+  name: string;
+  value: string;
+}
+
+/** The words of a command, understood. */
+export interface Parsed<F extends Flags> {
+  values: Values<F>;
+  /** Flags with a value, in their order. */
+  given: Given[];
+  /** What is no flag. */
+  words: string[];
+}
+
+/**
+ * Take the words of a command apart.
+ *
+ * @throws {UsageError} for flags that it has not, values that are missing or too many, and words where it takes none.
+ */
+export function parse<F extends Flags>(argv: string[], flags: F, takesWords = false): Parsed<F> {
+  const options = Object.fromEntries(Object.entries<Flag>(flags).map(([name, { type, short }]) => [name, { type, ...(short !== undefined && { short }) }]));
+  const { tokens } = parseArgs({ args: argv, options, strict: false, allowPositionals: true, tokens: true });
+  const values: Record<string, string | boolean | string[]> = {};
+  const given: Given[] = [];
+  const words: string[] = [];
+  let last: string | undefined;
+  for (const token of tokens) {
+    if (token.kind === "option-terminator") continue;
+    if (token.kind === "positional") {
+      if (!takesWords) throw new UsageError(`${token.value} belongs to no flag`, last !== undefined && flags[last]?.multiple ? `give it as --${last} ${token.value}` : undefined);
+      words.push(token.value);
+      continue;
+    }
+    const { name, rawName } = token;
+    const flag = Object.hasOwn(flags, name) ? flags[name] : undefined;
+    if (!flag) throw unknownFlag(rawName, name, flags);
+    if (!flag.multiple && Object.hasOwn(values, name)) throw new UsageError(`--${name} is given twice`);
+    last = name;
+    if (flag.type === "boolean") {
+      if (token.value !== undefined) throw new UsageError(`--${name} takes no value`);
+      values[name] = true;
+      continue;
+    }
+    const value = valueOf(rawName, token.value, token.inlineValue ?? false);
+    given.push({ name, value });
+    if (flag.multiple) values[name] = [...((values[name] as string[] | undefined) ?? []), value];
+    else values[name] = value;
   }
-  return parsed;
+  return { values: values as Values<F>, given, words };
+}
+
+/** The value of a flag. What begins with a dash is one only where it is a number, or joined to the flag by `=`. */
+function valueOf(rawName: string, value: string | undefined, joined: boolean): string {
+  const isLetter = !rawName.startsWith("--");
+  if (value === undefined || (value === "" && !joined)) throw new UsageError(`${rawName} wants a value`);
+  if (!joined && /^-./.test(value) && !/^-\.?\d/.test(value)) throw new UsageError(`${rawName} wants a value, and ${value} comes instead`, isLetter ? undefined : `a value that begins with a dash is given as ${rawName}=${value}`);
+  // `-b=base`, which others read so, too.
+  return isLetter && joined && value.startsWith("=") ? value.slice(1) : value;
+}
+
+function unknownFlag(rawName: string, name: string, flags: Flags): UsageError {
+  const message = `there is no flag ${rawName}`;
+  const meant = name.length > 1 ? nearest(name, Object.keys(flags)) : undefined;
+  if (meant !== undefined) return new UsageError(message, `did you mean --${meant}?`);
+  const owner = COMMANDS.find((command) => Object.hasOwn(command.flags, name));
+  return new UsageError(message, owner && `it is one of lorafold ${owner.name}`);
 }
 
 /** Whether the help is asked for, beside whatever else. Behind `--` are names. */

@@ -1,6 +1,7 @@
 import type { Context } from "../context.js";
 import { asLorafoldError, checkSignal, fileError, LorafoldError, throwIfAborted } from "../errors.js";
 import { Merger } from "../lorafold.js";
+import { checkOptions, OPEN_OPTIONS, READ_OPTIONS, RESPONSE_OPTIONS } from "../options.js";
 import { prepare } from "../prepare.js";
 import { reportOf } from "../report.js";
 import { address } from "../sources/address.js";
@@ -20,7 +21,7 @@ const FACTOR_BYTES = 24 << 20;
 /** See {@link Api.openMerged}. */
 export async function openMerged(context: Context, options: OpenOptions): Promise<MergedModel> {
   try {
-    const { plan, inputs } = await prepare(context, options);
+    const { plan, inputs } = await prepare(context, "openMerged", options, OPEN_OPTIONS);
     const onePass = inputs.find((input) => input.ranges === false);
     if (onePass) {
       plan.free();
@@ -130,7 +131,8 @@ class OpenModel implements MergedModel {
     );
   }
 
-  response(request: Request, options?: ResponseOptions): Promise<Response> {
+  async response(request: Request, options?: ResponseOptions): Promise<Response> {
+    checkOptions("response", options ?? {}, RESPONSE_OPTIONS);
     return respond(this.files, (name, start, end) => this.#stream(name, start, end, request.signal, true), request, options ?? {});
   }
 
@@ -180,7 +182,8 @@ class OpenModel implements MergedModel {
 }
 
 function signalOf(options: ReadOptions | undefined): AbortSignal | undefined {
-  const signal = options?.signal;
+  const { signal } = options ?? {};
+  checkOptions("a read", options ?? {}, READ_OPTIONS);
   checkSignal(signal);
   return signal;
 }

@@ -1,6 +1,6 @@
 import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { FileRange } from "../merge.js";
+import type { FileRange } from "../file-ranges.js";
 import type { PlannedFile, Sink } from "../sinks/sink.js";
 import type { Input } from "../sources/input.js";
 import type { Target } from "../workers/protocol.js";

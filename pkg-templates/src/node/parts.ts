@@ -2,9 +2,10 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Context } from "../context.js";
 import { asLorafoldError, fileError, optionError, unlessAborted, wrongValue } from "../errors.js";
-import { type FileRange, fill } from "../merge.js";
+import { shareOf, wholeFiles } from "../file-ranges.js";
+import { fill } from "../merge.js";
+import { checkOptions, MERGE_OPTIONS, type Names } from "../options.js";
 import { prepare } from "../prepare.js";
-import type { PlannedFile } from "../sinks/sink.js";
 import type { MergedFile, MergeOptions, PlanOptions } from "../types.js";
 import { partial } from "./hidden.js";
 import { inputStates } from "./input-states.js";
@@ -24,6 +25,22 @@ export interface Part {
 /** What `mergePart` needs: `output` is a folder that all machines share. */
 export type PartOptions = Omit<MergeOptions, "output" | "statistics"> & { output: string };
 
+/** What `finishParts` may be given. */
+export interface FinishOptions {
+  /** What was merged: the parts must be those of this merge. */
+  merge?: PlanOptions | MergeOptions;
+  /**
+   * Replace the model that is in the folder.
+   *
+   * @default false
+   */
+  force?: boolean;
+}
+
+const { statistics: _, ...PART_OPTIONS } = MERGE_OPTIONS;
+const PART: Names<Part> = { part: true, of: true };
+const FINISH_OPTIONS: Names<FinishOptions> = { merge: true, force: true };
+
 /** The result of `mergePart`. */
 export interface PartResult extends Part {
   /** What all parts of one merge have in common. */
@@ -32,21 +49,19 @@ export interface PartResult extends Part {
   bytes: number;
 }
 
-/** Parts begin at multiples of this many bytes, so that no element is cut and no two parts write to the same page of memory. */
-const ALIGNMENT = 1 << 20;
-
 /** See `mergePart` of `lorafold` in Node. */
 export async function mergePart(context: Context, options: PartOptions, share: Part): Promise<PartResult> {
   try {
+    checkOptions("the part", share ?? {}, PART);
     const { part, of } = share ?? {};
     if (!isPart(part, of)) throw optionError("part", `${part} of ${of} is no part; there are ${MOST_PARTS} at most`, { found: `${part} of ${of}`, expected: `parts 1 to n of n, which is ${MOST_PARTS} at most` });
     const folder = asPath(options?.output);
     if (folder === undefined) throw wrongValue("output", options?.output, "a folder");
-    const prepared = await prepare(context, options);
+    const prepared = await prepare(context, "mergePart", options, PART_OPTIONS);
     try {
       const { plan, inputs } = prepared;
       const files = plan.files();
-      const wanted = rangesOf(files, part, of);
+      const wanted = shareOf(wholeFiles(files), part, of);
       const identity = plan.identity();
       const states = await unlessAborted(inputStates(inputs), options.signal);
       const sink = new PartSink(folder, { identity, part, of, wanted, force: options.force ?? false, inputs, states });
@@ -60,25 +75,10 @@ export async function mergePart(context: Context, options: PartOptions, share: P
   }
 }
 
-/** The ranges of a part: all files one after another, cut evenly. An empty file belongs to the part whose range it lies in. */
-function rangesOf(files: readonly PlannedFile[], part: number, of: number): FileRange[] {
-  const total = files.reduce((sum, { size }) => sum + size, 0);
-  const cut = (number: number) => (number === of ? Number.POSITIVE_INFINITY : Math.round((total * number) / of / ALIGNMENT) * ALIGNMENT);
-  const [from, to] = [cut(part - 1), cut(part)];
-  const ranges: FileRange[] = [];
-  let at = 0;
-  for (const [file, { size }] of files.entries()) {
-    const start = Math.max(from - at, 0);
-    const end = Math.min(to - at, size);
-    if (start < end || (size === 0 && from <= at && at < to)) ranges.push({ file, start: Math.min(start, size), end });
-    at += size;
-  }
-  return ranges;
-}
-
 /** See `finishParts` of `lorafold` in Node. */
-export async function finishParts(context: Context, output: string, options: { merge?: PlanOptions; force?: boolean } = {}): Promise<MergedFile[]> {
+export async function finishParts(context: Context, output: string, options: FinishOptions = {}): Promise<MergedFile[]> {
   try {
+    checkOptions("finishParts", options ?? {}, FINISH_OPTIONS);
     const { merge, force = false } = options ?? {};
     const folder = asPath(output) ?? output;
     if ((await identity(folder)) === undefined) throw optionError("output", `${folder} does not exist`, { kind: "not-found", file: folder });
@@ -124,8 +124,8 @@ async function complete(folder: string, receipts: readonly Receipt[], first: Rec
 }
 
 /** The identity and the input states that all parts of a merge share. */
-async function identityOf(context: Context, options: PlanOptions): Promise<Pick<Receipt, "identity" | "inputs">> {
-  const { plan, inputs } = await prepare(context, options);
+async function identityOf(context: Context, options: PlanOptions | MergeOptions): Promise<Pick<Receipt, "identity" | "inputs">> {
+  const { plan, inputs } = await prepare<MergeOptions>(context, "merge", options, MERGE_OPTIONS);
   try {
     return { identity: plan.identity(), inputs: await inputStates(inputs) };
   } finally {

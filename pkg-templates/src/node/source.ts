@@ -2,9 +2,10 @@ import type { Stats } from "node:fs";
 import { stat, readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { fileError, LorafoldError, platformFacts, quoted, thrown } from "../errors.js";
+import { fileError, LorafoldError, optionError, platformFacts, quoted, thrown } from "../errors.js";
+import { nearest } from "../nearest.js";
 import type { Input, Listing, Role } from "../sources/input.js";
-import { withoutEnding } from "../sources/weights.js";
+import { standsForFolder, withoutEnding } from "../sources/weights.js";
 import type { SourceLike } from "../types.js";
 
 /** The absolute path that a source or an output names; nothing where it is no path. */
@@ -24,13 +25,20 @@ function pathOfUrl(url: string | URL): string {
   }
 }
 
-/** List a folder, or a single file. For an adapter's file, `adapter_config.json` beside it is listed too, as it is behind a URL. */
+/**
+ * List a folder, or a single file. For an adapter's file, `adapter_config.json` beside it is listed too, as it is behind a URL. A configuration, an
+ * index and `adapter_model.safetensors` mean their folder.
+ *
+ * @throws {LorafoldError} `bad-option` where nothing is there, `fetch-failed` where it cannot be read.
+ */
 export async function listPath(source: SourceLike, role: Role): Promise<Listing | undefined> {
-  const path = asPath(source);
-  if (path === undefined) return undefined;
-  const data = await stat(path).catch((error: unknown) => {
-    throw fileError("fetch-failed", path, thrown(error).message, platformFacts(error));
+  const given = asPath(source);
+  if (given === undefined) return undefined;
+  const found = await stat(given).catch(async (error: unknown) => {
+    throw await absent(String(source), given, role, error);
   });
+  const folder = found.isFile() && (standsForFolder(basename(given)) || basename(given) === "adapter_model.safetensors");
+  const [path, data] = folder ? [dirname(given), await stat(dirname(given))] : [given, found];
   if (data.isDirectory()) {
     const names = (await readdir(path)).sort();
     const found = await Promise.all(names.map((name) => entryIn(path, name)));
@@ -45,12 +53,28 @@ export async function listPath(source: SourceLike, role: Role): Promise<Listing 
   return { name: withoutEnding(basename(path)), files };
 }
 
+/** The error for a path that is not there, or not to be read. */
+async function absent(source: string, path: string, role: Role, error: unknown): Promise<LorafoldError> {
+  const { code, message } = thrown(error);
+  if (code !== "ENOENT" && code !== "ENOTDIR") return fileError("fetch-failed", path, code === "EACCES" ? "it may not be read" : message, platformFacts(error));
+  const what = /\.(safetensors|bin|json)$/.test(path) ? "file" : "folder";
+  const reason = `no such ${what}: ${path}`;
+  const about = { kind: "not-found" as const, file: path, detail: error };
+  const meant = nearest(basename(path), await readdir(dirname(path)).catch(() => []));
+  if (meant !== undefined) return optionError(role, reason, { ...about, fix: `did you mean ${join(dirname(path), meant)}?` });
+  if (source.startsWith("~")) return optionError(role, reason, { ...about, fix: "shells expand ~ only where a word begins: give the path in full" });
+  // A repository, as the hub writes its name.
+  const isRepository = /^[\w-][\w.-]*\/[\w.-]+(@.+)?$/.test(source);
+  return optionError(role, reason, { ...about, ...(isRepository && { fix: `for the repository of the hub give hf://${source}` }) });
+}
+
 /** An entry of a folder: a file as an input, a folder that is not hidden as its name. */
 async function entryIn(folder: string, name: string): Promise<Input | string | undefined> {
   const path = join(folder, name);
   const data = await stat(path).catch((error: unknown) => {
-    // A broken link: skipping it would leave a file out of the model.
-    throw fileError("fetch-failed", path, thrown(error).message, platformFacts(error));
+    // Skipping it would leave a file out of the model.
+    const { code, message } = thrown(error);
+    throw fileError("fetch-failed", path, code === "ENOENT" ? "it is a link to a file that is not there" : message, platformFacts(error));
   });
   if (data.isDirectory()) return name.startsWith(".") ? undefined : name;
   return data.isFile() ? { name, size: data.size, path, version: versionOf(data) } : undefined;

@@ -1,4 +1,5 @@
 import { fileError, optionError, thrown, wrongValue } from "../errors.js";
+import { checkOptions, REMOTE_FOLDER } from "../options.js";
 import type { Platform } from "../platform.js";
 import type { RemoteFolder, Source, SourceLike } from "../types.js";
 import { isDirectoryHandle, listDirectory } from "./directory.js";
@@ -17,6 +18,7 @@ export async function listSource(platform: Pick<Platform, "openSource" | "networ
   if (typeof source !== "string" && (typeof source !== "object" || source === null)) {
     throw wrongValue(role, source, "something that files can be read from");
   }
+  if (source === "" || (typeof source === "object" && isFileList(source) && source.length === 0)) throw optionError(role, "it is empty", { fix: "give a folder, files or an address" });
   const own = await platform.openSource?.(source, role);
   if (own) return own;
   if (source instanceof Blob) return named(role, [fromBlob(source, role)]);
@@ -24,13 +26,14 @@ export async function listSource(platform: Pick<Platform, "openSource" | "networ
   const init: RequestOptions = { ...(network && { network }), ...(signal && { signal }) };
   if (source instanceof URL) return listUrl(source.href, role, init, limits);
   if (typeof source === "string") return listUrl(source, role, init, limits);
+  if (isSource(source)) return limits.turns.run(() => listCustom(source, role));
+  if (isRemoteFolder(source)) checkOptions("a URL with headers", source, REMOTE_FOLDER);
   if (isRemoteFolder(source)) return listUrl(String(source.url), role, { ...init, headers: { ...source.headers } }, limits);
   if (isDirectoryHandle(source)) return listDirectory(source);
   if (isFileList(source) && Array.from<unknown>(source).every((file) => file instanceof File)) {
     const files = Array.from(source);
     return { ...named(role, topLevel(files).map((file) => fromBlob(file, role)), files[0]), folders: subfolders(files) };
   }
-  if (isSource(source)) return limits.turns.run(() => listCustom(source, role));
   throw optionError(role, "not something that files can be read from");
 }
 

@@ -1,4 +1,4 @@
-import { fileError, thrown } from "../errors.js";
+import { fileError, optionError, thrown, wrongValue } from "../errors.js";
 import { pause } from "../pause.js";
 import type { Source } from "../types.js";
 import { ChunkReader } from "./chunks.js";
@@ -21,13 +21,19 @@ export interface R2ObjectLike {
   etag: string;
 }
 
-/** The files directly below `prefix` in a bucket, as a base or an adapter. Every read is of the object that was listed, or `source-changed`. */
+/**
+ * The files directly below `prefix` in a bucket, as a base or an adapter. Every read is of the object that was listed, or `source-changed`.
+ *
+ * @throws {LorafoldError} `bad-option` where they are no bucket and no path.
+ */
 export function r2Source(bucket: R2BucketLike, prefix: string): Source {
   return bucketSource(bucket, prefix, NETWORK);
 }
 
 /** The same, with network settings of its own. */
 export function bucketSource(bucket: R2BucketLike, prefix: string, network: Network): Source {
+  if (typeof bucket?.list !== "function" || typeof bucket.get !== "function") throw optionError("bucket", "not the binding of an R2 bucket");
+  if (typeof prefix !== "string") throw wrongValue("prefix", prefix, "the path of a folder in the bucket");
   const { stallTimeout } = network;
   const folder = prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
 

@@ -6,7 +6,7 @@ import type { ListingLimits } from "./limits.js";
 import type { RequestOptions } from "./network.js";
 import { probe } from "./probe.js";
 import { RemoteFile } from "./remote.js";
-import { withoutEnding } from "./weights.js";
+import { standsForFolder, withoutEnding } from "./weights.js";
 
 /** File names to try in a folder that cannot be listed: those that model hubs use. */
 const SIDE_FILES = [
@@ -25,6 +25,8 @@ export async function listUrl(url: string, role: Role, init: RequestOptions, lim
     throw fileError("bad-option", address(url), "not a URL that can be read here");
   }
   if (/\.(safetensors|bin)$/.test(parsed.pathname) || parsed.protocol === "blob:") return listFile(parsed, role, init, limits);
+  const [file = ""] = /[^/]*$/.exec(parsed.pathname) ?? [];
+  if (standsForFolder(file)) parsed.pathname = parsed.pathname.slice(0, -file.length);
   if (!parsed.pathname.endsWith("/")) parsed.pathname += "/";
   return listFolder(parsed, role, init, limits);
 }

@@ -1,5 +1,8 @@
 import type { Role } from "./input.js";
 
+/** Whether a file stands for the folder it is in: of a configuration or an index alone nothing can be merged. */
+export const standsForFolder = (name: string): boolean => /^((adapter_)?config|.+\.index)\.json$/.test(name);
+
 /** What a model or adapter in one file is called: the file's name without its ending. */
 export const withoutEnding = (name: string): string => name.replace(/\.(safetensors|bin)$/, "");
 

@@ -1,5 +1,5 @@
 import type { PlainError } from "../errors.js";
-import type { PlanRequest, Span, Statistics } from "../schema.js";
+import type { PlanRequest, Span } from "../schema.js";
 import type { Input } from "../sources/input.js";
 import type { ProgramUpdate } from "./programs.js";
 
@@ -34,8 +34,8 @@ export interface JobResult {
   bytes?: ArrayBuffer;
   /** The bytes as a Blob, where the job asks for one. */
   blob?: Blob;
-  /** Statistics of the block, where wanted. */
-  statistics?: Statistics;
+  /** Statistics of the block, where wanted, for the plan. */
+  statistics?: Uint8Array;
   /** What a job gathered. */
   facts?: Uint8Array;
 }

@@ -1,7 +1,6 @@
 import { collectBuffers } from "../collection.js";
 import { aborted, readFailed } from "../errors.js";
 import { Merger } from "../lorafold.js";
-import type { Statistics } from "../schema.js";
 import type { BoundInput } from "../sources/input.js";
 import { apply, type ProgramUpdate } from "./programs.js";
 import type { Job, JobResult, Target } from "./protocol.js";
@@ -71,7 +70,7 @@ export class JobRunner {
     if (target) await this.#writer?.open?.(target);
     const given = await ahead;
     if (given) collectBuffers();
-    let statistics: Statistics | undefined;
+    let statistics: Uint8Array | undefined;
     let skip = 0;
     if (job.kind === "compute") {
       statistics = await merger.compute(job.program, job.first, job.count, job.statistics, given);

@@ -32,7 +32,8 @@ const TIME_SLICE = 30;
 /** The workers of one merge. Where there are none, the calling thread runs the jobs. */
 export class WorkerPool {
   readonly #start: () => JobExecutor;
-  readonly #size: number;
+  /** How many workers there may be, at least one. */
+  readonly size: number;
   readonly #inThisThread: boolean;
   /** Has holes where a worker has not been started. */
   readonly #executors: { executor: JobExecutor; programs: HeldPrograms }[] = [];
@@ -45,7 +46,7 @@ export class WorkerPool {
     this.#plan = plan;
     const { startWorker, processors, bindInput, writer } = platform;
     const size = startWorker ? (workers ?? Math.max(1, Math.min(processors(), DEFAULT_MOST_WORKERS))) : 0;
-    this.#size = Math.max(1, size);
+    this.size = Math.max(1, size);
     this.#inThisThread = size === 0;
     let posted: PostedInput[] | undefined;
     this.#start =
@@ -54,18 +55,25 @@ export class WorkerPool {
         : () => new JobRunner(engine.memory, inputs.map((input) => bind(input, bindInput)), allowNonfinite, writer);
   }
 
-  /** Perform every task. Each worker takes the next one when it is free; the first failure ends all. */
-  async runAll<T>(tasks: Iterator<T>, perform: (task: T, runJob: RunJob) => Promise<void>): Promise<void> {
+  /** Perform every task of every list. A worker takes the next one of its own list, then of the lists after it; the first failure ends all. */
+  async runAll<T>(lists: Iterator<T>[], perform: (task: T, runJob: RunJob) => Promise<void>): Promise<void> {
+    const next = (worker: number): IteratorResult<T> => {
+      for (let after = 0; after < lists.length; after++) {
+        const result = lists[(worker + after) % lists.length]!.next();
+        if (!result.done) return result;
+      }
+      return { done: true, value: undefined };
+    };
     const loop = async (worker: number) => {
       while (!this.#stopped) {
-        const { done, value } = tasks.next();
+        const { done, value } = next(worker);
         if (done) return;
         await perform(value, (job) => this.#run(worker, job));
         if (this.#inThisThread && performance.now() - this.#sliceBegan > TIME_SLICE) await this.#letEventsRun();
       }
     };
     // First one task for each worker, then a second one for each: few tasks start few workers.
-    await Promise.all(Array.from({ length: TASKS_PER_WORKER * this.#size }, (_, number) => loop(number % this.#size)));
+    await Promise.all(Array.from({ length: TASKS_PER_WORKER * this.size }, (_, number) => loop(number % this.size)));
   }
 
   /** A worker is started by its first job, and gets the program of a job before the first that needs it. */

@@ -31,6 +31,12 @@ pub struct AdapterFiles<'a> {
     pub alpha: Option<f64>,
     /// How `lora_B` has the experts where it has those of several.
     pub packing: Packing,
+    /// The base is the one that the initialisation of the adapter has changed.
+    pub residual: bool,
+    /// The delta of `out_proj` in nn.MultiheadAttention is added once.
+    pub out_proj_once: bool,
+    /// Which of several adapters in the file is meant.
+    pub wanted: Option<&'a str>,
 }
 
 /// How one tool spells adapters.
@@ -49,6 +55,8 @@ pub struct Updates {
     pub updates: Vec<ModuleUpdate>,
     /// What reports say of the adapter as a whole.
     pub summary: Summary,
+    /// `layer_replication`: the layers of the base, from each first to before each last, that it was trained on.
+    pub replication: Vec<[u64; 2]>,
     /// What the configuration promises and the file does not hold, or the other way round: errors, unless the user allows them.
     pub mismatches: Vec<Mismatch>,
     /// What the user should know.

@@ -17,6 +17,8 @@ use crate::container::Header;
 use crate::encoding::{Operand, Plain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
+#[cfg(feature = "rare")]
+use crate::op::Olora;
 use crate::op::{AddBias, Dora, LayerShape, LowRank, Op, Rows};
 use crate::order::sort_by;
 
@@ -28,10 +30,13 @@ pub(super) fn read(
     budget: &mut PatternBudget,
 ) -> Result<Updates> {
     // Before the tensors, so that what is not supported is called by the name of its field.
-    let config = files.config.map(|(file, json)| AdapterConfig::parse(file, files.adapter, json)).transpose()?;
+    let config = files
+        .config
+        .map(|(file, json)| AdapterConfig::parse_on(file, files.adapter, json, files.residual))
+        .transpose()?;
     let file = files.config.map_or("adapter_config.json", |(file, _)| file);
     let saved = Saved::of(&FieldReader { file, adapter: files.adapter }, fields)?;
-    let Tensors { pairs, wholes, tokens } = tensors(files.adapter, files.file, files.input, &header?)?;
+    let Tensors { pairs, wholes, attentions, tokens } = tensors(files, &header?)?;
     let config = match (config, files.alpha) {
         (Some(config), _) => config,
         // Without a file the configuration is made here, of the user's alpha and the one rank that all pairs have.
@@ -45,7 +50,7 @@ pub(super) fn read(
                 .fix("give the adapter's folder, or its alpha"));
         }
     };
-    let reader = Reader { files, config: &config };
+    let reader = Reader { files, config: &config, attentions };
     let mut lookup = SettingsLookup::new(&config);
     let mut updates = saved.updates(&wholes)?;
     let AdapterFiles { adapter, alpha, packing, .. } = *files;
@@ -73,8 +78,13 @@ pub(super) fn read(
     sort_by(&mut updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
     let mut mismatches = saved.missing(files.adapter, &wholes);
     mismatches.extend(lookup.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
+    if pairs.iter().any(|pair| reader.is_doubled(&pair.module)) {
+        let message = "the delta of out_proj in nn.MultiheadAttention is added twice, as PEFT does it in the training; outProj: \"once\" adds it once";
+        findings.push(Finding::warning("out-proj-twice", Some(files.adapter), message.into()));
+    }
     Ok(Updates {
         updates,
+        replication: config.replication.clone(),
         mismatches,
         findings,
         summary: Summary {
@@ -91,6 +101,8 @@ pub(super) fn read(
 struct Reader<'a> {
     files: &'a AdapterFiles<'a>,
     config: &'a AdapterConfig,
+    /// nn.MultiheadAttention modules.
+    attentions: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -110,7 +122,10 @@ impl Reader<'_> {
             return Err(error.found(pair.rank.to_string()).expected(expected.to_string()));
         }
         let alpha = alpha.unwrap_or(settings.alpha);
-        let scale = self.config.scale(alpha, settings.rank);
+        let mut scale = self.config.scale(alpha, settings.rank);
+        if self.is_doubled(&pair.module) {
+            scale *= 2.0;
+        }
         let layer = match pair.embedding {
             true => LayerShape::embedding(pair.inputs, pair.outputs),
             false => LayerShape::convolution(pair.outputs, pair.inputs, &pair.kernel),
@@ -126,9 +141,15 @@ impl Reader<'_> {
         };
         let op = match (&pair.magnitude, self.config.dora) {
             (None, false) => match &block {
+                #[cfg(feature = "rare")]
+                None if self.config.olora && !pair.embedding => self.olora(pair, factors)?,
                 None => Op::LowRank(factors),
                 Some(block) => block.op(factors, pair.rank_of_b).map_err(|error| error.adapter(adapter))?,
             },
+            (Some(magnitude), _) if self.config.olora => {
+                let reason = "DoRA that was initialised by OLoRA cannot be merged yet";
+                return Err(Error::unsupported(magnitude.key.clone(), reason).adapter(adapter).field("use_dora"));
+            }
             _ if block.is_some() => {
                 let reason = "factors stored in blocks have no DoRA magnitudes";
                 return Err(Error::unsupported(pair.a.key.clone(), reason).adapter(adapter).field("use_dora"));
@@ -165,8 +186,13 @@ impl Reader<'_> {
             wrapper: None,
             share: None,
         };
-        let mut updates = vec![update("weight", &pair.a.key, op, base)];
+        let in_proj = self.is_attention(&pair.module);
+        let mut updates = vec![update(if in_proj { "in_proj_weight" } else { "weight" }, &pair.a.key, op, base)];
         if let Some(bias) = &pair.bias {
+            if in_proj {
+                let reason = "PEFT leaves the bias of lora_B aside in nn.MultiheadAttention";
+                return Err(Error::unsupported(bias.key.clone(), reason).adapter(adapter).field("lora_bias"));
+            }
             let added = AddBias { bias: bias.clone(), outputs: pair.outputs, scale };
             updates.push(update("bias", &bias.key, Op::AddBias(added), None));
         }
@@ -190,6 +216,27 @@ impl Reader<'_> {
             wrapper: Some(Box::new(wrapper)),
             share: None,
         }
+    }
+
+    /// PEFT's own initialisation takes linear layers alone; embeddings are as ever.
+    #[cfg(feature = "rare")]
+    fn olora(&self, pair: &Pair, factors: LowRank) -> Result<Op> {
+        if pair.rank <= pair.inputs.min(pair.outputs) && pair.kernel.is_empty() {
+            return Ok(Op::Olora(Olora { factors }));
+        }
+        let reason = format!("OLoRA has no factors of rank {} for this layer", pair.rank);
+        Err(Error::shape_mismatch(self.files.adapter, pair.a.key.clone(), reason))
+    }
+
+    fn is_attention(&self, module: &str) -> bool {
+        self.attentions.binary_search_by(|path| path.as_str().cmp(module)).is_ok()
+    }
+
+    /// PEFT's nn.MultiheadAttention adds the delta of `out_proj` twice: as its own, and as that of the layer inside, which is wrapped too. So does its
+    /// forward pass, so that this is what was trained (huggingface/peft#3774).
+    fn is_doubled(&self, module: &str) -> bool {
+        !self.files.out_proj_once
+            && module.strip_suffix(".out_proj").is_some_and(|attention| self.is_attention(attention))
     }
 
     /// Trained rows of an embedding.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::unmatched_pattern;
 use super::whole::Saved;
+use crate::adapter::choice::choose;
 use crate::adapter::dialect::{AdapterFiles, ModuleUpdate, Summary, Updates};
 use crate::adapter::fields::{FieldReader, says_nothing};
 use crate::adapter::keys::{self, Key};
@@ -92,6 +93,7 @@ pub(super) fn read(
     let said = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
     Ok(Updates {
         updates,
+        replication: Vec::new(),
         mismatches,
         findings: Vec::new(),
         summary: Summary {
@@ -141,7 +143,11 @@ struct Found {
 
 fn tensors_of(method: &dyn Spelling, files: &AdapterFiles, header: &Header) -> Result<Found> {
     let mut found = Found::default();
+    let chosen = choose(files, header.iter().filter_map(|tensor| name_in(method, tensor.name)).collect())?;
     for tensor in header.iter() {
+        if chosen.is_some() && name_in(method, tensor.name).is_some_and(|name| Some(name) != chosen) {
+            continue;
+        }
         let at = Span { input: files.input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
         let path = keys::path(tensor.name);
         let of_module = split(&path, method.tensors());
@@ -180,6 +186,18 @@ fn tensors_of(method: &dyn Spelling, files: &AdapterFiles, header: &Header) -> R
         return Err(error.kind(ErrorKind::NoWeights).expected(expected));
     }
     Ok(found)
+}
+
+/// The adapter's name in a key, where it has one.
+fn name_in<'a>(method: &dyn Spelling, key: &'a str) -> Option<&'a str> {
+    let path = keys::path(key);
+    match split(&path, method.tensors()) {
+        Some((module, name)) => {
+            let parts = module.split('.').filter(|part| !part.is_empty()).count() + name.split('.').count();
+            keys::named(path.get(parts..)?)
+        }
+        None => keys::adapter_of(key),
+    }
 }
 
 /// The path of the module and the name behind it, which is the longest of `names` that is there. Behind the name there may be that of

@@ -26,8 +26,8 @@ const NO_WEIGHTS: &[(&str, &str)] = &[
     ("SHADOW", "Shadow runs beside the base; it changes no weight of the base"),
 ];
 
-/// Methods whose file leaves out what PEFT computes anew from the base, and that nobody else can compute to the same bits.
-const NOT_IN_THE_FILE: &[(&str, &str)] = &[
+/// Methods that PEFT alone merges: most leave out what it computes anew from the base, and nobody else can compute to the same bits.
+const WITH_PEFT: &[(&str, &str)] = &[
     (
         "TINYLORA",
         "TinyLoRA's factors are the singular vectors of the base's weights; the adapter has only what is multiplied with them",
@@ -38,6 +38,11 @@ const NOT_IN_THE_FILE: &[(&str, &str)] = &[
         "OSF replaces the lower singular vectors of the base's weights, and the adapter does not have those that must be taken away",
     ),
     ("FROD", "FRoD's left factors are solutions for the base's weights; the adapter does not have them"),
+    (
+        "GLORA",
+        "GLoRA adds to a layer's bias what its weight makes of a trained vector, for which whole layers must be known",
+    ),
+    ("BONE", "Bone is what PEFT has replaced by MiSS, and no longer reads"),
     ("ADAMSS", "AdaMSS clusters the singular vectors of the base's weights; the adapter does not have the clusters"),
 ];
 
@@ -68,7 +73,7 @@ const RARE: &[&str] = &[];
 /// The error for a `peft_type` that is not merged.
 pub(super) fn error(reader: &FieldReader, peft_type: &str) -> Error {
     let row = |table: &'static [(&str, &str)]| table.iter().find(|(name, _)| *name == peft_type);
-    if let Some((name, meaning)) = row(NOT_IN_THE_FILE) {
+    if let Some((name, meaning)) = row(WITH_PEFT) {
         return reader
             .refuse(
                 "peft_type",

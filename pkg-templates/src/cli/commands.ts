@@ -1,0 +1,104 @@
+import type { Command, Flags } from "./flag.js";
+
+/** The flags that say what is merged, whatever is done with it. */
+export const PLAN_FLAGS = {
+  base: { type: "string", short: "b", value: "B", completes: "path", says: "the base model" },
+  adapter: { type: "string", short: "a", multiple: true, value: "A[@weight]", completes: "path", says: "an adapter, and a factor on its whole delta (1 by default); may be repeated; A#NAME is one of several in A" },
+  alpha: { type: "string", multiple: true, value: "N", says: "the alpha of the adapter before it, in place of the one in its configuration" },
+  method: { type: "string", short: "m", value: "M", choices: ["linear"], says: "how several deltas combine: linear (default), the exact weighted sum" },
+  dtype: { type: "string", short: "t", value: "T", choices: ["keep", "float32", "float16", "bfloat16"], says: "keep (default), float32 (or f32), float16 (f16), bfloat16 (bf16)" },
+  rounding: { type: "string", value: "R", choices: ["nearest"], says: "nearest (default), to even" },
+  tied: { type: "string", value: "T", choices: ["auto", "share", "untie"], says: "an output layer that is tied to the embedding: auto (default) does what the training did, share changes the one tensor that they are, untie gives the output layer a tensor of its own" },
+  "out-proj": { type: "string", value: "N", choices: ["twice", "once"], says: "how often the delta of out_proj in an nn.MultiheadAttention is added: twice (default), as PEFT does, or once" },
+  "expert-packing": { type: "string", value: "P", choices: ["rank", "expert"], says: "how adapters order the columns of lora_B of many experts: rank (default), as PEFT does, or expert, as Unsloth did before September 2026" },
+  "residual-base": { type: "boolean", says: "the base is the one that the adapters' initialisation (PiSSA, OLoRA, …) has changed, saved with them" },
+  "max-shard-size": { type: "string", value: "S", says: "new shards of at most S, such as 5GB; by default the base's shards are kept" },
+  only: { type: "string", value: "REGEX", says: "merge only tensors whose name matches REGEX somewhere" },
+  skip: { type: "string", value: "REGEX", says: "do not merge tensors whose name matches REGEX somewhere" },
+  "allow-unmatched": { type: "boolean", says: "adapter keys that match nothing become findings" },
+  "allow-nonfinite": { type: "boolean", says: "values may become infinite or NaN in the output's type" },
+} as const satisfies Flags;
+
+const JSON_FLAG = { type: "boolean", short: "j" } as const;
+const QUIET_FLAG = { type: "boolean", short: "q" } as const;
+
+/** The flags of `lorafold merge`. */
+export const MERGE_FLAGS = {
+  ...PLAN_FLAGS,
+  out: { type: "string", short: "o", value: "DIR", completes: "folder", says: "where the merged model goes" },
+  force: { type: "boolean", short: "f", says: "replace the model in DIR" },
+  "dry-run": { type: "boolean", short: "n", says: "show the plan, read no weights, write nothing" },
+  report: { type: "string", short: "r", value: "FILE", completes: "path", says: "write the report, with statistics of every tensor, to FILE" },
+  workers: { type: "string", short: "w", value: "N", says: "worker threads; 0 computes in the main one" },
+  "memory-budget": { type: "string", value: "S", says: "memory of each worker beside the adapters' factors (64MiB by default)" },
+  part: { type: "string", value: "I/N", says: "merge only the I-th of N parts of the output: run all of them, on any machines that share DIR …" },
+  finish: { type: "boolean", says: "… and then this, with --out: checks every part and completes the model" },
+  json: { ...JSON_FLAG, says: "print one JSON document on stdout: the report, or the plan with --dry-run" },
+  quiet: { ...QUIET_FLAG, says: "no progress" },
+} as const satisfies Flags;
+
+/** The flags of `lorafold serve`. */
+export const SERVE_FLAGS = {
+  ...PLAN_FLAGS,
+  port: { type: "string", short: "p", value: "P", says: "8417 by default; 0 takes a free one" },
+  json: { ...JSON_FLAG, says: "print one JSON document when it listens: url, files, findings" },
+  quiet: { ...QUIET_FLAG, says: "print nothing" },
+} as const satisfies Flags;
+
+/** The flags of `lorafold inspect`. */
+export const INSPECT_FLAGS = {
+  tensors: { type: "boolean", short: "t", says: "list every tensor and module; without it alike ones are counted" },
+  json: { ...JSON_FLAG, says: "print one JSON document, an array: for each path a description, or { path, error }" },
+} as const satisfies Flags;
+
+/** The shells that there are completions for. */
+export const SHELLS = ["bash", "zsh", "fish"] as const;
+
+const SOURCES = "B, A and PATH are a folder, a .safetensors or .bin file, or a URL: https://…, or hf://org/name@revision (with a weight hf://org/name@revision@0.5).";
+
+/** Every command. */
+export const COMMANDS: readonly Command[] = [
+  {
+    name: "merge",
+    purpose: "fold adapters into a base model",
+    usage: ["merge --base B --adapter A[#NAME][@weight] [--adapter …] --out DIR [options]", "merge --out DIR --finish"],
+    flags: MERGE_FLAGS,
+    examples: [
+      ["Merge one adapter", "merge -b base -a adapter -o merged"],
+      ["Two adapters with weights, in float32", "merge -b base -a style@0.8 -a detail@-0.3 -o merged --dtype f32"],
+      ["From the hub, first only the plan", "merge -b hf://org/model -a hf://org/lora@main@0.5 --dry-run"],
+      ["An adapter without a configuration", "merge -b base -a lora.safetensors --alpha 16 -o merged"],
+      ["On two machines that share a folder", "merge -b base -a adapter -o shared --part 1/2"],
+    ],
+    notes: [SOURCES],
+  },
+  {
+    name: "serve",
+    purpose: "serve the merged model over HTTP, with ranges, on this machine alone; every byte is computed when it is asked for",
+    usage: ["serve --base B --adapter A[@weight] [--adapter …] [--port P] [options]"],
+    flags: SERVE_FLAGS,
+    examples: [["On port 8417, until Ctrl-C", "serve -b base -a adapter"], ["On a free port, as JSON", "serve -b base -a adapter -p 0 --json"]],
+    notes: [SOURCES],
+  },
+  {
+    name: "inspect",
+    purpose: "describe bases, adapters and merged models",
+    usage: ["inspect PATH… [options]"],
+    words: { name: "PATH" },
+    flags: INSPECT_FLAGS,
+    examples: [["What fits together", "inspect base adapter"], ["Every tensor of a model on the hub", "inspect hf://org/model --tensors"]],
+    notes: [SOURCES],
+  },
+  {
+    name: "completions",
+    purpose: "print what makes a shell complete the words of lorafold",
+    usage: [`completions ${SHELLS.join("|")}`],
+    words: { name: "SHELL", choices: SHELLS },
+    flags: {},
+    examples: [
+      ["bash, in ~/.bashrc", "completions bash > ~/.local/share/bash-completion/completions/lorafold"],
+      ["zsh, in a folder of $fpath", "completions zsh > ~/.zfunc/_lorafold"],
+      ["fish", "completions fish > ~/.config/fish/completions/lorafold.fish"],
+    ],
+  },
+];

@@ -1,0 +1,36 @@
+import { LorafoldError, wrongValue } from "./errors.js";
+import { nearest } from "./nearest.js";
+import type { AdapterSettings, PlanSettings } from "./schema.js";
+import type { AdapterOptions, MergeOptions, OpenOptions, PlanOptions, ReadOptions, RemoteFolder, ResponseOptions } from "./types.js";
+
+/** The names of all options of a type. The compiler refuses a list that lacks one, or has one that the type has not. */
+export type Names<T> = Readonly<Record<keyof T, true>>;
+
+/** The settings that the crate knows: what else callers give (a signal, functions) stays here. */
+export const PLAN_SETTINGS: Names<PlanSettings> = { dtype: true, method: true, rounding: true, tied: true, only: true, skip: true, maxShardSize: true, allowUnmatched: true };
+export const ADAPTER_SETTINGS: Names<AdapterSettings> = { weight: true, alpha: true, adapter: true, residualBase: true, outProj: true, expertPacking: true };
+
+const PLAN_OPTIONS: Names<PlanOptions> = { base: true, adapters: true, signal: true, ...PLAN_SETTINGS };
+export const OPEN_OPTIONS: Names<OpenOptions> = { ...PLAN_OPTIONS, allowNonfinite: true };
+export const MERGE_OPTIONS: Names<MergeOptions> = { ...OPEN_OPTIONS, output: true, workers: true, memoryBudget: true, onProgress: true, statistics: true, force: true };
+export const ADAPTER_OPTIONS: Names<AdapterOptions> = { source: true, name: true, ...ADAPTER_SETTINGS };
+export const READ_OPTIONS: Names<ReadOptions> = { signal: true };
+export const RESPONSE_OPTIONS: Names<ResponseOptions> = { onError: true };
+export const REMOTE_FOLDER: Names<RemoteFolder> = { url: true, headers: true };
+
+/**
+ * Refuse what `whose` options would ignore: names that it does not know, and what is no object with options.
+ *
+ * @throws {LorafoldError} `bad-option`
+ */
+export function checkOptions(whose: string, given: unknown, known: Readonly<Record<string, true>>): void {
+  if (typeof given !== "object" || given === null) throw wrongValue("options", given, `an object with the options of ${whose}`);
+  // Inherited names too: those of an AbortSignal that was given instead of `{ signal }` are its class's.
+  for (const name in given) {
+    if (Object.hasOwn(known, name)) continue;
+    const names = Object.keys(known);
+    const meant = nearest(name, names);
+    const fix = meant === undefined ? `there ${names.length === 1 ? "is" : "are"} ${names.join(", ")}` : `did you mean ${meant}?`;
+    throw new LorafoldError("bad-option", `${whose} has no option ${name}; ${fix}`, { field: name, found: name, fix, ...(meant !== undefined && { expected: meant }) });
+  }
+}

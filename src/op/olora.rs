@@ -1,0 +1,146 @@
+//! OLoRA (arXiv 2406.01775): W' = W − s·Q@Qᵀ@W + s·B@A, Q the orthonormal factor of the weight's first r columns; PEFT's `olora_init`, which makes
+//! the base that was trained from the given one: Q and R of its QR factorisation are what A and B were at first, and are taken away.
+//!
+//! With C the first r columns, Q@Qᵀ@W = C@(CᵀC)⁻¹@CᵀW. CᵀW is a fact of the whole weight, r × columns numbers, whose first r columns are CᵀC; a row
+//! of W has its own part of C. PEFT does this with the weight as it is stored, also where that is (in, out).
+
+use super::low_rank::Product;
+use super::{Apply, Fact, Footprint, LayerShape, LowRank, Method, Place, Scale, Tile};
+use crate::encoding::Operand;
+use crate::error::Result;
+use crate::kernel::Real;
+use crate::wire::wire;
+
+/// Columns that depend on those before them by more than this have no direction of their own: which one a factorisation takes is anybody's guess.
+const DEPENDENT: f64 = 1e-11;
+
+/// A pair of factors that were trained on a base without its first columns' part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Olora {
+    /// The factors.
+    pub factors: LowRank,
+}
+
+wire!(Olora { factors });
+
+impl Method for Olora {
+    const NAME: &'static str = "olora";
+
+    type Prepared = Orthogonal;
+
+    fn operands(&self) -> Vec<&Operand> {
+        self.factors.operands()
+    }
+
+    fn footprint(&self) -> Footprint {
+        Footprint::Rows
+    }
+
+    fn fact(&self) -> Option<Fact> {
+        Some(Fact::Projection(self.factors.rank))
+    }
+
+    fn layer(&self) -> LayerShape {
+        self.factors.layer()
+    }
+
+    fn transpose(&mut self, transposed: bool) {
+        self.factors.transpose(transposed);
+    }
+
+    fn transposed(&self) -> bool {
+        self.factors.transposed
+    }
+
+    fn scale(&self) -> Option<Scale> {
+        self.factors.scale()
+    }
+
+    fn packed_rank(&self) -> u64 {
+        3 * self.factors.rank // with the projection, in f64
+    }
+
+    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Orthogonal> {
+        let product = self.factors.prepare(place, operands, adapter)?;
+        Ok(Orthogonal { product, rank: self.factors.rank as usize, scale: self.factors.scale, projection: Vec::new() })
+    }
+}
+
+/// The update in memory.
+pub(crate) struct Orthogonal {
+    product: Product,
+    /// At most the number of columns.
+    rank: usize,
+    scale: f64,
+    /// −s·(CᵀC)⁻¹@CᵀW, (rank, columns), once the weight is known.
+    projection: Vec<f64>,
+}
+
+impl Apply for Orthogonal {
+    fn bytes(&self) -> u64 {
+        self.product.bytes() + size_of_val(self.projection.as_slice()) as u64
+    }
+
+    fn gather<R: Real>(&self, tile: &Tile<R>, _changed: &mut Vec<R>, sums: &mut [f64]) {
+        for row in tile.base.chunks_exact(tile.cols) {
+            for (sums, &first) in sums.chunks_exact_mut(tile.cols).zip(row) {
+                let first: f64 = first.into();
+                sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += first * value.into());
+            }
+        }
+    }
+
+    fn learn(&mut self, fact: &[f64]) {
+        self.projection = fact.to_vec();
+        let cols = fact.len() / self.rank.max(1);
+        solve(&mut self.projection, self.rank, cols);
+        self.projection.iter_mut().for_each(|value| *value *= -self.scale);
+    }
+
+    fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
+        self.product.apply(tile, out);
+        let mut sums = vec![0.0; tile.cols];
+        for (row, out) in tile.base.chunks_exact(tile.cols).zip(out.chunks_exact_mut(tile.cols)) {
+            sums.fill(0.0);
+            for (projection, &first) in self.projection.chunks_exact(tile.cols).zip(row) {
+                let first: f64 = first.into();
+                sums.iter_mut().zip(projection).for_each(|(sum, value)| *sum += first * value);
+            }
+            out.iter_mut().zip(&sums).for_each(|(out, sum)| *out = R::from_f64((*out).into() + sum));
+        }
+    }
+}
+
+/// X of G@X = F in place of F, (rank, cols), whose first `rank` columns are G: by elimination, which a matrix such as CᵀC needs no pivots for. Numbers
+/// that are none where columns of C depend on others.
+fn solve(values: &mut [f64], rank: usize, cols: usize) {
+    let lengths: Vec<f64> = (0..rank).map(|row| values[row * cols + row]).collect();
+    for step in 0..rank {
+        let pivot = values[step * cols + step];
+        if pivot.is_nan() || pivot <= DEPENDENT * lengths[step] {
+            return values.fill(f64::NAN);
+        }
+        let (before, rest) = values.split_at_mut(step * cols);
+        let (current, after) = rest.split_at_mut(cols);
+        current.iter_mut().for_each(|value| *value /= pivot);
+        for row in before.chunks_exact_mut(cols).chain(after.chunks_exact_mut(cols)) {
+            let factor = row[step];
+            row.iter_mut().zip(&*current).for_each(|(value, other)| *value -= factor * other);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::solve;
+
+    #[test]
+    fn columns_that_depend_on_others_give_no_numbers() {
+        let mut values = [4.0, 2.0, 8.0, 2.0, 3.0, 6.0];
+        solve(&mut values, 2, 3);
+        assert_eq!(values, [1.0, 0.0, 1.5, 0.0, 1.0, 1.0]);
+        let mut values = [4.0, 2.0, 8.0, 2.0, 1.0, 6.0];
+        solve(&mut values, 2, 3);
+        assert!(values.iter().all(|value| value.is_nan()));
+    }
+}
