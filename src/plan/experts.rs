@@ -1,6 +1,8 @@
 //! Experts: an adapter's updates as the base has its matrices. What transformers stacks in memory may be a tensor for each expert in files, and the
 //! other way round.
 
+use std::borrow::Cow;
+
 use super::matching::RIGHT_BASE;
 use super::open::Adapter;
 use super::program::{Region, Update};
@@ -45,7 +47,14 @@ impl<'a> Experts<'a> {
     ///
     /// # Errors
     /// `unmatched-key` where the base has none of the parameters that factors may be of, `unsupported` where nothing tells which they are of.
-    pub(super) fn updates(&mut self, adapter: &Adapter, findings: &mut Vec<Finding>) -> Result<Vec<ModuleUpdate>> {
+    pub(super) fn updates<'u>(
+        &mut self,
+        adapter: &'u Adapter,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Cow<'u, [ModuleUpdate]>> {
+        if !adapter.updates.iter().any(|update| update.wrapper.is_some() || of_expert(update).is_some()) {
+            return Ok(Cow::Borrowed(&adapter.updates));
+        }
         let mut updates = Vec::with_capacity(adapter.updates.len());
         let mut squares = 0;
         // They are in the order of their modules.
@@ -66,7 +75,7 @@ impl<'a> Experts<'a> {
             );
             findings.push(Finding::warning("expert-layout-assumed", Some(&adapter.name), message));
         }
-        Ok(updates)
+        Ok(Cow::Owned(updates))
     }
 
     /// The parameters of a module that its factors may be of, and where the base has them: in the order of registration as far as it is known.
@@ -220,14 +229,7 @@ impl<'a> Experts<'a> {
 
     /// An update of one expert's layer, or the same of its part of a stack where the base has that.
     fn of_stack(&mut self, update: &ModuleUpdate) -> ModuleUpdate {
-        let mut names = update.module.rsplitn(3, '.');
-        let (leaf, number, module) = (names.next(), names.next(), names.next());
-        let place = number.filter(|number| is_number(number)).and_then(|number| number.parse().ok());
-        let (Some(leaf), Some(expert), Some(module), Op::LowRank(_), "weight") =
-            (leaf, place, module, &update.op, update.parameter.as_str())
-        else {
-            return update.clone();
-        };
+        let Some((module, expert, leaf)) = of_expert(update) else { return update.clone() };
         for (parameter, part) in whole_of(leaf) {
             if let Some(Found::Whole(shape)) = self.find(module, parameter)
                 && shape.len() == 3
@@ -239,6 +241,15 @@ impl<'a> Experts<'a> {
         }
         update.clone()
     }
+}
+
+/// The list, the number and the layer of an expert that an update may be of.
+fn of_expert(update: &ModuleUpdate) -> Option<(&str, u64, &str)> {
+    let mut names = update.module.rsplitn(3, '.');
+    let (leaf, number, module) = (names.next()?, names.next()?, names.next()?);
+    let may_be = matches!(update.op, Op::LowRank(_)) && update.parameter == "weight" && is_number(number);
+    let expert = number.parse().ok().filter(|_| may_be && whole_of(leaf).next().is_some())?;
+    Some((module, expert, leaf))
 }
 
 fn is_in_out(update: &ModuleUpdate) -> bool {
