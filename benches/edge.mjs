@@ -82,7 +82,7 @@ export async function edgeRows({ toy, rounds = toy ? 1 : 3, say }) {
         await worker.stop();
       }
     };
-    const seen = await inTurn({ merged: served([{ source: at(lora), weight: 1 }]), plain: served([]) }, rounds, { warm: false, say });
+    const seen = await inTurn({ merged: served([{ source: at(lora), weight: 1 }]), plain: served([{ source: at(lora), weight: 0 }]) }, rounds, { warm: false, say });
     const { merged, plain } = seen;
     const part = "edge";
     return [

@@ -60,7 +60,8 @@ function assemble() {
   writeFileSync(glue, `/// <reference lib="esnext.disposable" />\n${readFileSync(glue, "utf8")}`);
   cpSync(join(here, "src", "lorafold_bg.d.wasm.ts"), join(pkg, "lorafold_bg.wasm.d.ts"));
   uncheck(pkg);
-  for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) cpSync(join(root, name), join(pkg, name));
+  for (const name of ["LICENSE", "CHANGELOG.md"]) cpSync(join(root, name), join(pkg, name));
+  cpSync(join(here, "README.md"), join(pkg, "README.md"));
   for (const name of ["edge", "edge-job"]) cpSync(join(here, name), join(pkg, "templates", name), { recursive: true });
   const manifest = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
   const version = /^version = "(.+)"$/m.exec(readFileSync(join(root, "Cargo.toml"), "utf8"))?.[1];
@@ -84,19 +85,24 @@ function uncheck(folder) {
 /** @param {string | Uint8Array} bytes */
 const gzipped = (bytes) => gzipSync(bytes, { level: 9 }).length;
 
-/** What a bundler makes of the browser's entry point, minified: the code that a page loads before it merges. */
+/** What a bundler makes of the browser's entry point, minified: the code that a page loads before it merges, in one chunk or several. */
 async function browserEntry() {
-  const bundled = /** @type {{ output: { type: string, isEntry?: boolean, code?: string }[] }} */ (
+  const bundled = /** @type {{ output: { type: string, fileName: string, isEntry?: boolean, imports?: string[], code?: string }[] }} */ (
     await build({
       configFile: false,
       logLevel: "silent",
       root: pkg,
-      build: { write: false, minify: true, rollupOptions: { input: join(pkg, "browser.js"), preserveEntrySignatures: "strict" } },
+      // Without the lines that load styles before a chunk: they are vite's.
+      build: { write: false, minify: true, modulePreload: false, rollupOptions: { input: join(pkg, "browser.js"), preserveEntrySignatures: "strict" } },
     })
   );
-  const entry = bundled.output.find((chunk) => chunk.type === "chunk" && chunk.isEntry);
-  if (!entry?.code) throw new Error("the bundle of the browser's entry point is empty");
-  return entry.code;
+  const chunks = new Map(bundled.output.filter(({ type }) => type === "chunk").map((chunk) => [chunk.fileName, chunk]));
+  // Chunks that the entry imports are loaded with it; what it imports when it is needed is not.
+  const loaded = new Set([...chunks.values()].filter(({ isEntry }) => isEntry));
+  for (const { imports = [] } of loaded) for (const name of imports) loaded.add(/** @type {typeof bundled.output[number]} */ (chunks.get(name)));
+  const code = [...loaded].map((chunk) => chunk.code ?? "").join("\n");
+  if (!code) throw new Error("the bundle of the browser's entry point is empty");
+  return code;
 }
 
 /** Print what a page loads, and fail when it is too much. */

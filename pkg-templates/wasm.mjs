@@ -50,5 +50,7 @@ export function optimise(from, to) {
   const facts = ["--zero-filled-memory", "--low-memory-unused"];
   // What one place alone calls mostly stays a function: LLVM has made its choice, and functions that look alike pack better.
   const inlining = ["--one-caller-inline-max-function-size=20"];
-  run(process.execPath, [npmProgram("binaryen", "wasm-opt"), "-O3", ...inlining, ...stripped, ...features, ...facts, from, "-o", to]);
+  // Functions whose names begin alike mostly do alike: side by side they pack better.
+  const order = ["--reorder-functions-by-name", "--reorder-locals"];
+  run(process.execPath, [npmProgram("binaryen", "wasm-opt"), "-O3", ...inlining, ...order, ...stripped, ...features, ...facts, from, "-o", to]);
 }

@@ -258,6 +258,19 @@ impl Error {
         &self.0.facts
     }
 
+    /// The same error, its file named with its folder.
+    pub(crate) fn in_folder(mut self, folder: &str) -> Error {
+        let Inner { subject, facts, .. } = &mut *self.0;
+        if let Some(file) = facts.file.as_mut().filter(|file| !is_in(file, folder)) {
+            let whole = format!("{folder}/{file}");
+            if let Some(subject) = subject.as_mut().filter(|subject| *subject == file) {
+                subject.clone_from(&whole);
+            }
+            *file = whole;
+        }
+        self
+    }
+
     /// The same error about the files of an adapter, its file named with the adapter's folder: adapters' files all have the same names.
     /// Errors of reading have the path or URL already.
     pub(crate) fn in_adapter(mut self, adapter: &str) -> Error {
@@ -274,12 +287,7 @@ impl Error {
             return self;
         }
         facts.adapter.get_or_insert_with(|| adapter.into());
-        if let Some(file) = &mut facts.file
-            && !is_in(file, adapter)
-        {
-            *file = format!("{adapter}/{file}");
-        }
-        self
+        self.in_folder(adapter)
     }
 }
 

@@ -17,14 +17,17 @@ pub struct FileInfo {
     /// What its source calls this state of it (an ETag, say), where it does.
     #[cfg_attr(test, ts(optional))]
     pub version: Option<String>,
+    /// The sha256 of its bytes in hex, where its source knows it.
+    #[cfg_attr(test, ts(optional))]
+    pub sha256: Option<String>,
 }
 
-from_json!(FileInfo { name, size or UNKNOWN_SIZE, version });
+from_json!(FileInfo { name, size or UNKNOWN_SIZE, version, sha256 });
 
 impl FileInfo {
-    /// A file of `size` bytes, whose source does not tell versions apart.
+    /// A file of `size` bytes, whose source neither tells versions apart nor knows its hash.
     pub fn new(name: impl Into<String>, size: u64) -> FileInfo {
-        FileInfo { name: name.into(), size, version: None }
+        FileInfo { name: name.into(), size, version: None, sha256: None }
     }
 }
 
@@ -46,14 +49,20 @@ pub struct Listing {
     /// Folders inside it, which nobody reads: their names are for the report.
     #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
     pub folders: Vec<String>,
+    /// Files that are there and cannot be read as inputs: their names are for the report.
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub beside: Vec<String>,
+    /// Where it can be had again, for the recipe: `hf://org/name@commit`. Nothing where that is this machine's or a host's business.
+    #[cfg_attr(test, ts(optional))]
+    pub origin: Option<String>,
 }
 
-from_json!(Listing { name, files, folders } without { first_input });
+from_json!(Listing { name, files, folders, beside, origin } without { first_input });
 
 impl Listing {
     /// A folder without folders inside it, whose `files` are the inputs from number `first_input` on.
     pub fn new(name: impl Into<String>, first_input: usize, files: Vec<FileInfo>) -> Listing {
-        Listing { name: name.into(), first_input, files, folders: Vec::new() }
+        Listing { name: name.into(), first_input, files, folders: Vec::new(), beside: Vec::new(), origin: None }
     }
 }
 

@@ -208,17 +208,17 @@ async fn inspect_adapter(inputs: &impl Inputs, folder: &Listing) -> Result<Adapt
 }
 
 fn describe_module(update: &ModuleUpdate) -> ModuleDescription {
-    let (scale, layer) = (update.op.scale(), update.op.layer());
+    let (scale, layer) = (update.op.scale, &update.op.layer);
     ModuleDescription {
         module: update.module.clone(),
         parameter: update.parameter.clone(),
-        method: update.op.name(),
+        method: update.op.method.name,
         rank: scale.map(|scale| scale.rank),
         alpha: scale.map(|scale| scale.alpha),
         scale: scale.map(|scale| scale.scale),
         inputs: layer.inputs,
         outputs: layer.outputs,
-        dtype: update.op.operands().first().map(|operand| operand.dtype.to_string()),
+        dtype: update.op.operands.first().map(|operand| operand.dtype.to_string()),
     }
 }
 

@@ -56,6 +56,29 @@ fn laid_out(text: &str) -> String {
     out
 }
 
+/// The text with what its comments call a default (`` `keep` (default) ``, `` `1` by default ``) as TSDoc has it.
+fn with_defaults(text: &str) -> String {
+    let (mut found, mut out) = (None, String::new());
+    for line in text.lines() {
+        let said = [" (default)", " by default"]
+            .iter()
+            .find_map(|words| Some(line.split_once(words)?.0.strip_suffix('`')?.rsplit_once('`')?.1));
+        found = said.map(str::to_string).or(found);
+        if let Some((indent, "")) = line.split_once("*/")
+            && let Some(value) = found.take()
+        {
+            let is_text = value.parse::<f64>().is_err() && value.parse::<bool>().is_err();
+            out += &if is_text {
+                format!("{indent}* @default {value:?}\n")
+            } else {
+                format!("{indent}* @default {value}\n")
+            };
+        }
+        out += &format!("{line}\n");
+    }
+    out
+}
+
 #[test]
 fn typescript_has_the_types_of_the_crate() {
     let mut all =
@@ -68,7 +91,7 @@ fn typescript_has_the_types_of_the_crate() {
     all.visit::<Description>();
     all.visit::<ErrorCode>();
     all.visit::<Facts>();
-    let schema = HEADER.to_string() + &laid_out(&all.texts.into_values().collect::<String>());
+    let schema = HEADER.to_string() + &with_defaults(&laid_out(&all.texts.into_values().collect::<String>()));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pkg-templates/src/schema.ts");
     if env::var_os("LORAFOLD_WRITE_SCHEMA").is_some() {
         fs::write(&path, &schema).unwrap();

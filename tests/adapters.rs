@@ -198,6 +198,29 @@ fn saved_modules_inside_a_base_are_not_lost() {
     assert!(error.contains("modules_to_save"), "{error}");
 }
 
+/// transformers renames BEiT's modules in memory, `lambda_1` of its layers among them, of which the table of renames knows nothing: as a new tensor it would
+/// stand beside the one that was trained.
+#[test]
+fn a_saved_parameter_that_may_be_the_bases_under_another_name_is_not_added() {
+    let scratch = Scratch::new("lambda");
+    let (case, adapter) = (fixture("modules-to-save"), scratch.join("adapter"));
+    copy(&case.join("adapter"), &adapter);
+    let file = "adapter_model.safetensors";
+    for (parameter, is_refused) in [("lambda_1", true), ("bias", false)] {
+        let name = |number: usize, key: &str| match number {
+            0 => Some(key.to_string()),
+            _ => key.strip_suffix("model.norm.weight").map(|front| format!("{front}model.norm.{parameter}")),
+        };
+        let source = case.join("adapter").join(file);
+        collect(&[source.clone(), source], &adapter.join(file), name);
+        let found = merged(&scratch, &case.join("base"), AdapterFolder::new(&adapter));
+        match is_refused {
+            true => assert!(sentence(found, "unmatched-key").contains("model.norm.lambda_1")),
+            false => assert!(found.unwrap().contains_key("model.norm.bias")),
+        }
+    }
+}
+
 #[test]
 fn layers_are_repeated_in_any_way_or_refused() {
     let scratch = Scratch::new("layers");

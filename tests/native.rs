@@ -190,8 +190,13 @@ fn old_model(case: &Case) -> PathBuf {
     fs::create_dir(&out).unwrap();
     let kept = ["notes.txt", "adapter_model.safetensors", "vae.safetensors"];
     let index = r#"{"metadata":{},"weight_map":{"a":"x-a.safetensors","b":"model-00001-of-00002.safetensors"}}"#;
-    let stale =
-        ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "x-a.safetensors", "config.json"];
+    let stale = [
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "x-a.safetensors",
+        "config.json",
+        "adapter_config.json",
+    ];
     kept.iter().chain(&stale).for_each(|name| fs::write(out.join(name), *name).unwrap());
     fs::write(out.join("model.safetensors.index.json"), index).unwrap();
     out
@@ -231,6 +236,21 @@ fn what_stands_in_the_way_leaves_the_old_model_whole() {
     assert_eq!(run(merge, &out).unwrap_err().code(), "bad-option");
     fs::remove_dir_all(out.join("tokenizer.json")).unwrap();
     assert!(files(&out) == before);
+}
+
+#[cfg(unix)]
+#[test]
+fn companions_have_the_longest_of_names() {
+    let case = Case::new("long-names", 16);
+    let names = [format!("{}.json", "n".repeat(250)), format!("{}.json", "é".repeat(118)), "two\nlines.json".into()];
+    names.iter().for_each(|name| fs::write(case.base().join(name), "{}").unwrap());
+    let clean = case.clean();
+    assert!(names.iter().all(|name| clean.contains_key(name)));
+    let out = old_model(&case);
+    names.iter().for_each(|name| fs::write(out.join(name), "old").unwrap());
+    run(case.merge().force(true), &out).unwrap();
+    let found = files(&out);
+    assert!(clean.iter().all(|(name, bytes)| found.get(name) == Some(bytes)), "{:?}", found.keys());
 }
 
 #[cfg(unix)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{Op, Road, RowOrder, Variant};
+use lorafold::op::{self, Op, RowOrder, Sizes};
 use lorafold::plan::{AdapterOptions, PlanOptions, Program, Region, Update};
 use lorafold::tensor::{Dtype, Float};
 use lorafold::{Error, Result};
@@ -202,7 +202,7 @@ fn groups_may_begin_anywhere_in_a_tensor() {
     let inputs = Memory(vec![encode(Dtype::F32, &values), encode(Dtype::F32, &angles), encode(Dtype::F32, &[1.0; 4])]);
     let operand = |input: usize| Operand::whole("k", Span { input, start: 0, bytes: 16 }, Dtype::F32);
     let road =
-        Road { angles: operand(1), lengths: operand(2), variant: Variant::One, group: 4, outputs: 8, bias: false };
+        Op { operands: vec![operand(1), operand(2)], sizes: Sizes::of(&[('v', 1), ('g', 4)]), ..Op::new(&op::ROAD) };
     let program = |order: RowOrder| Program {
         tensor: "t".into(),
         rows,
@@ -212,7 +212,7 @@ fn groups_may_begin_anywhere_in_a_tensor() {
             adapter: "a".into(),
             weight: 1.0,
             region: Region { rows: region.clone(), order },
-            op: Op::Road(road.clone()),
+            op: road.clone(),
         }],
         combine: Combine::Linear,
         to: Float::F32,

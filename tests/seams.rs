@@ -13,7 +13,7 @@ use lorafold::container::Header;
 use lorafold::encoding::{Nested, Nf4, Operand, Plain, Stored};
 use lorafold::engine::Merger;
 use lorafold::inputs::Span;
-use lorafold::op::{Dora, LayerShape, LowRank, Op, RowOrder};
+use lorafold::op::{DORA, LORA, LayerShape, Op, RowOrder, Sizes};
 use lorafold::plan::{AdapterOptions, PlanOptions, Program, Region, Update};
 use lorafold::tensor::{Dtype, Float};
 use model::{Memory, Model, Random, add_folder, block_on, encode, file, read, read_file, with};
@@ -37,22 +37,16 @@ fn low_rank(
     let input = inputs.0.len();
     inputs.0.push(encode(Dtype::F32, &a));
     inputs.0.push(encode(Dtype::F32, &b));
-    let operand = |key: &str, input: usize, values: &[f32]| Operand {
-        key: key.into(),
-        at: Span { input, start: 0, bytes: 4 * values.len() as u64 },
-        dtype: Dtype::F32,
-        columns: None,
+    let operand = |key: &str, input: usize, values: &[f32]| {
+        Operand::whole(key, Span { input, start: 0, bytes: 4 * values.len() as u64 }, Dtype::F32)
     };
-    let factors = LowRank {
-        a: operand("a", input, &a),
-        b: operand("b", input + 1, &b),
-        rank,
+    let op = Op {
+        operands: vec![operand("a", input, &a), operand("b", input + 1, &b)],
+        sizes: Sizes::of(&[('r', rank)]),
         layer: LayerShape::linear(rows, cols),
-        alpha: rank as f64,
-        scale: 1.0,
-        transposed: false,
+        ..Op::new(&LORA)
     };
-    (Update { adapter: "adapter".into(), weight: 0.5, region, op: Op::LowRank(factors) }, a, b)
+    (Update { adapter: "adapter".into(), weight: 0.5, region, op: op.scaled(rank, rank as f64, 1.0) }, a, b)
 }
 
 /// Blocks of a program, in runs of random length that begin and end where it allows.
@@ -131,12 +125,11 @@ fn an_update_without_facts_beside_one_with_facts() {
     let mut inputs = Memory(vec![encode(Dtype::F32, &base)]);
     let mut dora = |transposed: bool| {
         let (mut update, ..) = low_rank(&mut random, &mut inputs, rank, Region::all(side), side);
-        let Op::LowRank(mut factors) = update.op else { panic!("a low-rank update") };
-        factors.transposed = transposed;
         let lengths: Vec<f32> = (0..side).map(|_| 2.0 + random.unit()).collect();
         inputs.0.push(encode(Dtype::F32, &lengths));
         let at = Span { input: inputs.0.len() - 1, start: 0, bytes: 4 * side };
-        update.op = Op::Dora(Dora { factors, magnitude: Operand::whole("m", at, Dtype::F32) });
+        update.op.operands.push(Operand::whole("m", at, Dtype::F32));
+        update.op = Op { method: &DORA, transposed, ..update.op };
         update
     };
     let updates = [dora(false), dora(true), dora(false)];

@@ -4,11 +4,11 @@ import { sample } from "./sample-plugin.js";
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
-/** The development server puts styles into the page itself, which the page's own policy forbids. */
+/** The development server puts styles into the page itself, and tells it of changes through a socket, which the page's own policy forbids. */
 const inlineStylesInDevelopment: Plugin = {
   name: "lorafold-development-policy",
   apply: "serve",
-  transformIndexHtml: (html, { server }) => (server ? html.replace("default-src 'self';", "$& style-src 'self' 'unsafe-inline';") : html),
+  transformIndexHtml: (html, { server }) => (server ? html.replace("default-src 'self';", "$& style-src 'self' 'unsafe-inline';").replace("connect-src", "$& ws:") : html),
 };
 
 export default defineConfig({

@@ -1,21 +1,37 @@
 import type { Context } from "./context.js";
-import type { AbortSignal } from "./globals.js";
 import { inspect } from "./inspect.js";
+import { part } from "./errors.js";
 import { merge } from "./merge.js";
-import { openMerged } from "./merged/model.js";
 import { plan } from "./plan.js";
-import type { Description, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike } from "./types.js";
+import type { Description, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike } from "./types.js";
 
 /** The functions that every entry point exports, each bound to its own context. */
 export interface Api {
   /**
    * What a base, an adapter or a merged model is: dtypes, shapes, scales, recipe.
    *
+   * @example
+   * ```ts
+   * import { inspect } from "lorafold";
+   *
+   * const found = await inspect("adapters/style");
+   * if (found.kind === "adapter") console.log(found.r, found.alpha, found.modules.length);
+   * ```
+   *
    * @throws {LorafoldError} when it is none of these, or broken.
    */
-  inspect(source: SourceLike, options?: { signal?: AbortSignal }): Promise<Description>;
+  inspect(source: SourceLike, options?: InspectOptions): Promise<Description>;
   /**
    * Fold the adapters into the base.
+   *
+   * @example
+   * ```ts
+   * import { merge } from "lorafold";
+   *
+   * const { files, report } = await merge({ base: "models/base", adapters: ["adapters/style"] });
+   * for (const file of files) console.log(file.name, (await file.blob()).size);
+   * console.log(report.merged);
+   * ```
    *
    * @throws {LorafoldError} for everything that can go wrong; then nothing is left in the output.
    */
@@ -23,11 +39,29 @@ export interface Api {
   /**
    * The merged model as a folder that is nowhere: every byte is computed when it is read.
    *
+   * @example
+   * ```ts
+   * import { openMerged } from "lorafold";
+   *
+   * const model = await openMerged({ base: "models/base", adapters: ["adapters/style"] });
+   * const header = await model.read("model.safetensors", 0, 8);
+   * console.log(header.length);
+   * model.close();
+   * ```
+   *
    * @throws {LorafoldError} for everything that `plan` throws, and `no-range-support` where the base can only be read in one pass.
    */
   openMerged(options: OpenOptions): Promise<MergedModel>;
   /**
    * What `merge` would do, from headers and configurations alone: no weights are read and nothing is written. It may be given all that `merge` is given.
+   *
+   * @example
+   * ```ts
+   * import { plan } from "lorafold";
+   *
+   * const { merged, findings } = await plan({ base: "models/base", adapters: ["adapters/style"] });
+   * console.log(merged, findings.map(({ message }) => message));
+   * ```
    *
    * @throws {LorafoldError} for everything that can be seen to go wrong.
    */
@@ -39,7 +73,12 @@ export function createApi(context: () => Context): Api {
   return {
     inspect: async (source, options) => inspect(context(), source, options),
     merge: async (options) => merge(context(), options),
-    openMerged: async (options) => openMerged(context(), options),
+    async openMerged(options) {
+      const current = context();
+      // Loaded when it is needed: most pages merge, and open nothing.
+      const { openMerged } = await part(import("./merged/model.js"));
+      return openMerged(current, options);
+    },
     plan: async (options) => plan(context(), options),
   };
 }

@@ -134,6 +134,12 @@ export function scriptFailed({ error, message }: ErrorEvent): LorafoldError {
   return new LorafoldError("fetch-failed", "the script of a worker could not be loaded: check the connection, and that the site serves all of lorafold's files");
 }
 
+/** A part of lorafold that is loaded when it is needed, or the error that it cannot be. */
+export const part = <T>(loading: Promise<T>): Promise<T> =>
+  loading.catch((detail: unknown) => {
+    throw new LorafoldError("fetch-failed", "a part of lorafold could not be loaded: check the connection, and that the site serves all of lorafold's files", { detail });
+  });
+
 /** What reading an input threw, as one of ours. */
 export function readFailed(name: string, error: unknown): unknown {
   const { code, name: kind } = thrown(error);

@@ -1,8 +1,7 @@
 import type { Context } from "./context.js";
 import { asLorafoldError, checkSignal, unlessAborted } from "./errors.js";
-import type { AbortSignal } from "./globals.js";
 import { inspect as inspectInputs } from "./lorafold.js";
-import { checkOptions, READ_OPTIONS } from "./options.js";
+import { checkOptions, INSPECT_OPTIONS } from "./options.js";
 import type { Platform } from "./platform.js";
 import { listed } from "./prepare.js";
 import { bind } from "./sources/bind.js";
@@ -10,13 +9,13 @@ import type { Listing } from "./sources/input.js";
 import { listingLimits } from "./sources/limits.js";
 import { listSource } from "./sources/listing.js";
 import { withoutEnding } from "./sources/weights.js";
-import type { Description, SourceLike } from "./types.js";
+import type { Description, InspectOptions, SourceLike } from "./types.js";
 
 /** See {@link Api.inspect}. */
-export async function inspect({ platform, engine }: Context, source: SourceLike, options: { signal?: AbortSignal } = {}): Promise<Description> {
-  const { signal } = options ?? {};
+export async function inspect({ platform, engine }: Context, source: SourceLike, options: InspectOptions = {}): Promise<Description> {
+  const { signal, hub } = options ?? {};
   const described = async () => {
-    const [listing] = await Promise.all([list(platform, source, signal), engine()]);
+    const [listing] = await Promise.all([list(platform, source, { ...(signal && { signal }), ...(hub !== undefined && { hub }) }), engine()]);
     const bound = listing.files.map((input) => bind(input, platform.bindInput));
     try {
       return await inspectInputs(listed(listing), bound);
@@ -25,7 +24,7 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
     }
   };
   try {
-    checkOptions("inspect", options ?? {}, READ_OPTIONS);
+    checkOptions("inspect", options ?? {}, INSPECT_OPTIONS);
     checkSignal(signal);
     return await unlessAborted(described(), signal);
   } catch (error) {
@@ -34,16 +33,16 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
 }
 
 /** List as a base, and where that finds none, as an adapter: behind a URL only known file names can be requested. */
-async function list(platform: Platform, source: SourceLike, signal: AbortSignal | undefined): Promise<Listing> {
+async function list(platform: Platform, source: SourceLike, options: InspectOptions): Promise<Listing> {
   const hasConfig = ({ files }: Listing) => files.some(({ name }) => name === "adapter_config.json");
   const hasWeights = ({ files }: Listing) => files.some(({ name }) => name !== "adapter_model" && withoutEnding(name) === "adapter_model");
   try {
-    const listing = await listSource(platform, source, "base", listingLimits(), signal);
+    const listing = await listSource(platform, source, "base", listingLimits(), options);
     if (!hasWeights(listing) || hasConfig(listing)) return listing;
   } catch (error) {
-    const adapter = await listSource(platform, source, "adapter", listingLimits(), signal).catch(() => undefined);
+    const adapter = await listSource(platform, source, "adapter", listingLimits(), options).catch(() => undefined);
     if (adapter && hasWeights(adapter)) return adapter;
     throw error;
   }
-  return listSource(platform, source, "adapter", listingLimits(), signal);
+  return listSource(platform, source, "adapter", listingLimits(), options);
 }

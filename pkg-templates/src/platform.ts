@@ -17,6 +17,10 @@ export interface Platform {
   startWriter?: () => Worker;
   /** How remote files are read; by default {@link NETWORK}. */
   network?: Network;
+  /** The hub that the user has set instead of the usual one. */
+  hubEndpoint?: () => string | undefined;
+  /** The token that the user has for the hub. */
+  hubToken?: () => Promise<string | undefined>;
   /** How many workers can run at the same time. */
   processors(): number;
   /** Sources that only this platform knows (paths in Node). */

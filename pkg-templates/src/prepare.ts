@@ -46,7 +46,7 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
   checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
   const prepared = async (): Promise<Prepared> => {
     const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
-    const list = (source: SourceLike, role: Role) => listSource(platform, source, role, limits, signal);
+    const list = (source: SourceLike, role: Role) => listSource(platform, source, role, limits, options);
     const listAdapter = async ({ source, adapter }: AdapterOptions): Promise<AdapterListing> => {
       const open = (source: SourceLike) => list(source, "adapter");
       if (adapter === undefined) return { listing: await open(source) };
@@ -122,12 +122,12 @@ function distinct(names: string[]): string[] {
 }
 
 /** A listing as the plan takes it. */
-export function listed({ name, files, folders = [] }: Listing, given = name): ListedFolder {
-  const file = ({ name, size, version, oid }: Input) => {
+export function listed({ name, files, folders = [], beside, origin }: Listing, given = name): ListedFolder {
+  const file = ({ name, size, version, oid, digest }: Input) => {
     const state = oid ?? version;
-    return { name, ...(size !== undefined && { size }), ...(state !== undefined && { version: state }) };
+    return { name, ...(size !== undefined && { size }), ...(state !== undefined && { version: state }), ...(digest !== undefined && { sha256: digest }) };
   };
-  return { name: given, files: files.map(file), folders };
+  return { name: given, files: files.map(file), folders, ...(beside && { beside }), ...(origin !== undefined && { origin }) };
 }
 
 /** Bytes of adapters that are kept in memory, unless the platform says otherwise. */
@@ -136,10 +136,10 @@ const HELD_BYTES = 256 << 20;
 /** Read an adapter's files that are not local into memory, where there is room: each is read twice, once for its hash and once for its factors. */
 async function held({ listing, ...rest }: AdapterListing, { turns, room }: ListingLimits): Promise<AdapterListing> {
   const held = async (input: Input): Promise<Input> => {
-    const { name, size, version, head } = input;
+    const { name, size, version, digest, head } = input;
     if (input.blob || input.bytes || input.path !== undefined || size === undefined || !room.take(size)) return input;
     const bytes = head?.length === size ? head : await turns.run(() => new RandomReader(name, 0, bind(input).read!).take(size));
-    return { name, size, bytes, ...(version !== undefined && { version }) };
+    return { name, size, bytes, ...(version !== undefined && { version }), ...(digest !== undefined && { digest }) };
   };
   return { ...rest, listing: { ...listing, files: await Promise.all(listing.files.map(held)) } };
 }

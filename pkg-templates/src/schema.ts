@@ -103,7 +103,8 @@ export type AdapterRequest = {
  */
 export type AdapterSettings = {
   /**
-   * Factor on the whole delta, any finite number; 1 by default.
+   * Factor on the whole delta, any finite number; `1` by default.
+   * @default 1
    */
   weight?: number,
   /**
@@ -116,11 +117,13 @@ export type AdapterSettings = {
    */
   expertPacking?: "rank" | "expert",
   /**
-   * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+   * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part; `false` by default.
+   * @default false
    */
   residualBase?: boolean,
   /**
    * How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
+   * @default "twice"
    */
   outProj?: "twice" | "once",
   /**
@@ -212,7 +215,7 @@ export type ErrorFacts = {
 /**
  * What happened, finer than the code: what a page or a script may branch on. Most errors need none beyond their code.
  */
-export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "several-adapters" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "output-not-empty" | "output-is-input" | "no-memory";
+export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "several-adapters" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "gated-repository" | "no-repository" | "no-revision" | "rate-limited" | "output-not-empty" | "output-is-input" | "no-memory";
 
 /**
  * A job that gathers what a program must know of its whole weight.
@@ -302,6 +305,10 @@ export type ListedFile = {
    * What its source calls this state of it (an ETag, say), where it does.
    */
   version?: string,
+  /**
+   * The sha256 of its bytes in hex, where its source knows it.
+   */
+  sha256?: string,
 };
 
 /**
@@ -320,6 +327,14 @@ export type ListedFolder = {
    * Folders inside it, which nobody reads: their names are for the report.
    */
   folders?: Array<string>,
+  /**
+   * Files that are there and cannot be read as inputs: their names are for the report.
+   */
+  beside?: Array<string>,
+  /**
+   * Where it can be had again, for the recipe: `hf://org/name@commit`. Nothing where that is this machine's or a host's business.
+   */
+  origin?: string,
 };
 
 /**
@@ -494,19 +509,23 @@ export type PlanRequest = {
 export type PlanSettings = {
   /**
    * Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
+   * @default "keep"
    */
   dtype?: "keep" | "float32" | "float16" | "bfloat16",
   /**
-   * How several deltas combine. Only `linear`, the exact weighted sum, so far.
+   * How several deltas combine: `linear` (default), the exact weighted sum, is the only way so far.
+   * @default "linear"
    */
   method?: "linear",
   /**
-   * How sums are rounded to the output's type. Only `nearest` (to even) so far.
+   * How sums are rounded to the output's type: `nearest` (default), to even, is the only way so far.
+   * @default "nearest"
    */
   rounding?: "nearest",
   /**
    * What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
    * that they are, `untie` gives the output layer a tensor of its own.
+   * @default "auto"
    */
   tied?: "auto" | "share" | "untie",
   /**
@@ -522,9 +541,20 @@ export type PlanSettings = {
    */
   maxShardSize?: number,
   /**
-   * Adapter keys and patterns that match nothing become findings instead of errors.
+   * Adapter keys and patterns that match nothing become findings instead of errors; `false` by default.
+   * @default false
    */
   allowUnmatched?: boolean,
+  /**
+   * Trained weights in an adapter's folder that are no part of the adapter, and are not merged, become findings instead of errors.
+   */
+  allowUnmerged?: boolean,
+  /**
+   * Whose tokenizer, chat template, generation and processor configuration the output has: `auto` (default) takes the adapter's where it brings
+   * embeddings, else the base's; `base`; `adapter`, which takes the first adapter's that has one.
+   * @default "auto"
+   */
+  tokenizer?: "auto" | "base" | "adapter",
 };
 
 /**
@@ -560,6 +590,10 @@ export type Recipe = {
    */
   tied?: string,
   /**
+   * Whose tokenizer stands beside the weights, where that was asked for.
+   */
+  tokenizer?: string,
+  /**
    * Pattern of the names of the tensors that were merged.
    */
   only?: string,
@@ -573,6 +607,10 @@ export type Recipe = {
  * An adapter in a recipe.
  */
 export type RecipeAdapter = {
+  /**
+   * Where it can be had again, where a hub has it: `hf://org/name@commit`.
+   */
+  origin?: string,
   /**
    * Its files.
    */
@@ -604,13 +642,35 @@ export type RecipeAdapter = {
  */
 export type RecipeBase = {
   /**
+   * Where it can be had again, where a hub has it: `hf://org/name@commit`.
+   */
+  origin?: string,
+  /**
    * Its weight files.
    */
-  files: Array<FileSize>,
+  files: Array<RecipeFile>,
   /**
    * Its own recipe, as it stands in its files, where it is a merged model.
    */
   recipe?: Record<string, unknown>,
+};
+
+/**
+ * A weight file of the base in a recipe.
+ */
+export type RecipeFile = {
+  /**
+   * Name inside its folder.
+   */
+  name: string,
+  /**
+   * Size in bytes.
+   */
+  size: number,
+  /**
+   * The sha256 of its bytes in hex, where its source knows it.
+   */
+  sha256?: string,
 };
 
 /**

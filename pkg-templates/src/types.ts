@@ -12,22 +12,64 @@ export interface Source {
   stream?(name: string, start: number, end: number, version?: string): ReadableStream<Uint8Array>;
 }
 
-/** A URL whose requests need headers of their own, such as `Authorization`. */
+/**
+ * A URL whose requests need headers of their own, such as `Authorization`.
+ *
+ * @example
+ * ```ts
+ * import { plan, type RemoteFolder } from "lorafold";
+ *
+ * const base: RemoteFolder = { url: "https://models.example/base/", headers: { Authorization: "Bearer …" } };
+ * await plan({ base, adapters: ["https://models.example/adapter/"] });
+ * ```
+ */
 export interface RemoteFolder {
   url: string | URL;
   headers?: Record<string, string>;
 }
 
 /**
- * Where a base or an adapter is: a file or files, a directory handle, a URL (`https://…` of a file or a folder,
- * `hf://org/name@revision`), a source of your own, and in Node a path.
+ * Where a base or an adapter is: a file or files, a directory handle, a URL (`https://…` of a file or a folder), a model of the hub
+ * (`hf://org/name@revision`, `hf://org/name/folder`, `org/name`, the address of its page), a source of your own, and in Node a path, which counts first.
  */
 export type SourceLike = Blob | File | readonly File[] | FileList | FileSystemDirectoryHandle | URL | string | RemoteFolder | Source;
 
-/** One adapter and how it enters the merge. */
+/** Which hub is asked for models, and as whom. */
+export interface HubOptions {
+  /** The hub, or a mirror of it. In Node, `HF_ENDPOINT` by default. */
+  endpoint?: string;
+  /**
+   * A token, which is sent to the hub alone. In Node, by default that of the user: `HF_TOKEN`, or the file that the hub's own command line writes. `false`: none.
+   */
+  token?: string | false;
+}
+
+/** Options of {@link inspect}. */
+export interface InspectOptions {
+  /** Stops the work. */
+  signal?: AbortSignal;
+  /** Which hub is asked, and as whom. */
+  hub?: HubOptions;
+}
+
+/**
+ * One adapter and how it enters the merge.
+ *
+ * @example
+ * ```ts
+ * import { merge } from "lorafold";
+ *
+ * const style = { source: "adapters/style", weight: 0.8, name: "style" };
+ * await merge({ base: "models/base", adapters: [style, { source: "adapters/detail", weight: -0.3 }] });
+ * ```
+ */
 export interface AdapterOptions extends AdapterSettings {
   source: SourceLike;
-  /** What errors and the report call it; by default the name of its folder. */
+  /**
+   * What errors and the report call it.
+   *
+   * @default the name of its folder
+   */
   name?: string;
 }
 
@@ -56,32 +98,80 @@ export interface Progress {
 
 /** What {@link plan} needs. */
 export interface PlanOptions extends PlanSettings {
+  /** The model that the adapters were trained on. */
   base: SourceLike;
+  /** At least one, each a source or a source with a weight. */
   adapters: readonly (SourceLike | AdapterOptions)[];
+  /** Which hub is asked for models, and as whom. */
+  hub?: HubOptions;
   /** Stops the work. */
   signal?: AbortSignal;
 }
 
-/** What {@link merge} needs. */
+/**
+ * What {@link merge} needs.
+ *
+ * @example
+ * ```ts
+ * import { merge, type MergeOptions } from "lorafold";
+ *
+ * const options: MergeOptions = {
+ *   base: "hf://org/model",
+ *   adapters: [{ source: "hf://org/lora", weight: 0.8 }],
+ *   dtype: "bfloat16",
+ *   onProgress: ({ bytes, total }) => console.log(`${Math.floor((100 * bytes) / total)} %`),
+ * };
+ * const { files, report } = await merge(options);
+ * ```
+ */
 export interface MergeOptions extends PlanOptions {
+  /**
+   * Where the merged model goes.
+   *
+   * @default "blob"
+   */
   output?: Output;
-  /** Number of workers; 0 computes in the calling thread, and plans there. By default one for each processor, eight at most. */
+  /**
+   * Number of workers; 0 computes in the calling thread, and plans there.
+   *
+   * @default one for each processor, eight at most
+   */
   workers?: number;
-  /** Bytes of WebAssembly memory that each worker may use beside the factors of one tensor; 64 MiB by default. */
+  /**
+   * Bytes of WebAssembly memory that each worker may use beside the factors of one tensor.
+   *
+   * @default 67108864 (64 MiB)
+   */
   memoryBudget?: number;
   /** Told after each piece of the output. */
   onProgress?: (progress: Progress) => void;
-  /** Values may become infinite or NaN in the output's type. */
+  /**
+   * Values may become infinite or NaN in the output's type.
+   *
+   * @default false
+   */
   allowNonfinite?: boolean;
-  /** Statistics of every merged tensor in the report. They take time (up to as much again at low ranks), so they are off by default. */
+  /**
+   * Statistics of every merged tensor in the report. They take time: up to as much again at low ranks.
+   *
+   * @default false
+   */
   statistics?: boolean;
-  /** Replace a model that is already in the output folder. */
+  /**
+   * Replace a model that is already in the output folder.
+   *
+   * @default false
+   */
   force?: boolean;
 }
 
 /** What {@link openMerged} needs. */
 export interface OpenOptions extends PlanOptions {
-  /** Values may become infinite or NaN in the output's type. */
+  /**
+   * Values may become infinite or NaN in the output's type.
+   *
+   * @default false
+   */
   allowNonfinite?: boolean;
 }
 
@@ -150,6 +240,6 @@ export interface MergeResult {
 
 export type {
   AdapterDescription, AdapterReport, AdapterSettings, BaseReport, Description, DtypeTotal, FileDigest, FileSize, Finding, ModelDescription,
-  ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeScale, Report, ScaleReport, TensorDescription, TensorReport,
+  ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeFile, RecipeScale, Report, ScaleReport, TensorDescription, TensorReport,
   TensorStatistics, UpdateReport, WeightFile,
 } from "./schema.js";

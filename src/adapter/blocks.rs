@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::fields::FieldReader;
 use crate::error::{Error, Result};
-use crate::op::{BdLora, LowRank, MergedLinear, Op, Side};
+use crate::op::{Op, Side, bd_lora, merged_linear};
 
 /// What a configuration says of blocks.
 #[derive(Debug, Clone, Default)]
@@ -105,14 +105,14 @@ impl Block {
         }
     }
 
-    /// The update of a weight by `factors`, which have the shapes that are stored. `rank_of_b` are the columns of `lora_B`.
+    /// The update of a weight by the factors of `lora`, which have the shapes that are stored. `rank_of_b` are the columns of `lora_B`.
     ///
     /// # Errors
     /// `shape-mismatch` where they are not so stored.
-    pub(crate) fn op(&self, factors: LowRank, rank_of_b: u64) -> Result<Op> {
+    pub(crate) fn op(&self, lora: Op, rank_of_b: u64) -> Result<Op> {
         match self {
-            Block::Diagonal(side, blocks) => BdLora::of(factors, rank_of_b, *side, *blocks).map(Op::BdLora),
-            Block::Merged(enabled) => MergedLinear::of(factors, rank_of_b, enabled.clone()).map(Op::MergedLinear),
+            Block::Diagonal(side, blocks) => bd_lora(lora, rank_of_b, *side, *blocks),
+            Block::Merged(enabled) => merged_linear(lora, rank_of_b, enabled),
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct AdapterConfig {
     /// What the file says of the orientation of the base's weights; a hint, since PEFT decides by layer class.
     pub fan_in_fan_out: bool,
     /// Ranks by module, first match wins.
-    pub rank_pattern: PatternTable<u64>,
+    pub rank_pattern: PatternTable<f64>,
     /// Alphas by module, first match wins.
     pub alpha_pattern: PatternTable<f64>,
     /// The suffixes of `target_modules` where it is a list.
@@ -121,7 +121,10 @@ impl AdapterConfig {
                 "use_rslora" => config.rslora = reader.flag(name, value)?,
                 "use_dora" => config.dora = reader.flag(name, value)?,
                 "fan_in_fan_out" => config.fan_in_fan_out = reader.flag(name, value)?,
-                "rank_pattern" => config.rank_pattern = reader.patterns("rank_pattern", value, FieldReader::rank)?,
+                "rank_pattern" => {
+                    let rank = |reader: &FieldReader, name: &str, value: &Value| Ok(reader.rank(name, value)? as f64);
+                    config.rank_pattern = reader.patterns("rank_pattern", value, rank)?
+                }
                 "alpha_pattern" => {
                     config.alpha_pattern = reader.patterns("alpha_pattern", value, FieldReader::number)?
                 }
@@ -203,12 +206,12 @@ fn is_olora(reader: &FieldReader, value: &Value) -> Result<bool> {
     let init = match value {
         Value::Bool(_) | Value::Null => return Ok(false),
         Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => return Ok(false),
-        Value::String(init) if cfg!(feature = "rare") && init.eq_ignore_ascii_case("olora") => return Ok(true),
+        Value::String(init) if init.eq_ignore_ascii_case("olora") => return Ok(true),
         Value::String(init) => init.as_str(),
         _ => "",
     };
     let (reason, fix) = match init {
-        "pissa" | "olora" => (
+        "pissa" => (
             "trains against the base without its main part",
             "merge into the base that was saved without it, with the option residualBase; or convert the adapter with PEFT: save_pretrained(path_initial_model_for_weight_conversion=…)",
         ),

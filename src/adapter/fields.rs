@@ -129,19 +129,19 @@ impl FieldReader<'_> {
     }
 
     /// A table of patterns.
-    pub(crate) fn patterns<T: Copy + Default>(
+    pub(crate) fn patterns(
         &self,
         field: &'static str,
         value: &Value,
-        read: fn(&Self, &str, &Value) -> Result<T>,
-    ) -> Result<PatternTable<T>> {
+        read: fn(&Self, &str, &Value) -> Result<f64>,
+    ) -> Result<PatternTable<f64>> {
         let rows = match value {
             Value::Null => return Ok(PatternTable::default()),
             Value::Object(rows) => rows,
             _ => return self.bad(field, value, "an object"),
         };
         let row = |(key, value): (&String, &Value)| Ok((key.clone(), read(self, &format!("{field}.{key}"), value)?));
-        let rows: Vec<(String, T)> = rows.iter().map(row).collect::<Result<_>>()?;
+        let rows: Vec<(String, f64)> = rows.iter().map(row).collect::<Result<_>>()?;
         PatternTable::new(field, rows).map_err(|error| {
             let subject = format!("{}: {field}", self.file);
             let refused = match &error {

@@ -163,6 +163,12 @@ impl<'a> Key<'a> {
             | [module @ .., "trainable_tokens_delta", _] => return Key::Tokens { module: module.join(".") },
             _ => {}
         }
+        // `to_q.lora.down.weight`, and `processor.to_q_lora.down.weight` of 2023.
+        if let [.., part, "down" | "up", "weight"] = path
+            && (*part == "lora" || part.ends_with("_lora"))
+        {
+            return Key::Unsupported("a factor in diffusers' old spelling (lora.down, lora.up)");
+        }
         // PEFT saves it without a suffix, and loads it with one.
         if let [module @ .., "lora_magnitude_vector"]
         | [module @ .., "lora_magnitude_vector", "weight"]
@@ -272,7 +278,14 @@ mod tests {
         assert_eq!(Key::parse("x.e.base_layer.base_layer.gate_up_proj_bias"), bias);
         let embedding = Key::Factor { module: "x".into(), half: Half::B, embedding: true, adapter: None };
         assert_eq!(Key::parse("x.lora_embedding_B"), embedding);
-        for key in ["x.lora_a", "x.lora_down.weight", "x.lora_diag", "weight"] {
+        for key in [
+            "x.lora_a",
+            "x.lora_down.weight",
+            "x.to_q.lora.up.weight",
+            "x.to_q_lora.down.weight",
+            "x.lora_diag",
+            "weight",
+        ] {
             assert!(matches!(Key::parse(key), Key::Unsupported(_)), "{key}");
         }
     }

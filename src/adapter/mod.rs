@@ -1,6 +1,5 @@
 //! Adapters: their configuration, the names of their tensors, the pairs of factors these make, and each pair's scale.
 
-#[cfg_attr(not(feature = "rare"), path = "without_blocks.rs")]
 pub mod blocks;
 pub(crate) mod choice;
 pub mod config;

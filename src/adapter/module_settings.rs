@@ -17,7 +17,7 @@ pub struct ModuleSettings {
 #[derive(Debug, Clone)]
 pub struct SettingsLookup<'a> {
     config: &'a AdapterConfig,
-    ranks: Lookup<'a, u64>,
+    ranks: Lookup<'a, f64>,
     alphas: Lookup<'a, f64>,
 }
 
@@ -34,7 +34,7 @@ impl<'a> SettingsLookup<'a> {
     /// `limit-exceeded` when the patterns take more steps than `budget` has, `unsupported` for a comparison that is
     /// not implemented. Both name the pattern.
     pub fn find(&mut self, module: &str, budget: &mut PatternBudget) -> Result<ModuleSettings> {
-        let rank = self.ranks.find(module, budget)?.unwrap_or(self.config.r);
+        let rank = self.ranks.find(module, budget)?.map_or(self.config.r, |rank| rank as u64);
         let alpha = self.alphas.find(module, budget)?.unwrap_or(self.config.alpha);
         Ok(ModuleSettings { rank, alpha })
     }

@@ -6,7 +6,6 @@ use super::keys::{Key, adapter_of, attention_of};
 use crate::container::{Header, TensorInfo};
 use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Span;
 use crate::json::sorted;
 use crate::order::sort;
 use crate::tensor::Float;
@@ -250,6 +249,5 @@ fn factor(adapter: &str, input: usize, header: &Header, tensor: &TensorInfo) -> 
     if Float::of(tensor.dtype).is_none() {
         return Err(unsupported(adapter, tensor, &format!("a factor of type {}", tensor.dtype)));
     }
-    let at = Span { input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
-    Ok(Operand::whole(tensor.name, at, tensor.dtype))
+    Ok(Operand::whole(tensor.name, header.span(input, tensor), tensor.dtype))
 }

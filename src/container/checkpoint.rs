@@ -1,6 +1,7 @@
 //! Which files of a folder make up a model, and which only travel with it.
 
-use super::format::{Format, INDEX_SUFFIX};
+use super::companions::travels;
+use super::format::Format;
 use super::index::{ShardIndex, is_plain_name};
 use super::limits;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,32 +18,42 @@ pub struct CheckpointFiles {
     pub index: Option<usize>,
     /// `config.json`, where there is one.
     pub config: Option<usize>,
-    /// Every other file: copied to the output as it is.
+    /// Other files of a loadable model: copied to the output as they are.
     pub others: Vec<usize>,
+    /// Weights and indexes of the same format that are none of this model's: of another variant, or left over.
+    pub not_chosen: Vec<usize>,
 }
 
-/// Find the index among `names`: `model.safetensors.index.json` first, else the only one there is; of torch files, `pytorch_model.bin.index.json`.
+/// Find the index among `names`: `model.safetensors.index.json` first, else the only one that is not of a variant (`x.fp16.safetensors.index.json`
+/// beside `x.safetensors.index.json`); of torch files, `pytorch_model.bin.index.json`.
 ///
 /// # Errors
 /// `wrong-input` when several could be meant.
 pub fn find_index(names: &[&str]) -> Result<Option<usize>> {
     let format = Format::of_model(names);
-    let found: Vec<usize> = (0..names.len()).filter(|&i| names[i].ends_with(format.index_suffix())).collect();
+    let found: Vec<usize> = (0..names.len()).filter(|&i| format.is_index(names[i])).collect();
     let model = found.iter().copied().find(|&i| names[i].strip_suffix(".index.json") == Some(format.single()));
-    match (model, found.as_slice()) {
+    let stem = |&i: &usize| names[i].strip_suffix(format.index_suffix()).unwrap_or_default();
+    match (model.or_else(|| plain(&found, stem)), found.as_slice()) {
         (Some(index), _) => Ok(Some(index)),
         (None, []) => Ok(None),
-        (None, [index]) => Ok(Some(*index)),
         (None, [first, ..]) => Err(several_models(names[*first], format!("{} indexes in one folder", found.len()))),
     }
 }
 
+/// The one of which all others are variants by their stems: `x` beside `x.fp16`.
+fn plain<'a>(files: &[usize], stem: impl Fn(&usize) -> &'a str) -> Option<usize> {
+    let plainest = *files.iter().min_by_key(|file| stem(file).len())?;
+    let is_variant = |file: &&usize| stem(file).strip_prefix(stem(&plainest)).is_some_and(|rest| rest.starts_with('.'));
+    (files.iter().filter(is_variant).count() + 1 == files.len()).then_some(plainest)
+}
+
 impl CheckpointFiles {
-    /// Sort the files of a folder. `index` is the parsed index and its position, when [`find_index`] found one.
+    /// Sort the files of a folder, whose sizes in bytes are `sizes`. `index` is the parsed index and its position, when [`find_index`] found one.
     ///
     /// # Errors
     /// `wrong-input` when no weights are there or it is unclear which are meant, `truncated` when a shard is missing.
-    pub fn of(names: &[&str], index: Option<(usize, &ShardIndex)>) -> Result<CheckpointFiles> {
+    pub fn of(names: &[&str], sizes: &[u64], index: Option<(usize, &ShardIndex)>) -> Result<CheckpointFiles> {
         let mut by_name: Vec<usize> = (0..names.len()).collect();
         sort_by(&mut by_name, |&one, &other| names[one].cmp(names[other]));
         let position = |name: &str| by_name.binary_search_by_key(&name, |&i| names[i]).ok().map(|at| by_name[at]);
@@ -52,30 +63,38 @@ impl CheckpointFiles {
             weights = vec![0];
         }
         let mut shards = match index {
-            Some((at, index)) => indexed(names, at, (index, format), position)?,
+            Some((at, index)) => indexed(names[at], index, position)?,
             None => unindexed(names, &weights, format)?,
         };
         sort_by(&mut shards, |&one, &other| names[one].cmp(names[other]));
         let config = position("config.json");
-        // Weights that are not part of this model would be stale beside the merged ones: they stay behind.
+        let is_other = |i: usize| Some(i) != config && !shards.contains(&i) && index.is_none_or(|(at, _)| at != i);
+        let of_format = |name: &str| format.is_weights(name) || format.is_index(name);
         let others = (0..names.len())
-            .filter(|&i| {
-                Some(i) != config
-                    && is_plain_name(names[i])
-                    && !is_weights(names[i])
-                    && !is_unfinished(names[i])
-                    && !shards.contains(&i)
-            })
+            .filter(|&i| is_other(i) && is_plain_name(names[i]) && !of_format(names[i]))
+            .filter(|&i| travels(names[i], sizes.get(i).copied().unwrap_or(0)))
             .collect();
-        Ok(CheckpointFiles { format, shards, index: index.map(|(at, _)| at), config, others })
+        let not_chosen = (0..names.len()).filter(|&i| is_other(i) && of_format(names[i])).collect();
+        Ok(CheckpointFiles { format, shards, index: index.map(|(at, _)| at), config, others, not_chosen })
     }
 }
 
+/// The shards of an adapter's weights among the files `names` of its folder, in their order; none where they are no shards.
+///
+/// # Errors
+/// `truncated` when a shard is missing, `wrong-input` when they are of several adapters.
+pub(crate) fn adapter_shards(names: &[&str], format: Format) -> Result<Vec<usize>> {
+    let is_shard = |name: &str| Numbered::of(name, format).is_some_and(|numbered| numbered.stem == "adapter_model");
+    let shards: Vec<usize> = (0..names.len()).filter(|&i| is_shard(names[i])).collect();
+    if shards.is_empty() { Ok(shards) } else { unindexed(names, &shards, format) }
+}
+
 /// The weights of the model among the files `names` of a folder, and their indexes: beside another model, tools would take them for part of
-/// it. Other weights (an adapter, a checkpoint of one file) are not the model's. `read` gives the bytes of an index.
+/// it, as they would an adapter's configuration, whose adapter they would add to it. Other weights (those of an adapter, a checkpoint of one
+/// file) are not the model's. `read` gives the bytes of an index.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn model_weights<'a>(names: &[&'a str], read: impl Fn(&str) -> Vec<u8>) -> Vec<&'a str> {
-    let is_index = |name: &str| name.ends_with(INDEX_SUFFIX) && !name.starts_with("adapter_");
+    let is_index = |name: &str| Format::Safetensors.is_index(name);
     let indexes = names.iter().filter(|name| is_index(name)).map(|name| ShardIndex::parse(name, &read(name)));
     let indexes: Vec<ShardIndex> = indexes.filter_map(Result::ok).collect();
     // Tools write the numbers with five digits.
@@ -86,51 +105,20 @@ pub(crate) fn model_weights<'a>(names: &[&'a str], read: impl Fn(&str) -> Vec<u8
         let indexed = name.ends_with(".safetensors") && indexes.iter().any(|index| index.has_shard(name));
         name == "model.safetensors" || (numbered && !name.starts_with("adapter_")) || indexed
     };
-    names.iter().copied().filter(|name| is_index(name) || is_shard(name)).collect()
+    names.iter().copied().filter(|name| is_index(name) || is_shard(name) || *name == "adapter_config.json").collect()
 }
 
 /// Whether a file is what a merge into this folder keeps there while it has not finished.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn is_unfinished(name: &str) -> bool {
     name.starts_with('.') && (name.ends_with(".partial") || name.starts_with(".lorafold-"))
 }
 
-/// Whether a file holds weights (or an index or adapter) rather than something that describes the model.
-fn is_weights(name: &str) -> bool {
-    name.starts_with("adapter_")
-        || Format::Torch.is_weights(name)
-        || [
-            ".safetensors",
-            INDEX_SUFFIX,
-            ".bin.index.json",
-            ".gguf",
-            ".pth",
-            ".pt",
-            ".ckpt",
-            ".h5",
-            ".msgpack",
-            ".onnx",
-        ]
-        .iter()
-        .any(|end| name.ends_with(end))
-}
-
-fn indexed(
-    names: &[&str],
-    at: usize,
-    (index, format): (&ShardIndex, Format),
-    position: impl Fn(&str) -> Option<usize>,
-) -> Result<Vec<usize>> {
-    // transformers loads model.safetensors when both are there, other tools the shards: nobody can know which is meant.
-    let single = format.single();
-    if !index.has_shard(single) && position(single).is_some() {
-        let reason = format!("the folder has an index of shards and a {single} that is not one of them");
-        return Err(Error::wrong_input(names[at], reason).kind(ErrorKind::SeveralModels).fix("remove the stale one"));
-    }
+fn indexed(file: &str, index: &ShardIndex, position: impl Fn(&str) -> Option<usize>) -> Result<Vec<usize>> {
     index
         .shards()
         .map(|shard| {
-            position(shard)
-                .ok_or_else(|| missing_shard(shard, format!("{} names this shard, which is missing", names[at])))
+            position(shard).ok_or_else(|| missing_shard(shard, format!("{file} names this shard, which is missing")))
         })
         .collect()
 }
@@ -139,11 +127,21 @@ fn unindexed(names: &[&str], weights: &[usize], format: Format) -> Result<Vec<us
     if let Some(&single) = weights.iter().find(|&&i| names[i] == format.single()) {
         return Ok(vec![single]);
     }
+    // Of variants side by side the plain one: shards count as what they are shards of.
+    let stem = |&i: &usize| match Numbered::of(names[i], format) {
+        Some(numbered) => numbered.stem,
+        None => names[i].strip_suffix(format.suffix()).unwrap_or_default(),
+    };
+    let firsts = |&&i: &&usize| Numbered::of(names[i], format).is_none_or(|numbered| numbered.number == 1);
+    let models: Vec<usize> = weights.iter().filter(firsts).copied().collect();
+    let chosen = plain(&models, stem).map(|file| stem(&file));
+    let weights: Vec<usize> =
+        weights.iter().filter(|file| chosen.is_none_or(|chosen| stem(file) == chosen)).copied().collect();
     let mut numbered: Vec<(usize, Numbered)> =
         weights.iter().filter_map(|&i| Numbered::of(names[i], format).map(|n| (i, n))).collect();
     sort_by(&mut numbered, |(_, one), (_, other)| one.number.cmp(&other.number));
     let Some((at, first)) = numbered.first() else {
-        return match weights {
+        return match weights.as_slice() {
             [] => Err(Error::wrong_input("base", "there is no .safetensors file, and no pytorch_model.bin")
                 .kind(ErrorKind::NoWeights)
                 .expected("a .safetensors file")),
@@ -213,13 +211,17 @@ mod tests {
             ".config.json.0a1b.partial",
             ".lorafold-part-1-of-2.json",
         ];
-        let layout = CheckpointFiles::of(&names, None).unwrap();
+        let layout = CheckpointFiles::of(&names, &[], None).unwrap();
         let format = Format::Safetensors;
-        assert_eq!(layout, CheckpointFiles { format, shards: vec![1], index: None, config: Some(0), others: vec![2] });
+        let (others, not_chosen) = (vec![2], vec![]);
+        assert_eq!(
+            layout,
+            CheckpointFiles { format, shards: vec![1], index: None, config: Some(0), others, not_chosen }
+        );
 
         let names = ["model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"];
-        assert_eq!(CheckpointFiles::of(&names, None).unwrap().shards, [1, 0]);
-        assert_eq!(CheckpointFiles::of(&names[..1], None).unwrap_err().code(), "truncated");
+        assert_eq!(CheckpointFiles::of(&names, &[], None).unwrap().shards, [1, 0]);
+        assert_eq!(CheckpointFiles::of(&names[..1], &[], None).unwrap_err().code(), "truncated");
     }
 
     #[test]
@@ -231,34 +233,56 @@ mod tests {
             "training_args.bin",
             "adapter_model.safetensors",
         ];
-        let layout = CheckpointFiles::of(&names, None).unwrap();
+        let layout = CheckpointFiles::of(&names, &[], None).unwrap();
         let format = Format::Torch;
-        assert_eq!(layout, CheckpointFiles { format, shards: vec![1], index: None, config: Some(0), others: vec![3] });
+        let (others, not_chosen) = (vec![], vec![2]);
+        assert_eq!(
+            layout,
+            CheckpointFiles { format, shards: vec![1], index: None, config: Some(0), others, not_chosen }
+        );
 
         let names =
             ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin", "pytorch_model.bin.index.json"];
-        assert_eq!(CheckpointFiles::of(&names[..2], None).unwrap().shards, [0, 1]);
-        assert_eq!(CheckpointFiles::of(&names[..1], None).unwrap_err().facts().file.as_deref(), Some(names[1]));
+        assert_eq!(CheckpointFiles::of(&names[..2], &[], None).unwrap().shards, [0, 1]);
+        assert_eq!(CheckpointFiles::of(&names[..1], &[], None).unwrap_err().facts().file.as_deref(), Some(names[1]));
         assert_eq!(find_index(&names), Ok(Some(2)));
         assert_eq!(find_index(&["model.safetensors", names[2]]), Ok(None));
     }
 
     #[test]
-    fn unclear_folders_are_refused() {
+    fn of_variants_the_plain_one_is_taken() {
+        let chosen = |names: &[&str]| {
+            let layout = CheckpointFiles::of(names, &[], None).unwrap();
+            (layout.shards, layout.not_chosen)
+        };
+        let names = ["x.fp16.safetensors", "x.non_ema.safetensors", "x.safetensors", "._x.safetensors"];
+        assert_eq!(chosen(&names), (vec![2], vec![0, 1]));
+        let names = ["x-1-of-2.safetensors", "x-2-of-2.safetensors", "x.fp16-1-of-1.safetensors"];
+        assert_eq!(chosen(&names), (vec![0, 1], vec![2]));
+        assert_eq!(chosen(&["x.fp16.safetensors"]), (vec![0], vec![]));
+        let [plain, variant] = ["x.safetensors.index.json", "x.fp16.safetensors.index.json"];
+        assert_eq!(find_index(&[variant, plain]), Ok(Some(1)));
+        assert_eq!(find_index(&["adapter_model.safetensors.index.json", plain]), Ok(Some(1)));
         let index = ShardIndex::parse("i", br#"{"weight_map":{"a":"x-1.safetensors"}}"#).unwrap();
         let names = ["model.safetensors.index.json", "model.safetensors", "x-1.safetensors"];
+        let layout = CheckpointFiles::of(&names, &[], Some((0, &index))).unwrap();
+        assert_eq!((layout.shards, layout.not_chosen), (vec![2], vec![1]), "the index decides");
+    }
+
+    #[test]
+    fn unclear_folders_are_refused() {
         let several = [
-            CheckpointFiles::of(&names, Some((0, &index))),
-            CheckpointFiles::of(&["a.safetensors", "b.safetensors"], None),
-            CheckpointFiles::of(&["a-1-of-1.safetensors", "b-1-of-1.safetensors"], None),
-            CheckpointFiles::of(&["a-1-of-1.safetensors", "a-2-of-1.safetensors"], None),
+            CheckpointFiles::of(&["a.fp16.safetensors", "a.non_ema.safetensors"], &[], None),
+            CheckpointFiles::of(&["a.safetensors", "b.safetensors"], &[], None),
+            CheckpointFiles::of(&["a-1-of-1.safetensors", "b-1-of-1.safetensors"], &[], None),
+            CheckpointFiles::of(&["a-1-of-1.safetensors", "a-2-of-1.safetensors"], &[], None),
             find_index(&["a.safetensors.index.json", "b.safetensors.index.json"]).map(|_| CheckpointFiles::default()),
         ];
         for error in several.map(Result::unwrap_err) {
             assert_eq!(error.code(), "wrong-input", "{error}");
             assert_eq!(error.facts().kind, Some(ErrorKind::SeveralModels), "{error}");
         }
-        let error = CheckpointFiles::of(&["readme.md"], None).unwrap_err();
+        let error = CheckpointFiles::of(&["readme.md"], &[], None).unwrap_err();
         assert_eq!(error.code(), "wrong-input");
         assert_eq!(error.facts().kind, Some(ErrorKind::NoWeights));
     }

@@ -55,6 +55,9 @@ impl<'a> Entry<'a> {
         })?;
         let (Some(dtype), Some(rank), Some(2)) = (dtype, rank, offset_count) else { return Err(types()) };
         let dtype = dtype.short();
+        if dtype.is_empty() {
+            return Err(fault("a placeholder without a type, which safetensors itself refuses: remove it".into()));
+        }
         let Some(dtype) = dtype_named(&dtype) else { return Err(fault(format!("unknown dtype {dtype:?}"))) };
         let Some(shape) = dims.get(..rank) else {
             return Err(fault(format!("{rank} dimensions, more than {}", limits::DIMENSIONS)));

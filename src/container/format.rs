@@ -27,8 +27,8 @@ wire_enum!(Format { Safetensors, Torch });
 impl Format {
     /// The format of the weights in a model folder with the files `names`: safetensors where there are any, as transformers has it.
     pub fn of_model(names: &[&str]) -> Format {
-        let is_safetensors = |name: &&&str| name.ends_with(INDEX_SUFFIX) || Format::Safetensors.is_weights(name);
-        let is_torch = |name: &&&str| name.ends_with(Format::Torch.index_suffix()) || Format::Torch.is_weights(name);
+        let is_safetensors = |name: &&&str| Format::Safetensors.is_index(name) || Format::Safetensors.is_weights(name);
+        let is_torch = |name: &&&str| Format::Torch.is_index(name) || Format::Torch.is_weights(name);
         match (names.iter().find(is_safetensors), names.iter().find(is_torch), names) {
             (Some(_), ..) => Format::Safetensors,
             (None, Some(_), _) => Format::Torch,
@@ -44,9 +44,12 @@ impl Format {
     /// How many files of safetensors there are, of which none is meant.
     pub fn of_adapter(names: &[&str]) -> Result<(usize, Format), usize> {
         let position = |wanted: &str| names.iter().position(|name| *name == wanted);
-        let ending = |end: &str| (0..names.len()).filter(|&at| names[at].ends_with(end)).collect::<Vec<_>>();
+        let is_file = |&at: &usize, end: &str| names[at].ends_with(end) && !is_resource_fork(names[at]);
+        let ending = |end: &str| (0..names.len()).filter(|at| is_file(at, end)).collect::<Vec<_>>();
         let safetensors = ending(SUFFIX);
-        match (position("adapter_model.safetensors"), safetensors.as_slice(), position("adapter_model.bin")) {
+        // The last is MLX's, which has those of earlier steps beside it.
+        let named = position("adapter_model.safetensors").or_else(|| position("adapters.safetensors"));
+        match (named, safetensors.as_slice(), position("adapter_model.bin")) {
             (Some(at), ..) => Ok((at, Format::Safetensors)),
             (None, [single], _) => Ok((*single, Format::Safetensors)),
             (None, [], Some(at)) => Ok((at, Format::Torch)),
@@ -87,12 +90,16 @@ impl Format {
 
     /// Whether the file `name` of a model's folder holds weights of this format, by its name alone.
     pub fn is_weights(self, name: &str) -> bool {
-        let is_adapter = name.starts_with("adapter_");
         match self {
-            Format::Safetensors => name.ends_with(SUFFIX) && !is_adapter,
+            Format::Safetensors => name.ends_with(SUFFIX) && is_of_model(name),
             // Also diffusion_pytorch_model.bin and pytorch_model.fp16.bin; not freqs.bin or training_args.bin.
-            Format::Torch => name.ends_with(".bin") && name.contains(TORCH_STEM) && !is_adapter,
+            Format::Torch => name.ends_with(".bin") && name.contains(TORCH_STEM) && is_of_model(name),
         }
+    }
+
+    /// Whether the file `name` of a model's folder is an index of shards of this format, by its name alone.
+    pub fn is_index(self, name: &str) -> bool {
+        name.ends_with(self.index_suffix()) && is_of_model(name)
     }
 
     /// What the merged file of the weight file or index `name` is called: safetensors, whatever the base has.
@@ -107,6 +114,16 @@ impl Format {
         let model = name.strip_prefix(TORCH_STEM).map(|rest| format!("model{rest}{end}"));
         model.unwrap_or_else(|| format!("{name}{end}")).into()
     }
+}
+
+/// Whether a file is not an adapter's.
+fn is_of_model(name: &str) -> bool {
+    !name.starts_with("adapter_") && !is_resource_fork(name)
+}
+
+/// Whether it is what macOS leaves beside a file on a foreign volume: `._model.safetensors`.
+fn is_resource_fork(name: &str) -> bool {
+    name.starts_with("._")
 }
 
 /// Whether a file's name is one of torch's.
@@ -137,6 +154,8 @@ mod tests {
             (&["adapter_model.bin", "a.safetensors"], Ok((1, Format::Safetensors))),
             (&["adapter_model.bin", "a.safetensors", "b.safetensors"], Err(2)),
             (&["training_args.bin", "lora.bin"], Ok((1, Format::Torch))),
+            (&["._lora.safetensors", "lora.safetensors"], Ok((1, Format::Safetensors))),
+            (&["0000100_adapters.safetensors", "adapters.safetensors"], Ok((1, Format::Safetensors))),
             (&["one.bin", "two.bin"], Err(0)),
             (&["a.safetensors", "b.safetensors", "c.bin"], Err(2)),
         ] {

@@ -12,6 +12,9 @@ use crate::order::sort_numbers;
 use crate::tensor::Dtype;
 use crate::wire::wire;
 
+mod derived;
+pub(crate) use derived::Each;
+
 /// One tensor as its header describes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TensorInfo<'a> {
@@ -59,6 +62,8 @@ pub struct Header {
     pub file_bytes: u64,
     /// Whether its tensors' bytes follow one another without holes, in an order that a merged file may keep.
     pub tiled: bool,
+    /// Of a header joined of several files: where each begins, and its number among all inputs. Such a header is only read.
+    parts: Vec<(u64, usize)>,
 }
 
 /// What the tables hold of one tensor beside its name and dimensions. Its last byte follows from those.
@@ -77,7 +82,7 @@ struct Metadata {
     values: Texts,
 }
 
-wire!(Header { names, by_name, rows, dims, metadata, data_start, file_bytes, tiled });
+wire!(Header { names, by_name, rows, dims, metadata, data_start, file_bytes, tiled } without { parts });
 wire!(Row { start, dims_end, dtype });
 wire!(Metadata { keys, values });
 
@@ -129,11 +134,14 @@ impl Header {
         if json.first() != Some(&b'{') {
             return Err(Error::bad_header(file, "the header does not start with '{'"));
         }
+        let data_start = PREFIX_BYTES + json.len() as u64;
+        // Some tools align the data with zero bytes instead of spaces.
+        let json = json.iter().rposition(|&byte| byte != 0).and_then(|last| json.get(..=last)).unwrap_or(json);
         // Read twice: the first time says how large the tables are, so that no memory is spent on growing them.
         let mut size = TableSize::default();
         read_parts(file, json, |part| size.add(file, &part))?;
         let mut header = Header::with_room(file, &size)?;
-        header.data_start = PREFIX_BYTES + json.len() as u64;
+        header.data_start = data_start;
         read_parts(file, json, |part| {
             header.push(part);
             Ok(())
@@ -143,74 +151,6 @@ impl Header {
         header.file_bytes = header.check_tiling(file, file_bytes)?;
         header.tiled = true;
         Ok(header)
-    }
-
-    /// A header of tensors whose spans, counted from the start of the file, are inside its `file_bytes` bytes, and have as many bytes as
-    /// their shapes.
-    ///
-    /// # Errors
-    /// `bad-header` for a name that is there twice and beyond [`limits`], `unsupported` where tensors share a part of their bytes,
-    /// `limit-exceeded` when there is not enough memory for the tables.
-    pub(crate) fn of_spans<'a>(
-        file: &str,
-        tensors: impl Iterator<Item = TensorInfo<'a>> + Clone,
-        file_bytes: u64,
-    ) -> Result<Header> {
-        let mut size = TableSize::default();
-        for tensor in tensors.clone() {
-            if size.names.count() == limits::TENSORS {
-                return Err(Error::bad_header(file, format!("it has more than {} tensors", limits::TENSORS)));
-            }
-            if tensor.name.len() > limits::NAME_BYTES {
-                let reason =
-                    format!("a tensor's name has {} bytes, more than {}", tensor.name.len(), limits::NAME_BYTES);
-                return Err(Error::bad_header(file, reason));
-            }
-            size.names.add_bytes(tensor.name.len());
-            size.dims += tensor.shape.len();
-        }
-        let mut header = Header::with_room(file, &size)?;
-        for tensor in tensors {
-            header.names.push_str(tensor.name);
-            header.dims.extend_from_slice(tensor.shape);
-            header.rows.push(Row { start: tensor.start, dims_end: header.dims.len() as u32, dtype: tensor.dtype });
-        }
-        header.by_name = header.names.sorted(file)?;
-        header.file_bytes = file_bytes;
-        header.check_sharing(file)?;
-        Ok(header)
-    }
-
-    /// A header of these of its tensors, each under a name of its own; one may be there more than once, with the same bytes.
-    ///
-    /// # Errors
-    /// `bad-header` for a name that is there twice, `limit-exceeded` for too many tensors, or when there is not enough memory.
-    pub(crate) fn of_tensors(&self, file: &str, tensors: &[(String, usize)]) -> Result<Header> {
-        if tensors.len() > limits::TENSORS {
-            let reason = format!("it would have more than {} tensors", limits::TENSORS);
-            return Err(Error::limit_exceeded(file, reason).file(file));
-        }
-        let mut size = TableSize::default();
-        for (name, number) in tensors {
-            size.names.add_bytes(name.len());
-            size.dims += self.tensor(*number).shape.len();
-        }
-        let mut header = Header::with_room(file, &size)?;
-        for (name, number) in tensors {
-            let TensorInfo { dtype, shape, start, .. } = self.tensor(*number);
-            header.names.push_str(name);
-            header.dims.extend_from_slice(shape);
-            header.rows.push(Row { start, dims_end: header.dims.len() as u32, dtype });
-        }
-        header.by_name = header.names.sorted(file)?;
-        let is_whole = tensors.len() == self.len() && tensors.iter().map(|row| row.1).eq(0..self.len());
-        Ok(Header {
-            metadata: self.metadata.clone(),
-            data_start: self.data_start,
-            file_bytes: self.file_bytes,
-            tiled: self.tiled && is_whole,
-            ..header
-        })
     }
 
     fn with_room(file: &str, size: &TableSize) -> Result<Header> {
@@ -229,6 +169,7 @@ impl Header {
             data_start: 0,
             file_bytes: 0,
             tiled: false,
+            parts: Vec::new(),
         })
     }
 
@@ -300,32 +241,6 @@ impl Header {
         Ok(order)
     }
 
-    /// Tensors have the same bytes, or none in common.
-    fn check_sharing(&self, file: &str) -> Result<()> {
-        let (mut last, mut total) = (None::<TensorInfo>, 0);
-        for index in self.data_order(file)? {
-            let tensor = self.tensor(index as usize);
-            total += tensor.bytes();
-            if total > limits::SHARED_BYTES {
-                let reason = format!("its tensors have more than {} bytes together", limits::SHARED_BYTES);
-                return Err(Error::limit_exceeded(file, reason).file(file));
-            }
-            if tensor.bytes() == 0 {
-                continue;
-            }
-            if let Some(last) = last
-                && tensor.start < last.end
-                && (tensor.start, tensor.end) != (last.start, last.end)
-            {
-                let reason = format!("tensor {:?} shares a part of its bytes with {:?}", tensor.name, last.name);
-                let error = Error::unsupported(file, reason).file(file).tensor(tensor.name);
-                return Err(error.fix("save each tensor's own bytes: tensor.clone()"));
-            }
-            last = Some(tensor);
-        }
-        Ok(())
-    }
-
     /// The size of the file, from `file_bytes`, where that is known, and from where its tensors end.
     fn check_tiling(&self, file: &str, file_bytes: u64) -> Result<u64> {
         let mut expected = 0;
@@ -350,7 +265,9 @@ impl Header {
                 .expected(wanted.to_string()));
         }
         if wanted < file_bytes {
-            return Err(Error::bad_header(file, format!("{} bytes follow the last tensor", file_bytes - wanted)));
+            let reason =
+                format!("{} bytes follow the last tensor, and safetensors itself refuses that", file_bytes - wanted);
+            return Err(Error::bad_header(file, reason).fix("save it again, or download it again"));
         }
         Ok(wanted)
     }

@@ -182,7 +182,7 @@ fn read_weight_map<'a>(
         return Err(Error::bad_header(file, "the index's weight_map: not an object"));
     }
     scanner.object(|scanner, tensor| match scanner.text()? {
-        Some(shard) => each(tensor, shard),
+        Some(shard) => each(tensor, shard.here()),
         None => Err(Error::bad_header(file, format!("the index's weight_map: {:?} is not a string", tensor.short()))),
     })
 }
@@ -221,6 +221,14 @@ mod tests {
         assert_eq!([index.has_shard("2"), index.has_shard("b")], [true, false]);
         let written = index.writer().read("i", 0..index.writer().bytes()).unwrap();
         assert_eq!(ShardIndex::parse("i", &written).unwrap(), index);
+    }
+
+    #[test]
+    fn what_other_tools_write() {
+        let json = "\u{FEFF}{\"metadata\":{\"total_size\":NaN},\"more\":[-Infinity],\"weight_map\":{\"a\":\"./x\"}}";
+        let index = ShardIndex::parse("i", json.as_bytes()).unwrap();
+        assert_eq!(index.shard_of("a"), Some("x"));
+        assert!(index.has_shard("x"));
     }
 
     #[test]

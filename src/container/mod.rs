@@ -5,6 +5,7 @@
 //! `safetensors` crate is the oracle in the tests.
 
 pub mod checkpoint;
+mod companions;
 mod entry;
 mod foreign;
 mod format;
@@ -18,6 +19,7 @@ pub mod torch;
 pub mod writer;
 
 pub use checkpoint::CheckpointFiles;
+pub(crate) use companions::says_quantised;
 pub(crate) use foreign::foreign;
 pub use format::{Format, INDEX_SUFFIX};
 pub use header::{Header, TensorInfo};

@@ -28,7 +28,8 @@ impl<'a> Scanner<'a> {
     /// `bad-header` when `json` is not UTF-8.
     pub(crate) fn new(file: &'a str, what: &'static str, json: &'a [u8]) -> Result<Scanner<'a>> {
         match std::str::from_utf8(json) {
-            Ok(text) => Ok(Scanner { file, what, text, at: 0 }),
+            // Editors on Windows write a byte order mark.
+            Ok(text) => Ok(Scanner { file, what, text: text.strip_prefix('\u{FEFF}').unwrap_or(text), at: 0 }),
             Err(error) => {
                 let reason = format!("{what} is not valid: byte {} is not UTF-8", error.valid_up_to());
                 Err(Error::bad_header(file, reason))
@@ -157,6 +158,9 @@ impl<'a> Scanner<'a> {
             Some(b't') => self.word("true"),
             Some(b'f') => self.word("false"),
             Some(b'n') => self.word("null"),
+            // Python's floats, which are no JSON.
+            Some(b'N') => self.word("NaN"),
+            Some(b'I') => self.word("Infinity"),
             Some(b'-' | b'0'..=b'9') => self.number(),
             _ => Err(self.invalid("expected a value")),
         }
@@ -209,6 +213,7 @@ impl<'a> Scanner<'a> {
     fn number(&mut self) -> Result<()> {
         self.at += usize::from(self.byte() == Some(b'-'));
         match self.byte() {
+            Some(b'I') => return self.word("Infinity"),
             Some(b'0') => self.at += 1,
             _ => self.digits()?,
         }
@@ -257,6 +262,11 @@ impl<'a> RawText<'a> {
     /// Its length in bytes, without escapes.
     pub(crate) fn bytes(self) -> usize {
         if self.escaped { self.chars().map(char::len_utf8).sum() } else { self.raw.len() }
+    }
+
+    /// It without `./` before it.
+    pub(crate) fn here(self) -> RawText<'a> {
+        RawText { raw: self.raw.strip_prefix("./").unwrap_or(self.raw), ..self }
     }
 
     pub(crate) fn is(self, text: &str) -> bool {

@@ -2,16 +2,14 @@
 //!
 //! The text is never kept: a merged model that is served writes the part of a header that a client asks for.
 
-use std::io;
 use std::ops::Range;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use super::header::{PREFIX_BYTES, TensorInfo};
 use super::memory::reserve;
 use crate::error::{Error, Result};
-use crate::tensor::Dtype;
+use crate::json;
 
 /// A header to be written: the length of its JSON, the JSON, and spaces up to a multiple of eight.
 #[derive(Debug, Clone)]
@@ -47,44 +45,38 @@ where
     /// `limit-exceeded` when there is not enough memory for them.
     pub fn read(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>> {
         Window::filled(file, range.start..range.end.min(self.bytes()), |window| {
-            window.put(&self.json_bytes.to_le_bytes());
+            window.put_bytes(&self.json_bytes.to_le_bytes());
             self.write(window);
             while window.at < self.bytes() {
-                window.put(b" ");
+                window.put(" ");
             }
         })
     }
 
     fn write(&self, window: &mut Window) {
-        // Cannot fail: a window takes everything, and all keys are texts.
-        let _ = serde_json::to_writer(window, &HeaderJson(self));
-    }
-}
-
-struct HeaderJson<'w, T, M>(&'w HeaderWriter<T, M>);
-
-#[derive(serde::Serialize)]
-struct EntryJson<'a> {
-    dtype: Dtype,
-    shape: &'a [u64],
-    data_offsets: [u64; 2],
-}
-
-impl<'a, T, M> Serialize for HeaderJson<'_, T, M>
-where
-    T: Iterator<Item = TensorInfo<'a>> + Clone,
-    M: Iterator<Item = (&'a str, &'a str)> + Clone,
-{
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        if self.0.metadata.clone().next().is_some() {
-            map.serialize_entry("__metadata__", &Pairs(&self.0.metadata))?;
+        window.put("{");
+        let mut comma = "";
+        if self.metadata.clone().next().is_some() {
+            window.put("\"__metadata__\":{");
+            for (key, value) in self.metadata.clone() {
+                window.key(comma, key, ":");
+                window.text(value);
+                comma = ",";
+            }
+            window.put("}");
+            comma = ",";
         }
-        for tensor in self.0.tensors.clone() {
-            let data_offsets = [tensor.start, tensor.end];
-            map.serialize_entry(tensor.name, &EntryJson { dtype: tensor.dtype, shape: tensor.shape, data_offsets })?;
+        for TensorInfo { name, dtype, shape, start, end } in self.tensors.clone() {
+            window.key(comma, name, ":{\"dtype\":");
+            window.put(&json::text(&dtype));
+            window.put(",\"shape\":");
+            window.numbers(shape);
+            window.put(",\"data_offsets\":");
+            window.numbers(&[start, end]);
+            window.put("}");
+            comma = ",";
         }
-        map.end()
+        window.put("}");
     }
 }
 
@@ -117,33 +109,17 @@ impl<'a, 'm, W: Iterator<Item = (&'a str, &'a str)> + Clone> IndexWriter<'m, W> 
     }
 
     fn write(&self, window: &mut Window) {
-        // Cannot fail: a window takes everything, and all keys are texts.
-        let _ = serde_json::to_writer_pretty(&mut *window, &IndexJson(self));
-        window.put(b"\n");
-    }
-}
-
-struct IndexJson<'w, 'm, W>(&'w IndexWriter<'m, W>);
-
-impl<'a, W: Iterator<Item = (&'a str, &'a str)> + Clone> Serialize for IndexJson<'_, '_, W> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("metadata", self.0.metadata)?;
-        map.serialize_entry("weight_map", &Pairs(&self.0.weight_map))?;
-        map.end()
-    }
-}
-
-/// An object of texts.
-struct Pairs<'w, P>(&'w P);
-
-impl<'a, P: Iterator<Item = (&'a str, &'a str)> + Clone> Serialize for Pairs<'_, P> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (key, value) in self.0.clone() {
-            map.serialize_entry(key, value)?;
+        window.put("{\n  \"metadata\": ");
+        window.put(&json::pretty(&Value::Object(self.metadata.clone()), "  ", "\n  "));
+        window.put(",\n  \"weight_map\": {");
+        let (mut before, mut after) = ("\n    ", "");
+        for (tensor, shard) in self.weight_map.clone() {
+            window.key(before, tensor, ": ");
+            window.text(shard);
+            (before, after) = (",\n    ", "\n  ");
         }
-        map.end()
+        window.put(after);
+        window.put("}\n}\n");
     }
 }
 
@@ -169,23 +145,36 @@ impl Window {
         Ok(window.kept)
     }
 
-    fn put(&mut self, bytes: &[u8]) {
+    /// A key, what comes before it, and what comes between it and its value.
+    fn key(&mut self, before: &str, key: &str, between: &str) {
+        self.put(before);
+        self.text(key);
+        self.put(between);
+    }
+
+    /// A text as JSON.
+    fn text(&mut self, text: &str) {
+        if text.bytes().any(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')) {
+            return self.put(&json::text(&text));
+        }
+        ["\"", text, "\""].iter().for_each(|part| self.put(part));
+    }
+
+    /// A list of numbers as JSON.
+    fn numbers(&mut self, numbers: &[u64]) {
+        self.put(&json::text(&numbers));
+    }
+
+    fn put(&mut self, text: &str) {
+        self.put_bytes(text.as_bytes());
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) {
         let end = self.at + bytes.len() as u64;
         let (from, to) = (self.wanted.start.max(self.at), self.wanted.end.min(end));
         if from < to {
             self.kept.extend_from_slice(&bytes[(from - self.at) as usize..(to - self.at) as usize]);
         }
         self.at = end;
-    }
-}
-
-impl io::Write for Window {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.put(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

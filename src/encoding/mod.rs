@@ -17,8 +17,8 @@ use crate::inputs::Span;
 use crate::kernel::Real;
 use crate::tensor::Float;
 use crate::wire::wire_enum;
-pub(crate) use operand::integer;
 pub use operand::{Columns, Operand};
+pub(crate) use operand::{integer, is_integer};
 
 /// What every encoding can do.
 pub(crate) trait Encoding {

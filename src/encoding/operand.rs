@@ -76,46 +76,48 @@ impl Operand {
     ///
     /// # Errors
     /// `shape-mismatch` for an index that is negative, or `length` or more; `internal` for another type.
-    #[cfg_attr(not(feature = "rare"), allow(dead_code))]
-    pub(crate) fn indices(&self, bytes: &[u8], length: u64, adapter: &str) -> Result<Vec<u64>> {
-        let read = integer(self.dtype)
-            .ok_or_else(|| Error::internal(format!("{} is of type {}, no integer", self.key, self.dtype)))?;
-        let mut indices = Vec::with_capacity(bytes.len() * 8 / self.dtype.bitsize());
-        for (element, value) in bytes.chunks_exact(self.dtype.bitsize() / 8).map(read).enumerate() {
-            match u64::try_from(value) {
-                Ok(index) if index < length => indices.push(index),
-                _ => {
-                    let reason = format!("element {element} is the index {value}, of {length} elements");
-                    return Err(Error::shape_mismatch(adapter, self.key.clone(), reason)
-                        .kind(ErrorKind::OtherShape)
-                        .found(value.to_string())
-                        .expected(format!("an index from 0 to below {length}"))
-                        .fix("check that this is the base that the adapter was trained on"));
-                }
+    pub(crate) fn indices(&self, bytes: &[u8], length: u64, adapter: &str) -> Result<Vec<usize>> {
+        if !is_integer(self.dtype) {
+            return Err(Error::internal(format!("{} is of type {}, no integer", self.key, self.dtype)));
+        }
+        let width = self.dtype.bitsize() / 8;
+        let mut indices = Vec::with_capacity(bytes.len() / width);
+        for (element, value) in bytes.chunks_exact(width).enumerate() {
+            let value = integer(self.dtype, value);
+            if value < 0 || value as u64 >= length {
+                let reason = format!("element {element} is the index {value}, of {length} elements");
+                return Err(Error::shape_mismatch(adapter, self.key.clone(), reason)
+                    .kind(ErrorKind::OtherShape)
+                    .found(value.to_string())
+                    .expected(format!("an index from 0 to below {length}"))
+                    .fix("check that this is the base that the adapter was trained on"));
             }
+            indices.push(value as usize);
         }
         Ok(indices)
     }
 }
 
-/// How one little-endian element of an integer type is read; none of another type.
-#[cfg_attr(not(feature = "rare"), allow(dead_code))]
-pub(crate) fn integer(dtype: Dtype) -> Option<fn(&[u8]) -> i128> {
-    /// The first bytes, as many as there should be.
-    fn head<const N: usize>(bytes: &[u8]) -> [u8; N] {
-        bytes.first_chunk().copied().unwrap_or([0; N])
+/// Whether elements of the type are integers of whole bytes.
+pub(crate) fn is_integer(dtype: Dtype) -> bool {
+    is_signed(dtype) || matches!(dtype, Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64)
+}
+
+fn is_signed(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64)
+}
+
+/// One little-endian element of an integer type. What is beyond `i64` is its largest value: no tensor has as many elements.
+pub(crate) fn integer(dtype: Dtype, bytes: &[u8]) -> i64 {
+    let mut all = [0; 8];
+    let width = bytes.len().min(8);
+    all[..width].copy_from_slice(&bytes[..width]);
+    let value = u64::from_le_bytes(all);
+    let unused = 64 - 8 * width as u32;
+    match is_signed(dtype) && unused < 64 {
+        true => (value << unused) as i64 >> unused,
+        false => i64::try_from(value).unwrap_or(i64::MAX),
     }
-    Some(match dtype {
-        Dtype::U8 => |bytes| u8::from_le_bytes(head(bytes)).into(),
-        Dtype::I8 => |bytes| i8::from_le_bytes(head(bytes)).into(),
-        Dtype::U16 => |bytes| u16::from_le_bytes(head(bytes)).into(),
-        Dtype::I16 => |bytes| i16::from_le_bytes(head(bytes)).into(),
-        Dtype::U32 => |bytes| u32::from_le_bytes(head(bytes)).into(),
-        Dtype::I32 => |bytes| i32::from_le_bytes(head(bytes)).into(),
-        Dtype::U64 => |bytes| u64::from_le_bytes(head(bytes)).into(),
-        Dtype::I64 => |bytes| i64::from_le_bytes(head(bytes)).into(),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -194,10 +194,17 @@ impl Block<'_> {
     }
 
     /// The elements of `band` that begin with element `first`.
-    fn tile<'t, R>(&self, band: &Band, first: u64, base: &'t [R], beside: &'t [&'t [u8]]) -> Tile<'t, R> {
+    fn tile<'t, R: Real>(&self, band: &Band, first: u64, base: &'t [R], beside: &'t [&'t [u8]]) -> Tile<'t, R> {
         let cols = self.program.cols.max(1);
         let row = first / cols - band.rows.start;
-        Tile { row: row as usize, col: (first % cols) as usize, cols: band.factors.cols(), base, beside }
+        Tile {
+            row: row as usize,
+            col: (first % cols) as usize,
+            cols: band.factors.cols(),
+            float: R::FLOAT,
+            base,
+            beside,
+        }
     }
 
     /// Round a tile to the output's type; no finite value of the base may leave the finite range.

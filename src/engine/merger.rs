@@ -82,7 +82,7 @@ impl Merger {
         }
         let (bands, _) = bands(program, elements, at_once);
         let mut operands = program.source.operands();
-        updates_of(program, &bands).for_each(|(_, update)| operands.extend(update.op.operands()));
+        updates_of(program, &bands).for_each(|(_, update)| operands.extend(&update.op.operands));
         Ok(self.operands.missing(&operands))
     }
 
@@ -175,7 +175,8 @@ impl Merger {
             others[oldest].prepared = None;
         }
         let mut prepared = PreparedProgram::begin(program, &bands)?;
-        let updates = updates_of(program, &bands).map(|(number, update)| (Some(number), update.op.operands()));
+        let updates =
+            updates_of(program, &bands).map(|(number, update)| (Some(number), update.op.operands.iter().collect()));
         for (number, operands) in std::iter::once((None, program.source.operands())).chain(updates) {
             let mut read = Vec::with_capacity(operands.len());
             for operand in operands {

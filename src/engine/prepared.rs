@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::kernel::Factors;
-use crate::op::{Place, Prepared};
+use crate::op::{Given, Place, Prepared};
 use crate::order::sort;
 use crate::plan::program::{Program, Update};
 
@@ -75,7 +75,7 @@ impl PreparedProgram {
     pub(super) fn begin(program: &Program, bands: &[Range<u64>]) -> Result<PreparedProgram> {
         let cols = size(program, program.cols)?;
         let bands = bands.iter().map(|rows| {
-            let rank = |update: &Update| update.op.low_rank().map_or(0, |factors| factors.rank);
+            let rank = |update: &Update| if update.op.is_low_rank() { update.op.positions() } else { 0 };
             let covering = program.updates.iter().filter(|update| covers(update, rows));
             let rank = size(program, covering.map(rank).sum())?;
             let factors = Factors::try_new(size(program, rows.end - rows.start)?, cols, rank)?;
@@ -107,15 +107,13 @@ impl PreparedProgram {
                 cols: band.factors.cols(),
                 order: update.region.order,
             };
-            match update.op.low_rank() {
-                Some(factors) => {
-                    factors.pack(&mut band.factors, band.packed, &place, operands, update.weight, &update.adapter)?;
-                    band.packed += factors.rank as usize;
-                }
-                None => {
-                    let prepared = update.op.prepare(&place, operands, &update.adapter)?;
-                    band.others.push((update.weight, number, prepared));
-                }
+            let (op, adapter) = (&update.op, &update.adapter);
+            if op.is_low_rank() {
+                op.pack(&mut band.factors, band.packed, &place, operands, update.weight, adapter)?;
+                band.packed += op.positions() as usize;
+            } else {
+                let given = Given { op, place: &place, bytes: operands, adapter };
+                band.others.push((update.weight, number, (op.method.prepare)(&given)?));
             }
         }
         Ok(())

@@ -112,6 +112,14 @@ named! {
         NotFound = "not-found",
         /// A file, folder or server that refuses access.
         AccessDenied = "access-denied",
+        /// A repository of the hub whose terms must be accepted first.
+        GatedRepository = "gated-repository",
+        /// The hub has no such repository, or does not show it to this reader.
+        NoRepository = "no-repository",
+        /// The repository has no such branch, tag or commit.
+        NoRevision = "no-revision",
+        /// The server takes no more requests for now.
+        RateLimited = "rate-limited",
         /// The output has files already.
         OutputNotEmpty = "output-not-empty",
         /// The output is a folder or file that the merge reads.

@@ -7,13 +7,12 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::Serialize;
 use serde_json::Value;
-use serde_json::ser::{PrettyFormatter, Serializer};
 
 use super::escapes::decoded;
 use super::read::parse;
 use super::scan::{Result, Scanner};
+use super::write::{pretty, text};
 
 /// Most members of all objects together. The configuration of a model with 22,000 labels has 44,000.
 const MEMBERS: usize = 200_000;
@@ -111,8 +110,8 @@ impl Node {
     /// `value` as it is written between the white space of `before` and `after`.
     fn write(value: &Value, before: &str, after: &str) -> Node {
         let text = match line(before) {
-            "" => value.to_string(),
-            start => pretty(value, start.strip_prefix(line(after)).unwrap_or(INDENT)).replace('\n', start),
+            "" => text(value),
+            start => pretty(value, start.strip_prefix(line(after)).unwrap_or(INDENT), start),
         };
         let mut left = MEMBERS;
         // What nests too deeply to be taken apart stays text.
@@ -168,7 +167,7 @@ impl Object {
         if let Some(last) = self.members.last_mut() {
             last.after.clear();
         }
-        let key = Value::from(name).to_string();
+        let key = text(&name);
         self.members.push(Member { before, key, colon, value, after, is_repeated: false });
     }
 
@@ -244,15 +243,6 @@ fn name(key: &str) -> Cow<'_, str> {
 fn line(space: &str) -> &str {
     let Some(at) = space.rfind('\n') else { return "" };
     &space[at - usize::from(space[..at].ends_with('\r'))..]
-}
-
-/// `value` over several lines.
-fn pretty(value: &Value, indent: &str) -> String {
-    let mut text = Vec::new();
-    let formatter = PrettyFormatter::with_indent(indent.as_bytes());
-    // A `Value` can always be written, and serde_json writes UTF-8.
-    let _ = value.serialize(&mut Serializer::with_formatter(&mut text, formatter));
-    String::from_utf8(text).unwrap_or_default()
 }
 
 impl fmt::Display for Document {

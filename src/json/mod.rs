@@ -14,4 +14,4 @@ pub(crate) use names::{repeated, sorted};
 pub(crate) use read::{entries, parse};
 pub(crate) use typed::from_json;
 pub use typed::{Fields, FromJson};
-pub(crate) use write::text;
+pub(crate) use write::{number, pretty, text};

@@ -13,8 +13,8 @@ use crate::wire::{Wire, wire_text};
 /// The value that a text consists of. Of a key given twice the last counts.
 ///
 /// # Errors
-/// Why it is not valid JSON (Python's `NaN` is not), and where; a number too large for `f64`; more than 128 lists and objects within each
-/// other.
+/// Why it is not valid, and where; a number too large for `f64`; more than 128 lists and objects within each other. A byte order mark is
+/// passed over. Python's `NaN`, `Infinity` and `-Infinity`, which are no JSON, are read as text: whoever wants a number does not get one.
 pub(crate) fn parse(json: &[u8]) -> Result<Value> {
     let mut scanner = begin(json)?;
     let value = value(&mut scanner, 0)?;
@@ -45,6 +45,7 @@ fn begin(json: &[u8]) -> Result<Scanner<'_>> {
     let text =
         std::str::from_utf8(json).map_err(|error| format!("not valid: byte {} is not UTF-8", error.valid_up_to()))?;
     let mut scanner = Scanner::new(text);
+    scanner.mark();
     scanner.whitespace();
     Ok(scanner)
 }
@@ -71,13 +72,18 @@ fn value(scanner: &mut Scanner, depth: usize) -> Result<Value> {
             Value::Array(list)
         }
         Some(b'"') => Value::String(text(scanner)?),
-        Some(b't' | b'f' | b'n') => match scanner.value(depth)? {
+        Some(b't' | b'f' | b'n' | b'N' | b'I') => match scanner.value(depth)? {
             "null" => Value::Null,
-            word => Value::Bool(word == "true"),
+            word @ ("true" | "false") => Value::Bool(word == "true"),
+            word => Value::String(word.into()),
         },
         Some(b'-' | b'0'..=b'9') => {
             let text = scanner.value(depth)?;
-            number(text).map(Value::Number).ok_or_else(|| scanner.fault("a number out of range"))?
+            match number(text) {
+                Some(number) => Value::Number(number),
+                None if text.ends_with('y') => Value::String(text.into()),
+                None => return Err(scanner.fault("a number out of range")),
+            }
         }
         _ => return Err(scanner.fault("expected a value")),
     })
@@ -176,9 +182,8 @@ mod tests {
             "",
             " ",
             "nul",
-            "NaN",
-            "-Infinity",
-            "Infinity",
+            "nan",
+            "-Inf",
             "01",
             "1.",
             "-",
@@ -192,11 +197,12 @@ mod tests {
             "\"\\x\"",
             "\"\n\"",
             "\"",
-            "\u{FEFF}1",
         ] {
             assert!(serde_json::from_str::<Value>(text).is_err(), "{text}");
             assert!(parse(text.as_bytes()).is_err(), "{text}");
         }
+        let found = parse("\u{FEFF}[NaN, Infinity, -Infinity]".as_bytes());
+        assert_eq!(found, Ok(Value::from(vec!["NaN", "Infinity", "-Infinity"])));
         assert_eq!(parse(b"[\n 1, x]").unwrap_err(), "not valid: expected a value at line 2 column 5");
         assert_eq!(parse(b"\"\xff\"").unwrap_err(), "not valid: byte 1 is not UTF-8");
     }

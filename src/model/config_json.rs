@@ -18,6 +18,8 @@ pub(crate) struct ConfigChanges {
     pub(crate) vocabulary: Option<u64>,
     /// The number of labels of a classifier whose head the adapter brings.
     pub(crate) labels: Option<u64>,
+    /// The weights are not quantised, whatever it says.
+    pub(crate) plain: bool,
     /// The layers, where there are others than the base's.
     pub(crate) layers: Option<Layers>,
 }
@@ -30,6 +32,9 @@ pub(crate) struct Layers {
     /// The base's layer that each is a copy of.
     pub(crate) sources: Vec<usize>,
 }
+
+/// The field that says how the weights are quantised.
+const QUANTISATION: &str = "quantization_config";
 
 /// config.json, parsed.
 #[derive(Default)]
@@ -57,7 +62,11 @@ impl Config {
         let types = values("model_type").filter_map(|value| value.as_str().map(String::from)).collect();
         let says = |field| values(field).any(|value| value == Value::Bool(true));
         let tied = if says(Self::TIED) { Some(true) } else { self.get(Self::TIED).and_then(|value| value.as_bool()) };
-        Model { tied, encoder_decoder: says("is_encoder_decoder"), types }
+        let quantised = parts.iter().find_map(|part| part.get(QUANTISATION)?.object()).map(|quantisation| {
+            let method = quantisation.get("quant_method").and_then(Node::value);
+            method.as_ref().and_then(Value::as_str).unwrap_or(QUANTISATION).into()
+        });
+        Model { tied, encoder_decoder: says("is_encoder_decoder"), types, quantised }
     }
 
     /// The text for the output, or `None` when the base's can stay as it is.
@@ -74,6 +83,9 @@ impl Config {
         }
         if let Some(labels) = changes.labels {
             set_labels(self.0.root_mut(), labels);
+        }
+        if changes.plain {
+            remove_quantisation(self.0.root_mut());
         }
         if let Some(layers) = &changes.layers {
             set_layers(self.0.root_mut(), layers);
@@ -128,6 +140,13 @@ fn set_vocabulary(config: &mut Object, tokens: u64) {
             set_vocabulary(part, tokens);
         }
     }
+}
+
+fn remove_quantisation(config: &mut Object) {
+    if config.get(QUANTISATION).is_some_and(|value| value.object().is_some()) {
+        config.remove(QUANTISATION);
+    }
+    config.objects_mut().for_each(|(_, part)| remove_quantisation(part));
 }
 
 /// Fields that count the layers.

@@ -19,4 +19,6 @@ pub(crate) struct Model {
     /// Whether the output layer is tied to the embedding, where that is said.
     pub(crate) tied: Option<bool>,
     pub(crate) encoder_decoder: bool,
+    /// The method by which config.json says that its weights are quantised.
+    pub(crate) quantised: Option<String>,
 }

@@ -16,7 +16,7 @@ use crate::findings::Finding;
 use crate::json::sorted;
 
 /// Prefixes that models and tools are known to add, the plainest first. A model's type is one, too.
-const PREFIXES: [&str; 14] = [
+const PREFIXES: [&str; 17] = [
     "",
     "model.",
     "transformer.",
@@ -31,6 +31,10 @@ const PREFIXES: [&str; 14] = [
     "decoder.",
     "model.decoder.",
     "text_model.",
+    // Parts of a diffusers pipeline; "transformer." is one, too.
+    "unet.",
+    "text_encoder.",
+    "text_encoder_2.",
 ];
 
 /// Prefixes that say nothing about which part of a model is meant.

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sha2::{Digest, Sha256};
+
 use super::files::{InputFile, with_kind};
 use crate::container::checkpoint::{is_unfinished, model_weights};
 use crate::container::limits::INDEX_BYTES;
@@ -13,6 +15,9 @@ use crate::error::{self, Error, Result};
 
 /// Numbers of the merges of this process: each has hidden files of its own.
 static MERGES: AtomicU64 = AtomicU64::new(0);
+
+/// The longest name, in bytes, of which a hidden name holds all.
+const LONGEST: usize = 200;
 
 /// An output folder, and the hidden files of one merge in it. They go when this is dropped before they are published.
 pub(super) struct OutputFolder {
@@ -97,6 +102,11 @@ impl OutputFolder {
     }
 
     fn hidden(&self, name: &str, token: &str) -> PathBuf {
+        // Of a long name its hash: names of files have at most 255 bytes.
+        if name.len() > LONGEST {
+            let hash: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
+            return self.hidden(&hash, token);
+        }
         self.path.join(format!(".{name}.{token}.partial"))
     }
 

@@ -1,53 +1,28 @@
 //! The bias of `lora_B` (`lora_bias`): b' = b + scale · lora_B.bias; PEFT's `Linear.merge`, and its forward, where the bias is scaled as the
 //! product is.
 
-use super::dense::{Delta, Dense};
-use super::{LayerShape, Method, Place};
+use super::dense::{Delta, added};
+use super::{Given, LayerShape, Method, Op, Prepared, beft};
 use crate::encoding::Operand;
 use crate::error::Result;
-use crate::wire::wire;
+
+/// `lora_B.bias`, shape (outputs,), and its factor.
+pub(super) static ADD_BIAS: Method =
+    Method { vanishes: true, spellings: &[beft::PEFT], ..Method::new("lora-bias", prepare) };
 
 /// What is added to a bias.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AddBias {
-    /// `lora_B.bias`, shape (outputs,).
-    pub bias: Operand,
-    /// Width of the layer's output.
-    pub outputs: u64,
-    /// α/r, or α/√r with rsLoRA.
-    pub scale: f64,
+pub(crate) fn add_bias(bias: Operand, outputs: u64, scale: f64) -> Op {
+    Op { operands: vec![bias], layer: LayerShape::vector(outputs), numbers: vec![scale], ..Op::new(&ADD_BIAS) }
 }
 
-wire!(AddBias { bias, outputs, scale });
-
-impl Method for AddBias {
-    const NAME: &'static str = "lora-bias";
-
-    type Prepared = Dense;
-
-    fn operands(&self) -> Vec<&Operand> {
-        vec![&self.bias]
-    }
-
-    fn layer(&self) -> LayerShape {
-        LayerShape::vector(self.outputs)
-    }
-
-    fn transpose(&mut self, _: bool) {}
-
-    fn transposed(&self) -> bool {
-        false
-    }
-
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
-        let mut values = self.bias.values(&operands[0], adapter)?;
-        values.iter_mut().for_each(|value| *value *= self.scale);
-        Ok(Dense::new(Scaled(values), place, false))
-    }
+fn prepare(given: &Given) -> Result<Prepared> {
+    let mut values = given.values(0)?;
+    values.iter_mut().for_each(|value| *value *= given.number(0));
+    added(Scaled(values), given)
 }
 
 /// The bias in memory.
-pub(crate) struct Scaled(Vec<f64>);
+struct Scaled(Vec<f64>);
 
 impl Delta for Scaled {
     fn bytes(&self) -> u64 {

@@ -1,87 +1,42 @@
 //! BOFT (arXiv 2311.06243): the layer's input is rotated by butterfly factors, and every output has a scale; PEFT's
 //! `BOFTLayer.get_delta_weight`: W' = s · (F_{N−1}·…·F_0·Wᵀ)ᵀ, F = P · (blocks along the diagonal) · Pᵀ with a permutation P.
 
+use super::method::Needs;
 use super::orthogonal::{SPARES, cayley, transpose, try_zeros};
-use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::turn::{Blocks, RowMap, Turned, fit_columns};
-use super::{Footprint, LayerShape, Method, Op, Place};
-use crate::encoding::Operand;
+use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
+use super::turn::{Blocks, RowMap, fit_columns, turned};
+use super::{Given, Method, Prepared};
 use crate::error::Result;
 use crate::kernel::STRIP;
-use crate::model::orientation::Fit;
-use crate::wire::wire;
 
-/// The rotations and scales of one module.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Boft {
-    /// `boft_R`, shape (factors, blocks, block, block): of each its skew-symmetric part counts.
-    pub rotations: Operand,
-    /// `boft_s`: a number for each output.
-    pub scales: Operand,
-    /// Butterfly factors.
-    pub factors: u64,
-    /// Blocks of a factor.
-    pub blocks: u64,
-    /// Inputs that a block turns.
-    pub block: u64,
-    /// Outputs of the layer.
-    pub outputs: u64,
-}
+/// `boft_R`, shape (`f` factors, `n` blocks, block, block), of each block its skew-symmetric part counts, and `boft_s`, a number for each
+/// output.
+pub static BOFT: Method =
+    Method { needs: Needs::Rows, fit: fit_columns, spellings: &[PEFT], ..Method::new("boft", prepare) };
 
-wire!(Boft { rotations, scales, factors, blocks, block, outputs });
-
-impl Method for Boft {
-    const NAME: &'static str = "boft";
-
-    type Prepared = Turned<Butterflies>;
-
-    fn operands(&self) -> Vec<&Operand> {
-        vec![&self.rotations, &self.scales]
-    }
-
-    fn footprint(&self) -> Footprint {
-        Footprint::Rows
-    }
-
-    fn layer(&self) -> LayerShape {
-        LayerShape { outputs: Some(self.outputs), inputs: self.blocks.checked_mul(self.block), ..LayerShape::default() }
-    }
-
-    fn fit(&self, shape: &[u64]) -> Fit {
-        fit_columns(shape, Some(self.outputs), |columns| self.blocks.checked_mul(self.block) == Some(columns))
-    }
-
-    fn transpose(&mut self, _transposed: bool) {}
-
-    fn transposed(&self) -> bool {
-        false
-    }
-
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Turned<Butterflies>> {
-        let key = &self.rotations.key;
-        let values = self.rotations.values(&operands[0], adapter)?;
-        let scales = self.scales.values(&operands[1], adapter)?;
-        let (count, side) = (self.blocks as usize, self.block as usize);
-        let square = side * side;
-        let mut spare = try_zeros(key, square.checked_mul(SPARES))?;
-        let mut factors = Vec::new();
-        for (number, given) in values.chunks_exact((count * square).max(1)).enumerate() {
-            let mut blocks = Blocks::try_new(key, count, side)?;
-            let all = blocks.values.chunks_exact_mut(square.max(1));
-            for (block, given) in all.zip(given.chunks_exact(square.max(1))) {
-                block.copy_from_slice(given);
-                transpose(block, side);
-                block.iter_mut().zip(given).for_each(|(back, value)| *back = 0.5 * (value - *back));
-                cayley(block, side, &mut spare);
-                // A row of the weight is multiplied with the factor's transpose.
-                transpose(block, side);
-            }
-            // The first factor, and with it the only one, has the inputs as they stand.
-            let order = if number == 0 { Vec::new() } else { butterfly(count * side, side, number) };
-            factors.push((order, blocks));
+fn prepare(given: &Given) -> Result<Prepared> {
+    let (values, scales) = (given.values(0)?, given.values(1)?);
+    let (key, count, side) = (given.key(), given.size('n'), given.size('b'));
+    let square = side * side;
+    let mut spare = try_zeros(key, square.checked_mul(SPARES))?;
+    let mut factors = Vec::new();
+    for (number, stored) in values.chunks_exact((count * square).max(1)).enumerate() {
+        let mut blocks = Blocks::try_new(key, count, side)?;
+        let all = blocks.values.chunks_exact_mut(square.max(1));
+        for (block, stored) in all.zip(stored.chunks_exact(square.max(1))) {
+            block.copy_from_slice(stored);
+            transpose(block, side);
+            block.iter_mut().zip(stored).for_each(|(back, value)| *back = 0.5 * (value - *back));
+            cayley(block, side, &mut spare);
+            // A row of the weight is multiplied with the factor's transpose.
+            transpose(block, side);
         }
-        Ok(Turned::scaled(Butterflies { factors }, &scales, place))
+        // The first factor, and with it the only one, has the inputs as they stand.
+        let order = if number == 0 { Vec::new() } else { butterfly(count * side, side, number) };
+        factors.push((order, blocks));
     }
+    let scales = given.place.sources().filter_map(|row| scales.get(row).copied()).collect();
+    turned(Butterflies { factors }, scales)
 }
 
 /// Which input stands at each place of factor `number`: in every run of `side` · 2^`number` inputs, cut into pieces of half a block, the
@@ -98,7 +53,7 @@ fn butterfly(inputs: usize, side: usize, number: usize) -> Vec<usize> {
 }
 
 /// The factors, each with the order that it takes the inputs in (empty: as they stand).
-pub(crate) struct Butterflies {
+struct Butterflies {
     factors: Vec<(Vec<usize>, Blocks)>,
 }
 
@@ -129,41 +84,28 @@ impl RowMap for Butterflies {
 
 /// PEFT's `BOFTConfig`. How many factors there are is what the file says: without its CUDA extension PEFT makes one, whatever the
 /// configuration says.
-pub(super) struct Peft;
+const PEFT: Spelling = Spelling {
+    training: "boft_block_size boft_block_num boft_n_butterfly_factor boft_dropout",
+    ..Spelling::new("BOFT", "boft_R boft_s", read)
+};
 
-impl Spelling for Peft {
-    fn peft_type(&self) -> &'static str {
-        "BOFT"
+fn read(module: &ModuleTensors, _: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
+    let mut op = module.op(&BOFT, "boft_R:fnbw boft_s:xy", &[])?;
+    let [factors, blocks, block] = ['f', 'n', 'b'].map(|letter| op.size(letter));
+    let sides = [op.size('x'), op.size('y')];
+    if !sides.contains(&1) {
+        return Err(module.misshapen(module.tensor("boft_s")?, "(outputs, 1), or (1, outputs) of a convolution"));
     }
-
-    fn tensors(&self) -> &'static [&'static str] {
-        &["boft_R", "boft_s"]
+    let runs = u32::try_from(factors - 1).ok().and_then(|last| 2u64.checked_pow(last));
+    let butterflies = factors == 1 || block % 2 == 0 && runs.is_some_and(|runs| blocks % runs == 0);
+    op.layer.outputs = Some(sides[0].max(sides[1]));
+    op.layer.inputs = blocks.checked_mul(block);
+    if block != op.size('w') || op.layer.inputs.is_none() || !butterflies {
+        let expected =
+            "(N, blocks, n, n), with n even and the number of blocks a multiple of 2^(N − 1) where N is more than 1";
+        return Err(module.misshapen(module.tensor("boft_R")?, expected));
     }
-
-    fn fields(&self) -> &'static [(&'static str, Field)] {
-        &[
-            ("boft_block_size", Field::Training),
-            ("boft_block_num", Field::Training),
-            ("boft_n_butterfly_factor", Field::Training),
-            ("boft_dropout", Field::Training),
-        ]
-    }
-
-    fn read(&self, module: &ModuleTensors, _config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
-        let (rotations, [factors, blocks, block, width]) = module.operand::<4>("boft_R")?;
-        let (scales, sides) = module.operand::<2>("boft_s")?;
-        let outputs = sides[0].max(sides[1]);
-        if !sides.contains(&1) {
-            return Err(module.misshapen(module.tensor("boft_s")?, "(outputs, 1), or (1, outputs) of a convolution"));
-        }
-        let runs = u32::try_from(factors - 1).ok().and_then(|last| 2u64.checked_pow(last));
-        let butterflies = factors == 1 || block % 2 == 0 && runs.is_some_and(|runs| blocks % runs == 0);
-        if block != width || blocks.checked_mul(block).is_none() || !butterflies {
-            let expected = "(N, blocks, n, n), with n even and the number of blocks a multiple of 2^(N − 1) where N is more than 1";
-            return Err(module.misshapen(module.tensor("boft_R")?, expected));
-        }
-        Ok(ParameterUpdate::weight(Op::Boft(Boft { rotations, scales, factors, blocks, block, outputs })))
-    }
+    ParameterUpdate::weight(op)
 }
 
 #[cfg(test)]

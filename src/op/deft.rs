@@ -2,112 +2,32 @@
 //! `DeftLinear.get_delta_weight`.
 
 use super::householder::orthonormal;
-use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::projected::{self, Middle, Projected};
-use super::{Fact, Footprint, LayerShape, Method, Op, Place, Scale};
-use crate::encoding::Operand;
+use super::method::Needs;
+use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
+use super::projected::{Middle, projected};
+use super::{Given, Method, Prepared};
 use crate::error::Result;
-use crate::wire::{wire, wire_enum};
 
-/// The projection and what is put in its place.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Deft {
-    /// `deft_P` (outputs, rank).
-    pub projection: Operand,
-    /// `deft_R` (rank, inputs); none of PaRa (`para`).
-    pub injection: Option<Operand>,
-    /// Width of the layer's input, where `deft_R` tells.
-    pub inputs: Option<u64>,
-    /// Width of the layer's output.
-    pub outputs: u64,
-    /// Rank.
-    pub rank: u64,
-    /// What Q and right are of P.
-    pub decomposition: DeftDecomposition,
-    /// Alpha, if there is one: without it nothing is scaled.
-    pub alpha: Option<f64>,
-    /// The weight is stored (inputs, outputs).
-    pub transposed: bool,
-}
+/// `deft_P` (outputs, rank), and `deft_R` (rank, inputs), which PaRa (`para`) does not have. Where `q` is 1 Q and right are the orthonormal
+/// factor of P; otherwise (`relu`) Q is P, and right is P with 0 for what is negative. There may be no scale.
+pub static DEFT: Method =
+    Method { needs: Needs::Products, packed: 4, spellings: &[PEFT], ..Method::new("deft", prepare) };
 
-wire!(Deft { projection, injection, inputs, outputs, rank, decomposition, alpha, transposed });
-
-/// PEFT's `decomposition_method`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeftDecomposition {
-    /// Q is P, right is P with 0 for what is negative.
-    Relu,
-    /// Both are the orthonormal factor of P.
-    Qr,
-}
-
-wire_enum!(DeftDecomposition { Relu, Qr });
-
-impl Deft {
-    fn scaling(&self) -> f64 {
-        self.alpha.map_or(1.0, |alpha| alpha / self.rank as f64)
-    }
-}
-
-impl Method for Deft {
-    const NAME: &'static str = "deft";
-
-    type Prepared = Projected;
-
-    fn operands(&self) -> Vec<&Operand> {
-        [&self.projection].into_iter().chain(&self.injection).collect()
-    }
-
-    fn footprint(&self) -> Footprint {
-        projected::footprint(self.transposed)
-    }
-
-    fn fact(&self) -> Option<Fact> {
-        projected::fact(self.rank, self.transposed)
-    }
-
-    fn layer(&self) -> LayerShape {
-        LayerShape { inputs: self.inputs, ..LayerShape::linear(self.outputs, 0) }
-    }
-
-    fn transpose(&mut self, transposed: bool) {
-        self.transposed = transposed;
-    }
-
-    fn transposed(&self) -> bool {
-        self.transposed
-    }
-
-    fn scale(&self) -> Option<Scale> {
-        self.alpha.map(|alpha| Scale { rank: self.rank, alpha, scale: self.scaling() })
-    }
-
-    fn packed_rank(&self) -> u64 {
-        4 * self.rank // two pairs, in f64
-    }
-
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Projected> {
-        let values = self.projection.values(&operands[0], adapter)?;
-        let rank = self.rank as usize;
-        let (project, back) = match self.decomposition {
-            DeftDecomposition::Relu => (values.iter().map(|value| value.max(0.0)).collect(), values),
-            DeftDecomposition::Qr => {
-                let q = orthonormal(&values, rank);
-                (q.clone(), q)
-            }
-        };
-        let mut injection = match &self.injection {
-            Some(injection) => injection.values(&operands[1], adapter)?,
-            None => Vec::new(),
-        };
-        injection.iter_mut().for_each(|value| *value *= self.scaling());
-        let middle = Injection { values: injection, rank };
-        Ok(Projected::new(project, back, rank, middle, place, self.transposed))
-    }
+fn prepare(given: &Given) -> Result<Prepared> {
+    let (values, rank) = (given.values(0)?, given.size('r'));
+    let (project, back) = if given.size('q') == 0 {
+        (values.iter().map(|value| value.max(0.0)).collect(), values)
+    } else {
+        let q = orthonormal(&values, rank);
+        (q.clone(), q)
+    };
+    let mut injection = if given.bytes.len() > 1 { given.values(1)? } else { Vec::new() };
+    injection.iter_mut().for_each(|value| *value *= given.op.scaling());
+    projected(project, back, Injection { values: injection, rank }, given)
 }
 
 /// s·R, (rank, inputs), or nothing.
-pub(crate) struct Injection {
+struct Injection {
     values: Vec<f64>,
     rank: usize,
 }
@@ -129,52 +49,30 @@ impl Middle for Injection {
 }
 
 /// PEFT's `DeftConfig`.
-pub(super) struct Peft;
+const PEFT: Spelling = Spelling {
+    reads: "r alpha para decomposition_method",
+    training: "init_scale deft_dropout",
+    ..Spelling::new("DEFT", "deft_P deft_R", read)
+};
 
-impl Spelling for Peft {
-    fn peft_type(&self) -> &'static str {
-        "DEFT"
-    }
-
-    fn tensors(&self) -> &'static [&'static str] {
-        &["deft_P", "deft_R"]
-    }
-
-    fn fields(&self) -> &'static [(&'static str, Field)] {
-        &[
-            ("r", Field::Read),
-            ("alpha", Field::Read),
-            ("para", Field::Read),
-            ("decomposition_method", Field::Read),
-            ("init_scale", Field::Training),
-            ("deft_dropout", Field::Training),
-        ]
-    }
-
-    fn read(&self, module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
-        let (projection, [outputs, _]) = module.operand::<2>("deft_P")?;
-        let rank = config.whole("r", 8)?.min(outputs);
-        module.expect_shape("deft_P", &[outputs, rank])?;
-        let decomposition = match config.text("decomposition_method")?.as_deref() {
-            None | Some("relu") => DeftDecomposition::Relu,
-            Some("qr") => DeftDecomposition::Qr,
-            Some(_) => return Err(config.wrong("decomposition_method", "\"relu\" or \"qr\"")),
-        };
-        let alpha = match (config.alpha(), config.number("alpha", 0.0)?) {
-            (Some(alpha), _) => Some(alpha),
-            // PEFT takes an alpha of 0 for none.
-            (None, alpha) => (alpha != 0.0).then_some(alpha),
-        };
-        let (injection, inputs) = match config.flag("para", false)? {
-            true => (None, None),
-            false => {
-                let (injection, [_, inputs]) = module.operand::<2>("deft_R")?;
-                module.expect_shape("deft_R", &[rank, inputs])?;
-                (Some(injection), Some(inputs))
-            }
-        };
-        let transposed = false;
-        let op = Deft { projection, injection, inputs, outputs, rank, decomposition, alpha, transposed };
-        Ok(ParameterUpdate::weight(Op::Deft(op)))
-    }
+fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
+    let outputs = module.tensor("deft_P")?.shape.first().copied().unwrap_or(0);
+    let rank = config.whole("r", 8)?.min(outputs);
+    let has_injection = !config.flag("para", false)?;
+    let tensors = if has_injection { "deft_P:or deft_R:ri" } else { "deft_P:or" };
+    let op = module.op(&DEFT, tensors, &[('r', rank)])?;
+    let is_qr = match config.text("decomposition_method")?.as_deref() {
+        None | Some("relu") => false,
+        Some("qr") => true,
+        Some(_) => return Err(config.wrong("decomposition_method", "\"relu\" or \"qr\"")),
+    };
+    let op = op.with('q', is_qr.into());
+    ParameterUpdate::weight(match (config.alpha(), config.number("alpha", 0.0)?) {
+        // PEFT takes an alpha of 0 for none: nothing is scaled then.
+        (None, 0.0) => op,
+        (said, alpha) => {
+            let alpha = said.unwrap_or(alpha);
+            op.scaled(rank, alpha, alpha / rank as f64)
+        }
+    })
 }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Apply, Place, Tile};
-use crate::kernel::Real;
+use super::{Apply, Given, Place, Prepared, Tile};
+use crate::error::Result;
 
 /// A delta as its layer sees it: outputs × inputs, or outputs × (inputs · kernel) of a convolution.
 pub(crate) trait Delta {
@@ -21,8 +21,22 @@ pub(crate) trait Delta {
     }
 }
 
-/// A delta in its place in the weight. Each value is computed in f64 and rounded once to the type of the tile before it is added.
-pub(crate) struct Dense {
+/// The update that adds `delta`: W' = W + Δ. Each value is computed in f64 and rounded once to the type of the weight before it is added.
+pub(super) fn added(delta: impl Delta + 'static, given: &Given) -> Result<Prepared> {
+    dense(Box::new(delta), given, false)
+}
+
+/// The same of a delta that is a part of each value of the weight: W' = W + W ∘ Δ.
+pub(super) fn multiplied(delta: impl Delta + 'static, given: &Given) -> Result<Prepared> {
+    dense(Box::new(delta), given, true)
+}
+
+fn dense(delta: Box<dyn Delta>, given: &Given, relative: bool) -> Result<Prepared> {
+    Prepared::other(Dense { delta, place: given.place.clone(), transposed: given.op.transposed, relative })
+}
+
+/// A delta in its place in the weight.
+struct Dense {
     /// Behind a pointer, so that the loops below are there once for all methods.
     delta: Box<dyn Delta>,
     place: Place,
@@ -30,34 +44,20 @@ pub(crate) struct Dense {
     relative: bool,
 }
 
-impl Dense {
-    /// The delta of a weight that is stored (in, out) if `transposed`.
-    pub(crate) fn new(delta: impl Delta + 'static, place: &Place, transposed: bool) -> Dense {
-        Dense { delta: Box::new(delta), place: place.clone(), transposed, relative: false }
-    }
-
-    /// The same of a delta that is a part of each value of the weight: W' = W + W ∘ Δ.
-    #[cfg_attr(not(feature = "rare"), allow(dead_code))]
-    pub(crate) fn relative(delta: impl Delta + 'static, place: &Place, transposed: bool) -> Dense {
-        Dense { relative: true, ..Dense::new(delta, place, transposed) }
-    }
-}
-
 impl Apply for Dense {
     fn bytes(&self) -> u64 {
         self.delta.bytes()
     }
 
-    fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
-        let mut values = vec![0.0; tile.cols.min(out.len())];
+    fn apply(&self, tile: &Tile<f64>, out: &mut [f64]) {
         for (source, col, inside) in runs(&self.place, tile.row, tile.col, tile.cols, out.len()) {
-            let values = &mut values[..inside.len()];
+            let values = &mut out[inside.clone()];
             match self.transposed {
                 false => self.delta.output(source, col, values),
                 true => self.delta.input(source, col, values),
             }
-            for ((out, &base), &delta) in out[inside.clone()].iter_mut().zip(&tile.base[inside]).zip(&*values) {
-                *out = if self.relative { R::from_f64(base.into() * (1.0 + delta)) } else { base + R::from_f64(delta) };
+            for (value, &base) in values.iter_mut().zip(&tile.base[inside]) {
+                *value = if self.relative { base * (1.0 + *value) } else { base + tile.round(*value) };
             }
         }
     }

@@ -4,68 +4,21 @@
 //! A weight stored (out, in) has its outputs in rows: a block needs its whole rows. One stored (in, out) has them in columns: their
 //! norms are facts of the whole weight. Norms are added up in f64 in a fixed order; m/‖V‖ is rounded to f32 once.
 
-use super::low_rank::Product;
-use super::{Apply, Fact, Footprint, LayerShape, LowRank, Method, Place, Scale, Tile};
-use crate::encoding::Operand;
+use super::low_rank::{self, Product};
+use super::method::Needs;
+use super::{Given, Method, Prepared, Tile};
 use crate::error::Result;
 use crate::kernel::{Real, column_squares, row_squares, scale_columns, scale_rows};
-use crate::wire::wire;
 
-/// A pair of factors and the lengths of the outputs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Dora {
-    /// The factors.
-    pub factors: LowRank,
-    /// `lora_magnitude_vector`, shape (outputs,).
-    pub magnitude: Operand,
-}
+/// The operands of LoRA, and `lora_magnitude_vector`, shape (outputs,).
+pub static DORA: Method = Method { needs: Needs::Norms, packed: 1, ..Method::new("dora", prepare) };
 
-wire!(Dora { factors, magnitude });
-
-impl Method for Dora {
-    const NAME: &'static str = "dora";
-
-    type Prepared = Normalised;
-
-    fn operands(&self) -> Vec<&Operand> {
-        vec![&self.factors.a, &self.factors.b, &self.magnitude]
-    }
-
-    fn footprint(&self) -> Footprint {
-        Footprint::Rows
-    }
-
-    fn fact(&self) -> Option<Fact> {
-        self.factors.transposed.then_some(Fact::ColumnSquares)
-    }
-
-    fn layer(&self) -> LayerShape {
-        self.factors.layer()
-    }
-
-    fn transpose(&mut self, transposed: bool) {
-        self.factors.transpose(transposed);
-    }
-
-    fn transposed(&self) -> bool {
-        self.factors.transposed
-    }
-
-    fn scale(&self) -> Option<Scale> {
-        self.factors.scale()
-    }
-
-    fn packed_rank(&self) -> u64 {
-        self.factors.rank
-    }
-
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Normalised> {
-        let product = self.factors.prepare(place, operands, adapter)?;
-        let all = self.magnitude.values(&operands[2], adapter)?;
-        let transposed = self.factors.transposed;
-        let magnitudes = if transposed { all } else { place.sources().map(|row| all[row]).collect() };
-        Ok(Normalised { product, transposed, magnitudes, factors: Vec::new() })
-    }
+fn prepare(given: &Given) -> Result<Prepared> {
+    let product = low_rank::product(given)?;
+    let all = given.values(2)?;
+    let transposed = given.op.transposed;
+    let magnitudes = if transposed { all } else { given.place.sources().map(|row| all[row]).collect() };
+    Ok(Prepared::Normalised(Normalised { product, transposed, magnitudes, factors: Vec::new() }))
 }
 
 /// Packed factors, and what each output is multiplied with.
@@ -79,22 +32,22 @@ pub(crate) struct Normalised {
     factors: Vec<f32>,
 }
 
-impl Apply for Normalised {
-    fn bytes(&self) -> u64 {
+impl Normalised {
+    pub(super) fn bytes(&self) -> u64 {
         self.product.bytes() + (self.magnitudes.len() * (size_of::<f64>() + size_of::<f32>())) as u64
     }
 
-    fn gather<R: Real>(&self, tile: &Tile<R>, changed: &mut Vec<R>, sums: &mut [f64]) {
+    pub(super) fn gather<R: Real>(&self, tile: &Tile<R>, changed: &mut Vec<R>, sums: &mut [f64]) {
         changed.resize(tile.base.len(), R::ZERO);
         self.product.apply(tile, changed);
         column_squares(changed, tile.cols, sums);
     }
 
-    fn learn(&mut self, squares: &[f64]) {
+    pub(super) fn learn(&mut self, squares: &[f64]) {
         self.factors = self.magnitudes.iter().zip(squares).map(|(&m, &square)| factor(m, square)).collect();
     }
 
-    fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
+    pub(super) fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
         self.product.apply(tile, out);
         if self.transposed {
             let factors: Vec<R> = self.factors.iter().map(|&factor| R::from_f32(factor)).collect();

@@ -1,84 +1,28 @@
 //! LoHa (FedPara, arXiv 2108.06098): W' = W + scale · (w1_a@w1_b) ∘ (w2_a@w2_b); PEFT's `LoHaLayer.get_delta_weight`. A convolution is
 //! the matrix outputs × (inputs · kernel), or each pair of factors has a core of its own (`use_effective_conv2d`, PEFT's `HadaWeightCP`).
 
-use super::dense::{Delta, Dense};
+use super::dense::{Delta, added};
 use super::matmul::Matmul;
-use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_alpha};
-use super::{LayerShape, Method, Op, Place, Scale};
-use crate::encoding::Operand;
+use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_alpha};
+use super::{Given, LayerShape, Method, Op, Prepared, straight};
 use crate::error::Result;
-use crate::model::orientation::Fit;
-use crate::wire::wire;
 
-/// Two pairs of factors and their scale.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Loha {
-    /// `hada_w1_a` (outputs, rank), `hada_w1_b` (rank, inputs), `hada_w2_a`, `hada_w2_b`; with cores the first is (rank, outputs).
-    pub factors: [Operand; 4],
-    /// `hada_t1` and `hada_t2` (rank, rank, kernel), of a convolution that has them.
-    pub cores: Option<[Operand; 2]>,
-    /// Rank of both pairs.
-    pub rank: u64,
-    /// Width of the layer's input, times the size of a convolution's kernel.
-    pub inputs: u64,
-    /// Width of the layer's output.
-    pub outputs: u64,
-    /// Alpha after patterns and override.
-    pub alpha: f64,
-}
+/// `hada_w1_a` (outputs, rank), `hada_w1_b` (rank, columns), `hada_w2_a`, `hada_w2_b`. Where there are cores, `hada_t1` and `hada_t2` (rank,
+/// rank, kernel), the first is (rank, outputs), and the second (rank, inputs).
+pub(super) static LOHA: Method =
+    Method { vanishes: true, packed: 4, fit: straight, spellings: &[PEFT], ..Method::new("loha", prepare) };
 
-wire!(Loha { factors, cores, rank, inputs, outputs, alpha });
-
-impl Loha {
-    /// α/r.
-    fn scaling(&self) -> f64 {
-        self.alpha / self.rank as f64
-    }
-}
-
-impl Method for Loha {
-    const NAME: &'static str = "loha";
-
-    type Prepared = Dense;
-
-    fn operands(&self) -> Vec<&Operand> {
-        self.factors.iter().chain(self.cores.iter().flatten()).collect()
-    }
-
-    fn layer(&self) -> LayerShape {
-        LayerShape::flattened(self.outputs, self.inputs)
-    }
-
-    fn fit(&self, shape: &[u64]) -> Fit {
-        self.layer().fit(shape).straight()
-    }
-
-    fn scale(&self) -> Option<Scale> {
-        Some(Scale { rank: self.rank, alpha: self.alpha, scale: self.scaling() })
-    }
-
-    fn packed_rank(&self) -> u64 {
-        4 * self.rank // two products, in f64
-    }
-
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
-        let values = self.operands().into_iter().zip(operands).map(|(operand, bytes)| operand.values(bytes, adapter));
-        let mut values = values.collect::<Result<Vec<_>>>()?.into_iter();
-        let mut next = || values.next().unwrap_or_default();
-        let (rank, scale) = (self.rank as usize, self.scaling());
-        let [a1, b1, a2, b2] = [next(), next(), next(), next()];
-        let [first, second] = match self.cores {
-            None => [Matmul::new(a1, b1, rank, scale), Matmul::new(a2, b2, rank, 1.0)],
-            Some(_) => {
-                [(a1, b1, scale), (a2, b2, 1.0)].map(|(a, b, scale)| Matmul::of_core(&next(), &a, &b, rank, scale))
-            }
-        };
-        Ok(Dense::new(Hadamard { first, second }, place, false))
-    }
+fn prepare(given: &Given) -> Result<Prepared> {
+    let product = |number: usize, scale: f64| -> Result<Matmul> {
+        let (a, b) = (given.values(2 * number)?, given.values(2 * number + 1)?);
+        let core = if given.bytes.len() > 4 { Some(given.values(4 + number)?) } else { None };
+        Ok(Matmul::of(a, b, core, given.size('r'), scale))
+    };
+    added(Hadamard { first: product(0, given.op.scaling())?, second: product(1, 1.0)? }, given)
 }
 
 /// Both products in memory.
-pub(crate) struct Hadamard {
+struct Hadamard {
     first: Matmul,
     second: Matmul,
 }
@@ -97,55 +41,20 @@ impl Delta for Hadamard {
 }
 
 /// PEFT's `LoHaConfig`.
-pub(super) struct Peft;
+const PEFT: Spelling = Spelling {
+    reads: "r alpha rank_pattern alpha_pattern",
+    training: "rank_dropout module_dropout use_effective_conv2d",
+    ..Spelling::new("LOHA", "hada_w1_a hada_w1_b hada_w2_a hada_w2_b hada_t1 hada_t2", read)
+};
 
-const TENSORS: [&str; 4] = ["hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"];
-
-impl Spelling for Peft {
-    fn peft_type(&self) -> &'static str {
-        "LOHA"
-    }
-
-    fn tensors(&self) -> &'static [&'static str] {
-        &["hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"]
-    }
-
-    fn fields(&self) -> &'static [(&'static str, Field)] {
-        &[
-            ("r", Field::Read),
-            ("alpha", Field::Read),
-            ("rank_pattern", Field::Read),
-            ("alpha_pattern", Field::Read),
-            ("rank_dropout", Field::Training),
-            ("module_dropout", Field::Training),
-            ("use_effective_conv2d", Field::Training),
-        ]
-    }
-
-    fn read(&self, module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
-        let (rank, alpha) = rank_and_alpha(config, module.module, "alpha", (8, 8.0))?;
-        let (first, left) = module.operand::<2>("hada_w1_a")?;
-        let (second, [_, width]) = module.operand::<2>("hada_w1_b")?;
-        let has_cores = module.find("hada_t1").is_some() || module.find("hada_t2").is_some();
-        // With cores the left factors stand the other way round.
-        let outputs = if has_cores { left[1] } else { left[0] };
-        let left = if has_cores { [rank, outputs] } else { [outputs, rank] };
-        let expected = [left, [rank, width], left, [rank, width]];
-        for (name, shape) in TENSORS.iter().zip(&expected) {
-            module.expect_shape(name, shape)?;
-        }
-        let third = module.operand::<2>("hada_w2_a")?.0;
-        let fourth = module.operand::<2>("hada_w2_b")?.0;
-        let factors = [first, second, third, fourth];
-        let (cores, inputs) = if has_cores {
-            let (core, [_, _, height, length]) = module.operand::<4>("hada_t1")?;
-            module.expect_shape("hada_t1", &[rank, rank, height, length])?;
-            module.expect_shape("hada_t2", &[rank, rank, height, length])?;
-            let inputs = module.elements("hada_t1", &[width, height, length])?;
-            (Some([core, module.operand::<4>("hada_t2")?.0]), inputs)
-        } else {
-            (None, width)
-        };
-        Ok(ParameterUpdate::weight(Op::Loha(Loha { factors, cores, rank, inputs, outputs, alpha })))
-    }
+fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
+    let (rank, alpha) = rank_and_alpha(config, module.module, "alpha", (8, 8.0))?;
+    let has_cores = module.find("hada_t1").is_some() || module.find("hada_t2").is_some();
+    let tensors = match has_cores {
+        false => "hada_w1_a:or hada_w1_b:rc hada_w2_a:or hada_w2_b:rc",
+        true => "hada_w1_a:ro hada_w1_b:rc hada_w2_a:ro hada_w2_b:rc hada_t1:rrhl hada_t2:rrhl",
+    };
+    let op = module.op(&LOHA, tensors, &[('r', rank)])?;
+    let layer = LayerShape::flattened(op.size('o'), module.product(&op, "hada_w1_b", "chl")?);
+    ParameterUpdate::weight(Op { layer, ..op.scaled(rank, alpha, alpha / rank as f64) })
 }

@@ -5,35 +5,33 @@
 
 use std::borrow::Cow;
 
-use super::{Apply, LayerShape, Method, Place, Scale, Tile};
+use super::{Given, Method, Op, Place, Prepared, Tile};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::kernel::{FactorLayout, Factors, Real, Unrepresentable, bytes_of, fold_tile};
-use crate::tensor::Dtype;
-use crate::wire::wire;
+use crate::tensor::{Dtype, Float};
 
-/// A pair of factors and its scale.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LowRank {
-    /// `lora_A`, shape (rank, inputs · kernel).
-    pub a: Operand,
-    /// `lora_B`, shape (outputs, rank).
-    pub b: Operand,
-    /// Rank of this pair.
-    pub rank: u64,
-    /// The weight that it is for.
-    pub layer: LayerShape,
-    /// Alpha after patterns and override.
-    pub alpha: f64,
-    /// α/r, or α/√r with rsLoRA.
-    pub scale: f64,
-    /// The weight is stored (inputs, outputs), as GPT-2's Conv1D does: the product is added transposed.
-    pub transposed: bool,
+/// `lora_A`, shape (rank, inputs · kernel), and `lora_B`, shape (outputs, rank). The scale is α/r, or α/√r with rsLoRA.
+pub static LORA: Method = Method { vanishes: true, packed: 1, ..Method::new("lora", prepare) };
+
+fn prepare(given: &Given) -> Result<Prepared> {
+    product(given).map(Prepared::Product)
 }
 
-wire!(LowRank { a, b, rank, layer, alpha, scale, transposed });
+/// The product of the first two operands.
+pub(super) fn product(given: &Given) -> Result<Product> {
+    let Given { op, place, bytes, adapter } = given;
+    let mut factors = Factors::try_new(place.rows.len(), place.cols, given.size('r'))?;
+    op.pack(&mut factors, 0, place, bytes, 1.0, adapter)?;
+    Ok(Product(factors))
+}
 
-impl LowRank {
+impl Op {
+    /// Whether the update is a low-rank product alone: those of all adapters are packed together.
+    pub(crate) fn is_low_rank(&self) -> bool {
+        *self.method == LORA
+    }
+
     /// Pack both factors into the rank positions from `k0` on. W stored (out, in) takes B as rows and A as columns; stored (in, out) it
     /// takes Aᵀ and Bᵀ. The scale and `weight` go onto B in f64, with one rounding. `bytes` are those of A and of B.
     ///
@@ -48,11 +46,10 @@ impl LowRank {
         weight: f64,
         adapter: &str,
     ) -> Result<()> {
-        let rank = self.rank as usize;
+        let rank = self.size('r') as usize;
         let layout = if self.transposed { FactorLayout::Transposed } else { FactorLayout::AsIs };
-        let a = (&self.a, 1.0, &bytes[0], self.transposed);
-        let b = (&self.b, weight * self.scale, &bytes[1], !self.transposed);
-        for (operand, scale, bytes, is_left) in [a, b] {
+        let sides = [(1.0, self.transposed), (weight * self.scaling(), !self.transposed)];
+        for ((operand, bytes), (scale, is_left)) in self.operands.iter().zip(bytes).zip(sides) {
             let float = operand.float()?;
             let packed = if is_left {
                 let rows = rows_of(bytes, float.bytes(), rank, layout, place);
@@ -98,55 +95,26 @@ fn unrepresentable(adapter: &str, operand: &Operand, value: Unrepresentable) -> 
     Error::non_finite(operand.key.clone(), value.index(), reason).adapter(adapter)
 }
 
-impl Method for LowRank {
-    const NAME: &'static str = "lora";
-
-    type Prepared = Product;
-
-    fn low_rank(&self) -> Option<&LowRank> {
-        Some(self)
-    }
-
-    fn operands(&self) -> Vec<&Operand> {
-        vec![&self.a, &self.b]
-    }
-
-    fn layer(&self) -> LayerShape {
-        self.layer.clone()
-    }
-
-    fn transpose(&mut self, transposed: bool) {
-        self.transposed = transposed;
-    }
-
-    fn transposed(&self) -> bool {
-        self.transposed
-    }
-
-    fn scale(&self) -> Option<Scale> {
-        Some(Scale { rank: self.rank, alpha: self.alpha, scale: self.scale })
-    }
-
-    fn packed_rank(&self) -> u64 {
-        self.rank
-    }
-
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Product> {
-        let mut factors = Factors::try_new(place.rows.len(), place.cols, self.rank as usize)?;
-        self.pack(&mut factors, 0, place, operands, 1.0, adapter)?;
-        Ok(Product(factors))
-    }
-}
-
 /// Packed factors: W + L·R.
 pub(crate) struct Product(pub(super) Factors);
 
-impl Apply for Product {
-    fn bytes(&self) -> u64 {
+impl Product {
+    pub(super) fn bytes(&self) -> u64 {
         self.0.bytes()
     }
 
-    fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
+    /// The same of values in f64, computed in the type that the weight has.
+    pub(super) fn apply_wide(&self, tile: &Tile<f64>, out: &mut [f64]) {
+        if tile.float == Float::F64 {
+            return self.apply(tile, out);
+        }
+        let base: Vec<f32> = tile.base.iter().map(|&value| value as f32).collect();
+        let mut narrow = vec![0.0f32; out.len()];
+        self.apply(&tile.of(&base), &mut narrow);
+        out.iter_mut().zip(narrow).for_each(|(out, value)| *out = value.into());
+    }
+
+    pub(super) fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
         let first = (tile.row * tile.cols + tile.col) as u64;
         fold_tile(&self.0, first, R::FLOAT, bytes_of(tile.base), out);
     }

@@ -20,6 +20,14 @@ impl Matmul {
         Matmul { left, right, rank, cols, scale }
     }
 
+    /// The product of `a` (rows, rank) and `b` (rank, cols); or of a core as well, as in [`of_core`](Self::of_core).
+    pub(crate) fn of(a: Vec<f64>, b: Vec<f64>, core: Option<Vec<f64>>, rank: usize, scale: f64) -> Matmul {
+        match core {
+            None => Matmul::new(a, b, rank, scale),
+            Some(core) => Matmul::of_core(&core, &a, &b, rank, scale),
+        }
+    }
+
     /// scale · core ×₁ `a` ×₂ `b` as LyCORIS has it for the kernel of a convolution: `core` is (rank, rank, kernel), `a` (rank, outputs),
     /// `b` (rank, inputs); the value of output p, input c and position s of the kernel is Σ_ij core[i, j, s] · a[i, p] · b[j, c].
     pub(crate) fn of_core(core: &[f64], a: &[f64], b: &[f64], rank: usize, scale: f64) -> Matmul {

@@ -2,98 +2,58 @@
 //! PEFT had until 0.3 (`enable_lora`), in its `forward`. B is a convolution of one element in groups: group g has ranks of its own, and makes
 //! rows of its own; the rows of all groups, in order, are those of the enabled parts.
 
-use super::factored::Factored;
-use super::numbers::Numbers;
-use super::{LayerShape, LowRank, Scale};
-use crate::encoding::Operand;
+use super::factored::product;
+use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::{Error, Result};
-use crate::wire::wire;
 
-/// Factors of the enabled parts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MergedLinear {
-    /// `lora_A`, shape (r · enabled parts, inputs).
-    pub a: Operand,
-    /// `lora_B`, shape (rows of the enabled parts, ranks of a group, 1).
-    pub b: Operand,
-    /// `enable_lora`: which parts of the output have a delta.
-    pub enabled: Vec<bool>,
-    /// Rows of `lora_A`.
-    pub rank: u64,
-    /// Columns of `lora_B`.
-    pub rank_of_group: u64,
-    /// Width of the layer's input.
-    pub inputs: u64,
-    /// Width of each part of the layer's output.
-    pub part: u64,
-    /// Alpha after override.
-    pub alpha: f64,
-    /// α/r.
-    pub scale: f64,
-    /// The weight is stored (inputs, outputs).
-    pub transposed: bool,
-}
+/// `lora_A`, shape (r · enabled parts, inputs), and `lora_B`, shape (rows of the enabled parts, `g` ranks of a group, 1). The list has 1 for
+/// each part of the output that has a delta (`enable_lora`), 0 for the others; a part is `w` wide.
+pub(super) static MERGED_LINEAR: Method = Method { vanishes: true, packed: 1, ..Method::new("merged-linear", prepare) };
 
-wire!(MergedLinear { a, b, enabled, rank, rank_of_group, inputs, part, alpha, scale, transposed });
-
-impl MergedLinear {
-    /// The pair `factors`, taken as stored. `rank_of_group` are the columns of `lora_B`.
-    ///
-    /// # Errors
-    /// `shape-mismatch` where the parts do not fit the factors.
-    pub(crate) fn of(factors: LowRank, rank_of_group: u64, enabled: Vec<bool>) -> Result<MergedLinear> {
-        let LowRank { a, b, rank, layer, alpha, scale, transposed } = factors;
-        let (inputs, rows) = (layer.inputs.unwrap_or(0), layer.outputs.unwrap_or(0));
-        let parts = enabled.iter().filter(|enabled| **enabled).count() as u64;
-        let part = rows.checked_div(parts).unwrap_or(0);
-        let fits = parts > 0 && rows.is_multiple_of(parts) && rank_of_group > 0 && rank.is_multiple_of(rank_of_group);
-        if !fits || !rows.is_multiple_of(rank / rank_of_group) || part.checked_mul(enabled.len() as u64).is_none() {
+/// The pair `lora`, taken as stored. `rank_of_group` are the columns of `lora_B`.
+///
+/// # Errors
+/// `shape-mismatch` where the parts do not fit the factors.
+pub(crate) fn merged_linear(lora: Op, rank_of_group: u64, enabled: &[bool]) -> Result<Op> {
+    let rank = lora.size('r');
+    let (inputs, rows) = (lora.layer.inputs.unwrap_or(0), lora.layer.outputs.unwrap_or(0));
+    let list: Vec<u64> = enabled.iter().map(|&enabled| enabled.into()).collect();
+    let parts = list.iter().sum();
+    let part = rows.checked_div(parts).unwrap_or(0);
+    let fits = parts > 0 && rows.is_multiple_of(parts) && rank_of_group > 0 && rank.is_multiple_of(rank_of_group);
+    let outputs = part.checked_mul(list.len() as u64);
+    match outputs {
+        Some(outputs) if fits && rows.is_multiple_of(rank / rank_of_group) => {
+            let layer = LayerShape::linear(outputs, inputs);
+            Ok(Op { method: &MERGED_LINEAR, layer, list, ..lora }.with('g', rank_of_group).with('w', part))
+        }
+        _ => {
+            let key = lora.operands.get(1).map_or("", |operand| &operand.key);
             let reason = format!(
                 "its {rows} rows of rank {rank_of_group} are not those of {parts} parts of rank {rank} together"
             );
-            return Err(Error::shape_mismatch("", b.key, reason).field("enable_lora"));
+            Err(Error::shape_mismatch("", key, reason).field("enable_lora"))
         }
-        Ok(MergedLinear { a, b, enabled, rank, rank_of_group, inputs, part, alpha, scale, transposed })
     }
 }
 
-impl Factored for MergedLinear {
-    const NAME: &'static str = "merged-linear";
-
-    fn operands(&self) -> Vec<&Operand> {
-        vec![&self.a, &self.b]
-    }
-
-    fn layer(&self) -> LayerShape {
-        LayerShape::linear(self.part * self.enabled.len() as u64, self.inputs)
-    }
-
-    fn transposed(&self) -> bool {
-        self.transposed
-    }
-
-    fn transpose(&mut self, transposed: bool) {
-        self.transposed = transposed;
-    }
-
-    fn scale(&self) -> Option<Scale> {
-        Some(Scale { rank: self.rank, alpha: self.alpha, scale: self.scale })
-    }
-
-    fn rank(&self) -> u64 {
-        self.rank
-    }
-
-    fn compute(&self, values: &[Numbers], k: usize, a: &mut [f64], b: &mut [f64]) {
-        let [all_a, all_b] = values else { return };
-        let row = all_a.every(1, k * a.len());
-        a.iter_mut().zip(row).for_each(|(a, value)| *a = value);
-        let (ranks, part) = (self.rank_of_group as usize, self.part as usize);
-        let groups = self.rank as usize / ranks;
-        let parts = b.chunks_exact_mut(part).zip(&self.enabled).filter(|(_, enabled)| **enabled);
-        let rows = part * self.enabled.iter().filter(|enabled| **enabled).count() / groups;
-        let column = all_b.every(ranks, k / ranks * rows * ranks + k % ranks);
-        let places = parts.flat_map(|(part, _)| part).skip(k / ranks * rows).take(rows);
-        places.zip(column).for_each(|(b, value)| *b = self.scale * value);
-    }
+fn prepare(given: &Given) -> Result<Prepared> {
+    let (ranks, part, scale, enabled) = (given.size('g'), given.size('w'), given.op.scaling(), &given.op.list);
+    let groups = given.size('r') / ranks;
+    let rows = part * enabled.iter().sum::<u64>() as usize / groups;
+    let values = given.numbers()?;
+    product(given, &mut |k, a, b| {
+        let [all_a, all_b] = values.as_slice() else { return };
+        all_a.fill(1, k * a.len(), 1.0, a);
+        // The rows of the group, in the enabled parts one after the other.
+        let (first, last) = (k / ranks * rows, (k / ranks + 1) * rows);
+        let mut start = 0;
+        for (b, _) in b.chunks_exact_mut(part).zip(enabled).filter(|(_, enabled)| **enabled == 1) {
+            let (from, to) = (first.max(start), last.min(start + part));
+            if from < to {
+                all_b.fill(ranks, from * ranks + k % ranks, scale, &mut b[from - start..to - start]);
+            }
+            start += part;
+        }
+    })
 }

@@ -1,37 +1,30 @@
 //! The values of an operand, read where they lie: a copy in f64 would take up to four times their bytes.
 
-use crate::encoding::Operand;
+use crate::encoding::{Operand, integer, is_integer};
 use crate::error::{Error, Result};
 use crate::tensor::{Dtype, Float};
 
-/// The finite values of one operand.
+/// The finite values of one operand: floating-point, or whole numbers.
 #[derive(Clone, Copy)]
 pub(crate) struct Numbers<'a> {
     bytes: &'a [u8],
+    dtype: Dtype,
     width: usize,
-    read: fn(&[u8]) -> f64,
 }
 
 impl<'a> Numbers<'a> {
-    /// The values of `operand`, from its bytes: floating-point, or whole numbers.
+    /// The values of `operand`, from its bytes.
     ///
     /// # Errors
     /// `non-finite` for a value that is NaN or infinite, `internal` for a type that a plan must not let through.
     pub(crate) fn of(operand: &Operand, bytes: &'a [u8], adapter: &str) -> Result<Numbers<'a>> {
-        let (width, read): (usize, fn(&[u8]) -> f64) = match operand.dtype {
-            Dtype::F16 => (2, |bytes| Float::F16.read(bytes)),
-            Dtype::BF16 => (2, |bytes| Float::Bf16.read(bytes)),
-            Dtype::F32 => (4, |bytes| Float::F32.read(bytes)),
-            Dtype::F64 => (8, |bytes| Float::F64.read(bytes)),
-            Dtype::U8 => (1, |bytes| u8::from_le_bytes(head(bytes)).into()),
-            Dtype::I16 => (2, |bytes| i16::from_le_bytes(head(bytes)).into()),
-            Dtype::I32 => (4, |bytes| i32::from_le_bytes(head(bytes)).into()),
-            // Beyond 2^53 not every number is there, and no tensor has so many places.
-            Dtype::I64 => (8, |bytes| i64::from_le_bytes(head(bytes)) as f64),
-            other => return Err(Error::internal(format!("{} is of type {other}", operand.key))),
-        };
-        match bytes.chunks_exact(width).position(|value| !read(value).is_finite()) {
-            None => Ok(Numbers { bytes, width, read }),
+        let dtype = operand.dtype;
+        if Float::of(dtype).is_none() && !is_integer(dtype) {
+            return Err(Error::internal(format!("{} is of type {dtype}", operand.key)));
+        }
+        let numbers = Numbers { bytes, dtype, width: dtype.bitsize() / 8 };
+        match numbers.every(1, 0).position(|value| !value.is_finite()) {
+            None => Ok(numbers),
             Some(element) => Err(operand.not_finite(element, adapter)),
         }
     }
@@ -41,22 +34,33 @@ impl<'a> Numbers<'a> {
     /// # Panics
     /// If there are fewer.
     pub(crate) fn get(&self, index: usize) -> f64 {
-        (self.read)(&self.bytes[index * self.width..])
+        read(self.dtype, &self.bytes[index * self.width..][..self.width])
+    }
+
+    /// `factor` times the values from number `first` on, each `step` behind the one before, as many as `out` has.
+    pub(crate) fn fill(&self, step: usize, first: usize, factor: f64, out: &mut [f64]) {
+        out.iter_mut().zip(self.every(step, first)).for_each(|(out, value)| *out = factor * value);
+    }
+
+    /// Multiplies `out` with the values from number `first` on.
+    pub(crate) fn multiply(&self, first: usize, out: &mut [f64]) {
+        out.iter_mut().zip(self.every(1, first)).for_each(|(out, value)| *out *= value);
     }
 
     /// The values from number `first` on, each `step` behind the one before, as far as there are any.
     pub(crate) fn every(&self, step: usize, first: usize) -> impl Iterator<Item = f64> + Clone + use<'a> {
-        let Numbers { bytes, width, read } = *self;
+        let Numbers { bytes, dtype, width } = *self;
         let rest = bytes.get(first.saturating_mul(width)..).unwrap_or_default();
-        rest.chunks_exact(width).step_by(step.max(1)).map(read)
+        rest.chunks_exact(width).step_by(step.max(1)).map(move |bytes| read(dtype, bytes))
     }
 }
 
-/// The first `N` bytes.
-fn head<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut head = [0; N];
-    head.copy_from_slice(&bytes[..N]);
-    head
+/// One element. Beyond 2^53 not every whole number is there, and no tensor has so many places.
+fn read(dtype: Dtype, bytes: &[u8]) -> f64 {
+    match Float::of(dtype) {
+        Some(float) => float.read(bytes),
+        None => integer(dtype, bytes) as f64,
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +82,6 @@ mod tests {
         assert_eq!(every(Dtype::F32, &f32s), [-2.5]);
         let error = Numbers::of(&operand(Dtype::F32), &f32::NAN.to_le_bytes(), "a").err().unwrap();
         assert_eq!((error.code(), error.facts().element), ("non-finite", Some(0)));
-        assert_eq!(Numbers::of(&operand(Dtype::U64), &[0; 8], "a").err().unwrap().code(), "internal");
+        assert_eq!(Numbers::of(&operand(Dtype::BOOL), &[0; 8], "a").err().unwrap().code(), "internal");
     }
 }

@@ -2,120 +2,63 @@
 //! W' = W·Rᵀ; an embedding gives W·R. R has a rotation for each run of inputs, made of a skew-symmetric Q by Cayley's transform or by the
 //! beginning of its series.
 
+use super::method::Needs;
 use super::orthogonal::{SPARES, cayley, neumann, skew, transpose, try_zeros};
-use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::turn::{Blocks, Turned, fit_columns};
-use super::{Footprint, LayerShape, Method, Op, Place};
-use crate::encoding::Operand;
+use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
+use super::turn::{Blocks, fit_rows, turned};
+use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::orientation::Fit;
-use crate::wire::{wire, wire_enum};
 
-/// The rotations of one module's input.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Oft {
-    /// `oft_R.weight`, shape (blocks, block · (block − 1) / 2): the strict upper triangle of each Q, row by row.
-    pub upper: Operand,
-    /// Rotations in the file.
-    pub blocks: u64,
-    /// Inputs that a rotation turns.
-    pub block: u64,
-    /// The one rotation is that of every run of inputs.
-    pub shared: bool,
-    /// How Q becomes R.
-    pub rotation: Rotation,
-    /// The largest norm of each Q, of a constrained OFT.
-    pub radius: Option<f64>,
-    /// The output of an embedding is rotated.
-    pub embedding: bool,
+/// `oft_R.weight`, shape (`n` blocks, block · (block − 1) / 2): the strict upper triangle of each Q, row by row, which turns `b` inputs; where
+/// `s` is 1 the one rotation is that of every run of inputs. Q becomes R by Cayley's transform, (I − Q)(I + Q)⁻¹; or where there is a `p`, by
+/// its series I + 2·Q + 2·Q² + … of `p` powers, I included, of which the last is taken once where `h` is 1 (PEFT since 0.18). The number,
+/// where there is one, is the largest norm of each Q, of a constrained OFT. Of an embedding (`e`) the output is rotated.
+pub static OFT: Method =
+    Method { vanishes: true, needs: Needs::Rows, fit, refuses, spellings: &[PEFT], ..Method::new("oft", prepare) };
+
+fn fit(op: &Op, shape: &[u64]) -> Fit {
+    let columns = shape.iter().skip(1).fold(1u64, |all, &side| all.saturating_mul(side));
+    if op.size('s') == 1 && columns.checked_rem(op.size('b')) != Some(0) {
+        return Fit::Neither;
+    }
+    // Of an embedding the output is turned, which is its columns.
+    match (op.layer.embedding, fit_rows(None, op.layer.inputs.or(op.layer.outputs), shape)) {
+        (false, fit) => fit,
+        (true, Fit::Straight) => Fit::Certain { transposed: true },
+        (true, _) => Fit::Neither,
+    }
 }
 
-wire!(Oft { upper, blocks, block, shared, rotation, radius, embedding });
-
-/// How a skew-symmetric Q becomes a rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rotation {
-    /// (I − Q)(I + Q)⁻¹.
-    Cayley,
-    /// I + 2·Q + 2·Q² + …
-    Series {
-        /// Powers of Q, I included.
-        powers: u64,
-        /// The last power is taken once, not twice: PEFT since 0.18.
-        halved: bool,
-    },
+fn refuses(shape: &[u64]) -> Option<&'static str> {
+    let kernel = shape.get(2..).unwrap_or_default();
+    kernel.iter().any(|&side| side != 1).then_some(
+        "PEFT trains OFT on a convolution whose kernel is larger than 1 by adding up overlapping patches of the input, which no weight \
+         of that size does",
+    )
 }
 
-wire_enum!(Rotation { Cayley, Series { powers, halved } });
-
-impl Method for Oft {
-    const NAME: &'static str = "oft";
-
-    type Prepared = Turned<Blocks>;
-
-    fn operands(&self) -> Vec<&Operand> {
-        vec![&self.upper]
-    }
-
-    fn footprint(&self) -> Footprint {
-        Footprint::Rows
-    }
-
-    fn layer(&self) -> LayerShape {
-        let turned = self.blocks.checked_mul(self.block).filter(|_| !self.shared);
-        let (inputs, outputs) = if self.embedding { (None, turned) } else { (turned, None) };
-        LayerShape { inputs, outputs, embedding: self.embedding, ..LayerShape::default() }
-    }
-
-    fn fit(&self, shape: &[u64]) -> Fit {
-        let fit = fit_columns(shape, None, |columns| match self.shared {
-            true => columns.checked_rem(self.block) == Some(0),
-            false => self.blocks.checked_mul(self.block) == Some(columns),
-        });
-        match (self.embedding, fit) {
-            (false, fit) => fit,
-            (true, Fit::Straight) => Fit::Certain { transposed: true },
-            (true, _) => Fit::Neither,
+fn prepare(given: &Given) -> Result<Prepared> {
+    let (key, upper) = (given.key(), given.values(0)?);
+    let (count, side) = (given.size('n'), given.size('b'));
+    let mut blocks = Blocks::try_new(key, count, side)?;
+    let mut spare = try_zeros(key, side.checked_mul(side).and_then(|square| square.checked_mul(SPARES)))?;
+    let triangle = upper.len() / count.max(1);
+    let all = blocks.values.chunks_exact_mut((side * side).max(1));
+    for (block, upper) in all.zip(upper.chunks_exact(triangle.max(1))) {
+        skew(upper, side, block);
+        if let Some(radius) = given.op.numbers.first() {
+            shorten(block, *radius);
+        }
+        match given.op.sizes.get('p') {
+            None => cayley(block, side, &mut spare),
+            Some(powers) => neumann(block, side, powers, given.size('h') == 1, &mut spare),
+        }
+        if given.size('e') == 0 {
+            transpose(block, side);
         }
     }
-
-    fn refuses(&self, shape: &[u64]) -> Option<&'static str> {
-        let kernel = shape.get(2..).unwrap_or_default();
-        kernel.iter().any(|&side| side != 1).then_some(
-            "PEFT trains OFT on a convolution whose kernel is larger than 1 by adding up overlapping patches of the input, which no weight \
-             of that size does",
-        )
-    }
-
-    fn transpose(&mut self, _transposed: bool) {}
-
-    fn transposed(&self) -> bool {
-        self.embedding
-    }
-
-    fn prepare(&self, _place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Turned<Blocks>> {
-        let key = &self.upper.key;
-        let upper = self.upper.values(&operands[0], adapter)?;
-        let (count, side) = (self.blocks as usize, self.block as usize);
-        let mut blocks = Blocks::try_new(key, count, side)?;
-        let mut spare = try_zeros(key, side.checked_mul(side).and_then(|square| square.checked_mul(SPARES)))?;
-        let triangle = upper.len() / count.max(1);
-        let all = blocks.values.chunks_exact_mut((side * side).max(1));
-        for (block, upper) in all.zip(upper.chunks_exact(triangle.max(1))) {
-            skew(upper, side, block);
-            if let Some(radius) = self.radius {
-                shorten(block, radius);
-            }
-            match self.rotation {
-                Rotation::Cayley => cayley(block, side, &mut spare),
-                Rotation::Series { powers, halved } => neumann(block, side, powers, halved, &mut spare),
-            }
-            if !self.embedding {
-                transpose(block, side);
-            }
-        }
-        Ok(Turned::new(blocks))
-    }
+    turned(blocks, Vec::new())
 }
 
 /// Makes Q no longer than `radius`; PEFT's `_project_batch`.
@@ -127,63 +70,51 @@ fn shorten(q: &mut [f64], radius: f64) {
 }
 
 /// PEFT's `OFTConfig`.
-pub(super) struct Peft;
+const PEFT: Spelling = Spelling {
+    reads: "coft eps block_share use_cayley_neumann num_cayley_neumann_terms",
+    training: "r oft_block_size module_dropout",
+    ..Spelling::new("OFT", "oft_R oft_embedding_R oft_r", read)
+};
 
 /// Powers of the series: more change nothing, and PEFT takes five.
 const MOST_POWERS: u64 = 1000;
 
-impl Spelling for Peft {
-    fn peft_type(&self) -> &'static str {
-        "OFT"
+fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
+    if let Some(old) = module.find("oft_r") {
+        let reason = "it is of PEFT 0.15 or older, whose OFT is another method under the same name";
+        return Err(Error::unsupported(old.key.clone(), reason)
+            .kind(ErrorKind::NotImplemented)
+            .adapter(module.adapter)
+            .tensor(old.key.clone())
+            .found("oft_r")
+            .expected("oft_R")
+            .fix("merge it with the PEFT that made it (0.15.2 at the latest), or train it again"));
     }
-
-    fn tensors(&self) -> &'static [&'static str] {
-        &["oft_R", "oft_embedding_R", "oft_r"]
+    let embedding = module.find("oft_embedding_R").is_some();
+    let (name, tensor) = if embedding { ("oft_embedding_R", "oft_embedding_R:nt") } else { ("oft_R", "oft_R:nt") };
+    let shared = config.flag("block_share", false)?;
+    let op = module.op(&OFT, tensor, &[('e', embedding.into()), ('s', shared.into())])?;
+    let misshapen = |expected: &str| Ok(module.misshapen(module.tensor(name)?, expected));
+    let blocks = op.size('n');
+    let Some(block) = side_of(op.size('t')) else {
+        return Err(misshapen("rotations of n inputs in n·(n − 1)/2 numbers each")?);
+    };
+    if shared && blocks != 1 {
+        return Err(misshapen("one rotation, as block_share says")?);
     }
-
-    fn fields(&self) -> &'static [(&'static str, Field)] {
-        &[
-            ("r", Field::Training),
-            ("oft_block_size", Field::Training),
-            ("module_dropout", Field::Training),
-            ("coft", Field::Read),
-            ("eps", Field::Read),
-            ("block_share", Field::Read),
-            ("use_cayley_neumann", Field::Read),
-            ("num_cayley_neumann_terms", Field::Read),
-        ]
+    let Some(turned) = blocks.checked_mul(block) else {
+        return Err(misshapen("as many inputs as a layer may have")?);
+    };
+    let eps = config.number("eps", 6e-5)?;
+    let radius = config.flag("coft", false)?.then(|| eps / (blocks as f64).sqrt());
+    let turned = Some(turned).filter(|_| !shared);
+    let (inputs, outputs) = if embedding { (None, turned) } else { (turned, None) };
+    let layer = LayerShape { inputs, outputs, embedding, ..LayerShape::default() };
+    let mut op = Op { numbers: radius.into_iter().collect(), layer, ..op }.with('b', block);
+    if let Some((powers, halved)) = series(config)? {
+        op = op.with('p', powers).with('h', halved.into());
     }
-
-    fn read(&self, module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
-        if let Some(old) = module.find("oft_r") {
-            let reason = "it is of PEFT 0.15 or older, whose OFT is another method under the same name";
-            return Err(Error::unsupported(old.key.clone(), reason)
-                .kind(ErrorKind::NotImplemented)
-                .adapter(module.adapter)
-                .tensor(old.key.clone())
-                .found("oft_r")
-                .expected("oft_R")
-                .fix("merge it with the PEFT that made it (0.15.2 at the latest), or train it again"));
-        }
-        let embedding = module.find("oft_embedding_R").is_some();
-        let name = if embedding { "oft_embedding_R" } else { "oft_R" };
-        let (upper, [blocks, triangle]) = module.operand::<2>(name)?;
-        let misshapen = |expected: &str| Ok(module.misshapen(module.tensor(name)?, expected));
-        let Some(block) = side_of(triangle) else {
-            return Err(misshapen("rotations of n inputs in n·(n − 1)/2 numbers each")?);
-        };
-        let shared = config.flag("block_share", false)?;
-        if shared && blocks != 1 {
-            return Err(misshapen("one rotation, as block_share says")?);
-        }
-        if blocks.checked_mul(block).is_none() {
-            return Err(misshapen("as many inputs as a layer may have")?);
-        }
-        let eps = config.number("eps", 6e-5)?;
-        let radius = config.flag("coft", false)?.then(|| eps / (blocks as f64).sqrt());
-        let rotation = rotation(config)?;
-        Ok(ParameterUpdate::weight(Op::Oft(Oft { upper, blocks, block, shared, rotation, radius, embedding })))
-    }
+    ParameterUpdate::weight(op)
 }
 
 /// The n of n·(n − 1)/2 numbers.
@@ -192,27 +123,24 @@ fn side_of(triangle: u64) -> Option<u64> {
     (side.checked_mul(side - 1)? / 2 == triangle).then_some(side)
 }
 
-/// PEFT's `_cayley_batch`.
-fn rotation(config: &mut dyn Settings) -> Result<Rotation> {
+/// How many powers the series has, and whether the last is taken once, where it is one; PEFT's `_cayley_batch`.
+fn series(config: &mut dyn Settings) -> Result<Option<(u64, bool)>> {
     let terms = config.whole("num_cayley_neumann_terms", 5)?;
     if !config.flag("use_cayley_neumann", true)? {
-        return Ok(Rotation::Cayley);
+        return Ok(None);
     }
     if terms > MOST_POWERS {
         return Err(config.wrong("num_cayley_neumann_terms", &format!("{MOST_POWERS} at most")));
     }
-    Ok(match (terms, halves_the_last(&config.text("peft_version")?.unwrap_or_default())) {
-        (0..=2, _) | (_, false) => Rotation::Series { powers: terms, halved: false },
-        // Three terms are I, Q, Q² and the last power.
-        (3, true) => Rotation::Series { powers: 4, halved: true },
-        (_, true) => Rotation::Series { powers: terms, halved: true },
-    })
+    let halved = terms > 2 && halves_the_last(&config.text("peft_version")?.unwrap_or_default());
+    // Three terms are I, Q, Q² and the last power.
+    Ok(Some((if halved { terms.max(4) } else { terms }, halved)))
 }
 
 /// Whether the PEFT that trained the adapter took the last power once. Before 0.18, which is also when configurations began to say the
 /// version, it was taken twice. PEFT of today takes it once of every adapter, and warns of old ones.
 fn halves_the_last(version: &str) -> bool {
-    let mut numbers = version.split('.').map_while(|part| part.parse::<u64>().ok());
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     (numbers.next(), numbers.next()) >= (Some(0), Some(18))
 }
 

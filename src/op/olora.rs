@@ -4,70 +4,24 @@
 //! With C the first r columns, Q@Qᵀ@W = C@(CᵀC)⁻¹@CᵀW. CᵀW is a fact of the whole weight, r × columns numbers, whose first r columns are CᵀC; a row
 //! of W has its own part of C. PEFT does this with the weight as it is stored, also where that is (in, out).
 
-use super::low_rank::Product;
-use super::{Apply, Fact, Footprint, LayerShape, LowRank, Method, Place, Scale, Tile};
-use crate::encoding::Operand;
+use super::low_rank::{self, Product};
+use super::method::Needs;
+use super::{Apply, Given, Method, Prepared, Tile};
 use crate::error::Result;
-use crate::kernel::Real;
-use crate::wire::wire;
 
 /// Columns that depend on those before them by more than this have no direction of their own: which one a factorisation takes is anybody's guess.
 const DEPENDENT: f64 = 1e-11;
 
-/// A pair of factors that were trained on a base without its first columns' part.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Olora {
-    /// The factors.
-    pub factors: LowRank,
-}
+/// The operands of LoRA, trained on a base without its first columns' part. In memory there is also the projection, in f64.
+pub static OLORA: Method = Method { needs: Needs::Columns, packed: 3, ..Method::new("olora", prepare) };
 
-wire!(Olora { factors });
-
-impl Method for Olora {
-    const NAME: &'static str = "olora";
-
-    type Prepared = Orthogonal;
-
-    fn operands(&self) -> Vec<&Operand> {
-        self.factors.operands()
-    }
-
-    fn footprint(&self) -> Footprint {
-        Footprint::Rows
-    }
-
-    fn fact(&self) -> Option<Fact> {
-        Some(Fact::Projection(self.factors.rank))
-    }
-
-    fn layer(&self) -> LayerShape {
-        self.factors.layer()
-    }
-
-    fn transpose(&mut self, transposed: bool) {
-        self.factors.transpose(transposed);
-    }
-
-    fn transposed(&self) -> bool {
-        self.factors.transposed
-    }
-
-    fn scale(&self) -> Option<Scale> {
-        self.factors.scale()
-    }
-
-    fn packed_rank(&self) -> u64 {
-        3 * self.factors.rank // with the projection, in f64
-    }
-
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Orthogonal> {
-        let product = self.factors.prepare(place, operands, adapter)?;
-        Ok(Orthogonal { product, rank: self.factors.rank as usize, scale: self.factors.scale, projection: Vec::new() })
-    }
+fn prepare(given: &Given) -> Result<Prepared> {
+    let (product, rank, scale) = (low_rank::product(given)?, given.size('r'), given.op.scaling());
+    Prepared::other(Orthogonal { product, rank, scale, projection: Vec::new() })
 }
 
 /// The update in memory.
-pub(crate) struct Orthogonal {
+struct Orthogonal {
     product: Product,
     /// At most the number of columns.
     rank: usize,
@@ -81,11 +35,10 @@ impl Apply for Orthogonal {
         self.product.bytes() + size_of_val(self.projection.as_slice()) as u64
     }
 
-    fn gather<R: Real>(&self, tile: &Tile<R>, _changed: &mut Vec<R>, sums: &mut [f64]) {
+    fn gather(&self, tile: &Tile<f64>, sums: &mut [f64]) {
         for row in tile.base.chunks_exact(tile.cols) {
-            for (sums, &first) in sums.chunks_exact_mut(tile.cols).zip(row) {
-                let first: f64 = first.into();
-                sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += first * value.into());
+            for (sums, first) in sums.chunks_exact_mut(tile.cols).zip(row) {
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += first * value);
             }
         }
     }
@@ -97,16 +50,15 @@ impl Apply for Orthogonal {
         self.projection.iter_mut().for_each(|value| *value *= -self.scale);
     }
 
-    fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
-        self.product.apply(tile, out);
+    fn apply(&self, tile: &Tile<f64>, out: &mut [f64]) {
+        self.product.apply_wide(tile, out);
         let mut sums = vec![0.0; tile.cols];
         for (row, out) in tile.base.chunks_exact(tile.cols).zip(out.chunks_exact_mut(tile.cols)) {
             sums.fill(0.0);
-            for (projection, &first) in self.projection.chunks_exact(tile.cols).zip(row) {
-                let first: f64 = first.into();
+            for (projection, first) in self.projection.chunks_exact(tile.cols).zip(row) {
                 sums.iter_mut().zip(projection).for_each(|(sum, value)| *sum += first * value);
             }
-            out.iter_mut().zip(&sums).for_each(|(out, sum)| *out = R::from_f64((*out).into() + sum));
+            out.iter_mut().zip(&sums).for_each(|(out, sum)| *out += sum);
         }
     }
 }
@@ -114,6 +66,10 @@ impl Apply for Orthogonal {
 /// X of G@X = F in place of F, (rank, cols), whose first `rank` columns are G: by elimination, which a matrix such as CᵀC needs no pivots for. Numbers
 /// that are none where columns of C depend on others.
 fn solve(values: &mut [f64], rank: usize, cols: usize) {
+    // No layer has such factors.
+    if rank > cols {
+        return values.fill(f64::NAN);
+    }
     let lengths: Vec<f64> = (0..rank).map(|row| values[row * cols + row]).collect();
     for step in 0..rank {
         let pivot = values[step * cols + step];

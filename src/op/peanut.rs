@@ -1,80 +1,34 @@
 //! PEANuT (arXiv 2410.01870): W' = W + scaling · B@net(A@W), a small network that is applied to each input's column; PEFT's
 //! `peanut.Linear._compute_delta_weight`.
 
-use super::activation::{self, Activation, activation};
+use super::activation::{self, Activation};
 use super::matmul::transposed;
-use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::projected::{self, Middle, Projected};
-use super::{Fact, Footprint, LayerShape, Method, Op, Place};
-use crate::encoding::Operand;
+use super::method::Needs;
+use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
+use super::projected::{Middle, projected};
+use super::{Given, Method, Op, Prepared, straight};
 use crate::error::{Error, Result};
-use crate::model::orientation::Fit;
-use crate::wire::wire;
 
-/// The network.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Peanut {
-    /// `peanut_A` (rank, outputs).
-    pub a: Operand,
-    /// `peanut_B` (outputs, rank).
-    pub b: Operand,
-    /// `peanut_encoders.N` in their order, then `peanut_decoders.N`: as many, each (rank, rank).
-    pub layers: Vec<Operand>,
-    /// Width of the layer's output.
-    pub outputs: u64,
-    /// Rank.
-    pub rank: u64,
-    /// `act_fn`.
-    pub activation: String,
-    /// `scaling`.
-    pub scaling: f64,
-}
+/// `peanut_A` (rank, outputs), `peanut_B` (outputs, rank), `peanut_encoders.N` in their order, then as many `peanut_decoders.N`, each (rank,
+/// rank); the function number `f` (`act_fn`); and `scaling`.
+pub(super) static PEANUT: Method =
+    Method { needs: Needs::Products, packed: 4, fit: straight, spellings: &[PEFT], ..Method::new("peanut", prepare) };
 
-wire!(Peanut { a, b, layers, outputs, rank, activation, scaling });
-
-impl Method for Peanut {
-    const NAME: &'static str = "peanut";
-
-    type Prepared = Projected;
-
-    fn operands(&self) -> Vec<&Operand> {
-        [&self.a, &self.b].into_iter().chain(&self.layers).collect()
+fn prepare(given: &Given) -> Result<Prepared> {
+    let (a, mut b, rank) = (given.values(0)?, given.values(1)?, given.size('r'));
+    b.iter_mut().for_each(|value| *value *= given.number(0));
+    let mut layers = Vec::new();
+    for number in 2..given.bytes.len() {
+        layers.push(given.values(number)?);
     }
-
-    fn footprint(&self) -> Footprint {
-        projected::footprint(false)
-    }
-
-    fn fact(&self) -> Option<Fact> {
-        projected::fact(self.rank, false)
-    }
-
-    fn layer(&self) -> LayerShape {
-        LayerShape { outputs: Some(self.outputs), ..LayerShape::default() }
-    }
-
-    fn fit(&self, shape: &[u64]) -> Fit {
-        self.layer().fit(shape).straight()
-    }
-
-    fn packed_rank(&self) -> u64 {
-        4 * self.rank // two pairs, in f64
-    }
-
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Projected> {
-        let values = self.operands().into_iter().zip(operands).map(|(operand, bytes)| operand.values(bytes, adapter));
-        let mut values = values.collect::<Result<Vec<_>>>()?.into_iter();
-        let (a, mut b) = (values.next().unwrap_or_default(), values.next().unwrap_or_default());
-        b.iter_mut().for_each(|value| *value *= self.scaling);
-        let activation = activation(&self.activation)
-            .ok_or_else(|| Error::internal(format!("the plan has the unknown function {:?}", self.activation)))?;
-        let network = Network { layers: values.collect(), rank: self.rank as usize, activation };
-        Ok(Projected::new(transposed(&a, self.outputs as usize), b, self.rank as usize, network, place, false))
-    }
+    let (_, activation) = activation::FUNCTIONS
+        .get(given.size('f'))
+        .ok_or_else(|| Error::internal("the plan has an unknown function"))?;
+    projected(transposed(&a, given.size('o')), b, Network { layers, rank, activation: *activation }, given)
 }
 
 /// The layers in memory.
-pub(crate) struct Network {
+struct Network {
     /// Encoders, then decoders.
     layers: Vec<Vec<f64>>,
     rank: usize,
@@ -118,83 +72,41 @@ impl Network {
 }
 
 /// PEFT's `PeanutConfig`.
-pub(super) struct Peft;
+const PEFT: Spelling = Spelling { reads: "r depth act_fn scaling", check, ..Spelling::new("PEANUT", TENSORS, read) };
 
-/// Names of the layers of as deep a network as anybody has.
-const ENCODERS: [&str; 8] = [
-    "peanut_encoders.0",
-    "peanut_encoders.1",
-    "peanut_encoders.2",
-    "peanut_encoders.3",
-    "peanut_encoders.4",
-    "peanut_encoders.5",
-    "peanut_encoders.6",
-    "peanut_encoders.7",
-];
-const DECODERS: [&str; 8] = [
-    "peanut_decoders.0",
-    "peanut_decoders.1",
-    "peanut_decoders.2",
-    "peanut_decoders.3",
-    "peanut_decoders.4",
-    "peanut_decoders.5",
-    "peanut_decoders.6",
-    "peanut_decoders.7",
-];
-const TENSORS: [&str; 18] = {
-    let mut all = ["peanut_A"; 18];
-    all[1] = "peanut_B";
-    let mut at = 0;
-    while at < 8 {
-        all[2 + at] = ENCODERS[at];
-        all[10 + at] = DECODERS[at];
-        at += 1;
+/// Layers of as deep a network as anybody has.
+const MOST_LAYERS: u64 = 8;
+
+const TENSORS: &str = "peanut_A peanut_B peanut_encoders.0 peanut_encoders.1 peanut_encoders.2 peanut_encoders.3 peanut_encoders.4 \
+                       peanut_encoders.5 peanut_encoders.6 peanut_encoders.7 peanut_decoders.0 peanut_decoders.1 peanut_decoders.2 \
+                       peanut_decoders.3 peanut_decoders.4 peanut_decoders.5 peanut_decoders.6 peanut_decoders.7";
+
+fn check(config: &mut dyn Settings) -> Result<()> {
+    if config.whole("depth", 0)? > MOST_LAYERS {
+        return Err(config.refuse("depth", "so deep a network is not implemented"));
     }
-    all
-};
+    function(config).map(|_| ())
+}
 
-impl Spelling for Peft {
-    fn peft_type(&self) -> &'static str {
-        "PEANUT"
-    }
-
-    fn tensors(&self) -> &'static [&'static str] {
-        &TENSORS
-    }
-
-    fn fields(&self) -> &'static [(&'static str, Field)] {
-        &[("r", Field::Read), ("depth", Field::Read), ("act_fn", Field::Read), ("scaling", Field::Read)]
-    }
-
-    fn check(&self, config: &mut dyn Settings) -> Result<()> {
-        if config.whole("depth", 0)? > ENCODERS.len() as u64 {
-            return Err(config.refuse("depth", "so deep a network is not implemented"));
-        }
-        let name = config.text("act_fn")?.unwrap_or_else(|| "relu".into());
-        match activation(&name) {
-            Some(_) => Ok(()),
-            None => {
-                let reason = format!("this function is not implemented; {} are", activation::names());
-                Err(config.refuse("act_fn", &reason))
-            }
+/// Which function `act_fn` is.
+fn function(config: &mut dyn Settings) -> Result<u64> {
+    let name = config.text("act_fn")?.unwrap_or_else(|| "relu".into());
+    match activation::FUNCTIONS.iter().position(|(known, _)| *known == name) {
+        Some(number) => Ok(number as u64),
+        None => {
+            let reason = format!("this function is not implemented; {} are", activation::names());
+            Err(config.refuse("act_fn", &reason))
         }
     }
+}
 
-    fn read(&self, module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
-        let rank = config.whole("r", 32)?;
-        let depth = config.whole("depth", 0)? as usize;
-        let (a, [_, outputs]) = module.operand::<2>("peanut_A")?;
-        module.expect_shape("peanut_A", &[rank, outputs])?;
-        let (b, _) = module.operand::<2>("peanut_B")?;
-        module.expect_shape("peanut_B", &[outputs, rank])?;
-        let mut layers = Vec::with_capacity(2 * depth);
-        for name in ENCODERS.iter().take(depth).chain(DECODERS.iter().take(depth)) {
-            layers.push(module.operand::<2>(name)?.0);
-            module.expect_shape(name, &[rank, rank])?;
+fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
+    let known = [('r', config.whole("r", 32)?), ('f', function(config)?)];
+    let mut op = module.op(&PEANUT, "peanut_A:ro peanut_B:or", &known)?;
+    for kind in ["encoders", "decoders"] {
+        for number in 0..config.whole("depth", 0)? {
+            module.add(&mut op, &format!("peanut_{kind}.{number}:rr"))?;
         }
-        let activation = config.text("act_fn")?.unwrap_or_else(|| "relu".into());
-        let scaling = config.number("scaling", 1.0)?;
-        let op = Peanut { a, b, layers, outputs, rank, activation, scaling };
-        Ok(ParameterUpdate::weight(Op::Peanut(op)))
     }
+    ParameterUpdate::weight(Op { numbers: vec![config.number("scaling", 1.0)?], ..op })
 }

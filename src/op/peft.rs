@@ -1,52 +1,54 @@
 //! How PEFT spells a method: its `peft_type`, the names of its tensors, the fields of its configuration. A method says it in its own file;
 //! `adapter/dialect/peft/` reads the files.
 
-use super::Op;
-use crate::encoding::{Operand, integer};
+use super::{LayerShape, Method, Op};
+use crate::encoding::{Operand, is_integer};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::tensor::{Dtype, Float};
 
-/// A method as PEFT spells it.
-pub(crate) trait Spelling: Sync {
+/// A method as PEFT spells it. Lists of names have spaces between them.
+pub(crate) struct Spelling {
     /// The `peft_type`.
-    fn peft_type(&self) -> &'static str;
-
+    pub(crate) peft_type: &'static str,
     /// The names of its tensors behind the path of their module: `base_model.model.MODULE.NAME`.
-    fn tensors(&self) -> &'static [&'static str];
-
+    pub(crate) tensors: &'static str,
     /// Tensors that all modules share, by the ends of their keys (`base_model.vera_A`).
-    fn shared(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    /// What its fields mean, beside those that every method of PEFT has. A field of neither is refused.
-    fn fields(&self) -> &'static [(&'static str, Field)];
-
+    pub(crate) shared: &'static str,
+    /// The fields of its configuration that `read` or `check` reads. A field that is in none of these lists, nor of those that every method
+    /// of PEFT has, is refused.
+    pub(crate) reads: &'static str,
+    /// Those that changed the training alone.
+    pub(crate) training: &'static str,
+    /// Those that change the result, and are not implemented unless they say nothing (null, false, empty), each with the reason.
+    pub(crate) refused: &'static [(&'static str, &'static str)],
     /// Refuse a configuration that cannot be merged. Called once, before any tensor is read.
     ///
     /// # Errors
     /// `unsupported` or `bad-config`.
-    fn check(&self, _config: &mut dyn Settings) -> Result<()> {
-        Ok(())
-    }
-
+    pub(crate) check: fn(&mut dyn Settings) -> Result<()>,
     /// What the tensors of one module do to its parameters.
     ///
     /// # Errors
     /// `missing-pair`, `shape-mismatch`, `unsupported`, `bad-config`.
-    fn read(&self, module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>>;
+    pub(crate) read: fn(&ModuleTensors, &mut dyn Settings) -> Result<Vec<ParameterUpdate>>,
 }
 
-/// What a field of a configuration means for a merge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Field {
-    /// [`Spelling::read`] or [`Spelling::check`] reads it.
-    Read,
-    /// It changed the training alone.
-    Training,
-    /// It changes the result, and is not implemented unless it says nothing (null, false, empty): the reason.
-    Refused(&'static str),
+impl Spelling {
+    /// A method without fields, whose tensors have these names.
+    pub(crate) const fn new(
+        peft_type: &'static str,
+        tensors: &'static str,
+        read: fn(&ModuleTensors, &mut dyn Settings) -> Result<Vec<ParameterUpdate>>,
+    ) -> Spelling {
+        Spelling { peft_type, tensors, shared: "", reads: "", training: "", refused: &[], check: |_| Ok(()), read }
+    }
+}
+
+/// Whether `name` is in a list with spaces between the names.
+#[inline(never)]
+pub(crate) fn lists(list: &str, name: &str) -> bool {
+    list.split(' ').any(|known| known == name)
 }
 
 /// What a method does to one parameter of a module.
@@ -62,14 +64,19 @@ pub(crate) struct ParameterUpdate {
 }
 
 impl ParameterUpdate {
+    /// An update of a parameter that the module must have.
+    pub(crate) fn of(parameter: &'static str, op: Op) -> ParameterUpdate {
+        ParameterUpdate { parameter, optional: false, tied: false, op }
+    }
+
     /// An update of the module's weight.
-    pub(crate) fn weight(op: Op) -> Vec<ParameterUpdate> {
-        vec![ParameterUpdate { parameter: "weight", optional: false, tied: false, op }]
+    pub(crate) fn weight(op: Op) -> Result<Vec<ParameterUpdate>> {
+        Ok(vec![ParameterUpdate::of("weight", op)])
     }
 
     /// An update of the module's bias, where it has one.
     pub(crate) fn bias(op: Op) -> ParameterUpdate {
-        ParameterUpdate { parameter: "bias", optional: true, tied: false, op }
+        ParameterUpdate { optional: true, ..ParameterUpdate::of("bias", op) }
     }
 }
 
@@ -158,6 +165,17 @@ pub(crate) fn rank_and_alpha(
     Ok((rank, alpha))
 }
 
+/// The user's alpha, or what the field says.
+///
+/// # Errors
+/// `bad-config` where that is no number.
+pub(crate) fn alpha(config: &mut dyn Settings, field: &str, default: f64) -> Result<f64> {
+    match config.alpha() {
+        Some(alpha) => Ok(alpha),
+        None => config.number(field, default),
+    }
+}
+
 /// One tensor of an adapter's file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct AdapterTensor {
@@ -169,6 +187,12 @@ pub(crate) struct AdapterTensor {
     pub(crate) dtype: Dtype,
     /// Its bytes.
     pub(crate) at: Span,
+}
+
+impl AdapterTensor {
+    fn operand(&self) -> Operand {
+        Operand::whole(&self.key, self.at, self.dtype)
+    }
 }
 
 /// The tensors that an adapter's file has for one module, and those that all its modules share.
@@ -201,25 +225,45 @@ impl ModuleTensors<'_> {
         })
     }
 
-    /// The tensor called `name` as numbers, and its shape of `N` sides, none of them 0.
+    /// An update by `method` of the weight of a layer, whose operands are these tensors, with spaces between them. Each is a name, `:` and
+    /// a letter for each of its sides, as in `lora_A:ri lora_B:or`. The same letter is the same size everywhere, that of [`Sizes`]; `known`
+    /// are those that are not for the tensors to tell. A digit is a side of that length; a side with a capital letter may be 0. `#` behind a name: it has integers.
+    ///
+    /// [`Sizes`]: super::Sizes
     ///
     /// # Errors
-    /// `missing-pair`, `shape-mismatch` for another number of sides, `unsupported` for a type that is no floating-point type.
-    pub(crate) fn operand<const N: usize>(&self, name: &str) -> Result<(Operand, [u64; N])> {
-        let tensor = self.tensor(name)?;
-        let shape = self.shape::<N>(tensor)?;
-        Ok((self.floats(tensor)?, shape))
+    /// `missing-pair`, `shape-mismatch` for other sides, or one of 0, `unsupported` for an element type that is not such numbers.
+    pub(crate) fn op(&self, method: &'static Method, tensors: &str, known: &[(char, u64)]) -> Result<Op> {
+        let mut op = Op::new(method);
+        for &(letter, size) in known {
+            op.sizes.get_or(letter, size);
+        }
+        for tensor in tensors.split(' ') {
+            self.add(&mut op, tensor)?;
+        }
+        op.layer = LayerShape { outputs: op.sizes.get('o'), inputs: op.sizes.get('i'), ..LayerShape::default() };
+        Ok(op)
     }
 
-    /// The shape of a tensor, which has `N` sides, none of them 0.
+    /// Add one more tensor to the operands of an update: as in [`op`](Self::op).
     ///
     /// # Errors
-    /// `shape-mismatch`.
-    pub(crate) fn shape<const N: usize>(&self, tensor: &AdapterTensor) -> Result<[u64; N]> {
-        match <[u64; N]>::try_from(tensor.shape.as_slice()) {
-            Ok(shape) if !shape.contains(&0) => Ok(shape),
-            _ => Err(self.misshapen(tensor, &format!("{N} sides, none of them 0"))),
+    /// The same.
+    pub(crate) fn add(&self, op: &mut Op, tensor: &str) -> Result<()> {
+        let (name, sides) = tensor.split_once(':').unwrap_or((tensor, ""));
+        let (name, has_integers) = name.strip_suffix('#').map_or((name, false), |name| (name, true));
+        let tensor = self.tensor(name)?;
+        let may_be = |(letter, side): (char, &u64)| *side > 0 || letter.is_ascii_uppercase();
+        if tensor.shape.len() != sides.len() || !sides.chars().zip(&tensor.shape).all(may_be) {
+            return Err(self.misshapen(tensor, &format!("{} sides, none of them 0", sides.len())));
         }
+        let operand = if has_integers { self.integers(tensor)? } else { self.floats(tensor)? };
+        let mut expected = Vec::with_capacity(sides.len());
+        for (letter, &found) in sides.chars().zip(&tensor.shape) {
+            expected.push(letter.to_digit(10).map_or_else(|| op.sizes.get_or(letter, found), u64::from));
+        }
+        op.operands.push(operand);
+        self.expect_shape(name, &expected)
     }
 
     /// The tensor as an operand.
@@ -227,35 +271,31 @@ impl ModuleTensors<'_> {
     /// # Errors
     /// `unsupported` for a type that is no floating-point type.
     pub(crate) fn floats(&self, tensor: &AdapterTensor) -> Result<Operand> {
-        if Float::of(tensor.dtype).is_none() {
-            let found = tensor.dtype.to_string();
-            let reason = format!("it is stored as {found}, not as a floating-point type");
-            return Err(Error::unsupported(tensor.key.clone(), reason)
-                .adapter(self.adapter)
-                .tensor(tensor.key.clone())
-                .found(found)
-                .expected("F16, BF16, F32 or F64"));
+        match Float::of(tensor.dtype) {
+            Some(_) => Ok(tensor.operand()),
+            None => Err(self.of_type(tensor, "a floating-point type", "F16, BF16, F32 or F64")),
         }
-        Ok(Operand::whole(&tensor.key, tensor.at, tensor.dtype))
     }
 
-    /// The tensor called `name` as indices, and its shape of `N` sides, none of them 0.
+    /// The tensor as an operand of integers.
     ///
     /// # Errors
-    /// `missing-pair`, `shape-mismatch` for another number of sides, `unsupported` for a type that is no integer.
-    #[cfg_attr(not(feature = "rare"), allow(dead_code))]
-    pub(crate) fn indices<const N: usize>(&self, name: &str) -> Result<(Operand, [u64; N])> {
-        let tensor = self.tensor(name)?;
-        let shape = self.shape::<N>(tensor)?;
-        if integer(tensor.dtype).is_none() {
-            let found = tensor.dtype.to_string();
-            return Err(Error::unsupported(tensor.key.clone(), format!("it is stored as {found}, not as integers"))
-                .adapter(self.adapter)
-                .tensor(tensor.key.clone())
-                .found(found)
-                .expected("an integer type"));
+    /// `unsupported` for a type that is no integer.
+    fn integers(&self, tensor: &AdapterTensor) -> Result<Operand> {
+        match is_integer(tensor.dtype) {
+            true => Ok(tensor.operand()),
+            false => Err(self.of_type(tensor, "integers", "an integer type")),
         }
-        Ok((Operand::whole(&tensor.key, tensor.at, tensor.dtype), shape))
+    }
+
+    /// The error that a tensor has another element type than `expected`.
+    fn of_type(&self, tensor: &AdapterTensor, what: &str, expected: &str) -> Error {
+        let found = tensor.dtype.to_string();
+        Error::unsupported(tensor.key.clone(), format!("it is stored as {found}, not as {what}"))
+            .adapter(self.adapter)
+            .tensor(tensor.key.clone())
+            .found(found)
+            .expected(expected)
     }
 
     /// The error that a tensor has another shape than `expected`.
@@ -265,18 +305,6 @@ impl ModuleTensors<'_> {
         Error::shape_mismatch(self.adapter, tensor.key.clone(), reason).found(found).expected(expected)
     }
 
-    /// The product of sides that the tensor called `name` tells.
-    ///
-    /// # Errors
-    /// `shape-mismatch` where it is beyond what any weight has.
-    pub(crate) fn elements(&self, name: &str, sides: &[u64]) -> Result<u64> {
-        let product = sides.iter().try_fold(1u64, |product, side| product.checked_mul(*side));
-        match product.filter(|product| *product <= 1 << 53) {
-            Some(product) => Ok(product),
-            None => Err(self.misshapen(self.tensor(name)?, "the sides of a weight")),
-        }
-    }
-
     /// Make sure of a shape.
     ///
     /// # Errors
@@ -284,5 +312,18 @@ impl ModuleTensors<'_> {
     pub(crate) fn expect_shape(&self, name: &str, expected: &[u64]) -> Result<()> {
         let tensor = self.tensor(name)?;
         if tensor.shape == expected { Ok(()) } else { Err(self.misshapen(tensor, &format!("{expected:?}"))) }
+    }
+
+    /// The product of sizes of an update, those that are not there left out: sides of a weight that the tensor called `name` tells.
+    ///
+    /// # Errors
+    /// `shape-mismatch` where it is beyond what any weight has.
+    pub(crate) fn product(&self, op: &Op, name: &str, letters: &str) -> Result<u64> {
+        let sides = letters.chars().filter_map(|letter| op.sizes.get(letter));
+        let product = sides.into_iter().try_fold(1u64, |product, side| product.checked_mul(side));
+        match product.filter(|product| *product <= 1 << 53) {
+            Some(product) => Ok(product),
+            None => Err(self.misshapen(self.tensor(name)?, "the sides of a weight")),
+        }
     }
 }

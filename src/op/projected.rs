@@ -4,8 +4,8 @@
 //! (in, out) has what an input needs in its row.
 
 use super::dense::runs;
-use super::{Apply, Fact, Footprint, Place, Tile};
-use crate::kernel::Real;
+use super::{Apply, Given, Place, Prepared, Tile};
+use crate::error::Result;
 
 /// What becomes of the projection.
 pub(crate) trait Middle {
@@ -16,11 +16,20 @@ pub(crate) trait Middle {
     fn change(&self, columns: &mut [f64], count: usize, first: usize);
 }
 
-/// The update in memory.
-pub(crate) struct Projected {
-    /// (outputs, rank).
+/// The update that `project` and `back`, (outputs, rank) both, make of the weight.
+pub(super) fn projected(
     project: Vec<f64>,
-    /// (outputs, rank).
+    back: Vec<f64>,
+    middle: impl Middle + 'static,
+    given: &Given,
+) -> Result<Prepared> {
+    let (rank, place, transposed) = (given.size('r'), given.place.clone(), given.op.transposed);
+    Prepared::other(Projected { project, back, rank, middle: Box::new(middle), place, transposed, factor: Vec::new() })
+}
+
+/// The update in memory.
+struct Projected {
+    project: Vec<f64>,
     back: Vec<f64>,
     rank: usize,
     middle: Box<dyn Middle>,
@@ -30,44 +39,20 @@ pub(crate) struct Projected {
     factor: Vec<f64>,
 }
 
-/// What such an update needs for some elements.
-pub(super) fn footprint(transposed: bool) -> Footprint {
-    if transposed { Footprint::Rows } else { Footprint::Elements }
-}
-
-/// What such an update must know of the whole weight.
-pub(super) fn fact(rank: u64, transposed: bool) -> Option<Fact> {
-    (!transposed).then_some(Fact::Projection(rank))
-}
-
 impl Projected {
-    /// Both matrices are (outputs, rank), row by row.
-    pub(crate) fn new(
-        project: Vec<f64>,
-        back: Vec<f64>,
-        rank: usize,
-        middle: impl Middle + 'static,
-        place: &Place,
-        transposed: bool,
-    ) -> Projected {
-        let middle = Box::new(middle);
-        Projected { project, back, rank, middle, place: place.clone(), transposed, factor: Vec::new() }
-    }
-
     /// A weight stored (in, out), in whole rows.
-    fn apply_transposed<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
+    fn apply_transposed(&self, tile: &Tile<f64>, out: &mut [f64]) {
         let mut column = vec![0.0; self.rank];
         for (input, _, inside) in runs(&self.place, tile.row, tile.col, tile.cols, out.len()) {
             column.fill(0.0);
             let (base, out) = (&tile.base[inside.clone()], &mut out[inside]);
-            for (&value, project) in base.iter().zip(self.project.chunks_exact(self.rank)) {
-                let value: f64 = value.into();
+            for (value, project) in base.iter().zip(self.project.chunks_exact(self.rank)) {
                 column.iter_mut().zip(project).for_each(|(sum, factor)| *sum += factor * value);
             }
             self.middle.change(&mut column, 1, input);
             for ((out, &base), back) in out.iter_mut().zip(base).zip(self.back.chunks_exact(self.rank)) {
                 let delta: f64 = back.iter().zip(&column).map(|(back, value)| back * value).sum();
-                *out = R::from_f64(base.into() + delta);
+                *out = base + delta;
             }
         }
     }
@@ -79,12 +64,12 @@ impl Apply for Projected {
         (numbers * size_of::<f64>()) as u64 + self.middle.bytes()
     }
 
-    fn gather<R: Real>(&self, tile: &Tile<R>, _changed: &mut Vec<R>, sums: &mut [f64]) {
+    fn gather(&self, tile: &Tile<f64>, sums: &mut [f64]) {
         for (output, col, inside) in runs(&self.place, tile.row, tile.col, tile.cols, tile.base.len()) {
             let project = &self.project[output * self.rank..(output + 1) * self.rank];
             for (sums, factor) in sums.chunks_exact_mut(tile.cols).zip(project) {
                 for (sum, &value) in sums[col..].iter_mut().zip(&tile.base[inside.clone()]) {
-                    *sum += factor * value.into();
+                    *sum += factor * value;
                 }
             }
         }
@@ -95,21 +80,18 @@ impl Apply for Projected {
         self.middle.change(&mut self.factor, self.place.cols, 0);
     }
 
-    fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
+    fn apply(&self, tile: &Tile<f64>, out: &mut [f64]) {
         if self.transposed {
             return self.apply_transposed(tile, out);
         }
-        let mut values = vec![0.0; tile.cols.min(out.len())];
         for (output, col, inside) in runs(&self.place, tile.row, tile.col, tile.cols, out.len()) {
-            let values = &mut values[..inside.len()];
+            let values = &mut out[inside.clone()];
             values.fill(0.0);
             let back = &self.back[output * self.rank..(output + 1) * self.rank];
             for (row, factor) in self.factor.chunks_exact(tile.cols).zip(back) {
                 values.iter_mut().zip(&row[col..]).for_each(|(sum, value)| *sum += factor * value);
             }
-            for ((out, &base), delta) in out[inside.clone()].iter_mut().zip(&tile.base[inside]).zip(&*values) {
-                *out = R::from_f64(base.into() + delta);
-            }
+            values.iter_mut().zip(&tile.base[inside]).for_each(|(delta, base)| *delta += base);
         }
     }
 }

@@ -3,13 +3,10 @@
 //!
 //! It may be as large as any weight of the base, so it is read block by block beside it, or in its place.
 
-use std::ops::Range;
-
-use super::{Apply, LayerShape, Method, Place, Tile};
+use super::{Apply, Given, LayerShape, Method, Op, Prepared, Tile, ln_tuning};
 use crate::encoding::{Operand, Plain};
-use crate::error::Result;
-use crate::inputs::Span;
-use crate::kernel::{Real, decode};
+use crate::error::{Error, Result};
+use crate::kernel::decode;
 use crate::model::orientation::Fit;
 use crate::tensor::Float;
 use crate::wire::wire;
@@ -27,59 +24,47 @@ pub struct Replace {
 
 wire!(Replace { key, shape, stored });
 
-impl Method for Replace {
-    const NAME: &'static str = "replace";
+/// No operands, but a replacement.
+pub(super) static REPLACE: Method = Method { fit, spellings: &[ln_tuning::PEFT], ..Method::new("replace", prepare) };
 
-    type Prepared = Replacement;
+/// The update that puts `values` in place of a parameter.
+///
+/// # Errors
+/// `internal` for values of a type that was not checked.
+pub(crate) fn replace(values: &Operand, shape: &[u64]) -> Result<Op> {
+    let stored = Plain { float: values.float()?, input: values.at.input, start: values.at.start };
+    let layer = match *shape {
+        [outputs] => LayerShape::vector(outputs),
+        [outputs, inputs, ref kernel @ ..] => LayerShape::convolution(outputs, inputs, kernel),
+        [] => LayerShape::default(),
+    };
+    let replacement = Some(Replace { key: values.key.clone(), shape: shape.into(), stored });
+    Ok(Op { layer, replacement, ..Op::new(&REPLACE) })
+}
 
-    fn operands(&self) -> Vec<&Operand> {
-        Vec::new()
+fn fit(op: &Op, shape: &[u64]) -> Fit {
+    match &op.replacement {
+        Some(replace) if replace.shape == shape => Fit::Certain { transposed: false },
+        _ => Fit::Neither,
     }
+}
 
-    fn input(&self) -> Option<usize> {
-        Some(self.stored.input)
-    }
-
-    fn reads(&self, elements: Range<u64>) -> Vec<Span> {
-        crate::encoding::Stored::Plain(self.stored).reads(elements)
-    }
-
-    fn replacement(&self) -> Option<&Replace> {
-        Some(self)
-    }
-
-    fn layer(&self) -> LayerShape {
-        match *self.shape {
-            [outputs] => LayerShape::vector(outputs),
-            [outputs, inputs, ref kernel @ ..] => LayerShape::convolution(outputs, inputs, kernel),
-            [] => LayerShape::default(),
-        }
-    }
-
-    fn fit(&self, shape: &[u64]) -> Fit {
-        if shape == self.shape { Fit::Certain { transposed: false } } else { Fit::Neither }
-    }
-
-    fn transpose(&mut self, _: bool) {}
-
-    fn transposed(&self) -> bool {
-        false
-    }
-
-    fn prepare(&self, _: &Place, _: &[Vec<u8>], _: &str) -> Result<Replacement> {
-        Ok(Replacement(self.stored.float))
+fn prepare(given: &Given) -> Result<Prepared> {
+    match &given.op.replacement {
+        Some(replace) => Prepared::other(Replacement(replace.stored.float)),
+        None => Err(Error::internal("there is nothing in place of the weight")),
     }
 }
 
 /// The type of the values that are read beside the base's.
-pub(crate) struct Replacement(Float);
+struct Replacement(Float);
 
 impl Apply for Replacement {
     fn bytes(&self) -> u64 {
         0
     }
 
-    fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
+    fn apply(&self, tile: &Tile<f64>, out: &mut [f64]) {
         if let [bytes] = tile.beside {
             decode(self.0, bytes, out);
         }

@@ -1,11 +1,10 @@
 //! Methods that map every row of a weight by itself, as a rotation of the layer's input does: W' = W·M.
 
-use super::{Apply, Place, Tile};
-use crate::error::Result;
-use crate::kernel::{Real, STRIP, Strip, multiply};
-use crate::model::orientation::Fit;
-
 use super::orthogonal::try_zeros;
+use super::{Apply, Op, Prepared, Tile};
+use crate::error::Result;
+use crate::kernel::{STRIP, Strip, multiply};
+use crate::model::orientation::Fit;
 
 /// A linear map of rows.
 pub(crate) trait RowMap {
@@ -16,33 +15,23 @@ pub(crate) trait RowMap {
     fn map(&self, rows: &mut Vec<f64>, spare: &mut Vec<f64>, cols: usize);
 }
 
-/// A map of a weight's rows, each of which may be multiplied with a number afterwards. All is computed in f64 and rounded once to the type
-/// of the tile.
-pub(crate) struct Turned<M> {
-    map: M,
-    /// What each row of the place is multiplied with; empty for 1.
+/// The update that maps a weight's rows, each of which is multiplied with its number in `scales` afterwards, or with 1 where there are none.
+pub(super) fn turned(map: impl RowMap + 'static, scales: Vec<f64>) -> Result<Prepared> {
+    Prepared::other(Turned { map: Box::new(map), scales })
+}
+
+/// A map of a weight's rows.
+struct Turned {
+    map: Box<dyn RowMap>,
     scales: Vec<f64>,
 }
 
-impl<M: RowMap> Turned<M> {
-    /// The map alone.
-    pub(crate) fn new(map: M) -> Turned<M> {
-        Turned { map, scales: Vec::new() }
-    }
-
-    /// The map, after which each output is multiplied with its number in `scales`.
-    #[cfg_attr(not(feature = "rare"), allow(dead_code))]
-    pub(crate) fn scaled(map: M, scales: &[f64], place: &Place) -> Turned<M> {
-        Turned { map, scales: place.sources().filter_map(|row| scales.get(row).copied()).collect() }
-    }
-}
-
-impl<M: RowMap> Apply for Turned<M> {
+impl Apply for Turned {
     fn bytes(&self) -> u64 {
         self.map.bytes() + size_of_val(self.scales.as_slice()) as u64
     }
 
-    fn apply<R: Real>(&self, tile: &Tile<R>, out: &mut [R]) {
+    fn apply(&self, tile: &Tile<f64>, out: &mut [f64]) {
         let length = STRIP * tile.cols;
         if length == 0 {
             return;
@@ -51,14 +40,12 @@ impl<M: RowMap> Apply for Turned<M> {
         let mut scales = self.scales.iter().skip(tile.row);
         for (base, out) in tile.base.chunks(length).zip(out.chunks_mut(length)) {
             rows.clear();
-            rows.extend(base.iter().map(|&value| -> f64 { value.into() }));
+            rows.extend_from_slice(base);
             rows.resize(length, 0.0);
             self.map.map(&mut rows, &mut spare, tile.cols);
             for (row, out) in rows.chunks_exact(tile.cols).zip(out.chunks_mut(tile.cols)) {
                 let scale = scales.next().copied().unwrap_or(1.0);
-                for (out, value) in out.iter_mut().zip(row) {
-                    *out = R::from_f64(value * scale);
-                }
+                out.iter_mut().zip(row).for_each(|(out, value)| *out = value * scale);
             }
         }
     }
@@ -98,12 +85,18 @@ impl RowMap for Blocks {
     }
 }
 
-/// How a weight would have to be stored whose outputs have `columns` values each, those of a convolution's kernel included. PEFT has these
-/// methods for `nn.Linear` and convolutions alone, which store outputs as rows.
-pub(crate) fn fit_columns(shape: &[u64], outputs: Option<u64>, columns: impl Fn(u64) -> bool) -> Fit {
+/// How a weight would have to be stored whose outputs have as many values each as the layer has inputs, those of a convolution's kernel
+/// included.
+pub(super) fn fit_columns(op: &Op, shape: &[u64]) -> Fit {
+    fit_rows(op.layer.outputs, op.layer.inputs, shape)
+}
+
+/// The same of a weight with so many outputs and columns, as far as that is known. PEFT has these methods for `nn.Linear` and convolutions
+/// alone, which store outputs as rows.
+pub(super) fn fit_rows(outputs: Option<u64>, columns: Option<u64>, shape: &[u64]) -> Fit {
     let [rows, sides @ ..] = shape else { return Fit::Neither };
     let all = sides.iter().try_fold(1u64, |all, &side| all.checked_mul(side));
-    if !all.is_some_and(columns) || outputs.is_some_and(|outputs| outputs != *rows) {
+    if all.is_none() || columns.is_some() && columns != all || outputs.is_some_and(|outputs| outputs != *rows) {
         return Fit::Neither;
     }
     match sides {

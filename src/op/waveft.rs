@@ -1,107 +1,36 @@
 //! WaveFT (arXiv 2505.12532): W' = W + scaling · Δ, Δ with values at few places, or its inverse wavelet transform; PEFT's
 //! `WaveFTLayer.get_delta_weight`. Torch's generator decides where the values are.
 
-use super::dense::{Delta, Dense};
-use super::fourierft::{places, sparse_fit};
-use super::peft::{Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
+use super::dense::{Delta, added};
+use super::fourierft::{count, places, sparse_fit};
+use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::scatter::{ByRow, Scatter};
-use super::{LayerShape, Method, Op, Place, wavelet};
-use crate::encoding::Operand;
+use super::{Given, Method, Op, Place, Prepared, wavelet};
 use crate::error::{Error, Result};
-use crate::model::orientation::Fit;
-use crate::wire::wire;
 
-/// The values, and what decides their places.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Waveft {
-    /// `waveft_spectrum` (count,).
-    pub spectrum: Operand,
-    /// Its length.
-    pub count: u64,
-    /// `random_loc_seed`.
-    pub seed: u64,
-    /// `scaling`.
-    pub scaling: f64,
-    /// The wavelet (`wavelet_family`), where the values are coefficients of its transform (`use_idwt`).
-    pub wavelet: Option<String>,
-    /// The weight is stored (inputs, outputs).
-    pub transposed: bool,
-}
+/// `waveft_spectrum` (`n`,), whose places `random_loc_seed` (`s`) decides, and its factor. Where there is a `w` the values are coefficients of
+/// the transform by the wavelet of that number (`use_idwt`).
+pub(super) static WAVEFT: Method = Method { fit: sparse_fit, spellings: &[PEFT], ..Method::new("waveft", prepare) };
 
-wire!(Waveft { spectrum, count, seed, scaling, wavelet, transposed });
-
-impl Method for Waveft {
-    const NAME: &'static str = "waveft";
-
-    type Prepared = Dense;
-
-    fn operands(&self) -> Vec<&Operand> {
-        vec![&self.spectrum]
-    }
-
-    fn layer(&self) -> LayerShape {
-        LayerShape::default()
-    }
-
-    fn fit(&self, shape: &[u64]) -> Fit {
-        sparse_fit(shape, self.count)
-    }
-
-    fn transpose(&mut self, transposed: bool) {
-        self.transposed = transposed;
-    }
-
-    fn transposed(&self) -> bool {
-        self.transposed
-    }
-
-    fn prepare(&self, place: &Place, operands: &[Vec<u8>], adapter: &str) -> Result<Dense> {
-        let mut values = self.spectrum.values(&operands[0], adapter)?;
-        values.iter_mut().for_each(|value| *value *= self.scaling);
-        // Row and column as stored.
-        let stored = |(output, input)| if self.transposed { (input, output) } else { (output, input) };
-        let places = places(place, self.transposed, values.len(), self.seed).into_iter().map(stored);
-        let places = places.zip(values);
-        let wavelets = match &self.wavelet {
-            None => Wavelets::Places(Scatter::new(places.map(|((row, col), value)| (row, col, value)), place)),
-            Some(name) => {
-                let filters = wavelet::filters(name)
-                    .ok_or_else(|| Error::internal(format!("the plan has the unknown wavelet {name:?}")))?;
-                Wavelets::Coefficients(Coefficients::new(places, filters, place))
-            }
-        };
-        Ok(Dense::new(wavelets, place, self.transposed))
-    }
-}
-
-/// The delta in memory, as stored.
-pub(crate) enum Wavelets {
-    Places(Scatter),
-    Coefficients(Coefficients),
-}
-
-impl Delta for Wavelets {
-    fn bytes(&self) -> u64 {
-        match self {
-            Wavelets::Places(scatter) => scatter.bytes(),
-            Wavelets::Coefficients(coefficients) => coefficients.all.bytes(),
+fn prepare(given: &Given) -> Result<Prepared> {
+    let mut values = given.values(0)?;
+    values.iter_mut().for_each(|value| *value *= given.number(0));
+    let places = places(given, values.len()).into_iter().zip(values);
+    match given.op.sizes.get('w') {
+        None => {
+            let entries = places.map(|((row, col), value)| (row, col, value));
+            added(Scatter::new(entries, given.place), given)
         }
-    }
-
-    fn output(&self, output: usize, first: usize, out: &mut [f64]) {
-        match self {
-            Wavelets::Places(scatter) => scatter.output(output, first, out),
-            Wavelets::Coefficients(coefficients) => coefficients.row(output, first, out),
+        Some(number) => {
+            let filters =
+                wavelet::filters(number as usize).ok_or_else(|| Error::internal("the plan has an unknown wavelet"))?;
+            added(Coefficients::new(places, filters, given.place), given)
         }
-    }
-
-    fn input(&self, input: usize, first: usize, out: &mut [f64]) {
-        self.output(input, first, out);
     }
 }
 
 /// One level of an inverse wavelet transform with few coefficients. Each gives value · row filter · column filter from its first element on.
-pub(crate) struct Coefficients {
+struct Coefficients {
     /// By half their first row, counted from the first row that any has.
     all: ByRow<Coefficient>,
     rows: Side,
@@ -161,8 +90,19 @@ impl Coefficients {
         let all: Vec<_> = places.map(coefficient).collect();
         Coefficients { all: ByRow::new(rows.half, &all), rows, filters }
     }
+}
 
-    fn row(&self, row: usize, first: usize, out: &mut [f64]) {
+impl Delta for Coefficients {
+    fn bytes(&self) -> u64 {
+        self.all.bytes()
+    }
+
+    fn input(&self, input: usize, first: usize, out: &mut [f64]) {
+        self.output(input, first, out);
+    }
+
+    /// Rows are those of the weight as stored.
+    fn output(&self, row: usize, first: usize, out: &mut [f64]) {
         out.fill(0.0);
         let (row, first) = (row as i64, first as i64);
         // A coefficient reaches the rows from its first on, as many as a filter has numbers.
@@ -182,51 +122,26 @@ impl Coefficients {
 }
 
 /// PEFT's `WaveFTConfig`.
-pub(super) struct Peft;
+const PEFT: Spelling = Spelling {
+    reads: "n_frequency n_frequency_pattern proportional_parameters random_loc_seed scaling use_idwt wavelet_family",
+    ..Spelling::new("WAVEFT", "waveft_spectrum", read)
+};
 
-impl Spelling for Peft {
-    fn peft_type(&self) -> &'static str {
-        "WAVEFT"
+fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
+    let expected = count(module, config, 2592)?;
+    let mut known = vec![('s', config.whole("random_loc_seed", 777)?)];
+    // Otherwise every layer has its part of a budget, which depends on the other layers.
+    if !config.flag("proportional_parameters", false)? {
+        known.push(('n', expected));
     }
-
-    fn tensors(&self) -> &'static [&'static str] {
-        &["waveft_spectrum"]
-    }
-
-    fn fields(&self) -> &'static [(&'static str, Field)] {
-        &[
-            ("n_frequency", Field::Read),
-            ("n_frequency_pattern", Field::Read),
-            ("proportional_parameters", Field::Read),
-            ("random_loc_seed", Field::Read),
-            ("scaling", Field::Read),
-            ("use_idwt", Field::Read),
-            ("wavelet_family", Field::Read),
-        ]
-    }
-
-    fn read(&self, module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
-        let (spectrum, [count]) = module.operand::<1>("waveft_spectrum")?;
-        let pattern = config.pattern("n_frequency_pattern", module.module)?;
-        // Otherwise every layer has its part of a budget, which depends on the other layers.
-        if !config.flag("proportional_parameters", false)? {
-            let expected = match pattern {
-                Some(number) => number as u64,
-                None => config.whole("n_frequency", 2592)?,
-            };
-            module.expect_shape("waveft_spectrum", &[expected])?;
-        }
-        let wavelet = match config.flag("use_idwt", true)? {
-            true => Some(config.text("wavelet_family")?.unwrap_or_else(|| "db1".into()).to_ascii_lowercase()),
-            false => None,
+    if config.flag("use_idwt", true)? {
+        let name = config.text("wavelet_family")?.unwrap_or_else(|| "db1".into()).to_ascii_lowercase();
+        let Some(number) = wavelet::number(&name) else {
+            let reason = format!("its filters are not known; {} are", wavelet::names());
+            return Err(config.refuse("wavelet_family", &reason));
         };
-        if wavelet.as_ref().is_some_and(|name| wavelet::filters(name).is_none()) {
-            return Err(
-                config.refuse("wavelet_family", &format!("its filters are not known; {} are", wavelet::names()))
-            );
-        }
-        let (seed, scaling) = (config.whole("random_loc_seed", 777)?, config.number("scaling", 25.0)?);
-        let op = Op::Waveft(Waveft { spectrum, count, seed, scaling, wavelet, transposed: false });
-        Ok(ParameterUpdate::weight(op))
+        known.push(('w', number as u64));
     }
+    let op = module.op(&WAVEFT, "waveft_spectrum:n", &known)?;
+    ParameterUpdate::weight(Op { numbers: vec![config.number("scaling", 25.0)?], ..op })
 }

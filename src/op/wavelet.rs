@@ -2,9 +2,14 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
-/// The low-pass and the high-pass filter of the wavelet called `name`, of one length.
-pub(super) fn filters(name: &str) -> Option<[Vec<f64>; 2]> {
-    let (_, low) = FILTERS.iter().find(|(known, _)| *known == name)?;
+/// The number of the wavelet called `name`.
+pub(super) fn number(name: &str) -> Option<usize> {
+    FILTERS.iter().position(|(known, _)| *known == name)
+}
+
+/// The low-pass and the high-pass filter of a wavelet, of one length.
+pub(super) fn filters(number: usize) -> Option<[Vec<f64>; 2]> {
+    let (_, low) = FILTERS.get(number)?;
     let turned = low.iter().rev().enumerate();
     let high = turned.map(|(at, value)| if at.is_multiple_of(2) { *value } else { -value }).collect();
     Some([low.to_vec(), high])
@@ -12,12 +17,12 @@ pub(super) fn filters(name: &str) -> Option<[Vec<f64>; 2]> {
 
 /// The names of the wavelets.
 pub(super) fn names() -> String {
-    FILTERS.map(|(name, _)| name).join(", ")
+    FILTERS.each_ref().map(|(name, _)| *name).join(", ")
 }
 
 /// Low-pass filters. PEFT's coif5 is not here: its table has 48 numbers for it, of which no weight can be made.
 #[rustfmt::skip] // one number a line would be 400 lines
-const FILTERS: [(&str, &[f64]); 23] = [
+static FILTERS: [(&str, &[f64]); 23] = [
     ("db1", &[
         FRAC_1_SQRT_2, FRAC_1_SQRT_2,
     ]),
@@ -138,8 +143,8 @@ mod tests {
     #[test]
     fn the_filters_are_orthonormal() {
         // PEFT's coif4 is not quite a wavelet. Its adapters were trained with these numbers all the same.
-        for (name, _) in FILTERS.into_iter().filter(|(name, _)| *name != "coif4") {
-            let [low, high] = filters(name).unwrap();
+        for (number, (name, _)) in FILTERS.iter().enumerate().filter(|(_, (name, _))| *name != "coif4") {
+            let [low, high] = filters(number).unwrap();
             let dot = |one: &[f64], other: &[f64]| one.iter().zip(other).map(|(a, b)| a * b).sum::<f64>();
             assert!((dot(&low, &low) - 1.0).abs() < 1e-6, "{name}");
             assert!(dot(&low, &high).abs() < 1e-12, "{name}");
@@ -147,6 +152,6 @@ mod tests {
                 assert!(dot(&low[shift..], &low).abs() < 1e-6, "{name}, shifted by {shift}");
             }
         }
-        assert!(filters("coif5").is_none() && filters("haar").is_none());
+        assert!(number("coif5").is_none() && number("haar").is_none());
     }
 }

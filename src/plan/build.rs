@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::matching::{Change, Changes, RIGHT_BASE, match_adapters};
-use super::open::{Adapter, Base, Shard, open_adapter, open_base};
+use super::adapter::{Adapter, open_adapter};
+use super::change::{Change, Changes};
+use super::matching::{RIGHT_BASE, match_adapters};
+use super::open::{Base, Shard, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
 use super::pieces::{Piece, Run};
@@ -14,17 +16,19 @@ use super::recipe::{Recipe, recipe};
 use super::replication::replicate;
 use super::tensors::{Added, TensorView, Tensors};
 use super::tied::{self, TiedHead, must_untie};
+use super::tokenizer;
 use super::wrapped;
 use crate::adapter::pattern::PatternBudget;
 use crate::combine::Combine;
-use crate::container::TensorInfo;
+use crate::container::{TensorInfo, says_quantised};
 use crate::encoding::{Plain, Stored};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing};
+use crate::model::Model;
 use crate::model::config_json::{Config, ConfigChanges};
 use crate::order::sort_by;
-use crate::tensor::Float;
+use crate::tensor::{Dtype, Float};
 use crate::wire::wire;
 
 /// A whole merge, decided: the files of the output and how every byte of them comes about.
@@ -77,7 +81,11 @@ pub async fn plan(
     if names > NAMES_BETWEEN_PAUSES {
         inputs.pause().await?;
     }
-    build(base, opened, options, &mut budget)
+    let mut plan = build(base, opened, options, &mut budget)?;
+    let whose = options.check()?.tokenizer;
+    let brings = plan.adapters.iter().position(|adapter| plan.brings_embeddings(&adapter.name));
+    tokenizer::choose(inputs, &mut plan, whose, brings).await?;
+    Ok(plan)
 }
 
 fn build(
@@ -88,12 +96,12 @@ fn build(
 ) -> Result<MergePlan> {
     let checked = options.check()?;
     let config = base.config.as_deref().map(Config::parse).transpose()?;
-    let model = config.as_ref().map(Config::model).unwrap_or_default();
-    let mut findings = Vec::new();
-    if !base.left_behind.is_empty() && base.left_behind.iter().any(|name| name != "config.json") {
-        let names: Vec<&str> = base.left_behind.iter().map(String::as_str).collect();
-        let message = format!("not copied to the output: {}", names.join(", "));
-        findings.push(Finding::warning("left-behind", None, message));
+    let mut model = config.as_ref().map(Config::model).unwrap_or_default();
+    let plain = !is_quantised(&base, &mut model);
+    let mut findings = std::mem::take(&mut base.findings);
+    if let Some(method) = model.quantised.take_if(|_| plain) {
+        let message = format!("the weights are not quantised, so the output's config.json does not say so ({method})");
+        findings.push(Finding::warning("not-quantised", None, message));
     }
     findings.extend(wrapped::unwrap(&mut base)?);
     let replication = replicate(&mut base, &adapters, &mut findings)?;
@@ -107,10 +115,13 @@ fn build(
     {
         return Err(nothing_to_merge(&adapters, &checked));
     }
+    if !adapters.is_empty() && adapters.iter().all(|adapter| adapter.idle || adapter.weight == 0.0) {
+        let message = "nothing changes: the output has the weights of the base itself";
+        findings.push(Finding::warning("output-is-base", None, message.into()));
+    }
     let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).max();
     if let Some(tokens) = vocabulary {
-        let message =
-            format!("the vocabulary has {tokens} tokens now: use the tokenizer that was saved with the adapter");
+        let message = format!("the vocabulary has {tokens} tokens now: it needs the tokenizer of the training");
         findings.push(Finding::warning("vocabulary-resized", None, message));
     }
     sort_by(&mut added, |(one, _), (other, _)| one.cmp(other));
@@ -118,17 +129,25 @@ fn build(
     let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);
     let tensors = plan_tensors(&base, head.as_ref(), changes, added, &checked);
     let untie = untied || config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
-    let config = config
-        .map(|config| (config, ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels, layers: replication }));
+    let layers = replication;
+    let changes = ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels, plain, layers };
+    let config = config.map(|config| (config, changes));
     let recipe = recipe(&base, &adapters, &tensors, options, checked.dtype);
-    let files = output_files(&base, &tensors, &checked, config, &recipe)?;
+    if plain {
+        base.leave_behind(says_quantised);
+    }
+    let files = output_files(&mut base, &tensors, &checked, config, &recipe)?;
+    if base.left_behind.iter().any(|name| name != "config.json") {
+        let message = format!("not copied to the output: {}", base.left_behind.join(", "));
+        findings.push(Finding::warning("left-behind", None, message));
+    }
     Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
 }
 
 /// The number of labels of a classifier's head.
 fn labels(name: &str, update: &Update) -> Option<u64> {
     const HEADS: [&str; 3] = ["score.weight", "classifier.weight", "out_proj.weight"];
-    let shape = &update.op.replacement()?.shape;
+    let shape = &update.op.replacement.as_ref()?.shape;
     match shape.as_slice() {
         &[labels, _] if HEADS.iter().any(|head| name.ends_with(head)) => Some(labels),
         _ => None,
@@ -200,7 +219,7 @@ fn plan_tensors(
     let Some(last) = base.shards.len().checked_sub(1) else { return tensors };
     let model = base.shards.iter().flat_map(|shard| shard.header.iter()).find_map(|info| Float::of(info.dtype));
     for (name, update) in added {
-        let Some(replace) = update.op.replacement().cloned() else { continue };
+        let Some(replace) = update.op.replacement.clone() else { continue };
         let (plain, float) = (replace.stored, model.unwrap_or(replace.stored.float));
         let info = TensorInfo { name: &name, dtype: plain.float.dtype(), shape: &replace.shape, start: 0, end: 0 };
         let program = program(&info, info.shape, plain, float, vec![update], options);
@@ -235,8 +254,20 @@ fn program(
     }
 }
 
+/// Whether the base's weights are quantised, as far as that can be told; `model` knows by which method.
+fn is_quantised(base: &Base, model: &mut Model) -> bool {
+    let is_number = |dtype: Dtype| Float::of(dtype).is_some() || matches!(dtype, Dtype::BOOL | Dtype::I64 | Dtype::U64);
+    let tensors = || base.shards.iter().flat_map(|shard| shard.header.iter());
+    let packed = |name: &str| name.ends_with(".qweight") || name.ends_with(".weight_packed");
+    if model.quantised.is_none() && tensors().any(|tensor| packed(tensor.name)) {
+        model.quantised = Some("packed weights".into());
+    }
+    model.quantised.is_some() && tensors().any(|tensor| tensor.shape.len() > 1 && !is_number(tensor.dtype))
+}
+
+/// The output's files, each with a name of its own, also where capital letters are not told apart: of two that have one, the weights win.
 fn output_files(
-    base: &Base,
+    base: &mut Base,
     tensors: &Tensors,
     options: &CheckedOptions,
     config: Option<(Config, ConfigChanges)>,
@@ -247,8 +278,26 @@ fn output_files(
         let bytes = config.rewritten(&changes).unwrap_or_else(|| original.clone());
         files.push(OutputFile::bytes("config.json".into(), bytes));
     }
-    for (input, name, size) in &base.others {
-        files.push(OutputFile { name: name.clone(), size: *size, body: Body::Input(*input) });
+    let made = files.len();
+    let other = |(input, name, size): (usize, String, u64)| OutputFile { name, size, body: Body::Input(input) };
+    files.extend(base.others.iter().cloned().map(other));
+    let folded: Vec<String> = files.iter().map(|file| file.name.to_ascii_lowercase()).collect();
+    let mut taken = HashMap::new();
+    let mut twice =
+        folded.iter().enumerate().filter(|(number, name)| *taken.entry(name.as_str()).or_insert(*number) != *number);
+    let twice: Vec<usize> = twice.by_ref().map(|(number, _)| number).collect();
+    for number in twice.into_iter().rev() {
+        let OutputFile { name, .. } = files.remove(number);
+        if number < made {
+            let reason = format!(
+                "two files of the output would be called {name}, at least where capital letters are not told apart"
+            );
+            return Err(Error::wrong_input(base.name.clone(), reason)
+                .kind(ErrorKind::SeveralModels)
+                .found(name)
+                .fix("rename one of them, also in the index"));
+        }
+        base.left_behind.push(name);
     }
     Ok(files)
 }
@@ -280,6 +329,13 @@ impl MergePlan {
     pub fn run(&self, file: usize, range: Range<u64>) -> Run {
         let nothing = || Run { end: range.start, source: None };
         self.files.get(file).map_or_else(nothing, |file| super::pieces::run(self, file, range.clone()))
+    }
+
+    /// Whether an adapter brings embeddings, or rows of them: then it was trained with a tokenizer of its own.
+    fn brings_embeddings(&self, adapter: &str) -> bool {
+        let brings = |update: &Update| update.adapter == adapter && update.op.brings_values();
+        let programs = self.tensors.programs().iter().filter(|program| tied::is_vocabulary(&program.tensor));
+        programs.flat_map(|program| &program.updates).any(brings)
     }
 
     /// Bytes of the whole output.

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::adapter::Adapter;
 use super::matching::RIGHT_BASE;
-use super::open::Adapter;
 use super::program::{Region, Update};
 use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::stack::{Candidate, Share};
@@ -14,7 +14,7 @@ use crate::findings::Finding;
 use crate::model::experts::{is_transposed, parts, registered, whole_of};
 use crate::model::orientation::Fit;
 use crate::model::renames::{Renames, Spelling, is_number};
-use crate::op::{LayerShape, Op, RowOrder};
+use crate::op::{LayerShape, Op, RowOrder, Sizes};
 use crate::order::sort_by;
 
 /// Where the base has a parameter.
@@ -135,16 +135,17 @@ impl<'a> Experts<'a> {
         left: &mut Vec<(String, Found)>,
         updates: &mut Vec<ModuleUpdate>,
     ) -> Result<usize> {
-        let (Some(wrapper), Op::LowRank(factors)) = (&update.wrapper, &update.op) else { return Ok(0) };
-        let (inputs, outputs) = (factors.layer.inputs.unwrap_or(0), factors.layer.outputs.unwrap_or(0));
-        let columns = factors.b.at.bytes * 8 / factors.b.dtype.bitsize() as u64 / outputs.max(1);
+        let (Some(wrapper), [_, b, ..]) = (&update.wrapper, update.op.operands.as_slice()) else { return Ok(0) };
+        let layer = &update.op.layer;
+        let (inputs, outputs) = (layer.inputs.unwrap_or(0), layer.outputs.unwrap_or(0));
+        let columns = b.at.bytes * 8 / b.dtype.bitsize() as u64 / outputs.max(1);
         let candidate = |name: &str| wrapper.candidates.iter().find(|one| one.parameter == name);
         let fits = |(name, found): &(String, Found)| {
             let experts = candidate(name).map_or(0, |one| columns / one.rank);
             match found {
                 Found::Whole(shape) if shape.len() == 2 => experts == 1 && *shape == [outputs, inputs],
-                Found::Whole(shape) => stack_fit(&factors.layer, shape, experts) != Fit::Neither,
-                Found::Parts(leaves, shape) => part_fit(&factors.layer, shape, leaves.len() as u64) != Fit::Neither,
+                Found::Whole(shape) => stack_fit(layer, shape, experts) != Fit::Neither,
+                Found::Parts(leaves, shape) => part_fit(layer, shape, leaves.len() as u64) != Fit::Neither,
             }
         };
         // The first registered is innermost. Where none fits, the first that has not been taken says what is wrong.
@@ -162,12 +163,12 @@ impl<'a> Experts<'a> {
                 .field("target_parameters")
                 .fix("merge this adapter with PEFT"));
         }
-        let mut factors = factors.clone();
+        let mut base =
+            ModuleUpdate { wrapper: None, share: Some(Share::Matrix { transposed: false }), ..update.clone() };
         if left.is_empty() {
             // Nothing of this name has a place.
-            factors.rank = columns;
-            let share = Some(Share::Matrix { transposed: false });
-            updates.push(ModuleUpdate { wrapper: None, share, op: Op::LowRank(factors), ..update.clone() });
+            base.op.sizes = Sizes::of(&[('r', columns)]);
+            updates.push(base);
             return Ok(0);
         }
         let (parameter, found) = left.remove(at);
@@ -190,34 +191,34 @@ impl<'a> Experts<'a> {
                 .expected(there.to_string())
                 .fix(RIGHT_BASE));
         }
-        (factors.rank, factors.alpha, factors.scale) = (*rank, *alpha, *scale);
-        let base = ModuleUpdate { wrapper: None, parameter, ..update.clone() };
+        let op = update.op.clone().of_rank(*rank, *alpha, *scale);
+        base.parameter = parameter;
         match found {
             Found::Whole(shape) if shape.len() < 3 => {
                 // PEFT takes a matrix as (out, in), however its layer stores it.
-                let share = Some(Share::Matrix { transposed: false });
-                updates.push(ModuleUpdate { op: Op::LowRank(factors), share, ..base });
+                updates.push(ModuleUpdate { op, ..base });
                 Ok(0)
             }
             Found::Whole(shape) => {
                 // Of one expert PEFT does not turn the product round.
                 let in_out = experts > 1 && wrapper.square.is_in_out(self.is_transposed);
                 let share = Share::All { experts, packing: wrapper.packing, in_out };
-                let is_square = experts > 1 && stack_fit(&factors.layer, &shape, experts) == Fit::Either;
-                updates.push(ModuleUpdate { op: Op::LowRank(factors), share: Some(share), ..base });
+                let is_square = experts > 1 && stack_fit(&op.layer, &shape, experts) == Fit::Either;
+                updates.push(ModuleUpdate { op, share: Some(share), ..base });
                 Ok(is_square.into())
             }
             Found::Parts(leaves, shape) => {
                 let count = leaves.len() as u64;
-                let fit = part_fit(&factors.layer, &shape, count);
-                factors.transposed = match fit {
+                let fit = part_fit(&op.layer, &shape, count);
+                let transposed = match fit {
                     Fit::Either => wrapper.square.is_in_out(self.is_transposed),
                     fit => fit == Fit::Transposed,
                 };
-                let share = Some(Share::Matrix { transposed: factors.transposed });
+                let op = Op { transposed, ..op };
+                let share = Some(Share::Matrix { transposed });
                 for expert in 0..experts {
                     for (number, leaf) in (0..).zip(leaves) {
-                        let op = Op::LowRank(factors.of_expert(expert, experts, wrapper.packing, (number, count)));
+                        let op = op.of_expert(expert, experts, wrapper.packing, (number, count));
                         let (module, parameter) = (format!("{}.{expert}.{leaf}", base.module), "weight".into());
                         updates.push(ModuleUpdate { module, parameter, op, share, ..base.clone() });
                     }
@@ -247,7 +248,7 @@ impl<'a> Experts<'a> {
 fn of_expert(update: &ModuleUpdate) -> Option<(&str, u64, &str)> {
     let mut names = update.module.rsplitn(3, '.');
     let (leaf, number, module) = (names.next()?, names.next()?, names.next()?);
-    let may_be = matches!(update.op, Op::LowRank(_)) && update.parameter == "weight" && is_number(number);
+    let may_be = update.op.is_low_rank() && update.parameter == "weight" && is_number(number);
     let expert = number.parse().ok().filter(|_| may_be && whole_of(leaf).next().is_some())?;
     Some((module, expert, leaf))
 }
@@ -290,7 +291,7 @@ fn part_fit(layer: &LayerShape, shape: &[u64], parts: u64) -> Fit {
 impl Share {
     /// The tensor that the update is for, as a shape is written.
     pub(super) fn layer(&self, op: &Op) -> String {
-        let layer = op.layer().to_string();
+        let layer = op.layer.to_string();
         match self {
             Share::All { experts, .. } => format!("{experts} experts of {layer}"),
             _ => layer,
@@ -305,7 +306,7 @@ impl Share {
                 let wrong = if transposed { Fit::Straight } else { Fit::Transposed };
                 (if fit == wrong { Fit::Neither } else { fit }, transposed)
             }
-            Share::All { experts, in_out, .. } => (stack_fit(&op.layer(), shape, experts), in_out),
+            Share::All { experts, in_out, .. } => (stack_fit(&op.layer, shape, experts), in_out),
             Share::One { expert, part: (_, parts), in_out } => match *shape {
                 [experts, rows, cols] if expert < experts && rows.is_multiple_of(parts) => {
                     (op.fit(&[rows / parts, cols]), in_out && parts == 1)
@@ -332,21 +333,21 @@ impl Share {
     pub(super) fn updates(&self, update: Update, shape: &[u64]) -> Vec<Update> {
         let rows = shape.get(1).copied().unwrap_or(1);
         let region = |start: u64, rows: u64| Region { rows: start..start + rows, order: RowOrder::AsIs };
-        match (*self, &update.op) {
-            (Share::All { experts, packing, .. }, Op::LowRank(factors)) => {
+        match *self {
+            Share::All { experts, packing, .. } => {
                 let one = |expert: u64| Update {
                     region: region(expert * rows, rows),
-                    op: Op::LowRank(factors.of_expert(expert, experts, packing, (0, 1))),
+                    op: update.op.of_expert(expert, experts, packing, (0, 1)),
                     adapter: update.adapter.clone(),
                     weight: update.weight,
                 };
                 (0..experts).map(one).collect()
             }
-            (Share::One { expert, part: (number, parts), .. }, _) => {
+            Share::One { expert, part: (number, parts), .. } => {
                 let part = rows / parts;
                 vec![Update { region: region(expert * rows + number * part, part), ..update }]
             }
-            _ => vec![update],
+            Share::Matrix { .. } => vec![update],
         }
     }
 }

@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 
+use super::adapter::Adapter;
+use super::change::{Change, Changes};
 use super::experts::Experts;
-use super::open::{Adapter, Base};
+use super::missing_layers::missing_layers;
+use super::open::Base;
 use super::options::CheckedOptions;
 use super::program::{Region, Update};
 use super::tied::{self, TiedHead};
+use super::unmerged;
 use super::vocabulary::Resized;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::pattern::PatternBudget;
 use crate::adapter::stack::Share;
 use crate::container::TensorInfo;
-use crate::encoding::Plain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::Model;
@@ -24,37 +27,8 @@ use crate::tensor::Float;
 /// What the user can do where an adapter does not fit its base.
 pub(super) const RIGHT_BASE: &str = "check that this is the base that the adapter was trained on";
 
-/// What the adapters do to one tensor of the base.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Change {
-    /// The shape that the tensor gets, where it is another one than the base's: of an embedding whose vocabulary was resized.
-    pub(crate) shape: Option<Vec<u64>>,
-    /// In the order of the adapters.
-    pub(crate) updates: Vec<Update>,
-    /// Of each update, whether an output layer that is tied to the tensor changes with it.
-    pub(crate) follows: Vec<bool>,
-    /// The weight that an adapter brings in place of the base's.
-    pub(crate) base: Option<Plain>,
-    /// Whether its rows are those of the matrices of a stack.
-    pub(crate) stack: bool,
-}
-
-impl Change {
-    /// The shape of a stack as its programs see it: the rows of all matrices, one after another. What changes it as a whole covers them all.
-    pub(crate) fn rows_of_stack(&mut self, shape: &[u64]) -> Option<[u64; 2]> {
-        let &[matrices, rows, cols] = shape else { return None };
-        if !self.stack {
-            return None;
-        }
-        let all = matrices * rows;
-        for update in &mut self.updates {
-            if update.op.low_rank().is_none() {
-                update.region = Region::all(all);
-            }
-        }
-        Some([all, cols])
-    }
-}
+/// What the user can do about a quantised base.
+const NOT_QUANTISED: &str = "merge into the base that is not quantised";
 
 /// Base tensors by name: their numbers, and what the headers say of each. A tied output layer comes last.
 struct BaseTensors<'a> {
@@ -81,15 +55,6 @@ impl<'a> BaseTensors<'a> {
     }
 }
 
-/// What the adapters do to the base.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    /// By the number of the tensor, counted through all shards; that of a tied output layer is the next.
-    pub(crate) tensors: HashMap<usize, Change>,
-    /// Parameters that the base does not have: their names and what they become.
-    pub(crate) added: Vec<(String, Update)>,
-}
-
 /// Match every adapter.
 pub(crate) fn match_adapters(
     base: &Base,
@@ -111,7 +76,7 @@ pub(crate) fn match_adapters(
     for (adapter, updates) in adapters.iter().zip(&expanded) {
         let matcher = Matcher { adapter, updates, tensors: &tensors, options, model };
         matcher.check_mismatches(findings)?;
-        let updates = matcher.place(&mut changes.added, findings)?;
+        let updates = matcher.place(&mut changes.added, budget, findings)?;
         placed.push((matcher, updates));
     }
     let mut resized = Resized::default();
@@ -151,6 +116,7 @@ impl<'a> Matcher<'a> {
     fn place(
         &self,
         added: &mut Vec<(String, Update)>,
+        budget: &mut PatternBudget,
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let BaseTensors { numbers, infos, .. } = self.tensors;
@@ -168,7 +134,9 @@ impl<'a> Matcher<'a> {
         let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
         for (update, wanted) in self.updates.iter().zip(&wanted) {
             let Some(tensor) = placement.place(wanted).and_then(|name| numbers.get(name).copied()) else {
-                if update.adds && self.adapter.weight == 1.0 {
+                // A head has weights and biases. Anything else may be the base's under another name, which nobody would miss.
+                let of_head = matches!(update.parameter.as_str(), "weight" | "bias");
+                if update.adds && of_head && self.adapter.weight == 1.0 {
                     self.add_new(update, wanted, added, findings)?;
                 } else if !update.optional {
                     self.unmatched(update, wanted, findings)?;
@@ -177,13 +145,14 @@ impl<'a> Matcher<'a> {
             };
             // A bias that is replaced may be added to as well.
             if let Some(other) = takers[tensor].replace(update)
-                && (other.module != update.module || other.op.name() == update.op.name())
+                && (other.module != update.module || other.op.method == update.op.method)
                 && (other.share.is_none() || other.share == update.share)
             {
                 return Err(self.placed_twice(tensor, other, update));
             }
             placed.push((update, tensor));
         }
+        findings.extend(missing_layers(self.adapter, &placed, infos, budget)?);
         Ok(placed)
     }
 
@@ -222,7 +191,7 @@ impl<'a> Matcher<'a> {
             }
             let square = |op: &Op| matches!(op.fit(shape), Fit::Either | Fit::Straight | Fit::Transposed);
             let mut others = change.updates.iter().filter(|other| square(&other.op));
-            if square(&update.op) && others.next().is_some_and(|first| first.op.transposed() != transposed) {
+            if square(&update.op) && others.next().is_some_and(|first| first.op.transposed != transposed) {
                 return Err(self.misfit(update, tensor, shape));
             }
             change.updates.push(self.update(update, transposed, shape));
@@ -252,7 +221,7 @@ impl<'a> Matcher<'a> {
     /// The update of a weight of this shape.
     fn update(&self, update: &ModuleUpdate, transposed: bool, shape: &[u64]) -> Update {
         let mut op = update.op.clone();
-        op.transpose(transposed);
+        op.transposed = transposed;
         let (adapter, weight) = (self.adapter.name.clone(), self.adapter.weight);
         Update { adapter, weight, region: Region::all(shape.first().copied().unwrap_or(1)), op }
     }
@@ -300,9 +269,22 @@ impl<'a> Matcher<'a> {
 
     fn unmatched(&self, update: &ModuleUpdate, wanted: &str, findings: &mut Vec<Finding>) -> Result<()> {
         let error = |reason: String| Error::unmatched_key(self.adapter.name.clone(), update.key.clone(), reason);
-        let error = if update.module.ends_with("lm_head") && self.model.tied != Some(false) {
-            let reason = "the base has no lm_head.weight of its own: its output layer is tied to its embedding";
-            error(reason.into()).kind(ErrorKind::TiedHead).expected("lm_head.weight").fix(tied::FIX)
+        let error = if update.module.ends_with("lm_head") {
+            let (reason, fix) = match self.model.tied {
+                Some(false) => (
+                    "the base has no lm_head.weight, and config.json says that it is not tied to the embedding",
+                    "set tie_word_embeddings to true if it is tied after all; else weights of the base are missing",
+                ),
+                _ => {
+                    ("the base has no lm_head.weight of its own: its output layer is tied to its embedding", tied::FIX)
+                }
+            };
+            error(reason.into()).kind(ErrorKind::TiedHead).expected("lm_head.weight").fix(fix)
+        } else if let Some(method) = &self.model.quantised {
+            let reason = format!(
+                "the base is quantised ({method}): it has no plain {wanted}, and quantised weights cannot be merged into"
+            );
+            error(reason).kind(ErrorKind::QuantisedBase).expected(wanted.to_string()).fix(NOT_QUANTISED)
         } else {
             let example = self.tensors.example;
             error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
@@ -345,12 +327,12 @@ impl<'a> Matcher<'a> {
                 .kind(ErrorKind::QuantisedBase)
                 .found(found)
                 .expected("a floating-point type")
-                .fix("merge into the base that is not quantised"));
+                .fix(NOT_QUANTISED));
         }
         let shape = resized.shape(tensor, &info);
         let fit = update.share.map_or_else(|| update.op.fit(shape), |share| share.fit(&update.op, shape));
         if fit != Fit::Neither
-            && let Some(reason) = update.op.refuses(shape)
+            && let Some(reason) = (update.op.method.refuses)(shape)
         {
             return Err(unsupported(reason.into()).fix("run the model with PEFT, without merging"));
         }
@@ -364,7 +346,7 @@ impl<'a> Matcher<'a> {
     }
 
     fn misfit(&self, update: &ModuleUpdate, tensor: usize, shape: &[u64]) -> Error {
-        let layer = || update.op.layer().to_string();
+        let layer = || update.op.layer.to_string();
         let (found, expected) =
             (format!("{shape:?}"), update.share.map_or_else(layer, |share| share.layer(&update.op)));
         let reason = format!("the base has {found}, the adapter was trained on {expected}");
@@ -378,7 +360,8 @@ impl<'a> Matcher<'a> {
     /// What the configuration says and the file does not, or the other way round.
     fn check_mismatches(&self, findings: &mut Vec<Finding>) -> Result<()> {
         for mismatch in &self.adapter.mismatches {
-            if !self.options.allow_unmatched {
+            let is_beside = mismatch.code == unmerged::CODE;
+            if !(if is_beside { self.options.allow_unmerged } else { self.options.allow_unmatched }) {
                 return Err(mismatch.error.clone());
             }
             let message = mismatch.error.reason().to_string();

@@ -1,10 +1,14 @@
 //! Base × adapters × options → a [`MergePlan`]: for every tensor copy or merge, the headers of the output, the
 //! findings. Everything is known, and every error that can be seen in headers is raised, before a weight is read.
 
+mod adapter;
 mod build;
+mod change;
+mod elsewhere;
 mod experts;
 mod identity;
 mod matching;
+mod missing_layers;
 mod open;
 mod options;
 mod output;
@@ -17,12 +21,16 @@ mod request;
 mod scales;
 mod tensors;
 mod tied;
+mod tokenizer;
 mod transfer;
+mod unmerged;
 mod vocabulary;
 mod wrapped;
+mod zeros;
 
+pub use adapter::{Adapter, open_adapter};
 pub use build::{MergePlan, plan};
-pub use open::{Adapter, Base, Shard, open_adapter, open_base};
+pub use open::{Base, Shard, open_base};
 pub use options::{AdapterOptions, OutputDtype, PlanOptions};
 pub use output::OutputFile;
 pub use pieces::{Piece, Run, RunSource};

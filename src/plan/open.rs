@@ -1,18 +1,11 @@
-//! Reading what a plan needs of a base and of adapters: headers, indexes and configurations, never weights.
-//! (Adapters are read once as a whole, for the hash that the recipe records.)
+//! Reading what a plan needs of a base: headers, indexes and configurations, never weights.
 
 use std::collections::HashMap;
 
-use sha2::{Digest, Sha256};
-
-use super::options::AdapterOptions;
-use super::recipe::FileDigest;
-use crate::adapter::choice::CHOOSE;
-use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
-use crate::adapter::pattern::PatternBudget;
+use super::elsewhere::elsewhere;
 use crate::container::checkpoint::find_index;
 use crate::container::index::is_plain_name;
-use crate::container::{CheckpointFiles, Format, Header, ShardIndex, foreign, header, limits, torch};
+use crate::container::{CheckpointFiles, Format, Header, ShardIndex, TensorInfo, foreign, header, limits, torch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing, UNKNOWN_SIZE, read_whole, try_buffer};
@@ -28,6 +21,8 @@ pub struct Shard {
     pub name: String,
     /// Its header.
     pub header: Header,
+    /// The sha256 of its bytes in hex, where its source knows it.
+    pub sha256: Option<String>,
 }
 
 /// A base model, without its weights.
@@ -49,8 +44,14 @@ pub struct Base {
     pub left_behind: Vec<String>,
     /// (name, version) of each file whose source tells versions apart.
     pub versions: Vec<(String, String)>,
+    /// Where it can be had again, for the recipe.
+    pub origin: Option<String>,
+    /// What the user should know of its files.
+    pub findings: Vec<Finding>,
 }
 
+wire!(Shard { input, name, header, sha256 });
+wire!(Base { name, format, shards, index, config, others, left_behind, versions, origin } without { findings });
 impl Base {
     /// Call `visit` with the name of each tensor.
     pub(super) fn each_name<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
@@ -73,41 +74,13 @@ impl Base {
         }
         Ok(())
     }
-}
 
-/// An adapter, without its weights.
-#[derive(Debug, Clone)]
-pub struct Adapter {
-    /// What errors and reports call it.
-    pub name: String,
-    /// Factor on its whole delta.
-    pub weight: f64,
-    /// Which one of the adapters in its file or folder it is, where that was asked for.
-    pub wanted: Option<String>,
-    /// Whether the base is the one that its initialisation has changed, where that was said.
-    pub residual_base: Option<bool>,
-    /// What it does to each module, where the plan is being made.
-    pub updates: Vec<ModuleUpdate>,
-    /// How many modules that are.
-    pub modules: usize,
-    /// What reports say of it as a whole.
-    pub summary: Summary,
-    /// `layer_replication`: the layers of the base, from each first to before each last, that it was trained on.
-    pub replication: Vec<[u64; 2]>,
-    /// Where its configuration and its file do not agree.
-    pub mismatches: Vec<Mismatch>,
-    /// What the user should know of it.
-    pub findings: Vec<Finding>,
-    /// Number of the weight file among all inputs.
-    pub input: usize,
-    /// Its files, for the recipe.
-    pub digests: Vec<FileDigest>,
+    /// Do not copy the files of which `stays` is true.
+    pub(crate) fn leave_behind(&mut self, stays: impl Fn(&str) -> bool) {
+        let left = self.others.extract_if(.., |(_, name, _)| stays(name)).map(|(_, name, _)| name);
+        self.left_behind.extend(left);
+    }
 }
-
-wire!(Shard { input, name, header });
-wire!(Base { name, format, shards, index, config, others, left_behind, versions });
-// The rest is in the programs and the findings of the plan.
-wire!(Adapter { name, weight, wanted, residual_base, modules, summary, input, digests } without { updates, replication, mismatches, findings });
 
 /// Read the headers of a base.
 ///
@@ -132,7 +105,9 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
             Some((at, ShardIndex::parse(names[at], &json)?))
         }
     };
-    let layout = CheckpointFiles::of(&names, index.as_ref().map(|(at, index)| (*at, index)))?;
+    let sizes: Vec<u64> = folder.files.iter().map(|file| file.size).collect();
+    let layout = CheckpointFiles::of(&names, &sizes, index.as_ref().map(|(at, index)| (*at, index)));
+    let layout = layout.map_err(|error| elsewhere(folder, error, false))?;
     // The output has files of these names.
     if let Some(&file) = layout.shards.iter().chain(&layout.index).find(|&&file| !is_plain_name(names[file])) {
         return Err(Error::bad_header(names[file], "this is not a plain file name").expected("a name without / or \\"));
@@ -144,11 +119,23 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     }
     let mut shards = Vec::with_capacity(layout.shards.len());
     for &file in &layout.shards {
-        let header = read_header(inputs, folder, file, layout.format).await?;
-        shards.push(Shard { input: folder.first_input + file, name: names[file].into(), header });
+        let header = read_header(inputs, folder, file, layout.format).await;
+        // torch gives the files of all models one name.
+        let header = header
+            .map_err(|error| if layout.format == Format::Torch { error.in_folder(&folder.name) } else { error })?;
+        check_gathered(names[file], &header, false)?;
+        let sha256 = folder.files[file].sha256.clone();
+        shards.push(Shard { input: folder.first_input + file, name: names[file].into(), header, sha256 });
     }
     let index = index.map(|(at, index)| (names[at].to_string(), index));
-    check_names(&shards, index.as_ref())?;
+    let mut findings = Vec::new();
+    check_names(&mut shards, index.as_ref(), &mut findings)?;
+    if !layout.not_chosen.is_empty() {
+        let chosen = layout.index.unwrap_or(layout.shards[0]);
+        let others: Vec<&str> = layout.not_chosen.iter().map(|&i| names[i]).collect();
+        let message = format!("of several weights those of {} are merged, not {}", names[chosen], others.join(", "));
+        findings.push(Finding::warning("other-weights", None, message));
+    }
     let config = match layout.config {
         None => None,
         Some(file) => Some(read_json(inputs, folder, file, limits::CONFIG_BYTES).await?),
@@ -156,31 +143,60 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     let others =
         layout.others.iter().map(|&i| (folder.first_input + i, names[i].to_string(), folder.files[i].size)).collect();
     let mut used = vec![false; names.len()];
-    layout.shards.iter().chain(&layout.others).chain(&layout.index).chain(&layout.config).for_each(|&i| used[i] = true);
+    let known = layout.shards.iter().chain(&layout.others).chain(&layout.index).chain(&layout.config);
+    known.chain(&layout.not_chosen).for_each(|&i| used[i] = true);
     let files = (0..names.len()).filter(|&i| !used[i]).map(|i| names[i].to_string());
     let left_behind = files.chain(folder.folders.iter().map(|name| format!("{name}/"))).collect();
     let versions =
         folder.files.iter().filter_map(|file| Some((file.name.clone(), file.version.clone()?))).collect::<Vec<_>>();
     let format = layout.format;
-    Ok(Base { name: folder.name.clone(), format, shards, index, config, others, left_behind, versions })
+    let (name, origin) = (folder.name.clone(), folder.origin.clone());
+    Ok(Base { name, format, shards, index, config, others, left_behind, versions, origin, findings })
+}
+
+/// Where a run that spreads its weights over machines saves without gathering them, all or most tensors are empty; of an adapter `some`
+/// suffice.
+pub(super) fn check_gathered(file: &str, header: &Header, some: bool) -> Result<()> {
+    let empty = || header.iter().filter(|tensor| tensor.shape == [0]);
+    let (Some(first), count) = (empty().next(), empty().count()) else { return Ok(()) };
+    if !some && count * 2 <= header.len() {
+        return Ok(());
+    }
+    let reason =
+        format!("{count} tensors without a value ({}, …), as a ZeRO-3 run saves that does not gather them", first.name);
+    Err(Error::wrong_input(file, reason)
+        .tensor(first.name)
+        .found(format!("{:?}", first.shape))
+        .fix("save it with stage3_gather_16bit_weights_on_model_save, or convert it with DeepSpeed's zero_to_fp32.py"))
 }
 
 /// Every file once.
-fn check_listing(folder: &Listing) -> Result<()> {
+pub(super) fn check_listing(folder: &Listing) -> Result<()> {
     match repeated(folder.files.iter().map(|file| file.name.as_str()).collect()) {
         Some(name) => Err(Error::bad_option("source", format!("it lists {name} twice")).file(name)),
         None => Ok(()),
     }
 }
 
-/// Every tensor once, and where the index says it is.
-fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result<()> {
-    let mut places = HashMap::new();
+/// Every tensor once, and where the index says it is: a copy elsewhere is left out. A tensor of a shard that the index does not know stays, as
+/// it does in transformers.
+fn check_names(shards: &mut [Shard], index: Option<&(String, ShardIndex)>, findings: &mut Vec<Finding>) -> Result<()> {
+    let listed = |tensor: &str| index.and_then(|(_, index)| index.shard_of(tensor));
+    let (mut places, mut superseded, mut unlisted) = (HashMap::new(), Vec::new(), Vec::new());
     for (number, shard) in shards.iter().enumerate() {
         for tensor in shard.header.iter() {
-            if let Some(other) = places.insert(tensor.name, number) {
+            let wanted = listed(tensor.name);
+            if wanted.is_none() {
+                unlisted.push(tensor.name);
+            }
+            let Some(other) = places.insert(tensor.name, number) else { continue };
+            let Some(wanted) = wanted else {
                 let reason = format!("this tensor is in {} and in {}", shards[other].name, shard.name);
                 return Err(Error::bad_header(shard.name.clone(), reason).tensor(tensor.name));
+            };
+            superseded.push(tensor.name);
+            if wanted != shard.name {
+                places.insert(tensor.name, other);
             }
         }
     }
@@ -191,120 +207,30 @@ fn check_names(shards: &[Shard], index: Option<&(String, ShardIndex)>) -> Result
             return Err(Error::bad_header(file.clone(), reason).tensor(tensor).expected(shard));
         }
     }
-    let mut tensors = shards.iter().flat_map(|shard| shard.header.iter());
-    if let Some(tensor) = tensors.find(|tensor| index.shard_of(tensor.name).is_none()) {
-        let reason = format!("this tensor is in a shard, but not in {file}");
-        return Err(Error::bad_header(file.clone(), reason).tensor(tensor.name));
+    let rows = [
+        ("unlisted-tensor", &unlisted, "that the index does not name: kept, as transformers keeps them"),
+        ("superseded-tensor", &superseded, "that the index names in another shard: left out"),
+    ];
+    for (code, tensors, what) in rows {
+        if let Some(first) = tensors.first() {
+            let message = format!("{file}: shards have {} tensors ({first}, …) {what}", tensors.len());
+            findings.push(Finding { tensor: Some(first.to_string()), ..Finding::warning(code, None, message) });
+        }
+    }
+    if superseded.is_empty() {
+        return Ok(());
+    }
+    for Shard { name, header, .. } in shards {
+        let kept = |(number, tensor): (usize, TensorInfo)| {
+            index.shard_of(tensor.name).is_none_or(|shard| shard == name).then(|| (tensor.name.into(), number))
+        };
+        *header = header.of_tensors(name, &header.iter().enumerate().filter_map(kept).collect::<Vec<_>>())?;
     }
     Ok(())
 }
 
-/// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
-///
-/// # Errors
-/// `bad-config`, `bad-header`, `truncated`, `wrong-input`, `missing-pair`, `shape-mismatch`, `unsupported`, `bad-option`,
-/// `limit-exceeded`, and whatever reading gives.
-pub async fn open_adapter(
-    inputs: &impl Inputs,
-    folder: &Listing,
-    options: &AdapterOptions,
-    budget: &mut PatternBudget,
-) -> Result<Adapter> {
-    open_in(inputs, folder, options, budget).await.map_err(|error| error.in_adapter(&folder.name))
-}
-
-async fn open_in(
-    inputs: &impl Inputs,
-    folder: &Listing,
-    options: &AdapterOptions,
-    budget: &mut PatternBudget,
-) -> Result<Adapter> {
-    let name = &folder.name;
-    let weight = finite("weight", options.weight.unwrap_or(1.0))?;
-    let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
-    let packing = options.packing()?;
-    let wanted = options.adapter.as_deref();
-    let residual = options.residual_base.unwrap_or(false);
-    let out_proj_once = match options.out_proj.as_deref() {
-        None | Some("twice") => false,
-        Some("once") => true,
-        Some(other) => {
-            let expected = "twice, once";
-            let error = Error::bad_option("outProj", format!("{other:?} is none of {expected}"));
-            return Err(error.found(other).expected(expected));
-        }
-    };
-    check_listing(folder)?;
-    let position = |wanted: &str| folder.files.iter().position(|file| file.name == wanted);
-    if position("config.json").is_some()
-        && ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"]
-            .iter()
-            .all(|name| position(name).is_none())
-    {
-        let reason = "this is a base model, not an adapter: it has config.json and no adapter_config.json";
-        return Err(Error::wrong_input(name.clone(), reason)
-            .kind(ErrorKind::BaseAsAdapter)
-            .found("a base model")
-            .expected("an adapter")
-            .fix("give it as the base"));
-    }
-    let (weights, format) = adapter_weights(folder)?;
-    let mut digests = Vec::new();
-    let config = match position("adapter_config.json") {
-        None => None,
-        Some(at) => {
-            let json = read_json(inputs, folder, at, limits::CONFIG_BYTES).await?;
-            digests.push(FileDigest { name: folder.files[at].name.clone(), sha256: hex(&Sha256::digest(&json)) });
-            Some((folder.files[at].name.as_str(), json))
-        }
-    };
-    let file = &folder.files[weights].name;
-    let header = read_header(inputs, folder, weights, format).await;
-    let input = folder.first_input + weights;
-    let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
-    let Updates { updates, summary, replication, mismatches, findings } = dialect::read(
-        &AdapterFiles { adapter: name, file, input, config, alpha, residual, out_proj_once, wanted, packing },
-        header,
-        budget,
-    )?;
-    digests.push(FileDigest { name: file.clone(), sha256: digest(inputs, folder, weights).await? });
-    let modules = updates.len();
-    let (name, wanted) = (name.clone(), options.adapter.clone());
-    let residual_base = options.residual_base;
-    Ok(Adapter {
-        name,
-        weight,
-        wanted,
-        residual_base,
-        updates,
-        modules,
-        summary,
-        replication,
-        mismatches,
-        findings,
-        input,
-        digests,
-    })
-}
-
-fn adapter_weights(folder: &Listing) -> Result<(usize, Format)> {
-    let names: Vec<&str> = folder.files.iter().map(|file| file.name.as_str()).collect();
-    Format::of_adapter(&names).map_err(|found| {
-        let reason = match found {
-            0 => "there is no adapter_model.safetensors, and no adapter_model.bin".into(),
-            found => format!("there is no adapter_model.safetensors, but {found} other .safetensors files"),
-        };
-        let folders = folder.folders.join(", ");
-        if !folders.is_empty() {
-            let error = Error::wrong_input(folder.name.clone(), format!("{reason}; there are the folders {folders}"));
-            return error.kind(ErrorKind::SeveralAdapters).found(folders).fix(CHOOSE);
-        }
-        Error::wrong_input(folder.name.clone(), reason).kind(ErrorKind::NoWeights).expected("adapter_model.safetensors")
-    })
-}
-
 /// Read a JSON file as a whole.
-async fn read_json(inputs: &impl Inputs, folder: &Listing, file: usize, limit: u64) -> Result<Vec<u8>> {
+pub(super) async fn read_json(inputs: &impl Inputs, folder: &Listing, file: usize, limit: u64) -> Result<Vec<u8>> {
     let json = read_whole(inputs, folder, file, limit).await?;
     match foreign(&folder.files[file].name, &json) {
         Some(error) => Err(error),
@@ -315,7 +241,7 @@ async fn read_json(inputs: &impl Inputs, folder: &Listing, file: usize, limit: u
 /// Bytes that are read first of a weight file, where its size is known: most headers are shorter, and then need no second read.
 const HEAD_BYTES: u64 = 1 << 16;
 
-async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize, format: Format) -> Result<Header> {
+pub(super) async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize, format: Format) -> Result<Header> {
     let info = &folder.files[file];
     let input = folder.first_input + file;
     if format == Format::Torch {
@@ -340,44 +266,8 @@ async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize, format
     Header::parse(&info.name, &json, info.size)
 }
 
-/// Bytes hashed at a time.
-const HASH_STEP: u64 = 1 << 20;
-
-async fn digest(inputs: &impl Inputs, folder: &Listing, file: usize) -> Result<String> {
-    if let Some(sha256) = inputs.sha256(folder.first_input + file).await? {
-        return Ok(sha256);
-    }
-    let size = folder.files[file].size;
-    let mut buffer = try_buffer(&folder.files[file].name, HASH_STEP.min(size))?;
-    let mut hash = Sha256::new();
-    let mut at = 0;
-    while at < size {
-        let step = HASH_STEP.min(size - at);
-        let part = &mut buffer[..step as usize];
-        inputs.read(folder.first_input + file, at, part).await?;
-        hash.update(&*part);
-        at += step;
-    }
-    Ok(hex(&hash.finalize()))
-}
-
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn finite(option: &str, value: f64) -> Result<f64> {
-    if value.is_finite() {
-        return Ok(value);
-    }
-    // `Display` of all numbers, for these three, would be 7 kB of the module.
-    let found = if value.is_nan() {
-        "NaN"
-    } else if value > 0.0 {
-        "inf"
-    } else {
-        "-inf"
-    };
-    Err(Error::bad_option(option, format!("{found} is not a finite number")).found(found).expected("a finite number"))
 }
 
 #[cfg(test)]

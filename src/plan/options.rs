@@ -14,10 +14,10 @@ pub struct PlanOptions {
     /// Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
     #[cfg_attr(test, ts(optional, type = r#""keep" | "float32" | "float16" | "bfloat16""#))]
     pub dtype: Option<String>,
-    /// How several deltas combine. Only `linear`, the exact weighted sum, so far.
+    /// How several deltas combine: `linear` (default), the exact weighted sum, is the only way so far.
     #[cfg_attr(test, ts(optional, type = r#""linear""#))]
     pub method: Option<String>,
-    /// How sums are rounded to the output's type. Only `nearest` (to even) so far.
+    /// How sums are rounded to the output's type: `nearest` (default), to even, is the only way so far.
     #[cfg_attr(test, ts(optional, type = r#""nearest""#))]
     pub rounding: Option<String>,
     /// What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
@@ -30,9 +30,16 @@ pub struct PlanOptions {
     pub skip: Option<String>,
     /// Largest size of an output shard in bytes; by default the base's shards are kept.
     pub max_shard_size: Option<u64>,
-    /// Adapter keys and patterns that match nothing become findings instead of errors.
+    /// Adapter keys and patterns that match nothing become findings instead of errors; `false` by default.
     #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
     pub allow_unmatched: bool,
+    /// Trained weights in an adapter's folder that are no part of the adapter, and are not merged, become findings instead of errors.
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+    pub allow_unmerged: bool,
+    /// Whose tokenizer, chat template, generation and processor configuration the output has: `auto` (default) takes the adapter's where it brings
+    /// embeddings, else the base's; `base`; `adapter`, which takes the first adapter's that has one.
+    #[cfg_attr(test, ts(optional, type = r#""auto" | "base" | "adapter""#))]
+    pub tokenizer: Option<String>,
 }
 
 from_json!(PlanOptions {
@@ -44,6 +51,8 @@ from_json!(PlanOptions {
     skip,
     max_shard_size: "maxShardSize",
     allow_unmatched: "allowUnmatched",
+    allow_unmerged: "allowUnmerged",
+    tokenizer,
 });
 
 /// What is asked of one adapter.
@@ -51,7 +60,7 @@ from_json!(PlanOptions {
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", rename_all = "camelCase", optional_fields))]
 #[non_exhaustive]
 pub struct AdapterOptions {
-    /// Factor on the whole delta, any finite number; 1 by default.
+    /// Factor on the whole delta, any finite number; `1` by default.
     pub weight: Option<f64>,
     /// Replaces the `lora_alpha` of its configuration, patterns included.
     pub alpha: Option<f64>,
@@ -59,7 +68,7 @@ pub struct AdapterOptions {
     /// all experts, as PEFT has them, or `expert`, for each expert those of its rank, as Unsloth wrote them before September 2026.
     #[cfg_attr(test, ts(optional, type = r#""rank" | "expert""#))]
     pub expert_packing: Option<String>,
-    /// The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part.
+    /// The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part; `false` by default.
     pub residual_base: Option<bool>,
     /// How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
     #[cfg_attr(test, ts(optional, type = r#""twice" | "once""#))]
@@ -74,10 +83,7 @@ impl AdapterOptions {
         match self.expert_packing.as_deref() {
             None | Some("rank") => Ok(Packing::RankMajor),
             Some("expert") => Ok(Packing::ExpertMajor),
-            Some(other) => {
-                let error = Error::bad_option("expertPacking", format!("{other:?} is none of rank, expert"));
-                Err(error.found(other).expected("rank, expert"))
-            }
+            Some(other) => Err(none_of("expertPacking", other, "rank, expert")),
         }
     }
 }
@@ -115,6 +121,17 @@ pub(crate) struct CheckedOptions {
     skip: Option<(Pattern, String)>,
     pub(crate) max_shard_bytes: Option<u64>,
     pub(crate) allow_unmatched: bool,
+    pub(crate) allow_unmerged: bool,
+    pub(crate) tokenizer: Whose,
+}
+
+/// Whose tokenizer the output has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The adapter's where it brings embeddings, else the base's.
+    Auto,
+    Base,
+    Adapter,
 }
 
 impl PlanOptions {
@@ -125,10 +142,7 @@ impl PlanOptions {
             Some("float32" | "f32") => Some(Float::F32),
             Some("float16" | "f16") => Some(Float::F16),
             Some("bfloat16" | "bf16") => Some(Float::Bf16),
-            Some(other) => {
-                let expected = "keep, float32, float16, bfloat16";
-                return Err(bad("dtype", format!("{other:?} is none of {expected}")).found(other).expected(expected));
-            }
+            Some(other) => return Err(none_of("dtype", other, "keep, float32, float16, bfloat16")),
         };
         not_yet("method", self.method.as_deref(), "linear", &["ties", "dare_linear", "dare_ties", "magnitude_prune"])?;
         not_yet("rounding", self.rounding.as_deref(), "nearest", &["stochastic"])?;
@@ -136,10 +150,13 @@ impl PlanOptions {
             None | Some("auto") => Tied::Auto,
             Some("share") => Tied::Share,
             Some("untie") => Tied::Untie,
-            Some(other) => {
-                let expected = "auto, share, untie";
-                return Err(bad("tied", format!("{other:?} is none of {expected}")).found(other).expected(expected));
-            }
+            Some(other) => return Err(none_of("tied", other, "auto, share, untie")),
+        };
+        let tokenizer = match self.tokenizer.as_deref() {
+            None | Some("auto") => Whose::Auto,
+            Some("base") => Whose::Base,
+            Some("adapter") => Whose::Adapter,
+            Some(other) => return Err(none_of("tokenizer", other, "auto, base, adapter")),
         };
         if self.max_shard_size == Some(0) {
             return Err(bad("maxShardSize", "a shard of 0 bytes holds nothing".into()));
@@ -156,6 +173,8 @@ impl PlanOptions {
             skip: pattern("skip", &self.skip)?,
             max_shard_bytes: self.max_shard_size,
             allow_unmatched: self.allow_unmatched,
+            allow_unmerged: self.allow_unmerged,
+            tokenizer,
         })
     }
 }
@@ -179,6 +198,11 @@ impl CheckedOptions {
     pub(crate) fn selecting_option(&self) -> &'static str {
         if self.only.is_some() { "only" } else { "skip" }
     }
+}
+
+/// The error for a value that is none of those that an option has.
+pub(super) fn none_of(option: &str, value: &str, expected: &str) -> Error {
+    Error::bad_option(option, format!("{value:?} is none of {expected}")).found(value).expected(expected)
 }
 
 /// `value` must be `default`; a planned value is `unsupported`, any other a `bad-option`.

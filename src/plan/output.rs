@@ -10,8 +10,10 @@ use super::build::MergePlan;
 use super::open::{Base, Shard};
 use super::recipe::Recipe;
 use super::tensors::Tensors;
+use crate::container::header::PREFIX_BYTES;
+use crate::container::limits::HEADER_BYTES;
 use crate::container::{HeaderWriter, INDEX_SUFFIX, IndexWriter, TensorInfo, checkpoint};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::json;
 use crate::order::{sort, sort_numbers};
@@ -124,6 +126,12 @@ pub(crate) fn weight_files(
     let groups = group(base, tensors, max_bytes);
     let mut files: Vec<OutputFile> =
         groups.into_iter().map(|group| weight_file(base, tensors, group, recipe)).collect();
+    // The recipe makes it longer than the base's. Nobody could read such a file.
+    if let Some(file) = files.iter().find(|file| file.planned() > PREFIX_BYTES + HEADER_BYTES) {
+        let bytes = file.planned() - PREFIX_BYTES;
+        let reason = format!("its header would have {bytes} bytes, more than the format's {HEADER_BYTES}");
+        return Err(Error::limit_exceeded(&file.name, reason).fix("give a smaller size for shards"));
+    }
     if base.index.is_some() || files.len() > 1 {
         let names = || format!("{}{INDEX_SUFFIX}", stem(base));
         let name = base.index.as_ref().map_or_else(names, |(name, _)| base.format.output_name(name).into());

@@ -88,7 +88,7 @@ impl Program {
 
     /// Everything that is read once, as a whole: the source's operands, then those of each update.
     pub fn operands(&self) -> Vec<&Operand> {
-        let updates = self.updates.iter().flat_map(|update| update.op.operands());
+        let updates = self.updates.iter().flat_map(|update| &update.op.operands);
         self.source.operands().into_iter().chain(updates).collect()
     }
 
@@ -172,7 +172,7 @@ impl Program {
 /// The adapter's parameter, where a tensor becomes that and no more.
 pub(crate) fn replacement(updates: &[Update]) -> Option<&Replace> {
     match updates {
-        [only] if only.weight == 1.0 => only.op.replacement(),
+        [only] if only.weight == 1.0 => only.op.replacement.as_ref(),
         _ => None,
     }
 }
@@ -196,7 +196,7 @@ fn lcm(a: u64, b: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::encoding::Plain;
-    use crate::op::{LayerShape, LowRank};
+    use crate::op::{LORA, LayerShape, Sizes};
     use crate::tensor::Dtype;
 
     fn operand() -> Operand {
@@ -207,17 +207,14 @@ mod tests {
     fn a_scale_reaches_a_worker_with_every_bit() {
         for rank in 1..500u64 {
             let scale = 32.0 / (rank as f64).sqrt();
-            let factors = LowRank {
-                a: operand(),
-                b: operand(),
-                rank,
+            let op = Op {
+                operands: vec![operand(), operand()],
+                sizes: Sizes::of(&[('r', rank)]),
                 layer: LayerShape::linear(1, 1),
-                alpha: 32.0,
-                scale,
-                transposed: false,
+                ..Op::new(&LORA)
             };
-            let update =
-                Update { adapter: "a".into(), weight: -0.1 / scale, region: Region::all(1), op: Op::LowRank(factors) };
+            let op = op.scaled(rank, 32.0, scale);
+            let update = Update { adapter: "a".into(), weight: -0.1 / scale, region: Region::all(1), op };
             let program = Program {
                 tensor: "t".into(),
                 rows: 1,

@@ -1,13 +1,14 @@
 //! The recipe that a merged file carries in its metadata: what it was made of, and how.
 //!
-//! It holds no dates, paths or host names, so that the same inputs give the same bytes everywhere.
+//! It holds no dates, paths or host names, so that the same inputs give the same bytes everywhere. Of a repository of a hub it names the
+//! commit and the hashes that the hub has of its files.
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::open::{Adapter, Base};
+use super::adapter::Adapter;
+use super::open::Base;
 use super::options::PlanOptions;
-use super::report::FileSize;
 use super::scales::{AdapterScales, Scales};
 use super::tensors::Tensors;
 use crate::json;
@@ -46,6 +47,9 @@ pub struct Recipe {
     /// What became of a tied output layer, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tied: Option<String>,
+    /// Whose tokenizer stands beside the weights, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
     /// Pattern of the names of the tensors that were merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
@@ -59,12 +63,29 @@ pub struct Recipe {
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct RecipeBase {
+    /// Where it can be had again, where a hub has it: `hf://org/name@commit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// Its weight files.
-    pub files: Vec<FileSize>,
+    pub files: Vec<RecipeFile>,
     /// Its own recipe, as it stands in its files, where it is a merged model.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional, type = "Record<string, unknown>"))]
     pub recipe: Option<Value>,
+}
+
+/// A weight file of the base in a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+#[non_exhaustive]
+pub struct RecipeFile {
+    /// Name inside its folder.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// The sha256 of its bytes in hex, where its source knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// An adapter in a recipe.
@@ -72,6 +93,9 @@ pub struct RecipeBase {
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct RecipeAdapter {
+    /// Where it can be had again, where a hub has it: `hf://org/name@commit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// Its files.
     pub files: Vec<FileDigest>,
     /// Which one of the adapters in them it is, where that was asked for.
@@ -80,6 +104,9 @@ pub struct RecipeAdapter {
     /// Whether the base is the one that its initialisation has changed, where that was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual: Option<bool>,
+    /// How the columns of `lora_B` are ordered where it has the factors of many experts, where that was said.
+    #[serde(rename = "expertPacking", skip_serializing_if = "Option::is_none")]
+    pub expert_packing: Option<String>,
     /// Factor on its whole delta.
     pub weight: f64,
     /// Whether its scale is α/√r instead of α/r.
@@ -112,9 +139,10 @@ pub struct RecipeScale {
     pub scale: f64,
 }
 
-wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, only, skip });
-wire!(RecipeBase { files, recipe });
-wire!(RecipeAdapter { files, adapter, residual, weight, rslora, scales });
+wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, tokenizer, only, skip });
+wire!(RecipeBase { origin, files, recipe });
+wire!(RecipeFile { name, size, sha256 });
+wire!(RecipeAdapter { origin, files, adapter, residual, expert_packing, weight, rslora, scales });
 wire!(FileDigest { name, sha256 });
 wire!(RecipeScale { rank, alpha, scale });
 
@@ -126,16 +154,21 @@ pub(crate) fn recipe(
     options: &PlanOptions,
     dtype: Option<Float>,
 ) -> Recipe {
-    let files = base.shards.iter().map(|shard| FileSize { name: shard.name.clone(), size: shard.header.file_bytes });
-    let scales = Scales::of(tensors);
+    let files = base.shards.iter().map(|shard| RecipeFile {
+        name: shard.name.clone(),
+        size: shard.header.file_bytes,
+        sha256: shard.sha256.clone(),
+    });
+    let scales = Scales::of(tensors, adapters);
     Recipe {
         lorafold: env!("CARGO_PKG_VERSION").into(),
         method: options.method.as_deref().unwrap_or("linear").into(),
         dtype: dtype.map_or("keep", torch_name).into(),
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
-        base: RecipeBase { files: files.collect(), recipe: of(base) },
+        base: RecipeBase { origin: base.origin.clone(), files: files.collect(), recipe: of(base) },
         adapters: adapters.iter().map(|adapter| one_adapter(adapter, scales.of_adapter(adapter))).collect(),
         tied: options.tied.clone().filter(|tied| tied != "auto"),
+        tokenizer: options.tokenizer.clone().filter(|tokenizer| tokenizer != "auto"),
         only: options.only.clone(),
         skip: options.skip.clone(),
     }
@@ -144,9 +177,11 @@ pub(crate) fn recipe(
 fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
     let scale = |(Scale { rank, alpha, scale }, _)| RecipeScale { rank, alpha, scale };
     RecipeAdapter {
+        origin: adapter.origin.clone(),
         files: adapter.digests.clone(),
         adapter: adapter.wanted.clone(),
         residual: adapter.residual_base,
+        expert_packing: adapter.expert_packing.clone(),
         weight: adapter.weight,
         rslora: adapter.summary.rslora,
         scales: scales.scales.into_iter().map(scale).collect(),

@@ -1,7 +1,8 @@
 //! PEFT's `layer_replication`: the model that was trained has copies of the base's layers, each with factors of its own. The copies become
 //! tensors like any other, with the bytes of the same source; PEFT's `replicate_layers`.
 
-use super::open::{Adapter, Base};
+use super::adapter::Adapter;
+use super::open::Base;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::config_json::Layers;

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::adapter::Adapter;
 use super::build::MergePlan;
-use super::open::Adapter;
 use super::output::OutputFile;
 use super::program::Update;
 use super::recipe::Recipe;
@@ -204,7 +204,7 @@ impl MergePlan {
 
     /// The report without its tensors: of a large model these take more memory than the plan.
     pub fn summary(&self) -> Report {
-        let scales = Scales::of(&self.tensors);
+        let scales = Scales::of(&self.tensors, &self.adapters);
         let adapter_report = |adapter| self.adapter_report(adapter, scales.of_adapter(adapter));
         Report {
             lorafold: env!("CARGO_PKG_VERSION").into(),
@@ -238,8 +238,7 @@ impl MergePlan {
         let AdapterScales { updates, scales } = scales;
         let (rule, root) = if adapter.summary.rslora { ("alpha/sqrt(r)", "√") } else { ("alpha/r", "") };
         let scale = |(Scale { rank, alpha, scale }, tensors): (Scale, u64)| {
-            let text = json::text(&alpha);
-            let why = format!("{rule} = {}/{root}{rank}", text.strip_suffix(".0").unwrap_or(&text));
+            let why = format!("{rule} = {}/{root}{rank}", json::number(alpha));
             ScaleReport { rank, alpha, scale, why, tensors }
         };
         AdapterReport {
@@ -268,7 +267,7 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Tensor
         shape: tensor.shape.into(),
         dtype: tensor.from.to_string(),
         output_dtype: tensor.to.to_string(),
-        transposed: first.map(|first| first.op.transposed()),
+        transposed: first.map(|first| first.op.transposed),
         adapters: first.map(|_| update_reports(tensor.updates)),
         statistics: first.and(statistics).map(TensorStatistics::of),
     }
@@ -276,16 +275,16 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Tensor
 
 /// What each adapter does to a tensor: one line for all matrices of a stack.
 fn update_reports(updates: &[Update]) -> Vec<UpdateReport> {
-    let key = |update: &Update| update.op.operands().first().map(|operand| (operand.at.input, operand.key.clone()));
+    let key = |update: &Update| update.op.operands.first().map(|operand| (operand.at.input, operand.key.clone()));
     let of_one = |one: &Update, other: &Update| one.region != other.region && key(one) == key(other);
     updates.chunk_by(of_one).filter_map(|of_one| of_one.first()).map(update_report).collect()
 }
 
 fn update_report(update: &Update) -> UpdateReport {
-    let scale = update.op.scale();
+    let scale = update.op.scale;
     UpdateReport {
         adapter: update.adapter.clone(),
-        method: update.op.name(),
+        method: update.op.method.name,
         rank: scale.map(|scale| scale.rank),
         alpha: scale.map(|scale| scale.alpha),
         scale: scale.map(|scale| scale.scale),

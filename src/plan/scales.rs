@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::open::Adapter;
+use super::adapter::Adapter;
 use super::tensors::Tensors;
-use crate::op::{LowRank, Scale};
+use crate::op::Scale;
 
 /// The scales of all adapters.
 pub(super) struct Scales {
@@ -23,22 +23,22 @@ pub(super) struct AdapterScales {
 
 impl Scales {
     /// Those of the updates of all tensors, in one pass: an adapter may have as many scales as updates.
-    pub(super) fn of(tensors: &Tensors) -> Scales {
+    pub(super) fn of(tensors: &Tensors, of: &[Adapter]) -> Scales {
         let mut adapters: HashMap<usize, AdapterScales> = HashMap::new();
         // Rank and alpha decide the scale. Both zeros are one alpha.
         let mut places: HashMap<(usize, u64, u64), usize> = HashMap::new();
         let mut stacks: HashMap<usize, HashMap<&str, usize>> = HashMap::new();
         for update in tensors.programs().iter().flat_map(|program| &program.updates) {
             let Some(input) = update.op.input() else { continue };
+            let whole = of.iter().find(|adapter| adapter.shards.contains(&input));
+            let input = whole.map_or(input, |adapter| adapter.input);
             let AdapterScales { updates, scales } = adapters.entry(input).or_default();
-            let is_more = match update.op.low_rank() {
-                Some(LowRank { a, b, .. }) if b.columns.is_some() => {
-                    stacks.entry(input).or_default().insert(&a.key, 0).is_some()
-                }
+            let is_more = match update.op.operands.as_slice() {
+                [a, b, ..] if b.columns.is_some() => stacks.entry(input).or_default().insert(&a.key, 0).is_some(),
                 _ => false,
             };
             *updates += usize::from(!is_more);
-            let Some(scale) = update.op.scale() else { continue };
+            let Some(scale) = update.op.scale else { continue };
             let place = *places.entry((input, scale.rank, (scale.alpha + 0.0).to_bits())).or_insert(scales.len());
             match scales.get_mut(place) {
                 Some((_, count)) => *count += 1,

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::matching::Change;
+use super::change::Change;
 use super::open::Base;
 use super::options::Tied;
 use super::program::Program;

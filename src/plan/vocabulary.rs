@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::matching::{Change, RIGHT_BASE, two_bases};
-use super::open::Adapter;
+use super::adapter::Adapter;
+use super::change::Change;
+use super::matching::{RIGHT_BASE, two_bases};
 use super::tied::is_vocabulary;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::container::TensorInfo;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json;
 
 /// The shapes of tensors that adapters bring in another size than the base's, by number.
 #[derive(Debug, Default)]
@@ -37,8 +39,8 @@ impl Resized {
                 .fix(RIGHT_BASE));
         }
         if adapter.weight != 1.0 {
-            let reason =
-                format!("the adapter resizes the vocabulary, which has no part of the weight {}", adapter.weight);
+            let weight = json::number(adapter.weight);
+            let reason = format!("the adapter resizes the vocabulary, which has no part of the weight {weight}");
             return Err(Error::unsupported(info.name, reason).adapter(adapter.name.clone()).fix("use a weight of 1"));
         }
         match self.0.insert(tensor, shape.to_vec()) {

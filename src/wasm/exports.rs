@@ -216,9 +216,9 @@ impl Merger {
     ) -> JsResult<Option<Vec<u8>>> {
         let elements = elements(first, count);
         let mut found = statistics.then(Statistics::default);
-        let given = self.given(number, &elements, base, None)?;
         let Merger { inputs, merger, output } = self;
-        let computed = merger.compute(number, elements, &given.or_from(inputs), found.as_mut()).await?;
+        let given = given(merger, Some(inputs), number, &elements, (base, None))?;
+        let computed = merger.compute(number, elements, &given, found.as_mut()).await?;
         *output = (computed.as_ptr() as usize, computed.len());
         Ok(found.map(|found| found.to_bytes()))
     }
@@ -235,7 +235,7 @@ impl Merger {
         operands: Vec<Uint8Array>,
     ) -> JsResult<()> {
         let elements = elements(first, count);
-        let given = self.given(number, &elements, Some(base), Some(operands))?;
+        let given = given(&mut self.merger, None, number, &elements, (Some(base), Some(operands)))?;
         let computed = at_once(self.merger.compute(number, elements, &given, None))?;
         self.output = (computed.as_ptr() as usize, computed.len());
         Ok(())
@@ -250,8 +250,8 @@ impl Merger {
         base: Option<Vec<Uint8Array>>,
     ) -> JsResult<Vec<u8>> {
         let elements = elements(first, count);
-        let given = self.given(number, &elements, base, None)?;
-        Ok(self.merger.gather(number, elements, &given.or_from(&self.inputs)).await?)
+        let given = given(&mut self.merger, Some(&self.inputs), number, &elements, (base, None))?;
+        Ok(self.merger.gather(number, elements, &given).await?)
     }
 
     /// The same at once; see `computeGiven`.
@@ -265,7 +265,7 @@ impl Merger {
         operands: Vec<Uint8Array>,
     ) -> JsResult<Vec<u8>> {
         let elements = elements(first, count);
-        let given = self.given(number, &elements, Some(base), Some(operands))?;
+        let given = given(&mut self.merger, None, number, &elements, (Some(base), Some(operands)))?;
         Ok(at_once(self.merger.gather(number, elements, &given))?)
     }
 
@@ -290,24 +290,22 @@ impl Merger {
     }
 }
 
-impl Merger {
-    /// What a caller has read, by its spans.
-    fn given(
-        &mut self,
-        number: usize,
-        elements: &Range<u64>,
-        base: Option<Vec<Uint8Array>>,
-        operands: Option<Vec<Uint8Array>>,
-    ) -> Result<Given> {
-        let mut given = Given::default();
-        if let Some(bytes) = base {
-            given.add(self.merger.reads(number, elements.clone())?, bytes);
-        }
-        if let Some(bytes) = operands {
-            given.add(self.merger.missing_operands(number, elements)?, bytes);
-        }
-        Ok(given)
+/// What a caller has read for a block: its base's bytes and its operands, each where they were read. Whatever else comes from `rest`.
+fn given<'a>(
+    merger: &mut engine::Merger,
+    rest: Option<&'a JsInputs>,
+    number: usize,
+    elements: &Range<u64>,
+    (base, operands): (Option<Vec<Uint8Array>>, Option<Vec<Uint8Array>>),
+) -> Result<Given<'a>> {
+    let mut given = Given::with(rest);
+    if let Some(bytes) = base {
+        given.add(merger.reads(number, elements.clone())?, bytes);
     }
+    if let Some(bytes) = operands {
+        given.add(merger.missing_operands(number, elements)?, bytes);
+    }
+    Ok(given)
 }
 
 async fn open(request: JsValue, inputs: &Array, signal: Option<AbortSignal>) -> Result<MergePlan> {

@@ -129,55 +129,43 @@ fn next_task() -> Promise {
     })
 }
 
-/// Bytes that JavaScript has read, by their spans.
-#[derive(Default)]
-pub(super) struct Given(Vec<(Span, Uint8Array)>);
+/// Bytes that JavaScript has read, by their spans, and where whatever else comes from.
+pub(super) struct Given<'a> {
+    bytes: Vec<(Span, Uint8Array)>,
+    /// None where the work must not wait.
+    rest: Option<&'a JsInputs>,
+}
 
-impl Given {
+impl<'a> Given<'a> {
+    /// Nothing yet, and `rest`.
+    pub(super) fn with(rest: Option<&'a JsInputs>) -> Given<'a> {
+        Given { bytes: Vec::new(), rest }
+    }
+
     /// Add the bytes of `spans`.
     pub(super) fn add(&mut self, spans: Vec<Span>, bytes: Vec<Uint8Array>) {
-        self.0.extend(spans.into_iter().zip(bytes));
+        self.bytes.extend(spans.into_iter().zip(bytes));
     }
+}
 
-    /// These, and whatever else from `inputs`.
-    pub(super) fn or_from<'a>(&'a self, inputs: &'a JsInputs) -> GivenOr<'a> {
-        GivenOr { given: self, inputs }
-    }
-
-    /// The bytes that were given for a span, or for one that it lies in.
-    fn find(&self, input: usize, start: u64, buffer: &[u8]) -> Option<Uint8Array> {
+impl Inputs for Given<'_> {
+    async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
         let end = start + buffer.len() as u64;
+        // A span may be read in parts.
         let holds = |span: &Span| span.input == input && span.start <= start && end <= span.start + span.bytes;
-        let (span, bytes) = self.0.iter().find(|(span, _)| holds(span))?;
-        // Of another length the file is not what it was.
-        if u64::from(bytes.length()) != span.bytes {
-            return Some(bytes.clone());
-        }
-        let at = (start - span.start) as u32;
-        Some(bytes.subarray(at, at + buffer.len() as u32))
-    }
-}
-
-impl Inputs for Given {
-    async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
-        match self.find(input, start, buffer) {
-            Some(bytes) => fill(&format!("input {input}"), buffer, &bytes),
-            None => Err(Error::internal(format!("bytes of input {input} from {start} on were not given"))),
-        }
-    }
-}
-
-/// [`Given`] bytes, and whatever else from the inputs themselves.
-pub(super) struct GivenOr<'a> {
-    given: &'a Given,
-    inputs: &'a JsInputs,
-}
-
-impl Inputs for GivenOr<'_> {
-    async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
-        match self.given.find(input, start, buffer) {
-            Some(bytes) => fill(self.inputs.name(input), buffer, &bytes),
-            None => self.inputs.read(input, start, buffer).await,
+        match (self.bytes.iter().find(|(span, _)| holds(span)), self.rest) {
+            (Some((span, bytes)), rest) => {
+                // Of another length the file is not what it was.
+                let is_whole = u64::from(bytes.length()) == span.bytes;
+                let at = (start - span.start) as u32;
+                let part = if is_whole { bytes.subarray(at, at + buffer.len() as u32) } else { bytes.clone() };
+                match rest {
+                    Some(inputs) => fill(inputs.name(input), buffer, &part),
+                    None => fill(&format!("input {input}"), buffer, &part),
+                }
+            }
+            (None, Some(inputs)) => inputs.read(input, start, buffer).await,
+            (None, None) => Err(Error::internal(format!("bytes of input {input} from {start} on were not given"))),
         }
     }
 }

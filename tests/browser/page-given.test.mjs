@@ -66,6 +66,36 @@ describePage(({ name, scratch, withPage }) => {
       assert.match(await planError(tab, "The adapter’s configuration is missing"), /type its lora_alpha under “Alpha”/);
     }));
 
+  test("who is asked for a file does not learn where the page is, and nothing but files can be asked for", async () => {
+    /** @type {(string | undefined)[]} */
+    const referrers = [];
+    const server = createServer(({ headers }, response) => {
+      referrers.push(headers.referer);
+      response.writeHead(404, { "Access-Control-Allow-Origin": "*" }).end();
+    });
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(undefined)));
+    const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+    try {
+      await withPage(async (tab) => {
+        await tab.page.evaluate((address) => fetch(address).then((response) => response.text()), `http://127.0.0.1:${port}/`);
+        const refused = await tab.page.evaluate((address) => new Promise((resolve) => {
+          document.addEventListener("securitypolicyviolation", ({ effectiveDirective }) => resolve(effectiveDirective), { once: true });
+          try {
+            new WebSocket(address).addEventListener("open", () => resolve("opened"));
+          } catch {
+            // Some throw, too.
+          }
+        }), `ws://127.0.0.1:${port}/`);
+        assert.equal(refused, "connect-src");
+        // The browser says so, as it should.
+        tab.problems.length = 0;
+      }, { misses: true });
+      assert.deepEqual(referrers, [undefined]);
+    } finally {
+      server.close();
+    }
+  });
+
   test("addresses that answer with something else, or to nobody", async () => {
     let status = 200;
     const server = createServer((_, response) => {

@@ -6,6 +6,7 @@ import { templateModule, wranglerConfig } from "./template.mjs";
 
 const MIB = 2 ** 20;
 const { cut, rangeOf } = await templateModule("parts.ts");
+const { checkVariables } = await templateModule("env.ts");
 
 test("parts keep R2's rules and cover the file, each byte once", () => {
   for (const wanted of ["5", "64", "1", "7.5", "0"]) {
@@ -33,6 +34,12 @@ test("small files are not uploaded in parts, weights always are", () => {
   ])) {
     assert.equal(cut({ name, size }, { PART_MIB: "5" }).parts, parts, `${name} of ${size}`);
   }
+});
+
+test("a variable that nobody reads is refused by its name", () => {
+  const env = /** @type {any} */ ({ BUCKET: {}, QUEUE: {}, PART_MIB: "5" });
+  checkVariables(env);
+  assert.throws(() => checkVariables({ ...env, PART_MB: "5" }), { message: /there is no variable PART_MB; there are .*PART_MIB/ });
 });
 
 test("wrangler.toml sends one part to a consumer, and what was tried in vain to the queue that stalls jobs", () => {

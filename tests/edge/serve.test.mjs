@@ -197,7 +197,7 @@ describe("the serving template", () => {
   });
 
   test("a token is asked for, and what it guards is not for public caches", async (t) => {
-    const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: "[]", ACCESS_TOKEN: "open" });
+    const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: adaptersAt(`${origin.origin}/`), ACCESS_TOKEN: "open" });
     await fill(flare, "tiny-llama", "models/tiny");
     for (const headers of /** @type {Record<string, string>[]} */ ([{}, { authorization: "Bearer shut" }, { authorization: "open" }, { authorization: "Bearer " }])) {
       const response = await get(flare, "config.json", headers);
@@ -207,6 +207,16 @@ describe("the serving template", () => {
     const response = await get(flare, "config.json", { authorization: "Bearer open" });
     assert.deepEqual([response.status, response.headers.get("cache-control")], [200, "private, max-age=3600, no-transform"]);
     await response.arrayBuffer();
+  });
+
+  test("no spelling of a cache's permission makes what a token guards public", async (t) => {
+    for (const [wanted, sent] of [["Public, max-age=5", "private, max-age=5"], ["max-age=5 , PUBLIC", "private, max-age=5"], ["private", "private"]]) {
+      const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: "[]", ACCESS_TOKEN: "open", CACHE_CONTROL: wanted });
+      await fill(flare, "tiny-llama", "models/tiny");
+      const response = await get(flare, "config.json", { authorization: "Bearer open" });
+      assert.equal(response.headers.get("cache-control"), sent);
+      await response.arrayBuffer();
+    }
   });
 
   test("conditions are answered, and caches are told how long", async (t) => {
@@ -299,7 +309,7 @@ describe("the serving template", () => {
     const files = Object.fromEntries(readdirSync(join(SAMPLE, "tiny-llama")).map((file) => [file, readFileSync(join(SAMPLE, "tiny-llama", file))]));
     const server = await scriptedServer(files, (asked) => (broken ? { status: 403 } : correct(asked)));
     t.after(server.close);
-    const flare = await isolate(t, { BASE: `${server.url}?sig=SECRET`, ADAPTERS: "[]" });
+    const flare = await isolate(t, { BASE: `${server.url}?sig=SECRET`, ADAPTERS: adaptersAt(`${origin.origin}/`) });
     const [name] = [...written.keys()].filter((file) => file.endsWith(".safetensors"));
     for (const opened of [false, true]) {
       broken = !opened;
@@ -314,7 +324,7 @@ describe("the serving template", () => {
   });
 
   test("a file may be allowed by any name", async (t) => {
-    const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: "[]", ALLOW: "größe.json" });
+    const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: adaptersAt(`${origin.origin}/`), ALLOW: "größe.json" });
     const bucket = await fill(flare, "tiny-llama", "models/tiny");
     await bucket.put("models/tiny/größe.json", "{}");
     assert.equal(await (await get(flare, encodeURIComponent("größe.json"))).text(), "{}");
@@ -323,9 +333,14 @@ describe("the serving template", () => {
 
   test("what is wrong is said with its code", async (t) => {
     for (const [bindings, code] of /** @type {[Record<string, string>, string][]} */ ([
-      [{ BASE: "r2:nowhere", ADAPTERS: "[]" }, "wrong-input"],
-      [{ BASE: `${origin.origin}/nowhere/`, ADAPTERS: "[]" }, "fetch-failed"],
+      [{ BASE: "r2:nowhere", ADAPTERS: adaptersAt(`${origin.origin}/`) }, "wrong-input"],
+      [{ BASE: `${origin.origin}/nowhere/`, ADAPTERS: adaptersAt(`${origin.origin}/`) }, "fetch-failed"],
       [{ BASE: `${origin.origin}/tiny-llama/`, ADAPTERS: JSON.stringify([{ source: `${origin.origin}/tiny-llama/` }]) }, "wrong-input"],
+      // What nobody reads, or would be ignored.
+      [{ BASE: `${origin.origin}/tiny-llama/`, ADAPTERS: "[]" }, "bad-option"],
+      [{ BASE: `${origin.origin}/tiny-llama/`, ADAPTERS: JSON.stringify([{ source: `${origin.origin}/storyteller-lora/`, wieght: 2 }]) }, "bad-option"],
+      [{ BASE: `${origin.origin}/tiny-llama/`, ADAPTERS: "{}" }, "failed"],
+      [{ BASE: `${origin.origin}/tiny-llama/`, ADAPTERS: adaptersAt(`${origin.origin}/`), DTYP: "float16" }, "failed"],
     ])) {
       const flare = await isolate(t, bindings);
       const response = await get(flare, "config.json");

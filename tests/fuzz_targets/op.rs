@@ -3,10 +3,7 @@
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{
-    Adalora, Deft, DeftDecomposition, Delora, Dora, Fourierft, Hira, HiraLayer, Ia3, LayerShape, LowRank, Op,
-    Parameter, RowOrder,
-};
+use lorafold::op::{ADALORA, DEFT, DELORA, DORA, FOURIERFT, HIRA, IA3, LORA, OLORA, Op, RowOrder, Sizes};
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::Float;
 
@@ -53,43 +50,33 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     };
     let (a, b, magnitude) = (operand(rank * inner), operand(outer * rank), operand(outer));
     let (of_rank, of_inputs, one) = (operand(rank), operand(inner), operand(1));
-    let scale = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
-    let layer = LayerShape::linear(outer, inner);
-    let factors = LowRank { a, b, rank, layer, alpha: 1.0, scale, transposed };
+    let scale: f64 = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
     let turned = if source.flag() { turning(source, inputs, end - start, cols) } else { None };
-    let op = match (turned, source.below(9)) {
-        (Some(op), _) => op,
-        (None, 0 | 1) => Op::LowRank(factors),
-        (None, 2) => Op::Dora(Dora { factors, magnitude }),
-        (None, 3) => {
-            let LowRank { a, b, rank, .. } = factors;
-            Op::Hira(Hira { a, b, rank, layer: HiraLayer::Linear, inputs: inner, outputs: outer, transposed })
-        }
-        (None, 4) => {
-            let LowRank { b: projection, rank, .. } = factors;
-            let wanted = source.pick(&[DeftDecomposition::Relu, DeftDecomposition::Qr]);
-            let decomposition = if rank > outer { DeftDecomposition::Relu } else { wanted };
-            let (injection, inputs, alpha) = (None, None, None);
-            Op::Deft(Deft { projection, injection, inputs, outputs: outer, rank, decomposition, alpha, transposed })
-        }
-        (None, 5) => {
-            let (is_of_inputs, parameter) = (source.flag(), Parameter::Matrix);
-            let (vector, length) = if is_of_inputs { (of_inputs, inner) } else { (magnitude, outer) };
-            Op::Ia3(Ia3 { vector, length, of_inputs: is_of_inputs, parameter, transposed })
-        }
-        (None, 6) => {
-            let LowRank { a, b, rank, alpha, scale, .. } = factors;
-            Op::Adalora(Adalora { a, b, e: of_rank, rank, inputs: inner, outputs: outer, alpha, scale, transposed })
-        }
-        (None, 7) => {
-            let (LowRank { a, b, rank, .. }, lambda, norms) = (factors, one, of_inputs);
-            Op::Delora(Delora { a, b, lambda, norms, rank, inputs: inner, outputs: outer, transposed })
-        }
-        (None, _) => {
-            let count = outer.min(inner * outer);
-            Op::Fourierft(Fourierft { spectrum: magnitude, count, seed: scale.to_bits(), scaling: scale, transposed })
-        }
+    let (method, operands) = match source.below(10) {
+        0 | 1 => (&LORA, vec![a, b]),
+        2 => (&DORA, vec![a, b, magnitude.clone()]),
+        3 => (&HIRA, vec![a, b]),
+        4 => (&DEFT, vec![b]),
+        5 => (&IA3, vec![]),
+        6 => (&ADALORA, vec![a, b, of_rank]),
+        7 => (&DELORA, vec![a, b, one, of_inputs.clone()]),
+        8 => (&OLORA, vec![a, b]),
+        _ => (&FOURIERFT, vec![magnitude.clone()]),
     };
+    let sizes = Sizes::of(&[('r', rank), ('i', inner), ('o', outer), ('s', scale.to_bits())]);
+    let mut op = Op { operands, sizes, numbers: vec![scale], transposed, ..Op::new(method) };
+    if *method == DEFT {
+        let is_qr = source.flag() && rank <= outer;
+        op = op.with('q', is_qr.into());
+    } else {
+        op = op.scaled(rank, 1.0, scale);
+    }
+    if *method == IA3 {
+        let is_of_inputs = source.flag();
+        op.operands.push(if is_of_inputs { of_inputs } else { magnitude });
+        op = op.with('f', is_of_inputs.into());
+    }
+    let op = turned.unwrap_or(op);
     let rows = start..end;
     let order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves]);
     let weight = source.pick(&[1.0, 0.5, -1.0, 0.0, 1e-30]);

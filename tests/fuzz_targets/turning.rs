@@ -1,7 +1,7 @@
 //! Updates that turn rows or groups of rows, of any sizes.
 
 use lorafold::encoding::Operand;
-use lorafold::op::{Boft, Hra, Oft, Op, Road, Rotation, Variant};
+use lorafold::op::{BOFT, HRA, OFT, Op, ROAD, Sizes};
 
 use super::op::{FLOATS, stored};
 use super::source::Source;
@@ -23,34 +23,39 @@ pub fn turning(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -
         0 => {
             let shared = cols.is_multiple_of(2);
             let blocks = if shared { 1 } else { cols / block };
-            let upper = operand(blocks * (block * (block - 1) / 2));
-            let series = Rotation::Series { powers: source.below(8), halved: source.flag() };
-            let rotation = if source.flag() { Rotation::Cayley } else { series };
-            let radius = source.flag().then_some(0.1);
-            Op::Oft(Oft { upper, blocks, block, shared, rotation, radius, embedding: source.flag() })
+            let operands = vec![operand(blocks * (block * (block - 1) / 2))];
+            let mut sizes = vec![('n', blocks), ('b', block), ('s', shared.into())];
+            let series = [('p', source.below(8)), ('h', source.flag().into())];
+            if !source.flag() {
+                sizes.extend(series);
+            }
+            let numbers = if source.flag() { vec![0.1] } else { Vec::new() };
+            sizes.push(('e', source.flag().into()));
+            Op { operands, sizes: Sizes::of(&sizes), numbers, ..Op::new(&OFT) }
         }
         1 => {
             let blocks = cols / block;
             let factors = if block.is_multiple_of(2) { 1 + u64::from(blocks.trailing_zeros()) } else { 1 };
-            let (rotations, scales) = (operand(factors * blocks * block * block), operand(rows));
-            Op::Boft(Boft { rotations, scales, factors, blocks, block, outputs: rows })
+            let operands = vec![operand(factors * blocks * block * block), operand(rows)];
+            Op { operands, sizes: Sizes::of(&[('f', factors), ('n', blocks), ('b', block)]), ..Op::new(&BOFT) }
         }
         2 => {
             let rank = 1 + block % 9;
-            let normals = operand(cols * rank);
-            Op::Hra(Hra { normals, inputs: cols, rank, orthogonal: source.flag() })
+            let operands = vec![operand(cols * rank)];
+            let sizes = Sizes::of(&[('i', cols), ('r', rank), ('g', source.flag().into())]);
+            Op { operands, sizes, ..Op::new(&HRA) }
         }
         _ => {
-            let variant = [Variant::One, Variant::Two, Variant::Four][(rows / block % 3) as usize];
+            let variant = [1, 2, 4][(rows / block % 3) as usize];
             // Groups are even: where the divisor is not, what they would be is refused.
             let group = if block.is_multiple_of(2) { block } else { 2 * block };
             let count = match variant {
-                Variant::One => rows / 2,
-                Variant::Two => rows,
-                Variant::Four => 2 * rows,
+                1 => rows / 2,
+                2 => rows,
+                _ => 2 * rows,
             };
-            let (angles, lengths) = (operand(count), operand(count));
-            Op::Road(Road { angles, lengths, variant, group, outputs: rows, bias: false })
+            let operands = vec![operand(count), operand(count)];
+            Op { operands, sizes: Sizes::of(&[('v', variant), ('g', group)]), ..Op::new(&ROAD) }
         }
     })
 }

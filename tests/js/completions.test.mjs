@@ -47,7 +47,7 @@ describe("bash", { skip: missing("bash") }, () => {
     assert.deepEqual(offered("lorafold", "merge", "-t", "bf"), ["bfloat16"]);
     assert.deepEqual(offered("lorafold", "merge", "--tied", "="), ["auto", "share", "untie"]);
     assert.deepEqual(offered("lorafold", "merge", "--tied", "=", "u"), ["untie"]);
-    assert.deepEqual(offered("lorafold", "inspect", "--t"), ["--tensors"]);
+    assert.deepEqual(offered("lorafold", "inspect", "--te"), ["--tensors"]);
     assert.deepEqual(offered("lorafold", "completions", "z"), ["zsh"]);
     assert.deepEqual(offered("lorafold", "help", "se"), ["serve"]);
   });

@@ -38,7 +38,7 @@ describe("a model that is replaced", () => {
     shards = names.filter((name) => name.endsWith(".safetensors"));
     assert.ok(shards.length > 1 && names.includes(INDEX) && names.includes("config.json"));
     const foreign = ["notes.txt", "my-other-lora.safetensors", "adapter_model-00001-of-00002.safetensors"];
-    const directory = oldModel({}, [...names, OLD, "indexed.safetensors", "other.safetensors.index.json", ...foreign]);
+    const directory = oldModel({}, [...names, OLD, "indexed.safetensors", "other.safetensors.index.json", "adapter_config.json", ...foreign]);
     directory.store.set(INDEX, Buffer.from(JSON.stringify({ weight_map: { a: "indexed.safetensors" } })));
     await into(directory, { force: true });
     for (const name of foreign) {

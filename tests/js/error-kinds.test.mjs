@@ -80,7 +80,11 @@ const CASES = [
 ];
 
 /** Kinds that are proven elsewhere, and where. */
-const ELSEWHERE = { "no-memory": ["tests/memory.rs", "ErrorKind::NoMemory"] };
+const ELSEWHERE = {
+  "no-memory": ["tests/memory.rs", "ErrorKind::NoMemory"],
+  ...Object.fromEntries(["gated-repository", "no-repository", "no-revision"].map((kind) => [kind, ["tests/js/hub-token.test.mjs", `"${kind}"`]])),
+  "rate-limited": ["tests/js/hub.test.mjs", "rate-limited"],
+};
 
 describe("every kind of error", () => {
   for (const [kind, code, how, act, facts] of CASES) {

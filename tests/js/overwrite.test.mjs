@@ -65,6 +65,8 @@ describe("an output folder with something in it", { concurrency: 2 }, () => {
     assert.equal((await lorafold([...mergeArguments(sharded), "--out", out])).code, 0);
     await writeFile(join(out, "notes.txt"), "mine");
     await writeFile(join(out, "adapter_model.safetensors"), "not of this model");
+    // transformers would add that adapter to the merged model.
+    await writeFile(join(out, "adapter_config.json"), "{}");
     const words = ["merge", "--base", base, "--adapter", adapter, "--out"];
     assert.equal((await lorafold([...words, out, "--force"])).code, 0);
     const clean = join(folder, "clean");

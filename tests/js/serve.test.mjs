@@ -1,8 +1,10 @@
 // @ts-check
 // `lorafold serve`: HTTP as clients speak it, against the files that `lorafold merge` writes.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -44,7 +46,10 @@ before(async () => {
 
 after(async () => {
   server.child.kill("SIGINT");
-  assert.equal((await server.ended).code, 0);
+  const { code, stderr } = await server.ended;
+  assert.equal(code, 0);
+  // Nothing that clients do is for who runs the server.
+  assert.equal(stderr, "");
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -168,7 +173,42 @@ test("a client that goes away takes nothing with it", async () => {
     await response.body?.getReader().read();
     stop.abort();
   }
+  // Some before the answer, some in its middle.
+  const { port } = new URL(served.url);
+  for (let turn = 0; turn < 100; turn++) {
+    const socket = connect(Number(port), "127.0.0.1");
+    await once(socket, "connect");
+    socket.write(`GET /${SHARD} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    if (turn % 2) await once(socket, "data");
+    socket.resetAndDestroy();
+  }
   assert.ok(shard.subarray(100, 200).equals(await bytes(await get(SHARD, { range: "bytes=100-199" }))));
+});
+
+test("pages of other sites can neither run nor show what is served", async () => {
+  for (const name of ["/", SHARD, "config.json", "nothing"]) {
+    const { headers } = await get(name, {}, "HEAD");
+    assert.deepEqual([headers.get("x-content-type-options"), headers.get("cross-origin-resource-policy")], ["nosniff", "same-origin"], name);
+  }
+});
+
+test("connections are counted, and those beyond the limit are closed", async () => {
+  const { port } = new URL(served.url);
+  const sockets = [];
+  try {
+    let closed = 0;
+    while (closed === 0 && sockets.length < 300) {
+      const socket = connect(Number(port), "127.0.0.1").on("error", () => undefined).on("close", () => closed++);
+      sockets.push(socket);
+      await once(socket, "connect");
+      await new Promise(setImmediate);
+    }
+    const last = /** @type {import("node:net").Socket} */ (sockets.at(-1));
+    if (closed === 0) await once(last, "close");
+    assert.ok(sockets.length > 200, `${sockets.length}`);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
 });
 
 test("what is wrong is said before anything is served", async () => {

@@ -100,7 +100,7 @@ for (const name of CASES) {
       const left = { "training_args.bin": Buffer.from("x"), "optimizer.bin": Buffer.from("y") };
       const hub = Object.fromEntries(/** @type {const} */ (["base", "adapter"]).flatMap((part) => {
         const there = part === "adapter" ? { ...files.adapter, ...left } : files.base;
-        return [[`api/models/org/${part}/tree/main`, listing(there)], ...Object.entries(under(`org/${part}/resolve/main/`, there))];
+        return [[`api/models/org/${part}/revision/main`, Buffer.from("{}")], [`api/models/org/${part}/tree/main`, listing(there)], ...Object.entries(under(`org/${part}/resolve/main/`, there))];
       }));
       for (const answer of [correct, whole]) {
         const server = await scriptedServer({ ...hub, ...under("base/", files.base), ...under("adapter/", files.adapter) }, answer);
@@ -127,7 +127,7 @@ for (const name of CASES) {
 
 test("torch's files stay behind where there are safetensors, and nobody asks a hub for more of them than their beginning", async (t) => {
   const files = { ...filesOf("gpt2", "base"), "pytorch_model.bin": Buffer.alloc(65 << 20) };
-  const server = await scriptedServer({ "api/models/org/base/tree/main": listing(files), ...under("org/base/resolve/main/", files) }, correct);
+  const server = await scriptedServer({ "api/models/org/base/revision/main": Buffer.from("{}"), "api/models/org/base/tree/main": listing(files), ...under("org/base/resolve/main/", files) }, correct);
   t.after(server.close);
   const context = createContext({ ...nodePlatform, network: { ...NETWORK, hubEndpoint: server.url.replace(/\/$/, "") } });
   const { findings } = await createApi(() => context).plan({ base: "hf://org/base", adapters: [join(FIXTURES, "torch-gpt2", "adapter")] });

@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import { paintFor } from "../../pkg/cli/colour.js";
 import { COMMANDS, MERGE_FLAGS } from "../../pkg/cli/commands.js";
 import { commandHelp, overview } from "../../pkg/cli/help.js";
+import { guarded } from "../../pkg/cli/printable.js";
 import { duration, rounded, size } from "../../pkg/cli/text.js";
 import { parse, UsageError } from "../../pkg/cli/usage.js";
 import { lorafold } from "./command.mjs";
@@ -55,9 +56,9 @@ describe("help", { concurrency: 2 }, () => {
 /** Words, what is said of them, and what of it helps. @type {[words: string[], says: string, fix?: string][]} */
 const WRONG = [
   [[], "lorafold: no command is given"],
-  [["fold"], "lorafold: there is no command fold", "the commands are merge, serve, inspect, completions"],
+  [["fold"], "lorafold: there is no command fold", "the commands are merge, serve, inspect, upload, completions"],
   [["merg"], "lorafold: there is no command merg", "did you mean merge?"],
-  [["--base", "x"], "lorafold: --base comes before the command", "begin with one of merge, serve, inspect, completions"],
+  [["--base", "x"], "lorafold: --base comes before the command", "begin with one of merge, serve, inspect, upload, completions"],
   [["help", "mrge"], "lorafold: there is no command mrge", "did you mean merge?"],
   [["inspect"], "lorafold inspect: no path is given", "give folders, files or URLs"],
   [["inspect", "--fast", "x"], "lorafold inspect: there is no flag --fast"],
@@ -119,8 +120,8 @@ describe("words", () => {
 });
 
 test("colours are for terminals, and for those who want them", () => {
-  assert.equal(paintFor({ isTTY: true }, {})("red", "x"), "\x1b[31mx\x1b[39m");
-  assert.equal(paintFor({ isTTY: true }, { NO_COLOR: "" })("red", "x"), "\x1b[31mx\x1b[39m");
+  assert.equal(guarded(paintFor({ isTTY: true }, {})("red", "x")), "\x1b[31mx\x1b[39m");
+  assert.equal(guarded(paintFor({ isTTY: true }, { NO_COLOR: "" })("red", "x")), "\x1b[31mx\x1b[39m");
   for (const [isTTY, env] of /** @type {[boolean, Record<string, string>][]} */ ([[false, {}], [true, { NO_COLOR: "1" }], [true, { TERM: "dumb" }]])) assert.equal(paintFor({ isTTY }, env)("red", "x"), "x");
 });
 

@@ -27,6 +27,7 @@ after(() => project?.remove());
 const consumer = `import { inspect, LorafoldError, merge, plan, type MergeResult, type Report } from "lorafold";
 import * as edge from "lorafold/edge";
 import * as slim from "lorafold/slim";
+import { parseHubAddress, searchModels, upload, type HubOptions } from "lorafold/hub";
 import wasm from "lorafold/lorafold_bg.wasm";
 import "lorafold/worker";
 
@@ -36,6 +37,10 @@ const report: Report = await plan({ base: new URL("https://example.org/model/"),
 const code: "bad-option" extends LorafoldError["code"] ? true : false = true;
 await slim.initialize(fetch("wasm"), { startWorker: () => new Worker("worker.js", { type: "module" }) });
 await edge.initialize(wasm);
+const hub: HubOptions = { token: false, endpoint: "https://example.org" };
+await plan({ base: parseHubAddress("org/name")?.name ?? "hf://org/name", adapters, hub });
+for (const { name, gated } of await searchModels({ query: "llama", limit: 5, hub })) console.log(name, gated);
+console.log((await upload({ to: "hf://org/name", files: result.files, hub })).commit);
 const same: typeof merge[] = [edge.merge, slim.merge];
 const merged = await edge.openMerged({ base: "base", adapters });
 const answer: Response = await merged.response(new Request("https://example.org/config.json"));

@@ -3,7 +3,7 @@ import { bearer } from "./access.js";
 import { revokeClaim } from "./claim.js";
 import { consume, giveUp } from "./consume.js";
 import { ABORTED, failJob } from "./end.js";
-import type { Env } from "./env.js";
+import { checkVariables, type Env } from "./env.js";
 import { readJob } from "./job.js";
 import type { Task } from "./task.js";
 import { asItStands, progressOf } from "./progress.js";
@@ -36,6 +36,7 @@ async function answer(request: Request, env: Env): Promise<Response> {
     const given = await request.json().catch((error: unknown) => {
       throw new Refusal(400, "bad-option", `the request is not JSON: ${String(error)}`);
     });
+    checkVariables(env);
     const job = await startJob(env, parseRequest(given, env));
     return Response.json(await progressOf(env, job), { status: job.status === "done" ? 200 : 202, headers: { location: `/jobs/${job.id}` } });
   }

@@ -14,6 +14,7 @@ export interface JobRequest {
   skip?: string;
   maxShardSize?: number;
   allowUnmatched?: boolean;
+  allowUnmerged?: boolean;
   allowNonfinite?: boolean;
   /** Replace a model that is already there. */
   force?: boolean;
@@ -21,7 +22,7 @@ export interface JobRequest {
 
 const FIELDS: Record<keyof JobRequest, string> = {
   base: "string", adapters: "object", out: "string", dtype: "string", only: "string", skip: "string", maxShardSize: "number",
-  allowUnmatched: "boolean", allowNonfinite: "boolean", force: "boolean",
+  allowUnmatched: "boolean", allowUnmerged: "boolean", allowNonfinite: "boolean", force: "boolean",
 };
 const ADAPTER_FIELDS: Record<string, string> = { source: "string", weight: "number", alpha: "number", name: "string", adapter: "string", residualBase: "boolean", outProj: "string" };
 

@@ -13,3 +13,11 @@ export interface Env {
   ACCESS_TOKEN?: string;
   BASE_TOKEN?: string;
 }
+
+const NAMES: Record<keyof Env, true> = { BUCKET: true, BASE: true, ADAPTERS: true, ALLOW: true, CACHE_CONTROL: true, DTYPE: true, ACCESS_TOKEN: true, BASE_TOKEN: true };
+
+/** Refuse variables that nobody reads: a name that is misspelt would be ignored. */
+export function checkVariables(env: Env): void {
+  const unknown = Object.entries(env).find(([name, value]) => typeof value === "string" && !Object.hasOwn(NAMES, name));
+  if (unknown) throw new Error(`${unknown[0]}: there is no such variable; there are ${Object.keys(NAMES).join(", ")}`);
+}

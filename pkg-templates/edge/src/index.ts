@@ -29,8 +29,15 @@ function log(error: unknown): void {
 
 function cacheable(response: Response, env: Env): Response {
   const answer = new Response(response.body, response);
-  answer.headers.set("cache-control", env.ACCESS_TOKEN ? `private, ${(env.CACHE_CONTROL ?? "no-cache").replace(/\bpublic\b,?\s*/g, "")}` : (env.CACHE_CONTROL ?? "no-cache"));
+  answer.headers.set("cache-control", cacheControl(env));
   return answer;
+}
+
+/** Where a token is needed, no cache on the way may keep an answer for others, whatever else is wanted of caches. */
+function cacheControl({ ACCESS_TOKEN, CACHE_CONTROL = "no-cache" }: Env): string {
+  if (!ACCESS_TOKEN) return CACHE_CONTROL;
+  const wanted = CACHE_CONTROL.split(",").map((directive) => directive.trim());
+  return ["private", ...wanted.filter((directive) => directive !== "" && !/^(public|private)$/i.test(directive))].join(", ");
 }
 
 function refuse(status: number, message: string, headers: Record<string, string> = {}, code = "refused"): Response {

@@ -15,7 +15,10 @@ export const PLAN_FLAGS = {
   "max-shard-size": { type: "string", value: "S", says: "new shards of at most S, such as 5GB; by default the base's shards are kept" },
   only: { type: "string", value: "REGEX", says: "merge only tensors whose name matches REGEX somewhere" },
   skip: { type: "string", value: "REGEX", says: "do not merge tensors whose name matches REGEX somewhere" },
+  "token-env": { type: "string", value: "VAR", says: "the environment variable with the hub's token, in place of HF_TOKEN" },
+  tokenizer: { type: "string", value: "T", choices: ["auto", "base", "adapter"], says: "whose tokenizer, chat template and generation settings the output has: auto (default) takes the adapter's where it brings embeddings, else the base's" },
   "allow-unmatched": { type: "boolean", says: "adapter keys that match nothing become findings" },
+  "allow-unmerged": { type: "boolean", says: "trained weights beside an adapter that are not merged become findings" },
   "allow-nonfinite": { type: "boolean", says: "values may become infinite or NaN in the output's type" },
 } as const satisfies Flags;
 
@@ -26,7 +29,7 @@ const QUIET_FLAG = { type: "boolean", short: "q" } as const;
 export const MERGE_FLAGS = {
   ...PLAN_FLAGS,
   out: { type: "string", short: "o", value: "DIR", completes: "folder", says: "where the merged model goes" },
-  force: { type: "boolean", short: "f", says: "replace the model in DIR" },
+  force: { type: "boolean", short: "f", says: "replace the model in DIR; an adapter_config.json in it goes, too, because tools would add its adapter" },
   "dry-run": { type: "boolean", short: "n", says: "show the plan, read no weights, write nothing" },
   report: { type: "string", short: "r", value: "FILE", completes: "path", says: "write the report, with statistics of every tensor, to FILE" },
   workers: { type: "string", short: "w", value: "N", says: "worker threads; 0 computes in the main one" },
@@ -48,13 +51,24 @@ export const SERVE_FLAGS = {
 /** The flags of `lorafold inspect`. */
 export const INSPECT_FLAGS = {
   tensors: { type: "boolean", short: "t", says: "list every tensor and module; without it alike ones are counted" },
+  "token-env": PLAN_FLAGS["token-env"],
   json: { ...JSON_FLAG, says: "print one JSON document, an array: for each path a description, or { path, error }" },
+} as const satisfies Flags;
+
+/** The flags of `lorafold upload`. */
+export const UPLOAD_FLAGS = {
+  public: { type: "boolean", says: "a repository that is made is seen by everybody; without it, by its owner alone" },
+  message: { type: "string", short: "m", value: "M", says: "what the commit is called" },
+  "token-env": { ...PLAN_FLAGS["token-env"], says: "the environment variable with the hub's token, in place of HF_TOKEN; it must be one that may write" },
+  json: { ...JSON_FLAG, says: "print one JSON document: commit, url, created" },
+  quiet: { ...QUIET_FLAG, says: "no progress" },
 } as const satisfies Flags;
 
 /** The shells that there are completions for. */
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 
-const SOURCES = "B, A and PATH are a folder, a .safetensors or .bin file, or a URL: https://…, or hf://org/name@revision (with a weight hf://org/name@revision@0.5).";
+const SOURCES = "B, A and PATH are a folder, a .safetensors or .bin file, or a URL: https://…, or hf://org/name@revision (with a weight hf://org/name@revision@0.5), hf://org/name/folder, or the address of a model's page on the hub.";
+const HUB = "HF_TOKEN, or the token that the hub's own command line has saved at a login, opens private and gated models of the hub, and is sent to it alone. HF_ENDPOINT names a mirror.";
 
 /** Every command. */
 export const COMMANDS: readonly Command[] = [
@@ -70,7 +84,7 @@ export const COMMANDS: readonly Command[] = [
       ["An adapter without a configuration", "merge -b base -a lora.safetensors --alpha 16 -o merged"],
       ["On two machines that share a folder", "merge -b base -a adapter -o shared --part 1/2"],
     ],
-    notes: [SOURCES],
+    notes: [SOURCES, HUB],
   },
   {
     name: "serve",
@@ -78,7 +92,7 @@ export const COMMANDS: readonly Command[] = [
     usage: ["serve --base B --adapter A[@weight] [--adapter …] [--port P] [options]"],
     flags: SERVE_FLAGS,
     examples: [["On port 8417, until Ctrl-C", "serve -b base -a adapter"], ["On a free port, as JSON", "serve -b base -a adapter -p 0 --json"]],
-    notes: [SOURCES],
+    notes: [SOURCES, HUB],
   },
   {
     name: "inspect",
@@ -87,7 +101,16 @@ export const COMMANDS: readonly Command[] = [
     words: { name: "PATH" },
     flags: INSPECT_FLAGS,
     examples: [["What fits together", "inspect base adapter"], ["Every tensor of a model on the hub", "inspect hf://org/model --tensors"]],
-    notes: [SOURCES],
+    notes: [SOURCES, HUB],
+  },
+  {
+    name: "upload",
+    purpose: "upload a merged model to the hub, as one commit",
+    usage: ["upload DIR hf://org/name[@branch] [options]"],
+    words: { name: "DIR" },
+    flags: UPLOAD_FLAGS,
+    examples: [["To a repository of yours, which is made where it is not there", "upload merged hf://you/merged"], ["For everybody", "upload merged hf://you/merged --public"]],
+    notes: [HUB],
   },
   {
     name: "completions",

@@ -1,9 +1,12 @@
 import { LorafoldError } from "../errors.js";
 import { inspect } from "../node.js";
+import { asPath } from "../node/source.js";
+import { address } from "../sources/address.js";
 import type { Description } from "../types.js";
 import { paintFor } from "./colour.js";
 import { INSPECT_FLAGS } from "./commands.js";
 import { descriptionText } from "./description.js";
+import { hubOptions } from "./plan-flags.js";
 import { errorLine, type SaidError, saidError } from "./said-error.js";
 import { parse, UsageError } from "./usage.js";
 
@@ -14,17 +17,19 @@ type Found = Description | { path: string; error: SaidError };
 export async function inspectCommand(argv: string[]): Promise<number> {
   const { values, words: paths } = parse(argv, INSPECT_FLAGS, true);
   if (paths.length === 0) throw new UsageError("no path is given", "give folders, files or URLs");
+  const hub = hubOptions(values["token-env"]);
   const found: Found[] = [];
   let [printed, failed] = [0, false];
   for (const path of paths) {
     try {
-      const description = await inspect(path);
+      const description = await inspect(path, hub);
       found.push(description);
       if (!values.json) console.log(`${printed++ === 0 ? "" : "\n"}${descriptionText(description, values.tensors ?? false, paintFor(process.stdout))}`);
     } catch (error) {
       if (!(error instanceof LorafoldError)) throw error;
       failed = true;
-      found.push({ path, error: saidError(error) });
+      // Not as it was given, which may hold a password.
+      found.push({ path: asPath(path) === undefined ? address(path) : path, error: saidError(error) });
       console.error(errorLine(error, paintFor(process.stderr)));
     }
   }

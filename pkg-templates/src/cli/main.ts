@@ -10,9 +10,11 @@ import { inspectCommand } from "./inspect.js";
 import { mergeCommand } from "./merge.js";
 import { errorLine, type SaidError, saidError } from "./said-error.js";
 import { serveCommand } from "./serve.js";
+import { snippetFor } from "./snippets.js";
+import { uploadCommand } from "./upload.js";
 import { asksForHelp, UsageError } from "./usage.js";
 
-const RUNS: Record<string, (argv: string[]) => Promise<number> | number> = { merge: mergeCommand, serve: serveCommand, inspect: inspectCommand, completions: completionsCommand };
+const RUNS: Record<string, (argv: string[]) => Promise<number> | number> = { merge: mergeCommand, serve: serveCommand, inspect: inspectCommand, upload: uploadCommand, completions: completionsCommand };
 
 /** Exit codes: 0 done, 1 failed, 2 usage, 130 aborted. */
 export async function main(argv: string[]): Promise<number> {
@@ -81,6 +83,8 @@ function report(error: unknown, json: boolean, command: Command | undefined): nu
   const { code } = error;
   said(saidError(error));
   console.error(errorLine(error, paint));
+  const snippet = json ? undefined : snippetFor(code, error.facts);
+  if (snippet !== undefined) console.error(`\nIn Python:\n\n${snippet.replace(/^/gm, "    ")}`);
   // Of a mistake of ours the stack says where.
   if (code === "internal" && error.detail !== undefined) console.error(error.detail);
   return code === "aborted" ? 130 : 1;

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { asPath } from "../node/source.js";
-import type { AdapterOptions, OpenOptions } from "../types.js";
+import type { AdapterOptions, HubOptions, OpenOptions } from "../types.js";
 import type { PLAN_FLAGS } from "./commands.js";
 import { bytes, type Given, number, type Parsed, UsageError } from "./usage.js";
 
@@ -26,9 +26,20 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
     ...(values.only !== undefined && { only: values.only }),
     ...(values.skip !== undefined && { skip: values.skip }),
     ...(size !== undefined && { maxShardSize: bytes("max-shard-size", size) }),
+    ...(values.tokenizer !== undefined && { tokenizer: values.tokenizer as NonNullable<OpenOptions["tokenizer"]> }),
     allowUnmatched: values["allow-unmatched"] ?? false,
+    allowUnmerged: values["allow-unmerged"] ?? false,
     allowNonfinite: values["allow-nonfinite"] ?? false,
+    ...hubOptions(values["token-env"]),
   };
+}
+
+/** The hub's token from the environment variable that `--token-env` names: among a command's words all on the machine would see it. */
+export function hubOptions(variable: string | undefined): { hub?: HubOptions } {
+  if (variable === undefined) return {};
+  const token = process.env[variable]?.trim();
+  if (!token) throw new UsageError(`--token-env: there is no environment variable ${variable}, or it is empty`);
+  return { hub: { token } };
 }
 
 /** Every adapter, with the alpha that comes after it. */
@@ -57,7 +68,7 @@ function adapterOption(text: string): AdapterOptions {
   if (at <= 0) return { source: text };
   const [source, weight] = [text.slice(0, at), text.slice(at + 1)];
   if (/^hf:\/\/[^@]*$/i.test(source)) return SHORT_WEIGHT.test(weight) ? { source, weight: Number(weight) } : { source: text };
-  if (/^[+-]?(nan|inf(inity)?)$/i.test(weight)) throw new UsageError(`--adapter ${text}: the weight is not a finite number`);
+  if (/^[+-]?(nan|inf(inity)?)$/i.test(weight)) throw new UsageError(`--adapter: the weight ${weight} is not a finite number`);
   if (!WEIGHT.test(weight)) return { source: text };
   if (!isThere(text)) return { source, weight: Number(weight) };
   if (isThere(source)) throw new UsageError(`--adapter ${text}: both ${text} and ${source} are there; ${text}@1 means the first`);

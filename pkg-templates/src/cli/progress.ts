@@ -1,5 +1,6 @@
 import type { WriteStream } from "node:tty";
 import type { Progress } from "../types.js";
+import { ERASE, printable } from "./printable.js";
 import { size } from "./text.js";
 
 /** Milliseconds between two drawings of the bar. */
@@ -34,12 +35,12 @@ export class ProgressLine {
       return;
     }
     const filled = Math.round(share * 24);
-    this.#out.write(`\r\x1b[K[${"#".repeat(filled)}${".".repeat(24 - filled)}] ${text}`.slice(0, (this.#out.columns || 80) + 4));
+    this.#out.write(`${ERASE}${`[${"#".repeat(filled)}${".".repeat(24 - filled)}] ${printable(text)}`.slice(0, this.#out.columns || 80)}`);
     this.#open = true;
   }
 
   end(): void {
-    if (this.#open) this.#out.write("\r\x1b[K");
+    if (this.#open) this.#out.write(ERASE);
     this.#open = false;
   }
 }

@@ -5,7 +5,7 @@ import { nodeContext } from "../node/context.js";
 import { writeFailed } from "../node/files.js";
 import { newToken, partial } from "../node/hidden.js";
 import { identity } from "../node/model-folder.js";
-import { asPath } from "../node/source.js";
+import { absolute, asPath } from "../node/source.js";
 import { MERGE_OPTIONS } from "../options.js";
 import { prepare } from "../prepare.js";
 import { reportText } from "../report.js";
@@ -62,7 +62,7 @@ const MOST_LINKS = 40;
 
 /** The real path that a write would go to, also where nothing exists there yet. Writing follows broken links. */
 async function destination(given: string): Promise<string> {
-  let path = resolve(given);
+  let path = absolute(given);
   for (let links = 0; links < MOST_LINKS; links++) {
     const folder = await realpath(dirname(path)).catch(() => dirname(path));
     path = join(folder, basename(path));

@@ -7,6 +7,7 @@ import type { Platform } from "../platform.js";
 import type { Port } from "../workers/protocol.js";
 import { bindPath, FileTargets } from "./files.js";
 import { FolderSink } from "./folder-sink.js";
+import { userEndpoint, userToken } from "./hub-user.js";
 import { asPath, checkInputs, listPath } from "./source.js";
 
 /** Node: paths as sources and outputs, and threads that read and write files themselves. */
@@ -17,6 +18,8 @@ export const nodePlatform: Platform = {
   startWorker,
   processors: availableParallelism,
   openSource: listPath,
+  hubEndpoint: userEndpoint,
+  hubToken: userToken,
   async openSink(output, force, inputs) {
     const path = output === "blob" || output === "opfs" ? undefined : asPath(output);
     if (path === undefined) return undefined;

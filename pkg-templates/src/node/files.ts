@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { fileError, LorafoldError, platformFacts, readFailed, thrown } from "../errors.js";
 import type { BoundInput, Input } from "../sources/input.js";
+import { WRITING } from "./own-file.js";
 import { PathReader } from "./path-reader.js";
 import { changed, versionOf } from "./source.js";
 
@@ -109,7 +110,7 @@ export class FileTargets {
 
   write(path: string, at: number, bytes: Uint8Array): void {
     try {
-      const descriptor = this.#open.descriptor(path, () => openSync(path, "r+"));
+      const descriptor = this.#open.descriptor(path, () => openSync(path, WRITING));
       let written = 0;
       while (written < bytes.length) {
         written += writeSync(descriptor, bytes, written, Math.min(WRITE_STEP, bytes.length - written), at + written);

@@ -1,4 +1,4 @@
-import { mkdir, rm, rmdir } from "node:fs/promises";
+import { rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { PlannedFile, Sink } from "../sinks/sink.js";
 import type { Input } from "../sources/input.js";
@@ -6,7 +6,9 @@ import type { MergedFile } from "../types.js";
 import type { Target } from "../workers/protocol.js";
 import { FileTargets, writeFailed } from "./files.js";
 import { hasEnded, newToken, parsePartial, partial } from "./hidden.js";
-import { allot, namesIn, refuseInputs, refuseOccupied, replaced } from "./model-folder.js";
+import { makeFolder } from "./make-folder.js";
+import { namesIn, refuseInputs, refuseOccupied, replaced } from "./model-folder.js";
+import { allot } from "./own-file.js";
 import { publish } from "./publish.js";
 
 /** Writes into a folder on disk. The files are hidden until all of them are complete, then renamed. */
@@ -38,15 +40,16 @@ export class FolderSink implements Sink {
     // Refused now rather than at the end of the merge.
     if (this.#force) await replaced(this.#folder, names);
     else await refuseOccupied(this.#folder);
+    // Of merges that were killed, whatever their files were to be called: nobody else ever removes them.
     const leftOver = (await namesIn(this.#folder)).filter((name) => {
       const hidden = parsePartial(name);
-      return hidden && names.includes(hidden.name) && hasEnded(hidden.token);
+      return hidden && hasEnded(hidden.token);
     });
     this.#files = files;
     try {
       for (const name of leftOver) await rm(join(this.#folder, name), { force: true });
-      this.#madeFolder = await mkdir(this.#folder, { recursive: true });
-      for (const [file, { size }] of files.entries()) await allot(this.#partialPath(file), size, "w");
+      this.#madeFolder = await makeFolder(this.#folder);
+      for (const [file, { size }] of files.entries()) await allot(this.#partialPath(file), size, "new");
     } catch (error) {
       throw writeFailed(this.#folder, error);
     }

@@ -19,11 +19,18 @@ const HOST = "127.0.0.1";
 /** Names that a request may call this server by: a page of another site that points its own name here must not read the model. */
 const OWN_NAMES = new Set([HOST, "localhost", "[::1]"]);
 
+/** Connections at once; each may have a block of the model in memory. More are closed as soon as they are made. */
+const CONNECTIONS = 256;
+
+/** For every answer: pages of other sites that this machine's browser shows may neither run it nor put it into theirs. */
+const HEADERS = { "x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin" };
+
 /** Serve a merged model on a port of this machine; 0 takes a free one. */
 export async function listen(model: MergedModel, port: number): Promise<Listening> {
   const server = createServer((request, response) => {
     answer(model, request, response).catch(() => response.destroy());
   });
+  server.maxConnections = CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => reject(new LorafoldError("bad-option", `port ${port}: ${error.message}`, { field: "port", found: String(port), detail: error })));
     server.listen(port, HOST, resolve);
@@ -42,10 +49,10 @@ async function answer(model: MergedModel, incoming: IncomingMessage, outgoing: S
   const gone = new AbortController();
   outgoing.once("close", () => gone.abort());
   const url = addressOf(incoming);
-  if (!url) return void outgoing.writeHead(421).end();
+  if (!url) return void outgoing.writeHead(421, HEADERS).end();
   const isListing = url.pathname === "/" && (incoming.method === "GET" || incoming.method === "HEAD");
-  const response = isListing ? listing(model) : await model.response(asRequest(url, incoming, gone.signal), { onError: tell });
-  outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+  const response = isListing ? listing(model) : await model.response(asRequest(url, incoming, gone.signal), { onError: (error) => gone.signal.aborted || tell(error) });
+  outgoing.writeHead(response.status, { ...HEADERS, ...Object.fromEntries(response.headers) });
   if (!response.body || incoming.method === "HEAD") return void outgoing.end();
   await pipeline(Readable.fromWeb(response.body as NodeStream<Uint8Array>, { highWaterMark: 1 }), outgoing);
 }

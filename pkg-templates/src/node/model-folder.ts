@@ -1,20 +1,10 @@
-import { open, readdir, readFile, realpath, stat } from "node:fs/promises";
+import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { optionError, thrown } from "../errors.js";
 import { REPLACES, standing, weightsOfModel } from "../sinks/model-files.js";
 import type { Input } from "../sources/input.js";
 import { writeFailed } from "./files.js";
 import { parsePartial } from "./hidden.js";
-
-/** Set the size of a hidden file: with the flag "w" of a new, empty one, with "a" keeping its content. */
-export async function allot(path: string, size: number, flag: "w" | "a"): Promise<void> {
-  const file = await open(path, flag);
-  try {
-    await file.truncate(size);
-  } finally {
-    await file.close();
-  }
-}
 
 /** Device and inode of a path, which are the same for every spelling and link. Nothing where there is no file. */
 export async function identity(path: string): Promise<string | undefined> {

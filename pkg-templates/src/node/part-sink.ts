@@ -1,4 +1,4 @@
-import { mkdir, open, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { FileRange } from "../file-ranges.js";
 import type { PlannedFile, Sink } from "../sinks/sink.js";
@@ -7,7 +7,9 @@ import type { Target } from "../workers/protocol.js";
 import { FileTargets, writeFailed } from "./files.js";
 import { partial } from "./hidden.js";
 import type { InputState } from "./input-states.js";
-import { allot, refuseInputs } from "./model-folder.js";
+import { makeFolder } from "./make-folder.js";
+import { refuseInputs } from "./model-folder.js";
+import { allot, openOwn } from "./own-file.js";
 import type { Receipt } from "./receipt.js";
 import { hashRange, readReceipts, refusal, refuseForeign, removeReceipt, unfinish, writeReceipt } from "./receipts.js";
 
@@ -39,7 +41,7 @@ export class PartSink implements Sink<Receipt> {
     this.#files = files;
     await refuseInputs(this.#folder, inputs);
     try {
-      await mkdir(this.#folder, { recursive: true });
+      await makeFolder(this.#folder);
     } catch (error) {
       throw writeFailed(this.#folder, error);
     }
@@ -52,7 +54,7 @@ export class PartSink implements Sink<Receipt> {
     for (const file of new Set(wanted.map((range) => range.file))) {
       try {
         // Not truncated: other parts write to the same file.
-        await allot(this.#path(file), files[file]!.size, "a");
+        await allot(this.#path(file), files[file]!.size, "shared");
       } catch (error) {
         throw writeFailed(this.#path(file), error);
       }
@@ -94,7 +96,7 @@ export class PartSink implements Sink<Receipt> {
       for (const { file, start, end } of wanted) {
         const path = this.#path(file);
         // Sync before the receipt is written: after a crash there must be no receipt without its bytes.
-        const handle = await open(path, "r+");
+        const handle = await openOwn(path);
         await handle.sync().finally(() => handle.close());
         receipt.written.push({ file: this.#files[file]!.name, start, end, sha256: await hashRange(path, start, end) });
       }

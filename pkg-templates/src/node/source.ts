@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { fileError, LorafoldError, optionError, platformFacts, quoted, thrown } from "../errors.js";
 import { nearest } from "../nearest.js";
 import type { Input, Listing, Role } from "../sources/input.js";
+import { isHubPage } from "../sources/on-hub.js";
 import { standsForFolder, withoutEnding } from "../sources/weights.js";
 import type { SourceLike } from "../types.js";
 
@@ -14,7 +15,16 @@ export function asPath(source: unknown): string | undefined {
   if (typeof source !== "string") return undefined;
   if (source === "") throw new LorafoldError("bad-option", "a path is empty", { found: quoted("") });
   if (source.startsWith("file:")) return pathOfUrl(source);
-  return /^[a-z][a-z0-9+.-]+:\/\//i.test(source) || source.startsWith("blob:") ? undefined : resolve(source);
+  return /^[a-z][a-z0-9+.-]+:\/\//i.test(source) || source.startsWith("blob:") ? undefined : absolute(source);
+}
+
+/** @throws {LorafoldError} `bad-option` for a path that begins at a working directory which has been removed. */
+export function absolute(path: string): string {
+  try {
+    return resolve(path);
+  } catch (error) {
+    throw fileError("bad-option", path, "the working directory is no longer there", { ...platformFacts(error), fix: "change to another one, or give the whole path" });
+  }
 }
 
 function pathOfUrl(url: string | URL): string {
@@ -35,8 +45,10 @@ export async function listPath(source: SourceLike, role: Role): Promise<Listing 
   const given = asPath(source);
   if (given === undefined) return undefined;
   const found = await stat(given).catch(async (error: unknown) => {
+    if (typeof source === "string" && isHubPage(source)) return undefined;
     throw await absent(String(source), given, role, error);
   });
+  if (!found) return undefined;
   const folder = found.isFile() && (standsForFolder(basename(given)) || basename(given) === "adapter_model.safetensors");
   const [path, data] = folder ? [dirname(given), await stat(dirname(given))] : [given, found];
   if (data.isDirectory()) {

@@ -1,7 +1,7 @@
 import { optionError } from "../errors.js";
 import type { MergedFile } from "../types.js";
 import { type PlannedFile, type Sink, writeFailed } from "./sink.js";
-import { REPLACES, inNamingOrder, isWeights, standing, weightsOfModel } from "./model-files.js";
+import { ADAPTER, REPLACES, inNamingOrder, isWeights, standing, weightsOfModel } from "./model-files.js";
 
 interface OpenFile extends PlannedFile {
   handle: FileSystemFileHandle;
@@ -41,7 +41,7 @@ export class DirectorySink implements Sink {
     await named(this.#directory.name, async () => {
       for await (const name of this.#directory.keys()) there.add(name);
     });
-    const inTheWay = [...there].find((name) => planned.has(name) || isWeights(name));
+    const inTheWay = [...there].find((name) => planned.has(name) || isWeights(name) || name === ADAPTER);
     if (inTheWay !== undefined && !this.#force) {
       throw optionError("output", `${inTheWay} is already in the folder`, { kind: "output-not-empty", file: this.#directory.name, found: inTheWay, fix: REPLACES });
     }

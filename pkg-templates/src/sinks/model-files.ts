@@ -6,20 +6,24 @@ export function isWeights(name: string): boolean {
   return /\.safetensors(\.index\.json)?$/.test(name) && !name.startsWith("adapter_");
 }
 
+/** What makes tools add an adapter to the model of its folder. */
+export const ADAPTER = "adapter_config.json";
+
 const isIndex = (name: string) => isWeights(name) && name.endsWith(".index.json");
 
 /** Names that tools take for weights of a model without reading an index. */
 const isShard = (name: string) => isWeights(name) && (name === "model.safetensors" || /-\d{5,}-of-\d{5,}\.safetensors$/.test(name));
 
 /**
- * The weights of the model in a folder, and their indexes: beside another model, tools would take them for part of it. Other weights (an adapter, a
- * checkpoint of one file) do not belong to the model and are left out.
+ * The weights of the model in a folder, and their indexes: beside another model, tools would take them for part of it, as they would an adapter's
+ * configuration, whose adapter they would add to it. Other weights (those of an adapter, a checkpoint of one file) do not belong to the model and are
+ * left out.
  *
  * @param read gives the text of a file.
  */
 export async function weightsOfModel(names: readonly string[], read: (name: string) => Promise<string>): Promise<string[]> {
   const indexed = new Set((await Promise.all(names.filter(isIndex).map(async (name) => shardsOf(await read(name).catch(() => ""))))).flat());
-  return names.filter((name) => isIndex(name) || isShard(name) || (indexed.has(name) && name.endsWith(".safetensors")));
+  return names.filter((name) => name === ADAPTER || isIndex(name) || isShard(name) || (indexed.has(name) && name.endsWith(".safetensors")));
 }
 
 /** The files that an index names; none where it cannot be parsed. */

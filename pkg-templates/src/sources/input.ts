@@ -14,7 +14,9 @@ export interface Input extends Partial<RemoteInput> {
   stream?: (start: number, end: number) => ReadableStream<Uint8Array>;
   /** The hash of its content, where the listing has one. It identifies the file in plans; the `version` of a server may differ between servers. */
   oid?: string;
-  /** The SHA-256 of the whole file in hex, computed by the platform. */
+  /** The SHA-256 of the whole file in hex, where the listing has it. */
+  digest?: string;
+  /** The same, computed by the platform. */
   sha256?: () => Promise<string>;
 }
 
@@ -34,6 +36,10 @@ export interface Listing {
   files: Input[];
   /** Names of the folders inside it, without hidden ones. They are not read. */
   folders?: string[];
+  /** Names of files that are there and are not read. */
+  beside?: string[];
+  /** Where it can be had again, for the recipe: `hf://org/name@commit`. */
+  origin?: string;
 }
 
 /** What a source is used for: it decides which file names are tried behind a URL that cannot be listed. */

@@ -1,34 +1,39 @@
-import { fileError, optionError, thrown, wrongValue } from "../errors.js";
+import { fileError, optionError, part, thrown, wrongValue } from "../errors.js";
 import { checkOptions, REMOTE_FOLDER } from "../options.js";
 import type { Platform } from "../platform.js";
-import type { RemoteFolder, Source, SourceLike } from "../types.js";
+import type { HubOptions, RemoteFolder, Source, SourceLike } from "../types.js";
 import { isDirectoryHandle, listDirectory } from "./directory.js";
 import type { Input, Listing, Role } from "./input.js";
-import type { RequestOptions } from "./network.js";
+import { NETWORK, type RequestOptions } from "./network.js";
 import type { ListingLimits } from "./limits.js";
 import { listUrl } from "./url.js";
 import { withoutEnding } from "./weights.js";
+
+type ListingPlatform = Pick<Platform, "openSource" | "network" | "hubEndpoint" | "hubToken">;
 
 /**
  * List the files of any source.
  *
  * @throws {LorafoldError} `bad-option` where it is no source, `fetch-failed` where its files cannot be listed.
  */
-export async function listSource(platform: Pick<Platform, "openSource" | "network">, source: SourceLike, role: Role, limits: ListingLimits, signal?: AbortSignal): Promise<Listing> {
+export async function listSource(platform: ListingPlatform, source: SourceLike, role: Role, limits: ListingLimits, { signal, hub }: { signal?: AbortSignal; hub?: HubOptions } = {}): Promise<Listing> {
   if (typeof source !== "string" && (typeof source !== "object" || source === null)) {
     throw wrongValue(role, source, "something that files can be read from");
   }
   if (source === "" || (typeof source === "object" && isFileList(source) && source.length === 0)) throw optionError(role, "it is empty", { fix: "give a folder, files or an address" });
+  if (hub !== undefined) (await part(import("./hub.js"))).checkHub(hub);
   const own = await platform.openSource?.(source, role);
   if (own) return own;
   if (source instanceof Blob) return named(role, [fromBlob(source, role)]);
   const { network } = platform;
   const init: RequestOptions = { ...(network && { network }), ...(signal && { signal }) };
-  if (source instanceof URL) return listUrl(source.href, role, init, limits);
-  if (typeof source === "string") return listUrl(source, role, init, limits);
+  const endpoint = hub?.endpoint ?? platform.hubEndpoint?.() ?? (network ?? NETWORK).hubEndpoint;
+  const token = hub?.token ?? platform.hubToken;
+  const list = (url: string | URL, init: RequestOptions) => listUrl(String(url), role, init, limits, { endpoint: endpoint.replace(/\/+$/, ""), ...(token !== undefined && { token }) });
+  if (typeof source === "string" || source instanceof URL) return list(source, init);
   if (isSource(source)) return limits.turns.run(() => listCustom(source, role));
   if (isRemoteFolder(source)) checkOptions("a URL with headers", source, REMOTE_FOLDER);
-  if (isRemoteFolder(source)) return listUrl(String(source.url), role, { ...init, headers: { ...source.headers } }, limits);
+  if (isRemoteFolder(source)) return list(source.url, { ...init, headers: sendable(source.headers) });
   if (isDirectoryHandle(source)) return listDirectory(source);
   if (isFileList(source) && Array.from<unknown>(source).every((file) => file instanceof File)) {
     const files = Array.from(source);
@@ -44,6 +49,15 @@ function isFileList(source: object): source is FileList | readonly File[] {
 function isRemoteFolder(source: object): source is RemoteFolder {
   const { url } = source as Partial<RemoteFolder>;
   return typeof url === "string" || url instanceof URL;
+}
+
+/** Headers that can be sent. The platform's error would repeat a value, which may be a secret. */
+function sendable(headers: RemoteFolder["headers"]): Record<string, string> {
+  try {
+    return Object.fromEntries(new Headers(headers));
+  } catch {
+    throw optionError("headers", "there is a name or a value that no header can have");
+  }
 }
 
 function isSource(source: unknown): source is Source {

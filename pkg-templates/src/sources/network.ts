@@ -14,4 +14,6 @@ export const NETWORK: Network = { hubEndpoint: "https://huggingface.co", retryDe
 /** What every request for a file needs: headers, the signal, and the network settings of the platform; {@link NETWORK} by default. */
 export interface RequestOptions extends RequestInit {
   network?: Network;
+  /** Of requests to the hub: the repository that they are about. */
+  hub?: string;
 }

@@ -30,7 +30,7 @@ export async function probe(url: string, name: string, role: Role, init: Request
   if (response.status === 206 && !isRun(response)) {
     discard(response);
     response = await request(url, init);
-    if (response.status === 206) throw refused(url, response);
+    if (response.status === 206) throw await refused(url, response, init);
   }
   const state = stateOf(response);
   const input = { name, url, init, ...state };
@@ -56,7 +56,7 @@ export async function probe(url: string, name: string, role: Role, init: Request
     const blob = await readBody(url, response, (answer) => answer.blob(), init);
     return { name, size: blob.size, blob, ...state };
   }
-  if (response.status !== 404 && response.status !== 410) throw refused(url, response);
+  if (response.status !== 404 && response.status !== 410) throw await refused(url, response, init);
   // Most of the names that are tried in a folder are not there.
   await finish(response, init);
   return undefined;

@@ -74,7 +74,7 @@ export class RemoteFile {
       stream?.cancel();
       const { url, init } = this.#file;
       const response = await request(url, init);
-      if (!response.ok || !response.body) throw refused(url, response);
+      if (!response.ok || !response.body) throw await refused(url, response, init);
       checkState(url, this.#file, response);
       stream = new StreamReader(address(url), response.body, (init?.network ?? NETWORK).stallTimeout);
     }
@@ -165,7 +165,7 @@ class ResumingReader implements ByteReader {
       }
       // The file was long enough when the plan was made.
       if (status === 416) throw fileError("source-changed", address(url), `the server has no bytes ${this.#at}-${last}`);
-      if (status !== 206 || !response.body) throw refused(url, response);
+      if (status !== 206 || !response.body) throw await refused(url, response, init);
       const range = response.headers.get("content-range");
       if (range !== null && range !== `bytes ${this.#at}-${last}/${size ?? "*"}` && range !== `bytes ${this.#at}-${last}/*`) {
         throw this.#sent(JSON.stringify(range));

@@ -1,6 +1,8 @@
 import type { Listing } from "./input.js";
 import type { RemoteFolder, SourceLike } from "../types.js";
 import { isDirectoryHandle } from "./directory.js";
+import { NETWORK } from "./network.js";
+import { isHubPage } from "./on-hub.js";
 
 /** The files of an adapter, and its name where its file may have several. */
 export interface AdapterListing {
@@ -21,8 +23,7 @@ export async function listNamed(list: (source: SourceLike) => Promise<Listing>, 
 /** The folder `name` inside a source. */
 async function inside(source: SourceLike, name: string): Promise<SourceLike | undefined> {
   if (typeof source === "string") {
-    // Before the revision.
-    if (source.startsWith("hf://")) return source.replace(/\/*(@.*)?$/, (end) => `/${name}${end.replace(/^\/+/, "")}`);
+    if (/^hf:/i.test(source) || isHubPage(source)) return onHub(source, name);
     return /^[a-z][a-z0-9+.-]+:\/\//i.test(source) ? below(source, name) : `${source}/${name}`;
   }
   if (source instanceof URL) return below(source, name);
@@ -34,6 +35,14 @@ async function inside(source: SourceLike, name: string): Promise<SourceLike | un
   const path = (file: File) => file.webkitRelativePath.split("/");
   const files = Array.from(source as Iterable<File>).filter((file) => path(file)[1] === name && path(file).length === 3);
   return files.map((file) => new File([file], file.name, { lastModified: file.lastModified }));
+}
+
+/** The folder `name` inside a place on the hub. */
+async function onHub(address: string, name: string): Promise<string> {
+  const { parseRepository } = await import("./repository.js");
+  const { name: repository, folder, revision } = parseRepository(address, NETWORK.hubEndpoint)!;
+  const path = [...folder.split("/"), name].filter(Boolean).map(encodeURIComponent);
+  return `hf://${[repository, ...path].join("/")}${revision === undefined ? "" : `@${encodeURIComponent(revision)}`}`;
 }
 
 function below(folder: string | URL, name: string): URL {

@@ -1,9 +1,10 @@
-import { fileError } from "../errors.js";
+import { fileError, part } from "../errors.js";
 import { address } from "./address.js";
-import { listHub } from "./hub.js";
+import type { HubAccess } from "./hub.js";
 import type { Input, Listing, Role } from "./input.js";
 import type { ListingLimits } from "./limits.js";
 import type { RequestOptions } from "./network.js";
+import { isOnHub } from "./on-hub.js";
 import { probe } from "./probe.js";
 import { RemoteFile } from "./remote.js";
 import { standsForFolder, withoutEnding } from "./weights.js";
@@ -15,14 +16,17 @@ const SIDE_FILES = [
   "preprocessor_config.json", "processor_config.json", "README.md", "LICENSE",
 ];
 
-/** List a URL: a `.safetensors` or `.bin` file, a folder, or a repository of a hub. */
-export async function listUrl(url: string, role: Role, init: RequestOptions, limits: ListingLimits): Promise<Listing> {
-  if (url.startsWith("hf://")) return listHub(url, role, init, limits);
+/** List a URL: a `.safetensors` or `.bin` file, a folder, or a repository of the hub. */
+export async function listUrl(url: string, role: Role, init: RequestOptions, limits: ListingLimits, hub: HubAccess): Promise<Listing> {
+  if (isOnHub(url, hub.endpoint)) return (await part(import("./hub.js"))).listHub(url, role, init, limits, hub);
   const base = typeof location === "undefined" ? undefined : location.href;
   if (!URL.canParse(url, base)) throw fileError("bad-option", address(url), "not a URL that can be read here");
   const parsed = new URL(url, base);
   if (parsed.protocol !== "https:" && parsed.protocol !== "http:" && parsed.protocol !== "blob:") {
     throw fileError("bad-option", address(url), "not a URL that can be read here");
+  }
+  if (parsed.username !== "" || parsed.password !== "") {
+    throw fileError("bad-option", address(url), "requests cannot carry a user name or password of their address", { fix: "give the header authorization" });
   }
   if (/\.(safetensors|bin)$/.test(parsed.pathname) || parsed.protocol === "blob:") return listFile(parsed, role, init, limits);
   const [file = ""] = /[^/]*$/.exec(parsed.pathname) ?? [];

@@ -14,7 +14,8 @@ const NO_WEIGHTS = /^(training_args|optimizer|scheduler|scaler)\.bin$/;
  * safetensors.
  */
 export function mayBeWeights(names: readonly string[], role: Role): (name: string) => boolean {
-  const isAdapter = (name: string) => name.startsWith("adapter_");
+  // What macOS leaves beside a file on a foreign volume is no model's.
+  const isAdapter = (name: string) => name.startsWith("adapter_") || name.startsWith("._");
   const counts = (name: string) => role === "adapter" || !isAdapter(name);
   if (names.some((name) => /\.safetensors(\.index\.json)?$/.test(name) && counts(name))) return (name) => name.endsWith(".safetensors");
   if (role === "adapter") return (name) => name.endsWith(".bin") && !NO_WEIGHTS.test(name);

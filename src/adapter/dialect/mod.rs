@@ -7,11 +7,13 @@ mod peft;
 
 use crate::adapter::pattern::PatternBudget;
 use crate::adapter::stack::{Share, Wrapper};
+use crate::adapter::targets::Targets;
 use crate::container::Header;
 use crate::encoding::Plain;
 use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::op::{Op, Packing};
+use crate::order::sort_by;
 use crate::wire::wire;
 
 /// The dialects; the first that recognises an adapter reads it.
@@ -61,6 +63,8 @@ pub struct Updates {
     pub mismatches: Vec<Mismatch>,
     /// What the user should know.
     pub findings: Vec<Finding>,
+    /// Which modules the configuration says were trained.
+    pub targets: Targets,
 }
 
 /// What an adapter does to one module.
@@ -91,7 +95,7 @@ pub struct ModuleUpdate {
 impl ModuleUpdate {
     /// The shape of the weight that the adapter brings along, in place of the base's.
     pub(crate) fn brought(&self) -> Option<(&str, &[u64])> {
-        match (&self.base, self.op.replacement()) {
+        match (&self.base, &self.op.replacement) {
             (Some(base), _) => Some((&base.key, &base.shape)),
             (None, Some(replace)) => Some((&replace.key, &replace.shape)),
             (None, None) => None,
@@ -113,6 +117,11 @@ pub struct BaseWeight {
     pub shape: Vec<u64>,
     /// Its type and place.
     pub stored: Plain,
+}
+
+/// Sort updates by the paths of their parameters.
+fn in_order(updates: &mut Vec<ModuleUpdate>) {
+    sort_by(updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
 }
 
 /// What reports say of an adapter.

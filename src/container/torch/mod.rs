@@ -15,7 +15,7 @@ use self::archive::Archive;
 use self::state::{State, Tensor};
 use self::zip::{Directory, Place, TAIL_BYTES, shown};
 use super::foreign::foreign;
-use super::header::{Header, TensorInfo};
+use super::header::{Each, Header, TensorInfo};
 use super::limits;
 use super::memory::reserve;
 use crate::error::{Error, ErrorKind, Result};
@@ -83,12 +83,14 @@ pub async fn read_header(inputs: &impl Inputs, input: usize, info: &FileInfo) ->
         wanted.get_mut(row.entry).into_iter().for_each(|wanted| *wanted = true);
     }
     let starts = archive.starts(&directory, &wanted, place.span.start).await?;
-    let tensors = rows.iter().map(|row| {
-        let start = starts.get(row.entry).copied().unwrap_or_default() + row.start;
-        let shape = state.shape(row.tensor);
-        TensorInfo { name: row.name, dtype: row.tensor.dtype, shape, start, end: start + row.bytes }
-    });
-    Header::of_spans(file, tensors, info.size)
+    let tensors = |each: Each| {
+        rows.iter().try_for_each(|row| {
+            let start = starts.get(row.entry).copied().unwrap_or_default() + row.start;
+            let shape = state.shape(row.tensor);
+            each(TensorInfo { name: row.name, dtype: row.tensor.dtype, shape, start, end: start + row.bytes })
+        })
+    };
+    Header::of_spans(file, &tensors, info.size)
 }
 
 /// The entries of an archive beside the storages.

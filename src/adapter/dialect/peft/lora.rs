@@ -6,21 +6,18 @@ use super::parameters::{self, Parameters, unwrapped};
 use super::unmatched_pattern;
 use super::whole::Saved;
 use crate::adapter::blocks::Block;
-use crate::adapter::dialect::{AdapterFiles, BaseWeight, ModuleUpdate, Summary, Updates};
+use crate::adapter::dialect::{AdapterFiles, BaseWeight, ModuleUpdate, Summary, Updates, in_order};
 use crate::adapter::fields::FieldReader;
 use crate::adapter::pairs::{Pair, Tensors, tensors};
 use crate::adapter::pattern::PatternBudget;
 use crate::adapter::stack::{Candidate, Wrapper};
-use crate::adapter::targets::without_factors;
+use crate::adapter::targets::{Targets, without_factors};
 use crate::adapter::{AdapterConfig, ModuleSettings, SettingsLookup};
 use crate::container::Header;
 use crate::encoding::{Operand, Plain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-#[cfg(feature = "rare")]
-use crate::op::Olora;
-use crate::op::{AddBias, Dora, LayerShape, LowRank, Op, Rows};
-use crate::order::sort_by;
+use crate::op::{DORA, LORA, LayerShape, OLORA, Op, Sizes, add_bias, trained_rows};
 
 /// Read an adapter of LoRA or DoRA. `fields` are those of its configuration, none where it comes without one.
 pub(super) fn read(
@@ -75,7 +72,7 @@ pub(super) fn read(
     for (module, rows, shape) in tokens {
         updates.push(reader.tokens(module, rows, &shape)?);
     }
-    sort_by(&mut updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
+    in_order(&mut updates);
     let mut mismatches = saved.missing(files.adapter, &wholes);
     mismatches.extend(lookup.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
     if pairs.iter().any(|pair| reader.is_doubled(&pair.module)) {
@@ -87,6 +84,7 @@ pub(super) fn read(
         replication: config.replication.clone(),
         mismatches,
         findings,
+        targets: Targets::of(fields),
         summary: Summary {
             peft_type: "LORA".into(),
             r: Some(config.r),
@@ -130,21 +128,19 @@ impl Reader<'_> {
             true => LayerShape::embedding(pair.inputs, pair.outputs),
             false => LayerShape::convolution(pair.outputs, pair.inputs, &pair.kernel),
         };
-        let factors = LowRank {
-            a: pair.a.clone(),
-            b: pair.b.clone(),
-            rank: pair.rank,
+        let mut lora = Op {
+            operands: vec![pair.a.clone(), pair.b.clone()],
+            sizes: Sizes::of(&[('r', pair.rank)]),
             layer,
-            alpha,
-            scale,
             transposed: pair.embedding,
-        };
+            ..Op::new(&LORA)
+        }
+        .scaled(pair.rank, alpha, scale);
         let op = match (&pair.magnitude, self.config.dora) {
             (None, false) => match &block {
-                #[cfg(feature = "rare")]
-                None if self.config.olora && !pair.embedding => self.olora(pair, factors)?,
-                None => Op::LowRank(factors),
-                Some(block) => block.op(factors, pair.rank_of_b).map_err(|error| error.adapter(adapter))?,
+                None if self.config.olora && !pair.embedding => self.olora(pair, lora)?,
+                None => lora,
+                Some(block) => block.op(lora, pair.rank_of_b).map_err(|error| error.adapter(adapter))?,
             },
             (Some(magnitude), _) if self.config.olora => {
                 let reason = "DoRA that was initialised by OLoRA cannot be merged yet";
@@ -154,7 +150,10 @@ impl Reader<'_> {
                 let reason = "factors stored in blocks have no DoRA magnitudes";
                 return Err(Error::unsupported(pair.a.key.clone(), reason).adapter(adapter).field("use_dora"));
             }
-            (Some(magnitude), true) => Op::Dora(Dora { factors, magnitude: magnitude.clone() }),
+            (Some(magnitude), true) => {
+                lora.operands.push(magnitude.clone());
+                Op { method: &DORA, ..lora }
+            }
             (None, true) => {
                 let missing = format!("{}.lora_magnitude_vector", pair.module);
                 return Err(Error::missing_pair(adapter, pair.a.key.clone(), missing));
@@ -193,8 +192,7 @@ impl Reader<'_> {
                 let reason = "PEFT leaves the bias of lora_B aside in nn.MultiheadAttention";
                 return Err(Error::unsupported(bias.key.clone(), reason).adapter(adapter).field("lora_bias"));
             }
-            let added = AddBias { bias: bias.clone(), outputs: pair.outputs, scale };
-            updates.push(update("bias", &bias.key, Op::AddBias(added), None));
+            updates.push(update("bias", &bias.key, add_bias(bias.clone(), pair.outputs, scale), None));
         }
         Ok(updates)
     }
@@ -202,8 +200,11 @@ impl Reader<'_> {
     /// What a pair does to a bare parameter, as far as that is known before the base is.
     fn of_parameter(&self, pair: &Pair, module: &str, wrapper: Wrapper) -> ModuleUpdate {
         let Candidate { parameter, rank, alpha, scale } = wrapper.candidates[0].clone();
-        let layer = LayerShape::linear(pair.outputs, pair.inputs);
-        let (a, b) = (pair.a.clone(), pair.b.clone());
+        let op = Op {
+            operands: vec![pair.a.clone(), pair.b.clone()],
+            layer: LayerShape::linear(pair.outputs, pair.inputs),
+            ..Op::new(&LORA)
+        };
         ModuleUpdate {
             module: module.into(),
             parameter,
@@ -211,7 +212,7 @@ impl Reader<'_> {
             adds: false,
             tied: false,
             key: pair.a.key.clone(),
-            op: Op::LowRank(LowRank { a, b, rank, layer, alpha, scale, transposed: false }),
+            op: op.of_rank(rank, alpha, scale),
             base: None,
             wrapper: Some(Box::new(wrapper)),
             share: None,
@@ -219,10 +220,9 @@ impl Reader<'_> {
     }
 
     /// PEFT's own initialisation takes linear layers alone; embeddings are as ever.
-    #[cfg(feature = "rare")]
-    fn olora(&self, pair: &Pair, factors: LowRank) -> Result<Op> {
+    fn olora(&self, pair: &Pair, lora: Op) -> Result<Op> {
         if pair.rank <= pair.inputs.min(pair.outputs) && pair.kernel.is_empty() {
-            return Ok(Op::Olora(Olora { factors }));
+            return Ok(Op { method: &OLORA, ..lora });
         }
         let reason = format!("OLoRA has no factors of rank {} for this layer", pair.rank);
         Err(Error::shape_mismatch(self.files.adapter, pair.a.key.clone(), reason))
@@ -249,7 +249,7 @@ impl Reader<'_> {
             return Err(error.tensor(rows.key));
         };
         let key = rows.key.clone();
-        let op = Op::Rows(Rows::of(rows, shape, indices.clone(), self.files.adapter)?);
+        let op = trained_rows(rows, shape, indices.clone(), self.files.adapter)?;
         let parameter = "weight".to_string();
         let (wrapper, share) = (None, None);
         Ok(ModuleUpdate {

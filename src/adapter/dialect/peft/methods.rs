@@ -1,51 +1,32 @@
 //! Methods that have a `peft_type` of their own: each says how it is spelt, and this reads its file.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 
 use super::unmatched_pattern;
 use super::whole::Saved;
 use crate::adapter::choice::choose;
-use crate::adapter::dialect::{AdapterFiles, ModuleUpdate, Summary, Updates};
+use crate::adapter::dialect::{AdapterFiles, ModuleUpdate, Summary, Updates, in_order};
 use crate::adapter::fields::{FieldReader, says_nothing};
 use crate::adapter::keys::{self, Key};
 use crate::adapter::pairs::Whole;
 use crate::adapter::pattern::{Lookup, Pattern, PatternBudget, PatternTable};
+use crate::adapter::targets::Targets;
 use crate::container::{Header, TensorInfo};
 use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Span;
-use crate::op::peft::{AdapterTensor, Field, ModuleTensors, ParameterUpdate, Settings, Spelling};
+use crate::op::peft::{AdapterTensor, ModuleTensors, ParameterUpdate, Settings, Spelling, lists};
 use crate::order::sort_by;
 use crate::tensor::Float;
 
 /// Fields that every method of PEFT has, and that do not change the numbers of a merge from files.
-const TRAINING: &[&str] = &[
-    "auto_mapping",
-    "base_model_name_or_path",
-    "bias",
-    "ensure_weight_tying",
-    "exclude_modules",
-    "fan_in_fan_out",
-    "inference_mode",
-    "init_weights",
-    "layers_pattern",
-    "layers_to_transform",
-    "modules_to_save",
-    "peft_type",
-    "peft_version",
-    "revision",
-    "target_modules",
-    "task_type",
-];
+const TRAINING: &str = "auto_mapping base_model_name_or_path bias ensure_weight_tying exclude_modules fan_in_fan_out inference_mode init_weights layers_pattern layers_to_transform modules_to_save peft_type peft_version revision target_modules task_type";
 
 /// Tables of patterns that a method may have.
 const TABLES: [&str; 3] = ["rank_pattern", "alpha_pattern", "n_frequency_pattern"];
 
 /// Read an adapter of `method`.
 pub(super) fn read(
-    method: &dyn Spelling,
+    method: &Spelling,
     files: &AdapterFiles,
     reader: &FieldReader,
     fields: &[(String, Value)],
@@ -55,25 +36,21 @@ pub(super) fn read(
     check_fields(method, reader, fields)?;
     let mut tables = Vec::new();
     // AdaLoRA has a field of the same name that is no table of patterns.
-    let read = method.fields().iter().filter(|(_, meaning)| *meaning == Field::Read);
-    let read: Vec<&str> = read.map(|(name, _)| *name).collect();
-    for name in TABLES.into_iter().filter(|name| read.contains(name)) {
+    for name in TABLES.into_iter().filter(|name| lists(method.reads, name)) {
         if let Some((_, value)) = fields.iter().find(|(field, _)| field == name) {
             tables.push((name, reader.patterns(name, value, FieldReader::number)?));
         }
     }
     let mut settings = FieldSettings::new(files, reader, fields, &tables, budget);
-    method.check(&mut settings)?;
+    (method.check)(&mut settings)?;
     let header = header?;
     let Found { modules, shared, wholes } = tensors_of(method, files, &header)?;
     let saved = Saved::of(reader, fields)?;
     let mut updates = saved.updates(&wholes)?;
-    let mut modules: Vec<(String, Named)> = modules.into_iter().collect();
-    sort_by(&mut modules, |(one, _), (other, _)| one.cmp(other));
     for (module, tensors) in modules {
         let key = tensors.first().map(|(_, tensor)| tensor.key.clone()).unwrap_or_default();
         let tensors = ModuleTensors { adapter: files.adapter, module: &module, tensors, shared: &shared };
-        let read = method.read(&tensors, &mut settings).map_err(|error| error.in_adapter(files.adapter))?;
+        let read = (method.read)(&tensors, &mut settings).map_err(|error| error.in_adapter(files.adapter))?;
         updates.extend(read.into_iter().map(|ParameterUpdate { parameter, optional, tied, op }| ModuleUpdate {
             module: module.clone(),
             parameter: parameter.into(),
@@ -87,7 +64,7 @@ pub(super) fn read(
             share: None,
         }));
     }
-    sort_by(&mut updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
+    in_order(&mut updates);
     let mut mismatches = saved.missing(files.adapter, &wholes);
     mismatches.extend(settings.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
     let said = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
@@ -96,8 +73,9 @@ pub(super) fn read(
         replication: Vec::new(),
         mismatches,
         findings: Vec::new(),
+        targets: Targets::of(fields),
         summary: Summary {
-            peft_type: method.peft_type().into(),
+            peft_type: method.peft_type.into(),
             r: said("r").and_then(Value::as_u64),
             alpha: said("alpha").and_then(Value::as_f64),
             rslora: false,
@@ -108,14 +86,14 @@ pub(super) fn read(
 }
 
 /// Every field is known, and says nothing that is not implemented.
-fn check_fields(method: &dyn Spelling, reader: &FieldReader, fields: &[(String, Value)]) -> Result<()> {
+fn check_fields(method: &Spelling, reader: &FieldReader, fields: &[(String, Value)]) -> Result<()> {
     for (name, value) in fields {
-        let known = method.fields().iter().find(|(field, _)| field == name).map(|(_, meaning)| *meaning);
-        match known {
-            Some(Field::Read | Field::Training) => {}
-            Some(Field::Refused(meaning)) if !says_nothing(value) => return Err(reader.not_yet(name, value, meaning)),
-            Some(Field::Refused(_)) => {}
-            None if TRAINING.contains(&name.as_str()) || says_nothing(value) => {}
+        let known = |list: &str| lists(list, name);
+        if says_nothing(value) || [method.reads, method.training, TRAINING].into_iter().any(known) {
+            continue;
+        }
+        match method.refused.iter().find(|(field, _)| field == name) {
+            Some((_, meaning)) => return Err(reader.not_yet(name, value, meaning)),
             None => {
                 return Err(reader
                     .refuse(name, value, "an unknown field, which may change the result")
@@ -133,29 +111,30 @@ type Named = Vec<(&'static str, AdapterTensor)>;
 /// The tensors of an adapter's file.
 #[derive(Default)]
 struct Found {
-    /// Those of each module, by its path.
-    modules: HashMap<String, Named>,
+    /// Those of each module, in the order of their paths.
+    modules: Vec<(String, Named)>,
     /// Those that all modules share.
     shared: Named,
     /// Whole parameters of the base.
     wholes: Vec<Whole>,
 }
 
-fn tensors_of(method: &dyn Spelling, files: &AdapterFiles, header: &Header) -> Result<Found> {
+fn tensors_of(method: &Spelling, files: &AdapterFiles, header: &Header) -> Result<Found> {
     let mut found = Found::default();
+    let mut of_modules: Vec<(String, &'static str, AdapterTensor)> = Vec::new();
     let chosen = choose(files, header.iter().filter_map(|tensor| name_in(method, tensor.name)).collect())?;
     for tensor in header.iter() {
         if chosen.is_some() && name_in(method, tensor.name).is_some_and(|name| Some(name) != chosen) {
             continue;
         }
-        let at = Span { input: files.input, start: header.data_start + tensor.start, bytes: tensor.bytes() };
+        let at = header.span(files.input, &tensor);
         let path = keys::path(tensor.name);
-        let of_module = split(&path, method.tensors());
-        let (group, name) = match (of_module, split(&path, method.shared())) {
+        let of_module = split(&path, method.tensors);
+        let (module, name) = match (of_module, split(&path, method.shared)) {
             // What all share stands beside the model, not in it.
-            (_, Some((model, name))) if matches!(model.as_str(), "" | "base_model") => (&mut found.shared, name),
-            (Some((module, name)), _) => (found.modules.entry(module).or_default(), name),
-            (None, Some((_, name))) => (&mut found.shared, name),
+            (_, Some((model, name))) if matches!(model.as_str(), "" | "base_model") => (None, name),
+            (Some((module, name)), _) => (Some(module), name),
+            (None, Some((_, name))) => (None, name),
             (None, None) => {
                 let (module, parameter) = match Key::parse(tensor.name) {
                     Key::Whole { module, parameter } => (module, parameter.to_string()),
@@ -171,27 +150,41 @@ fn tensors_of(method: &dyn Spelling, files: &AdapterFiles, header: &Header) -> R
                 continue;
             }
         };
-        if let Some((_, other)) = group.iter().find(|(known, _)| *known == name) {
-            let reason = format!("{:?} and {:?} are the same tensor", other.key, tensor.name);
-            return Err(Error::bad_header(files.file, reason));
+        let tensor = AdapterTensor { key: tensor.name.into(), shape: tensor.shape.into(), dtype: tensor.dtype, at };
+        match module {
+            None => add(files, &mut found.shared, name, tensor)?,
+            Some(module) => of_modules.push((module, name, tensor)),
         }
-        group.push((
-            name,
-            AdapterTensor { key: tensor.name.into(), shape: tensor.shape.into(), dtype: tensor.dtype, at },
-        ));
+    }
+    sort_by(&mut of_modules, |(one, ..), (other, ..)| one.cmp(other));
+    for (module, name, tensor) in of_modules {
+        match found.modules.last_mut() {
+            Some((last, group)) if *last == module => add(files, group, name, tensor)?,
+            _ => found.modules.push((module, vec![(name, tensor)])),
+        }
     }
     if found.modules.is_empty() {
-        let error = Error::wrong_input(files.file, format!("it has no tensors of {}", method.peft_type()));
-        let expected = format!("tensors such as …{}", method.tensors().first().unwrap_or(&""));
+        let error = Error::wrong_input(files.file, format!("it has no tensors of {}", method.peft_type));
+        let expected = format!("tensors such as …{}", method.tensors.split(' ').next().unwrap_or(""));
         return Err(error.kind(ErrorKind::NoWeights).expected(expected));
     }
     Ok(found)
 }
 
+/// Add a tensor to those of its module, or to those that all share.
+fn add(files: &AdapterFiles, group: &mut Named, name: &'static str, tensor: AdapterTensor) -> Result<()> {
+    if let Some((_, other)) = group.iter().find(|(known, _)| *known == name) {
+        let reason = format!("{:?} and {:?} are the same tensor", other.key, tensor.key);
+        return Err(Error::bad_header(files.file, reason));
+    }
+    group.push((name, tensor));
+    Ok(())
+}
+
 /// The adapter's name in a key, where it has one.
-fn name_in<'a>(method: &dyn Spelling, key: &'a str) -> Option<&'a str> {
+fn name_in<'a>(method: &Spelling, key: &'a str) -> Option<&'a str> {
     let path = keys::path(key);
-    match split(&path, method.tensors()) {
+    match split(&path, method.tensors) {
         Some((module, name)) => {
             let parts = module.split('.').filter(|part| !part.is_empty()).count() + name.split('.').count();
             keys::named(path.get(parts..)?)
@@ -200,11 +193,11 @@ fn name_in<'a>(method: &dyn Spelling, key: &'a str) -> Option<&'a str> {
     }
 }
 
-/// The path of the module and the name behind it, which is the longest of `names` that is there. Behind the name there may be that of
-/// the adapter, and `weight`.
-fn split(path: &[&str], names: &[&'static str]) -> Option<(String, &'static str)> {
+/// The path of the module and the name behind it, which is the longest of `names` (with spaces between them) that is there. Behind the name
+/// there may be that of the adapter, and `weight`.
+fn split(path: &[&str], names: &'static str) -> Option<(String, &'static str)> {
     let mut best: Option<(usize, usize, &'static str)> = None;
-    for &name in names {
+    for name in names.split(' ') {
         let parts: Vec<&str> = name.split('.').collect();
         for at in (0..path.len()).rev().take(parts.len() + 2) {
             let Some(rest) = path.get(at..).and_then(|path| path.strip_prefix(parts.as_slice())) else { continue };
@@ -217,8 +210,8 @@ fn split(path: &[&str], names: &[&'static str]) -> Option<(String, &'static str)
     best.map(|(at, _, name)| (path[..at].join("."), name))
 }
 
-fn foreign(method: &dyn Spelling, files: &AdapterFiles, tensor: &TensorInfo) -> Error {
-    let kind = format!("a tensor that is not one of {}", method.peft_type());
+fn foreign(method: &Spelling, files: &AdapterFiles, tensor: &TensorInfo) -> Error {
+    let kind = format!("a tensor that is not one of {}", method.peft_type);
     Error::unsupported(tensor.name, format!("{kind} cannot be merged yet"))
         .kind(ErrorKind::NotImplemented)
         .adapter(files.adapter)

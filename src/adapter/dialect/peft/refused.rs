@@ -48,25 +48,7 @@ const WITH_PEFT: &[(&str, &str)] = &[
 
 /// Methods that the crate merges with the feature `rare`, for which the module of the npm package has no room yet.
 #[cfg(not(feature = "rare"))]
-const RARE: &[&str] = &[
-    "BOFT",
-    "C3A",
-    "DEFT",
-    "DELORA",
-    "FOURIERFT",
-    "GRALORA",
-    "HIRA",
-    "HRA",
-    "MISS",
-    "PEANUT",
-    "RANDLORA",
-    "ROAD",
-    "SHIRA",
-    "SUPERTUNING",
-    "UNILORA",
-    "VBLORA",
-    "WAVEFT",
-];
+const RARE: &[&str] = &["DEFT", "FOURIERFT", "PEANUT", "ROAD", "WAVEFT"];
 #[cfg(feature = "rare")]
 const RARE: &[&str] = &[];
 

@@ -5,9 +5,8 @@ use serde_json::Value;
 use crate::adapter::dialect::{Mismatch, ModuleUpdate};
 use crate::adapter::fields::FieldReader;
 use crate::adapter::pairs::Whole;
-use crate::encoding::Plain;
 use crate::error::{Error, ErrorKind, Result};
-use crate::op::{Op, Replace};
+use crate::op::replace;
 
 /// What a configuration says of whole modules.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +63,6 @@ impl Saved {
         for Whole { module, parameter, values, shape } in wholes {
             let names = self.modules.iter().map(String::as_str).chain(self.of_task.iter().copied());
             let saved = names.into_iter().any(|end| Self::holds(module, end));
-            let stored = Plain { float: values.float()?, input: values.at.input, start: values.at.start };
             updates.push(ModuleUpdate {
                 module: module.clone(),
                 parameter: parameter.clone(),
@@ -73,7 +71,7 @@ impl Saved {
                 // What is no module of its own is a copy of the base's tensor, which a tied output layer shares.
                 tied: !saved || self.tying,
                 key: values.key.clone(),
-                op: Op::Replace(Replace { key: values.key.clone(), shape: shape.clone(), stored }),
+                op: replace(values, shape)?,
                 base: None,
                 wrapper: None,
                 share: None,

@@ -1,0 +1,23 @@
+/**
+ * The hub without any WebAssembly: reading its addresses, searching it, uploading a merged model.
+ *
+ * @module lorafold/hub
+ */
+import { createHub, type HubApi } from "./hub/api.js";
+import { Sha256 } from "./hub/sha256.js";
+
+const hub = createHub({ newHasher: () => new Sha256() });
+
+/** {@inheritDoc HubApi.parseHubAddress} @function */
+export const parseHubAddress: HubApi["parseHubAddress"] = hub.parseHubAddress;
+/** {@inheritDoc HubApi.searchModels} @function */
+export const searchModels: HubApi["searchModels"] = hub.searchModels;
+/** {@inheritDoc HubApi.upload} @function */
+export const upload: HubApi["upload"] = hub.upload;
+
+export type { HubApi } from "./hub/api.js";
+export type { FoundModel, SearchOptions } from "./hub/search.js";
+export type { UploadFile, UploadOptions, UploadProgress, UploadResult } from "./hub/upload.js";
+export type { Repository } from "./sources/repository.js";
+export type { HubOptions } from "./types.js";
+export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";

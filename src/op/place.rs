@@ -1,0 +1,85 @@
+//! Where an update stands in a weight, and the runs of elements that it is applied to.
+
+use std::ops::Range;
+
+use crate::tensor::Float;
+use crate::wire::wire_enum;
+
+/// Some rows of a weight that an update covers, and which of its own rows stand there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Place {
+    /// The rows, counted in the order of the weight from the first that the update covers.
+    pub(crate) rows: Range<usize>,
+    /// Rows that the update covers in all.
+    pub(crate) of: usize,
+    /// Columns as stored.
+    pub(crate) cols: usize,
+    /// Which of its rows stands where.
+    pub(crate) order: RowOrder,
+}
+
+impl Place {
+    /// The update's row that stands in each of [`rows`](Self::rows).
+    pub(crate) fn sources(&self) -> impl Iterator<Item = usize> + '_ {
+        self.rows.clone().map(|row| match self.order {
+            RowOrder::AsIs => row,
+            RowOrder::SwapHalves => (row + self.of / 2) % self.of,
+        })
+    }
+
+    /// Whether the rows are all of the update's, in its order.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.rows == (0..self.of) && self.order == RowOrder::AsIs
+    }
+}
+
+/// In which order the rows of an update stand in the weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RowOrder {
+    /// As in the update.
+    #[default]
+    AsIs,
+    /// The second half first: scale and shift, gate and up, that two tools name the other way round.
+    SwapHalves,
+}
+
+wire_enum!(RowOrder { AsIs, SwapHalves });
+
+/// A run of elements of a weight.
+pub(crate) struct Tile<'a, R> {
+    /// First row, counted from the first of the [`Place`] that was prepared.
+    pub(crate) row: usize,
+    /// First column in that row: 0 where an update needs whole rows.
+    pub(crate) col: usize,
+    /// Columns.
+    pub(crate) cols: usize,
+    /// The type that the weight is computed in: F32 or F64.
+    pub(crate) float: Float,
+    /// The weight's values, row by row.
+    pub(crate) base: &'a [R],
+    /// The bytes of what the method [reads](super::Op::reads) beside them.
+    pub(crate) beside: &'a [&'a [u8]],
+}
+
+impl<R> Tile<'_, R> {
+    /// The same elements with other values of the weight: these in another type.
+    pub(super) fn of<'a, T>(&'a self, base: &'a [T]) -> Tile<'a, T> {
+        Tile { row: self.row, col: self.col, cols: self.cols, float: self.float, base, beside: self.beside }
+    }
+
+    /// A value rounded to the type of the weight.
+    pub(super) fn round(&self, value: f64) -> f64 {
+        if self.float == Float::F32 { (value as f32).into() } else { value }
+    }
+
+    /// Its parts by row: the row, the first column in it, and which values.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, usize, Range<usize>)> + use<R> {
+        let (cols, length) = (self.cols, self.base.len());
+        let (mut row, mut col, mut at) = (self.row, self.col, 0);
+        std::iter::from_fn(move || {
+            let part = (row, col, at..(at + cols.saturating_sub(col)).min(length));
+            (row, col, at) = (row + 1, 0, part.2.end);
+            (!part.2.is_empty()).then_some(part)
+        })
+    }
+}

@@ -1,0 +1,250 @@
+//! Reading what a plan needs of an adapter: its configuration, its header, and its bytes once, for the hash that the recipe records.
+
+use sha2::{Digest, Sha256};
+
+use super::elsewhere::elsewhere;
+use super::open::{check_gathered, check_listing, hex, read_header, read_json};
+use super::options::{AdapterOptions, none_of};
+use super::recipe::FileDigest;
+use super::tokenizer::is_tokenizer;
+use super::unmerged;
+use super::zeros::Zeros;
+use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
+use crate::adapter::pattern::PatternBudget;
+use crate::adapter::targets::Targets;
+use crate::container::checkpoint::adapter_shards;
+use crate::container::{Format, Header, limits};
+use crate::error::{Error, ErrorKind, Result};
+use crate::findings::Finding;
+use crate::inputs::{Inputs, Listing, try_buffer};
+use crate::wire::wire;
+
+/// An adapter, without its weights.
+#[derive(Debug, Clone)]
+pub struct Adapter {
+    /// What errors and reports call it.
+    pub name: String,
+    /// Factor on its whole delta.
+    pub weight: f64,
+    /// Which one of the adapters in its file or folder it is, where that was asked for.
+    pub wanted: Option<String>,
+    /// Whether the base is the one that its initialisation has changed, where that was said.
+    pub residual_base: Option<bool>,
+    /// How the columns of `lora_B` are ordered where it has the factors of many experts, where that was said.
+    pub expert_packing: Option<String>,
+    /// What it does to each module, where the plan is being made.
+    pub updates: Vec<ModuleUpdate>,
+    /// How many modules that are.
+    pub modules: usize,
+    /// What reports say of it as a whole.
+    pub summary: Summary,
+    /// `layer_replication`: the layers of the base, from each first to before each last, that it was trained on.
+    pub replication: Vec<[u64; 2]>,
+    /// Where its configuration and its file do not agree.
+    pub mismatches: Vec<Mismatch>,
+    /// What the user should know of it.
+    pub findings: Vec<Finding>,
+    /// Which modules its configuration says were trained.
+    pub targets: Targets,
+    /// Whether its factors are such that it changes nothing.
+    pub idle: bool,
+    /// Number of the weight file among all inputs, the first one where they are several.
+    pub input: usize,
+    /// Numbers of its other weight files.
+    pub shards: Vec<usize>,
+    /// Its tokenizer, and what else stands beside weights: (input, name, size).
+    pub companions: Vec<(usize, String, u64)>,
+    /// Its files, for the recipe.
+    pub digests: Vec<FileDigest>,
+    /// Where it can be had again, for the recipe.
+    pub origin: Option<String>,
+}
+
+// The rest is in the programs and the findings of the plan.
+wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions });
+
+/// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
+///
+/// # Errors
+/// `bad-config`, `bad-header`, `truncated`, `wrong-input`, `missing-pair`, `shape-mismatch`, `unsupported`, `bad-option`,
+/// `limit-exceeded`, and whatever reading gives.
+pub async fn open_adapter(
+    inputs: &impl Inputs,
+    folder: &Listing,
+    options: &AdapterOptions,
+    budget: &mut PatternBudget,
+) -> Result<Adapter> {
+    open_in(inputs, folder, options, budget).await.map_err(|error| error.in_adapter(&folder.name))
+}
+
+async fn open_in(
+    inputs: &impl Inputs,
+    folder: &Listing,
+    options: &AdapterOptions,
+    budget: &mut PatternBudget,
+) -> Result<Adapter> {
+    let name = &folder.name;
+    let weight = finite("weight", options.weight.unwrap_or(1.0))?;
+    let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
+    let packing = options.packing()?;
+    let wanted = options.adapter.as_deref();
+    let residual = options.residual_base.unwrap_or(false);
+    let out_proj_once = match options.out_proj.as_deref() {
+        None | Some("twice") => false,
+        Some("once") => true,
+        Some(other) => return Err(none_of("outProj", other, "twice, once")),
+    };
+    check_listing(folder)?;
+    let position = |wanted: &str| folder.files.iter().position(|file| file.name == wanted);
+    let names: Vec<&str> = folder.files.iter().map(|file| file.name.as_str()).collect();
+    if position("config.json").is_some()
+        && ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"]
+            .iter()
+            .all(|name| position(name).is_none())
+    {
+        let reason = "this is a base model, not an adapter: it has config.json and no adapter_config.json";
+        return Err(Error::wrong_input(name.clone(), reason)
+            .kind(ErrorKind::BaseAsAdapter)
+            .found("a base model")
+            .expected("an adapter")
+            .fix("give it as the base"));
+    }
+    let (weights, format) = adapter_weights(folder, &names)?;
+    let mut digests = Vec::new();
+    let config = match position("adapter_config.json") {
+        None => None,
+        Some(at) => {
+            let json = read_json(inputs, folder, at, limits::CONFIG_BYTES).await?;
+            digests.push(FileDigest { name: names[at].into(), sha256: hex(&Sha256::digest(&json)) });
+            Some((names[at], json))
+        }
+    };
+    let file = names[weights[0]];
+    let (mut headers, mut failed) = (Vec::with_capacity(weights.len()), None);
+    for &at in &weights {
+        match read_header(inputs, folder, at, format).await {
+            Ok(header) => headers.push((folder.first_input + at, header)),
+            Err(error) => failed = Some(error),
+        }
+    }
+    let header = failed.map_or_else(|| Header::joined(file, headers), Err);
+    match &header {
+        Ok(header) => check_gathered(file, header, true)?,
+        // Whatever the configuration says: it is not the adapter's file.
+        Err(error) if matches!(error.facts().kind, Some(ErrorKind::LfsPointer | ErrorKind::WebPage)) => {
+            return Err(error.clone());
+        }
+        Err(_) => {}
+    }
+    let input = folder.first_input + weights[0];
+    let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
+    let files = AdapterFiles { adapter: name, file, input, config, alpha, residual, out_proj_once, wanted, packing };
+    let Updates { updates, summary, replication, mut mismatches, mut findings, targets } =
+        dialect::read(&files, header, budget)?;
+    let mut zeros = Zeros::of(&updates);
+    for &at in &weights {
+        let file = &folder.files[at];
+        let input = folder.first_input + at;
+        let computed = digest(inputs, input, names[at], file.size, file.sha256.clone(), &mut zeros);
+        digests.push(FileDigest { name: names[at].into(), sha256: computed.await? });
+    }
+    let (zero, idle) = zeros.finding(name, &updates);
+    findings.extend(zero);
+    let chosen: Vec<&str> = weights.iter().map(|&at| names[at]).collect();
+    unmerged::note(folder, &chosen, &mut mismatches, &mut findings);
+    let companion = |at: usize| (folder.first_input + at, names[at].to_string(), folder.files[at].size);
+    Ok(Adapter {
+        name: name.clone(),
+        weight,
+        wanted: options.adapter.clone(),
+        residual_base: options.residual_base,
+        expert_packing: options.expert_packing.clone(),
+        replication,
+        modules: updates.len(),
+        updates,
+        summary,
+        mismatches,
+        findings,
+        targets,
+        idle,
+        input,
+        shards: weights.iter().skip(1).map(|at| folder.first_input + at).collect(),
+        companions: (0..names.len()).filter(|&at| is_tokenizer(names[at])).map(companion).collect(),
+        digests,
+        origin: folder.origin.clone(),
+    })
+}
+
+/// The weight files of an adapter: one, or the shards of it.
+fn adapter_weights(folder: &Listing, names: &[&str]) -> Result<(Vec<usize>, Format)> {
+    for format in [Format::Safetensors, Format::Torch] {
+        let shards = adapter_shards(names, format)?;
+        let whole = ["adapter_model.safetensors", "adapter_model.bin"];
+        if !shards.is_empty() && !names.iter().any(|name| whole.contains(name)) {
+            return Ok((shards, format));
+        }
+    }
+    match Format::of_adapter(names) {
+        Ok((at, format)) => Ok((vec![at], format)),
+        Err(found) => {
+            let reason = match found {
+                0 => "there is no adapter_model.safetensors, and no adapter_model.bin".into(),
+                found => format!("there is no adapter_model.safetensors, but {found} other .safetensors files"),
+            };
+            let error = Error::wrong_input(folder.name.clone(), reason).kind(ErrorKind::NoWeights);
+            Err(elsewhere(folder, error.expected("adapter_model.safetensors"), true))
+        }
+    }
+}
+
+/// Bytes hashed at a time.
+const HASH_STEP: u64 = 1 << 20;
+
+/// The sha256 of an input of `size` bytes in hex; and which operands in it have nothing but zeros. Where its source knows the hash, only the platform
+/// computes it, and compares.
+pub(super) async fn digest(
+    inputs: &impl Inputs,
+    input: usize,
+    name: &str,
+    size: u64,
+    known: Option<String>,
+    zeros: &mut Zeros,
+) -> Result<String> {
+    if let Some(sha256) = inputs.sha256(input).await? {
+        // What the platform has hashed is at hand.
+        zeros.look(inputs, input).await?;
+        return Ok(sha256);
+    }
+    if let Some(sha256) = known {
+        // Nobody reads the file for this alone.
+        *zeros = Zeros::default();
+        return Ok(sha256);
+    }
+    let mut buffer = try_buffer(name, HASH_STEP.min(size))?;
+    let mut hash = Sha256::new();
+    let mut at = 0;
+    while at < size {
+        let step = HASH_STEP.min(size - at);
+        let part = &mut buffer[..step as usize];
+        inputs.read(input, at, part).await?;
+        hash.update(&*part);
+        zeros.see(input, at, part);
+        at += step;
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+fn finite(option: &str, value: f64) -> Result<f64> {
+    if value.is_finite() {
+        return Ok(value);
+    }
+    // `Display` of all numbers, for these three, would be 7 kB of the module.
+    let found = if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "inf"
+    } else {
+        "-inf"
+    };
+    Err(Error::bad_option(option, format!("{found} is not a finite number")).found(found).expected("a finite number"))
+}

@@ -1,0 +1,97 @@
+//! Whose tokenizer the output has: the base's, or that which was saved with an adapter.
+
+use super::adapter::digest;
+use super::build::MergePlan;
+use super::options::Whose;
+use super::output::{Body, OutputFile};
+use super::zeros::Zeros;
+use crate::error::Result;
+use crate::findings::Finding;
+use crate::inputs::Inputs;
+
+/// What a tokenizer's words are in: it needs one of these.
+const WORDS: [&str; 5] = ["tokenizer.json", "vocab.json", "vocab.txt", "vocab.bpe", "merges.txt"];
+/// What else a tokenizer has.
+const SETTINGS: [&str; 7] = [
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.jinja2",
+    "chat_template.json",
+    "tokenizer.py",
+];
+/// What stands beside it, each for itself.
+const BESIDE: [&str; 5] = [
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+    "audio_preprocessor_config.json",
+];
+fn has_words(name: &str) -> bool {
+    WORDS.contains(&name) || [".model", ".spm", ".tiktoken"].iter().any(|end| name.ends_with(end))
+}
+
+/// Whether a file is one of a tokenizer or of what stands beside it.
+pub(super) fn is_tokenizer(name: &str) -> bool {
+    has_words(name) || SETTINGS.contains(&name) || BESIDE.contains(&name)
+}
+
+/// Decide whose tokenizer the output has, and say where the adapter's is another one. `brings` is the adapter that brings embeddings.
+///
+/// # Errors
+/// Those of reading.
+pub(super) async fn choose(
+    inputs: &impl Inputs,
+    plan: &mut MergePlan,
+    whose: Whose,
+    brings: Option<usize>,
+) -> Result<()> {
+    for number in 0..plan.adapters.len() {
+        let companions = std::mem::take(&mut plan.adapters[number].companions);
+        let mut other = Vec::new();
+        for (input, name, size) in companions {
+            let ours = digest(inputs, input, &name, size, None, &mut Zeros::default()).await?;
+            let known = plan.files.iter().find(|file| file.name == name && file.size == size);
+            if let Some(OutputFile { body: Body::Input(base), .. }) = known
+                && digest(inputs, *base, &name, size, None, &mut Zeros::default()).await? == ours
+            {
+                continue;
+            }
+            other.push((input, name, size, ours));
+        }
+        let names: Vec<&str> = other.iter().map(|(_, name, ..)| name.as_str()).collect();
+        let adapter = plan.adapters[number].name.clone();
+        if names.is_empty() {
+            continue;
+        }
+        let takes = whose == Whose::Adapter || whose == Whose::Auto && brings == Some(number);
+        if !takes || plan.findings.iter().any(|finding| finding.code == TAKEN) {
+            let message = format!(
+                "the base's tokenizer and configurations are kept; the adapter's differ: {} (tokenizer \"adapter\" takes those)",
+                names.join(", ")
+            );
+            plan.findings.push(Finding::info("tokenizer-differs", &adapter, message));
+            continue;
+        }
+        let message = format!("taken from the adapter, in place of the base's: {}", names.join(", "));
+        plan.findings.push(Finding::info(TAKEN, &adapter, message));
+        // A tokenizer is saved as a whole: what of the base's has no match would contradict it.
+        let [words, settings] = [names.iter().any(|name| has_words(name)), names.contains(&SETTINGS[0])];
+        plan.files.retain(|file| {
+            let is_part =
+                words && has_words(&file.name) || (words || settings) && SETTINGS.contains(&file.name.as_str());
+            !(is_part || names.contains(&file.name.as_str())) || !matches!(file.body, Body::Input(_))
+        });
+        for (input, name, size, digest) in other {
+            // As the base's versions do for the base's files, it tells this file from another of the same size.
+            plan.base.versions.push((name.clone(), digest));
+            plan.files.push(OutputFile { name, size, body: Body::Input(input) });
+        }
+    }
+    Ok(())
+}
+
+/// The code of the finding that an adapter's tokenizer was taken.
+const TAKEN: &str = "tokenizer-taken";
