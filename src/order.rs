@@ -1,5 +1,5 @@
-//! Sorting. Every kind of value that the standard library's sort is made for is six kilobytes of the WebAssembly module; this one, by merging, is
-//! made once, for the numbers of the values, and compares less often.
+//! Sorting. Every kind of value that the standard library's sort is made for is six kilobytes of the WebAssembly module; this one is made once,
+//! for the numbers of the values.
 
 use std::cmp::Ordering;
 
@@ -18,33 +18,7 @@ pub(crate) fn sort<T: Ord>(items: &mut Vec<T>) {
 
 /// Sort numbers of things, in place; those of equal things by the number.
 pub(crate) fn sort_numbers(numbers: &mut [u32], compare: &dyn Fn(u32, u32) -> Ordering) {
-    let in_order = |one: u32, other: u32| compare(one, other).then(one.cmp(&other)).is_lt();
-    let mut merged = numbers.to_vec();
-    // Runs of 1, 2, 4, … numbers are in order; two and two become one.
-    let mut run = 1;
-    while run < numbers.len() {
-        for (pair, out) in numbers.chunks(2 * run).zip(merged.chunks_mut(2 * run)) {
-            let (mut left, mut right) = pair.split_at(run.min(pair.len()));
-            if let (Some(&last), Some(&next)) = (left.last(), right.first())
-                && in_order(last, next)
-            {
-                out.copy_from_slice(pair);
-                continue;
-            }
-            for out in out {
-                let from = match (left.first(), right.first()) {
-                    (Some(&one), Some(&other)) if !in_order(one, other) => &mut right,
-                    (None, _) => &mut right,
-                    _ => &mut left,
-                };
-                if let Some((&first, rest)) = from.split_first() {
-                    (*out, *from) = (first, rest);
-                }
-            }
-        }
-        numbers.copy_from_slice(&merged);
-        run *= 2;
-    }
+    numbers.sort_unstable_by(|&one, &other| compare(one, other).then(one.cmp(&other)));
 }
 
 #[cfg(test)]

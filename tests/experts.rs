@@ -83,12 +83,16 @@ fn the_packing_of_before_gives_the_same() {
         let other = merged(&base, AdapterFolder::new(&packed), &scratch.0.join(name).join("other"));
         assert!(other != expected, "{name}");
     }
-    let error = Merge::builder()
-        .base(case("experts-olmoe").join("base"))
-        .adapter(AdapterFolder::new(case("experts-olmoe").join("adapter")).expert_packing("rows"))
-        .plan()
-        .map(drop)
-        .unwrap_err();
+    let packed = |packing: Option<&str>| {
+        let adapter = AdapterFolder::new(case("experts-olmoe").join("adapter"));
+        let adapter = packing.iter().fold(adapter, |adapter, packing| adapter.expert_packing(*packing));
+        Merge::builder().base(case("experts-olmoe").join("base")).adapter(adapter).plan()
+    };
+    for packing in [None, Some("rank"), Some("expert")] {
+        let plan = packed(packing).unwrap();
+        assert_eq!(plan.plan().recipe.adapters[0].expert_packing.as_deref(), packing);
+    }
+    let error = packed(Some("rows")).map(drop).unwrap_err();
     assert_eq!((error.code(), error.facts().field.as_deref()), ("bad-option", Some("expertPacking")), "{error}");
 }
 

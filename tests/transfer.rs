@@ -12,6 +12,7 @@ fn whole(mut plan: MergePlan) -> String {
         adapter.updates.clear();
         adapter.findings.clear();
         adapter.mismatches.clear();
+        adapter.targets = Default::default();
     }
     format!("{plan:?}")
 }

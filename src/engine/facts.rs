@@ -2,8 +2,6 @@
 //!
 //! Jobs may end in any order, on any number of workers. Their sums are added in the order of the jobs, so that neither can show.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 
 use crate::inputs::Span;
@@ -40,8 +38,8 @@ pub struct FactSum {
     /// How many jobs, the first ones, are in the sum.
     added: usize,
     sum: Vec<f64>,
-    /// Results of later jobs.
-    waiting: HashMap<usize, Vec<f64>>,
+    /// Results of later jobs, with their numbers: as many as are under way at the same time.
+    waiting: Vec<(usize, Vec<f64>)>,
 }
 
 impl FactSum {
@@ -52,19 +50,25 @@ impl FactSum {
 
     /// The sum of `jobs` results of `length` numbers each.
     fn new(jobs: usize, length: usize) -> FactSum {
-        FactSum { jobs, added: 0, sum: vec![0.0; length], waiting: HashMap::new() }
+        FactSum { jobs, added: 0, sum: vec![0.0; length], waiting: Vec::new() }
     }
 
     /// Add the result of a job, as [`gather`](super::Merger::gather) gives it. The same job may come twice.
     pub fn add(&mut self, job: usize, result: &[u8]) {
         let result = from_bytes(result);
-        if job >= self.added && result.len() == self.sum.len() {
-            self.waiting.insert(job, result);
+        if job >= self.added && result.len() == self.sum.len() && self.place(job).is_none() {
+            self.waiting.push((job, result));
         }
-        while let Some(next) = self.waiting.remove(&self.added) {
+        while let Some(place) = self.place(self.added) {
+            let (_, next) = self.waiting.swap_remove(place);
             self.sum.iter_mut().zip(next).for_each(|(sum, part)| *sum += part);
             self.added += 1;
         }
+    }
+
+    /// Where the result of a job waits.
+    fn place(&self, job: usize) -> Option<usize> {
+        self.waiting.iter().position(|(other, _)| *other == job)
     }
 
     /// The facts as they cross to workers, little-endian f64, once every job is in.

@@ -4,7 +4,6 @@
 //! object gives twice means what comes last, as in Python: reading and setting go to the last, removing takes all.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
@@ -13,6 +12,7 @@ use super::escapes::decoded;
 use super::read::parse;
 use super::scan::{Result, Scanner};
 use super::write::{pretty, text};
+use crate::order::sort_numbers;
 
 /// Most members of all objects together. The configuration of a model with 22,000 labels has 44,000.
 const MEMBERS: usize = 200_000;
@@ -220,10 +220,12 @@ impl Object {
             }
             before = scanner.whitespace().into();
         }
-        let mut later = BTreeSet::new();
-        for member in members.iter_mut().rev() {
-            member.is_repeated = !later.insert(member.name().into_owned());
-        }
+        let names: Vec<Cow<str>> = members.iter().map(Member::name).collect();
+        let mut order: Vec<u32> = (0..names.len() as u32).collect();
+        sort_numbers(&mut order, &|one, other| names[one as usize].cmp(&names[other as usize]));
+        let same = |pair: &&[u32]| names[pair[0] as usize] == names[pair[1] as usize];
+        let repeated: Vec<usize> = order.windows(2).filter(same).map(|pair| pair[0] as usize).collect();
+        repeated.into_iter().for_each(|earlier| members[earlier].is_repeated = true);
         Ok(Object { members, inside: String::new() })
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing, UNKNOWN_SIZE, read_whole, try_buffer};
 use crate::json::repeated;
+use crate::tensor::Float;
 use crate::wire::wire;
 
 /// One weight file of the base.
@@ -157,7 +158,7 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
 /// Where a run that spreads its weights over machines saves without gathering them, all or most tensors are empty; of an adapter `some`
 /// suffice.
 pub(super) fn check_gathered(file: &str, header: &Header, some: bool) -> Result<()> {
-    let empty = || header.iter().filter(|tensor| tensor.shape == [0]);
+    let empty = || header.iter().filter(|tensor| tensor.shape == [0] && Float::of(tensor.dtype).is_some());
     let (Some(first), count) = (empty().next(), empty().count()) else { return Ok(()) };
     if !some && count * 2 <= header.len() {
         return Ok(());

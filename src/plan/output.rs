@@ -260,12 +260,12 @@ fn write_index<T>(
     files: &[OutputFile],
     use_writer: impl FnOnce(&dyn Written) -> T,
 ) -> T {
-    let mut file_of: HashMap<&str, &str> = HashMap::with_capacity(tensors.len());
-    for file in files {
+    let mut file_of: HashMap<&str, usize> = HashMap::with_capacity(tensors.len());
+    for (number, file) in files.iter().enumerate() {
         if let Body::Weights(weights) = &file.body {
-            file_of.extend(
-                weights.order.iter().map(|&tensor| (tensors.view(base, tensor as usize).name, file.name.as_str())),
-            );
+            for &tensor in &weights.order {
+                file_of.insert(tensors.view(base, tensor as usize).name, number);
+            }
         }
     }
     let mut names: Vec<&str> = match &base.index {
@@ -279,7 +279,7 @@ fn write_index<T>(
     let mut metadata: Map<String, Value> = known.map(|index| index.metadata.clone()).unwrap_or_default();
     let total: u64 = (0..tensors.len()).map(|number| tensors.view(base, number).bytes()).sum();
     metadata.insert("total_size".into(), total.into());
-    let weight_map = names.iter().filter_map(|name| Some((*name, *file_of.get(name)?)));
+    let weight_map = names.iter().filter_map(|name| Some((*name, files[*file_of.get(name)?].name.as_str())));
     use_writer(&IndexWriter::new(&metadata, weight_map))
 }
 

@@ -8,8 +8,8 @@ use crate::op::Scale;
 
 /// The scales of all adapters.
 pub(super) struct Scales {
-    /// By the number of the adapter's weight file among all inputs.
-    adapters: HashMap<usize, AdapterScales>,
+    /// With the number of the adapter's weight file among all inputs.
+    adapters: Vec<(usize, AdapterScales)>,
 }
 
 /// The scales of one adapter.
@@ -24,17 +24,23 @@ pub(super) struct AdapterScales {
 impl Scales {
     /// Those of the updates of all tensors, in one pass: an adapter may have as many scales as updates.
     pub(super) fn of(tensors: &Tensors, of: &[Adapter]) -> Scales {
-        let mut adapters: HashMap<usize, AdapterScales> = HashMap::new();
+        let mut adapters: Vec<(usize, AdapterScales)> = Vec::new();
         // Rank and alpha decide the scale. Both zeros are one alpha.
         let mut places: HashMap<(usize, u64, u64), usize> = HashMap::new();
-        let mut stacks: HashMap<usize, HashMap<&str, usize>> = HashMap::new();
+        // Of each adapter, the factors that are those of many experts.
+        let mut stacks: Vec<HashMap<&str, usize>> = Vec::new();
         for update in tensors.programs().iter().flat_map(|program| &program.updates) {
             let Some(input) = update.op.input() else { continue };
             let whole = of.iter().find(|adapter| adapter.shards.contains(&input));
             let input = whole.map_or(input, |adapter| adapter.input);
-            let AdapterScales { updates, scales } = adapters.entry(input).or_default();
+            let number = adapters.iter().position(|(other, _)| *other == input).unwrap_or(adapters.len());
+            if number == adapters.len() {
+                adapters.push((input, AdapterScales::default()));
+                stacks.push(HashMap::new());
+            }
+            let AdapterScales { updates, scales } = &mut adapters[number].1;
             let is_more = match update.op.operands.as_slice() {
-                [a, b, ..] if b.columns.is_some() => stacks.entry(input).or_default().insert(&a.key, 0).is_some(),
+                [a, b, ..] if b.columns.is_some() => stacks[number].insert(&a.key, 0).is_some(),
                 _ => false,
             };
             *updates += usize::from(!is_more);
@@ -50,6 +56,7 @@ impl Scales {
 
     /// Those of one adapter.
     pub(super) fn of_adapter(&self, adapter: &Adapter) -> AdapterScales {
-        self.adapters.get(&adapter.input).cloned().unwrap_or_default()
+        let found = self.adapters.iter().find(|(input, _)| *input == adapter.input);
+        found.map(|(_, scales)| scales.clone()).unwrap_or_default()
     }
 }

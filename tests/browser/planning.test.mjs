@@ -93,7 +93,7 @@ globalThis.hostile = async (call, kind, abortAfter) => {
 globalThis.report = async (given, options = {}) => {
   const [base, adapter] = [await files("sample/tiny-llama", given.base), await files("sample/storyteller-lora", given.adapter)];
   const before = started.length;
-  const report = await plan({ base, adapters: [{ source: adapter, weight: 0.5, extra: () => 0 }], extra: () => 0, ...options });
+  const report = await plan({ base, adapters: [{ source: adapter, weight: 0.5 }], onProgress: () => 0, ...options });
   return { report: JSON.stringify(report), started: started.length - before, alive: aliveWorkers() };
 };
 /** What a wrong option is called. */

@@ -2,12 +2,13 @@
 // The serving template in workerd: a merged model out of R2, or of a base behind a URL, under the platform's limits.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Miniflare } from "miniflare";
 import { merge } from "../../pkg/node.js";
 import { serve } from "../browser/serve.mjs";
 import { doraModel } from "../js/dora-model.mjs";
+import { fixture, FIXTURES } from "../js/fixture.mjs";
 import { random } from "../js/numbers.mjs";
 import { buildSafetensors } from "../js/safetensors-file.mjs";
 import { scratch, sha256, writeFolder } from "../js/scratch.mjs";
@@ -126,6 +127,18 @@ describe("the serving template", () => {
     const sources = adapters.map(([name, weight]) => ({ source: `${server.origin}/${name}/`, weight }));
     await compare(await isolate(t, { BASE: `${server.origin}/base/`, ADAPTERS: JSON.stringify(sources) }), files);
   });
+
+  for (const name of ["oft-two", "oft-layers", "dora-and-lora-gpt2", "lokr-conv"]) {
+    test(`what PEFT made: ${name}`, async (t) => {
+      const { base, adapters } = fixture(name);
+      const files = await filesOf(await merge({ base, adapters: adapters.map(({ path, weight }) => ({ source: path, weight })) }));
+      const server = await serve({ "/": FIXTURES });
+      t.after(server.close);
+      const at = (/** @type {string} */ folder) => `${server.origin}/${relative(FIXTURES, folder)}/`;
+      const sources = adapters.map(({ path, weight }) => ({ source: at(path), weight }));
+      await compare(await isolate(t, { BASE: at(base), ADAPTERS: JSON.stringify(sources) }), files);
+    });
+  }
 
   test("more clients at once than there are permits, each with more than one request's share", async (t) => {
     const folder = await scratch(t);

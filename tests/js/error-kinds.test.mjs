@@ -40,6 +40,12 @@ const CASES = [
   ["no-weights", "wrong-input", "a base without weights", planned(({ base }) => void delete base["model.safetensors"]), { expected: "a .safetensors file" }],
   ["no-weights", "wrong-input", "an adapter without weights", planned(({ adapter }) => void delete adapter["adapter_model.safetensors"]), { adapter: "adapter", expected: "adapter_model.safetensors" }],
   ["several-models", "wrong-input", "two models in a folder", planned(({ base }) => { base["a.safetensors"] = base["b.safetensors"] = base["model.safetensors"]; delete base["model.safetensors"]; }), { fix: "give the files of one model" }],
+  ["several-adapters", "wrong-input", "two adapters in a file", planned(tensors("adapter", (all) => {
+    for (const [name, tensor] of Object.entries(all)) {
+      for (const adapter of ["first", "second"]) all[name.replace(".weight", `.${adapter}.weight`)] = tensor;
+      delete all[name];
+    }
+  })), { adapter: "adapter", found: "first, second" }],
   ["missing-shard", "truncated", "a shard that is missing", planned(sharded((files) => void delete files["model-00002-of-00002.safetensors"])), { file: "model-00002-of-00002.safetensors" }],
   ["pickle", "unsupported", "an adapter as a pickle", planned(({ adapter }) => { adapter["adapter_model.bin"] = Buffer.from("\x80\x02cposix\nsystem\n", "latin1"); delete adapter["adapter_model.safetensors"]; }), { adapter: "adapter", file: "adapter/adapter_model.bin" }],
   ["pickle", "wrong-input", "a pickle called safetensors", planned(beginning({ "model.safetensors": "\x80\x02\x8a\nl\xfc\x9cF\xf9" })), { file: "model.safetensors" }],
@@ -56,7 +62,7 @@ const CASES = [
     tensors("adapter", (all) => { copyFactors(all, "blocks.0.proj"); for (const name of Object.keys(all)) if (name.includes("self_attn")) delete all[name]; })(model);
   }), { found: "one., two." }],
   ["other-shape", "shape-mismatch", "an adapter of a smaller base", planned(tensors("base", (all) => void (all[`${Q}.weight`] = { dtype: "F32", shape: [2, 10], values: Array(20).fill(1) }))), { tensor: `${Q}.weight`, expected: "[5, 4]", found: "[2, 10]" }],
-  ["not-implemented", "unsupported", "a field that is known", planned(config({ layer_replication: [[0, 1]] })), { field: "layer_replication", found: "[[0,1]]", fix: "merge this adapter with PEFT" }],
+  ["not-implemented", "unsupported", "a field that is known", planned(config({ kasa_config: { beta: 1 } })), { field: "kasa_config", found: '{"beta":1}', fix: "merge this adapter with PEFT" }],
   ["not-implemented", "unsupported", "a method that is planned", ({ options }) => plan({ ...options(), method: /** @type {any} */ ("ties") }), { field: "method", found: "ties", expected: "linear" }],
   ["unknown-field", "unsupported", "a field that nobody knows", planned(config({ field_of_tomorrow: 1 })), { adapter: "adapter", field: "field_of_tomorrow", found: "1" }],
   ["no-config", "bad-config", "an adapter without its configuration", planned(({ adapter }) => void delete adapter["adapter_config.json"]), { adapter: "adapter", file: "adapter/adapter_config.json" }],

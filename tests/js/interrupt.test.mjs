@@ -54,7 +54,7 @@ describe("signals", () => {
     assert.ok(left.some((name) => PARTIAL.test(name)));
     for (const name of left) assert.match(name, /^\..+\.partial$/);
     const inspected = await lorafold(["inspect", out, "--json"]);
-    assert.equal(JSON.parse(inspected.stdout).error.code, "wrong-input");
+    assert.equal(JSON.parse(inspected.stdout)[0].error.code, "wrong-input");
 
     // Another base: what was left of the first one does not stay.
     const model = tinyModel();

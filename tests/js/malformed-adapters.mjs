@@ -14,8 +14,8 @@ const spoiled = (half, value, at) => tensors("adapter", (all) => {
 
 /** Fields that change what is merged: each is refused by its name. @type {[string, unknown][]} */
 const REFUSED = [
-  ["target_parameters", ["experts.w"]], ["layer_replication", [[0, 1], [0, 1]]],
-  ["init_lora_weights", "pissa"], ["init_lora_weights", "pissa_niter_16"], ["init_lora_weights", "olora"], ["init_lora_weights", "loftq"],
+  ["target_parameters", ["experts.w"]],
+  ["init_lora_weights", "pissa"], ["init_lora_weights", "pissa_niter_16"], ["init_lora_weights", "loftq"],
   ["init_lora_weights", "corda"], ["init_lora_weights", "lora_ga"], ["use_qalora", true], ["kasa_config", { beta: 1 }], ["arrow_config", { top_k: 3 }], ["alora_invocation_tokens", [5]],
   ["field_of_tomorrow", 1], ["field_of_tomorrow", { on: true }],
 ];
@@ -62,7 +62,7 @@ export const ADAPTERS = [
   { name: "half A missing", change: tensors("adapter", (all) => void delete all[factor(Q, "A")]), code: "missing-pair", says: [factor(Q, "A"), factor(Q, "B")] },
   { name: "half B missing", change: tensors("adapter", (all) => void delete all[factor(V, "B")]), code: "missing-pair", says: [factor(V, "A"), factor(V, "B")] },
   { name: "no factors at all", change: tensors("adapter", (all) => Object.keys(all).forEach((name) => delete all[name])), code: "wrong-input", says: [FILE] },
-  { name: "halves of two adapters", change: tensors("adapter", (all) => { for (const [half, name] of /** @type {const} */ ([["A", "first"], ["B", "second"]])) { all[factor(Q, half).replace(".weight", `.${name}.weight`)] = all[factor(Q, half)]; delete all[factor(Q, half)]; } }), code: "missing-pair", says: [`${Q}.lora_A.first.weight`] },
+  { name: "halves of two adapters", change: tensors("adapter", (all) => { for (const [half, name] of /** @type {const} */ ([["A", "first"], ["B", "second"]])) { all[factor(Q, half).replace(".weight", `.${name}.weight`)] = all[factor(Q, half)]; delete all[factor(Q, half)]; } }), code: "wrong-input", says: ["several adapters: first, second"] },
   { name: "a factor twice in two spellings", change: tensors("adapter", (all) => void (all[`${Q}.lora_A.weight`] = all[factor(Q, "A")])), code: "bad-header", says: [FILE, "same factor"] },
   { name: "a module twice, once without the prefix of the body", change: tensors("adapter", (all) => copyFactors(all, "layers.0.self_attn.q_proj")), code: "bad-header", says: [factor(Q, "A"), factor("layers.0.self_attn.q_proj", "A")] },
   { name: "other inputs", change: tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "F32", shape: [2, 3], values: Array(6).fill(1) })), code: "shape-mismatch", says: [`${Q}.weight`, "[5, 3]"] },
@@ -82,7 +82,7 @@ export const ADAPTERS = [
   { name: "BD-LoRA", change: (model) => {
     tensors("adapter", (all) => void (all[factor(Q, "A")] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] }))(model);
     config({ use_bdlora: { target_modules_bd_a: ["q_proj"], nblocks: 2 } })(model);
-  }, code: "unsupported", says: [CONFIG, "use_bdlora"] },
+  }, code: "bad-config", says: [CONFIG, "use_bdlora"] },
   { name: "a DoRA magnitude", change: tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_magnitude_vector.weight`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) })), code: "bad-config", says: ["lora_magnitude_vector", "use_dora"] },
   { name: "a bias of lora_B", change: tensors("adapter", (all) => void (all[`base_model.model.${Q}.lora_B.bias`] = { dtype: "F32", shape: [5], values: Array(5).fill(1) })), code: "unmatched-key", says: ["lora_B.bias"] },
   { name: "a saved module", change: tensors("adapter", (all) => void (all["base_model.model.lm_head.weight"] = { dtype: "F32", shape: [2, 2], values: [1, 2, 3, 4] })), code: "unmatched-key", says: ["lm_head.weight"] },

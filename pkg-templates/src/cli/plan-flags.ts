@@ -68,7 +68,7 @@ function adapterOption(text: string): AdapterOptions {
   if (at <= 0) return { source: text };
   const [source, weight] = [text.slice(0, at), text.slice(at + 1)];
   if (/^hf:\/\/[^@]*$/i.test(source)) return SHORT_WEIGHT.test(weight) ? { source, weight: Number(weight) } : { source: text };
-  if (/^[+-]?(nan|inf(inity)?)$/i.test(weight)) throw new UsageError(`--adapter: the weight ${weight} is not a finite number`);
+  if (/^[+-]?(nan|inf(inity)?)$/i.test(weight)) throw new UsageError(`--adapter: the weight @${weight} is not a finite number`);
   if (!WEIGHT.test(weight)) return { source: text };
   if (!isThere(text)) return { source, weight: Number(weight) };
   if (isThere(source)) throw new UsageError(`--adapter ${text}: both ${text} and ${source} are there; ${text}@1 means the first`);
