@@ -24,14 +24,13 @@ export async function sizeRows() {
     },
   });
   const { output } = /** @type {import("rolldown").RolldownOutput} */ (result);
-  let entry = 0;
-  let worker = 0;
-  for (const file of output) {
-    if (!file.fileName.endsWith(".js")) continue;
-    // The worker is a bundle of its own, with its own copy of what both need.
-    if (file.type === "chunk") entry += gzipped(file.code);
-    else worker += gzipped(file.source);
-  }
+  const chunks = output.filter((file) => file.type === "chunk");
+  // Chunks that the entry imports are loaded with it; what it imports when it is needed is not.
+  const loaded = new Set(chunks.filter(({ isEntry }) => isEntry));
+  for (const { imports } of loaded) for (const chunk of chunks) if (imports.includes(chunk.fileName)) loaded.add(chunk);
+  const entry = [...loaded].reduce((sum, { code }) => sum + gzipped(code), 0);
+  // The worker is a bundle of its own, with its own copy of what both need.
+  const worker = output.reduce((sum, file) => sum + (file.type === "asset" && file.fileName.endsWith(".js") ? gzipped(file.source) : 0), 0);
   const wasm = gzipped(readFileSync(join(packageFolder, "lorafold_bg.wasm")));
   const part = "start-up";
   return [

@@ -17,7 +17,7 @@ export const upload: HubApi["upload"] = hub.upload;
 
 export type { HubApi } from "./hub/api.js";
 export type { FoundModel, SearchOptions } from "./hub/search.js";
-export type { UploadFile, UploadOptions, UploadProgress, UploadResult } from "./hub/upload.js";
+export type { NamedBlob, UploadFile, UploadOptions, UploadProgress, UploadResult } from "./hub/upload.js";
 export type { Repository } from "./sources/repository.js";
 export type { HubOptions } from "./types.js";
 export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";

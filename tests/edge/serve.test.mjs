@@ -224,7 +224,7 @@ describe("the serving template", () => {
 
   test("no spelling of a cache's permission makes what a token guards public", async (t) => {
     for (const [wanted, sent] of [["Public, max-age=5", "private, max-age=5"], ["max-age=5 , PUBLIC", "private, max-age=5"], ["private", "private"]]) {
-      const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: "[]", ACCESS_TOKEN: "open", CACHE_CONTROL: wanted });
+      const flare = await isolate(t, { BASE: "r2:models/tiny", ADAPTERS: adaptersAt(`${origin.origin}/`), ACCESS_TOKEN: "open", CACHE_CONTROL: wanted });
       await fill(flare, "tiny-llama", "models/tiny");
       const response = await get(flare, "config.json", { authorization: "Bearer open" });
       assert.equal(response.headers.get("cache-control"), sent);

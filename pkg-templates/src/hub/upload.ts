@@ -9,12 +9,21 @@ import type { Hasher } from "./sha256.js";
 import { type LargeFile, Storage } from "./storage.js";
 
 /** A file to upload: those of a merge's result are such files. */
-export type UploadFile = AnyFile | { name: string; blob(): Promise<AnyBlob> };
+export type UploadFile = AnyFile | NamedBlob;
+
+/** A file by its name, whose bytes are asked for when they are sent. */
+export interface NamedBlob {
+  /** Its path in the repository. */
+  name: string;
+  /** Its bytes. */
+  blob(): Promise<AnyBlob>;
+}
 
 /** Where a model is uploaded to, and what of it. */
 export interface UploadOptions {
   /** `hf://org/name`, `hf://org/name@branch`, or a folder there. */
   to: string;
+  /** What is uploaded. */
   files: readonly UploadFile[];
   /** Which hub, and as whom. Uploads need a token that may write. */
   hub?: HubOptions;
