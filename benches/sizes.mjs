@@ -28,7 +28,7 @@ export async function sizeRows() {
   // Chunks that the entry imports are loaded with it; what it imports when it is needed is not.
   const loaded = new Set(chunks.filter(({ isEntry }) => isEntry));
   for (const { imports } of loaded) for (const chunk of chunks) if (imports.includes(chunk.fileName)) loaded.add(chunk);
-  const entry = [...loaded].reduce((sum, { code }) => sum + gzipped(code), 0);
+  const entry = gzipped([...loaded].map(({ code }) => code).join("\n"));
   // The worker is a bundle of its own, with its own copy of what both need.
   const worker = output.reduce((sum, file) => sum + (file.type === "asset" && file.fileName.endsWith(".js") ? gzipped(file.source) : 0), 0);
   const wasm = gzipped(readFileSync(join(packageFolder, "lorafold_bg.wasm")));
