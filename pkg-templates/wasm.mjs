@@ -38,7 +38,7 @@ export function compile(extra = []) {
   ];
   const features = ["module", ...extra].join(",");
   // The crate itself is a library for Rust alone; only here it becomes a module.
-  run("cargo", ["rustc", "--profile", "wasm", "--lib", "--crate-type", "cdylib", "--target", target, "--no-default-features", "--features", features], { CARGO_ENCODED_RUSTFLAGS: flags.join("\x1f") });
+  run("cargo", ["rustc", "--profile", "wasm", "--lib", "--crate-type", "cdylib", "--target", target, "--features", features], { CARGO_ENCODED_RUSTFLAGS: flags.join("\x1f") });
   return join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), target, "wasm", "lorafold.wasm");
 }
 

@@ -81,6 +81,7 @@ fn layer(tensor: &TensorReport) -> &'static str {
         2 if embeds => "embedding",
         2 if tensor.transposed == Some(true) => "Conv1D of transformers",
         2 => "linear",
+        3 if tensor.name.contains("experts") => "experts in one tensor",
         3 => "convolution, 1 dimension",
         4 => "convolution, 2 dimensions",
         5 => "convolution, 3 dimensions",

@@ -200,8 +200,7 @@ fn groups_may_begin_anywhere_in_a_tensor() {
     let values: Vec<f32> = (0..rows * cols).map(|_| random.unit()).collect();
     let angles: Vec<f32> = (0..4).map(|_| random.unit()).collect();
     let inputs = Memory(vec![encode(Dtype::F32, &values), encode(Dtype::F32, &angles), encode(Dtype::F32, &[1.0; 4])]);
-    let operand =
-        |input: usize| Operand { key: "k".into(), at: Span { input, start: 0, bytes: 16 }, dtype: Dtype::F32 };
+    let operand = |input: usize| Operand::whole("k", Span { input, start: 0, bytes: 16 }, Dtype::F32);
     let road =
         Op { operands: vec![operand(1), operand(2)], sizes: Sizes::of(&[('v', 1), ('g', 4)]), ..Op::new(&op::ROAD) };
     let program = |order: RowOrder| Program {

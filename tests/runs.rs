@@ -25,7 +25,10 @@ impl Inputs for Given<'_> {
             buffer.copy_from_slice(self.bytes);
             return Ok(());
         }
-        assert!(self.operands.contains(&span), "{span:?} was not asked for");
+        let holds = |asked: &Span| {
+            asked.input == input && asked.start <= start && start + span.bytes <= asked.start + asked.bytes
+        };
+        assert!(self.operands.iter().any(holds), "{span:?} was not asked for");
         self.inputs.read(input, start, buffer).await
     }
 }
@@ -74,10 +77,10 @@ fn by_runs(
                         count
                     }
                     Piece::Compute { bytes: count, program, first, count: elements, skip, reads, .. } => {
-                        if merger.missing_operands(program).is_err() {
+                        if merger.missing_operands(program, &(0..0)).is_err() {
                             load(plan, merger, program, &model.inputs).unwrap();
                         }
-                        let operands = merger.missing_operands(program).unwrap();
+                        let operands = merger.missing_operands(program, &(first..first + elements)).unwrap();
                         let given = Given {
                             spans: &reads,
                             bytes: take(reads[0].start, reads[0].bytes),

@@ -37,10 +37,8 @@ fn low_rank(
     let input = inputs.0.len();
     inputs.0.push(encode(Dtype::F32, &a));
     inputs.0.push(encode(Dtype::F32, &b));
-    let operand = |key: &str, input: usize, values: &[f32]| Operand {
-        key: key.into(),
-        at: Span { input, start: 0, bytes: 4 * values.len() as u64 },
-        dtype: Dtype::F32,
+    let operand = |key: &str, input: usize, values: &[f32]| {
+        Operand::whole(key, Span { input, start: 0, bytes: 4 * values.len() as u64 }, Dtype::F32)
     };
     let op = Op {
         operands: vec![operand("a", input, &a), operand("b", input + 1, &b)],
@@ -130,7 +128,7 @@ fn an_update_without_facts_beside_one_with_facts() {
         let lengths: Vec<f32> = (0..side).map(|_| 2.0 + random.unit()).collect();
         inputs.0.push(encode(Dtype::F32, &lengths));
         let at = Span { input: inputs.0.len() - 1, start: 0, bytes: 4 * side };
-        update.op.operands.push(Operand { key: "m".into(), at, dtype: Dtype::F32 });
+        update.op.operands.push(Operand::whole("m", at, Dtype::F32));
         update.op = Op { method: &DORA, transposed, ..update.op };
         update
     };
@@ -173,7 +171,7 @@ fn nf4_with_double_quantisation_from_two_files() {
         let info = header.tensor(header.find(name).unwrap());
         Span { input, start: header.data_start + info.start, bytes: info.bytes() }
     };
-    let side = |name: &str| Operand { key: name.into(), at: span(1, name), dtype: Dtype::F32 };
+    let side = |name: &str| Operand::whole(name, span(1, name), Dtype::F32);
     let state = span(1, "l.weight.quant_state.bitsandbytes__nf4");
     let state = &inputs.0[1][state.start as usize..(state.start + state.bytes) as usize];
     let state: serde_json::Value = serde_json::from_slice(state).unwrap();

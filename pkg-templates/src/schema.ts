@@ -112,6 +112,12 @@ export type AdapterSettings = {
    */
   alpha?: number,
   /**
+   * How the columns of `lora_B` are ordered where it has the factors of many experts: `rank` (default), for each position of the rank those of
+   * all experts, as PEFT has them, or `expert`, for each expert those of its rank, as Unsloth wrote them before September 2026.
+   * @default "rank"
+   */
+  expertPacking?: "rank" | "expert",
+  /**
    * The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part; `false` by default.
    * @default false
    */
@@ -618,6 +624,10 @@ export type RecipeAdapter = {
    * Whether the base is the one that its initialisation has changed, where that was said.
    */
   residual?: boolean,
+  /**
+   * How the columns of `lora_B` are ordered where it has the factors of many experts, where that was said.
+   */
+  expertPacking?: string,
   /**
    * Factor on its whole delta.
    */

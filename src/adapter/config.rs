@@ -30,6 +30,10 @@ pub struct AdapterConfig {
     pub alpha_pattern: PatternTable<f64>,
     /// The suffixes of `target_modules` where it is a list.
     pub target_modules: Vec<String>,
+    /// The ends of the paths of bare parameters that have factors (`ParamWrapper`).
+    pub target_parameters: Vec<String>,
+    /// The version of PEFT that wrote it, from 0.18 on.
+    pub peft_version: Option<String>,
     /// `trainable_token_indices`: the end of an embedding's path (empty: of any), and its trained rows.
     pub tokens: Vec<(String, Vec<u64>)>,
     /// Which factors are stored in blocks.
@@ -61,7 +65,6 @@ const NEUTRAL: &[&str] = &[
     "merge_weights",
     "modules_to_save",
     "monteclora_config",
-    "peft_version",
     "qalora_group_size",
     "revision",
     "runtime_config",
@@ -71,7 +74,6 @@ const NEUTRAL: &[&str] = &[
 
 /// Fields that change the numbers and are not implemented: what they mean, and what helps.
 const REFUSED: &[(&str, &str, &str)] = &[
-    ("target_parameters", "the adapter targets bare parameters (mixture-of-experts layouts)", WITH_PEFT),
     ("use_qalora", "QA-LoRA pools the inputs in groups, for a GPTQ base that nothing is merged into", BESIDE),
     (
         "alora_invocation_tokens",
@@ -126,6 +128,8 @@ impl AdapterConfig {
                 "alpha_pattern" => {
                     config.alpha_pattern = reader.patterns("alpha_pattern", value, FieldReader::number)?
                 }
+                "target_parameters" => config.target_parameters = reader.texts(name, value)?,
+                "peft_version" => config.peft_version = value.as_str().map(Into::into),
                 "target_modules" => config.target_modules = target_list(value),
                 "base_model_name_or_path" => config.base_name = value.as_str().map(Into::into),
                 "bias" if matches!(value.as_str(), Some("none" | "all" | "lora_only")) || value.is_null() => {}
@@ -175,6 +179,8 @@ impl AdapterConfig {
             rank_pattern: PatternTable::default(),
             alpha_pattern: PatternTable::default(),
             target_modules: Vec::new(),
+            target_parameters: Vec::new(),
+            peft_version: None,
             tokens: Vec::new(),
             blocks: Blocks::default(),
             olora: false,
@@ -328,12 +334,7 @@ mod tests {
 
     #[test]
     fn what_changes_the_result_is_refused_by_name() {
-        for field in [
-            r#""init_lora_weights":"pissa""#,
-            r#""target_parameters":["experts.w"]"#,
-            r#""something_new":3"#,
-            r#""rank_pattern":{"(a":2}"#,
-        ] {
+        for field in [r#""init_lora_weights":"pissa""#, r#""something_new":3"#, r#""rank_pattern":{"(a":2}"#] {
             let error = parse(&format!(r#"{{"peft_type":"LORA",{field}}}"#)).unwrap_err();
             assert_eq!(error.code(), "unsupported", "{field}");
             let name = field.split('"').nth(1).unwrap();

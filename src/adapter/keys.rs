@@ -14,7 +14,8 @@ pub enum Half {
 pub enum Key<'a> {
     /// Half of the pair of a layer.
     Factor {
-        /// Path of the module in the model, without PEFT's and wrappers' prefixes.
+        /// Path of the module in the model, without PEFT's and wrappers' prefixes. It ends in `base_layer` once for each wrapper around the
+        /// factors' own, where several parameters of the module have factors.
         module: String,
         /// Which half.
         half: Half,
@@ -74,13 +75,20 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 ];
 
 /// Whole parts of the path that do.
-const UNSUPPORTED_PARTS: [(&str, &str); 5] = [
-    ("base_layer", "a copy of a base tensor, stored in the adapter"),
+const UNSUPPORTED_PARTS: [(&str, &str); 4] = [
     ("lora_down", "a kohya factor"),
     ("lora_up", "a kohya factor"),
     ("lora_a", "an MLX factor"),
     ("lora_b", "an MLX factor"),
 ];
+
+/// A module without wrappers around its parameters.
+fn unwrapped<'p, 'a>(mut module: &'p [&'a str]) -> &'p [&'a str] {
+    while let [outer @ .., "base_layer"] = module {
+        module = outer;
+    }
+    module
+}
 
 /// The parts of a key behind PEFT's and wrappers' prefixes.
 pub(crate) fn path(key: &str) -> Vec<&str> {
@@ -141,10 +149,12 @@ impl<'a> Key<'a> {
             return Key::TrainingState;
         }
         match path {
-            [module @ .., "base_layer", "weight"] => return Key::BaseWeight { module: module.join(".") },
-            [module @ .., "base_layer", parameter]
-            | [module @ .., "modules_to_save", parameter]
-            | [module @ .., "modules_to_save", _, parameter] => {
+            [module @ .., "base_layer", "weight"] => return Key::BaseWeight { module: unwrapped(module).join(".") },
+            [module @ .., "base_layer", parameter] if !parameter.starts_with("lora_") => {
+                return Key::Whole { module: unwrapped(module).join("."), parameter };
+            }
+            [.., "base_layer", _] => {}
+            [module @ .., "modules_to_save", parameter] | [module @ .., "modules_to_save", _, parameter] => {
                 return Key::Whole { module: module.join("."), parameter };
             }
             [module @ .., "token_adapter", "trainable_tokens_delta"]
@@ -262,6 +272,10 @@ mod tests {
         for key in ["x.e.token_adapter.trainable_tokens_delta", "x.e.trainable_tokens_delta.default"] {
             assert_eq!(Key::parse(key), Key::Tokens { module: "x.e".into() }, "{key}");
         }
+        let key = Key::parse("x.e.base_layer.base_layer.lora_A.weight");
+        assert!(matches!(&key, Key::Factor { module, .. } if module == "x.e.base_layer.base_layer"), "{key:?}");
+        let bias = Key::Whole { module: "x.e".into(), parameter: "gate_up_proj_bias" };
+        assert_eq!(Key::parse("x.e.base_layer.base_layer.gate_up_proj_bias"), bias);
         let embedding = Key::Factor { module: "x".into(), half: Half::B, embedding: true, adapter: None };
         assert_eq!(Key::parse("x.lora_embedding_B"), embedding);
         for key in [

@@ -9,6 +9,7 @@ pub mod keys;
 pub mod module_settings;
 pub mod pairs;
 pub mod pattern;
+pub mod stack;
 pub mod targets;
 
 pub use config::AdapterConfig;

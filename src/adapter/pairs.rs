@@ -249,5 +249,5 @@ fn factor(adapter: &str, input: usize, header: &Header, tensor: &TensorInfo) -> 
     if Float::of(tensor.dtype).is_none() {
         return Err(unsupported(adapter, tensor, &format!("a factor of type {}", tensor.dtype)));
     }
-    Ok(Operand { key: tensor.name.into(), at: header.span(input, tensor), dtype: tensor.dtype })
+    Ok(Operand::whole(tensor.name, header.span(input, tensor), tensor.dtype))
 }

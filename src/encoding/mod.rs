@@ -17,7 +17,7 @@ use crate::inputs::Span;
 use crate::kernel::Real;
 use crate::tensor::Float;
 use crate::wire::wire_enum;
-pub use operand::Operand;
+pub use operand::{Columns, Operand};
 pub(crate) use operand::{integer, is_integer};
 
 /// What every encoding can do.

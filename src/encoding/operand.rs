@@ -14,11 +14,38 @@ pub struct Operand {
     pub at: Span,
     /// Element type.
     pub dtype: Dtype,
+    /// Which elements of its rows it is, where it is not all of the bytes.
+    pub columns: Option<Box<Columns>>,
 }
 
-wire!(Operand { key, at, dtype });
+wire!(Operand { key, at, dtype, columns });
+
+/// Some elements of each row of a matrix: every `step`th from `first` on. The factors of one expert, in a tensor that has those of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Columns {
+    /// Elements of a row.
+    pub of: u64,
+    /// The first that is taken.
+    pub first: u64,
+    /// From one to the next.
+    pub step: u64,
+    /// How many are taken of each row.
+    pub count: u64,
+}
+
+wire!(Columns { of, first, step, count });
 
 impl Operand {
+    /// A whole tensor.
+    pub fn whole(key: &str, at: Span, dtype: Dtype) -> Operand {
+        Operand { key: key.into(), at, dtype, columns: None }
+    }
+
+    /// Bytes that its values have.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.columns.as_ref().map_or(self.at.bytes, |columns| self.at.bytes / columns.of.max(1) * columns.count)
+    }
+
     /// Its element type, where it is one that lorafold computes with: a plan makes sure of it.
     ///
     /// # Errors
@@ -99,7 +126,7 @@ mod tests {
 
     #[test]
     fn indices_are_of_any_integer_type_and_in_range() {
-        let operand = |dtype| Operand { key: "k".into(), at: Span { input: 0, start: 0, bytes: 0 }, dtype };
+        let operand = |dtype| Operand::whole("k", Span { input: 0, start: 0, bytes: 0 }, dtype);
         let read = |dtype, bytes: &[u8]| operand(dtype).indices(bytes, 300, "a").map_err(|error| error.to_string());
         assert_eq!(read(Dtype::U8, &[0, 255]).unwrap(), [0, 255]);
         assert_eq!(read(Dtype::I16, &[1, 1, 3, 0]).unwrap(), [257, 3]);

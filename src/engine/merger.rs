@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use super::block::{Block, BlockBuffers};
 use super::facts::{from_bytes, to_bytes};
-use super::prepared::PreparedProgram;
-use crate::encoding::Operand;
+use super::operands::Operands;
+use super::prepared::{PreparedProgram, bands, updates_of};
 use crate::error::{Error, Result};
-use crate::inputs::{Inputs, Span, resize, try_buffer};
+use crate::inputs::{Inputs, Span, resize};
 use crate::kernel::Statistics;
 use crate::plan::Program;
 
@@ -17,9 +17,15 @@ pub struct Merger {
     programs: Vec<Loaded>,
     /// Bytes of packed operands that may be kept.
     limit: u64,
+    /// Bytes that the packed operands of the latest program take at most where it has those of many experts.
+    at_once: u64,
+    operands: Operands,
     allow_nonfinite: bool,
     buffers: BlockBuffers,
 }
+
+/// Bytes of experts' factors that are held as they were read, and as many packed, where nothing else is said.
+const OF_EXPERTS: u64 = 64 << 20;
 
 struct Loaded {
     id: usize,
@@ -32,7 +38,10 @@ impl Merger {
     /// A merger that takes an element which leaves the finite range for an error, unless `allow_nonfinite`, and keeps packed operands
     /// of at most `operand_bytes`, but always those of the latest program.
     pub fn new(allow_nonfinite: bool, operand_bytes: u64) -> Merger {
-        Merger { programs: Vec::new(), limit: operand_bytes, allow_nonfinite, buffers: BlockBuffers::default() }
+        // A merger that keeps nothing has memory all the same: there it is one of a few workers.
+        let at_once = if operand_bytes > 0 { operand_bytes / 2 } else { OF_EXPERTS };
+        let (programs, operands, buffers) = (Vec::new(), Operands::new(at_once), BlockBuffers::default());
+        Merger { programs, limit: operand_bytes, at_once, operands, allow_nonfinite, buffers }
     }
 
     /// Take a program, which is called `id` from now on.
@@ -60,16 +69,21 @@ impl Merger {
         Ok(())
     }
 
-    /// The spans of the operands that [`compute`](Self::compute) would read first: none where they are packed already.
+    /// The spans of the operands that [`compute`](Self::compute) would read first for `elements`: none where they are packed already.
     ///
     /// # Errors
     /// `internal` when the program was not loaded.
-    pub fn missing_operands(&mut self, id: usize) -> Result<Vec<Span>> {
-        let loaded = self.find(id)?;
-        match loaded.prepared {
-            Some(_) => Ok(Vec::new()),
-            None => Ok(loaded.program.operands().into_iter().map(|operand| operand.at).collect()),
+    pub fn missing_operands(&self, id: usize, elements: &Range<u64>) -> Result<Vec<Span>> {
+        let at_once = self.at_once;
+        let found = self.programs.iter().find(|loaded| loaded.id == id);
+        let Loaded { program, prepared, .. } = found.ok_or_else(|| not_loaded(id))?;
+        if prepared.as_ref().is_some_and(|prepared| prepared.holds(program, elements)) {
+            return Ok(Vec::new());
         }
+        let (bands, _) = bands(program, elements, at_once);
+        let mut operands = program.source.operands();
+        updates_of(program, &bands).for_each(|(_, update)| operands.extend(&update.op.operands));
+        Ok(self.operands.missing(&operands))
     }
 
     /// The spans of the source that [`compute`](Self::compute) would read for `elements`.
@@ -93,7 +107,7 @@ impl Merger {
         inputs: &impl Inputs,
         statistics: Option<&mut Statistics>,
     ) -> Result<&[u8]> {
-        self.prepare(id, inputs).await?;
+        self.prepare(id, &elements, inputs).await?;
         let Merger { programs, buffers, allow_nonfinite, .. } = self;
         let Some(Loaded { program, prepared: Some(prepared), facts, .. }) = programs.last() else {
             return Err(Error::internal(format!("program {id} was not prepared")));
@@ -111,7 +125,7 @@ impl Merger {
     /// # Errors
     /// As [`compute`](Self::compute).
     pub async fn gather(&mut self, id: usize, elements: Range<u64>, inputs: &impl Inputs) -> Result<Vec<u8>> {
-        self.prepare(id, inputs).await?;
+        self.prepare(id, &elements, inputs).await?;
         let Merger { programs, buffers, .. } = self;
         let Some(Loaded { program, prepared: Some(prepared), .. }) = programs.last() else {
             return Err(Error::internal(format!("program {id} was not prepared")));
@@ -136,34 +150,42 @@ impl Merger {
 
     fn find(&mut self, id: usize) -> Result<&mut Loaded> {
         let found = self.programs.iter_mut().find(|loaded| loaded.id == id);
-        found.ok_or_else(|| Error::internal(format!("program {id} was not loaded")))
+        found.ok_or_else(|| not_loaded(id))
     }
 
     /// Have the operands of program `id` packed, and make it the latest. The packed operands of the longest unused give way first.
-    async fn prepare(&mut self, id: usize, inputs: &impl Inputs) -> Result<()> {
+    async fn prepare(&mut self, id: usize, elements: &Range<u64>, inputs: &impl Inputs) -> Result<()> {
         let at = self.programs.iter().position(|loaded| loaded.id == id);
-        let at = at.ok_or_else(|| Error::internal(format!("program {id} was not loaded")))?;
+        let at = at.ok_or_else(|| not_loaded(id))?;
         self.programs[at..].rotate_left(1);
         let Some((loaded, others)) = self.programs.split_last_mut() else { return Ok(()) };
-        if loaded.prepared.is_some() {
+        if loaded.prepared.as_ref().is_some_and(|prepared| prepared.holds(&loaded.program, elements)) {
             return Ok(());
         }
+        loaded.prepared = None;
         let kept = |others: &[Loaded]| {
             others.iter().flat_map(|other| &other.prepared).map(PreparedProgram::bytes).sum::<u64>()
         };
-        let wanted = PreparedProgram::bytes_needed(&loaded.program);
+        let program = &loaded.program;
+        let (bands, wanted) = bands(program, elements, self.at_once);
         for oldest in 0..others.len() {
             if kept(others).saturating_add(wanted) <= self.limit {
                 break;
             }
             others[oldest].prepared = None;
         }
-        let program = &loaded.program;
-        let mut prepared = PreparedProgram::begin(program)?;
-        prepared.side = read_all(inputs, program.source.operands()).await?;
-        for (number, update) in program.updates.iter().enumerate() {
-            let operands = read_all(inputs, update.op.operands.iter().collect()).await?;
-            prepared.add(program, number, &operands)?;
+        let mut prepared = PreparedProgram::begin(program, &bands)?;
+        let updates =
+            updates_of(program, &bands).map(|(number, update)| (Some(number), update.op.operands.iter().collect()));
+        for (number, operands) in std::iter::once((None, program.source.operands())).chain(updates) {
+            let mut read = Vec::with_capacity(operands.len());
+            for operand in operands {
+                read.push(self.operands.read(operand, inputs).await?);
+            }
+            match number {
+                Some(number) => prepared.add(program, number, &read)?,
+                None => prepared.side = read,
+            }
         }
         if let Some(facts) = &loaded.facts {
             prepared.learn(program, facts);
@@ -173,13 +195,6 @@ impl Merger {
     }
 }
 
-/// The bytes of each of `operands`.
-async fn read_all(inputs: &impl Inputs, operands: Vec<&Operand>) -> Result<Vec<Vec<u8>>> {
-    let mut read = Vec::with_capacity(operands.len());
-    for Operand { key, at, .. } in operands {
-        let mut bytes = try_buffer(key, at.bytes)?;
-        inputs.read(at.input, at.start, &mut bytes).await?;
-        read.push(bytes);
-    }
-    Ok(read)
+fn not_loaded(id: usize) -> Error {
+    Error::internal(format!("program {id} was not loaded"))
 }

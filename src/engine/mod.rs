@@ -7,6 +7,7 @@ mod block;
 mod facts;
 mod memory;
 mod merger;
+mod operands;
 mod prepared;
 
 pub use facts::{FactJob, FactSum};

@@ -2,6 +2,7 @@
 //! layer, and where an adapter's modules are in it.
 
 pub mod config_json;
+pub(crate) mod experts;
 mod fitting;
 pub mod orientation;
 mod paths;

@@ -3,7 +3,7 @@
 //! PEFT writes the names in memory: `vit.layers.0.attention.q_proj` for what every file of a ViT calls
 //! `vit.encoder.layer.0.attention.attention.query`. Which names change is a property of the model type; the table is made from
 //! transformers' own conversion mappings (`tests/fixtures/renames.py`). Tensors that are made of several in memory, such as
-//! fused experts, are not in it: they are more than another name.
+//! fused experts (`experts.rs`), are not in it: they are more than another name. The list that the experts are in is.
 
 use crate::json::sorted;
 
@@ -74,7 +74,7 @@ fn push(path: &mut String, parts: &str) {
 }
 
 /// Whether a part of a path counts the modules of a list.
-pub(super) fn is_number(part: &str) -> bool {
+pub(crate) fn is_number(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -101,7 +101,7 @@ impl Renames {
     }
 
     /// `path` in a spelling, or `None` where that is its own.
-    pub(super) fn spell(&self, path: &str, spelling: Spelling) -> Option<String> {
+    pub(crate) fn spell(&self, path: &str, spelling: Spelling) -> Option<String> {
         if spelling == Spelling::Own { Some(path.to_string()) } else { self.respell(path, spelling) }
     }
 

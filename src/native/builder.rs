@@ -36,6 +36,13 @@ impl AdapterFolder {
         self
     }
 
+    /// How the columns of `lora_B` are ordered where it has the factors of many experts: `rank` (default), as PEFT has them, or `expert`, as
+    /// Unsloth wrote them before September 2026.
+    pub fn expert_packing(mut self, packing: impl Into<String>) -> AdapterFolder {
+        self.options.expert_packing = Some(packing.into());
+        self
+    }
+
     /// Which adapter is meant where the file or the folder has several: by the name in its keys, or of the folder inside that PEFT saved it to.
     pub fn adapter(mut self, name: impl Into<String>) -> AdapterFolder {
         self.options.adapter = Some(name.into());

@@ -70,7 +70,6 @@ impl fmt::Debug for Method {
 
 /// What a method must know of a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "rare"), allow(dead_code))]
 pub(crate) enum Needs {
     /// The elements that are computed.
     Elements,

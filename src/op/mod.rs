@@ -3,8 +3,6 @@
 //!
 //! An update is planned as an [`Op`]: which tensors of the adapter it reads, and the numbers of its configuration, the same record for all
 //! methods. Before the first block its operands are read and prepared; then it is applied to one tile of the weight after another.
-
-#[cfg(feature = "rare")]
 mod activation;
 mod adalora;
 mod add_bias;
@@ -12,19 +10,16 @@ mod bd_lora;
 mod beft;
 mod boft;
 mod c3a;
-#[cfg(feature = "rare")]
 mod deft;
 mod delora;
 mod dense;
 mod dora;
+mod expert;
 mod factored;
-#[cfg(feature = "rare")]
 mod fourier;
-#[cfg(feature = "rare")]
 mod fourierft;
 mod gralora;
 mod hira;
-#[cfg(feature = "rare")]
 mod householder;
 mod hra;
 mod ia3;
@@ -41,41 +36,34 @@ mod numbers;
 mod oft;
 mod olora;
 mod orthogonal;
-#[cfg(feature = "rare")]
 mod peanut;
 pub(crate) mod peft;
 mod place;
 mod planned;
-#[cfg(feature = "rare")]
 mod projected;
 mod randlora;
 mod replace;
-#[cfg(feature = "rare")]
 mod road;
 mod rows;
 mod scatter;
 mod shira;
 mod supertuning;
-#[cfg(feature = "rare")]
 mod torch_random;
 mod turn;
 mod unilora;
 mod vblora;
 mod vera;
-#[cfg(feature = "rare")]
 mod waveft;
-#[cfg(feature = "rare")]
 mod wavelet;
 
 pub use adalora::ADALORA;
 pub(crate) use add_bias::add_bias;
 pub(crate) use bd_lora::{Side, bd_lora};
 pub use boft::BOFT;
-#[cfg(feature = "rare")]
 pub use deft::DEFT;
 pub use delora::DELORA;
 pub use dora::DORA;
-#[cfg(feature = "rare")]
+pub use expert::Packing;
 pub use fourierft::FOURIERFT;
 pub use hira::HIRA;
 pub use hra::HRA;
@@ -93,7 +81,6 @@ pub(crate) use place::{Place, Tile};
 pub use planned::{Op, Scale, Sizes};
 pub use replace::Replace;
 pub(crate) use replace::replace;
-#[cfg(feature = "rare")]
 pub use road::ROAD;
 pub(crate) use rows::trained_rows;
 
@@ -112,7 +99,6 @@ pub static METHODS: &[&Method] = &[
     &oft::OFT,
     &boft::BOFT,
     &hra::HRA,
-    #[cfg(feature = "rare")]
     &road::ROAD,
     &ia3::IA3,
     &vera::VERA,
@@ -128,12 +114,8 @@ pub static METHODS: &[&Method] = &[
     &hira::HIRA,
     &supertuning::SUPERTUNING,
     &unilora::UNILORA,
-    #[cfg(feature = "rare")]
     &fourierft::FOURIERFT,
-    #[cfg(feature = "rare")]
     &waveft::WAVEFT,
-    #[cfg(feature = "rare")]
     &deft::DEFT,
-    #[cfg(feature = "rare")]
     &peanut::PEANUT,
 ];

@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn values_of_every_type_are_read_in_steps() {
-        let operand = |dtype| Operand { key: "k".into(), at: Span { input: 0, start: 0, bytes: 0 }, dtype };
+        let operand = |dtype| Operand::whole("k", Span { input: 0, start: 0, bytes: 0 }, dtype);
         let every = |dtype, bytes: &[u8]| -> Vec<f64> {
             Numbers::of(&operand(dtype), bytes, "a").unwrap().every(2, 1).collect()
         };

@@ -191,7 +191,7 @@ pub(crate) struct AdapterTensor {
 
 impl AdapterTensor {
     fn operand(&self) -> Operand {
-        Operand { key: self.key.clone(), at: self.at, dtype: self.dtype }
+        Operand::whole(&self.key, self.at, self.dtype)
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Adapter {
     pub wanted: Option<String>,
     /// Whether the base is the one that its initialisation has changed, where that was said.
     pub residual_base: Option<bool>,
+    /// How the columns of `lora_B` are ordered where it has the factors of many experts, where that was said.
+    pub expert_packing: Option<String>,
     /// What it does to each module, where the plan is being made.
     pub updates: Vec<ModuleUpdate>,
     /// How many modules that are.
@@ -59,7 +61,7 @@ pub struct Adapter {
 }
 
 // The rest is in the programs and the findings of the plan.
-wire!(Adapter { name, weight, wanted, residual_base, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions });
+wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions });
 
 /// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
@@ -84,6 +86,7 @@ async fn open_in(
     let name = &folder.name;
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
     let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
+    let packing = options.packing()?;
     let wanted = options.adapter.as_deref();
     let residual = options.residual_base.unwrap_or(false);
     let out_proj_once = match options.out_proj.as_deref() {
@@ -135,7 +138,7 @@ async fn open_in(
     }
     let input = folder.first_input + weights[0];
     let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
-    let files = AdapterFiles { adapter: name, file, input, config, alpha, residual, out_proj_once, wanted };
+    let files = AdapterFiles { adapter: name, file, input, config, alpha, residual, out_proj_once, wanted, packing };
     let Updates { updates, summary, replication, mut mismatches, mut findings, targets } =
         dialect::read(&files, header, budget)?;
     let mut zeros = Zeros::of(&updates);
@@ -155,6 +158,7 @@ async fn open_in(
         weight,
         wanted: options.adapter.clone(),
         residual_base: options.residual_base,
+        expert_packing: options.expert_packing.clone(),
         replication,
         modules: updates.len(),
         updates,

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::adapter::{Adapter, open_adapter};
-use super::matching::{Change, Changes, RIGHT_BASE, match_adapters};
+use super::change::{Change, Changes};
+use super::matching::{RIGHT_BASE, match_adapters};
 use super::open::{Base, Shard, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
@@ -192,9 +193,11 @@ fn plan_tensors(
                     let program = program(&info, &shape, base.unwrap_or(plain), plain.float, updates, options);
                     tensors.push_added(shard, resized(&info, plain, &shape), to(&info), Some(program));
                 }
-                (Some(change), Some(plain)) => {
+                (Some(mut change), Some(plain)) => {
                     let source = change.base.unwrap_or(plain);
-                    let program = program(&info, info.shape, source, plain.float, change.updates, options);
+                    let stack = change.rows_of_stack(info.shape);
+                    let shape = stack.as_ref().map_or(info.shape, |shape| shape.as_slice());
+                    let program = program(&info, shape, source, plain.float, change.updates, options);
                     tensors.push_base(shard, index, to(&info), Some(program));
                 }
                 _ => tensors.push_base(shard, index, to(&info), None),

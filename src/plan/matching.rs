@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use super::adapter::Adapter;
+use super::change::{Change, Changes};
+use super::experts::Experts;
 use super::missing_layers::missing_layers;
 use super::open::Base;
 use super::options::CheckedOptions;
@@ -12,8 +14,8 @@ use super::unmerged;
 use super::vocabulary::Resized;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::pattern::PatternBudget;
+use crate::adapter::stack::Share;
 use crate::container::TensorInfo;
-use crate::encoding::Plain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::Model;
@@ -27,19 +29,6 @@ pub(super) const RIGHT_BASE: &str = "check that this is the base that the adapte
 
 /// What the user can do about a quantised base.
 const NOT_QUANTISED: &str = "merge into the base that is not quantised";
-
-/// What the adapters do to one tensor of the base.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Change {
-    /// The shape that the tensor gets, where it is another one than the base's: of an embedding whose vocabulary was resized.
-    pub(crate) shape: Option<Vec<u64>>,
-    /// In the order of the adapters.
-    pub(crate) updates: Vec<Update>,
-    /// Of each update, whether an output layer that is tied to the tensor changes with it.
-    pub(crate) follows: Vec<bool>,
-    /// The weight that an adapter brings in place of the base's.
-    pub(crate) base: Option<Plain>,
-}
 
 /// Base tensors by name: their numbers, and what the headers say of each. A tied output layer comes last.
 struct BaseTensors<'a> {
@@ -66,15 +55,6 @@ impl<'a> BaseTensors<'a> {
     }
 }
 
-/// What the adapters do to the base.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    /// By the number of the tensor, counted through all shards; that of a tied output layer is the next.
-    pub(crate) tensors: HashMap<usize, Change>,
-    /// Parameters that the base does not have: their names and what they become.
-    pub(crate) added: Vec<(String, Update)>,
-}
-
 /// Match every adapter.
 pub(crate) fn match_adapters(
     base: &Base,
@@ -87,9 +67,14 @@ pub(crate) fn match_adapters(
 ) -> Result<Changes> {
     let tensors = BaseTensors::of(base, head);
     let mut changes = Changes::default();
-    let matchers = adapters.iter().map(|adapter| Matcher { adapter, tensors: &tensors, options, model });
+    let mut experts = Experts::of(&tensors.infos, &model.types);
+    let mut expanded = Vec::with_capacity(adapters.len());
+    for adapter in adapters {
+        expanded.push(experts.updates(adapter, findings)?);
+    }
     let mut placed = Vec::new();
-    for matcher in matchers {
+    for (adapter, updates) in adapters.iter().zip(&expanded) {
+        let matcher = Matcher { adapter, updates, tensors: &tensors, options, model };
         matcher.check_mismatches(findings)?;
         let updates = matcher.place(&mut changes.added, budget, findings)?;
         placed.push((matcher, updates));
@@ -104,7 +89,9 @@ pub(crate) fn match_adapters(
     let mut evidence = Evidence::new(&model.types, flag);
     for (_, updates) in &placed {
         updates.iter().for_each(|&(update, tensor)| {
-            evidence.note(&update.module, update.op.fit(resized.shape(tensor, &tensors.infos[tensor])));
+            if update.share.is_none() {
+                evidence.note(&update.module, update.op.fit(resized.shape(tensor, &tensors.infos[tensor])));
+            }
         });
     }
     for (matcher, updates) in &placed {
@@ -117,6 +104,8 @@ pub(crate) fn match_adapters(
 
 struct Matcher<'a> {
     adapter: &'a Adapter,
+    /// The adapter's updates, as the base has its tensors.
+    updates: &'a [ModuleUpdate],
     tensors: &'a BaseTensors<'a>,
     options: &'a CheckedOptions,
     model: &'a Model,
@@ -131,17 +120,19 @@ impl<'a> Matcher<'a> {
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let BaseTensors { numbers, infos, .. } = self.tensors;
-        let wanted: Vec<String> = self.adapter.updates.iter().map(ModuleUpdate::tensor).collect();
+        let wanted: Vec<String> = self.updates.iter().map(ModuleUpdate::tensor).collect();
         // What may be absent says nothing of where the rest is.
-        let decisive = self.adapter.updates.iter().zip(&wanted).filter(|(update, _)| !update.optional && !update.adds);
-        let decisive: Vec<&str> = decisive.map(|(_, name)| name.as_str()).collect();
+        let decisive = self.updates.iter().zip(&wanted).filter(|(update, _)| !update.optional && !update.adds);
+        let mut decisive: Vec<&str> = decisive.map(|(_, name)| name.as_str()).collect();
+        // Those of the experts of one stack are neighbours.
+        decisive.dedup();
         let names: Vec<&str> = infos.iter().map(|info| info.name).collect();
         let placement = Placement::choose(&decisive, &names, &self.model.types);
         let placement = placement.map_err(|several| self.ambiguous(&several))?;
         findings.extend(placement.findings(&self.adapter.name));
         let mut placed = Vec::new();
         let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
-        for (update, wanted) in self.adapter.updates.iter().zip(&wanted) {
+        for (update, wanted) in self.updates.iter().zip(&wanted) {
             let Some(tensor) = placement.place(wanted).and_then(|name| numbers.get(name).copied()) else {
                 // A head has weights and biases. Anything else may be the base's under another name, which nobody would miss.
                 let of_head = matches!(update.parameter.as_str(), "weight" | "bias");
@@ -155,6 +146,7 @@ impl<'a> Matcher<'a> {
             // A bias that is replaced may be added to as well.
             if let Some(other) = takers[tensor].replace(update)
                 && (other.module != update.module || other.op.method == update.op.method)
+                && (other.share.is_none() || other.share == update.share)
             {
                 return Err(self.placed_twice(tensor, other, update));
             }
@@ -184,6 +176,19 @@ impl<'a> Matcher<'a> {
             }
             assumed += usize::from(by_flag);
             let change = changes.entry(tensor).or_default();
+            if let Some(share) = update.share.filter(Share::is_of_stack) {
+                change.stack = true;
+                let updates = share.updates(self.update(update, transposed, shape), shape);
+                let same = |other: &Update| {
+                    updates.iter().any(|one| one.region == other.region && one.op.input() == other.op.input())
+                };
+                if change.updates.iter().any(same) {
+                    return Err(self.placed_twice(tensor, update, update));
+                }
+                change.follows.extend(updates.iter().map(|_| update.tied));
+                change.updates.extend(updates);
+                continue;
+            }
             let square = |op: &Op| matches!(op.fit(shape), Fit::Either | Fit::Straight | Fit::Transposed);
             let mut others = change.updates.iter().filter(|other| square(&other.op));
             if square(&update.op) && others.next().is_some_and(|first| first.op.transposed != transposed) {
@@ -325,7 +330,7 @@ impl<'a> Matcher<'a> {
                 .fix(NOT_QUANTISED));
         }
         let shape = resized.shape(tensor, &info);
-        let fit = update.op.fit(shape);
+        let fit = update.share.map_or_else(|| update.op.fit(shape), |share| share.fit(&update.op, shape));
         if fit != Fit::Neither
             && let Some(reason) = (update.op.method.refuses)(shape)
         {
@@ -341,7 +346,9 @@ impl<'a> Matcher<'a> {
     }
 
     fn misfit(&self, update: &ModuleUpdate, tensor: usize, shape: &[u64]) -> Error {
-        let (found, expected) = (format!("{shape:?}"), update.op.layer.to_string());
+        let layer = || update.op.layer.to_string();
+        let (found, expected) =
+            (format!("{shape:?}"), update.share.map_or_else(layer, |share| share.layer(&update.op)));
         let reason = format!("the base has {found}, the adapter was trained on {expected}");
         Error::shape_mismatch(self.adapter.name.clone(), self.tensors.infos[tensor].name, reason)
             .kind(ErrorKind::OtherShape)

@@ -3,7 +3,9 @@
 
 mod adapter;
 mod build;
+mod change;
 mod elsewhere;
+mod experts;
 mod identity;
 mod matching;
 mod missing_layers;

@@ -3,6 +3,7 @@
 use crate::adapter::pattern::{Pattern, PatternBudget};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::from_json;
+use crate::op::Packing;
 use crate::tensor::Float;
 
 /// What is asked of a merge.
@@ -63,6 +64,10 @@ pub struct AdapterOptions {
     pub weight: Option<f64>,
     /// Replaces the `lora_alpha` of its configuration, patterns included.
     pub alpha: Option<f64>,
+    /// How the columns of `lora_B` are ordered where it has the factors of many experts: `rank` (default), for each position of the rank those of
+    /// all experts, as PEFT has them, or `expert`, for each expert those of its rank, as Unsloth wrote them before September 2026.
+    #[cfg_attr(test, ts(optional, type = r#""rank" | "expert""#))]
+    pub expert_packing: Option<String>,
     /// The base is the one that was saved with the adapter, from which its initialisation (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) has taken a part; `false` by default.
     pub residual_base: Option<bool>,
     /// How often the delta of `out_proj` in an nn.MultiheadAttention is added: `twice` (default) as PEFT does in the training and in its merge, or `once`.
@@ -72,7 +77,25 @@ pub struct AdapterOptions {
     pub adapter: Option<String>,
 }
 
-from_json!(AdapterOptions { weight, alpha, residual_base: "residualBase", out_proj: "outProj", adapter });
+impl AdapterOptions {
+    /// How `lora_B` has the experts.
+    pub(crate) fn packing(&self) -> Result<Packing> {
+        match self.expert_packing.as_deref() {
+            None | Some("rank") => Ok(Packing::RankMajor),
+            Some("expert") => Ok(Packing::ExpertMajor),
+            Some(other) => Err(none_of("expertPacking", other, "rank, expert")),
+        }
+    }
+}
+
+from_json!(AdapterOptions {
+    weight,
+    alpha,
+    residual_base: "residualBase",
+    out_proj: "outProj",
+    adapter,
+    expert_packing: "expertPacking",
+});
 
 /// The element type of merged and other floating-point tensors in the output.
 pub type OutputDtype = Option<Float>;

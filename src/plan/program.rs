@@ -200,7 +200,7 @@ mod tests {
     use crate::tensor::Dtype;
 
     fn operand() -> Operand {
-        Operand { key: "k".into(), at: Span { input: 0, start: 0, bytes: 0 }, dtype: Dtype::F32 }
+        Operand::whole("k", Span { input: 0, start: 0, bytes: 0 }, Dtype::F32)
     }
 
     #[test]

@@ -104,6 +104,9 @@ pub struct RecipeAdapter {
     /// Whether the base is the one that its initialisation has changed, where that was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual: Option<bool>,
+    /// How the columns of `lora_B` are ordered where it has the factors of many experts, where that was said.
+    #[serde(rename = "expertPacking", skip_serializing_if = "Option::is_none")]
+    pub expert_packing: Option<String>,
     /// Factor on its whole delta.
     pub weight: f64,
     /// Whether its scale is α/√r instead of α/r.
@@ -139,7 +142,7 @@ pub struct RecipeScale {
 wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, tokenizer, only, skip });
 wire!(RecipeBase { origin, files, recipe });
 wire!(RecipeFile { name, size, sha256 });
-wire!(RecipeAdapter { origin, files, adapter, residual, weight, rslora, scales });
+wire!(RecipeAdapter { origin, files, adapter, residual, expert_packing, weight, rslora, scales });
 wire!(FileDigest { name, sha256 });
 wire!(RecipeScale { rank, alpha, scale });
 
@@ -178,6 +181,7 @@ fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
         files: adapter.digests.clone(),
         adapter: adapter.wanted.clone(),
         residual: adapter.residual_base,
+        expert_packing: adapter.expert_packing.clone(),
         weight: adapter.weight,
         rslora: adapter.summary.rslora,
         scales: scales.scales.into_iter().map(scale).collect(),

@@ -268,9 +268,16 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Tensor
         dtype: tensor.from.to_string(),
         output_dtype: tensor.to.to_string(),
         transposed: first.map(|first| first.op.transposed),
-        adapters: first.map(|_| tensor.updates.iter().map(update_report).collect()),
+        adapters: first.map(|_| update_reports(tensor.updates)),
         statistics: first.and(statistics).map(TensorStatistics::of),
     }
+}
+
+/// What each adapter does to a tensor: one line for all matrices of a stack.
+fn update_reports(updates: &[Update]) -> Vec<UpdateReport> {
+    let key = |update: &Update| update.op.operands.first().map(|operand| (operand.at.input, operand.key.clone()));
+    let of_one = |one: &Update, other: &Update| one.region != other.region && key(one) == key(other);
+    updates.chunk_by(of_one).filter_map(|of_one| of_one.first()).map(update_report).collect()
 }
 
 fn update_report(update: &Update) -> UpdateReport {

@@ -15,7 +15,7 @@ pub(super) struct Scales {
 /// The scales of one adapter.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AdapterScales {
-    /// Number of its updates.
+    /// Number of its updates; those of the experts of a stack are one.
     pub(super) updates: usize,
     /// Each scale and the number of its updates, in the order of the tensors.
     pub(super) scales: Vec<(Scale, u64)>,
@@ -27,6 +27,8 @@ impl Scales {
         let mut adapters: Vec<(usize, AdapterScales)> = Vec::new();
         // Rank and alpha decide the scale. Both zeros are one alpha.
         let mut places: HashMap<(usize, u64, u64), usize> = HashMap::new();
+        // Of each adapter, the factors that are those of many experts.
+        let mut stacks: Vec<HashMap<&str, usize>> = Vec::new();
         for update in tensors.programs().iter().flat_map(|program| &program.updates) {
             let Some(input) = update.op.input() else { continue };
             let whole = of.iter().find(|adapter| adapter.shards.contains(&input));
@@ -34,9 +36,14 @@ impl Scales {
             let number = adapters.iter().position(|(other, _)| *other == input).unwrap_or(adapters.len());
             if number == adapters.len() {
                 adapters.push((input, AdapterScales::default()));
+                stacks.push(HashMap::new());
             }
             let AdapterScales { updates, scales } = &mut adapters[number].1;
-            *updates += 1;
+            let is_more = match update.op.operands.as_slice() {
+                [a, b, ..] if b.columns.is_some() => stacks[number].insert(&a.key, 0).is_some(),
+                _ => false,
+            };
+            *updates += usize::from(!is_more);
             let Some(scale) = update.op.scale else { continue };
             let place = *places.entry((input, scale.rank, (scale.alpha + 0.0).to_bits())).or_insert(scales.len());
             match scales.get_mut(place) {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::matching::Change;
+use super::change::Change;
 use super::open::Base;
 use super::options::Tied;
 use super::program::Program;
@@ -127,6 +127,7 @@ pub(crate) fn resolve(
         base: ours.base,
         shape: ours.shape.clone(),
         follows: Vec::new(),
+        stack: false,
     };
     if let Some(theirs) = theirs {
         followed.updates.extend(theirs.updates);

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::adapter::Adapter;
-use super::matching::{Change, RIGHT_BASE, two_bases};
+use super::change::Change;
+use super::matching::{RIGHT_BASE, two_bases};
 use super::tied::is_vocabulary;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::container::TensorInfo;

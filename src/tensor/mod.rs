@@ -4,6 +4,7 @@ pub mod bf16;
 mod dtype;
 pub mod f16;
 mod float;
+pub mod philox;
 mod rounding;
 
 pub use dtype::{Dtype, dtype_named};

@@ -198,10 +198,10 @@ impl Merger {
         self.merger.drop_program(number);
     }
 
-    /// What must be read before a block of the program can be computed, nothing where it is there already.
+    /// What must be read before elements `first .. first + count` of the program can be computed, nothing where it is there already.
     #[wasm_bindgen(js_name = missingOperands, unchecked_return_type = "Span[]")]
-    pub fn missing_operands(&mut self, number: usize) -> JsResult<JsValue> {
-        write(&self.merger.missing_operands(number)?)
+    pub fn missing_operands(&mut self, number: usize, first: f64, count: f64) -> JsResult<JsValue> {
+        write(&self.merger.missing_operands(number, &elements(first, count))?)
     }
 
     /// Compute elements `first .. first + count` of a program. The bytes then stand in the memory at `offset`, `length`, until the next
@@ -303,7 +303,7 @@ fn given<'a>(
         given.add(merger.reads(number, elements.clone())?, bytes);
     }
     if let Some(bytes) = operands {
-        given.add(merger.missing_operands(number)?, bytes);
+        given.add(merger.missing_operands(number, elements)?, bytes);
     }
     Ok(given)
 }

@@ -150,10 +150,20 @@ impl<'a> Given<'a> {
 
 impl Inputs for Given<'_> {
     async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
-        let wanted = Span { input, start, bytes: buffer.len() as u64 };
-        match (self.bytes.iter().find(|(span, _)| *span == wanted), self.rest) {
-            (Some((_, bytes)), Some(inputs)) => fill(inputs.name(input), buffer, bytes),
-            (Some((_, bytes)), None) => fill(&format!("input {input}"), buffer, bytes),
+        let end = start + buffer.len() as u64;
+        // A span may be read in parts.
+        let holds = |span: &Span| span.input == input && span.start <= start && end <= span.start + span.bytes;
+        match (self.bytes.iter().find(|(span, _)| holds(span)), self.rest) {
+            (Some((span, bytes)), rest) => {
+                // Of another length the file is not what it was.
+                let is_whole = u64::from(bytes.length()) == span.bytes;
+                let at = (start - span.start) as u32;
+                let part = if is_whole { bytes.subarray(at, at + buffer.len() as u32) } else { bytes.clone() };
+                match rest {
+                    Some(inputs) => fill(inputs.name(input), buffer, &part),
+                    None => fill(&format!("input {input}"), buffer, &part),
+                }
+            }
             (None, Some(inputs)) => inputs.read(input, start, buffer).await,
             (None, None) => Err(Error::internal(format!("bytes of input {input} from {start} on were not given"))),
         }

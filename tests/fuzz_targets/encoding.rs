@@ -59,6 +59,7 @@ fn nf4(source: &mut Source) {
         key: "k".into(),
         at: stored(source, inputs, Float::F32, count),
         dtype: Float::F32.dtype(),
+        columns: None,
     };
     let (absmax, nested) = if source.flag() {
         inputs.0.push(source.fill(blocks as usize));

@@ -46,7 +46,7 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let (rank, float) = (1 + source.below(20), source.pick(&FLOATS));
     let mut operand = |elements: u64| {
         let at = stored(source, inputs, float, elements);
-        Operand { key: "k".into(), at, dtype: float.dtype() }
+        Operand::whole("k", at, float.dtype())
     };
     let (a, b, magnitude) = (operand(rank * inner), operand(outer * rank), operand(outer));
     let (of_rank, of_inputs, one) = (operand(rank), operand(inner), operand(1));

@@ -17,7 +17,7 @@ pub fn turning(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -
     let block = divisor(source, if kind == 3 { rows } else { cols });
     let mut operand = |elements: u64| {
         let at = stored(source, inputs, float, elements);
-        Operand { key: "k".into(), at, dtype: float.dtype() }
+        Operand::whole("k", at, float.dtype())
     };
     Some(match kind {
         0 => {

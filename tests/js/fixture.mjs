@@ -31,22 +31,7 @@ export function fixture(name) {
   };
 }
 
-/** Methods that only the crate merges: the WebAssembly module has no room for them yet (the feature `rare`). */
-export const RARE = ["DEFT", "FOURIERFT", "PEANUT", "ROAD", "WAVEFT"];
-
-/** @param {string} name */
-function isRare(name) {
-  return fixture(name).adapters.some(({ path }) => {
-    const config = join(path, "adapter_config.json");
-    if (!existsSync(config)) return false;
-    return RARE.includes(JSON.parse(readFileSync(config, "utf8")).peft_type);
-  });
-}
-
-const ALL = readdirSync(FIXTURES).filter((name) => existsSync(join(FIXTURES, name, "case.json"))).sort();
-
-export const CASES = ALL.filter((name) => !isRare(name));
-export const RARE_CASES = ALL.filter(isRare);
+export const CASES = readdirSync(FIXTURES).filter((name) => existsSync(join(FIXTURES, name, "case.json"))).sort();
 
 /** @param {Case} made */
 export const expectedOf = ({ name }) => readSafetensors(join(FIXTURES, name, "expected.safetensors")).tensors;

@@ -230,7 +230,7 @@ pub fn read(
                 bytes.extend_from_slice(&inputs.0[input][start as usize..(start + count) as usize]);
             }
             Piece::Compute { bytes: count, program, first, count: elements, skip, .. } => {
-                if merger.missing_operands(program).is_err() {
+                if merger.missing_operands(program, &(0..0)).is_err() {
                     load(plan, &mut merger, program, inputs)?;
                 }
                 let merged = block_on(merger.compute(program, first..first + elements, inputs, None))?;

@@ -10,6 +10,7 @@ export const PLAN_FLAGS = {
   rounding: { type: "string", value: "R", choices: ["nearest"], says: "nearest (default), to even" },
   tied: { type: "string", value: "T", choices: ["auto", "share", "untie"], says: "an output layer that is tied to the embedding: auto (default) does what the training did, share changes the one tensor that they are, untie gives the output layer a tensor of its own" },
   "out-proj": { type: "string", value: "N", choices: ["twice", "once"], says: "how often the delta of out_proj in an nn.MultiheadAttention is added: twice (default), as PEFT does, or once" },
+  "expert-packing": { type: "string", value: "P", choices: ["rank", "expert"], says: "how adapters order the columns of lora_B of many experts: rank (default), as PEFT does, or expert, as Unsloth did before September 2026" },
   "residual-base": { type: "boolean", says: "the base is the one that the adapters' initialisation (PiSSA, OLoRA, …) has changed, saved with them" },
   "max-shard-size": { type: "string", value: "S", says: "new shards of at most S, such as 5GB; by default the base's shards are kept" },
   only: { type: "string", value: "REGEX", says: "merge only tensors whose name matches REGEX somewhere" },

@@ -9,11 +9,13 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
   if (values.base === undefined) throw new UsageError("--base is missing", 'give the base model as --base PATH');
   if (values.adapter === undefined) throw new UsageError("--adapter is missing", 'give an adapter as --adapter PATH');
   const size = values["max-shard-size"];
+  const packing = values["expert-packing"] as AdapterOptions["expertPacking"];
   return {
     base: values.base,
     adapters: adapterOptions(given).map((adapter) => ({
       ...named(adapter),
       ...(values["out-proj"] !== undefined && { outProj: values["out-proj"] as NonNullable<AdapterOptions["outProj"]> }),
+      ...(packing !== undefined && { expertPacking: packing }),
       ...(values["residual-base"] && { residualBase: true }),
     })),
     // The crate says which values there are.

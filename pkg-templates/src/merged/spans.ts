@@ -23,6 +23,10 @@ export async function readSpans({ inputs }: { inputs: readonly BoundInput[] }, s
   return found;
 }
 
+/** Whether the bytes of some spans are those of others. */
+export const sameSpans = (some: readonly Span[], others: readonly Span[]): boolean =>
+  some.length === others.length && some.every(({ input, start, bytes }, at) => input === others[at]!.input && start === others[at]!.start && bytes === others[at]!.bytes);
+
 async function readRange(input: BoundInput, start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
   const reader = openReader(input, start, end, signal);
   try {

@@ -4,7 +4,7 @@ import { openReader } from "../sources/bind.js";
 import type { ByteReader } from "../sources/reader.js";
 import { BaseStream } from "./base-stream.js";
 import type { OpenMergedState } from "./open-state.js";
-import { readSpans } from "./spans.js";
+import { readSpans, sameSpans } from "./spans.js";
 
 /** Pieces that are asked of the plan at once. */
 const PIECES = 64;
@@ -72,13 +72,13 @@ async function compute(state: OpenMergedState, piece: Piece & { kind: "compute" 
   const { program, first, count, skip, bytes, reads } = piece;
   const [streamed, ...side] = reads;
   // Asked before a read begins, which whatever threw then would leave alone.
-  const missing = state.mergerWith(program).missingOperands(program);
+  const missing = state.mergerWith(program).missingOperands(program, first, count);
   const running = [reader.take(streamed!.bytes), readSpans(state, side, signal), readSpans(state, missing, signal)] as const;
   await Promise.allSettled(running);
   const [base, others, operands] = await Promise.all(running);
   // They may have made room for others' while the base was awaited.
-  const still = state.mergerWith(program).missingOperands(program);
-  const given = still.length === operands.length ? operands : await readSpans(state, still, signal);
+  const still = state.mergerWith(program).missingOperands(program, first, count);
+  const given = sameSpans(still, missing) ? operands : await readSpans(state, still, signal);
   const merger = state.mergerWith(program);
   merger.computeGiven(program, first, count, [base, ...others], given);
   return new Uint8Array(state.memory.buffer as ArrayBuffer, merger.offset + skip, bytes).slice();
@@ -91,10 +91,10 @@ async function compute(state: OpenMergedState, piece: Piece & { kind: "compute" 
 async function gatherFacts(state: OpenMergedState, program: number, signal?: AbortSignal): Promise<void> {
   for (const [number, { first, count, reads }] of state.plan.factJobs(program).entries()) {
     if (state.plan.facts(program)) return;
-    const missing = state.mergerWith(program).missingOperands(program);
+    const missing = state.mergerWith(program).missingOperands(program, first, count);
     const [base, operands] = await state.permits.run(async () => [await readSpans(state, reads, signal), await readSpans(state, missing, signal)] as const, signal);
-    const still = state.mergerWith(program).missingOperands(program);
-    const given = still.length === operands.length ? operands : await readSpans(state, still, signal);
+    const still = state.mergerWith(program).missingOperands(program, first, count);
+    const given = sameSpans(still, missing) ? operands : await readSpans(state, still, signal);
     state.plan.addFacts(program, number, state.mergerWith(program).gatherGiven(program, first, count, base, given));
   }
 }

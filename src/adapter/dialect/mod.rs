@@ -6,12 +6,13 @@
 mod peft;
 
 use crate::adapter::pattern::PatternBudget;
+use crate::adapter::stack::{Share, Wrapper};
 use crate::adapter::targets::Targets;
 use crate::container::Header;
 use crate::encoding::Plain;
 use crate::error::{Error, Result};
 use crate::findings::Finding;
-use crate::op::Op;
+use crate::op::{Op, Packing};
 use crate::order::sort_by;
 use crate::wire::wire;
 
@@ -30,6 +31,8 @@ pub struct AdapterFiles<'a> {
     pub config: Option<(&'a str, &'a [u8])>,
     /// The user's alpha, which replaces the configuration's.
     pub alpha: Option<f64>,
+    /// How `lora_B` has the experts where it has those of several.
+    pub packing: Packing,
     /// The base is the one that the initialisation of the adapter has changed.
     pub residual: bool,
     /// The delta of `out_proj` in nn.MultiheadAttention is added once.
@@ -83,6 +86,10 @@ pub struct ModuleUpdate {
     pub op: Op,
     /// The weight that it was trained on, where the file brings it along: it is loaded in place of the base's.
     pub base: Option<BaseWeight>,
+    /// What is known of the parameter before the base is, where the file does not name it.
+    pub wrapper: Option<Box<Wrapper>>,
+    /// What it covers of a tensor that is, or was in the training, a stack of experts' matrices.
+    pub share: Option<Share>,
 }
 
 impl ModuleUpdate {

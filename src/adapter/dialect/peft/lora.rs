@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::parameters::{self, Parameters, unwrapped};
 use super::unmatched_pattern;
 use super::whole::Saved;
 use crate::adapter::blocks::Block;
@@ -9,6 +10,7 @@ use crate::adapter::dialect::{AdapterFiles, BaseWeight, ModuleUpdate, Summary, U
 use crate::adapter::fields::FieldReader;
 use crate::adapter::pairs::{Pair, Tensors, tensors};
 use crate::adapter::pattern::PatternBudget;
+use crate::adapter::stack::{Candidate, Wrapper};
 use crate::adapter::targets::{Targets, without_factors};
 use crate::adapter::{AdapterConfig, ModuleSettings, SettingsLookup};
 use crate::container::Header;
@@ -48,9 +50,24 @@ pub(super) fn read(
     let reader = Reader { files, config: &config, attentions };
     let mut lookup = SettingsLookup::new(&config);
     let mut updates = saved.updates(&wholes)?;
+    let AdapterFiles { adapter, alpha, packing, .. } = *files;
+    let parameters = Parameters { adapter, config: &config, alpha, packing };
+    let mut stacks = false;
     for pair in &pairs {
-        let settings = lookup.find(&pair.module, budget).map_err(|error| error.adapter(files.adapter))?;
+        let (module, inside) = unwrapped(&pair.module);
+        let wrapper = parameters.wrapper(pair, (module, inside), &mut lookup, budget);
+        if let Some(wrapper) = wrapper.map_err(|error| error.adapter(adapter))? {
+            stacks |= pair.rank > config.r;
+            updates.push(reader.of_parameter(pair, module, wrapper));
+            continue;
+        }
+        let settings = lookup.find(&pair.module, budget).map_err(|error| error.adapter(adapter))?;
         updates.extend(reader.updates(pair, settings, saved.ties())?);
+    }
+    let mut findings = reader.targets_without_factors(&pairs);
+    if updates.iter().any(|update| update.wrapper.is_some()) {
+        parameters::check(&FieldReader { file, adapter }, fields)?;
+        findings.extend(parameters::packing_doubt(files, stacks));
     }
     for (module, rows, shape) in tokens {
         updates.push(reader.tokens(module, rows, &shape)?);
@@ -58,7 +75,6 @@ pub(super) fn read(
     in_order(&mut updates);
     let mut mismatches = saved.missing(files.adapter, &wholes);
     mismatches.extend(lookup.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
-    let mut findings = reader.targets_without_factors(&pairs);
     if pairs.iter().any(|pair| reader.is_doubled(&pair.module)) {
         let message = "the delta of out_proj in nn.MultiheadAttention is added twice, as PEFT does it in the training; outProj: \"once\" adds it once";
         findings.push(Finding::warning("out-proj-twice", Some(files.adapter), message.into()));
@@ -166,6 +182,8 @@ impl Reader<'_> {
             key: key.into(),
             op,
             base,
+            wrapper: None,
+            share: None,
         };
         let in_proj = self.is_attention(&pair.module);
         let mut updates = vec![update(if in_proj { "in_proj_weight" } else { "weight" }, &pair.a.key, op, base)];
@@ -177,6 +195,28 @@ impl Reader<'_> {
             updates.push(update("bias", &bias.key, add_bias(bias.clone(), pair.outputs, scale), None));
         }
         Ok(updates)
+    }
+
+    /// What a pair does to a bare parameter, as far as that is known before the base is.
+    fn of_parameter(&self, pair: &Pair, module: &str, wrapper: Wrapper) -> ModuleUpdate {
+        let Candidate { parameter, rank, alpha, scale } = wrapper.candidates[0].clone();
+        let op = Op {
+            operands: vec![pair.a.clone(), pair.b.clone()],
+            layer: LayerShape::linear(pair.outputs, pair.inputs),
+            ..Op::new(&LORA)
+        };
+        ModuleUpdate {
+            module: module.into(),
+            parameter,
+            optional: false,
+            adds: false,
+            tied: false,
+            key: pair.a.key.clone(),
+            op: op.of_rank(rank, alpha, scale),
+            base: None,
+            wrapper: Some(Box::new(wrapper)),
+            share: None,
+        }
     }
 
     /// PEFT's own initialisation takes linear layers alone; embeddings are as ever.
@@ -211,7 +251,19 @@ impl Reader<'_> {
         let key = rows.key.clone();
         let op = trained_rows(rows, shape, indices.clone(), self.files.adapter)?;
         let parameter = "weight".to_string();
-        Ok(ModuleUpdate { module, parameter, optional: false, adds: false, tied: true, key, op, base: None })
+        let (wrapper, share) = (None, None);
+        Ok(ModuleUpdate {
+            module,
+            parameter,
+            optional: false,
+            adds: false,
+            tied: true,
+            key,
+            op,
+            base: None,
+            wrapper,
+            share,
+        })
     }
 
     /// A target without factors is no mistake of the file (lists are often written for many models), but worth a word.

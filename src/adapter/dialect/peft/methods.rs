@@ -60,6 +60,8 @@ pub(super) fn read(
             key: key.clone(),
             op,
             base: None,
+            wrapper: None,
+            share: None,
         }));
     }
     in_order(&mut updates);
@@ -143,7 +145,7 @@ fn tensors_of(method: &Spelling, files: &AdapterFiles, header: &Header) -> Resul
                 if Float::of(tensor.dtype).is_none() {
                     return Err(foreign(method, files, &tensor));
                 }
-                let values = Operand { key: tensor.name.into(), at, dtype: tensor.dtype };
+                let values = Operand::whole(tensor.name, at, tensor.dtype);
                 found.wholes.push(Whole { module, parameter, values, shape: tensor.shape.into() });
                 continue;
             }

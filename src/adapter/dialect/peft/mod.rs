@@ -6,6 +6,7 @@
 mod foreign;
 mod lora;
 mod methods;
+mod parameters;
 mod refused;
 mod whole;
 

@@ -46,12 +46,6 @@ const WITH_PEFT: &[(&str, &str)] = &[
     ("ADAMSS", "AdaMSS clusters the singular vectors of the base's weights; the adapter does not have the clusters"),
 ];
 
-/// Methods that the crate merges with the feature `rare`, for which the module of the npm package has no room yet.
-#[cfg(not(feature = "rare"))]
-const RARE: &[&str] = &["DEFT", "FOURIERFT", "PEANUT", "ROAD", "WAVEFT"];
-#[cfg(feature = "rare")]
-const RARE: &[&str] = &[];
-
 /// The error for a `peft_type` that is not merged.
 pub(super) fn error(reader: &FieldReader, peft_type: &str) -> Error {
     let row = |table: &'static [(&str, &str)]| table.iter().find(|(name, _)| *name == peft_type);
@@ -70,14 +64,6 @@ pub(super) fn error(reader: &FieldReader, peft_type: &str) -> Error {
         Some((name, meaning)) => reader
             .refuse("peft_type", &Value::String((*name).into()), &format!("{meaning}, so it cannot be merged at all"))
             .fix("load the adapter beside its base"),
-        None if RARE.contains(&peft_type) => reader
-            .refuse(
-                "peft_type",
-                &Value::Null,
-                "only the crate merges this method: the WebAssembly module has no room for it yet",
-            )
-            .kind(ErrorKind::NotImplemented)
-            .fix("merge this adapter with the crate lorafold, or with PEFT"),
         None => {
             let reason = format!("{peft_type:?} adapters cannot be merged yet");
             reader

@@ -73,6 +73,8 @@ impl Saved {
                 key: values.key.clone(),
                 op: replace(values, shape)?,
                 base: None,
+                wrapper: None,
+                share: None,
             });
         }
         Ok(updates)

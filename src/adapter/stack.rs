@@ -1,0 +1,118 @@
+//! Factors of bare parameters (`target_parameters`), which may be stacks of matrices: one for each expert.
+
+use crate::op::Packing;
+
+/// What PEFT takes the sides of an expert's matrix for, where the shapes do not tell. Its versions differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SquareLayout {
+    /// (in, out): up to 0.18.
+    InOut,
+    /// (in, out) where the model's class says `is_transposed`: from 0.19.1 on.
+    ByModel,
+    /// The other way round: 0.19.0.
+    Inverted,
+}
+
+impl SquareLayout {
+    /// That of the version of PEFT that a configuration names; those before 0.18 do not name themselves.
+    pub(crate) fn of(version: Option<&str>) -> SquareLayout {
+        let Some(version) = version else { return SquareLayout::InOut };
+        let mut numbers = version.split('.').map(|part| {
+            let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+            part[..digits].parse::<u64>().unwrap_or(0)
+        });
+        let mut next = || numbers.next().unwrap_or(0);
+        match (next(), next(), next()) {
+            (0, ..=18, _) => SquareLayout::InOut,
+            (0, 19, 0) => SquareLayout::Inverted,
+            _ => SquareLayout::ByModel,
+        }
+    }
+
+    /// Whether a square matrix is (in, out). `is_transposed`: what the model's class says.
+    pub(crate) fn is_in_out(self, is_transposed: bool) -> bool {
+        match self {
+            SquareLayout::InOut => true,
+            SquareLayout::ByModel => is_transposed,
+            SquareLayout::Inverted => !is_transposed,
+        }
+    }
+}
+
+/// One of the parameters of a module that factors may be of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// The parameter's name.
+    pub parameter: String,
+    /// Rank of the factors of one expert.
+    pub rank: u64,
+    /// Alpha after patterns and override.
+    pub alpha: f64,
+    /// α/r, or α/√r with rsLoRA.
+    pub scale: f64,
+}
+
+/// What is known of factors of a bare parameter before the base is: PEFT names the module, and not the parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wrapper {
+    /// How many wrappers are around it: none around that of the parameter that the module registered last.
+    pub around: usize,
+    /// The parameters that `target_parameters` names.
+    pub candidates: Vec<Candidate>,
+    /// What a square matrix is.
+    pub square: SquareLayout,
+    /// How `lora_B` has the experts.
+    pub packing: Packing,
+}
+
+/// What an update covers of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// All of it: one matrix, stored (in, out) or not.
+    Matrix {
+        /// (in, out).
+        transposed: bool,
+    },
+    /// Every matrix of a stack.
+    All {
+        /// How many the factors are of.
+        experts: u64,
+        /// How `lora_B` has them.
+        packing: Packing,
+        /// (in, out) where it is square.
+        in_out: bool,
+    },
+    /// Of one matrix of a stack some rows.
+    One {
+        /// Which matrix.
+        expert: u64,
+        /// Which of so many equal parts of its rows.
+        part: (u64, u64),
+        /// (in, out) where it is square.
+        in_out: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SquareLayout;
+
+    #[test]
+    fn versions_of_peft_differ() {
+        for (version, layout) in [
+            (None, SquareLayout::InOut),
+            (Some("0.17.1"), SquareLayout::InOut),
+            (Some("0.18.2"), SquareLayout::InOut),
+            (Some("0.19.0"), SquareLayout::Inverted),
+            (Some("0.19.1"), SquareLayout::ByModel),
+            (Some("0.19.1rc1"), SquareLayout::ByModel),
+            (Some("0.21.2"), SquareLayout::ByModel),
+            (Some("0.20.1.dev0@5d602fdb"), SquareLayout::ByModel),
+            (Some("1.0"), SquareLayout::ByModel),
+        ] {
+            assert_eq!(SquareLayout::of(version), layout, "{version:?}");
+        }
+        assert!(SquareLayout::InOut.is_in_out(false) && SquareLayout::Inverted.is_in_out(false));
+        assert!(!SquareLayout::ByModel.is_in_out(false) && SquareLayout::ByModel.is_in_out(true));
+    }
+}

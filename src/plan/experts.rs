@@ -1,0 +1,353 @@
+//! Experts: an adapter's updates as the base has its matrices. What transformers stacks in memory may be a tensor for each expert in files, and the
+//! other way round.
+
+use std::borrow::Cow;
+
+use super::adapter::Adapter;
+use super::matching::RIGHT_BASE;
+use super::program::{Region, Update};
+use crate::adapter::dialect::ModuleUpdate;
+use crate::adapter::stack::{Candidate, Share};
+use crate::container::TensorInfo;
+use crate::error::{Error, ErrorKind, Result};
+use crate::findings::Finding;
+use crate::model::experts::{is_transposed, parts, registered, whole_of};
+use crate::model::orientation::Fit;
+use crate::model::renames::{Renames, Spelling, is_number};
+use crate::op::{LayerShape, Op, RowOrder, Sizes};
+use crate::order::sort_by;
+
+/// Where the base has a parameter.
+#[derive(Debug, Clone, PartialEq)]
+enum Found {
+    /// As one tensor of this shape.
+    Whole(Vec<u64>),
+    /// As matrices of this shape, one for each expert and each of these parts.
+    Parts(&'static [&'static str], Vec<u64>),
+}
+
+/// The ways to read a path of the adapter.
+const SPELLINGS: [Spelling; 3] = [Spelling::Own, Spelling::InFiles, Spelling::InMemory];
+
+/// What the base has of experts.
+pub(super) struct Experts<'a> {
+    infos: &'a [TensorInfo<'a>],
+    renames: Renames,
+    is_transposed: bool,
+    /// The ends of paths that were looked up: the layers of a model are alike.
+    known: Vec<(String, Option<Found>)>,
+}
+
+impl<'a> Experts<'a> {
+    pub(super) fn of(infos: &'a [TensorInfo<'a>], types: &[String]) -> Experts<'a> {
+        Experts { infos, renames: Renames::of(types), is_transposed: is_transposed(types), known: Vec::new() }
+    }
+
+    /// The adapter's updates, each of a tensor as the base has it.
+    ///
+    /// # Errors
+    /// `unmatched-key` where the base has none of the parameters that factors may be of, `unsupported` where nothing tells which they are of.
+    pub(super) fn updates<'u>(
+        &mut self,
+        adapter: &'u Adapter,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Cow<'u, [ModuleUpdate]>> {
+        if !adapter.updates.iter().any(|update| update.wrapper.is_some() || of_expert(update).is_some()) {
+            return Ok(Cow::Borrowed(&adapter.updates));
+        }
+        let mut updates = Vec::with_capacity(adapter.updates.len());
+        let mut squares = 0;
+        // They are in the order of their modules.
+        for of_module in adapter.updates.chunk_by(|one, other| one.module == other.module) {
+            let (mut wrapped, plain): (Vec<_>, Vec<_>) = of_module.iter().partition(|update| update.wrapper.is_some());
+            updates.extend(plain.into_iter().map(|update| self.of_stack(update)));
+            let around = |one: &ModuleUpdate| one.wrapper.as_ref().map_or(0, |wrapper| wrapper.around);
+            sort_by(&mut wrapped, |one, other| around(other).cmp(&around(one)));
+            let mut left = self.candidates(&wrapped);
+            for update in wrapped {
+                squares += self.resolve(adapter, update, &mut left, &mut updates)?;
+            }
+        }
+        if squares > 0 {
+            let way = if updates.iter().any(is_in_out) { "(in, out)" } else { "(out, in)" };
+            let message = format!(
+                "{squares} stacks of square matrices are taken as {way}: the version of PEFT and the model's type say so"
+            );
+            findings.push(Finding::warning("expert-layout-assumed", Some(&adapter.name), message));
+        }
+        Ok(Cow::Owned(updates))
+    }
+
+    /// The parameters of a module that its factors may be of, and where the base has them: in the order of registration as far as it is known.
+    fn candidates(&mut self, wrapped: &[&ModuleUpdate]) -> Vec<(String, Found)> {
+        let mut there: Vec<(String, Found)> = Vec::new();
+        for ModuleUpdate { module, wrapper, .. } in wrapped {
+            for Candidate { parameter, .. } in wrapper.iter().flat_map(|wrapper| &wrapper.candidates) {
+                if !there.iter().any(|(known, _)| known == parameter) {
+                    there.extend(self.find(module, parameter).map(|found| (parameter.clone(), found)));
+                }
+            }
+        }
+        let order = |name: &str| registered(name).unwrap_or(usize::MAX);
+        sort_by(&mut there, |(one, _), (other, _)| order(one).cmp(&order(other)));
+        there
+    }
+
+    /// Where the base has a parameter, as far as the end of its path tells.
+    fn find(&mut self, module: &str, parameter: &str) -> Option<Found> {
+        let path = format!("{module}.{parameter}");
+        let end = last(&path, 2);
+        if let Some((_, found)) = self.known.iter().find(|(known, _)| known == end) {
+            return found.clone();
+        }
+        let found = SPELLINGS.into_iter().find_map(|spelling| {
+            let path = self.renames.spell(&path, spelling)?;
+            let (module, parameter) = path.rsplit_once('.')?;
+            let whole = self.infos.iter().find(|info| last(info.name, 2) == last(&path, 2));
+            let whole = whole.map(|info| Found::Whole(info.shape.into()));
+            whole.or_else(|| {
+                parts(parameter).iter().find_map(|leaves| {
+                    let part = |info: &&TensorInfo| expert_of(info.name, module, leaves[0]);
+                    self.infos.iter().find(part).map(|info| Found::Parts(leaves, info.shape.into()))
+                })
+            })
+        });
+        self.known.push((end.into(), found.clone()));
+        found
+    }
+
+    /// How many experts a module of the base has that is a list of their layers.
+    fn count(&self, module: &str, leaf: &str) -> u64 {
+        let spelled = SPELLINGS.into_iter().filter_map(|spelling| self.renames.spell(module, spelling));
+        let spelled: Vec<String> = spelled.collect();
+        let experts = self.infos.iter().filter(|info| {
+            let is_of = |path: &str| spelled.iter().any(|spelled| last(spelled, 3) == last(path, 3));
+            expert_of(info.name, module, leaf) && info.name.rsplitn(4, '.').nth(3).is_some_and(is_of)
+        });
+        experts.count() as u64
+    }
+
+    /// Add the updates that factors of one of the parameters `left` make. Whether nothing but the version of PEFT tells which way round they are.
+    fn resolve(
+        &self,
+        adapter: &Adapter,
+        update: &ModuleUpdate,
+        left: &mut Vec<(String, Found)>,
+        updates: &mut Vec<ModuleUpdate>,
+    ) -> Result<usize> {
+        let (Some(wrapper), [_, b, ..]) = (&update.wrapper, update.op.operands.as_slice()) else { return Ok(0) };
+        let layer = &update.op.layer;
+        let (inputs, outputs) = (layer.inputs.unwrap_or(0), layer.outputs.unwrap_or(0));
+        let columns = b.at.bytes * 8 / b.dtype.bitsize() as u64 / outputs.max(1);
+        let candidate = |name: &str| wrapper.candidates.iter().find(|one| one.parameter == name);
+        let fits = |(name, found): &(String, Found)| {
+            let experts = candidate(name).map_or(0, |one| columns / one.rank);
+            match found {
+                Found::Whole(shape) if shape.len() == 2 => experts == 1 && *shape == [outputs, inputs],
+                Found::Whole(shape) => stack_fit(layer, shape, experts) != Fit::Neither,
+                Found::Parts(leaves, shape) => part_fit(layer, shape, leaves.len() as u64) != Fit::Neither,
+            }
+        };
+        // The first registered is innermost. Where none fits, the first that has not been taken says what is wrong.
+        let at = left.iter().position(fits).unwrap_or(0);
+        let doubtful = |one: &(String, Found)| registered(&one.0).is_none() && fits(one);
+        if left.get(at).is_some_and(doubtful) && left.iter().skip(at + 1).any(fits) {
+            let names: Vec<&str> = left.iter().map(|(name, _)| name.as_str()).collect();
+            let reason = format!(
+                "its factors fit several parameters of the module ({}), and nothing tells which",
+                names.join(", ")
+            );
+            return Err(Error::unsupported(update.key.clone(), reason)
+                .adapter(adapter.name.clone())
+                .kind(ErrorKind::NotImplemented)
+                .field("target_parameters")
+                .fix("merge this adapter with PEFT"));
+        }
+        let mut base =
+            ModuleUpdate { wrapper: None, share: Some(Share::Matrix { transposed: false }), ..update.clone() };
+        if left.is_empty() {
+            // Nothing of this name has a place.
+            base.op.sizes = Sizes::of(&[('r', columns)]);
+            updates.push(base);
+            return Ok(0);
+        }
+        let (parameter, found) = left.remove(at);
+        let Some(Candidate { rank, alpha, scale, .. }) = candidate(&parameter) else {
+            let reason = format!("its factors are not those of {parameter}");
+            return Err(Error::shape_mismatch(adapter.name.clone(), update.key.clone(), reason).fix(RIGHT_BASE));
+        };
+        let experts = columns / rank;
+        let there = match &found {
+            Found::Whole(shape) if shape.len() < 3 => 1,
+            Found::Whole(shape) => shape[0],
+            Found::Parts(leaves, _) => self.count(&update.module, leaves[0]),
+        };
+        if experts != there {
+            let reason = format!(
+                "with rank {rank} its factors are those of {experts} experts, and the base's {parameter} has {there}"
+            );
+            return Err(Error::shape_mismatch(adapter.name.clone(), update.key.clone(), reason)
+                .found(experts.to_string())
+                .expected(there.to_string())
+                .fix(RIGHT_BASE));
+        }
+        let op = update.op.clone().of_rank(*rank, *alpha, *scale);
+        base.parameter = parameter;
+        match found {
+            Found::Whole(shape) if shape.len() < 3 => {
+                // PEFT takes a matrix as (out, in), however its layer stores it.
+                updates.push(ModuleUpdate { op, ..base });
+                Ok(0)
+            }
+            Found::Whole(shape) => {
+                // Of one expert PEFT does not turn the product round.
+                let in_out = experts > 1 && wrapper.square.is_in_out(self.is_transposed);
+                let share = Share::All { experts, packing: wrapper.packing, in_out };
+                let is_square = experts > 1 && stack_fit(&op.layer, &shape, experts) == Fit::Either;
+                updates.push(ModuleUpdate { op, share: Some(share), ..base });
+                Ok(is_square.into())
+            }
+            Found::Parts(leaves, shape) => {
+                let count = leaves.len() as u64;
+                let fit = part_fit(&op.layer, &shape, count);
+                let transposed = match fit {
+                    Fit::Either => wrapper.square.is_in_out(self.is_transposed),
+                    fit => fit == Fit::Transposed,
+                };
+                let op = Op { transposed, ..op };
+                let share = Some(Share::Matrix { transposed });
+                for expert in 0..experts {
+                    for (number, leaf) in (0..).zip(leaves) {
+                        let op = op.of_expert(expert, experts, wrapper.packing, (number, count));
+                        let (module, parameter) = (format!("{}.{expert}.{leaf}", base.module), "weight".into());
+                        updates.push(ModuleUpdate { module, parameter, op, share, ..base.clone() });
+                    }
+                }
+                Ok((fit == Fit::Either).into())
+            }
+        }
+    }
+
+    /// An update of one expert's layer, or the same of its part of a stack where the base has that.
+    fn of_stack(&mut self, update: &ModuleUpdate) -> ModuleUpdate {
+        let Some((module, expert, leaf)) = of_expert(update) else { return update.clone() };
+        for (parameter, part) in whole_of(leaf) {
+            if let Some(Found::Whole(shape)) = self.find(module, parameter)
+                && shape.len() == 3
+            {
+                let share = Some(Share::One { expert, part, in_out: self.is_transposed });
+                let (module, parameter) = (module.to_string(), parameter.to_string());
+                return ModuleUpdate { module, parameter, share, ..update.clone() };
+            }
+        }
+        update.clone()
+    }
+}
+
+/// The list, the number and the layer of an expert that an update may be of.
+fn of_expert(update: &ModuleUpdate) -> Option<(&str, u64, &str)> {
+    let mut names = update.module.rsplitn(3, '.');
+    let (leaf, number, module) = (names.next()?, names.next()?, names.next()?);
+    let may_be = update.op.is_low_rank() && update.parameter == "weight" && is_number(number);
+    let expert = number.parse().ok().filter(|_| may_be && whole_of(leaf).next().is_some())?;
+    Some((module, expert, leaf))
+}
+
+fn is_in_out(update: &ModuleUpdate) -> bool {
+    matches!(update.share, Some(Share::All { in_out: true, .. } | Share::Matrix { transposed: true }))
+}
+
+/// The last parts of a path.
+fn last(path: &str, parts: usize) -> &str {
+    let mut dots = path.rmatch_indices('.').map(|(at, _)| at + 1);
+    dots.nth(parts - 1).map_or(path, |at| &path[at..])
+}
+
+/// Whether a name is that of an expert's layer `leaf` in a list as `module` is.
+fn expert_of(name: &str, module: &str, leaf: &str) -> bool {
+    let mut names = name.rsplit('.');
+    names.next() == Some("weight")
+        && names.next() == Some(leaf)
+        && names.next().is_some_and(is_number)
+        && names.next() == module.rsplit('.').next()
+}
+
+/// How a stack of matrices would have to be stored for the factors of each to fit.
+fn stack_fit(layer: &LayerShape, shape: &[u64], experts: u64) -> Fit {
+    match shape {
+        [count, matrix @ ..] if *count == experts => layer.fit(matrix),
+        _ => Fit::Neither,
+    }
+}
+
+/// The same of a matrix whose rows are in so many parts of this shape.
+fn part_fit(layer: &LayerShape, shape: &[u64], parts: u64) -> Fit {
+    match shape {
+        [rows, cols] => layer.fit(&[rows.saturating_mul(parts), *cols]),
+        _ => Fit::Neither,
+    }
+}
+
+impl Share {
+    /// The tensor that the update is for, as a shape is written.
+    pub(super) fn layer(&self, op: &Op) -> String {
+        let layer = op.layer.to_string();
+        match self {
+            Share::All { experts, .. } => format!("{experts} experts of {layer}"),
+            _ => layer,
+        }
+    }
+
+    /// How a tensor of this shape would have to be stored for the update to fit: what there is to know is known.
+    pub(super) fn fit(&self, op: &Op, shape: &[u64]) -> Fit {
+        let (fit, in_out) = match *self {
+            Share::Matrix { transposed } => {
+                let fit = op.fit(shape);
+                let wrong = if transposed { Fit::Straight } else { Fit::Transposed };
+                (if fit == wrong { Fit::Neither } else { fit }, transposed)
+            }
+            Share::All { experts, in_out, .. } => (stack_fit(&op.layer, shape, experts), in_out),
+            Share::One { expert, part: (_, parts), in_out } => match *shape {
+                [experts, rows, cols] if expert < experts && rows.is_multiple_of(parts) => {
+                    (op.fit(&[rows / parts, cols]), in_out && parts == 1)
+                }
+                _ => (Fit::Neither, false),
+            },
+        };
+        match fit {
+            Fit::Straight => Fit::Certain { transposed: false },
+            // Of a matrix that is stored (in, out) the parts are columns.
+            Fit::Transposed if matches!(self, Share::One { part: (_, 2..), .. }) => Fit::Neither,
+            Fit::Transposed => Fit::Certain { transposed: true },
+            Fit::Either => Fit::Certain { transposed: in_out },
+            fit => fit,
+        }
+    }
+
+    /// Whether the update is of a stack.
+    pub(super) fn is_of_stack(&self) -> bool {
+        !matches!(self, Share::Matrix { .. })
+    }
+
+    /// The updates of a stack of this shape that `update` is, one for each matrix.
+    pub(super) fn updates(&self, update: Update, shape: &[u64]) -> Vec<Update> {
+        let rows = shape.get(1).copied().unwrap_or(1);
+        let region = |start: u64, rows: u64| Region { rows: start..start + rows, order: RowOrder::AsIs };
+        match *self {
+            Share::All { experts, packing, .. } => {
+                let one = |expert: u64| Update {
+                    region: region(expert * rows, rows),
+                    op: update.op.of_expert(expert, experts, packing, (0, 1)),
+                    adapter: update.adapter.clone(),
+                    weight: update.weight,
+                };
+                (0..experts).map(one).collect()
+            }
+            Share::One { expert, part: (number, parts), .. } => {
+                let part = rows / parts;
+                vec![Update { region: region(expert * rows + number * part, part), ..update }]
+            }
+            Share::Matrix { .. } => vec![update],
+        }
+    }
+}
