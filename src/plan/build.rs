@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::adapter::{Adapter, open_adapter};
+use super::card;
 use super::change::{Change, Changes};
 use super::matching::{RIGHT_BASE, match_adapters};
 use super::open::{Base, Shard, open_base};
@@ -85,6 +86,7 @@ pub async fn plan(
     let whose = options.check()?.tokenizer;
     let brings = plan.adapters.iter().position(|adapter| plan.brings_embeddings(&adapter.name));
     tokenizer::choose(inputs, &mut plan, whose, brings).await?;
+    card::correct(inputs, &mut plan).await?;
     Ok(plan)
 }
 

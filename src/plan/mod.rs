@@ -2,10 +2,13 @@
 //! findings. Everything is known, and every error that can be seen in headers is raised, before a weight is read.
 
 mod adapter;
+mod base_names;
 mod build;
+mod card;
 mod change;
 mod elsewhere;
 mod experts;
+mod front_matter;
 mod identity;
 mod matching;
 mod missing_layers;
