@@ -3,7 +3,7 @@ import { inspect } from "./inspect.js";
 import { part } from "./errors.js";
 import { merge } from "./merge.js";
 import { plan } from "./plan.js";
-import type { Description, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike } from "./types.js";
+import type { Description, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, RepeatOptions, RepeatResult, Report, SourceLike } from "./types.js";
 
 /** The functions that every entry point exports, each bound to its own context. */
 export interface Api {
@@ -53,6 +53,21 @@ export interface Api {
    */
   openMerged(options: OpenOptions): Promise<MergedModel>;
   /**
+   * Repeat a merge from its receipt (`merge` with `receipt: true`), and compare what it gives. Nothing is written.
+   *
+   * @example
+   * ```ts
+   * import { merge, repeat } from "lorafold";
+   *
+   * const { receipt } = await merge({ base: "models/base", adapters: ["adapters/style"], output: "merged", receipt: true });
+   * const { same } = await repeat(receipt, { base: "models/base", adapters: ["adapters/style"], merged: "merged" });
+   * console.log(same);
+   * ```
+   *
+   * @throws {LorafoldError} `bad-config` for what is no receipt, and everything that `merge` throws.
+   */
+  repeat(receipt: unknown, options?: RepeatOptions): Promise<RepeatResult>;
+  /**
    * What `merge` would do, from headers and configurations alone: no weights are read and nothing is written. It may be given all that `merge` is given.
    *
    * @example
@@ -80,5 +95,9 @@ export function createApi(context: () => Context): Api {
       return openMerged(current, options);
     },
     plan: async (options) => plan(context(), options),
+    async repeat(receipt, options) {
+      const current = context();
+      return (await part(import("./provenance/repeat.js"))).repeat(current, receipt, options);
+    },
   };
 }

@@ -47,6 +47,8 @@ export const inspect: Api["inspect"] = api.inspect;
 export const merge: Api["merge"] = api.merge;
 /** {@inheritDoc Api.openMerged} @function */
 export const openMerged: Api["openMerged"] = api.openMerged;
+/** {@inheritDoc Api.repeat} @function */
+export const repeat: Api["repeat"] = api.repeat;
 /** {@inheritDoc Api.plan} @function */
 export const plan: Api["plan"] = api.plan;
 

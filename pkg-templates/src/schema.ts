@@ -71,6 +71,10 @@ export type AdapterReport = {
    */
   baseModel: string | null,
   /**
+   * Whether the base is that one, by its names.
+   */
+  namedBase: "unknown" | "same" | "quantised" | "mirror" | "other",
+  /**
    * Number of modules that it has tensors for.
    */
   modules: number,
@@ -169,7 +173,7 @@ export type DtypeTotal = {
 /**
  * The stable codes: part of the API, the same in Rust, JavaScript and on the command line. None is ever renamed; new ones may come.
  */
-export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
+export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "source-changed" | "base-mismatch" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
 
 /**
  * What an error knows beside its sentence. Every field is there only where it is known.
@@ -217,6 +221,36 @@ export type ErrorFacts = {
  * What happened, finer than the code: what a page or a script may branch on. Most errors need none beyond their code.
  */
 export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "several-adapters" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "gated-repository" | "no-repository" | "no-revision" | "rate-limited" | "output-not-empty" | "output-is-input" | "no-memory";
+
+/**
+ * How far what an adapter holds of its base is from the base: of each sampled value or row the relative deviation.
+ */
+export type Evidence = {
+  /**
+   * The adapter.
+   */
+  adapter: string,
+  /**
+   * What was compared.
+   */
+  kind: "magnitudes" | "copies",
+  /**
+   * How many weights the samples are of.
+   */
+  weights: number,
+  /**
+   * How many values were compared: of magnitudes, or of elements.
+   */
+  samples: number,
+  /**
+   * The median of the relative deviations; 0 where all are equal.
+   */
+  median: number,
+  /**
+   * The largest of them.
+   */
+  largest: number,
+};
 
 /**
  * A job that gathers what a program must know of its whole weight.
@@ -370,6 +404,14 @@ export type ModelDescription = {
    * Its weight files.
    */
   files: Array<WeightFile>,
+  /**
+   * The sha256 in hex that tells it from others, where it is known or was asked for; what `expectBase` takes. See `Base::sha256`(crate::plan::Base::sha256).
+   */
+  sha256: string | null,
+  /**
+   * What its config.json says that it was loaded from (`_name_or_path`).
+   */
+  named: string | null,
   /**
    * The metadata of its weight files, in their order, without the recipe.
    */
@@ -556,6 +598,22 @@ export type PlanSettings = {
    * @default "auto"
    */
   tokenizer?: "auto" | "base" | "adapter",
+  /**
+   * Hash the weight files of the base whose source knows no hash, before the merge, so that the recipe has every one; `false` by default: it
+   * reads the base once more.
+   * @default false
+   */
+  hashBase?: boolean,
+  /**
+   * The SHA-256 in hex that the base must have: of its weight file, or of the lines `sha256sum` prints for its several ones in order of name. Another
+   * base is the error `base-mismatch`, before anything is written.
+   */
+  expectBase?: string,
+  /**
+   * Compare what adapters hold of their base with this base, from samples of a few weights, and put the numbers into the report; `false` by default.
+   * @default false
+   */
+  evidence?: boolean,
 };
 
 /**
@@ -732,6 +790,10 @@ export type Report = {
    * What the user should know.
    */
   findings: Array<Finding>,
+  /**
+   * What speaks for or against the base, where that was asked for.
+   */
+  evidence: Array<Evidence>,
   /**
    * What the merged files record of their making.
    */
@@ -951,4 +1013,8 @@ export type WeightFile = {
    * Number of tensors.
    */
   tensors: number,
+  /**
+   * The sha256 of its bytes in hex, where it is known or was asked for.
+   */
+  sha256: string | null,
 };

@@ -116,6 +116,24 @@ impl MergeBuilder {
         self
     }
 
+    /// Hash the base's weight files before the merge, so that the recipe has their hashes; it reads the base once more.
+    pub fn hash_base(mut self, hash: bool) -> MergeBuilder {
+        self.plan.hash_base = hash;
+        self
+    }
+
+    /// The SHA-256 that the base must have ([`Base::sha256`](crate::plan::Base::sha256)); another one is the error `base-mismatch`.
+    pub fn expect_base(mut self, sha256: impl Into<String>) -> MergeBuilder {
+        self.plan.expect_base = Some(sha256.into());
+        self
+    }
+
+    /// Compare samples of what the adapters hold of their base with this base, for the report.
+    pub fn evidence(mut self, gather: bool) -> MergeBuilder {
+        self.plan.evidence = gather;
+        self
+    }
+
     /// Let finite values of the base leave the finite range, which is an error otherwise.
     pub fn allow_nonfinite(mut self, allow: bool) -> MergeBuilder {
         self.allow_nonfinite = allow;

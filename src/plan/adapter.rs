@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::base_names::NamedBase;
 use super::elsewhere::elsewhere;
 use super::open::{check_gathered, check_listing, hex, read_header, read_json};
 use super::options::{AdapterOptions, none_of};
@@ -17,6 +18,7 @@ use crate::container::{Format, Header, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing, try_buffer};
+use crate::json;
 use crate::wire::wire;
 
 /// An adapter, without its weights.
@@ -58,10 +60,14 @@ pub struct Adapter {
     pub digests: Vec<FileDigest>,
     /// Where it can be had again, for the recipe.
     pub origin: Option<String>,
+    /// The revision of the base that its configuration names.
+    pub revision: Option<String>,
+    /// Whether the base is the one that its configuration names.
+    pub named_base: NamedBase,
 }
 
 // The rest is in the programs and the findings of the plan.
-wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions });
+wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin, named_base } without { updates, replication, mismatches, findings, targets, idle, companions, revision });
 
 /// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
@@ -137,6 +143,8 @@ async fn open_in(
         Err(_) => {}
     }
     let input = folder.first_input + weights[0];
+    let said = |(_, json): &(&str, Vec<u8>)| json::parse(json).ok()?.get("revision")?.as_str().map(Into::into);
+    let revision = config.as_ref().and_then(said);
     let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
     let files = AdapterFiles { adapter: name, file, input, config, alpha, residual, out_proj_once, wanted, packing };
     let Updates { updates, summary, replication, mut mismatches, mut findings, targets } =
@@ -172,6 +180,8 @@ async fn open_in(
         companions: (0..names.len()).filter(|&at| is_tokenizer(names[at])).map(companion).collect(),
         digests,
         origin: folder.origin.clone(),
+        revision,
+        named_base: NamedBase::default(),
     })
 }
 
@@ -199,6 +209,8 @@ fn adapter_weights(folder: &Listing, names: &[&str]) -> Result<(Vec<usize>, Form
 
 /// Bytes hashed at a time.
 const HASH_STEP: u64 = 1 << 20;
+/// Bytes hashed between two pauses.
+const PAUSE_EVERY: u64 = 16 << 20;
 
 /// The sha256 of an input of `size` bytes in hex; and which operands in it have nothing but zeros. Where its source knows the hash, only the platform
 /// computes it, and compares.
@@ -230,6 +242,9 @@ pub(super) async fn digest(
         hash.update(&*part);
         zeros.see(input, at, part);
         at += step;
+        if at % PAUSE_EVERY == 0 {
+            inputs.pause().await?;
+        }
     }
     Ok(hex(&hash.finalize()))
 }

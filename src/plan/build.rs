@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::adapter::{Adapter, open_adapter};
+use super::base_hash;
+use super::base_names::BaseNames;
 use super::card;
 use super::change::{Change, Changes};
+use super::evidence::Evidence;
 use super::matching::{RIGHT_BASE, match_adapters};
 use super::open::{Base, Shard, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
@@ -47,9 +50,11 @@ pub struct MergePlan {
     pub base: Base,
     /// The adapters, without weights.
     pub adapters: Vec<Adapter>,
+    /// What speaks for or against the base, where that was asked for.
+    pub evidence: Vec<Evidence>,
 }
 
-wire!(MergePlan { tensors, files, findings, recipe, base, adapters });
+wire!(MergePlan { tensors, files, findings, recipe, base, adapters, evidence });
 /// How many names are read or matched between two pauses: about ten milliseconds of work. A pause itself takes one.
 const NAMES_BETWEEN_PAUSES: usize = 4096;
 
@@ -65,7 +70,10 @@ pub async fn plan(
     options: &PlanOptions,
 ) -> Result<MergePlan> {
     let mut budget = PatternBudget::default();
-    let base = open_base(inputs, base).await?;
+    let folder = base;
+    let mut base = open_base(inputs, folder).await?;
+    base_hash::check(inputs, folder, &mut base, options).await?;
+    let called = BaseNames::of(&base);
     let mut names: usize = base.shards.iter().map(|shard| shard.header.len()).sum();
     let mut since_pause = names;
     let mut opened = Vec::with_capacity(adapters.len());
@@ -74,7 +82,10 @@ pub async fn plan(
             inputs.pause().await?;
             since_pause = 0;
         }
-        let adapter = open_adapter(inputs, folder, options, &mut budget).await?;
+        let mut adapter = open_adapter(inputs, folder, options, &mut budget).await?;
+        let named = adapter.summary.base_name.as_deref();
+        adapter.named_base = named.map(|named| called.is_named(named)).unwrap_or_default();
+        adapter.findings.extend(called.findings(&adapter.name, named, adapter.revision.as_deref()));
         names += adapter.updates.len();
         since_pause += adapter.updates.len();
         opened.push(adapter);
@@ -82,11 +93,24 @@ pub async fn plan(
     if names > NAMES_BETWEEN_PAUSES {
         inputs.pause().await?;
     }
-    let mut plan = build(base, opened, options, &mut budget)?;
+    // An error about an adapter that does not fit says which base it was trained on.
+    let named = |adapter: &Adapter| Some((adapter.name.clone(), adapter.summary.base_name.clone()?));
+    let named: Vec<(String, String)> = opened.iter().filter_map(named).collect();
+    let mut plan = build(base, opened, options, &mut budget).map_err(|error| {
+        let facts = error.facts();
+        let of = facts.adapter.as_ref().filter(|_| facts.fix.as_deref() == Some(RIGHT_BASE));
+        match of.and_then(|adapter| named.iter().find(|(name, _)| name == adapter)) {
+            Some((_, base)) => error.fix(called.fix(base)),
+            None => error,
+        }
+    })?;
     let whose = options.check()?.tokenizer;
     let brings = plan.adapters.iter().position(|adapter| plan.brings_embeddings(&adapter.name));
     tokenizer::choose(inputs, &mut plan, whose, brings).await?;
     card::correct(inputs, &mut plan).await?;
+    if options.evidence {
+        plan.evidence = plan.gather_evidence(inputs).await?;
+    }
     Ok(plan)
 }
 
@@ -143,7 +167,7 @@ fn build(
         let message = format!("not copied to the output: {}", base.left_behind.join(", "));
         findings.push(Finding::warning("left-behind", None, message));
     }
-    Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
+    Ok(MergePlan { tensors, files, findings, recipe, base, adapters, evidence: Vec::new() })
 }
 
 /// The number of labels of a classifier's head.

@@ -20,7 +20,7 @@ const NAME: &str = "README.md";
 const BEGIN: &str = "<!-- lorafold: recipe -->";
 const END: &str = "<!-- lorafold: end of recipe -->";
 
-/// Correct the card of the base. Where it has none and comes from a hub, whose readers look for one, a small one is made.
+/// Correct the card of the base. Where it has none and is a model of a hub, whose readers look for one, a small one is made.
 ///
 /// # Errors
 /// Those of reading.
@@ -36,7 +36,10 @@ pub(super) async fn correct(inputs: &impl Inputs, plan: &mut MergePlan) -> Resul
             inputs.read(*input, 0, &mut bytes).await?;
             bytes
         }
-        _ if plan.base.origin.is_none() || plan.files.iter().any(|file| file.name.eq_ignore_ascii_case(NAME)) => {
+        _ if plan.base.origin.is_none()
+            || plan.base.config.is_none()
+            || plan.files.iter().any(|file| file.name.eq_ignore_ascii_case(NAME)) =>
+        {
             return Ok(());
         }
         _ => Vec::new(),

@@ -2,11 +2,13 @@
 //! findings. Everything is known, and every error that can be seen in headers is raised, before a weight is read.
 
 mod adapter;
+mod base_hash;
 mod base_names;
 mod build;
 mod card;
 mod change;
 mod elsewhere;
+mod evidence;
 mod experts;
 mod front_matter;
 mod identity;
@@ -32,7 +34,9 @@ mod wrapped;
 mod zeros;
 
 pub use adapter::{Adapter, open_adapter};
+pub use base_names::NamedBase;
 pub use build::{MergePlan, plan};
+pub use evidence::{Evidence, EvidenceKind};
 pub use open::{Base, Shard, open_base};
 pub use options::{AdapterOptions, OutputDtype, PlanOptions};
 pub use output::OutputFile;

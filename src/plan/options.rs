@@ -40,6 +40,16 @@ pub struct PlanOptions {
     /// embeddings, else the base's; `base`; `adapter`, which takes the first adapter's that has one.
     #[cfg_attr(test, ts(optional, type = r#""auto" | "base" | "adapter""#))]
     pub tokenizer: Option<String>,
+    /// Hash the weight files of the base whose source knows no hash, before the merge, so that the recipe has every one; `false` by default: it
+    /// reads the base once more.
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+    pub hash_base: bool,
+    /// The SHA-256 in hex that the base must have: of its weight file, or of the lines `sha256sum` prints for its several ones in order of name. Another
+    /// base is the error `base-mismatch`, before anything is written.
+    pub expect_base: Option<String>,
+    /// Compare what adapters hold of their base with this base, from samples of a few weights, and put the numbers into the report; `false` by default.
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+    pub evidence: bool,
 }
 
 from_json!(PlanOptions {
@@ -53,6 +63,9 @@ from_json!(PlanOptions {
     allow_unmatched: "allowUnmatched",
     allow_unmerged: "allowUnmerged",
     tokenizer,
+    hash_base: "hashBase",
+    expect_base: "expectBase",
+    evidence,
 });
 
 /// What is asked of one adapter.

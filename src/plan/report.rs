@@ -6,7 +6,9 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::adapter::Adapter;
+use super::base_names::NamedBase;
 use super::build::MergePlan;
+use super::evidence::Evidence;
 use super::output::OutputFile;
 use super::program::Update;
 use super::recipe::Recipe;
@@ -40,6 +42,8 @@ pub struct Report {
     pub tensors: Vec<TensorReport>,
     /// What the user should know.
     pub findings: Vec<Finding>,
+    /// What speaks for or against the base, where that was asked for.
+    pub evidence: Vec<Evidence>,
     /// What the merged files record of their making.
     pub recipe: Recipe,
 }
@@ -84,6 +88,9 @@ pub struct AdapterReport {
     pub rslora: bool,
     /// The base that its configuration names.
     pub base_model: Option<String>,
+    /// Whether the base is that one, by its names.
+    #[cfg_attr(test, ts(inline))]
+    pub named_base: NamedBase,
     /// Number of modules that it has tensors for.
     pub modules: usize,
     /// Number of its modules that are merged.
@@ -215,6 +222,7 @@ impl MergePlan {
             output_bytes: self.output_bytes(),
             tensors: Vec::new(),
             findings: self.findings.clone(),
+            evidence: self.evidence.clone(),
             recipe: self.recipe.clone(),
         }
     }
@@ -247,6 +255,7 @@ impl MergePlan {
             r#type: adapter.summary.peft_type.clone(),
             rslora: adapter.summary.rslora,
             base_model: adapter.summary.base_name.clone(),
+            named_base: adapter.named_base,
             modules: adapter.modules,
             matched: updates,
             scales: scales.into_iter().map(scale).collect(),

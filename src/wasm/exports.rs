@@ -152,15 +152,16 @@ pub fn block_bytes(budget: Option<f64>) -> JsResult<f64> {
     Ok(budget.block_bytes() as f64)
 }
 
-/// What a folder is.
+/// What a folder is; with `hash`, and which one among all others.
 #[wasm_bindgen(unchecked_return_type = "Description")]
 pub async fn inspect(
     #[wasm_bindgen(unchecked_param_type = "ListedFolder")] folder: JsValue,
     inputs: Array,
+    hash: bool,
 ) -> JsResult<JsValue> {
     let inspected = async {
         let folder = read(&folder)?;
-        crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder).await
+        crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder, hash).await
     };
     write_text(&inspected.await?)
 }

@@ -19,6 +19,8 @@ export const PLAN_FLAGS = {
   tokenizer: { type: "string", value: "T", choices: ["auto", "base", "adapter"], says: "whose tokenizer, chat template and generation settings the output has: auto (default) takes the adapter's where it brings embeddings, else the base's" },
   "allow-unmatched": { type: "boolean", says: "adapter keys that match nothing become findings" },
   "allow-unmerged": { type: "boolean", says: "trained weights beside an adapter that are not merged become findings" },
+  "hash-base": { type: "boolean", says: "hash the base's weight files where their source knows no hash, so that the recipe has every one; reads the base once more" },
+  "expect-base": { type: "string", value: "SHA256", says: "stop before anything is written where the base has another SHA-256 (inspect --hash prints it)" },
   "allow-nonfinite": { type: "boolean", says: "values may become infinite or NaN in the output's type" },
 } as const satisfies Flags;
 
@@ -32,6 +34,7 @@ export const MERGE_FLAGS = {
   force: { type: "boolean", short: "f", says: "replace the model in DIR; an adapter_config.json in it goes, too, because tools would add its adapter" },
   "dry-run": { type: "boolean", short: "n", says: "show the plan, read no weights, write nothing" },
   report: { type: "string", short: "r", value: "FILE", completes: "path", says: "write the report, with statistics of every tensor, to FILE" },
+  receipt: { type: "string", value: "FILE", completes: "path", says: "write a receipt to FILE: an in-toto statement with the hashes of all inputs and outputs, from which the merge can be repeated" },
   workers: { type: "string", short: "w", value: "N", says: "worker threads; 0 computes in the main one" },
   "memory-budget": { type: "string", value: "S", says: "memory of each worker beside the adapters' factors (64MiB by default)" },
   part: { type: "string", value: "I/N", says: "merge only the I-th of N parts of the output: run all of them, on any machines that share DIR …" },
@@ -51,6 +54,7 @@ export const SERVE_FLAGS = {
 /** The flags of `lorafold inspect`. */
 export const INSPECT_FLAGS = {
   tensors: { type: "boolean", short: "t", says: "list every tensor and module; without it alike ones are counted" },
+  hash: { type: "boolean", says: "hash the weight files of models, as --expect-base takes it; reads all of them" },
   "token-env": PLAN_FLAGS["token-env"],
   json: { ...JSON_FLAG, says: "print one JSON document, an array: for each path a description, or { path, error }" },
 } as const satisfies Flags;

@@ -27,6 +27,8 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
     ...(values.skip !== undefined && { skip: values.skip }),
     ...(size !== undefined && { maxShardSize: bytes("max-shard-size", size) }),
     ...(values.tokenizer !== undefined && { tokenizer: values.tokenizer as NonNullable<OpenOptions["tokenizer"]> }),
+    ...(values["hash-base"] && { hashBase: true }),
+    ...(values["expect-base"] !== undefined && { expectBase: values["expect-base"] }),
     allowUnmatched: values["allow-unmatched"] ?? false,
     allowUnmerged: values["allow-unmerged"] ?? false,
     allowNonfinite: values["allow-nonfinite"] ?? false,

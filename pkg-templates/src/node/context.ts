@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
@@ -16,6 +17,10 @@ export const nodePlatform: Platform = {
     return WebAssembly.compile(await readFile(new URL("../lorafold_bg.wasm", import.meta.url)));
   },
   startWorker,
+  newHasher() {
+    const hash = createHash("sha256");
+    return { update: (bytes) => hash.update(bytes), hex: () => hash.digest("hex") };
+  },
   processors: availableParallelism,
   openSource: listPath,
   hubEndpoint: userEndpoint,
