@@ -30,6 +30,7 @@ provePage(lorafold, { more: { evaluated } });`,
 import { provePage } from "/prove.js";
 lorafold.initialize(fetch("/lorafold/lorafold_bg.wasm"), {
   startWorker: () => new Worker("/lorafold/workers/browser-worker.js", { type: "module" }),
+  rest: "/lorafold/lorafold_rest.wasm",
 });
 provePage(lorafold);`,
   "edge.html": page("edge.js"),

@@ -75,7 +75,7 @@ function packageModules(conditions) {
   return [
     ["lorafold/edge", "esModule", file(exported(project, "./edge", conditions))],
     ...names.filter((name) => name.endsWith(".js")).map((name) => /** @type {Module} */ ([`lorafold/${name}`, "esModule", file(name)])),
-    ["lorafold/lorafold_bg.wasm", "wasm", file("lorafold_bg.wasm")],
+    ...["lorafold_bg.wasm", "lorafold_rest.wasm"].map((name) => /** @type {Module} */ ([`lorafold/${name}`, "wasm", file(name)])),
   ];
 }
 
