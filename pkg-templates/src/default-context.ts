@@ -26,9 +26,15 @@ export type RestSource = WasmSource | Promise<WasmSource> | string | URL | undef
 
 async function both(module: Promise<WebAssembly.Module>, rest: RestSource): Promise<Wasm> {
   if (rest === undefined) return { module: await module };
-  if (typeof rest === "string" || rest instanceof URL) return { module: await module, rest: String(rest) };
+  if (typeof rest === "string" || rest instanceof URL) return { module: await module, rest: resolved(String(rest)) };
   const [first, second] = await Promise.all([module, compileRest(rest)]);
   return { module: first, rest: second };
+}
+
+/** An address as the page means it: workers would read it as beside their script. */
+function resolved(address: string): string {
+  const here = globalThis.document?.baseURI ?? globalThis.location?.href;
+  return here === undefined ? address : new URL(address, here).href;
 }
 
 /** Use the WebAssembly that a caller gives. Calls of the API may follow at once and wait for it; the promise resolves when it runs. */

@@ -163,7 +163,7 @@ test("Are the types wrong? has nothing to say", async () => {
   await execute(process.execPath, [script, project.tarball, "--profile", "esm-only", "--no-emoji"]).catch((error) => assert.fail(error.stdout));
 });
 
-test("the package has one module in two halves, one glue, and nothing that runs or comes along on installation", () => {
+test("the package has one module in two halves, what links them, and nothing that runs or comes along on installation", () => {
   const all = readdirSync(project.installed, { recursive: true, encoding: "utf8" });
   // Templates are projects of their own, in TypeScript.
   const [templates, files] = [true, false].map((own) => all.filter((name) => /^templates\b/.test(name) === own));
@@ -172,7 +172,7 @@ test("the package has one module in two halves, one glue, and nothing that runs 
   }
   assert.deepEqual(files.filter((name) => name.endsWith(".wasm")), ["lorafold_bg.wasm", "lorafold_rest.wasm"]);
   const glue = files.filter((name) => name.endsWith(".js") && readFileSync(join(project.installed, name), "utf8").includes("WebAssembly.Instance("));
-  assert.deepEqual(glue, ["lorafold.js"]);
+  assert.deepEqual(glue, ["lorafold.js", "rest.js"]);
   for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) assert.ok(files.includes(name), name);
   assert.deepEqual(files.filter((name) => name === "src" || /\.(ts|tsbuildinfo|map)$/.test(name.replace(/\.d\.ts$/, ""))), []);
   for (const key of ["scripts", "dependencies", "optionalDependencies", "peerDependencies", "bundleDependencies"]) {
