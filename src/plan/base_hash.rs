@@ -40,7 +40,7 @@ impl Base {
     }
 }
 
-/// Hash the base where the options want that, and compare it with the one that is expected.
+/// Hash the base, and compare it with the one that is expected.
 ///
 /// # Errors
 /// `base-mismatch`; `bad-option` for what is no hash; those of reading.
@@ -51,9 +51,7 @@ pub(super) async fn check(
     options: &PlanOptions,
 ) -> Result<()> {
     let expected = options.expect_base.as_deref().map(expected).transpose()?;
-    if options.hash_base || expected.is_some() {
-        base.hash(inputs, folder).await?;
-    }
+    base.hash(inputs, folder).await?;
     let (Some(expected), found) = (expected, base.sha256().unwrap_or_default()) else { return Ok(()) };
     if expected == found {
         return Ok(());

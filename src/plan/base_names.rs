@@ -103,7 +103,7 @@ impl Called {
     /// Read a name of the hub, the address of a page, or a path (of which the last part counts, or the repository of the hub's cache in it).
     fn of(text: &str) -> Option<Called> {
         let text = text.trim().replace('\\', "/");
-        let text = text.strip_prefix("hf://").unwrap_or(&text).trim_end_matches('/').to_lowercase();
+        let text = text.strip_prefix("hf://").unwrap_or(&text).trim_end_matches('/').to_ascii_lowercase();
         let text = text
             .split_once("://")
             .map_or(text.as_str(), |(_, page)| page.split_once('/').map_or(page, |(_, path)| path));
@@ -194,7 +194,13 @@ impl BaseNames {
         }
     }
 
-    /// What the user should know of an adapter that names the base `named` in the revision `revision`.
+    /// Whether there is anything that the user should know of an adapter that names a base in a revision.
+    pub(super) fn has_findings(&self, is: NamedBase, revision: Option<&str>) -> bool {
+        !matches!(is, NamedBase::Unknown | NamedBase::Same) || revision.is_some()
+    }
+
+    /// What the user should know of an adapter that names the base `named` in the revision `revision`. Few do: in the WebAssembly it is in the second half.
+    #[inline(never)]
     pub(super) fn findings(&self, adapter: &str, named: Option<&str>, revision: Option<&str>) -> Vec<Finding> {
         let Some(named) = named else { return Vec::new() };
         let this = self.said();
@@ -230,6 +236,7 @@ impl BaseNames {
     }
 
     /// What to do about an adapter that does not fit, where its configuration names a base.
+    #[inline(never)]
     pub(super) fn fix(&self, named: &str) -> String {
         match self.is_named(named) {
             NamedBase::Same => format!("it was trained on {named}, which this base seems to be: check its revision"),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::pin::Pin;
 
 use super::adapter::{Adapter, open_adapter};
 use super::base_hash;
@@ -72,7 +73,9 @@ pub async fn plan(
     let mut budget = PatternBudget::default();
     let folder = base;
     let mut base = open_base(inputs, folder).await?;
-    base_hash::check(inputs, folder, &mut base, options).await?;
+    if options.hash_base || options.expect_base.is_some() {
+        apart(base_hash::check(inputs, folder, &mut base, options)).await?;
+    }
     let called = BaseNames::of(&base);
     let mut names: usize = base.shards.iter().map(|shard| shard.header.len()).sum();
     let mut since_pause = names;
@@ -85,7 +88,9 @@ pub async fn plan(
         let mut adapter = open_adapter(inputs, folder, options, &mut budget).await?;
         let named = adapter.summary.base_name.as_deref();
         adapter.named_base = named.map(|named| called.is_named(named)).unwrap_or_default();
-        adapter.findings.extend(called.findings(&adapter.name, named, adapter.revision.as_deref()));
+        if called.has_findings(adapter.named_base, adapter.revision.as_deref()) {
+            adapter.findings.extend(called.findings(&adapter.name, named, adapter.revision.as_deref()));
+        }
         names += adapter.updates.len();
         since_pause += adapter.updates.len();
         opened.push(adapter);
@@ -109,9 +114,14 @@ pub async fn plan(
     tokenizer::choose(inputs, &mut plan, whose, brings).await?;
     card::correct(inputs, &mut plan).await?;
     if options.evidence {
-        plan.evidence = plan.gather_evidence(inputs).await?;
+        plan.evidence = apart(plan.gather_evidence(inputs)).await?;
     }
     Ok(plan)
+}
+
+/// A future with code of its own, which what is awaited in line has not: in the WebAssembly it can stand in the second half.
+fn apart<'f, T>(future: impl Future<Output = T> + 'f) -> Pin<Box<dyn Future<Output = T> + 'f>> {
+    Box::pin(future)
 }
 
 fn build(

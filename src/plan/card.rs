@@ -67,10 +67,11 @@ fn kept(reason: &str) -> Finding {
     Finding::warning("model-card-kept", None, message)
 }
 
-/// The card of the output, from that of the base.
+/// The card of the output, from that of the base. In the WebAssembly it is in the second half.
 ///
 /// # Errors
 /// What of the front matter is not understood.
+#[inline(never)]
 fn card(plan: &MergePlan, text: &str) -> std::result::Result<String, String> {
     let mut front = FrontMatter::parse(text)?;
     let repositories = repositories(plan);

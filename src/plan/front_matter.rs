@@ -269,7 +269,9 @@ fn key(line: &str) -> Option<&str> {
         .and_then(|key| key.strip_suffix('"'))
         .or_else(|| key.strip_prefix('\'')?.strip_suffix('\''));
     let plain = plain.unwrap_or(key);
-    let is_plain = plain.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '-' | '.' | '/' | ' '));
+    let is_plain = plain
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b' ' | 0x80..));
     (is_plain && !plain.is_empty() && plain.trim() == plain && value.starts_with([' ', '\t', '\r', '\n']))
         .then_some(plain)
 }
@@ -280,8 +282,8 @@ fn uncommented(line: &str) -> &str {
     let mut before = ' ';
     for (at, char) in line.char_indices() {
         match (quote, char) {
-            (None, '#') if before.is_whitespace() => return line[..at].trim(),
-            (None, '"' | '\'') if before.is_whitespace() || matches!(before, '[' | ',') => quote = Some(char),
+            (None, '#') if matches!(before, ' ' | '\t') => return line[..at].trim(),
+            (None, '"' | '\'') if matches!(before, ' ' | '\t' | '[' | ',') => quote = Some(char),
             (Some(open), _) if open == char => quote = None,
             _ => {}
         }
