@@ -63,6 +63,21 @@ pub struct Adapter {
 // The rest is in the programs and the findings of the plan.
 wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions });
 
+/// Most bytes of the name of a base that an error shows.
+const BASE_NAME_BYTES: usize = 120;
+
+impl Adapter {
+    /// What the user can do where it does not fit the base: names the one that its configuration names.
+    pub(super) fn right_base(&self) -> String {
+        match &self.summary.base_name {
+            Some(name) if !name.is_empty() && name.len() <= BASE_NAME_BYTES => {
+                format!("check that the base is {name}, which the adapter was trained on")
+            }
+            _ => "check that this is the base that the adapter was trained on".into(),
+        }
+    }
+}
+
 /// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::adapter::{Adapter, open_adapter};
 use super::change::{Change, Changes};
-use super::matching::{RIGHT_BASE, match_adapters};
+use super::matching::match_adapters;
 use super::open::{Base, Shard, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
@@ -161,7 +161,7 @@ fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
             adapters[0].updates[0].key.clone(),
             "nothing of any adapter matches this base: the output would be the base itself",
         )
-        .fix(RIGHT_BASE);
+        .fix(adapters[0].right_base());
     }
     Error::bad_option(options.selecting_option(), "the pattern leaves no tensor to merge")
 }

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use super::adapter::Adapter;
-use super::matching::RIGHT_BASE;
 use super::program::{Region, Update};
 use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::stack::{Candidate, Share};
@@ -174,7 +173,9 @@ impl<'a> Experts<'a> {
         let (parameter, found) = left.remove(at);
         let Some(Candidate { rank, alpha, scale, .. }) = candidate(&parameter) else {
             let reason = format!("its factors are not those of {parameter}");
-            return Err(Error::shape_mismatch(adapter.name.clone(), update.key.clone(), reason).fix(RIGHT_BASE));
+            return Err(
+                Error::shape_mismatch(adapter.name.clone(), update.key.clone(), reason).fix(adapter.right_base())
+            );
         };
         let experts = columns / rank;
         let there = match &found {
@@ -189,7 +190,7 @@ impl<'a> Experts<'a> {
             return Err(Error::shape_mismatch(adapter.name.clone(), update.key.clone(), reason)
                 .found(experts.to_string())
                 .expected(there.to_string())
-                .fix(RIGHT_BASE));
+                .fix(adapter.right_base()));
         }
         let op = update.op.clone().of_rank(*rank, *alpha, *scale);
         base.parameter = parameter;

@@ -24,9 +24,6 @@ use crate::model::placement::{Placement, SeveralParts};
 use crate::op::Op;
 use crate::tensor::Float;
 
-/// What the user can do where an adapter does not fit its base.
-pub(super) const RIGHT_BASE: &str = "check that this is the base that the adapter was trained on";
-
 /// What the user can do about a quantised base.
 const NOT_QUANTISED: &str = "merge into the base that is not quantised";
 
@@ -290,7 +287,7 @@ impl<'a> Matcher<'a> {
             error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
                 .expected(wanted.to_string())
                 .found(example)
-                .fix(RIGHT_BASE)
+                .fix(self.adapter.right_base())
         };
         if !self.options.allow_unmatched {
             return Err(error);
@@ -354,7 +351,7 @@ impl<'a> Matcher<'a> {
             .kind(ErrorKind::OtherShape)
             .found(found)
             .expected(expected)
-            .fix(RIGHT_BASE)
+            .fix(self.adapter.right_base())
     }
 
     /// What the configuration says and the file does not, or the other way round.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::adapter::Adapter;
 use super::change::Change;
-use super::matching::{RIGHT_BASE, two_bases};
+use super::matching::two_bases;
 use super::tied::is_vocabulary;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::container::TensorInfo;
@@ -36,7 +36,7 @@ impl Resized {
                 .kind(ErrorKind::OtherShape)
                 .expected(trained)
                 .found(found)
-                .fix(RIGHT_BASE));
+                .fix(adapter.right_base()));
         }
         if adapter.weight != 1.0 {
             let weight = json::number(adapter.weight);
