@@ -49,20 +49,17 @@ pub struct Listing {
     /// Folders inside it, which nobody reads: their names are for the report.
     #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
     pub folders: Vec<String>,
-    /// Files that are there and cannot be read as inputs: their names are for the report.
-    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
-    pub beside: Vec<String>,
     /// Where it can be had again, for the recipe: `hf://org/name@commit`. Nothing where that is this machine's or a host's business.
     #[cfg_attr(test, ts(optional))]
     pub origin: Option<String>,
 }
 
-from_json!(Listing { name, files, folders, beside, origin } without { first_input });
+from_json!(Listing { name, files, folders, origin } without { first_input });
 
 impl Listing {
     /// A folder without folders inside it, whose `files` are the inputs from number `first_input` on.
     pub fn new(name: impl Into<String>, first_input: usize, files: Vec<FileInfo>) -> Listing {
-        Listing { name: name.into(), first_input, files, folders: Vec::new(), beside: Vec::new(), origin: None }
+        Listing { name: name.into(), first_input, files, folders: Vec::new(), origin: None }
     }
 }
 

@@ -329,10 +329,6 @@ export type ListedFolder = {
    */
   folders?: Array<string>,
   /**
-   * Files that are there and cannot be read as inputs: their names are for the report.
-   */
-  beside?: Array<string>,
-  /**
    * Where it can be had again, for the recipe: `hf://org/name@commit`. Nothing where that is this machine's or a host's business.
    */
   origin?: string,

@@ -101,19 +101,17 @@ impl AdapterConfig {
     /// `bad-config` when it is not valid, `unsupported` for a field that changes the result and is not implemented,
     /// `limit-exceeded` for regular expressions that are too long together.
     pub fn parse(file: &str, adapter: &str, json: &[u8]) -> Result<AdapterConfig> {
-        AdapterConfig::parse_on(file, adapter, json, false)
+        AdapterConfig::read(&FieldReader { file, adapter }, &entries(file, json)?, false)
     }
 
-    /// The same; on a `residual` base, which is the one that the initialisation has changed, whatever that was changes nothing more.
+    /// The same of its fields. A `residual` base is the one that the initialisation has changed already: whichever it was, it changes nothing more.
     ///
     /// # Errors
     /// Those of [`parse`](Self::parse).
-    pub(crate) fn parse_on(file: &str, adapter: &str, json: &[u8], residual: bool) -> Result<AdapterConfig> {
-        let fields = entries(file, json)?;
-        let reader = FieldReader { file, adapter };
+    pub(crate) fn read(reader: &FieldReader, fields: &[(String, Value)], residual: bool) -> Result<AdapterConfig> {
         let mut config = AdapterConfig::plain(8, 8.0);
         let mut peft_type = None;
-        for (name, value) in &fields {
+        for (name, value) in fields {
             match name.as_str() {
                 "peft_type" => peft_type = value.as_str(),
                 "r" => config.r = reader.rank(name, value)?,
@@ -136,10 +134,10 @@ impl AdapterConfig {
                 "bias" => return reader.bad("bias", value, "none, all or lora_only"),
                 "trainable_token_indices" => config.tokens = reader.tokens(name, value)?,
                 "layer_replication" => config.replication = reader.ranges(name, value)?,
-                "use_bdlora" => config.blocks.read_diagonal(&reader, value)?,
-                "enable_lora" => config.blocks.read_enabled(&reader, value)?,
+                "use_bdlora" => config.blocks.read_diagonal(reader, value)?,
+                "enable_lora" => config.blocks.read_enabled(reader, value)?,
                 "init_lora_weights" if residual => {}
-                "init_lora_weights" => config.olora = is_olora(&reader, value)?,
+                "init_lora_weights" => config.olora = is_olora(reader, value)?,
                 neutral if NEUTRAL.contains(&neutral) => {}
                 _ if says_nothing(value) => {}
                 refused => {
@@ -160,11 +158,12 @@ impl AdapterConfig {
                 let error = reader.not_yet("peft_type", &Value::Null, &reason);
                 Err(error.found(other).expected("LORA"))
             }
-            None => {
-                Err(Error::bad_config(file, "it has no peft_type: this is not the configuration of a PEFT adapter")
-                    .field("peft_type")
-                    .expected("LORA"))
-            }
+            None => Err(Error::bad_config(
+                reader.file,
+                "it has no peft_type: this is not the configuration of a PEFT adapter",
+            )
+            .field("peft_type")
+            .expected("LORA")),
         }
     }
 

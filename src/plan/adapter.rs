@@ -16,7 +16,7 @@ use crate::container::checkpoint::adapter_shards;
 use crate::container::{Format, Header, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-use crate::inputs::{Inputs, Listing, try_buffer};
+use crate::inputs::{FileInfo, Inputs, Listing, try_buffer};
 use crate::wire::wire;
 
 /// An adapter, without its weights.
@@ -52,8 +52,8 @@ pub struct Adapter {
     pub input: usize,
     /// Numbers of its other weight files.
     pub shards: Vec<usize>,
-    /// Its tokenizer, and what else stands beside weights: (input, name, size).
-    pub companions: Vec<(usize, String, u64)>,
+    /// Its tokenizer, and what else stands beside weights, each with the number of its input.
+    pub companions: Vec<(usize, FileInfo)>,
     /// Its files, for the recipe.
     pub digests: Vec<FileDigest>,
     /// Where it can be had again, for the recipe.
@@ -160,14 +160,14 @@ async fn open_in(
     for &at in &weights {
         let file = &folder.files[at];
         let input = folder.first_input + at;
-        let computed = digest(inputs, input, names[at], file.size, file.sha256.clone(), &mut zeros);
-        digests.push(FileDigest { name: names[at].into(), sha256: computed.await? });
+        let sha256 = digest(inputs, input, file, &mut zeros).await?;
+        digests.push(FileDigest { name: names[at].into(), sha256 });
     }
     let (zero, idle) = zeros.finding(name, &updates);
     findings.extend(zero);
     let chosen: Vec<&str> = weights.iter().map(|&at| names[at]).collect();
     unmerged::note(folder, &chosen, &mut mismatches, &mut findings);
-    let companion = |at: usize| (folder.first_input + at, names[at].to_string(), folder.files[at].size);
+    let companion = |at: usize| (folder.first_input + at, folder.files[at].clone());
     Ok(Adapter {
         name: name.clone(),
         weight,
@@ -215,36 +215,44 @@ fn adapter_weights(folder: &Listing, names: &[&str]) -> Result<(Vec<usize>, Form
 /// Bytes hashed at a time.
 const HASH_STEP: u64 = 1 << 20;
 
-/// The sha256 of an input of `size` bytes in hex; and which operands in it have nothing but zeros. Where its source knows the hash, only the platform
+/// The sha256 of an input in hex; and which operands in it have nothing but zeros. Where its source knows the hash, only the platform
 /// computes it, and compares.
-pub(super) async fn digest(
-    inputs: &impl Inputs,
-    input: usize,
-    name: &str,
-    size: u64,
-    known: Option<String>,
-    zeros: &mut Zeros,
-) -> Result<String> {
+async fn digest(inputs: &impl Inputs, input: usize, file: &FileInfo, zeros: &mut Zeros) -> Result<String> {
     if let Some(sha256) = inputs.sha256(input).await? {
         // What the platform has hashed is at hand.
         zeros.look(inputs, input).await?;
         return Ok(sha256);
     }
-    if let Some(sha256) = known {
+    if let Some(sha256) = &file.sha256 {
         // Nobody reads the file for this alone.
         *zeros = Zeros::default();
-        return Ok(sha256);
+        return Ok(sha256.clone());
     }
-    let mut buffer = try_buffer(name, HASH_STEP.min(size))?;
+    hash(inputs, input, file, |at, part| zeros.see(input, at, part)).await
+}
+
+/// The sha256 of an input in hex: its source knows it, or the platform or this function computes it.
+pub(super) async fn sha256(inputs: &impl Inputs, input: usize, file: &FileInfo) -> Result<String> {
+    if let Some(known) = &file.sha256 {
+        return Ok(known.clone());
+    }
+    match inputs.sha256(input).await? {
+        Some(sha256) => Ok(sha256),
+        None => hash(inputs, input, file, |_, _| {}).await,
+    }
+}
+
+/// Read an input once: `see` gets its bytes in order, with the place of the first.
+async fn hash(inputs: &impl Inputs, input: usize, file: &FileInfo, mut see: impl FnMut(u64, &[u8])) -> Result<String> {
+    let mut buffer = try_buffer(&file.name, HASH_STEP.min(file.size))?;
     let mut hash = Sha256::new();
     let mut at = 0;
-    while at < size {
-        let step = HASH_STEP.min(size - at);
-        let part = &mut buffer[..step as usize];
+    while at < file.size {
+        let part = &mut buffer[..HASH_STEP.min(file.size - at) as usize];
         inputs.read(input, at, part).await?;
         hash.update(&*part);
-        zeros.see(input, at, part);
-        at += step;
+        see(at, part);
+        at += part.len() as u64;
     }
     Ok(hex(&hash.finalize()))
 }

@@ -24,7 +24,7 @@ use crate::container::{TensorInfo, says_quantised};
 use crate::encoding::{Plain, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-use crate::inputs::{Inputs, Listing};
+use crate::inputs::{FileInfo, Inputs, Listing};
 use crate::model::Model;
 use crate::model::config_json::{Config, ConfigChanges};
 use crate::order::sort_by;
@@ -279,7 +279,8 @@ fn output_files(
         files.push(OutputFile::bytes("config.json".into(), bytes));
     }
     let made = files.len();
-    let other = |(input, name, size): (usize, String, u64)| OutputFile { name, size, body: Body::Input(input) };
+    let other =
+        |(input, file): (usize, FileInfo)| OutputFile { name: file.name, size: file.size, body: Body::Input(input) };
     files.extend(base.others.iter().cloned().map(other));
     let folded: Vec<String> = files.iter().map(|file| file.name.to_ascii_lowercase()).collect();
     let mut taken = HashMap::new();

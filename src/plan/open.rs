@@ -8,7 +8,7 @@ use crate::container::index::is_plain_name;
 use crate::container::{CheckpointFiles, Format, Header, ShardIndex, TensorInfo, foreign, header, limits, torch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-use crate::inputs::{Inputs, Listing, UNKNOWN_SIZE, read_whole, try_buffer};
+use crate::inputs::{FileInfo, Inputs, Listing, UNKNOWN_SIZE, read_whole, try_buffer};
 use crate::json::repeated;
 use crate::tensor::Float;
 use crate::wire::wire;
@@ -39,8 +39,8 @@ pub struct Base {
     pub index: Option<(String, ShardIndex)>,
     /// `config.json`.
     pub config: Option<Vec<u8>>,
-    /// Files that are copied: (input, name, size).
-    pub others: Vec<(usize, String, u64)>,
+    /// Files that are copied, each with the number of its input, where the plan is being made.
+    pub others: Vec<(usize, FileInfo)>,
     /// Files of the folder that stay behind, and folders inside it.
     pub left_behind: Vec<String>,
     /// (name, version) of each file whose source tells versions apart.
@@ -52,7 +52,7 @@ pub struct Base {
 }
 
 wire!(Shard { input, name, header, sha256 });
-wire!(Base { name, format, shards, index, config, others, left_behind, versions, origin } without { findings });
+wire!(Base { name, format, shards, index, config, left_behind, versions, origin } without { others, findings });
 impl Base {
     /// Call `visit` with the name of each tensor.
     pub(super) fn each_name<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
@@ -78,7 +78,7 @@ impl Base {
 
     /// Do not copy the files of which `stays` is true.
     pub(crate) fn leave_behind(&mut self, stays: impl Fn(&str) -> bool) {
-        let left = self.others.extract_if(.., |(_, name, _)| stays(name)).map(|(_, name, _)| name);
+        let left = self.others.extract_if(.., |(_, file)| stays(&file.name)).map(|(_, file)| file.name);
         self.left_behind.extend(left);
     }
 }
@@ -141,8 +141,7 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
         None => None,
         Some(file) => Some(read_json(inputs, folder, file, limits::CONFIG_BYTES).await?),
     };
-    let others =
-        layout.others.iter().map(|&i| (folder.first_input + i, names[i].to_string(), folder.files[i].size)).collect();
+    let others = layout.others.iter().map(|&i| (folder.first_input + i, folder.files[i].clone())).collect();
     let mut used = vec![false; names.len()];
     let known = layout.shards.iter().chain(&layout.others).chain(&layout.index).chain(&layout.config);
     known.chain(&layout.not_chosen).for_each(|&i| used[i] = true);
@@ -279,7 +278,6 @@ mod tests {
 
     use super::*;
     use crate::container::{HeaderWriter, TensorInfo};
-    use crate::inputs::FileInfo;
     use crate::tensor::Dtype;
 
     /// One file in memory, and the reads of it: first byte and number of bytes.

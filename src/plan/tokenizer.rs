@@ -1,13 +1,12 @@
 //! Whose tokenizer the output has: the base's, or that which was saved with an adapter.
 
-use super::adapter::digest;
+use super::adapter::sha256;
 use super::build::MergePlan;
 use super::options::Whose;
 use super::output::{Body, OutputFile};
-use super::zeros::Zeros;
 use crate::error::Result;
 use crate::findings::Finding;
-use crate::inputs::Inputs;
+use crate::inputs::{FileInfo, Inputs};
 
 /// What a tokenizer's words are in: it needs one of these.
 const WORDS: [&str; 5] = ["tokenizer.json", "vocab.json", "vocab.txt", "vocab.bpe", "merges.txt"];
@@ -51,17 +50,16 @@ pub(super) async fn choose(
     for number in 0..plan.adapters.len() {
         let companions = std::mem::take(&mut plan.adapters[number].companions);
         let mut other = Vec::new();
-        for (input, name, size) in companions {
-            let ours = digest(inputs, input, &name, size, None, &mut Zeros::default()).await?;
-            let known = plan.files.iter().find(|file| file.name == name && file.size == size);
-            if let Some(OutputFile { body: Body::Input(base), .. }) = known
-                && digest(inputs, *base, &name, size, None, &mut Zeros::default()).await? == ours
+        for (input, file) in companions {
+            let same = |known: &FileInfo| known.name == file.name && known.size == file.size;
+            if let Some((known, base)) = plan.base.others.iter().find(|(_, known)| same(known))
+                && sha256(inputs, *known, base).await? == sha256(inputs, input, &file).await?
             {
                 continue;
             }
-            other.push((input, name, size, ours));
+            other.push((input, file));
         }
-        let names: Vec<&str> = other.iter().map(|(_, name, ..)| name.as_str()).collect();
+        let names: Vec<&str> = other.iter().map(|(_, file)| file.name.as_str()).collect();
         let adapter = plan.adapters[number].name.clone();
         if names.is_empty() {
             continue;
@@ -84,10 +82,10 @@ pub(super) async fn choose(
                 words && has_words(&file.name) || (words || settings) && SETTINGS.contains(&file.name.as_str());
             !(is_part || names.contains(&file.name.as_str())) || !matches!(file.body, Body::Input(_))
         });
-        for (input, name, size, digest) in other {
+        for (input, file) in other {
             // As the base's versions do for the base's files, it tells this file from another of the same size.
-            plan.base.versions.push((name.clone(), digest));
-            plan.files.push(OutputFile { name, size, body: Body::Input(input) });
+            plan.base.versions.push((file.name.clone(), sha256(inputs, input, &file).await?));
+            plan.files.push(OutputFile { name: file.name, size: file.size, body: Body::Input(input) });
         }
     }
     Ok(())

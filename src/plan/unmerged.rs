@@ -29,7 +29,7 @@ const ENDINGS: [&str; 5] = [".safetensors", ".bin", ".pt", ".pth", ".ckpt"];
 /// Note what weights are in the folder of an adapter beside `chosen`: as mismatches where they change the model, else as a finding.
 pub(super) fn note(folder: &Listing, chosen: &[&str], mismatches: &mut Vec<Mismatch>, findings: &mut Vec<Finding>) {
     let begins = |name: &str, all: &[&str]| all.iter().any(|start| name.starts_with(start));
-    let names = folder.files.iter().map(|file| &file.name).chain(&folder.beside);
+    let names = folder.files.iter().map(|file| &file.name);
     let is_weights = |name: &&String| ENDINGS.iter().any(|end| name.ends_with(end)) && !chosen.contains(&name.as_str());
     let mut others: Vec<&str> = Vec::new();
     for name in names.filter(is_weights).filter(|name| !begins(name, &OF_THE_TRAINING)) {

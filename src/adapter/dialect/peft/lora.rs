@@ -27,12 +27,10 @@ pub(super) fn read(
     budget: &mut PatternBudget,
 ) -> Result<Updates> {
     // Before the tensors, so that what is not supported is called by the name of its field.
-    let config = files
-        .config
-        .map(|(file, json)| AdapterConfig::parse_on(file, files.adapter, json, files.residual))
-        .transpose()?;
     let file = files.config.map_or("adapter_config.json", |(file, _)| file);
-    let saved = Saved::of(&FieldReader { file, adapter: files.adapter }, fields)?;
+    let fields_of = FieldReader { file, adapter: files.adapter };
+    let config = files.config.map(|_| AdapterConfig::read(&fields_of, fields, files.residual)).transpose()?;
+    let saved = Saved::of(&fields_of, fields)?;
     let Tensors { pairs, wholes, attentions, tokens } = tensors(files, &header?)?;
     let config = match (config, files.alpha) {
         (Some(config), _) => config,
@@ -66,7 +64,7 @@ pub(super) fn read(
     }
     let mut findings = reader.targets_without_factors(&pairs);
     if updates.iter().any(|update| update.wrapper.is_some()) {
-        parameters::check(&FieldReader { file, adapter }, fields)?;
+        parameters::check(&fields_of, fields)?;
         findings.extend(parameters::packing_doubt(files, stacks));
     }
     for (module, rows, shape) in tokens {
