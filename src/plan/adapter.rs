@@ -1,4 +1,4 @@
-//! Reading what a plan needs of an adapter: its configuration, its header, and its bytes once, for the hash that the recipe records.
+//! Reads what a plan needs of an adapter: its configuration, its header, and once all of its bytes, for the hash in the recipe.
 
 use sha2::{Digest, Sha256};
 
@@ -26,33 +26,33 @@ pub struct Adapter {
     pub name: String,
     /// Factor on its whole delta.
     pub weight: f64,
-    /// Which one of the adapters in its file or folder it is, where that was asked for.
+    /// Which of several adapters in its file or folder it is, if the caller chose one.
     pub wanted: Option<String>,
-    /// Whether the base is the one that its initialisation has changed, where that was said.
+    /// Whether the base is already the one that its initialisation changed, if the caller said so.
     pub residual_base: Option<bool>,
-    /// How the columns of `lora_B` are ordered where it has the factors of many experts, where that was said.
+    /// How the columns of `lora_B` are ordered if it holds the factors of many experts, if the caller said so.
     pub expert_packing: Option<String>,
-    /// What it does to each module, where the plan is being made.
+    /// What it does to each module. Empty once the plan is made.
     pub updates: Vec<ModuleUpdate>,
-    /// How many modules that are.
+    /// The number of these modules.
     pub modules: usize,
-    /// What reports say of it as a whole.
+    /// What reports say about the whole adapter.
     pub summary: Summary,
     /// `layer_replication`: the layers of the base, from each first to before each last, that it was trained on.
     pub replication: Vec<[u64; 2]>,
     /// Where its configuration and its file do not agree.
     pub mismatches: Vec<Mismatch>,
-    /// What the user should know of it.
+    /// What the user should know about it.
     pub findings: Vec<Finding>,
     /// Which modules its configuration says were trained.
     pub targets: Targets,
-    /// Whether its factors are such that it changes nothing.
+    /// Whether all its deltas are zero, so that it changes nothing.
     pub idle: bool,
-    /// Number of the weight file among all inputs, the first one where they are several.
+    /// Number of its weight file among all inputs; of its first one, if there are several.
     pub input: usize,
-    /// Numbers of its other weight files.
+    /// Numbers of its other weight files among all inputs.
     pub shards: Vec<usize>,
-    /// Its tokenizer, and what else stands beside weights, each with the number of its input.
+    /// Its tokenizer and other files that belong beside weights, each with the number of its input.
     pub companions: Vec<(usize, FileInfo)>,
     /// Its files, for the recipe.
     pub digests: Vec<FileDigest>,
@@ -60,14 +60,14 @@ pub struct Adapter {
     pub origin: Option<String>,
 }
 
-// The rest is in the programs and the findings of the plan.
+// The plan's programs and findings hold the rest.
 wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions });
 
 /// Most bytes of the name of a base that an error shows.
 const BASE_NAME_BYTES: usize = 120;
 
 impl Adapter {
-    /// What the user can do where it does not fit the base: names the one that its configuration names.
+    /// What the user can do if it does not fit the base. Names the base of its configuration.
     pub(super) fn right_base(&self) -> String {
         match &self.summary.base_name {
             Some(name) if !name.is_empty() && name.len() <= BASE_NAME_BYTES => {
@@ -145,7 +145,7 @@ async fn open_in(
     let header = failed.map_or_else(|| Header::joined(file, headers), Err);
     match &header {
         Ok(header) => check_gathered(file, header, true)?,
-        // Whatever the configuration says: it is not the adapter's file.
+        // This is not the adapter's file, so its configuration does not matter.
         Err(error) if matches!(error.facts().kind, Some(ErrorKind::LfsPointer | ErrorKind::WebPage)) => {
             return Err(error.clone());
         }
@@ -190,7 +190,7 @@ async fn open_in(
     })
 }
 
-/// The weight files of an adapter: one, or the shards of it.
+/// The weight files of an adapter: one file, or its shards.
 fn adapter_weights(folder: &Listing, names: &[&str]) -> Result<(Vec<usize>, Format)> {
     for format in [Format::Safetensors, Format::Torch] {
         let shards = adapter_shards(names, format)?;
@@ -215,23 +215,23 @@ fn adapter_weights(folder: &Listing, names: &[&str]) -> Result<(Vec<usize>, Form
 /// Bytes hashed at a time.
 const HASH_STEP: u64 = 1 << 20;
 
-/// The sha256 of an input in hex; and which operands in it have nothing but zeros. Where its source knows the hash, only the platform
-/// computes it, and compares.
+/// The sha256 of an input in hex. Also notes in `zeros` which of its operands are all zeros. If the source knows the hash, only the platform
+/// computes it again and compares.
 async fn digest(inputs: &impl Inputs, input: usize, file: &FileInfo, zeros: &mut Zeros) -> Result<String> {
     if let Some(sha256) = inputs.sha256(input).await? {
-        // What the platform has hashed is at hand.
+        // The platform has hashed these bytes, so they are at hand.
         zeros.look(inputs, input).await?;
         return Ok(sha256);
     }
     if let Some(sha256) = &file.sha256 {
-        // Nobody reads the file for this alone.
+        // The file is not read only to find zeros.
         *zeros = Zeros::default();
         return Ok(sha256.clone());
     }
     hash(inputs, input, file, |at, part| zeros.see(input, at, part)).await
 }
 
-/// The sha256 of an input in hex: its source knows it, or the platform or this function computes it.
+/// The sha256 of an input in hex. Its source may know it; else the platform computes it, or this function does.
 pub(super) async fn sha256(inputs: &impl Inputs, input: usize, file: &FileInfo) -> Result<String> {
     if let Some(known) = &file.sha256 {
         return Ok(known.clone());
@@ -242,7 +242,7 @@ pub(super) async fn sha256(inputs: &impl Inputs, input: usize, file: &FileInfo) 
     }
 }
 
-/// Read an input once: `see` gets its bytes in order, with the place of the first.
+/// Read an input once. `see` gets its bytes in order, each time with the offset of the first.
 async fn hash(inputs: &impl Inputs, input: usize, file: &FileInfo, mut see: impl FnMut(u64, &[u8])) -> Result<String> {
     let mut buffer = try_buffer(&file.name, HASH_STEP.min(file.size))?;
     let mut hash = Sha256::new();
