@@ -519,10 +519,16 @@ export type PlanSettings = {
    */
   method?: "linear",
   /**
-   * How sums are rounded to the output's type: `nearest` (default), to even, is the only way so far.
+   * How the sums of merged tensors are rounded to the output's type: `nearest` (default), to even, or `stochastic`, up or down by chance, the
+   * likelier the nearer, so that deltas smaller than the type's steps are kept on average.
    * @default "nearest"
    */
-  rounding?: "nearest",
+  rounding?: "nearest" | "stochastic",
+  /**
+   * What random numbers begin with: the same give the same bytes everywhere. A whole number, `0` by default.
+   * @default 0
+   */
+  seed?: number,
   /**
    * What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
    * that they are, `untie` gives the output layer a tensor of its own.
@@ -578,6 +584,10 @@ export type Recipe = {
    * How sums were rounded.
    */
   rounding: string,
+  /**
+   * What the random numbers begin with, where there are some.
+   */
+  seed?: number,
   /**
    * The base.
    */

@@ -10,7 +10,7 @@ use crate::inputs::{Inputs, Span, resize};
 use crate::kernel::{Factors, NonFinite, Real, Statistics, bytes_of, fold_in_place, fold_into, fold_tile, row_squares};
 use crate::op::{Prepared, Tile};
 use crate::plan::{Program, Update};
-use crate::tensor::Float;
+use crate::tensor::{Float, Rounding, write_stochastic};
 
 /// Elements of the tiles that methods work on, about: a few tiles fit the second-level cache.
 const TILE_ELEMENTS: u64 = 64 << 10;
@@ -69,8 +69,9 @@ impl Block<'_> {
         mut statistics: Option<&mut Statistics>,
     ) -> Result<&'b [u8]> {
         let to = self.program.to;
+        let nearest = self.program.rounding == Rounding::Nearest;
         match self.program.source {
-            Stored::Plain(Plain { float, .. }) if !self.prepared.has_others() => {
+            Stored::Plain(Plain { float, .. }) if nearest && !self.prepared.has_others() => {
                 let BlockBuffers { base, merged, .. } = buffers;
                 if float == to {
                     self.fold(base, float, |factors, first, base| {
@@ -216,8 +217,14 @@ impl Block<'_> {
             true => None,
             false => sum.iter().zip(base).position(|(sum, base)| !sum.is_finite() && base.is_finite()),
         };
-        let rounded = fold_into(&Factors::none(sum.len()), 0, R::FLOAT, bytes_of(sum), self.program.to, out, None);
-        let over = rounded.err().map(|NonFinite { element }| element);
+        let to = self.program.to;
+        let over = match self.program.rounding {
+            Rounding::Nearest => {
+                let rounded = fold_into(&Factors::none(sum.len()), 0, R::FLOAT, bytes_of(sum), to, out, None);
+                rounded.err().map(|NonFinite { element }| element)
+            }
+            Rounding::Stochastic(key) => write_stochastic(sum, first, key, to, out),
+        };
         match left.map(|element| element as u64).into_iter().chain(over).min() {
             Some(element) if !self.allow_nonfinite => Err(self.non_finite(first + element)),
             _ => Ok(()),

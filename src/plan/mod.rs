@@ -18,6 +18,7 @@ pub mod recipe;
 mod replication;
 pub mod report;
 mod request;
+mod rounding;
 mod scales;
 mod tensors;
 mod tied;
