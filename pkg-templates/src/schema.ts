@@ -739,6 +739,10 @@ export type Report = {
    */
   tensors: Array<TensorReport>,
   /**
+   * What of the deltas rounding kept, after a merge.
+   */
+  signal?: TotalSignal,
+  /**
    * What the user should know.
    */
   findings: Array<Finding>,
@@ -804,6 +808,24 @@ export type ScaleReport = {
    * Number of updates that have it.
    */
   tensors: number,
+};
+
+/**
+ * What of a delta rounding keeps. Rounded to six digits; `null` where it is not known: nothing was added, or a result is not finite.
+ */
+export type Signal = {
+  /**
+   * ⟨stored change, ΔW⟩/‖ΔW‖²: 1 where all of it is kept.
+   */
+  kept: number | null,
+  /**
+   * The true share is within this of `kept`, in 95 of 100 cases; 0 where every element was looked at.
+   */
+  margin: number | null,
+  /**
+   * Share of the elements that were looked at.
+   */
+  sampled: number | null,
 };
 
 /**
@@ -883,6 +905,10 @@ export type TensorReport = {
    */
   adapters?: Array<UpdateReport>,
   /**
+   * What of its delta rounding kept, after a merge.
+   */
+  signal?: Signal,
+  /**
    * What the merge did to its numbers, where that was asked for.
    */
   statistics?: TensorStatistics,
@@ -917,6 +943,32 @@ export type TensorStatistics = {
    * Share of ‖ΔW‖² that survives rounding: ⟨stored change, ΔW⟩/‖ΔW‖².
    */
   signalKept: number | null,
+};
+
+/**
+ * What of all deltas rounding keeps.
+ */
+export type TotalSignal = {
+  /**
+   * The share over all merged tensors, each with its part of ‖ΔW‖².
+   */
+  kept?: number,
+  /**
+   * As that of a `Signal`.
+   */
+  margin?: number,
+  /**
+   * Share of the elements of merged tensors that were looked at.
+   */
+  sampled?: number,
+  /**
+   * The tensor whose delta keeps least.
+   */
+  least?: string,
+  /**
+   * The share that is kept there.
+   */
+  leastKept?: number,
 };
 
 /**

@@ -20,6 +20,7 @@ pub mod report;
 mod request;
 mod rounding;
 mod scales;
+pub mod signal;
 mod tensors;
 mod tied;
 mod tokenizer;
