@@ -155,9 +155,9 @@ impl Drop for OutputFolder {
     }
 }
 
-/// How much a file makes its folder a model: without these no tool takes it for one.
+/// How much a file makes its folder a model, or an adapter: without these no tool takes it for one.
 fn standing(name: &str) -> u8 {
-    if name == "config.json" { 2 } else { u8::from(name.ends_with(".index.json")) }
+    if name == "config.json" || name == "adapter_config.json" { 2 } else { u8::from(name.ends_with(".index.json")) }
 }
 
 /// What is in a folder, except for the hidden files of merges that run or were killed; nothing where it does not exist.

@@ -39,3 +39,4 @@ pub use recipe::Recipe;
 pub use report::Report;
 pub use request::{AdapterRequest, PlanRequest};
 pub use tensors::TensorView;
+pub(crate) use tied::is_vocabulary;
