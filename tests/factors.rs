@@ -11,6 +11,7 @@ use folders::{Scratch, decode, files, values};
 use lorafold::{AdapterFolder, CombineOptions, ExtractOptions, FactorsReport, Merge, NewAdapter, Result};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/factors")
@@ -306,6 +307,35 @@ fn what_has_no_factors_is_refused_or_dropped() {
     );
     let config: Value = serde_json::from_slice(&files(&scratch.join("out"))["adapter_config.json"]).unwrap();
     assert_eq!((&config["modules_to_save"], &config["bias"]), (&Value::Null, &json!("none")));
+}
+
+/// The hash of the values of a file: its header names the version.
+fn hash(folder: &Path) -> String {
+    let bytes = fs::read(folder.join("adapter_model.safetensors")).unwrap();
+    let header = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    Sha256::digest(&bytes[8 + header..]).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The same bytes on every machine: tests/js/factors.test.mjs compares those of WebAssembly with the same hashes.
+#[test]
+fn the_bytes_are_the_same_everywhere() {
+    let text = fs::read(fixtures().with_file_name("factors-hashes.json")).unwrap();
+    let known: BTreeMap<String, String> = serde_json::from_slice(&text).unwrap();
+    let (about, scratch) = (about(), Scratch::new("factors-hashes"));
+    let mut found = BTreeMap::new();
+    for name in known.keys() {
+        let out = scratch.join(name);
+        match &about["cases"][name] {
+            Value::Null => extract(json!({ "rank": 4 }), &out).unwrap(),
+            case => {
+                let mut asked = asked(case);
+                asked["dtype"] = Value::Null;
+                combine(case["adapters"].as_array().unwrap().iter().map(adapter).collect(), &asked, &out).unwrap()
+            }
+        };
+        found.insert(name.clone(), hash(&out));
+    }
+    assert_eq!(found, known);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::layer::saved_key;
@@ -51,7 +52,9 @@ pub struct AdapterFiles {
 }
 
 /// Some bytes of `adapter_model.safetensors`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Slot {
     /// The values of a part: those of A (0) or of B (1).
     Values {

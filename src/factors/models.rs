@@ -267,6 +267,7 @@ fn layer(info: &TensorInfo, module: &str, parameter: &str, evidence: &Evidence) 
 fn quantised(name: &str) -> Error {
     Error::unsupported(name, "it is stored in codes: of quantised weights there is no difference")
         .tensor(name)
+        .kind(ErrorKind::QuantisedBase)
         .fix("give both models with weights in float32, float16 or bfloat16")
 }
 

@@ -16,6 +16,7 @@ use crate::findings::Finding;
 use crate::inputs::{Inputs, Span};
 use crate::op::Op;
 use crate::tensor::{Dtype, Float};
+use crate::wire::{Wire, wire};
 
 /// An adapter to be made. Its parts are computed one by one, in any order and by any thread; then [`finish`](Self::finish) says how they
 /// stand in the files.
@@ -197,7 +198,24 @@ impl FactorsPlan {
     }
 }
 
+wire!(Outcome { rank, norm, energy, deviation });
+
 impl Outcome {
+    /// As bytes, for another thread.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.put(&mut bytes);
+        bytes
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) gave.
+    ///
+    /// # Errors
+    /// `internal` for other bytes.
+    pub fn from_bytes(mut bytes: &[u8]) -> Result<Outcome> {
+        Outcome::take(&mut bytes).ok_or_else(|| Error::internal("these are not the bytes of an outcome"))
+    }
+
     /// No factors, and nothing known.
     pub(crate) const NOTHING: Outcome = Outcome { rank: 0, norm: None, energy: 1.0, deviation: None };
 
