@@ -79,6 +79,7 @@ pub async fn plan_combine(
     sort_by(&mut modules, |one, other| one.0.cmp(&other.0));
     let (mut parts, mut widest, mut wide) = (Vec::with_capacity(modules.len()), 1, false);
     for (_, updates) in modules {
+        findings.extend(updates.iter().filter_map(|(number, update)| beside(given.get(*number)?, update)));
         let part = part(updates, &given)?;
         if let Body::Factors(_, ops) = &part.body {
             widest = ops.iter().map(|(_, op)| op.positions()).fold(widest, u64::max);
@@ -133,6 +134,19 @@ fn description(adapter: &Adapter) -> Value {
     described
 }
 
+/// What the user should know of an update that is kept otherwise than by its factors alone.
+fn beside(adapter: &Given, update: &ModuleUpdate) -> Option<Finding> {
+    let (code, message) = if update.op.replacement.is_some() && adapter.weight != 1.0 {
+        ("weight-without-part", "it is a whole parameter, which is kept as it is: the weight has no part in it")
+    } else if update.base.is_some() {
+        ("base-weight-left", "the copy of the base's weight that the adapter brings is left out")
+    } else {
+        return None;
+    };
+    let finding = Finding::info(code, &adapter.name, message.into());
+    Some(Finding { tensor: Some(update.tensor()), ..finding })
+}
+
 /// What becomes of a parameter that some adapters have updates of.
 fn part(updates: Vec<(usize, ModuleUpdate)>, adapters: &[Given]) -> Result<Part> {
     let name = |number: usize| adapters.get(number).map_or("", |adapter| &adapter.name);
@@ -170,7 +184,7 @@ fn part(updates: Vec<(usize, ModuleUpdate)>, adapters: &[Given]) -> Result<Part>
         if update.wrapper.is_some() {
             return refuse("factors of bare parameters (target_parameters) cannot be combined yet", MERGE);
         }
-        if update.parameter != "weight" || is_of_attention || update.base.is_some() || !update.op.has_factors() {
+        if update.parameter != "weight" || is_of_attention || !update.op.has_factors() {
             let what = format!("what {} does here is no product of factors by itself", update.op.method.name);
             return refuse(&what, MERGE);
         }
@@ -179,11 +193,10 @@ fn part(updates: Vec<(usize, ModuleUpdate)>, adapters: &[Given]) -> Result<Part>
         };
         match &layer {
             Some(other) if *other != this => {
-                let shapes = [&this, other].map(|layer| format!("{:?}", layer.shapes(0).map(|shape| shape)));
                 let reason = "it is for a layer of another shape than that of another adapter";
                 return Err(Error::shape_mismatch(name(number), update.key.clone(), reason)
-                    .found(shapes[0].clone())
-                    .expected(shapes[1].clone())
+                    .found(this.to_string())
+                    .expected(other.to_string())
                     .fix("combine adapters of the same base"));
             }
             _ => layer = Some(this),

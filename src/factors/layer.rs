@@ -1,5 +1,7 @@
 //! The layer that factors are for, and how PEFT calls and shapes them.
 
+use std::fmt;
+
 use crate::op::LayerShape;
 
 /// PEFT's prefix of every key.
@@ -51,6 +53,13 @@ impl Layer {
         let a = [rank, self.inputs].into_iter().chain(self.kernel.iter().copied());
         let b = [self.outputs, rank].into_iter().chain(self.kernel.iter().map(|_| 1));
         [a.collect(), b.collect()]
+    }
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let sides = [self.outputs, self.inputs].into_iter().chain(self.kernel.iter().copied());
+        write!(f, "{:?}", sides.collect::<Vec<_>>())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::philox::philox4x32;
 
 /// Which values are kept.
@@ -28,7 +28,7 @@ impl Prune {
     /// The `⌊density · count⌋` largest of `count` values, which `every` hands over twice.
     ///
     /// # Errors
-    /// Those of `every`.
+    /// Those of `every`; `limit-exceeded` where memory does not suffice for about 3 % of the values.
     pub(crate) fn largest(density: f64, count: u64, every: &mut Every) -> Result<Prune> {
         if density >= 1.0 {
             return Ok(Prune::Nothing);
@@ -46,7 +46,12 @@ impl Prune {
             // Zeros, and what is as good as zero.
             return Ok(Prune::Nothing);
         }
-        let mut candidates = Vec::with_capacity(counts[bucket] as usize);
+        let mut candidates = Vec::new();
+        let room = usize::try_from(counts[bucket]).ok().filter(|&count| candidates.try_reserve_exact(count).is_ok());
+        room.ok_or_else(|| {
+            Error::limit_exceeded("factors", "there is not enough memory to find the largest values of one weight")
+                .kind(ErrorKind::NoMemory)
+        })?;
         every(&mut |values| {
             let in_bucket = |bits: &u64| (bits >> first) as usize == bucket;
             candidates.extend(values.iter().map(|value| bits(*value)).filter(in_bucket));
