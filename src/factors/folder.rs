@@ -187,7 +187,7 @@ impl FactorsPlan {
         let ranks: Map<String, Value> = ranks.into_iter().map(|(module, rank)| (module.into(), rank.into())).collect();
         let paths = || modules.iter().map(|module| module.module.as_str());
         let targets = targets.clone().unwrap_or_else(|| super::targets::named(paths(), untouched));
-        let config = json!({
+        let mut config = json!({
             "peft_type": "LORA",
             "task_type": task_type,
             "base_model_name_or_path": base_name,
@@ -200,12 +200,15 @@ impl FactorsPlan {
             "init_lora_weights": true,
             "target_modules": targets,
             "modules_to_save": (!saved.is_empty()).then_some(saved),
-            "ensure_weight_tying": ties,
             "rank_pattern": ranks,
             "alpha_pattern": ranks,
             "use_rslora": false,
             "use_dora": false,
         });
+        // Versions of PEFT before 0.18 do not know it, and refuse what they do not know.
+        if let (true, Some(fields)) = (ties, config.as_object_mut()) {
+            fields.insert("ensure_weight_tying".into(), true.into());
+        }
         format!("{}\n", json::pretty(&config, "  ", "\n")).into_bytes()
     }
 }
