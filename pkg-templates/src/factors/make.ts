@@ -132,11 +132,11 @@ async function computeAll(context: Context, factors: Factors, request: FactorsRe
 
 /** Workers that read the inputs. None where they cannot be had: then this thread computes. */
 async function startWorkers({ platform, engine }: Context, inputs: Input[], count: number): Promise<WorkerClient[]> {
-  const { module } = await engine();
+  const wasm = await engine();
   const clients: WorkerClient[] = [];
   try {
     const posted = inputs.map(toPosted);
-    for (let worker = 0; worker < count; worker++) clients.push(new WorkerClient(platform.startWorker!(), module, inputs, posted, false));
+    for (let worker = 0; worker < count; worker++) clients.push(new WorkerClient(platform.startWorker!(), wasm, inputs, posted, false));
     if ((await Promise.all(clients.map(({ loaded }) => loaded))).every(Boolean)) return clients;
   } catch (error) {
     if (thrown(error).name !== "DataCloneError") throw error;
