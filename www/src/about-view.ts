@@ -17,6 +17,7 @@ export class AboutView {
   readonly element = make("div", { class: "about", role: "status", "data-testid": "about" });
   readonly #takeBase: HTMLButtonElement;
   readonly #describe: () => Promise<void>;
+  #putRight: HTMLButtonElement | undefined;
   #named: string | undefined;
   #failed = false;
 
@@ -42,16 +43,18 @@ export class AboutView {
     void this.#describe();
   }
 
-  /** Offer the base that the adapter names, or not: it may be chosen already. */
+  /** Offer the base that the adapter names, or that it is itself, or not: one may be chosen already, to which a whole model can be added, too. */
   offerBase(wanted: boolean, chosen: string | undefined): void {
+    if (this.#putRight) this.#putRight.hidden = !wanted;
     this.#takeBase.hidden = !wanted || this.#named === undefined || this.#named.toLowerCase() === chosen?.toLowerCase();
   }
 
   #show({ kind, text, baseModel }: About, role: "base" | "adapter", moves: Moves): void {
     this.element.replaceChildren(make("p", { class: "chosen-about" }, text));
     if (kind !== role) {
-      const where = kind === "adapter" ? "an adapter: put it under the adapters" : "a base: put it in the base’s place";
-      this.element.append(button(`This is ${where}`, { "data-testid": "put-right" }, () => moves.putRight()));
+      const where = kind === "adapter" ? "This is an adapter: put it under the adapters" : "This is a base: put it in the base’s place";
+      this.#putRight = button(where, { "data-testid": "put-right" }, () => moves.putRight());
+      this.element.append(this.#putRight);
     }
     this.#named = repositoryName(baseModel);
     this.#takeBase.textContent = `Use ${this.#named ?? ""} as the base`;

@@ -149,7 +149,9 @@ async function putRight(error?: unknown): Promise<void> {
   const is = async (picked: Picked, role: "base" | "adapter") => (await about(picked, role).catch(() => undefined))?.kind;
   const wrong = chosen && (kind === "adapter-as-base" || (await is(chosen, "base")) === "adapter") ? chosen : undefined;
   const bases = [];
-  for (const one of adapters.adapters) if ((kind === "base-as-adapter" && one.name === blamed) || (await is(one.picked, "adapter")) === "base") bases.push(one);
+  // A whole model may be added to a base; without one it is most likely that base.
+  const isWanted = !chosen || wrong || kind === "base-as-adapter";
+  for (const one of isWanted ? adapters.adapters : []) if ((kind === "base-as-adapter" && one.name === blamed) || (await is(one.picked, "adapter")) === "base") bases.push(one);
   if (isTooLate("The change")) return;
   const [first] = bases;
   if (first) adapters.remove(first);
