@@ -153,7 +153,6 @@ const REFUSED: [&str; 17] = [
     "CARTRIDGE",
     "CPT",
     "FROD",
-    "GLORA",
     "LILY",
     "MULTITASK_PROMPT_TUNING",
     "OSF",

@@ -38,10 +38,6 @@ const WITH_PEFT: &[(&str, &str)] = &[
         "OSF replaces the lower singular vectors of the base's weights, and the adapter does not have those that must be taken away",
     ),
     ("FROD", "FRoD's left factors are solutions for the base's weights; the adapter does not have them"),
-    (
-        "GLORA",
-        "GLoRA adds to a layer's bias what its weight makes of a trained vector, for which whole layers must be known",
-    ),
     ("BONE", "Bone is what PEFT has replaced by MiSS, and no longer reads"),
     ("ADAMSS", "AdaMSS clusters the singular vectors of the base's weights; the adapter does not have the clusters"),
 ];
