@@ -38,7 +38,7 @@ function ofDescription(found: Description): About {
   if (found.kind !== "adapter") {
     const types = Object.keys(found.dtypes).join(", ");
     const words = [`${large(found.parameters)} parameters`, types, found.modelType, found.kind === "merged" && "merged by lorafold"];
-    return { kind: "base", text: words.filter(Boolean).join(" · ") };
+    return { kind: "base", text: words.filter(Boolean).join("\u00a0· ") };
   }
   const { type, r, alpha, rslora, baseModel, modules } = found;
   return adapter({ type, r, alpha, rslora, baseModel, modules: modules.length });
@@ -79,7 +79,7 @@ function adapter({ type, r, alpha, rslora, baseModel, modules }: AdapterFacts): 
     modules !== undefined && counted(modules, "module"),
     baseModel !== null && `trained on ${baseModel}`,
   ];
-  return { kind: "adapter", text: words.filter(Boolean).join(" · "), ...(baseModel !== null && { baseModel }) };
+  return { kind: "adapter", text: words.filter(Boolean).join("\u00a0· "), ...(baseModel !== null && { baseModel }) };
 }
 
 const UNITS = ["", " thousand", " million", " billion", " trillion"];
