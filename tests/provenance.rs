@@ -113,7 +113,7 @@ fn magnitudes_are_compared_with_the_rows_of_the_base() {
         adapter.files[1].size = inputs.0[3].len() as u64;
         let asked = with(|options: &mut PlanOptions| options.evidence = true);
         let plan = block_on(plan(&inputs, &base, &[(adapter, options)], &asked)).unwrap();
-        plan.summary().evidence.into_iter().next().unwrap()
+        plan.evidence.into_iter().next().unwrap()
     };
     let near = evidence([1.0, 2.0, 3.0, 4.0], [1.01, 2.0, 2.97, 4.0]);
     assert_eq!((near.kind, near.weights, near.samples), (EvidenceKind::Magnitudes, 1, 4));
@@ -239,7 +239,7 @@ fn a_card_that_is_not_understood_is_copied_with_a_word() {
 #[test]
 fn an_adapter_of_another_base_is_told() {
     let told = |case: &Case, code: &str| finding(&case.plan(), code).map(String::from);
-    let verdict = |case: &Case| case.plan().summary().adapters[0].named_base;
+    let verdict = |case: &Case| case.plan().adapters[0].named_base;
     let from = |named: &str| Case::new().on_hub("org/base", "org/lora").named(named);
 
     assert_eq!(verdict(&from("org/base")), NamedBase::Same);
@@ -291,7 +291,7 @@ fn what_does_not_fit_says_what_it_was_trained_on() {
     assert!(message.ends_with("; it was trained on org/older, and this base is org/base"), "{message}");
     let mut case = Case::new().named("org/older");
     case.base.insert("model.safetensors".into(), wide());
-    assert!(error(case).1.ends_with("; it was trained on org/older: check that this base is that model"));
+    assert!(error(case).1.ends_with("; check that the base is org/older, which the adapter was trained on"));
 }
 
 /// The sha256 of bytes in hex.

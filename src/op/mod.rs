@@ -18,6 +18,7 @@ mod expert;
 mod factored;
 mod fourier;
 mod fourierft;
+mod glora;
 mod gralora;
 mod hira;
 mod householder;
@@ -51,6 +52,7 @@ mod supertuning;
 mod torch_random;
 mod turn;
 mod unilora;
+mod unpacked;
 mod vblora;
 mod vera;
 mod waveft;
@@ -83,6 +85,7 @@ pub use replace::Replace;
 pub(crate) use replace::replace;
 pub use road::ROAD;
 pub(crate) use rows::trained_rows;
+pub(crate) use unpacked::Unpacked;
 
 /// Every method.
 pub static METHODS: &[&Method] = &[
@@ -107,6 +110,7 @@ pub static METHODS: &[&Method] = &[
     &vblora::VBLORA,
     &delora::DELORA,
     &gralora::GRALORA,
+    &glora::GLORA,
     &c3a::C3A,
     &miss::MISS,
     &miss::BAT,

@@ -2,12 +2,11 @@
 
 use sha2::{Digest, Sha256};
 
-use super::adapter::digest;
+use super::adapter::sha256 as hash_of;
 use super::open::{Base, Shard, hex};
 use super::options::PlanOptions;
-use super::zeros::Zeros;
 use crate::error::{Error, Result};
-use crate::inputs::{Inputs, Listing, UNKNOWN_SIZE};
+use crate::inputs::{FileInfo, Inputs, Listing, UNKNOWN_SIZE};
 
 impl Base {
     /// The sha256 in hex that tells this base from another: of its weight file, or, where it has several, of one line for each in order of name,
@@ -28,12 +27,11 @@ impl Base {
     /// Those of reading.
     pub async fn hash(&mut self, inputs: &impl Inputs, folder: &Listing) -> Result<()> {
         for Shard { input, name, header, sha256 } in &mut self.shards {
-            if sha256.is_none() {
-                let listed = folder.files.iter().find(|file| file.name == *name);
+            let listed = folder.files.iter().find(|file| file.name == *name);
+            if let (None, Some(file)) = (&sha256, listed) {
                 // Of a file whose size nobody says, what its header says.
-                let size =
-                    listed.map(|file| file.size).filter(|size| *size != UNKNOWN_SIZE).unwrap_or(header.file_bytes);
-                *sha256 = Some(digest(inputs, *input, name, size, None, &mut Zeros::default()).await?);
+                let size = if file.size == UNKNOWN_SIZE { header.file_bytes } else { file.size };
+                *sha256 = Some(hash_of(inputs, *input, &FileInfo { size, ..file.clone() }).await?);
             }
         }
         Ok(())

@@ -240,8 +240,7 @@ impl BaseNames {
     pub(super) fn fix(&self, named: &str) -> String {
         match self.is_named(named) {
             NamedBase::Same => format!("it was trained on {named}, which this base seems to be: check its revision"),
-            NamedBase::Other => format!("it was trained on {named}, and this base is {}", self.said()),
-            _ => format!("it was trained on {named}: check that this base is that model"),
+            _ => format!("it was trained on {named}, and this base is {}", self.said()),
         }
     }
 }

@@ -9,10 +9,7 @@ import { absolute, asPath } from "../node/source.js";
 import { MERGE_OPTIONS } from "../options.js";
 import { prepare } from "../prepare.js";
 import { reportText } from "../report.js";
-import type { MergeOptions, PlanOptions, Report, TensorReport } from "../types.js";
-
-/** Is shown the tensors of a report that is written. */
-type SeeTensor = (tensor: TensorReport) => void;
+import type { MergeOptions, PlanOptions, Report } from "../types.js";
 
 /** Files that this process has open already: opening them again may be refused, or truncate them. */
 const OPEN = new Map<string, NodeJS.WritableStream>([["/dev/stdout", process.stdout], ["/dev/stderr", process.stderr]]);
@@ -75,8 +72,8 @@ async function destination(given: string): Promise<string> {
   throw unfitFor("report")(given, `${given}: too many links`);
 }
 
-/** Write a report after {@link checkReport}: all of it, or nothing. `see` is shown every tensor. */
-export const writeReport = (report: string, content: Report, see?: SeeTensor): Promise<void> => writeParts(report, linesOf(content, see));
+/** Write a report after {@link checkReport}: all of it, or nothing. */
+export const writeReport = (report: string, content: Report): Promise<void> => writeParts(report, linesOf(content));
 
 /** Write a text, in parts, to a file that was checked as reports are: all of it, or nothing. */
 export async function writeParts(file: string, parts: Iterable<string>): Promise<void> {
@@ -99,7 +96,7 @@ export async function writeParts(file: string, parts: Iterable<string>): Promise
 }
 
 /** Write a report to a stream that stays open, until its reader closes it. What else goes wrong there the stream itself tells. */
-export const printReport = (stream: NodeJS.WritableStream, report: Report, see?: SeeTensor): Promise<void> => print(stream, linesOf(report, see));
+export const printReport = (stream: NodeJS.WritableStream, report: Report): Promise<void> => print(stream, linesOf(report));
 
 async function print(stream: NodeJS.WritableStream, parts: Iterable<string>): Promise<void> {
   for (const part of parts) {
@@ -112,9 +109,9 @@ async function print(stream: NodeJS.WritableStream, parts: Iterable<string>): Pr
 const PART = 1 << 16;
 
 /** The text of a report and a line feed, in parts of about {@link PART} characters. */
-function* linesOf(report: Report, see: SeeTensor | undefined): Generator<string> {
+function* linesOf(report: Report): Generator<string> {
   let part = "";
-  for (const text of reportText(report, see)) {
+  for (const text of reportText(report)) {
     part += text;
     if (part.length < PART) continue;
     yield part;
