@@ -556,6 +556,12 @@ export type PlanSettings = {
    * @default "auto"
    */
   tokenizer?: "auto" | "base" | "adapter",
+  /**
+   * What becomes of an embedding and an output layer of which a fine-tuned model, given as an adapter, has another number of rows than the base:
+   * `exact` (default) is an error, `intersect` merges the rows that both have, and leaves the rest as the base's.
+   * @default "exact"
+   */
+  vocabulary?: "exact" | "intersect",
 };
 
 /**
@@ -602,6 +608,10 @@ export type Recipe = {
    * Pattern of the names of the tensors that were not.
    */
   skip?: string,
+  /**
+   * `intersect` where of vocabularies of two sizes the rows that both have were merged.
+   */
+  vocabulary?: string,
 };
 
 /**
@@ -616,6 +626,10 @@ export type RecipeAdapter = {
    * Its files.
    */
   files: Array<FileDigest>,
+  /**
+   * The whole fine-tuned model that it is, of which the difference to the base was merged.
+   */
+  model?: RecipeBase,
   /**
    * Which one of the adapters in them it is, where that was asked for.
    */

@@ -48,6 +48,7 @@ mod rows;
 mod scatter;
 mod shira;
 mod supertuning;
+mod task_vector;
 mod torch_random;
 mod turn;
 mod unilora;
@@ -83,6 +84,8 @@ pub use replace::Replace;
 pub(crate) use replace::replace;
 pub use road::ROAD;
 pub(crate) use rows::trained_rows;
+pub use task_vector::TASK_VECTOR;
+pub(crate) use task_vector::task_vector;
 
 /// Every method.
 pub static METHODS: &[&Method] = &[
@@ -118,4 +121,5 @@ pub static METHODS: &[&Method] = &[
     &waveft::WAVEFT,
     &deft::DEFT,
     &peanut::PEANUT,
+    &task_vector::TASK_VECTOR,
 ];

@@ -7,6 +7,7 @@ use super::open::{check_gathered, check_listing, hex, read_header, read_json};
 use super::options::{AdapterOptions, none_of};
 use super::recipe::FileDigest;
 use super::tokenizer::is_tokenizer;
+use super::tuned::TunedModel;
 use super::unmerged;
 use super::zeros::Zeros;
 use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
@@ -58,10 +59,12 @@ pub struct Adapter {
     pub digests: Vec<FileDigest>,
     /// Where it can be had again, for the recipe.
     pub origin: Option<String>,
+    /// What is known of it where it is a whole fine-tuned model, while the plan is being made.
+    pub tuned: Option<Box<TunedModel>>,
 }
 
 // The rest is in the programs and the findings of the plan.
-wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions });
+wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions, tuned });
 
 /// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
@@ -172,6 +175,7 @@ async fn open_in(
         companions: (0..names.len()).filter(|&at| is_tokenizer(names[at])).map(companion).collect(),
         digests,
         origin: folder.origin.clone(),
+        tuned: None,
     })
 }
 
@@ -234,7 +238,7 @@ pub(super) async fn digest(
     Ok(hex(&hash.finalize()))
 }
 
-fn finite(option: &str, value: f64) -> Result<f64> {
+pub(super) fn finite(option: &str, value: f64) -> Result<f64> {
     if value.is_finite() {
         return Ok(value);
     }

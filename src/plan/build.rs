@@ -6,17 +6,20 @@ use std::ops::Range;
 
 use super::adapter::{Adapter, open_adapter};
 use super::change::{Change, Changes};
-use super::matching::{RIGHT_BASE, match_adapters};
+use super::matching::match_adapters;
 use super::open::{Base, Shard, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
 use super::pieces::{Piece, Run};
 use super::program::{Program, Update};
 use super::recipe::{Recipe, recipe};
+use super::refusals::RIGHT_BASE;
 use super::replication::replicate;
+use super::task_vectors::{self, Pair};
 use super::tensors::{Added, TensorView, Tensors};
 use super::tied::{self, TiedHead, must_untie};
 use super::tokenizer;
+use super::tuned::{is_model, open_model};
 use super::wrapped;
 use crate::adapter::pattern::PatternBudget;
 use crate::combine::Combine;
@@ -73,7 +76,10 @@ pub async fn plan(
             inputs.pause().await?;
             since_pause = 0;
         }
-        let adapter = open_adapter(inputs, folder, options, &mut budget).await?;
+        let adapter = match is_model(inputs, folder, &base).await {
+            true => open_model(inputs, folder, options).await?,
+            false => open_adapter(inputs, folder, options, &mut budget).await?,
+        };
         names += adapter.updates.len();
         since_pause += adapter.updates.len();
         opened.push(adapter);
@@ -81,7 +87,8 @@ pub async fn plan(
     if names > NAMES_BETWEEN_PAUSES {
         inputs.pause().await?;
     }
-    let mut plan = build(base, opened, options, &mut budget)?;
+    let (mut plan, pairs) = build(base, opened, options, &mut budget)?;
+    task_vectors::compare(inputs, &pairs, &mut plan.findings).await?;
     let whose = options.check()?.tokenizer;
     let brings = plan.adapters.iter().position(|adapter| plan.brings_embeddings(&adapter.name));
     tokenizer::choose(inputs, &mut plan, whose, brings).await?;
@@ -93,7 +100,7 @@ fn build(
     adapters: Vec<Adapter>,
     options: &PlanOptions,
     budget: &mut PatternBudget,
-) -> Result<MergePlan> {
+) -> Result<(MergePlan, Vec<Pair>)> {
     let checked = options.check()?;
     let config = base.config.as_deref().map(Config::parse).transpose()?;
     let mut model = config.as_ref().map(Config::model).unwrap_or_default();
@@ -106,7 +113,7 @@ fn build(
     findings.extend(wrapped::unwrap(&mut base)?);
     let replication = replicate(&mut base, &adapters, &mut findings)?;
     let head = TiedHead::of(&base, &model);
-    let Changes { tensors: mut changes, mut added } =
+    let Changes { tensors: mut changes, mut added, pairs } =
         match_adapters(&base, head.as_ref(), &adapters, &checked, &model, budget, &mut findings)?;
     if changes.is_empty()
         && added.is_empty()
@@ -115,7 +122,10 @@ fn build(
     {
         return Err(nothing_to_merge(&adapters, &checked));
     }
-    if !adapters.is_empty() && adapters.iter().all(|adapter| adapter.idle || adapter.weight == 0.0) {
+    let is_idle = |adapter: &Adapter| {
+        adapter.idle || adapter.weight == 0.0 || adapter.tuned.as_ref().is_some_and(|tuned| tuned.is_base(&base))
+    };
+    if !adapters.is_empty() && adapters.iter().all(is_idle) {
         let message = "nothing changes: the output has the weights of the base itself";
         findings.push(Finding::warning("output-is-base", None, message.into()));
     }
@@ -128,7 +138,10 @@ fn build(
     let labels = added.iter().find_map(|(name, update)| labels(name, update));
     let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);
     let tensors = plan_tensors(&base, head.as_ref(), changes, added, &checked);
-    let untie = untied || config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
+    let untie = match untied {
+        Some(untied) => untied,
+        None => config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?,
+    };
     let layers = replication;
     let changes = ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels, plain, layers };
     let config = config.map(|config| (config, changes));
@@ -141,7 +154,12 @@ fn build(
         let message = format!("not copied to the output: {}", base.left_behind.join(", "));
         findings.push(Finding::warning("left-behind", None, message));
     }
-    Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
+    // The recipe knows hashes of adapters, and not always those of whole models: their states tell outputs apart, as the base's do.
+    for adapter in &adapters {
+        let versions = adapter.tuned.iter().flat_map(|tuned| &tuned.versions);
+        base.versions.extend(versions.map(|(name, version)| (format!("{}/{name}", adapter.name), version.clone())));
+    }
+    Ok((MergePlan { tensors, files, findings, recipe, base, adapters }, pairs))
 }
 
 /// The number of labels of a classifier's head.
@@ -255,7 +273,7 @@ fn program(
 }
 
 /// Whether the base's weights are quantised, as far as that can be told; `model` knows by which method.
-fn is_quantised(base: &Base, model: &mut Model) -> bool {
+pub(super) fn is_quantised(base: &Base, model: &mut Model) -> bool {
     let is_number = |dtype: Dtype| Float::of(dtype).is_some() || matches!(dtype, Dtype::BOOL | Dtype::I64 | Dtype::U64);
     let tensors = || base.shards.iter().flat_map(|shard| shard.header.iter());
     let packed = |name: &str| name.ends_with(".qweight") || name.ends_with(".weight_packed");

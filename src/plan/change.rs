@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::program::{Region, Update};
+use super::task_vectors::Pair;
 use crate::encoding::Plain;
 
 /// What the adapters do to one tensor of the base.
@@ -44,4 +45,6 @@ pub(crate) struct Changes {
     pub(crate) tensors: HashMap<usize, Change>,
     /// Parameters that the base does not have: their names and what they become.
     pub(crate) added: Vec<(String, Update)>,
+    /// What models and the base should have the same of.
+    pub(crate) pairs: Vec<Pair>,
 }

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use super::adapter::Adapter;
-use super::matching::RIGHT_BASE;
 use super::program::{Region, Update};
+use super::refusals::RIGHT_BASE;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::stack::{Candidate, Share};
 use crate::container::TensorInfo;

@@ -40,6 +40,10 @@ pub struct PlanOptions {
     /// embeddings, else the base's; `base`; `adapter`, which takes the first adapter's that has one.
     #[cfg_attr(test, ts(optional, type = r#""auto" | "base" | "adapter""#))]
     pub tokenizer: Option<String>,
+    /// What becomes of an embedding and an output layer of which a fine-tuned model, given as an adapter, has another number of rows than the base:
+    /// `exact` (default) is an error, `intersect` merges the rows that both have, and leaves the rest as the base's.
+    #[cfg_attr(test, ts(optional, type = r#""exact" | "intersect""#))]
+    pub vocabulary: Option<String>,
 }
 
 from_json!(PlanOptions {
@@ -53,6 +57,7 @@ from_json!(PlanOptions {
     allow_unmatched: "allowUnmatched",
     allow_unmerged: "allowUnmerged",
     tokenizer,
+    vocabulary,
 });
 
 /// What is asked of one adapter.
@@ -85,6 +90,18 @@ impl AdapterOptions {
             Some("expert") => Ok(Packing::ExpertMajor),
             Some(other) => Err(none_of("expertPacking", other, "rank, expert")),
         }
+    }
+
+    /// The first option that is given and says something that no whole model has.
+    pub(super) fn of_adapters(&self) -> Option<&'static str> {
+        let given = [
+            (self.alpha.is_some(), "alpha"),
+            (self.expert_packing.is_some(), "expertPacking"),
+            (self.residual_base.is_some(), "residualBase"),
+            (self.out_proj.is_some(), "outProj"),
+            (self.adapter.is_some(), "adapter"),
+        ];
+        given.into_iter().find(|(is_given, _)| *is_given).map(|(_, option)| option)
     }
 }
 
@@ -123,6 +140,8 @@ pub(crate) struct CheckedOptions {
     pub(crate) allow_unmatched: bool,
     pub(crate) allow_unmerged: bool,
     pub(crate) tokenizer: Whose,
+    /// Of vocabularies of two sizes, the rows that both have are merged.
+    pub(crate) intersect: bool,
 }
 
 /// Whose tokenizer the output has.
@@ -158,6 +177,11 @@ impl PlanOptions {
             Some("adapter") => Whose::Adapter,
             Some(other) => return Err(none_of("tokenizer", other, "auto, base, adapter")),
         };
+        let intersect = match self.vocabulary.as_deref() {
+            None | Some("exact") => false,
+            Some("intersect") => true,
+            Some(other) => return Err(none_of("vocabulary", other, "exact, intersect")),
+        };
         if self.max_shard_size == Some(0) {
             return Err(bad("maxShardSize", "a shard of 0 bytes holds nothing".into()));
         }
@@ -175,6 +199,7 @@ impl PlanOptions {
             allow_unmatched: self.allow_unmatched,
             allow_unmerged: self.allow_unmerged,
             tokenizer,
+            intersect,
         })
     }
 }

@@ -56,6 +56,9 @@ pub struct Recipe {
     /// Pattern of the names of the tensors that were not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip: Option<String>,
+    /// `intersect` where of vocabularies of two sizes the rows that both have were merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<String>,
 }
 
 /// The base in a recipe.
@@ -98,6 +101,9 @@ pub struct RecipeAdapter {
     pub origin: Option<String>,
     /// Its files.
     pub files: Vec<FileDigest>,
+    /// The whole fine-tuned model that it is, of which the difference to the base was merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<RecipeBase>,
     /// Which one of the adapters in them it is, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
@@ -139,10 +145,10 @@ pub struct RecipeScale {
     pub scale: f64,
 }
 
-wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, tokenizer, only, skip });
+wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, tokenizer, only, skip, vocabulary });
 wire!(RecipeBase { origin, files, recipe });
 wire!(RecipeFile { name, size, sha256 });
-wire!(RecipeAdapter { origin, files, adapter, residual, expert_packing, weight, rslora, scales });
+wire!(RecipeAdapter { origin, files, model, adapter, residual, expert_packing, weight, rslora, scales });
 wire!(FileDigest { name, sha256 });
 wire!(RecipeScale { rank, alpha, scale });
 
@@ -154,24 +160,30 @@ pub(crate) fn recipe(
     options: &PlanOptions,
     dtype: Option<Float>,
 ) -> Recipe {
-    let files = base.shards.iter().map(|shard| RecipeFile {
-        name: shard.name.clone(),
-        size: shard.header.file_bytes,
-        sha256: shard.sha256.clone(),
-    });
     let scales = Scales::of(tensors, adapters);
     Recipe {
         lorafold: env!("CARGO_PKG_VERSION").into(),
         method: options.method.as_deref().unwrap_or("linear").into(),
         dtype: dtype.map_or("keep", torch_name).into(),
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
-        base: RecipeBase { origin: base.origin.clone(), files: files.collect(), recipe: of(base) },
+        base: of_base(base),
         adapters: adapters.iter().map(|adapter| one_adapter(adapter, scales.of_adapter(adapter))).collect(),
         tied: options.tied.clone().filter(|tied| tied != "auto"),
         tokenizer: options.tokenizer.clone().filter(|tokenizer| tokenizer != "auto"),
         only: options.only.clone(),
         skip: options.skip.clone(),
+        vocabulary: options.vocabulary.clone().filter(|vocabulary| vocabulary != "exact"),
     }
+}
+
+/// What a recipe says of a model.
+pub(super) fn of_base(base: &Base) -> RecipeBase {
+    let files = base.shards.iter().map(|shard| RecipeFile {
+        name: shard.name.clone(),
+        size: shard.header.file_bytes,
+        sha256: shard.sha256.clone(),
+    });
+    RecipeBase { origin: base.origin.clone(), files: files.collect(), recipe: of(base) }
 }
 
 fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
@@ -179,6 +191,7 @@ fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
     RecipeAdapter {
         origin: adapter.origin.clone(),
         files: adapter.digests.clone(),
+        model: adapter.tuned.as_ref().map(|tuned| tuned.identity.clone()),
         adapter: adapter.wanted.clone(),
         residual: adapter.residual_base,
         expert_packing: adapter.expert_packing.clone(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::adapter::Adapter;
 use super::change::Change;
-use super::matching::{RIGHT_BASE, two_bases};
+use super::refusals::{RIGHT_BASE, two_bases};
 use super::tied::is_vocabulary;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::container::TensorInfo;
