@@ -312,6 +312,9 @@ fn a_tied_output_layer_is_the_embedding() {
     let (found, config, _) = run(&tie(&base), TIED, &without(&tuned, head), TIED, 1.0);
     assert_eq!((&found[head].1, config.as_str()), (&tuned[0].3, TIED));
     assert_eq!(found[head], found["model.embed_tokens.weight"]);
+    // Where no configuration says so, it is said.
+    let (found, _, codes) = run(&without(&base, head), "{}", &tie(&tuned), "{}", 1.0);
+    assert_eq!((found.get(head), codes), (None, vec!["head-left-out".to_string()]));
     // The base has one of its own, the model's is its embedding.
     let (found, config, _) = run(&base, CONFIG, &without(&tuned, head), TIED, 1.0);
     assert_eq!((&found[head].1, config.as_str()), (&tuned[0].3, CONFIG));

@@ -1,5 +1,5 @@
 import type { Context } from "./context.js";
-import { checkSignal, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
+import { checkSignal, fileError, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import { ADAPTER_OPTIONS, ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS } from "./options.js";
 import type { ListedFolder, PlanRequest } from "./schema.js";
@@ -11,6 +11,8 @@ import { RandomReader } from "./sources/reader.js";
 import { listSource } from "./sources/listing.js";
 import type { AdapterListing } from "./sources/several.js";
 import { hashed } from "./sources/hashed.js";
+import { address } from "./sources/address.js";
+import { holdsModel } from "./sources/weights.js";
 import type { AdapterOptions, MergeOptions, PlanOptions, SourceLike } from "./types.js";
 import { planInWorker } from "./workers/planner.js";
 
@@ -141,6 +143,11 @@ const HELD_BYTES = 256 << 20;
 
 /** Read an adapter's files that are not local into memory, where there is room: each is read twice, once for its hash and once for its factors. */
 async function held({ listing, ...rest }: AdapterListing, { turns, room }: ListingLimits): Promise<AdapterListing> {
+  if (holdsModel(listing.files.map(({ name }) => name))) {
+    const onePass = listing.files.find(({ ranges }) => ranges === false);
+    if (onePass) throw fileError("no-range-support", address(onePass.url!), "the server does not answer ranged requests, which reading a model beside its base needs");
+    return { listing, ...rest };
+  }
   const held = async (input: Input): Promise<Input> => {
     const { name, size, version, digest, head } = input;
     if (input.blob || input.bytes || input.path !== undefined || size === undefined || !room.take(size)) return input;

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::elsewhere::elsewhere;
 use super::open::{check_gathered, check_listing, hex, read_header, read_json};
-use super::options::{AdapterOptions, none_of};
+use super::options::{AdapterOptions, ModuleChoice, none_of};
 use super::recipe::FileDigest;
 use super::tokenizer::is_tokenizer;
 use super::tuned::TunedModel;
@@ -59,12 +59,16 @@ pub struct Adapter {
     pub digests: Vec<FileDigest>,
     /// Where it can be had again, for the recipe.
     pub origin: Option<String>,
+    /// What was asked for of some of its modules.
+    pub choice: ModuleChoice,
+    /// The tensors that it would change, and does not because of that.
+    pub left_out: Vec<String>,
     /// What is known of it where it is a whole fine-tuned model, while the plan is being made.
     pub tuned: Option<Box<TunedModel>>,
 }
 
 // The rest is in the programs and the findings of the plan.
-wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions, tuned });
+wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin, left_out } without { updates, replication, mismatches, findings, targets, idle, companions, choice, tuned });
 
 /// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
@@ -88,6 +92,10 @@ async fn open_in(
 ) -> Result<Adapter> {
     let name = &folder.name;
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
+    let choice = ModuleChoice::of(options);
+    if !choice.is_all() {
+        choice.selection()?;
+    }
     let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
     let packing = options.packing()?;
     let wanted = options.adapter.as_deref();
@@ -175,6 +183,8 @@ async fn open_in(
         companions: (0..names.len()).filter(|&at| is_tokenizer(names[at])).map(companion).collect(),
         digests,
         origin: folder.origin.clone(),
+        choice,
+        left_out: Vec::new(),
         tuned: None,
     })
 }

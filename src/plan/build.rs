@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::adapter::{Adapter, open_adapter};
 use super::change::{Change, Changes};
+use super::given::is_model;
 use super::matching::match_adapters;
 use super::open::{Base, Shard, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
@@ -19,7 +20,7 @@ use super::task_vectors::{self, Pair};
 use super::tensors::{Added, TensorView, Tensors};
 use super::tied::{self, TiedHead, must_untie};
 use super::tokenizer;
-use super::tuned::{is_model, open_model};
+use super::tuned::open_model;
 use super::wrapped;
 use crate::adapter::pattern::PatternBudget;
 use crate::combine::Combine;
@@ -88,7 +89,9 @@ pub async fn plan(
         inputs.pause().await?;
     }
     let (mut plan, pairs) = build(base, opened, options, &mut budget)?;
-    task_vectors::compare(inputs, &pairs, &mut plan.findings).await?;
+    if !pairs.is_empty() {
+        task_vectors::compare(inputs, &pairs, &mut plan.findings).await?;
+    }
     let whose = options.check()?.tokenizer;
     let brings = plan.adapters.iter().position(|adapter| plan.brings_embeddings(&adapter.name));
     tokenizer::choose(inputs, &mut plan, whose, brings).await?;
@@ -97,7 +100,7 @@ pub async fn plan(
 
 fn build(
     mut base: Base,
-    adapters: Vec<Adapter>,
+    mut adapters: Vec<Adapter>,
     options: &PlanOptions,
     budget: &mut PatternBudget,
 ) -> Result<(MergePlan, Vec<Pair>)> {
@@ -113,8 +116,9 @@ fn build(
     findings.extend(wrapped::unwrap(&mut base)?);
     let replication = replicate(&mut base, &adapters, &mut findings)?;
     let head = TiedHead::of(&base, &model);
-    let Changes { tensors: mut changes, mut added, pairs } =
+    let Changes { tensors: mut changes, mut added, left_out, pairs } =
         match_adapters(&base, head.as_ref(), &adapters, &checked, &model, budget, &mut findings)?;
+    adapters.iter_mut().zip(left_out).for_each(|(adapter, left_out)| adapter.left_out = left_out);
     if changes.is_empty()
         && added.is_empty()
         && !adapters.is_empty()
@@ -173,6 +177,10 @@ fn labels(name: &str, update: &Update) -> Option<u64> {
 }
 
 fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
+    if let Some(adapter) = adapters.iter().find(|adapter| !adapter.left_out.is_empty()) {
+        let option = adapter.choice.option();
+        return Error::bad_option(option, "what is asked for leaves no tensor to merge").adapter(adapter.name.clone());
+    }
     if options.selects_all() {
         return Error::unmatched_key(
             adapters[0].name.clone(),

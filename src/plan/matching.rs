@@ -6,14 +6,14 @@ use super::adapter::Adapter;
 use super::change::{Change, Changes};
 use super::experts::Experts;
 use super::missing_layers::missing_layers;
+use super::module_weights::Selection;
 use super::open::Base;
 use super::options::CheckedOptions;
 use super::program::{COMMON_ROWS, Region, Update};
 use super::refusals::{NOT_QUANTISED, two_bases};
-use super::task_vectors::{common_rows, intersected, missing, pair, unrelated};
+use super::task_vectors::{common_rows, head_left_out, intersected, missing, pair, unrelated};
 use super::tied::TiedHead;
 use super::tuned::Other;
-use super::unmerged;
 use super::vocabulary::Resized;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::pattern::PatternBudget;
@@ -21,10 +21,12 @@ use crate::adapter::stack::Share;
 use crate::container::TensorInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
+use crate::json::sorted;
 use crate::model::Model;
 use crate::model::orientation::{Evidence, Fit};
 use crate::model::placement::Placement;
 use crate::op::Op;
+use crate::order::sort_by;
 use crate::tensor::Float;
 
 /// Base tensors by name: their numbers, and what the headers say of each. A tied output layer comes last.
@@ -68,37 +70,53 @@ pub(crate) fn match_adapters(
     let mut expanded = Vec::with_capacity(adapters.len());
     for adapter in adapters {
         expanded.push(match &adapter.tuned {
-            Some(tuned) => tuned.with_head(&adapter.updates, base),
+            Some(tuned) => {
+                let updates = tuned.with_head(&adapter.updates, base, head.is_some());
+                if updates.len() < adapter.updates.len() && tuned.tied.is_none() {
+                    findings.push(head_left_out(adapter));
+                }
+                updates
+            }
             None => experts.updates(adapter, findings)?,
         });
     }
     let is_tuned = adapters.iter().any(|adapter| adapter.tuned.is_some());
-    let others: Vec<Other> = if is_tuned { Other::of(base).collect() } else { Vec::new() };
+    let mut others: Vec<Other> = if is_tuned { Other::of(base).collect() } else { Vec::new() };
+    sort_by(&mut others, |one, other| one.name.cmp(&other.name));
     let stored = tensors.infos.len() - usize::from(head.is_some());
     let mut placed = Vec::new();
     for (adapter, updates) in adapters.iter().zip(&expanded) {
         let matcher = Matcher { adapter, updates, tensors: &tensors, stored, others: &others, options, model };
         matcher.check_mismatches(findings)?;
-        let updates = matcher.place(&mut changes, budget, findings)?;
-        placed.push((matcher, updates));
+        let mut selection = match adapter.choice.is_all() {
+            true => None,
+            false => Some(adapter.choice.selection()?),
+        };
+        let updates = matcher.place(&mut changes, &mut selection, budget, findings)?;
+        let weights = matcher.weights(&updates, &mut selection, &mut changes.left_out, budget, findings)?;
+        placed.push((matcher, updates, weights));
     }
     let mut resized = Resized::default();
-    for (matcher, updates) in &placed {
-        for &(update, tensor) in updates {
-            resized.note(matcher.adapter, update, tensor, &tensors.infos[tensor])?;
+    for (matcher, updates, weights) in &placed {
+        for (&(update, tensor), &weight) in updates.iter().zip(weights) {
+            if let Some(weight) = weight {
+                resized.note(matcher.adapter, weight, update, tensor, &tensors.infos[tensor])?;
+            }
         }
     }
     let flag = adapters.iter().any(|adapter| adapter.summary.fan_in_fan_out);
     let mut evidence = Evidence::new(&model.types, flag);
-    for (_, updates) in &placed {
+    for (_, updates, _) in &placed {
         updates.iter().for_each(|&(update, tensor)| {
             if update.share.is_none() {
                 evidence.note(&update.module, update.op.fit(resized.shape(tensor, &tensors.infos[tensor])));
             }
         });
     }
-    for (matcher, updates) in &placed {
-        matcher.add(updates, &evidence, &resized, &mut changes.tensors, budget, findings)?;
+    for (matcher, updates, weights) in &placed {
+        let mut chosen =
+            updates.iter().zip(weights).filter_map(|(&(update, tensor), weight)| Some((update, tensor, (*weight)?)));
+        matcher.add(&mut chosen, &evidence, &resized, &mut changes.tensors, budget, findings)?;
     }
     resized.check(&tensors.infos[..stored], &changes.tensors)?;
     Ok(changes)
@@ -111,7 +129,7 @@ pub(super) struct Matcher<'a> {
     pub(super) tensors: &'a BaseTensors<'a>,
     /// How many of these the base's files have.
     stored: usize,
-    /// Those of the base that are no floating-point numbers, where a whole model is merged.
+    /// In order, those of the base that are no floating-point numbers, where a whole model is merged.
     others: &'a [Other],
     pub(super) options: &'a CheckedOptions,
     pub(super) model: &'a Model,
@@ -122,6 +140,7 @@ impl<'a> Matcher<'a> {
     fn place(
         &self,
         changes: &mut Changes,
+        selection: &mut Option<Selection>,
         budget: &mut PatternBudget,
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
@@ -146,7 +165,8 @@ impl<'a> Matcher<'a> {
             let Some(tensor) = number(wanted) else {
                 // A head has weights and biases. Anything else may be the base's under another name, which nobody would miss.
                 let of_head = matches!(update.parameter.as_str(), "weight" | "bias");
-                if update.adds && of_head && self.adapter.weight == 1.0 {
+                let factor = selection.as_mut().map_or(Ok(1.0), |selection| selection.factor(wanted, budget))?;
+                if update.adds && of_head && self.adapter.weight * factor == 1.0 {
                     self.add_new(update, wanted, &mut changes.added, findings)?;
                 } else if !update.optional {
                     self.unmatched(update, wanted, findings)?;
@@ -166,7 +186,10 @@ impl<'a> Matcher<'a> {
             let other = pair(self.adapter, infos, self.others, &number, &mut changes.pairs, findings)?;
             let mut lacking = Vec::new();
             for (number, info) in infos.iter().enumerate().take(self.stored) {
-                if takers[number].is_none() && !other.contains(&number) && self.options.selects(info.name, budget)? {
+                if takers[number].is_none()
+                    && other.binary_search(&number).is_err()
+                    && self.options.selects(info.name, budget)?
+                {
                     lacking.push(info);
                 }
             }
@@ -176,10 +199,41 @@ impl<'a> Matcher<'a> {
         Ok(placed)
     }
 
-    /// Add the adapter's updates to those of the tensors that it changes.
-    fn add(
+    /// The weight of each update that was placed: that of the adapter, times the factor for its tensor; nothing for what is left out.
+    ///
+    /// # Errors
+    /// `bad-option` for a pattern that matches none of them.
+    fn weights(
         &self,
         placed: &[(&ModuleUpdate, usize)],
+        selection: &mut Option<Selection>,
+        left_out: &mut Vec<Vec<String>>,
+        budget: &mut PatternBudget,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Vec<Option<f64>>> {
+        left_out.push(Vec::new());
+        let of_all = self.adapter.weight;
+        let Some(selection) = selection else { return Ok(vec![Some(of_all); placed.len()]) };
+        let (mut weights, mut left) = (Vec::with_capacity(placed.len()), Vec::new());
+        for &(_, tensor) in placed {
+            let name = self.tensors.infos[tensor].name;
+            let factor = selection.factor(name, budget)?;
+            if factor == 0.0 {
+                left.push(name);
+            }
+            weights.push((factor != 0.0).then_some(of_all * factor));
+        }
+        findings.extend(selection.findings(&self.adapter.name, &left, placed.len(), self.options.allow_unmatched)?);
+        if let Some(names) = left_out.last_mut() {
+            *names = sorted(left).into_iter().map(String::from).collect();
+        }
+        Ok(weights)
+    }
+
+    /// Add the adapter's updates, each with its weight, to those of the tensors that it changes.
+    fn add(
+        &self,
+        chosen: &mut dyn Iterator<Item = (&'a ModuleUpdate, usize, f64)>,
         evidence: &Evidence,
         resized: &Resized,
         changes: &mut HashMap<usize, Change>,
@@ -187,7 +241,7 @@ impl<'a> Matcher<'a> {
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
         let mut assumed = 0;
-        for &(update, tensor) in placed {
+        for (update, tensor, weight) in chosen {
             let (transposed, by_flag) = self.transposed(update, tensor, evidence, resized)?;
             let info = self.tensors.infos[tensor];
             let shape = resized.shape(tensor, &info);
@@ -195,12 +249,12 @@ impl<'a> Matcher<'a> {
                 continue;
             }
             assumed += usize::from(by_flag);
-            let common = common_rows(self.adapter, update, info.name, shape, self.options.intersect)?;
+            let common = self.common_rows(update, info.name, shape)?;
             findings.extend(common.map(|_| intersected(self.adapter, info.name, shape[0], update)));
             let change = changes.entry(tensor).or_default();
             if let Some(share) = update.share.filter(Share::is_of_stack) {
                 change.stack = true;
-                let updates = share.updates(self.update(update, transposed, shape, common), shape);
+                let updates = share.updates(self.update(update, weight, transposed, shape, common), shape);
                 let same = |other: &Update| {
                     updates.iter().any(|one| one.region == other.region && one.op.input() == other.op.input())
                 };
@@ -216,7 +270,7 @@ impl<'a> Matcher<'a> {
             if square(&update.op) && others.next().is_some_and(|first| first.op.transposed != transposed) {
                 return Err(self.misfit(update, tensor, shape));
             }
-            change.updates.push(self.update(update, transposed, shape, common));
+            change.updates.push(self.update(update, weight, transposed, shape, common));
             change.shape = resized.get(tensor);
             change.follows.push(update.tied);
             if let Some(base) = &update.base {
@@ -240,11 +294,26 @@ impl<'a> Matcher<'a> {
         Ok(())
     }
 
+    /// How many rows a model and the base have in common of a vocabulary of which they have not the same number.
+    fn common_rows(&self, update: &ModuleUpdate, name: &str, shape: &[u64]) -> Result<Option<u64>> {
+        match update.op.is_task_vector() {
+            true => common_rows(self.adapter, update, name, shape, self.options.intersect),
+            false => Ok(None),
+        }
+    }
+
     /// The update of a weight of this shape, or of its first `common` rows.
-    fn update(&self, update: &ModuleUpdate, transposed: bool, shape: &[u64], common: Option<u64>) -> Update {
+    fn update(
+        &self,
+        update: &ModuleUpdate,
+        weight: f64,
+        transposed: bool,
+        shape: &[u64],
+        common: Option<u64>,
+    ) -> Update {
         let mut op = update.op.clone();
         op.transposed = transposed;
-        let (adapter, weight) = (self.adapter.name.clone(), self.adapter.weight);
+        let adapter = self.adapter.name.clone();
         let mut rows = shape.first().copied().unwrap_or(1);
         if let Some(common) = common {
             (rows, op) = (common, op.with(COMMON_ROWS, common));
@@ -264,7 +333,7 @@ impl<'a> Matcher<'a> {
         if added.iter().any(|(name, _)| name == wanted) {
             return Err(two_bases(self.adapter, wanted, key));
         }
-        added.push((wanted.into(), self.update(update, false, shape, None)));
+        added.push((wanted.into(), self.update(update, self.adapter.weight, false, shape, None)));
         let message = format!("the base does not have {wanted}: it is added as the adapter brings it");
         let finding = Finding::info("tensor-added", &self.adapter.name, message);
         findings.push(Finding { tensor: Some(wanted.into()), ..finding });
@@ -304,7 +373,7 @@ impl<'a> Matcher<'a> {
             let reason = "another adapter resizes the vocabulary of which this is a part of a whole model";
             return Err(unsupported(reason.into()).kind(ErrorKind::NotImplemented).fix("merge one after the other"));
         }
-        if common_rows(self.adapter, update, info.name, shape, self.options.intersect)?.is_some() {
+        if self.common_rows(update, info.name, shape)?.is_some() {
             return Ok((false, false));
         }
         let fit = update.share.map_or_else(|| update.op.fit(shape), |share| share.fit(&update.op, shape));
@@ -320,18 +389,5 @@ impl<'a> Matcher<'a> {
             Fit::Either => Ok(evidence.square_is_transposed(&update.module)),
             Fit::Transposed | Fit::Neither => Err(self.misfit(update, tensor, shape)),
         }
-    }
-
-    /// What the configuration says and the file does not, or the other way round.
-    fn check_mismatches(&self, findings: &mut Vec<Finding>) -> Result<()> {
-        for mismatch in &self.adapter.mismatches {
-            let is_beside = mismatch.code == unmerged::CODE;
-            if !(if is_beside { self.options.allow_unmerged } else { self.options.allow_unmatched }) {
-                return Err(mismatch.error.clone());
-            }
-            let message = mismatch.error.reason().to_string();
-            findings.push(Finding::warning(mismatch.code, Some(&self.adapter.name), message));
-        }
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The options of a merge, as they come from JavaScript, the command line or Rust.
 
+use super::module_weights::ModuleWeight;
 use crate::adapter::pattern::{Pattern, PatternBudget};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::from_json;
@@ -80,6 +81,18 @@ pub struct AdapterOptions {
     pub out_proj: Option<String>,
     /// Which adapter is meant, by its name, where a file or a folder has several.
     pub adapter: Option<String>,
+    /// Factors on its delta in some tensors, beside `weight`: of several entries for a tensor the last counts. They may be negative; 0 leaves out.
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<ModuleWeight>>"))]
+    pub weights: Vec<ModuleWeight>,
+    /// Factors on its delta in the blocks of Stable Diffusion's UNet, as sd-scripts and sd-webui-lora-block-weight have them: 17 or 26 numbers (SD
+    /// 1.5), 12 or 20 (SDXL), with commas between them, or `NONE`, `ALL`, `INS`, `IND`, `INALL`, `MIDD`, `OUTD`, `OUTS`, `OUTALL`.
+    pub block_weights: Option<String>,
+    /// Merge only its deltas of tensors in whose name one of these regular expressions matches somewhere.
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub only: Vec<String>,
+    /// Leave out its deltas of tensors in whose name one of these regular expressions matches somewhere.
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub skip: Vec<String>,
 }
 
 impl AdapterOptions {
@@ -112,7 +125,36 @@ from_json!(AdapterOptions {
     out_proj: "outProj",
     adapter,
     expert_packing: "expertPacking",
+    weights,
+    block_weights: "blockWeights",
+    only,
+    skip,
 });
+
+/// What is said of the modules of one adapter, as it was said.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModuleChoice {
+    /// Factors.
+    pub weights: Vec<ModuleWeight>,
+    /// Patterns of which one must match.
+    pub only: Vec<String>,
+    /// Patterns of which none may match.
+    pub skip: Vec<String>,
+    /// A list of factors for the blocks of a UNet, or its name.
+    pub block_weights: Option<String>,
+}
+
+impl ModuleChoice {
+    pub(super) fn of(options: &AdapterOptions) -> ModuleChoice {
+        let AdapterOptions { weights, only, skip, block_weights, .. } = options.clone();
+        ModuleChoice { weights, only, skip, block_weights }
+    }
+
+    /// Whether nothing is said.
+    pub(super) fn is_all(&self) -> bool {
+        self.weights.is_empty() && self.only.is_empty() && self.skip.is_empty() && self.block_weights.is_none()
+    }
+}
 
 /// The element type of merged and other floating-point tensors in the output.
 pub type OutputDtype = Option<Float>;

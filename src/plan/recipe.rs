@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::adapter::Adapter;
+use super::module_weights::ModuleWeight;
 use super::open::Base;
 use super::options::PlanOptions;
 use super::scales::{AdapterScales, Scales};
@@ -115,6 +116,21 @@ pub struct RecipeAdapter {
     pub expert_packing: Option<String>,
     /// Factor on its whole delta.
     pub weight: f64,
+    /// Factors on its delta in some tensors, beside that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<ModuleWeight>>"))]
+    pub weights: Vec<ModuleWeight>,
+    /// Factors on its delta in the blocks of a UNet.
+    #[serde(rename = "blockWeights", skip_serializing_if = "Option::is_none")]
+    pub block_weights: Option<String>,
+    /// Patterns of the names of its tensors that were merged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub only: Vec<String>,
+    /// Patterns of the names of its tensors that were not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub skip: Vec<String>,
     /// Whether its scale is α/√r instead of α/r.
     pub rslora: bool,
     /// Each scale that it has.
@@ -148,7 +164,21 @@ pub struct RecipeScale {
 wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, tokenizer, only, skip, vocabulary });
 wire!(RecipeBase { origin, files, recipe });
 wire!(RecipeFile { name, size, sha256 });
-wire!(RecipeAdapter { origin, files, model, adapter, residual, expert_packing, weight, rslora, scales });
+wire!(RecipeAdapter {
+    origin,
+    files,
+    model,
+    adapter,
+    residual,
+    expert_packing,
+    weight,
+    weights,
+    block_weights,
+    only,
+    skip,
+    rslora,
+    scales
+});
 wire!(FileDigest { name, sha256 });
 wire!(RecipeScale { rank, alpha, scale });
 
@@ -196,6 +226,10 @@ fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
         residual: adapter.residual_base,
         expert_packing: adapter.expert_packing.clone(),
         weight: adapter.weight,
+        weights: adapter.choice.weights.clone(),
+        block_weights: adapter.choice.block_weights.clone(),
+        only: adapter.choice.only.clone(),
+        skip: adapter.choice.skip.clone(),
         rslora: adapter.summary.rslora,
         scales: scales.scales.into_iter().map(scale).collect(),
     }

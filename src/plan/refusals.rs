@@ -3,6 +3,7 @@
 use super::adapter::Adapter;
 use super::matching::Matcher;
 use super::tied;
+use super::unmerged;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
@@ -15,6 +16,19 @@ pub(super) const RIGHT_BASE: &str = "check that this is the base that the adapte
 pub(super) const NOT_QUANTISED: &str = "merge into the base that is not quantised";
 
 impl Matcher<'_> {
+    /// What the configuration says and the file does not, or the other way round.
+    pub(super) fn check_mismatches(&self, findings: &mut Vec<Finding>) -> Result<()> {
+        for mismatch in &self.adapter.mismatches {
+            let is_beside = mismatch.code == unmerged::CODE;
+            if !(if is_beside { self.options.allow_unmerged } else { self.options.allow_unmatched }) {
+                return Err(mismatch.error.clone());
+            }
+            let message = mismatch.error.reason().to_string();
+            findings.push(Finding::warning(mismatch.code, Some(&self.adapter.name), message));
+        }
+        Ok(())
+    }
+
     /// Added to any of them the delta would be wrong in all but one.
     pub(super) fn ambiguous(&self, several: &SeveralParts) -> Error {
         let more = several.all - several.prefixes.len();

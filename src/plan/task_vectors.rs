@@ -9,6 +9,7 @@ use crate::container::TensorInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, try_buffer};
+use crate::order::sort;
 use crate::tensor::Float;
 
 /// Most names that a finding lists.
@@ -39,6 +40,12 @@ pub(super) fn unrelated(adapter: &Adapter, example: &str) -> Error {
         .fix(RIGHT_BASE)
 }
 
+/// What is said of an output layer that the base does not have, where nothing says that the model's is tied.
+pub(super) fn head_left_out(adapter: &Adapter) -> Finding {
+    let message = "the base has no output layer of its own, so the model's is taken for its embedding, and left out";
+    Finding::warning("head-left-out", Some(&adapter.name), message.into())
+}
+
 /// The tensors of the base that a model lacks, which must be given: an error for the first that has been trained, or where the user allows it a
 /// finding for each. `has` says which it has.
 pub(super) fn missing(
@@ -66,7 +73,8 @@ pub(super) fn missing(
     Ok(())
 }
 
-/// Find the base's partner of each tensor of a model that is no floating-point numbers. `place` gives its name in the base.
+/// Find the partner, among those of the `base` in order, of each tensor of a model that is no floating-point numbers. `place` gives the number that it has
+/// in the base. The numbers that have one, in order.
 ///
 /// # Errors
 /// `unsupported` where the base has floating-point numbers there.
@@ -99,7 +107,7 @@ pub(super) fn pair(
                 .expected(expected)
                 .fix("give the model that is not quantised"));
         }
-        let ours = base.iter().find(|one| one.name == info.name);
+        let ours = base.binary_search_by(|one| one.name.as_str().cmp(info.name)).ok().map(|at| &base[at]);
         match ours.filter(|ours| ours.dtype == other.dtype && ours.shape == other.shape) {
             Some(ours) => pairs.push(Pair { adapter: adapter.name.clone(), model: other.clone(), base: ours.clone() }),
             None => different.push(info.name),
@@ -108,6 +116,7 @@ pub(super) fn pair(
     let what = "that are no floating-point numbers and that the base lacks: left out";
     findings.extend(listed("left-out-tensors", adapter, &more, what));
     findings.extend(listed(DIFFER, adapter, &different, DIFFERENT));
+    sort(&mut taken);
     Ok(taken)
 }
 
@@ -137,9 +146,6 @@ const STEP: u64 = 64 << 10;
 /// # Errors
 /// Those of reading.
 pub(super) async fn compare(inputs: &impl Inputs, pairs: &[Pair], findings: &mut Vec<Finding>) -> Result<()> {
-    if pairs.is_empty() {
-        return Ok(());
-    }
     let (mut left, mut unread) = (COMPARED, 0);
     let (mut ours, mut theirs) = (try_buffer("a comparison", STEP)?, try_buffer("a comparison", STEP)?);
     for Pair { adapter, model, base } in pairs {
@@ -181,7 +187,7 @@ pub(super) fn common_rows(
     shape: &[u64],
     intersect: bool,
 ) -> Result<Option<u64>> {
-    let Some(replace) = update.op.replacement.as_ref().filter(|_| update.op.is_task_vector()) else { return Ok(None) };
+    let Some(replace) = update.op.replacement.as_ref() else { return Ok(None) };
     let (&[ours, ref sides @ ..], &[theirs, ref others @ ..]) = (shape, replace.shape.as_slice()) else {
         return Ok(None);
     };

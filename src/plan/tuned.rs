@@ -5,14 +5,13 @@ use std::borrow::Cow;
 use super::adapter::{Adapter, finite};
 use super::build::is_quantised;
 use super::open::{Base, open_base, read_header};
-use super::options::AdapterOptions;
+use super::options::{AdapterOptions, ModuleChoice};
 use super::recipe::{self, RecipeBase};
 use super::tied::{is_embedding, is_head};
 use super::tokenizer::is_tokenizer;
 use super::wrapped;
 use crate::adapter::dialect::{ModuleUpdate, Summary};
 use crate::adapter::targets::Targets;
-use crate::container::checkpoint::{adapter_shards, find_index};
 use crate::container::{CheckpointFiles, Format, Header};
 use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
@@ -58,19 +57,9 @@ impl Other {
     }
 }
 
-/// Whether a folder that is given as an adapter holds a whole model: by its files, or, of weights alone, by what they are called in `base`.
-pub(super) async fn is_model(inputs: &impl Inputs, folder: &Listing, base: &Base) -> bool {
+/// Whether weights that are given as an adapter, without a configuration, are a whole model: whether they are called as those of `base`.
+pub(super) async fn is_named_as(inputs: &impl Inputs, folder: &Listing, base: &Base) -> bool {
     let names: Vec<&str> = folder.files.iter().map(|file| file.name.as_str()).collect();
-    let has = |name: &str| names.contains(&name);
-    let is_adapter = ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"].into_iter().any(has);
-    let has_shards = |format| adapter_shards(&names, format).is_ok_and(|shards| !shards.is_empty());
-    if !is_adapter && !has_shards(Format::Safetensors) && !has_shards(Format::Torch) {
-        if has("config.json") || matches!(find_index(&names), Ok(Some(_))) {
-            return true;
-        }
-    } else if has("adapter_config.json") || names.len() > 1 {
-        return false;
-    }
     let sizes: Vec<u64> = folder.files.iter().map(|file| file.size).collect();
     let layout = CheckpointFiles::of(&names, &sizes, None);
     let at = layout.ok().map(|layout| (layout.shards, layout.format)).or_else(|| {
@@ -109,6 +98,10 @@ pub(super) async fn open_model(inputs: &impl Inputs, folder: &Listing, options: 
 
 async fn open(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) -> Result<Adapter> {
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
+    let choice = ModuleChoice::of(options);
+    if !choice.is_all() {
+        choice.selection()?;
+    }
     if let Some(option) = options.of_adapters() {
         let reason = "the source is a whole model, which has none";
         return Err(Error::bad_option(option, reason).fix("leave the option out"));
@@ -175,6 +168,8 @@ async fn open(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) 
         companions: folder.files.iter().enumerate().filter_map(companion).collect(),
         digests: Vec::new(),
         origin: folder.origin.clone(),
+        choice,
+        left_out: Vec::new(),
         tuned: Some(Box::new(tuned)),
         updates,
     })
@@ -229,15 +224,20 @@ fn update(module: &str, parameter: &str, update: ModuleUpdate) -> ModuleUpdate {
 
 impl TunedModel {
     /// The updates of this model, of an output layer as the base has it: where only one of the two has a tensor for it, because it is the
-    /// embedding of the other, that is the same weight.
-    pub(super) fn with_head<'u>(&self, updates: &'u [ModuleUpdate], base: &Base) -> Cow<'u, [ModuleUpdate]> {
+    /// embedding of the other, that is the same weight. `has_tied`: the base's is known to be its embedding, so that the model's may stand beside it.
+    pub(super) fn with_head<'u>(
+        &self,
+        updates: &'u [ModuleUpdate],
+        base: &Base,
+        has_tied: bool,
+    ) -> Cow<'u, [ModuleUpdate]> {
         let mut heads = Vec::new();
         base.each_name(&mut |name| heads.extend(is_head(name).then_some(name)));
         let is = |kind: fn(&str) -> bool| move |update: &&ModuleUpdate| kind(&update.tensor());
         let has_head = updates.iter().any(|update| is(is_head)(&update));
         let mut embeddings = updates.iter().filter(is(is_embedding));
         match (heads.as_slice(), has_head) {
-            ([], true) if self.tied == Some(true) => {
+            ([], true) if self.tied.unwrap_or(!has_tied) => {
                 updates.iter().filter(|update| !is(is_head)(update)).cloned().collect::<Vec<_>>().into()
             }
             (&[head], false) if self.tied != Some(false) => {

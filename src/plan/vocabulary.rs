@@ -23,6 +23,7 @@ impl Resized {
     pub(crate) fn note(
         &mut self,
         adapter: &Adapter,
+        weight: f64,
         update: &ModuleUpdate,
         tensor: usize,
         info: &TensorInfo,
@@ -38,8 +39,8 @@ impl Resized {
                 .found(found)
                 .fix(RIGHT_BASE));
         }
-        if adapter.weight != 1.0 {
-            let weight = json::number(adapter.weight);
+        if weight != 1.0 {
+            let weight = json::number(weight);
             let reason = format!("the adapter resizes the vocabulary, which has no part of the weight {weight}");
             return Err(Error::unsupported(info.name, reason).adapter(adapter.name.clone()).fix("use a weight of 1"));
         }
