@@ -1,4 +1,4 @@
-//! Adapters against the base: which update changes which tensor, or why it cannot.
+//! Matches adapters to the base: which update changes which tensor, or why it cannot.
 
 use std::collections::HashMap;
 
@@ -29,15 +29,15 @@ use crate::op::Op;
 use crate::order::sort_by;
 use crate::tensor::Float;
 
-/// Base tensors by name: their numbers, and what the headers say of each. A tied output layer comes last.
+/// The base's tensors by name: their numbers, and what the headers say about each. A tied output layer comes last.
 pub(super) struct BaseTensors<'a> {
     numbers: HashMap<&'a str, usize>,
     pub(super) infos: Vec<TensorInfo<'a>>,
-    /// A short name of a weight, to be shown where another one is missing.
+    /// A short name of a weight, shown as an example if another one is missing.
     pub(super) example: &'a str,
 }
 
-/// Most bytes of such a name: it is shown with each name that is missing.
+/// Most bytes of such a name: it is shown with each missing name.
 const EXAMPLE_BYTES: usize = 120;
 
 impl<'a> BaseTensors<'a> {
@@ -124,7 +124,7 @@ pub(crate) fn match_adapters(
 
 pub(super) struct Matcher<'a> {
     pub(super) adapter: &'a Adapter,
-    /// The adapter's updates, as the base has its tensors.
+    /// The adapter's updates, fitted to the base's tensors.
     updates: &'a [ModuleUpdate],
     pub(super) tensors: &'a BaseTensors<'a>,
     /// How many of these the base's files have.
@@ -146,10 +146,10 @@ impl<'a> Matcher<'a> {
     ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let BaseTensors { numbers, infos, example } = self.tensors;
         let wanted: Vec<String> = self.updates.iter().map(ModuleUpdate::tensor).collect();
-        // What may be absent says nothing of where the rest is.
+        // What may be absent says nothing about where the rest is.
         let decisive = self.updates.iter().zip(&wanted).filter(|(update, _)| !update.optional && !update.adds);
         let mut decisive: Vec<&str> = decisive.map(|(_, name)| name.as_str()).collect();
-        // Those of the experts of one stack are neighbours.
+        // The updates of one stack's experts are neighbours.
         decisive.dedup();
         let names: Vec<&str> = infos.iter().map(|info| info.name).collect();
         let placement = Placement::choose(&decisive, &names, &self.model.types);
@@ -163,7 +163,7 @@ impl<'a> Matcher<'a> {
         let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
         for (update, wanted) in self.updates.iter().zip(&wanted) {
             let Some(tensor) = number(wanted) else {
-                // A head has weights and biases. Anything else may be the base's under another name, which nobody would miss.
+                // A head has weights and biases. Anything else may be a tensor of the base under another name, and then nobody would miss it.
                 let of_head = matches!(update.parameter.as_str(), "weight" | "bias");
                 let factor = selection.as_mut().map_or(Ok(1.0), |selection| selection.factor(wanted, budget))?;
                 if update.adds && of_head && self.adapter.weight * factor == 1.0 {
@@ -302,7 +302,7 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    /// The update of a weight of this shape, or of its first `common` rows.
+    /// The update, for a weight of this shape, or for its first `common` rows.
     fn update(
         &self,
         update: &ModuleUpdate,
@@ -340,7 +340,7 @@ impl<'a> Matcher<'a> {
         Ok(())
     }
 
-    /// PEFT loads what the adapter brings.
+    /// PEFT loads the weight that the adapter brings.
     fn base_replaced(&self, tensor: usize) -> Finding {
         let tensor = self.tensors.infos[tensor].name;
         let message = "the adapter brings the weight it was trained on, which is taken instead of the base's".into();

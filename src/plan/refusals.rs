@@ -9,27 +9,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::model::placement::SeveralParts;
 
-/// What the user can do where an adapter does not fit its base.
-pub(super) const RIGHT_BASE: &str = "check that this is the base that the adapter was trained on";
-
 /// What the user can do about a quantised base.
 pub(super) const NOT_QUANTISED: &str = "merge into the base that is not quantised";
 
 impl Matcher<'_> {
-    /// What the configuration says and the file does not, or the other way round.
-    pub(super) fn check_mismatches(&self, findings: &mut Vec<Finding>) -> Result<()> {
-        for mismatch in &self.adapter.mismatches {
-            let is_beside = mismatch.code == unmerged::CODE;
-            if !(if is_beside { self.options.allow_unmerged } else { self.options.allow_unmatched }) {
-                return Err(mismatch.error.clone());
-            }
-            let message = mismatch.error.reason().to_string();
-            findings.push(Finding::warning(mismatch.code, Some(&self.adapter.name), message));
-        }
-        Ok(())
-    }
-
-    /// Added to any of them the delta would be wrong in all but one.
+    /// The delta belongs to one of these parts, and would be wrong in all others.
     pub(super) fn ambiguous(&self, several: &SeveralParts) -> Error {
         let more = several.all - several.prefixes.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -41,7 +25,7 @@ impl Matcher<'_> {
             .fix("put the prefix of the one it was trained on before its keys")
     }
 
-    /// The same module in two spellings: added twice, the delta would be twice what was trained.
+    /// One module in two spellings: if both were added, the delta would be twice what was trained.
     pub(super) fn placed_twice(&self, tensor: usize, one: &ModuleUpdate, other: &ModuleUpdate) -> Error {
         let tensor = self.tensors.infos[tensor].name;
         let reason = format!("{:?} and {:?} both mean {tensor} of the base", one.key, other.key);
@@ -74,7 +58,7 @@ impl Matcher<'_> {
             error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
                 .expected(wanted.to_string())
                 .found(example)
-                .fix(RIGHT_BASE)
+                .fix(self.adapter.right_base())
         };
         if !self.options.allow_unmatched {
             return Err(error);
@@ -94,7 +78,20 @@ impl Matcher<'_> {
             .kind(ErrorKind::OtherShape)
             .found(found)
             .expected(expected)
-            .fix(RIGHT_BASE)
+            .fix(self.adapter.right_base())
+    }
+
+    /// Where the configuration and the file do not agree.
+    pub(super) fn check_mismatches(&self, findings: &mut Vec<Finding>) -> Result<()> {
+        for mismatch in &self.adapter.mismatches {
+            let is_beside = mismatch.code == unmerged::CODE;
+            if !(if is_beside { self.options.allow_unmerged } else { self.options.allow_unmatched }) {
+                return Err(mismatch.error.clone());
+            }
+            let message = mismatch.error.reason().to_string();
+            findings.push(Finding::warning(mismatch.code, Some(&self.adapter.name), message));
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! A fine-tuned model against the base: every tensor of either has its partner, or is named.
 
 use super::adapter::Adapter;
-use super::refusals::RIGHT_BASE;
 use super::tied::is_vocabulary;
 use super::tuned::{Other, is_computed};
 use crate::adapter::dialect::ModuleUpdate;
@@ -37,7 +36,7 @@ pub(super) fn unrelated(adapter: &Adapter, example: &str) -> Error {
         .kind(ErrorKind::BaseAsAdapter)
         .found("a model of another kind")
         .expected("an adapter, or a fine-tune of the base")
-        .fix(RIGHT_BASE)
+        .fix(adapter.right_base())
 }
 
 /// What is said of an output layer that the base does not have, where nothing says that the model's is tied.

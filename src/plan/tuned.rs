@@ -15,7 +15,7 @@ use crate::adapter::targets::Targets;
 use crate::container::{CheckpointFiles, Format, Header};
 use crate::encoding::Operand;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::{Inputs, Listing, Span};
+use crate::inputs::{FileInfo, Inputs, Listing, Span};
 use crate::json::sorted;
 use crate::model::Model;
 use crate::model::config_json::Config;
@@ -132,9 +132,8 @@ async fn open(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) 
         return Err(Error::wrong_input(folder.name.clone(), "it has no weights").kind(ErrorKind::NoWeights));
     };
     let position = |name: &str| folder.files.iter().position(|file| file.name == name);
-    let companion = |(at, file): (usize, &crate::inputs::FileInfo)| {
-        is_tokenizer(&file.name).then(|| (folder.first_input + at, file.name.clone(), file.size))
-    };
+    let companion =
+        |(at, file): (usize, &FileInfo)| is_tokenizer(&file.name).then(|| (folder.first_input + at, file.clone()));
     let shards = model.shards.iter().filter_map(|shard| position(&shard.name));
     let versions = shards.filter_map(|at| Some((folder.files[at].name.clone(), folder.files[at].version.clone()?)));
     let tuned = TunedModel {
