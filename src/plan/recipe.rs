@@ -41,6 +41,9 @@ pub struct Recipe {
     pub dtype: String,
     /// How sums were rounded.
     pub rounding: String,
+    /// What the random numbers begin with, where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// The base.
     pub base: RecipeBase,
     /// The adapters, in their order.
@@ -161,7 +164,7 @@ pub struct RecipeScale {
     pub scale: f64,
 }
 
-wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, tokenizer, only, skip, vocabulary });
+wire!(Recipe { lorafold, method, dtype, rounding, seed, base, adapters, tied, tokenizer, only, skip, vocabulary });
 wire!(RecipeBase { origin, files, recipe });
 wire!(RecipeFile { name, size, sha256 });
 wire!(RecipeAdapter {
@@ -196,6 +199,7 @@ pub(crate) fn recipe(
         method: options.method.as_deref().unwrap_or("linear").into(),
         dtype: dtype.map_or("keep", torch_name).into(),
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
+        seed: (options.rounding.as_deref() == Some("stochastic")).then_some(options.seed),
         base: of_base(base),
         adapters: adapters.iter().map(|adapter| one_adapter(adapter, scales.of_adapter(adapter))).collect(),
         tied: options.tied.clone().filter(|tied| tied != "auto"),

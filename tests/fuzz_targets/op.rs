@@ -7,7 +7,7 @@ use lorafold::op::{
     ADALORA, DEFT, DELORA, DORA, FOURIERFT, HIRA, IA3, LORA, OLORA, Op, Replace, RowOrder, Sizes, TASK_VECTOR,
 };
 use lorafold::plan::{Program, Region, Update};
-use lorafold::tensor::Float;
+use lorafold::tensor::{Float, Rounding};
 
 use super::source::Source;
 use super::turning::turning;
@@ -32,6 +32,7 @@ pub fn op(input: &[u8]) {
         updates,
         combine: Combine::Linear,
         to,
+        rounding: if source.flag() { Rounding::Stochastic(source.below(9)) } else { Rounding::Nearest },
     };
     let blocks = [source.below(300), source.below(20_000)];
     let whole = compute(&program, &inputs, u64::MAX / 64);
