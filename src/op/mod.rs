@@ -53,6 +53,7 @@ mod task_vector;
 mod torch_random;
 mod turn;
 mod unilora;
+mod unpacked;
 mod vblora;
 mod vera;
 mod waveft;
@@ -87,6 +88,7 @@ pub use road::ROAD;
 pub(crate) use rows::trained_rows;
 pub use task_vector::TASK_VECTOR;
 pub(crate) use task_vector::task_vector;
+pub(crate) use unpacked::Unpacked;
 
 /// Every method.
 pub static METHODS: &[&Method] = &[

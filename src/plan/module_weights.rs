@@ -78,7 +78,7 @@ struct Rule {
 
 impl ModuleChoice {
     /// The first option that says something.
-    pub(super) fn option(&self) -> &'static str {
+    pub(crate) fn option(&self) -> &'static str {
         match (self.only.is_empty(), self.skip.is_empty(), self.weights.is_empty()) {
             (false, ..) => "only",
             (_, false, _) => "skip",

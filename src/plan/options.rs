@@ -156,7 +156,7 @@ impl ModuleChoice {
     }
 
     /// Whether nothing is said.
-    pub(super) fn is_all(&self) -> bool {
+    pub(crate) fn is_all(&self) -> bool {
         self.weights.is_empty() && self.only.is_empty() && self.skip.is_empty() && self.block_weights.is_none()
     }
 }
