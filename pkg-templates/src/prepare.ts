@@ -1,5 +1,5 @@
 import type { Context } from "./context.js";
-import { checkSignal, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
+import { checkSignal, fileError, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import { ADAPTER_OPTIONS, ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS } from "./options.js";
 import type { AdapterRequest, ListedFolder, PlanRequest } from "./schema.js";
@@ -12,7 +12,8 @@ import { RandomReader } from "./sources/reader.js";
 import { listSource } from "./sources/listing.js";
 import type { AdapterListing } from "./sources/several.js";
 import { hashed } from "./sources/hashed.js";
-import { mayBeWeights } from "./sources/weights.js";
+import { address } from "./sources/address.js";
+import { holdsModel, mayBeWeights } from "./sources/weights.js";
 import type { AdapterOptions, MergeOptions, PlanOptions, SourceLike } from "./types.js";
 import { planInWorker } from "./workers/planner.js";
 
@@ -168,7 +169,13 @@ const HELD_BYTES = 256 << 20;
 
 /** Read an adapter's weights that are not local into memory, where there is room: they are read twice, once for their hash and once for their factors. */
 async function held({ listing, ...rest }: AdapterListing, { turns, room }: ListingLimits): Promise<AdapterListing> {
-  const isWeights = mayBeWeights(listing.files.map(({ name }) => name), "adapter");
+  const names = listing.files.map(({ name }) => name);
+  if (holdsModel(names)) {
+    const onePass = listing.files.find(({ ranges }) => ranges === false);
+    if (onePass) throw fileError("no-range-support", address(onePass.url!), "the server does not answer ranged requests, which reading a model beside its base needs");
+    return { listing, ...rest };
+  }
+  const isWeights = mayBeWeights(names, "adapter");
   const held = async (input: Input): Promise<Input> => {
     const { name, size, version, digest, head } = input;
     if (!(isWeights(name) || name === "adapter_config.json")) return input;

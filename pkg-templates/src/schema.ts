@@ -83,6 +83,10 @@ export type AdapterReport = {
    */
   matched: number,
   /**
+   * The tensors that it would change, and does not: `only`, `skip` or a factor of 0 leaves them out.
+   */
+  leftOut?: Array<string>,
+  /**
    * Each scale that it has.
    */
   scales: Array<ScaleReport>,
@@ -135,6 +139,23 @@ export type AdapterSettings = {
    * Which adapter is meant, by its name, where a file or a folder has several.
    */
   adapter?: string,
+  /**
+   * Factors on its delta in some tensors, beside `weight`: of several entries for a tensor the last counts. They may be negative; 0 leaves out.
+   */
+  weights?: Array<ModuleWeight>,
+  /**
+   * Factors on its delta in the blocks of Stable Diffusion's UNet, as sd-scripts and sd-webui-lora-block-weight have them: 17 or 26 numbers (SD
+   * 1.5), 12 or 20 (SDXL), with commas between them, or `NONE`, `ALL`, `INS`, `IND`, `INALL`, `MIDD`, `OUTD`, `OUTS`, `OUTALL`.
+   */
+  blockWeights?: string,
+  /**
+   * Merge only its deltas of tensors in whose name one of these regular expressions matches somewhere.
+   */
+  only?: Array<string>,
+  /**
+   * Leave out its deltas of tensors in whose name one of these regular expressions matches somewhere.
+   */
+  skip?: Array<string>,
 };
 
 /**
@@ -638,6 +659,30 @@ export type ModuleDescription = {
 };
 
 /**
+ * A factor on an adapter's delta in some of its tensors, beside the factor on all of it. What is given of `match`, `layers` and `blocks`, one at
+ * least, says which: those of which all holds. Of several entries that say so the last counts.
+ */
+export type ModuleWeight = {
+  /**
+   * A regular expression, Python's, that matches somewhere in the tensor's name in the base.
+   */
+  match?: string,
+  /**
+   * Layers, counted from 0: `0-7`, `8-`, `-3`, `5`, with commas between them. A tensor's layer is the first number in its name.
+   */
+  layers?: string,
+  /**
+   * Blocks of Stable Diffusion's UNet: `IN00` to `IN11`, `MID`, `OUT00` to `OUT11`, `BASE` for all else, `IN` and `OUT` for a side, with `-`
+   * between the first and the last of several, and commas.
+   */
+  blocks?: string,
+  /**
+   * The factor.
+   */
+  weight: number,
+};
+
+/**
  * A run of output bytes, and where it comes from.
  */
 export type Piece = { kind: "plan",
@@ -789,6 +834,11 @@ export type PlanSettings = {
    * @default false
    */
   evidence?: boolean,
+   * What becomes of an embedding and an output layer of which a fine-tuned model, given as an adapter, has another number of rows than the base:
+   * `exact` (default) is an error, `intersect` merges the rows that both have, and leaves the rest as the base's.
+   * @default "exact"
+   */
+  vocabulary?: "exact" | "intersect",
 };
 
 /**
@@ -839,6 +889,10 @@ export type Recipe = {
    * Pattern of the names of the tensors that were not.
    */
   skip?: string,
+  /**
+   * `intersect` where of vocabularies of two sizes the rows that both have were merged.
+   */
+  vocabulary?: string,
 };
 
 /**
@@ -853,6 +907,10 @@ export type RecipeAdapter = {
    * Its files.
    */
   files: Array<FileDigest>,
+  /**
+   * The whole fine-tuned model that it is, of which the difference to the base was merged.
+   */
+  model?: RecipeBase,
   /**
    * Which one of the adapters in them it is, where that was asked for.
    */
@@ -869,6 +927,22 @@ export type RecipeAdapter = {
    * Factor on its whole delta.
    */
   weight: number,
+  /**
+   * Factors on its delta in some tensors, beside that.
+   */
+  weights?: Array<ModuleWeight>,
+  /**
+   * Factors on its delta in the blocks of a UNet.
+   */
+  blockWeights?: string,
+  /**
+   * Patterns of the names of its tensors that were merged.
+   */
+  only?: Array<string>,
+  /**
+   * Patterns of the names of its tensors that were not.
+   */
+  skip?: Array<string>,
   /**
    * Whether its scale is α/√r instead of α/r.
    */

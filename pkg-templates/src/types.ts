@@ -364,6 +364,6 @@ export interface FactorsResult {
 export type { Receipt, ReceiptMetadata, ReceiptParameters, ResourceDescriptor } from "./provenance/types.js";
 export type {
   AdapterDescription, AdapterReport, AdapterSettings, BaseReport, CombineSettings, Description, DtypeTotal, Evidence, ExtractSettings, FactorsModule,
-  FactorsOther, FactorsReport, FileDigest, FileSize, Finding, ModelDescription, ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase,
+  FactorsOther, FactorsReport, FileDigest, FileSize, Finding, ModelDescription, ModuleDescription, ModuleWeight, PlanSettings, Recipe, RecipeAdapter, RecipeBase,
   RecipeFile, RecipeScale, Report, ScaleReport, Signal, TensorDescription, TensorReport, TensorStatistics, TotalSignal, UpdateReport, WeightFile,
 } from "./schema.js";

@@ -287,9 +287,10 @@ impl Block<'_> {
             self.decode(&tile, buffers, &mut base)?;
             for (band, part) in self.parts(&tile) {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
-                let rows = self.tile(band, part.start, &base[inside], &[]);
                 for (_, number, update) in &band.others {
                     let Some(facts) = self.program.fact_range(*number) else { continue };
+                    let beside = self.beside(*number, &part, buffers);
+                    let rows = self.tile(band, part.start, &base[inside.clone()], &beside);
                     update.gather(&rows, &mut changed, &mut sums[facts]);
                 }
             }
@@ -318,13 +319,15 @@ impl Block<'_> {
 
     /// The bytes that update number `number` reads beside the source's for `elements`.
     fn beside<'b>(&self, number: usize, elements: &Range<u64>, buffers: &'b BlockBuffers) -> Vec<&'b [u8]> {
-        let wanted = self.program.updates[number].op.reads(elements.clone());
+        let Program { source, updates, cols, .. } = self.program;
+        let wanted = updates[number].reads(elements, *cols);
         if wanted.is_empty() {
             return Vec::new();
         }
-        let reads = |update: &Update| update.op.reads(elements.clone()).len();
-        let before: usize = self.program.updates[..number].iter().map(reads).sum();
-        buffers.held(self.program.source.reads(elements.clone()).len() + before, &wanted)
+        // Those of the whole block, as they were read.
+        let reads = |update: &Update| update.reads(&self.elements, *cols).len();
+        let before: usize = updates[..number].iter().map(reads).sum();
+        buffers.held(source.reads(self.elements.clone()).len() + before, &wanted)
     }
 
     fn non_finite(&self, element: u64) -> Error {

@@ -45,6 +45,11 @@ pub async fn plan_combine(
     for (number, (listing, options)) in adapters.iter().enumerate() {
         inputs.pause().await?;
         let mut adapter = open_adapter(inputs, listing, options, &mut budget).await?;
+        if !adapter.choice.is_all() {
+            let reason = "an adapter is combined as a whole";
+            let error = Error::bad_option(adapter.choice.option(), reason).adapter(adapter.name);
+            return Err(error.fix("give weights by module, only and skip where the result is merged"));
+        }
         if let Some(mismatch) = adapter.mismatches.first() {
             return Err(mismatch.error.clone());
         }

@@ -8,7 +8,7 @@ use super::merge::{Merge, OnProgress, Progress};
 use crate::engine::Budget;
 use crate::error::{Error, Result};
 use crate::inputs::Listing;
-use crate::plan::{AdapterOptions, PlanOptions, plan};
+use crate::plan::{AdapterOptions, ModuleWeight, PlanOptions, plan};
 
 /// An adapter's folder, or its `.safetensors` file, and what is asked of it. A path alone will do for one at weight 1.
 #[derive(Debug, Clone)]
@@ -59,6 +59,30 @@ impl AdapterFolder {
     /// The base is the one that was saved with the adapter, from which its initialisation has taken a part.
     pub fn residual_base(mut self, is: bool) -> AdapterFolder {
         self.options.residual_base = Some(is);
+        self
+    }
+
+    /// A factor on its delta in some tensors, beside its weight; of several for a tensor the last counts.
+    pub fn module_weight(mut self, weight: ModuleWeight) -> AdapterFolder {
+        self.options.weights.push(weight);
+        self
+    }
+
+    /// Factors on its delta in the blocks of Stable Diffusion's UNet: numbers with commas between them, or the name of a list.
+    pub fn block_weights(mut self, weights: impl Into<String>) -> AdapterFolder {
+        self.options.block_weights = Some(weights.into());
+        self
+    }
+
+    /// Merge only its deltas of tensors in whose name this regular expression matches, or another one that is given so.
+    pub fn only(mut self, pattern: impl Into<String>) -> AdapterFolder {
+        self.options.only.push(pattern.into());
+        self
+    }
+
+    /// Leave out its deltas of tensors in whose name this regular expression matches.
+    pub fn skip(mut self, pattern: impl Into<String>) -> AdapterFolder {
+        self.options.skip.push(pattern.into());
         self
     }
 

@@ -49,6 +49,7 @@ mod rows;
 mod scatter;
 mod shira;
 mod supertuning;
+mod task_vector;
 mod torch_random;
 mod turn;
 mod unilora;
@@ -85,6 +86,8 @@ pub use replace::Replace;
 pub(crate) use replace::replace;
 pub use road::ROAD;
 pub(crate) use rows::trained_rows;
+pub use task_vector::TASK_VECTOR;
+pub(crate) use task_vector::task_vector;
 pub(crate) use unpacked::Unpacked;
 
 /// Every method.
@@ -122,4 +125,5 @@ pub static METHODS: &[&Method] = &[
     &waveft::WAVEFT,
     &deft::DEFT,
     &peanut::PEANUT,
+    &task_vector::TASK_VECTOR,
 ];

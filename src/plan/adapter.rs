@@ -5,9 +5,10 @@ use sha2::{Digest, Sha256};
 use super::base_names::NamedBase;
 use super::elsewhere::elsewhere;
 use super::open::{check_gathered, check_listing, hex, read_header, read_json};
-use super::options::{AdapterOptions, none_of};
+use super::options::{AdapterOptions, ModuleChoice, none_of};
 use super::recipe::FileDigest;
 use super::tokenizer::is_tokenizer;
+use super::tuned::TunedModel;
 use super::unmerged;
 use super::zeros::Zeros;
 use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
@@ -64,10 +65,16 @@ pub struct Adapter {
     pub revision: Option<String>,
     /// Whether the base is the one that its configuration names.
     pub named_base: NamedBase,
+    /// What was asked for of some of its modules.
+    pub choice: ModuleChoice,
+    /// The tensors that it would change, and does not because of that.
+    pub left_out: Vec<String>,
+    /// What is known of it where it is a whole fine-tuned model, while the plan is being made.
+    pub tuned: Option<Box<TunedModel>>,
 }
 
 // The plan's programs and findings hold the rest.
-wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin, named_base } without { updates, replication, mismatches, findings, targets, idle, companions, revision });
+wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin, named_base, left_out } without { updates, replication, mismatches, findings, targets, idle, companions, revision, choice, tuned });
 
 /// Most bytes of the name of a base that an error shows.
 const BASE_NAME_BYTES: usize = 120;
@@ -106,6 +113,10 @@ async fn open_in(
 ) -> Result<Adapter> {
     let name = &folder.name;
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
+    let choice = ModuleChoice::of(options);
+    if !choice.is_all() {
+        choice.selection()?;
+    }
     let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
     let packing = options.packing()?;
     let wanted = options.adapter.as_deref();
@@ -197,6 +208,9 @@ async fn open_in(
         origin: folder.origin.clone(),
         revision,
         named_base: NamedBase::default(),
+        choice,
+        left_out: Vec::new(),
+        tuned: None,
     })
 }
 
@@ -272,7 +286,7 @@ async fn hash(inputs: &impl Inputs, input: usize, file: &FileInfo, mut see: impl
     Ok(hex(&hash.finalize()))
 }
 
-fn finite(option: &str, value: f64) -> Result<f64> {
+pub(super) fn finite(option: &str, value: f64) -> Result<f64> {
     if value.is_finite() {
         return Ok(value);
     }

@@ -11,6 +11,7 @@ use super::base_names::{BaseNames, NamedBase};
 use super::card;
 use super::change::{Change, Changes};
 use super::evidence::Evidence;
+use super::given::is_model;
 use super::matching::match_adapters;
 use super::open::{Base, Shard, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
@@ -20,9 +21,11 @@ use super::program::{Program, Update};
 use super::recipe::{Recipe, recipe};
 use super::replication::replicate;
 use super::rounding;
+use super::task_vectors::{self, Pair};
 use super::tensors::{Added, TensorView, Tensors};
 use super::tied::{self, TiedHead, must_untie};
 use super::tokenizer;
+use super::tuned::open_model;
 use super::wrapped;
 use crate::adapter::pattern::PatternBudget;
 use crate::combine::Combine;
@@ -86,7 +89,10 @@ pub async fn plan(
             inputs.pause().await?;
             since_pause = 0;
         }
-        let mut adapter = open_adapter(inputs, folder, options, &mut budget).await?;
+        let mut adapter = match is_model(inputs, folder, &base).await {
+            true => open_model(inputs, folder, options).await?,
+            false => open_adapter(inputs, folder, options, &mut budget).await?,
+        };
         let named = adapter.summary.base_name.as_deref();
         adapter.named_base = named.map(|named| called.is_named(named)).unwrap_or_default();
         if called.has_findings(adapter.named_base, adapter.revision.as_deref()) {
@@ -103,12 +109,15 @@ pub async fn plan(
     let known = |adapter: &&Adapter| matches!(adapter.named_base, NamedBase::Same | NamedBase::Other);
     let named = |adapter: &Adapter| Some((adapter.right_base(), adapter.summary.base_name.clone()?));
     let named: Vec<(String, String)> = opened.iter().filter(known).filter_map(named).collect();
-    let mut plan = build(base, opened, options, &mut budget).map_err(|error| {
+    let (mut plan, pairs) = build(base, opened, options, &mut budget).map_err(|error| {
         match named.iter().find(|(fix, _)| error.facts().fix.as_ref() == Some(fix)) {
             Some((_, base)) => error.fix(called.fix(base)),
             None => error,
         }
     })?;
+    if !pairs.is_empty() {
+        task_vectors::compare(inputs, &pairs, &mut plan.findings).await?;
+    }
     let whose = options.check()?.tokenizer;
     let brings = plan.adapters.iter().position(|adapter| plan.brings_embeddings(&adapter.name));
     tokenizer::choose(inputs, &mut plan, whose, brings).await?;
@@ -126,10 +135,10 @@ fn apart<'f, T>(future: impl Future<Output = T> + 'f) -> Pin<Box<dyn Future<Outp
 
 fn build(
     mut base: Base,
-    adapters: Vec<Adapter>,
+    mut adapters: Vec<Adapter>,
     options: &PlanOptions,
     budget: &mut PatternBudget,
-) -> Result<MergePlan> {
+) -> Result<(MergePlan, Vec<Pair>)> {
     let checked = options.check()?;
     let config = base.config.as_deref().map(Config::parse).transpose()?;
     let mut model = config.as_ref().map(Config::model).unwrap_or_default();
@@ -142,8 +151,9 @@ fn build(
     findings.extend(wrapped::unwrap(&mut base)?);
     let replication = replicate(&mut base, &adapters, &mut findings)?;
     let head = TiedHead::of(&base, &model);
-    let Changes { tensors: mut changes, mut added } =
+    let Changes { tensors: mut changes, mut added, left_out, pairs } =
         match_adapters(&base, head.as_ref(), &adapters, &checked, &model, budget, &mut findings)?;
+    adapters.iter_mut().zip(left_out).for_each(|(adapter, left_out)| adapter.left_out = left_out);
     if changes.is_empty()
         && added.is_empty()
         && !adapters.is_empty()
@@ -151,7 +161,10 @@ fn build(
     {
         return Err(nothing_to_merge(&adapters, &checked));
     }
-    if !adapters.is_empty() && adapters.iter().all(|adapter| adapter.idle || adapter.weight == 0.0) {
+    let is_idle = |adapter: &Adapter| {
+        adapter.idle || adapter.weight == 0.0 || adapter.tuned.as_ref().is_some_and(|tuned| tuned.is_base(&base))
+    };
+    if !adapters.is_empty() && adapters.iter().all(is_idle) {
         let message = "nothing changes: the output has the weights of the base itself";
         findings.push(Finding::warning("output-is-base", None, message.into()));
     }
@@ -167,7 +180,10 @@ fn build(
     if let Some(seed) = checked.stochastic {
         findings.extend(rounding::stochastic(&mut tensors, &adapters, seed));
     }
-    let untie = untied || config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
+    let untie = match untied {
+        Some(untied) => untied,
+        None => config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?,
+    };
     let layers = replication;
     let changes = ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels, plain, layers };
     let config = config.map(|config| (config, changes));
@@ -180,7 +196,12 @@ fn build(
         let message = format!("not copied to the output: {}", base.left_behind.join(", "));
         findings.push(Finding::warning("left-behind", None, message));
     }
-    Ok(MergePlan { tensors, files, findings, recipe, base, adapters, evidence: Vec::new() })
+    // The recipe knows hashes of adapters, and not always those of whole models: their states tell outputs apart, as the base's do.
+    for adapter in &adapters {
+        let versions = adapter.tuned.iter().flat_map(|tuned| &tuned.versions);
+        base.versions.extend(versions.map(|(name, version)| (format!("{}/{name}", adapter.name), version.clone())));
+    }
+    Ok((MergePlan { tensors, files, findings, recipe, base, adapters, evidence: Vec::new() }, pairs))
 }
 
 /// The number of labels of a classifier's head.
@@ -194,6 +215,10 @@ fn labels(name: &str, update: &Update) -> Option<u64> {
 }
 
 fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
+    if let Some(adapter) = adapters.iter().find(|adapter| !adapter.left_out.is_empty()) {
+        let option = adapter.choice.option();
+        return Error::bad_option(option, "what is asked for leaves no tensor to merge").adapter(adapter.name.clone());
+    }
     if options.selects_all() {
         return Error::unmatched_key(
             adapters[0].name.clone(),
@@ -295,7 +320,7 @@ fn program(
 }
 
 /// Whether the base's weights are quantised, as far as the headers show; `model` knows the method.
-fn is_quantised(base: &Base, model: &mut Model) -> bool {
+pub(super) fn is_quantised(base: &Base, model: &mut Model) -> bool {
     let is_number = |dtype: Dtype| Float::of(dtype).is_some() || matches!(dtype, Dtype::BOOL | Dtype::I64 | Dtype::U64);
     let tensors = || base.shards.iter().flat_map(|shard| shard.header.iter());
     let packed = |name: &str| name.ends_with(".qweight") || name.ends_with(".weight_packed");

@@ -99,6 +99,10 @@ pub struct AdapterReport {
     pub modules: usize,
     /// Number of its modules that are merged.
     pub matched: usize,
+    /// The tensors that it would change, and does not: `only`, `skip` or a factor of 0 leaves them out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub left_out: Vec<String>,
     /// Each scale that it has.
     pub scales: Vec<ScaleReport>,
 }
@@ -270,6 +274,7 @@ impl MergePlan {
             named_base: adapter.named_base,
             modules: adapter.modules,
             matched: updates,
+            left_out: adapter.left_out.clone(),
             scales: scales.into_iter().map(scale).collect(),
         }
     }

@@ -7,7 +7,7 @@ import type { RequestOptions } from "./network.js";
 import { probe } from "./probe.js";
 import { parseRepository, type Repository } from "./repository.js";
 import { readAll, readBody, refused, request } from "./request.js";
-import { mayBeWeights } from "./weights.js";
+import { holdsModel, mayBeWeights } from "./weights.js";
 
 /** Where the hub is, and who asks. */
 export interface HubAccess {
@@ -52,13 +52,16 @@ export async function listHub(text: string, role: Role, init: RequestOptions, li
   // The crate decides which files are copied. Of an adapter, only the configuration and the weights are asked for before something is read of them.
   const names = entries.filter(isThere).map(({ path }) => named(path));
   const only = onlyFile(repository, names);
-  const isWeights = only === undefined ? mayBeWeights(names, role) : (file: string) => file === only;
-  const isRead = (file: string) => role === "base" || file === "adapter_config.json" || isWeights(file);
+  // A whole model in an adapter's place is read as a base is.
+  const tuned = role === "adapter" && only === undefined && holdsModel(names);
+  const as = tuned ? "base" : role;
+  const isWeights = only === undefined ? mayBeWeights(names, as) : (file: string) => file === only;
+  const isRead = (file: string) => as === "base" || file === "adapter_config.json" || isWeights(file);
   const wanted = (file: string) => only === undefined || file === only || (role === "adapter" && file === "adapter_config.json");
   const file = async ({ path, size, lfs, oid = "" }: Entry): Promise<Input> => {
     const within = named(path);
     const url = `${access.endpoint}/${name}/resolve/${encodeURIComponent(revision)}/${escaped(path)}`;
-    const found = !isRead(within) || (size > MOST_BESIDE && !isWeights(within)) ? { name: within, url, init: options, size } : await probe(url, within, role, options, limits);
+    const found = !isRead(within) || (size > MOST_BESIDE && !isWeights(within)) ? { name: within, url, init: options, size } : await probe(url, within, as, options, limits);
     if (!found) throw fileError("fetch-failed", url, "the hub lists this file and does not have it", { kind: "not-found" });
     const content = lfs?.oid ?? oid;
     return { ...found, ...(content && { oid: content }), ...(SHA256.test(lfs?.oid ?? "") && { digest: lfs!.oid! }) };
