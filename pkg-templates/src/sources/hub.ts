@@ -82,7 +82,7 @@ export async function asHub(repository: string, init: RequestOptions, { token: g
 
 /** A token that can be sent. What is wrong with another is said without it. */
 function checked(token: string): string {
-  if (!/^[\x21-\x7e]+$/.test(token)) throw optionError("hub.token", "there are characters in the token that no token has", { fix: "copy it again, whole and without spaces" });
+  if (!/^[\x21-\x7e]+$/.test(token)) throw optionError("hub.token", "the token has characters that no token can have", { fix: "copy it again, whole and without spaces" });
   return token;
 }
 
@@ -94,7 +94,7 @@ export function checkHub(hub: HubOptions | undefined): void {
   const { endpoint, token } = hub;
   if (token !== undefined && token !== false && typeof token !== "string") throw optionError("hub.token", "the token is neither text nor false");
   if (typeof token === "string") checked(token);
-  if (endpoint !== undefined && !(typeof endpoint === "string" && /^https?:\/\/[^/?#@\s]+(\/[^?#\s]*)?$/i.test(endpoint))) throw optionError("hub.endpoint", "this is no address of a hub", { expected: "https://…" });
+  if (endpoint !== undefined && !(typeof endpoint === "string" && /^https?:\/\/[^/?#@\s]+(\/[^?#\s]*)?$/i.test(endpoint))) throw optionError("hub.endpoint", "this is not the address of a hub", { expected: "https://…" });
 }
 
 /** The commit that a revision is now, and the name that the repository has by now; no commit where a mirror tells none. */
@@ -115,7 +115,7 @@ async function tree(url: string, options: RequestOptions): Promise<Entry[]> {
     if (!response.ok) throw await refused(url, response, options);
     const next = /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(response.headers.get("link") ?? "")?.[1];
     const listed = await readBody(url, response, (answer) => answer.json() as Promise<unknown>, options);
-    if (!Array.isArray(listed)) throw fileError("fetch-failed", url, "the hub's listing is no list");
+    if (!Array.isArray(listed)) throw fileError("fetch-failed", url, "the hub's listing is not a list");
     entries.push(...(listed as Entry[]).filter(({ type, path, size }) => typeof type === "string" && typeof path === "string" && (type !== "file" || Number.isSafeInteger(size))));
     if (next === undefined) return entries;
     // Only where it goes on: the token stays with this server, whatever the link says.

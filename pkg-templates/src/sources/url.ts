@@ -47,7 +47,7 @@ function lastPart(path: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
-    throw fileError("bad-option", path, `${part} is no part of a URL`, { found: part });
+    throw fileError("bad-option", path, `${part} is not part of a URL`, { found: part });
   }
 }
 
