@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::adapter::{Adapter, finite};
+use super::base_names::NamedBase;
 use super::build::is_quantised;
 use super::open::{Base, open_base, read_header};
 use super::options::{AdapterOptions, ModuleChoice};
@@ -167,6 +168,8 @@ async fn open(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) 
         companions: folder.files.iter().enumerate().filter_map(companion).collect(),
         digests: Vec::new(),
         origin: folder.origin.clone(),
+        revision: None,
+        named_base: NamedBase::default(),
         choice,
         left_out: Vec::new(),
         tuned: Some(Box::new(tuned)),
