@@ -1,5 +1,19 @@
-//! From f64 to the 16-bit types with one rounding. `half` rounds twice: it cuts off the lower 32 bits first, or with the processor's help
+//! How values are rounded; and to nearest from f64 to the 16-bit types with one rounding. `half` rounds twice: it cuts off the lower 32 bits first, or with the processor's help
 //! goes by way of the nearest f32.
+
+use crate::wire::wire_enum;
+
+/// How the computed values of a tensor are rounded to its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rounding {
+    /// To the nearest value, of two equally near ones to the even.
+    #[default]
+    Nearest,
+    /// To one of the two neighbours, by the random numbers of this key (see [`random_of`](super::philox::random_of)).
+    Stochastic(u64),
+}
+
+wire_enum!(Rounding { Nearest, Stochastic(key) });
 
 /// `value` rounded to f32 such that an inexact result has an odd last bit (round to odd: Boldo and Melquiond, "Emulation of
 /// FMA and correctly rounded sums: proved algorithms using rounding to odd", IEEE Transactions on Computers 57, 2008).
