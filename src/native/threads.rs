@@ -1,4 +1,4 @@
-//! Writing the files of a plan: every thread takes the next job until none is left.
+//! Writes the files of a plan: every thread takes the next job until none is left.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -16,10 +16,11 @@ use crate::inputs::Span;
 use crate::kernel::Statistics;
 use crate::plan::Piece;
 
-/// Write all files of the plan to their hidden places, and give the statistics of each tensor by number: of all its elements where they were asked for, else of a sample.
+/// Write all files of the plan under their hidden names. Returns the statistics of each tensor by number: of all its elements if they were asked
+/// for, else of a sample of them.
 ///
 /// # Errors
-/// The first of any thread; the others stop at their next job.
+/// The first error of any thread; the others stop at their next job.
 pub(super) fn write_files(merge: &Merge, folder: &OutputFolder) -> Result<BTreeMap<usize, Statistics>> {
     let mut writes = Vec::new();
     for (number, file) in merge.plan.files.iter().enumerate() {
@@ -41,7 +42,7 @@ pub(super) fn write_files(merge: &Merge, folder: &OutputFolder) -> Result<BTreeM
     Ok(shared.statistics.into_inner().unwrap_or_default())
 }
 
-/// What a thread does at a time.
+/// One job of a thread.
 enum Job {
     /// Write a piece of the file of that number.
     Write(usize, Piece),
@@ -70,7 +71,7 @@ impl Shared<'_> {
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             let start = || std::thread::Builder::new().spawn_scoped(scope, || Thread::new(self).run(jobs, &next));
-            // Where the system has no more threads, those that it gave do the work.
+            // If the system has no more threads, those that exist do the work.
             let mut running: Vec<_> = (1..threads.min(jobs.len())).map_while(|_| start().ok()).collect();
             let own = Thread::new(self).run(jobs, &next);
             let others =
@@ -123,7 +124,7 @@ impl<'a> Thread<'a> {
         Ok(())
     }
 
-    /// Have the program in the merger.
+    /// Make sure that the merger has the program.
     fn load(&mut self, number: usize) -> Result<()> {
         if self.loaded == Some(number) {
             return Ok(());

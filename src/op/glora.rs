@@ -116,7 +116,8 @@ fn both(module: &ModuleTensors, [factor, added]: [&str; 2]) -> Result<Op> {
         match module.find(&single) {
             Some(numbers) => {
                 let sides = match numbers.shape.as_slice() {
-                    [1] | [1, 1] => &["1", "11"][numbers.shape.len() - 1],
+                    [1] => "1",
+                    [1, 1] => "11",
                     [_] => "o",
                     _ => "o1",
                 };

@@ -1,5 +1,5 @@
-//! How values are rounded; and to nearest from f64 to the 16-bit types with one rounding. `half` rounds twice: it cuts off the lower 32 bits first, or with the processor's help
-//! goes by way of the nearest f32.
+//! How values are rounded, and the conversion of f64 to the 16-bit types with one rounding. `half` rounds twice: it first cuts off the lower 32
+//! bits, or, on some processors, rounds to the nearest f32.
 
 use crate::wire::wire_enum;
 
