@@ -16,7 +16,8 @@ use crate::inputs::Span;
 use crate::kernel::Statistics;
 use crate::plan::Piece;
 
-/// Write all files of the plan to their hidden places, and give the statistics of each tensor by number: of all its elements where they were asked for, else of a sample.
+/// Write all files of the plan under their hidden names. Returns the statistics of each tensor by number: of all its elements if they were asked
+/// for, else of a sample of them.
 ///
 /// # Errors
 /// The first error of any thread; the others stop at their next job.

@@ -205,8 +205,9 @@ impl Merger {
         write(&self.merger.missing_operands(number, &elements(first, count))?)
     }
 
-    /// Compute elements `first .. first + count` of a program. The bytes then stand in the memory at `offset`, `length`, until the next
-    /// call. Gives the block's statistics: of all its elements where wanted, else of a sample, where it has some of it. `base` has the bytes of the piece's reads where they were read ahead.
+    /// Compute elements `first .. first + count` of a program. The bytes are then in the memory at `offset`, `length`, until the next
+    /// call. Returns the block's statistics: of all its elements if they are wanted, else of a sample, if any of it is in the block. `base` has
+    /// the bytes of the piece's reads, if they were read ahead.
     pub async fn compute(
         &mut self,
         number: usize,
