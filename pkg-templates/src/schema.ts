@@ -949,15 +949,15 @@ export type TotalSignal = {
   /**
    * The share over all merged tensors, each with its part of ‖ΔW‖².
    */
-  kept?: number,
+  kept: number | null,
   /**
    * As that of a `Signal`.
    */
-  margin?: number,
+  margin: number | null,
   /**
    * Share of the elements of merged tensors that were looked at.
    */
-  sampled?: number,
+  sampled: number | null,
   /**
    * The tensor whose delta keeps least.
    */
