@@ -36,6 +36,7 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
   if ((options?.base ?? undefined) === undefined) throw optionError("base", "not given");
   const adapters = checkedAdapters(options, "and the base would be written as the merge");
   const { signal } = options;
+  checkNumber("seed", options.seed, (seed) => Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0 to 2^53 - 1");
   checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
   const prepared = async (): Promise<Prepared> => {
     const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);

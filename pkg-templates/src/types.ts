@@ -309,7 +309,7 @@ export interface FactorsResult {
 }
 
 export type {
-  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, CombineSettings, Description, DtypeTotal, ExtractSettings, FactorsModule, FactorsOther, FactorsReport, FileDigest, FileSize, Finding, ModelDescription,
-  ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeFile, RecipeScale, Report, ScaleReport, TensorDescription, TensorReport,
-  TensorStatistics, UpdateReport, WeightFile,
+  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, CombineSettings, Description, DtypeTotal, ExtractSettings, FactorsModule,
+  FactorsOther, FactorsReport, FileDigest, FileSize, Finding, ModelDescription, ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase,
+  RecipeFile, RecipeScale, Report, ScaleReport, Signal, TensorDescription, TensorReport, TensorStatistics, TotalSignal, UpdateReport, WeightFile,
 } from "./schema.js";

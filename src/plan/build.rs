@@ -14,6 +14,7 @@ use super::pieces::{Piece, Run};
 use super::program::{Program, Update};
 use super::recipe::{Recipe, recipe};
 use super::replication::replicate;
+use super::rounding;
 use super::tensors::{Added, TensorView, Tensors};
 use super::tied::{self, TiedHead, must_untie};
 use super::tokenizer;
@@ -28,7 +29,7 @@ use crate::inputs::{FileInfo, Inputs, Listing};
 use crate::model::Model;
 use crate::model::config_json::{Config, ConfigChanges};
 use crate::order::sort_by;
-use crate::tensor::{Dtype, Float};
+use crate::tensor::{Dtype, Float, Rounding};
 use crate::wire::wire;
 
 /// A whole merge, decided: the files of the output, and where each of their bytes comes from.
@@ -127,7 +128,10 @@ fn build(
     sort_by(&mut added, |(one, _), (other, _)| one.cmp(other));
     let labels = added.iter().find_map(|(name, update)| labels(name, update));
     let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);
-    let tensors = plan_tensors(&base, head.as_ref(), changes, added, &checked);
+    let mut tensors = plan_tensors(&base, head.as_ref(), changes, added, &checked);
+    if let Some(seed) = checked.stochastic {
+        findings.extend(rounding::stochastic(&mut tensors, &adapters, seed));
+    }
     let untie = untied || config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
     let layers = replication;
     let changes = ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels, plain, layers };
@@ -251,6 +255,7 @@ fn program(
         updates,
         combine: Combine::Linear,
         to: options.dtype.unwrap_or(float),
+        rounding: Rounding::Nearest,
     }
 }
 

@@ -21,7 +21,8 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
     // The crate says which values there are.
     ...(values.dtype !== undefined && { dtype: values.dtype as NonNullable<OpenOptions["dtype"]> }),
     ...(values.method !== undefined && { method: values.method as "linear" }),
-    ...(values.rounding !== undefined && { rounding: values.rounding as "nearest" }),
+    ...(values.rounding !== undefined && { rounding: values.rounding as NonNullable<OpenOptions["rounding"]> }),
+    ...(values.seed !== undefined && { seed: number("seed", values.seed) }),
     ...(values.tied !== undefined && { tied: values.tied as NonNullable<OpenOptions["tied"]> }),
     ...(values.only !== undefined && { only: values.only }),
     ...(values.skip !== undefined && { skip: values.skip }),
