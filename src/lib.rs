@@ -72,6 +72,7 @@ pub mod plan;
 mod schema;
 #[doc(hidden)]
 pub mod tensor;
+pub mod verify;
 #[cfg(all(target_arch = "wasm32", feature = "module"))]
 #[doc(hidden)]
 pub mod wasm;

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::cancel::Cancel;
-use super::files::{Files, block_on, list_folder};
+use super::files::{Files, InputFile, block_on, list_folder};
 use super::merge::{Merge, OnProgress, Progress};
 use crate::engine::Budget;
 use crate::error::{Error, Result};
+use crate::inputs::Listing;
 use crate::plan::{AdapterOptions, PlanOptions, plan};
 
 /// An adapter's folder, or its `.safetensors` file, and what is asked of it. A path alone will do for one at weight 1.
@@ -74,13 +75,16 @@ impl<P: AsRef<Path>> From<P> for AdapterFolder {
     }
 }
 
+/// The base, the adapters with their options, and the files of all of them.
+pub(super) type Listings = (Listing, Vec<(Listing, AdapterOptions)>, Vec<InputFile>);
+
 /// A merge that is being described; see [`Merge::builder`].
 #[derive(Default)]
 #[must_use]
 pub struct MergeBuilder {
     base: Option<PathBuf>,
     adapters: Vec<AdapterFolder>,
-    plan: PlanOptions,
+    pub(super) plan: PlanOptions,
     pub(super) allow_nonfinite: bool,
     pub(super) statistics: bool,
     pub(super) force: bool,
@@ -172,6 +176,13 @@ impl MergeBuilder {
     pub fn plan(self) -> Result<Merge> {
         let budget = self.memory_budget.map_or(Ok(Budget::default()), Budget::new)?;
         let block = self.block_bytes.unwrap_or(budget.block_bytes());
+        let (base, adapters, files) = self.listings()?;
+        let planned = block_on(plan(&Files::new(&files, &self.cancel), &base, &adapters, &self.plan))?;
+        Ok(Merge { plan: planned, files, block, request: self })
+    }
+
+    /// The base, the adapters, and the files of all of them.
+    pub(super) fn listings(&self) -> Result<Listings> {
         let base = self.base.as_ref().ok_or_else(|| Error::bad_option("base", "no base is given"))?;
         let mut files = Vec::new();
         let base = list_folder(base, &mut files)?;
@@ -189,7 +200,6 @@ impl MergeBuilder {
             }
             adapters.push((folder, options));
         }
-        let planned = block_on(plan(&Files::new(&files, &self.cancel), &base, &adapters, &self.plan))?;
-        Ok(Merge { plan: planned, files, block, request: self })
+        Ok((base, adapters, files))
     }
 }

@@ -6,6 +6,7 @@ mod files;
 mod merge;
 mod output;
 mod threads;
+mod verify;
 
 pub use builder::{AdapterFolder, MergeBuilder};
 pub use cancel::Cancel;

@@ -6,6 +6,7 @@
 mod activation;
 mod adalora;
 mod add_bias;
+mod amplitude;
 mod bd_lora;
 mod beft;
 mod boft;
@@ -58,6 +59,7 @@ mod wavelet;
 
 pub use adalora::ADALORA;
 pub(crate) use add_bias::add_bias;
+pub(crate) use amplitude::AMPLITUDE;
 pub(crate) use bd_lora::{Side, bd_lora};
 pub use boft::BOFT;
 pub use deft::DEFT;
@@ -118,4 +120,5 @@ pub static METHODS: &[&Method] = &[
     &waveft::WAVEFT,
     &deft::DEFT,
     &peanut::PEANUT,
+    &amplitude::AMPLITUDE,
 ];

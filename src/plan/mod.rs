@@ -20,7 +20,7 @@ pub mod report;
 mod request;
 mod scales;
 mod tensors;
-mod tied;
+pub(crate) mod tied;
 mod tokenizer;
 mod transfer;
 mod unmerged;

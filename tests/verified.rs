@@ -1,0 +1,110 @@
+//! `verify` on merges that PEFT made, and on folders: other shards, other types, several adapters, wrong bases.
+#![cfg(not(target_arch = "wasm32"))]
+
+mod folders;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use folders::Scratch;
+use half::bf16;
+use lorafold::verify::{Verdict, VerifyReport};
+use lorafold::{AdapterFolder, Merge, MergeBuilder};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn read(file: &Path) -> Tensors {
+    let bytes = fs::read(file).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let owned =
+        |(name, view): (String, TensorView)| (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec()));
+    tensors.tensors().into_iter().map(owned).collect()
+}
+
+fn write(tensors: &Tensors, file: &Path) {
+    let views = tensors
+        .iter()
+        .map(|(name, (dtype, shape, bytes))| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// bf16 as f32.
+fn widened((_, shape, bytes): &(Dtype, Vec<usize>, Vec<u8>)) -> (Dtype, Vec<usize>, Vec<u8>) {
+    let value = |bytes: &[u8; 2]| bf16::from_le_bytes(*bytes).to_f32().to_le_bytes();
+    (Dtype::F32, shape.clone(), bytes.as_chunks().0.iter().flat_map(value).collect())
+}
+
+/// A model of the fixture `verified` with the tensors of one of PEFT's merges, in two shards.
+fn peft_merge(case: &str, out: &Path) {
+    let prefix = format!("{case}/");
+    let merges = read(&fixture("verified/merges.safetensors"));
+    let changed: Tensors = merges
+        .into_iter()
+        .filter_map(|(name, tensor)| Some((name.strip_prefix(&prefix)?.to_string(), tensor)))
+        .collect();
+    assert_eq!(changed.len(), 2, "{case}");
+    let wide = changed.values().all(|(dtype, ..)| *dtype == Dtype::F32);
+    let mut all = read(&fixture("verified/base/model.safetensors"));
+    if wide {
+        all.values_mut().for_each(|tensor| *tensor = widened(tensor));
+    }
+    all.extend(changed);
+    let second = all.split_off("model.layers.0.mlp.z");
+    write(&all, &out.join("model-00001-of-00002.safetensors"));
+    write(&second, &out.join("model-00002-of-00002.safetensors"));
+}
+
+fn request(adapters: &[&str]) -> MergeBuilder {
+    let builder = Merge::builder().base(fixture("verified/base"));
+    adapters.iter().fold(builder, |builder, name| builder.adapter(fixture("verified").join(name)))
+}
+
+fn verdicts(report: &VerifyReport) -> String {
+    let tensor = |tensor: &lorafold::verify::TensorVerdict| format!("{tensor:?}\n");
+    report.tensors.iter().filter(|tensor| tensor.merged || tensor.verdict != Verdict::Bits).map(tensor).collect()
+}
+
+#[test]
+fn merges_of_peft_are_verified() {
+    let scratch = Scratch::new("verified-peft");
+    for (case, adapters, roundings) in [
+        ("lora", &["lora"][..], &["sum-order"][..]),
+        ("lora-safe", &["lora"], &["delta-in-bf16"]),
+        ("lora-16-bit", &["lora"], &["delta-in-bf16", "computed-in-bf16"]),
+        ("lora-f32", &["lora"], &["sum-order"]),
+        ("two", &["lora", "other"], &["one-by-one"]),
+        ("two-safe", &["lora", "other"], &["one-by-one"]),
+        ("dora", &["dora"], &["sum-order", "delta-in-bf16", "computed-in-bf16"]),
+        ("dora-f32", &["dora"], &["sum-order"]),
+        ("loha", &["loha"], &["delta-in-bf16"]),
+        ("loha-f32", &["loha"], &["sum-order"]),
+        ("oft", &["oft"], &["sum-order", "delta-in-bf16", "computed-in-bf16"]),
+        ("oft-f32", &["oft"], &["sum-order"]),
+    ] {
+        let merged = scratch.join(case);
+        peft_merge(case, &merged);
+        let report = request(adapters).threads(2).verify(&merged).unwrap();
+        assert!(report.is_verified(), "{case}: {:?}\n{}", report.instead, verdicts(&report));
+        for tensor in report.tensors.iter().filter(|tensor| tensor.verdict == Verdict::Rounding) {
+            assert!(roundings.contains(&tensor.rounding.unwrap()), "{case}: {tensor:?}");
+        }
+        // The same of what it is not: other adapters, or another weight.
+        for wrong in [
+            request(&["other"]),
+            request(&[]).adapter(AdapterFolder::new(fixture("verified").join(adapters[0])).weight(0.5)),
+        ] {
+            if case != "other" {
+                let report = wrong.verify(&merged).unwrap();
+                assert_eq!(report.verdict, Verdict::Different, "{case}\n{}", verdicts(&report));
+            }
+        }
+    }
+}
