@@ -28,10 +28,11 @@ export async function sizeRows() {
   const entry = gzipped(loadedCode(output));
   // The worker is a bundle of its own, with its own copy of what both need.
   const worker = output.reduce((sum, file) => sum + (file.type === "asset" && file.fileName.endsWith(".js") ? gzipped(file.source) : 0), 0);
-  const wasm = gzipped(readFileSync(join(packageFolder, "lorafold_bg.wasm")));
+  const [wasm, rest] = /** @type {[number, number]} */ (["bg", "rest"].map((half) => gzipped(readFileSync(join(packageFolder, `lorafold_${half}.wasm`)))));
   const part = "start-up";
   return [
     { part, what: "wasm, gzipped", figure: wasm, unit: "kB", target: "≤ 300 kB", holds: wasm <= 300 },
+    { part, what: "wasm of rare methods, loaded when needed, gzipped", figure: rest, unit: "kB" },
     { part, what: "browser entry, bundled, gzipped", figure: entry, unit: "kB", target: "≤ 25 kB", holds: entry <= 25 },
     { part, what: "worker script, bundled, gzipped", figure: worker, unit: "kB" },
   ];

@@ -42,15 +42,27 @@ export function compile(extra = []) {
   return join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), target, "wasm", "lorafold.wasm");
 }
 
-/** @param {string} from @param {string} to */
-export function optimise(from, to) {
+/** Functions whose names begin alike mostly do alike: side by side they pack better. */
+const ORDER = ["--reorder-functions-by-name", "--reorder-locals"];
+
+const STRIPPED = ["--strip-debug", "--strip-producers", "--strip-target-features"];
+
+/** @param {string[]} args */
+function wasmOpt(args) {
   const features = FEATURES.map((feature) => `--enable-${feature}`);
-  const stripped = ["--strip-debug", "--strip-producers", "--strip-target-features"];
+  run(process.execPath, [npmProgram("binaryen", "wasm-opt"), ...features, ...args]);
+}
+
+/** Optimise a module. @param {string} from @param {string} to @param {{ names?: boolean }} [kept] whether functions keep their names */
+export function optimise(from, to, { names = false } = {}) {
   // The memory begins as zeros, and with the stack at its bottom, whose last kilobyte nothing reaches.
   const facts = ["--zero-filled-memory", "--low-memory-unused"];
   // What one place alone calls mostly stays a function: LLVM has made its choice, and functions that look alike pack better.
   const inlining = ["--one-caller-inline-max-function-size=20"];
-  // Functions whose names begin alike mostly do alike: side by side they pack better.
-  const order = ["--reorder-functions-by-name", "--reorder-locals"];
-  run(process.execPath, [npmProgram("binaryen", "wasm-opt"), "-O3", ...inlining, ...order, ...stripped, ...features, ...facts, from, "-o", to]);
+  wasmOpt(["-O3", ...inlining, ...ORDER, ...(names ? ["-g"] : STRIPPED), ...facts, from, "-o", to]);
+}
+
+/** Make of an optimised module with names what is published: functions in an order that packs well, without their names. @param {string} path */
+export function finish(path) {
+  wasmOpt([...ORDER, ...STRIPPED, path, "-o", path]);
 }

@@ -12,7 +12,11 @@ import { webPort } from "./workers/web-port.js";
 
 // For browsers and bundlers; Node has an entry point of its own.
 const context = createContext({
-  loadWasm: () => compile(download(new URL("./lorafold_bg.wasm", import.meta.url))),
+  async loadWasm() {
+    // Loaded by the thread that needs it.
+    const rest = new URL("./lorafold_rest.wasm", import.meta.url).href;
+    return { module: await compile(download(new URL("./lorafold_bg.wasm", import.meta.url))), rest };
+  },
   startWorker: () => webPort(permitted(() => new Worker(new URL("./workers/browser-worker.js", import.meta.url), { type: "module" }))),
   plansInWorker: true,
   startWriter: () => permitted(() => new Worker(new URL("./workers/opfs-worker.js", import.meta.url), { type: "module" })),

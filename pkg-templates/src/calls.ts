@@ -1,5 +1,6 @@
 import { LorafoldError, thrown } from "./errors.js";
 import { ref, unref } from "./pause.js";
+import { loadRest } from "./rest.js";
 
 /**
  * Every call into the WebAssembly goes through here (`glue.mjs` sees to it): those of the exported classes, those that make room for their
@@ -8,6 +9,7 @@ import { ref, unref } from "./pause.js";
  * and the next request gets a new one (`engine.ts`).
  */
 interface Instance {
+  readonly exports: WebAssembly.Exports;
   readonly memory: WebAssembly.Memory;
   /** What broke it. */
   broken?: { error: unknown };
@@ -28,7 +30,7 @@ type Call = (...args: unknown[]) => unknown;
 
 /** The exports of a new instance, which from now on is that of this thread. */
 export function guarded(exports: WebAssembly.Exports): WebAssembly.Exports {
-  const instance: Instance = { memory: exports.memory as WebAssembly.Memory, looks: new Set() };
+  const instance: Instance = { exports, memory: exports.memory as WebAssembly.Memory, looks: new Set() };
   current = instance;
   const guard = (name: string, call: Call): Call => {
     const unawaited = UNAWAITED.test(name);
@@ -47,8 +49,14 @@ export function guarded(exports: WebAssembly.Exports): WebAssembly.Exports {
       throw instance.broken!.error;
     };
   };
-  const wrapped = Object.entries(exports).map(([name, value]) => [name, typeof value === "function" ? guard(name, value as Call) : value]);
+  // What the rest of the module calls, it calls directly.
+  const wrapped = Object.entries(exports).filter(([name]) => !name.startsWith("$")).map(([name, value]) => [name, typeof value === "function" ? guard(name, value as Call) : value]);
   return Object.fromEntries(wrapped) as WebAssembly.Exports;
+}
+
+/** The rest of the module for this thread's instance, which has called into it. */
+export function rest(imports: WebAssembly.ModuleImports): WebAssembly.ModuleImports {
+  return { load: () => loadRest(current!.exports, imports) };
 }
 
 function fail(instance: Instance, error: unknown): void {

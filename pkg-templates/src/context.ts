@@ -1,4 +1,4 @@
-import { type Engine, instantiate } from "./engine.js";
+import { type Engine, instantiate, type Wasm } from "./engine.js";
 import type { Platform } from "./platform.js";
 
 /** What the functions of the API work with. An entry point makes one, or its `initialize` does, and hands it down; nothing below reads a global. */
@@ -9,7 +9,7 @@ export interface Context {
 }
 
 export function createContext(platform: Platform): Context {
-  let loading: Promise<WebAssembly.Module> | undefined;
+  let loading: Promise<Wasm> | undefined;
   return {
     platform,
     engine() {
@@ -18,7 +18,7 @@ export function createContext(platform: Platform): Context {
         loading = undefined;
         throw error;
       });
-      return loading.then((module) => instantiate(module, platform.memoryBytes));
+      return loading.then((wasm) => instantiate(wasm, platform.memoryBytes));
     },
   };
 }

@@ -1,3 +1,4 @@
+import type { Wasm } from "./engine.js";
 import type { Sink } from "./sinks/sink.js";
 import type { BoundInput, Input, Listing, Role } from "./sources/input.js";
 import type { Network } from "./sources/network.js";
@@ -8,7 +9,7 @@ import type { Writer } from "./workers/runner.js";
 /** All that differs between browsers, Node and edge runtimes. */
 export interface Platform {
   /** The compiled WebAssembly. Called once, and again after a failure. */
-  loadWasm(): Promise<WebAssembly.Module>;
+  loadWasm(): Promise<Wasm>;
   /** Start a worker that serves the protocol; `undefined` where there are no workers. */
   startWorker?: () => Port;
   /** Whether plans are made in a worker: on a page, whose thread must stay free for events. */

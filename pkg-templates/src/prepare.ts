@@ -62,7 +62,7 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
         throw error;
       });
     };
-    const [[base, opened], { module }] = await Promise.all([listings(), engine()]);
+    const [[base, opened], wasm] = await Promise.all([listings(), engine()]);
     const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
     const folders = opened.map(({ listing }) => listing);
     const inputs = [...base.files, ...folders.flatMap((folder) => folder.files)];
@@ -75,7 +75,7 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
     const used = new Set<number>();
     const bound = inputs.map((input, number) => noting(bind(input, platform.bindInput), () => used.add(number)));
     try {
-      const moved = platform.plansInWorker && options.workers !== 0 ? await planInWorker(platform, module, request, bound, signal) : undefined;
+      const moved = platform.plansInWorker && options.workers !== 0 ? await planInWorker(platform, wasm, request, bound, signal) : undefined;
       const plan = moved ?? (await Plan.open(request, bound.map(hashed), signal));
       // The first bytes of files were kept for the plan alone: merging reads the file as it is then.
       return { plan, inputs: inputs.map(({ head: _, ...input }) => input), used, directories };

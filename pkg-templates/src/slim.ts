@@ -3,7 +3,7 @@
  *
  * @module lorafold/slim
  */
-import { initializeDefault } from "./default-context.js";
+import { initializeDefault, type RestSource } from "./default-context.js";
 import type { Worker } from "./globals.js";
 import { checkOptions, type Names } from "./options.js";
 import type { WasmSource } from "./wasm-source.js";
@@ -13,9 +13,14 @@ import { webPort } from "./workers/web-port.js";
 export interface InitializeOptions {
   /** Start a worker (`type: "module"`) whose script is `lorafold/worker`. Without it, the calling thread plans and merges. */
   startWorker?: () => Worker;
+  /**
+   * The second half of the WebAssembly (`lorafold/lorafold_rest.wasm`), without which rare methods and files fail with `bad-option`. Given its address, a
+   * browser loads it when it is needed.
+   */
+  rest?: RestSource;
 }
 
-const INITIALIZE_OPTIONS: Names<InitializeOptions> = { startWorker: true };
+const INITIALIZE_OPTIONS: Names<InitializeOptions> = { startWorker: true, rest: true };
 
 /**
  * Give lorafold its WebAssembly (`lorafold/lorafold_bg.wasm`): compiled, its bytes, or the response of a request for them. Call this once,
@@ -25,13 +30,14 @@ const INITIALIZE_OPTIONS: Names<InitializeOptions> = { startWorker: true };
  */
 export async function initialize(wasm: WasmSource | Promise<WasmSource>, options: InitializeOptions = {}): Promise<void> {
   checkOptions("initialize", options, INITIALIZE_OPTIONS);
-  const { startWorker } = options;
-  return initializeDefault(wasm, {
+  const { startWorker, rest } = options;
+  return initializeDefault(wasm, rest, {
     processors: () => globalThis.navigator?.hardwareConcurrency || 1,
     ...(startWorker && { startWorker: () => webPort(startWorker()), plansInWorker: true }),
   });
 }
 
+export type { RestSource } from "./default-context.js";
 export type { WasmSource } from "./wasm-source.js";
 export { inspect, merge, openMerged, plan } from "./default-api.js";
 export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";

@@ -10,7 +10,17 @@ export type WasmSource = WasmModule | ArrayBuffer | ArrayBufferView<ArrayBuffer>
  *
  * @throws {LorafoldError} `bad-option` where it is something else, `fetch-failed` where it is the response of a request that failed.
  */
-export async function compile(source: WasmSource | Promise<WasmSource>): Promise<WebAssembly.Module> {
+export function compile(source: WasmSource | Promise<WasmSource>): Promise<WebAssembly.Module> {
+  // The generated glue would instantiate any module, and keep it for good.
+  return compiled(source, (module) => WebAssembly.Module.exports(module).some(({ name }) => name === "plan_open"));
+}
+
+/** The same for its second half (`rest.ts`). */
+export function compileRest(source: WasmSource | Promise<WasmSource>): Promise<WebAssembly.Module> {
+  return compiled(source, (module) => WebAssembly.Module.imports(module).some(({ module: from }) => from === "first"));
+}
+
+async function compiled(source: WasmSource | Promise<WasmSource>, isOurs: (module: WebAssembly.Module) => boolean): Promise<WebAssembly.Module> {
   const found = await source;
   let module: WebAssembly.Module | undefined;
   try {
@@ -22,8 +32,7 @@ export async function compile(source: WasmSource | Promise<WasmSource>): Promise
     throw optionError("initialize", `this is not lorafold's WebAssembly: ${(error as Error).message}`, { detail: error });
   }
   if (!module) throw optionError("initialize", `${String(found)} is neither a WebAssembly.Module nor its bytes nor a Response`, { found: String(found) });
-  // The generated glue would instantiate any module, and keep it for good.
-  if (!WebAssembly.Module.exports(module).some(({ name }) => name === "plan_open")) {
+  if (!isOurs(module)) {
     throw optionError("initialize", "this is not lorafold's WebAssembly, but another module");
   }
   return module;

@@ -3,7 +3,7 @@
 // platform leaves them: the local runtime knows no limit of 128 MB of its own.
 import { build } from "esbuild";
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -11,8 +11,8 @@ export const root = fileURLToPath(new URL("../..", import.meta.url));
 /** Pages of 64 KiB: 64 MiB. miniflare reads the variable when a worker starts. */
 process.env.MINIFLARE_WORKERD_V8_FLAGS ??= "--wasm-max-mem-pages=1024";
 
-/** The bundle's name of the package's wasm, which stays a module of its own, compiled. */
-const WASM = "./lorafold_bg.wasm";
+/** The package's wasm, whose files stay modules of their own, compiled. */
+const WASM = ["lorafold_bg.wasm", "lorafold_rest.wasm"];
 
 /**
  * The script of a worker that imports `lorafold`, and its modules.
@@ -23,11 +23,11 @@ export async function bundle(entry) {
   const { outputFiles } = await build({
     entryPoints: [entry], bundle: true, format: "esm", target: "es2023", write: false, logLevel: "silent", conditions: ["workerd", "worker", "browser"],
     alias: { "lorafold/edge": join(root, "pkg", "edge-workerd.js") },
-    plugins: [{ name: "compiled wasm", setup: (build) => void build.onResolve({ filter: /\.wasm$/ }, () => ({ path: WASM, external: true })) }],
+    plugins: [{ name: "compiled wasm", setup: (build) => void build.onResolve({ filter: /\.wasm$/ }, ({ path }) => ({ path: `./${basename(path)}`, external: true })) }],
   });
   return [
     { type: "ESModule", path: "index.js", contents: outputFiles[0].text },
-    { type: "CompiledWasm", path: WASM.slice(2), contents: new Uint8Array(readFileSync(join(root, "pkg", "lorafold_bg.wasm"))) },
+    ...WASM.map((name) => ({ type: /** @type {const} */ ("CompiledWasm"), path: name, contents: new Uint8Array(readFileSync(join(root, "pkg", name))) })),
   ];
 }
 

@@ -128,7 +128,7 @@ describe("the serving template", () => {
     await compare(await isolate(t, { BASE: `${server.origin}/base/`, ADAPTERS: JSON.stringify(sources) }), files);
   });
 
-  for (const name of ["oft-two", "oft-layers", "dora-and-lora-gpt2", "lokr-conv"]) {
+  for (const name of ["oft-two", "oft-layers", "dora-and-lora-gpt2", "lokr-conv", "experts-mixtral", "experts-gpt-oss", "waveft"]) {
     test(`what PEFT made: ${name}`, async (t) => {
       const { base, adapters } = fixture(name);
       const files = await filesOf(await merge({ base, adapters: adapters.map(({ path, weight }) => ({ source: path, weight })) }));

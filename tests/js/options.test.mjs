@@ -59,7 +59,7 @@ const WRONG = [
   ["a URL with a weight", () => merge({ ...usual(), adapters: [{ url: "http://127.0.0.1:1/a/", weight: 1 }] }), /a URL with headers has no option weight; there are url, headers/],
   ["a URL: header", () => merge({ ...usual(), base: { url: "http://127.0.0.1:1/a/", header: {} } }), /did you mean headers\?/, "headers"],
   ["slim: startWorkers", () => initializeSlim(new Uint8Array(), /** @type {any} */ ({ startWorkers: () => {} })), /initialize has no option startWorkers; did you mean startWorker\?/, "startWorker"],
-  ["edge: startWorker", () => initializeEdge(new Uint8Array(), /** @type {any} */ ({ startWorker: () => {} })), /startWorker: at the edge/],
+  ["edge: startWorker", () => initializeEdge(new Uint8Array(), /** @type {any} */ ({ startWorker: () => {} })), /initialize has no option startWorker; there is rest/],
   ["r2Source: one object with both", () => r2Source(/** @type {any} */ ({ bucket: {}, prefix: "x" }), /** @type {any} */ (undefined)), /bucket: not the binding of an R2 bucket/],
   ["r2Source: no prefix", () => r2Source({ list: async () => ({ objects: [], truncated: false }), get: async () => null }, /** @type {any} */ (undefined)), /prefix: undefined is not/],
 ];

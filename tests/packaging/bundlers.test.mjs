@@ -12,7 +12,7 @@ import { serve } from "../browser/serve.mjs";
 import { example } from "../js/readme.mjs";
 import { checkPage } from "./page.mjs";
 import { esbuild } from "./programs.mjs";
-import { packedProject, sample } from "./project.mjs";
+import { packedProject, rare, sample } from "./project.mjs";
 
 /** @param {string} script */
 const html = (script) => `<!doctype html><meta charset="utf-8"><title>bundled</title><script type="module" src="${script}"></script>\n`;
@@ -29,7 +29,7 @@ let models;
 let browser;
 before(async () => {
   project = await packedProject();
-  models = await serve({ "/sample/": sample }, { cors: "exposed" });
+  models = await serve({ "/sample/": sample, "/rare/": rare }, { cors: "exposed" });
   browser = await launch("chromium");
 });
 after(async () => {
@@ -42,14 +42,14 @@ after(async () => {
 const filesIn = (folder) => readdirSync(folder, { recursive: true, encoding: "utf8" });
 
 /** @param {string} folder */
-function assertOneWasm(folder) {
+function assertTwoHalves(folder) {
   const found = filesIn(folder).filter((name) => name.endsWith(".wasm"));
-  assert.equal(found.length, 1, `the output has ${found.join(" and ") || "no .wasm"}`);
+  assert.equal(found.length, 2, `the output has ${found.join(" and ") || "no .wasm"}`);
 }
 
 /** Serve what a bundler made, and look at it in the browser. @param {string} folder */
 async function checkOutput(folder) {
-  assertOneWasm(folder);
+  assertTwoHalves(folder);
   const server = await serve(folder);
   try {
     await checkPage(browser, `${server.origin}/`, models.origin, project);
@@ -78,7 +78,7 @@ describe("Vite", () => {
   test("build and preview", async () => {
     const folder = project.write({ "index.html": html("./main.js"), "main.js": main });
     await vite.build({ ...config(folder), logLevel: "error" });
-    assertOneWasm(join(folder, "dist"));
+    assertTwoHalves(join(folder, "dist"));
     const server = await vite.preview({ ...config(folder), preview: { port: 0, host: "127.0.0.1" } });
     try {
       await checkPage(browser, server.resolvedUrls?.local[0] ?? "", models.origin, project);

@@ -7,10 +7,10 @@ import assert from "node:assert/strict";
  * @param {import("../browser/harness.mjs").TestBrowser} browser
  * @param {string} address
  * @param {string} sample the origin that has the models
- * @param {{ expected: Record<string, string>, outputs?: number, workers?: boolean, expectedProblem?: RegExp }} wanted
+ * @param {{ expected: Record<string, string>, expectedRare: Record<string, string>, outputs?: number, workers?: boolean, expectedProblem?: RegExp }} wanted
  * @returns {Promise<any>} what the page said
  */
-export async function checkPage(browser, address, sample, { expected, outputs = 2, workers = true, expectedProblem }) {
+export async function checkPage(browser, address, sample, { expected, expectedRare, outputs = 2, workers = true, expectedProblem }) {
   const tab = await browser.open();
   try {
     // The console, for a strict policy forbids the test to evaluate anything in the page, too.
@@ -21,6 +21,7 @@ export async function checkPage(browser, address, sample, { expected, outputs = 
     const result = JSON.parse(message.text().slice("result ".length));
     assert.equal(result.error, undefined);
     assert.deepEqual(result.sums, Array(outputs).fill(expected));
+    assert.deepEqual(result.rare, expectedRare);
     assert.equal(result.started > 0, workers, `${result.started} workers were started`);
     assert.equal(result.code, "bad-option");
     // Files that a model folder may lack are asked for, and the browser asks for an icon.

@@ -13,6 +13,8 @@ const execute = promisify(execFile);
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 /** The folder of the models that the projects merge. */
 export const sample = join(root, "tests", "fixtures", "sample");
+/** That of a model and an adapter which need the second half of the WebAssembly. */
+export const rare = join(root, "tests", "fixtures", "loha");
 export const base = "tiny-llama";
 export const adapters = [{ name: "storyteller-lora", weight: 0.8 }, { name: "terse-rslora", weight: -0.3 }];
 
@@ -29,6 +31,7 @@ async function npm(cwd, ...args) {
  * @property {string} tarball
  * @property {string} installed the package in its node_modules
  * @property {Record<string, string>} expected what its command line makes of the sample: sha256 by name
+ * @property {Record<string, string>} expectedRare what it makes of `rare`
  * @property {(files: Record<string, string>) => string} write files of a new folder of the project; gives the folder
  * @property {(script: string, options?: { program?: string, args?: string[], env?: Record<string, string> }) => Promise<any>} run
  *   a script of the project, which prints JSON at the end
@@ -49,7 +52,8 @@ export async function packedProject() {
   let folders = 0;
   return {
     folder, tarball, installed,
-    expected: await byCommandLine(folder, join(scratch, "expected")),
+    expected: await byCommandLine(folder, join(sample, base), adapters.map(({ name, weight }) => `${join(sample, name)}@${weight}`), join(scratch, "expected")),
+    expectedRare: await byCommandLine(folder, join(rare, "base"), [join(rare, "adapter")], join(scratch, "rare")),
     write(files) {
       const made = join(folder, `part-${folders++}`);
       for (const [name, text] of Object.entries(files)) {
@@ -66,10 +70,9 @@ export async function packedProject() {
   };
 }
 
-/** @param {string} folder @param {string} out */
-async function byCommandLine(folder, out) {
-  const given = adapters.flatMap(({ name, weight }) => ["--adapter", `${join(sample, name)}@${weight}`]);
-  const args = ["merge", "--base", join(sample, base), ...given, "--out", out, "--quiet"];
+/** @param {string} folder @param {string} base @param {string[]} adapters @param {string} out */
+async function byCommandLine(folder, base, adapters, out) {
+  const args = ["merge", "--base", base, ...adapters.flatMap((adapter) => ["--adapter", adapter]), "--out", out, "--quiet"];
   await execute(process.execPath, [join(folder, "node_modules", "lorafold", "cli.js"), ...args]);
   return Object.fromEntries(readdirSync(out).sort().map((name) => [name, sha256(readFileSync(join(out, name)))]));
 }

@@ -32,6 +32,7 @@ export async function provePage({ merge, LorafoldError }, { outputs = ["blob", "
   try {
     for (const output of outputs) result.sums.push(await hashes(await merge({ ...options, output, workers })));
     result.started = started;
+    result.rare = await hashes(await merge({ base: `${origin}/rare/base/`, adapters: [`${origin}/rare/adapter/`] }));
     result.code = await merge({ ...options, only: "(" }).catch((error) => error instanceof LorafoldError && error.code);
   } catch (error) {
     result.error = `${error.code}: ${error.stack}`;

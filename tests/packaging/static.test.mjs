@@ -8,7 +8,7 @@ import { browserNames, launch } from "../browser/harness.mjs";
 import { serve } from "../browser/serve.mjs";
 import { example } from "../js/readme.mjs";
 import { checkPage } from "./page.mjs";
-import { packedProject, sample } from "./project.mjs";
+import { packedProject, rare, sample } from "./project.mjs";
 
 // The README's line is the policy in force.
 const [header = "", policy = ""] = example("policy").split(": ");
@@ -30,12 +30,13 @@ provePage(lorafold, { more: { evaluated } });`,
 import { provePage } from "/prove.js";
 lorafold.initialize(fetch("/lorafold/lorafold_bg.wasm"), {
   startWorker: () => new Worker("/lorafold/workers/browser-worker.js", { type: "module" }),
+  rest: "/lorafold/lorafold_rest.wasm",
 });
 provePage(lorafold);`,
   "edge.html": page("edge.js"),
   "edge.js": `import * as lorafold from "/lorafold/edge.js";
 import { provePage } from "/prove.js";
-lorafold.initialize(fetch("/lorafold/lorafold_bg.wasm"));
+lorafold.initialize(fetch("/lorafold/lorafold_bg.wasm"), { rest: fetch("/lorafold/lorafold_rest.wasm") });
 provePage(lorafold, { outputs: ["blob"] });`,
 };
 
@@ -47,7 +48,7 @@ before(async () => {
   project = await packedProject();
   const folder = project.write({ ...pages, "prove.js": readFileSync(join(project.folder, "prove.js"), "utf8") });
   server = await serve(
-    { "/": folder, "/lorafold/": project.installed, "/sample/": sample },
+    { "/": folder, "/lorafold/": project.installed, "/sample/": sample, "/rare/": rare },
     { headers: { [header]: policy } },
   );
 });

@@ -29,14 +29,15 @@ import * as edge from "lorafold/edge";
 import * as slim from "lorafold/slim";
 import { parseHubAddress, searchModels, upload, type HubOptions } from "lorafold/hub";
 import wasm from "lorafold/lorafold_bg.wasm";
+import rest from "lorafold/lorafold_rest.wasm";
 import "lorafold/worker";
 
 const adapters = [{ source: new Blob([]), weight: 0.5 }, "adapter"];
 const result: MergeResult = await merge({ base: "base", adapters, onProgress: ({ bytes }) => void bytes });
 const report: Report = await plan({ base: new URL("https://example.org/model/"), adapters });
 const code: "bad-option" extends LorafoldError["code"] ? true : false = true;
-await slim.initialize(fetch("wasm"), { startWorker: () => new Worker("worker.js", { type: "module" }) });
-await edge.initialize(wasm);
+await slim.initialize(fetch("wasm"), { startWorker: () => new Worker("worker.js", { type: "module" }), rest: "rest.wasm" });
+await edge.initialize(wasm, { rest });
 const hub: HubOptions = { token: false, endpoint: "https://example.org" };
 await plan({ base: parseHubAddress("org/name")?.name ?? "hf://org/name", adapters, hub });
 for (const { name, gated } of await searchModels({ query: "llama", limit: 5, hub })) console.log(name, gated);
@@ -162,16 +163,16 @@ test("Are the types wrong? has nothing to say", async () => {
   await execute(process.execPath, [script, project.tarball, "--profile", "esm-only", "--no-emoji"]).catch((error) => assert.fail(error.stdout));
 });
 
-test("the package has one .wasm, one glue, and nothing that runs or comes along on installation", () => {
+test("the package has one module in two halves, what links them, and nothing that runs or comes along on installation", () => {
   const all = readdirSync(project.installed, { recursive: true, encoding: "utf8" });
   // Templates are projects of their own, in TypeScript.
   const [templates, files] = [true, false].map((own) => all.filter((name) => /^templates\b/.test(name) === own));
   for (const name of ["edge", "edge-job"]) {
     for (const file of ["README.md", "package.json", "tsconfig.json", "wrangler.toml", "src/index.ts"]) assert.ok(templates.includes(join("templates", name, file)), `${name}: ${file}`);
   }
-  assert.deepEqual(files.filter((name) => name.endsWith(".wasm")), ["lorafold_bg.wasm"]);
+  assert.deepEqual(files.filter((name) => name.endsWith(".wasm")), ["lorafold_bg.wasm", "lorafold_rest.wasm"]);
   const glue = files.filter((name) => name.endsWith(".js") && readFileSync(join(project.installed, name), "utf8").includes("WebAssembly.Instance("));
-  assert.deepEqual(glue, ["lorafold.js"]);
+  assert.deepEqual(glue, ["lorafold.js", "rest.js"]);
   for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) assert.ok(files.includes(name), name);
   assert.deepEqual(files.filter((name) => name === "src" || /\.(ts|tsbuildinfo|map)$/.test(name.replace(/\.d\.ts$/, ""))), []);
   for (const key of ["scripts", "dependencies", "optionalDependencies", "peerDependencies", "bundleDependencies"]) {

@@ -11,7 +11,7 @@ import { Miniflare } from "miniflare";
 import { serve } from "../browser/serve.mjs";
 import { example } from "../js/readme.mjs";
 import { workerd } from "./programs.mjs";
-import { adapters, base, exported, packedProject, sample } from "./project.mjs";
+import { adapters, base, exported, packedProject, rare, sample } from "./project.mjs";
 
 /** 64 MiB of WebAssembly memory: workerd by itself limits nothing. */
 const memoryLimit = "--wasm-max-mem-pages=1024";
@@ -24,7 +24,7 @@ let project;
 let models;
 before(async () => {
   project = await packedProject();
-  models = await serve({ "/sample/": sample });
+  models = await serve({ "/sample/": sample, "/rare/": rare });
 });
 after(async () => {
   await models?.close();
@@ -75,7 +75,7 @@ function packageModules(conditions) {
   return [
     ["lorafold/edge", "esModule", file(exported(project, "./edge", conditions))],
     ...names.filter((name) => name.endsWith(".js")).map((name) => /** @type {Module} */ ([`lorafold/${name}`, "esModule", file(name)])),
-    ["lorafold/lorafold_bg.wasm", "wasm", file("lorafold_bg.wasm")],
+    ...["lorafold_bg.wasm", "lorafold_rest.wasm"].map((name) => /** @type {Module} */ ([`lorafold/${name}`, "wasm", file(name)])),
   ];
 }
 
@@ -137,7 +137,7 @@ async function bundleWorker(folder) {
     logLevel: "silent",
   });
   const names = readdirSync(join(folder, "dist"));
-  assert.equal(names.filter((name) => name.endsWith(".wasm")).length, 1);
+  assert.equal(names.filter((name) => name.endsWith(".wasm")).length, 2);
   return names.sort((a, b) => Number(b === "main.js") - Number(a === "main.js"));
 }
 
@@ -163,7 +163,8 @@ export default {
   async fetch(request) {
     const origin = new URL(request.url).searchParams.get("sample");
     const many = await Promise.all([1, 2, 3].map(async () => hashes(await merge(models((name) => origin + "/sample/" + name + "/")))));
-    return Response.json({ many, limited: limited() });
+    const rare = await hashes(await merge({ base: origin + "/rare/base/", adapters: [origin + "/rare/adapter/"] }));
+    return Response.json({ many, rare, limited: limited() });
   },
 };
 `,
@@ -173,7 +174,7 @@ export default {
     const ask = async () => (await runtime.dispatchFetch(`http://worker/?sample=${models.origin}`)).json();
     // Cold, with requests at once that share one instance; then warm.
     const answers = [...(await Promise.all([ask(), ask()])), await ask()];
-    assert.deepEqual(answers, Array(3).fill({ many: Array(3).fill(project.expected), limited: true }));
+    assert.deepEqual(answers, Array(3).fill({ many: Array(3).fill(project.expected), rare: project.expectedRare, limited: true }));
   } finally {
     await runtime.dispose();
   }

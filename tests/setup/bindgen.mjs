@@ -1,11 +1,11 @@
 // @ts-check
-// wasm-bindgen for this checkout: two small programs of ours on its libraries, of the version that Cargo.lock has for the crate, too.
+// wasm-bindgen for this checkout: small programs of ours on its libraries, of the version that Cargo.lock has for the crate, too.
 // cargo compiles them where they are missing or another version's; where nothing changed that takes a third of a second.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { root } from "./tools.mjs";
 
-/** @typedef {"bindgen" | "runner"} BindgenProgram what makes the package's JavaScript, and what runs the wasm tests */
+/** @typedef {"bindgen" | "split" | "runner"} BindgenProgram what makes the package's JavaScript, what halves the module, and what runs the wasm tests */
 
 /** @param {BindgenProgram} name */
 export function bindgenPath(name) {

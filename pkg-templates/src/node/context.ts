@@ -13,7 +13,13 @@ import { asPath, checkInputs, listPath } from "./source.js";
 /** Node: paths as sources and outputs, and threads that read and write files themselves. */
 export const nodePlatform: Platform = {
   async loadWasm() {
-    return WebAssembly.compile(await readFile(new URL("../lorafold_bg.wasm", import.meta.url)));
+    const compiled = async (url: URL) => WebAssembly.compile(await readFile(url));
+    // Both are on the disk: there is nothing to save.
+    const [module, rest] = await Promise.all([
+      compiled(new URL("../lorafold_bg.wasm", import.meta.url)),
+      compiled(new URL("../lorafold_rest.wasm", import.meta.url)),
+    ]);
+    return { module, rest };
   },
   startWorker,
   processors: availableParallelism,

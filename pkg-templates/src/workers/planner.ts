@@ -1,3 +1,4 @@
+import type { Wasm } from "../engine.js";
 import { aborted, throwIfAborted, thrown } from "../errors.js";
 import { Plan } from "../lorafold.js";
 import type { Platform } from "../platform.js";
@@ -11,11 +12,11 @@ import { WorkerClient } from "./worker-client.js";
  * abort ends it in the middle. The plan comes back as bytes. `undefined` where no worker can be had, or the request cannot be sent to one: planning
  * needs none.
  */
-export async function planInWorker({ startWorker }: Platform, module: WebAssembly.Module, request: PlanRequest, inputs: BoundInput[], signal?: AbortSignal): Promise<Plan | undefined> {
+export async function planInWorker({ startWorker }: Platform, wasm: Wasm, request: PlanRequest, inputs: BoundInput[], signal?: AbortSignal): Promise<Plan | undefined> {
   let worker: WorkerClient;
   try {
     const readable = inputs.map(posted);
-    worker = new WorkerClient(startWorker!(), module, readable, readable.map(toPosted), false);
+    worker = new WorkerClient(startWorker!(), wasm, readable, readable.map(toPosted), false);
   } catch {
     return undefined;
   }

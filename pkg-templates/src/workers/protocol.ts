@@ -1,3 +1,4 @@
+import type { Wasm } from "../engine.js";
 import type { PlainError } from "../errors.js";
 import type { PlanRequest, Span } from "../schema.js";
 import type { Input } from "../sources/input.js";
@@ -42,7 +43,7 @@ export interface JobResult {
 
 /** What an owner says. */
 export type ToWorker =
-  | { type: "start"; module: WebAssembly.Module; inputs: PostedInput[]; allowNonfinite: boolean }
+  | ({ type: "start" } & Wasm & { inputs: PostedInput[]; allowNonfinite: boolean })
   /** Make a plan of the inputs; the answer has it as bytes. */
   | { type: "plan"; id: number; request: PlanRequest }
   | { type: "job"; id: number; job: Job; update?: ProgramUpdate }

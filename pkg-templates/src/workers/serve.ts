@@ -19,7 +19,7 @@ export function serve(port: Port, bindInput?: (input: Input) => BoundInput | und
   port.onMessage((message: ToWorker) => {
     switch (message.type) {
       case "start": {
-        const { memory } = instantiate(message.module);
+        const { memory } = instantiate(message);
         inputs = message.inputs.map((input, number) => bind(reads.local(input, number), bindInput));
         runner = new JobRunner(memory, inputs, message.allowNonfinite, writer);
         break;

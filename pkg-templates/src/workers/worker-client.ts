@@ -1,3 +1,4 @@
+import type { Wasm } from "../engine.js";
 import { asLorafoldError, fromPlain, toPlain } from "../errors.js";
 import type { Input } from "../sources/input.js";
 import type { PlanRequest } from "../schema.js";
@@ -19,12 +20,12 @@ export class WorkerClient {
   readonly loaded = new Promise<boolean>((resolve) => (this.#loaded = resolve));
 
   /** `posted`: the inputs as the worker gets them. */
-  constructor(port: Port, module: WebAssembly.Module, inputs: Input[], posted: PostedInput[], allowNonfinite: boolean) {
+  constructor(port: Port, { module, rest }: Wasm, inputs: Input[], posted: PostedInput[], allowNonfinite: boolean) {
     this.#port = port;
     this.#inputs = inputs;
     port.onMessage((message: FromWorker) => this.#receive(message));
     port.onError((error) => this.#fail(error));
-    this.#post({ type: "start", module, inputs: posted, allowNonfinite });
+    this.#post({ type: "start", module, rest, inputs: posted, allowNonfinite });
   }
 
   run(job: Job, update?: ProgramUpdate): Promise<JobResult> {

@@ -51,7 +51,7 @@ export class WorkerPool {
     let posted: PostedInput[] | undefined;
     this.#start =
       startWorker && size > 0
-        ? () => new WorkerClient(startWorker(), engine.module, inputs, (posted ??= inputs.map(toPosted)), allowNonfinite)
+        ? () => new WorkerClient(startWorker(), engine, inputs, (posted ??= inputs.map(toPosted)), allowNonfinite)
         : () => new JobRunner(engine.memory, inputs.map((input) => bind(input, bindInput)), allowNonfinite, writer);
   }
 

@@ -268,11 +268,25 @@ impl Reader<'_> {
 
     /// A target without factors is no mistake of the file (lists are often written for many models), but worth a word.
     fn targets_without_factors(&self, pairs: &[Pair]) -> Vec<Finding> {
-        let finding = |target: &str| {
-            let message = format!("target_modules names {target:?}, and the file has no factors for it");
+        let finding = |field: &str, target: &str| {
+            let message = format!("{field} names {target:?}, and the file has no factors for it");
             Finding::info("target-without-factors", self.files.adapter, message)
         };
-        let modules = pairs.iter().map(|pair| pair.module.as_str());
-        without_factors(&self.config.target_modules, modules).into_iter().map(finding).collect()
+        let AdapterConfig { target_modules, target_parameters, .. } = self.config;
+        let modules = || pairs.iter().map(|pair| unwrapped(&pair.module).0);
+        let lacking = without_factors(target_modules, modules());
+        let mut findings: Vec<Finding> = lacking.into_iter().map(|target| finding("target_modules", target)).collect();
+        // Keys name the module of a bare parameter alone.
+        let owners: Vec<String> = target_parameters.iter().map(|target| owner(target).into()).collect();
+        let lacking = without_factors(&owners, modules());
+        let named =
+            target_parameters.iter().filter(|target| !owner(target).is_empty() && lacking.contains(&owner(target)));
+        findings.extend(named.map(|target| finding("target_parameters", target)));
+        findings
     }
+}
+
+/// The module that has a parameter of `target_parameters`; nothing where the name is that of the parameter alone.
+fn owner(parameter: &str) -> &str {
+    parameter.rsplit_once('.').map_or("", |(module, _)| module)
 }
