@@ -108,3 +108,103 @@ fn merges_of_peft_are_verified() {
         }
     }
 }
+
+/// A copy of an adapter with other tensors and another configuration.
+fn changed(adapter: &Path, out: &Path, config: impl Fn(&mut serde_json::Value), tensors: impl Fn(&mut Tensors)) {
+    let mut all = read(&adapter.join("adapter_model.safetensors"));
+    tensors(&mut all);
+    write(&all, &out.join("adapter_model.safetensors"));
+    let mut json = serde_json::from_slice(&fs::read(adapter.join("adapter_config.json")).unwrap()).unwrap();
+    config(&mut json);
+    fs::write(out.join("adapter_config.json"), json.to_string()).unwrap();
+}
+
+/// What `verify` says of the merge of another adapter.
+fn says(scratch: &Scratch, name: &str, base: &Path, made_of: &Path, expected: &Path) -> VerifyReport {
+    let out = scratch.join(name);
+    Merge::builder().base(base).adapter(made_of).plan().unwrap().run(&out).unwrap();
+    Merge::builder().base(base).adapter(expected).verify(&out).unwrap()
+}
+
+#[test]
+fn dora_without_its_magnitudes_or_scaled_otherwise_is_named() {
+    let scratch = Scratch::new("verified-dora");
+    let (base, dora) = (fixture("verified/base"), fixture("verified/dora"));
+    let plain = scratch.join("plain");
+    changed(
+        &dora,
+        &plain,
+        |config| config["use_dora"] = false.into(),
+        |tensors| tensors.retain(|name, _| !name.contains("magnitude")),
+    );
+    assert_eq!(says(&scratch, "no-magnitude", &base, &plain, &dora).instead[0].what, "no-magnitude");
+    let alpha = scratch.join("alpha");
+    // α/r with r = 4: α of 24 is what α alone would have been.
+    changed(&dora, &alpha, |config| config["lora_alpha"] = 24.into(), |_| {});
+    assert_eq!(says(&scratch, "scaled", &base, &alpha, &dora).instead[0].what, "scale-alpha");
+    assert_eq!(says(&scratch, "right", &base, &dora, &dora).verdict, Verdict::Bits);
+}
+
+/// Exchange the halves of the rows, or of the columns, of a matrix of f32.
+fn swap_halves((_, shape, bytes): &mut (Dtype, Vec<usize>, Vec<u8>), rows: bool) {
+    let run = if rows { bytes.len() } else { shape[1] * 4 };
+    bytes.chunks_exact_mut(run).for_each(|run| run.rotate_left(run.len() / 2));
+}
+
+#[test]
+fn gate_and_up_that_were_taken_for_each_other_are_named() {
+    let scratch = Scratch::new("verified-halves");
+    // Of one the base has a tensor for each expert, of the other a stack, stored (in, out).
+    for (case, factor, rows) in
+        [("experts-olmoe", "base_layer.lora_B", true), ("experts-llama4", "base_layer.lora_A", false)]
+    {
+        let (base, adapter) = (fixture(case).join("base"), fixture(case).join("adapter"));
+        let swapped = scratch.join(&format!("{case}-swapped"));
+        changed(
+            &adapter,
+            &swapped,
+            |_| {},
+            |tensors| {
+                tensors
+                    .iter_mut()
+                    .filter(|(name, _)| name.contains(factor))
+                    .for_each(|(_, tensor)| swap_halves(tensor, rows));
+            },
+        );
+        let report = says(&scratch, case, &base, &swapped, &adapter);
+        let named: Vec<_> = report.tensors.iter().filter(|tensor| tensor.verdict == Verdict::Different).collect();
+        assert!(!named.is_empty());
+        assert!(
+            named.iter().all(|tensor| tensor.instead.iter().any(|one| one.what == "halves-swapped")),
+            "{}",
+            verdicts(&report)
+        );
+        assert!(says(&scratch, &format!("{case}-right"), &base, &adapter, &adapter).is_verified());
+    }
+}
+
+#[test]
+fn own_merges_of_every_method_are_equal_in_every_bit() {
+    let scratch = Scratch::new("verified-own");
+    let (mut cases, mut bits) = (0, 0);
+    for folders::cases::Case { name, base, adapters, .. } in folders::cases::cases() {
+        let request = || {
+            adapters.iter().fold(Merge::builder().base(&base), |builder, (path, weight)| {
+                builder.adapter(AdapterFolder::new(path).weight(*weight))
+            })
+        };
+        let out = scratch.join(&name);
+        request().plan().unwrap().run(&out).unwrap();
+        let report = request().verify(&out).unwrap();
+        cases += 1;
+        bits += usize::from(report.verdict == Verdict::Bits);
+        assert!(matches!(report.verdict, Verdict::Bits | Verdict::Undecidable), "{name}: {}", verdicts(&report));
+        assert_eq!(
+            report.counts.rounding + report.counts.different + report.counts.missing,
+            0,
+            "{name}: {}",
+            verdicts(&report)
+        );
+    }
+    assert!(cases > 100 && bits == cases, "{bits} of {cases}");
+}

@@ -91,10 +91,14 @@ impl Weight {
     }
 
     /// The merge, of values of type `to`.
-    fn merged(&self, to: Float, scale: f64, transposed: bool, arithmetic: Arithmetic) -> Vec<u8> {
+    fn merged(&self, to: Float, scale: f64, what: &str, arithmetic: Arithmetic) -> Vec<u8> {
         let elements = (0..self.rows * self.cols).map(|element| {
             let (row, col) = (element / self.cols, element % self.cols);
-            let (r, c) = if transposed && self.rows == self.cols { (col, row) } else { (row, col) };
+            let (r, c) = match what {
+                "transposed" if self.rows == self.cols => (col, row),
+                "halves-swapped" if self.rows != self.cols => ((row + self.rows / 2) % self.rows, col),
+                _ => (row, col),
+            };
             let delta = self.delta(r, c, scale, arithmetic);
             match arithmetic {
                 Arithmetic::Exact => self.base[element] + delta,
@@ -116,7 +120,7 @@ struct Lab {
 }
 
 fn adapter_config() -> Vec<u8> {
-    format!(r#"{{"peft_type":"LORA","r":{RANK},"lora_alpha":{ALPHA},"target_modules":["q_proj","up_proj"]}}"#)
+    format!(r#"{{"peft_type":"LORA","r":{RANK},"lora_alpha":{ALPHA},"target_modules":["q_proj","gate_up_proj"]}}"#)
         .into_bytes()
 }
 
@@ -132,7 +136,7 @@ impl Lab {
         let mut random = Random(seed);
         let weights = vec![
             Weight::random(&mut random, "model.layers.0.self_attn.q_proj", 64, 64, float, ratio),
-            Weight::random(&mut random, "model.layers.0.mlp.up_proj", 96, 64, float, ratio),
+            Weight::random(&mut random, "model.layers.0.mlp.gate_up_proj", 96, 64, float, ratio),
         ];
         let norm = encoded(float, normal(&mut random, 64, 1.0).into_iter().map(f64::from));
         let mut lab =
@@ -218,7 +222,7 @@ fn verdicts_on_wrong_merges_are_right_or_undecidable() {
     let root = ALPHA / (RANK as f64).sqrt();
     let weight = 0.8;
     // What was done, with which scale and weight, and what it is called.
-    let merges: [(&str, f64); 10] = [
+    let merges: [(&str, f64); 11] = [
         ("expected", weight * scale),
         ("not-applied", 0.0),
         ("twice", 2.0 * weight * scale),
@@ -229,20 +233,22 @@ fn verdicts_on_wrong_merges_are_right_or_undecidable() {
         ("weight-ignored", scale),
         ("other-weight", 0.61 * weight * scale),
         ("transposed", weight * scale),
+        ("halves-swapped", weight * scale),
     ];
     let (mut table, mut wrong, mut undecidable) = (String::new(), Vec::new(), 0);
     for float in [Float::F32, Float::F16, Float::Bf16] {
-        for ratio in [0.1, 0.03, 0.01, 0.003, 0.001] {
+        for ratio in [0.1, 0.01, 0.001] {
             let lab = Lab::new(11, float, ratio, weight);
             for arithmetic in arithmetics(float) {
                 for (what, factor) in merges {
-                    let merged = |weight: &Weight| weight.merged(float, factor, what == "transposed", arithmetic);
+                    let merged = |weight: &Weight| weight.merged(float, factor, what, arithmetic);
                     let report = lab.verify(&lab.tensors(float.dtype(), &merged));
                     for tensor in &report.tensors {
                         let square = tensor.name.contains("q_proj");
                         let what = match what {
                             _ if tensor.name.contains("norm") => "expected",
                             "transposed" if !square => "expected",
+                            "halves-swapped" if square => "expected",
                             what => what,
                         };
                         let named = tensor.instead.iter().any(|instead| {
@@ -268,5 +274,122 @@ fn verdicts_on_wrong_merges_are_right_or_undecidable() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong[..wrong.len().min(12)].join("\n"));
-    println!("{undecidable} undecidable:\n{table}");
+    // None is, of thousands of elements.
+    assert_eq!(undecidable, 0, "{table}");
+}
+
+#[test]
+fn what_the_type_cannot_show_is_undecidable() {
+    let lab = Lab::new(5, Float::Bf16, 1e-7, 1.0);
+    for factor in [0.0, ALPHA / RANK as f64, 2.0] {
+        let merged = |weight: &Weight| weight.merged(Float::Bf16, factor, "", Arithmetic::Exact);
+        let report = lab.verify(&lab.tensors(Dtype::BF16, &merged));
+        assert_eq!(report.verdict, Verdict::Undecidable, "{factor}");
+        assert!(!report.is_verified());
+        assert_eq!((report.counts.undecidable, report.counts.bits), (2, 1));
+    }
+    // The same in F32 is no question.
+    let lab = Lab::new(5, Float::F32, 1e-4, 1.0);
+    let merged = |weight: &Weight| weight.merged(Float::F32, 0.0, "", Arithmetic::Exact);
+    assert_eq!(lab.verify(&lab.tensors(Dtype::F32, &merged)).verdict, Verdict::Different);
+}
+
+#[test]
+fn merges_in_other_types_are_recognised() {
+    let scale = ALPHA / RANK as f64;
+    for base in [Float::F32, Float::Bf16, Float::F16] {
+        let lab = Lab::new(3, base, 0.02, 1.0);
+        let mut other = Lab::new(3, base, 0.02, 1.0);
+        for to in [Float::F32, Float::Bf16, Float::F16] {
+            let norm: Vec<f64> = lab.norm.chunks_exact(base.bytes()).map(|bytes| base.read(bytes)).collect();
+            other.norm = encoded(to, norm.into_iter());
+            for arithmetic in [
+                Arithmetic::Exact,
+                Arithmetic::Single,
+                Arithmetic::Rounded(Float::Bf16),
+                Arithmetic::Computed(Float::F16),
+            ] {
+                for (factor, right) in [(scale, true), (0.0, false), (2.0 * scale, false)] {
+                    let merged = |weight: &Weight| weight.merged(to, factor, "", arithmetic);
+                    let report = lab.verify(&other.tensors(to.dtype(), &merged));
+                    let what = format!("{base:?} {to:?} {arithmetic:?} {factor}: {:?}", report.instead);
+                    assert_eq!(report.is_verified(), right, "{what}\n{:?}", report.tensors);
+                    if !right {
+                        assert_eq!(
+                            report.instead[0].what,
+                            if factor == 0.0 { "not-applied" } else { "twice" },
+                            "{what}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn of_several_adapters_the_wrong_one_is_named() {
+    for float in [Float::F32, Float::Bf16] {
+        let mut lab = Lab::new(21, float, 0.05, 0.8);
+        let one = lab.weights.clone();
+        let second: Vec<Weight> = Lab::new(22, float, 0.05, 1.0).weights;
+        lab.add_adapter("second", &second, -0.5);
+        let scale = ALPHA / RANK as f64;
+        for (first, other, expected) in [
+            (0.8, -0.5, None),
+            (0.8, 0.0, Some(("not-applied", "second"))),
+            (0.8, -1.0, Some(("twice", "second"))),
+            (0.8, 0.5, Some(("sign-flipped", "second"))),
+            (1.0, -0.5, Some(("weight-ignored", "adapter"))),
+            (0.3, -0.5, Some(("other-weight", "adapter"))),
+        ] {
+            let merged = |weight: &Weight| {
+                let at = one.iter().position(|one| one.name == weight.name).unwrap();
+                let values = (0..weight.rows * weight.cols).map(|element| {
+                    let (row, col) = (element / weight.cols, element % weight.cols);
+                    let delta = |weight: &Weight, factor| weight.delta(row, col, factor * scale, Arithmetic::Single);
+                    weight.base[element] + delta(&one[at], first) + delta(&second[at], other)
+                });
+                encoded(float, values)
+            };
+            let report = lab.verify(&lab.tensors(float.dtype(), &merged));
+            let found = report.instead.first().map(|found| (found.what, found.adapter.as_deref().unwrap_or("")));
+            assert_eq!(found, expected, "{float:?} {first} {other}: {:?}", report.tensors);
+            assert_eq!(report.is_verified(), expected.is_none());
+        }
+    }
+}
+
+#[test]
+fn another_base_and_missing_tensors_are_named() {
+    let (lab, other) = (Lab::new(31, Float::Bf16, 0.05, 1.0), Lab::new(32, Float::Bf16, 0.05, 1.0));
+    let scale = ALPHA / RANK as f64;
+    let merged = |weight: &Weight| {
+        let base = other.weights.iter().find(|other| other.name == weight.name).unwrap().base.clone();
+        Weight { base, ..weight.clone() }.merged(Float::Bf16, scale, "", Arithmetic::Single)
+    };
+    let mut tensors = lab.tensors(Dtype::BF16, &merged);
+    tensors[2].3.clone_from(&other.norm);
+    let report = lab.verify(&tensors);
+    assert_eq!(report.verdict, Verdict::Different);
+    assert!(report.instead.iter().any(|found| found.what == "other-base"), "{:?}", report.instead);
+    assert!(
+        report.instead.iter().all(|found| ["other-base", "unexplained"].contains(&found.what)),
+        "{:?}",
+        report.instead
+    );
+
+    let right = |weight: &Weight| weight.merged(Float::Bf16, scale, "", Arithmetic::Single);
+    let mut tensors = lab.tensors(Dtype::BF16, &right);
+    assert!(lab.verify(&tensors).is_verified());
+    tensors.remove(0);
+    let report = lab.verify(&tensors);
+    assert_eq!((report.verdict, report.counts.missing), (Verdict::Different, 1));
+    let mut tensors = lab.tensors(Dtype::BF16, &right);
+    tensors[1].2 = vec![64, 96];
+    assert_eq!(lab.verify(&tensors).instead[0].what, "other-shape");
+    // Under another prefix, which all names have.
+    let mut tensors = lab.tensors(Dtype::BF16, &right);
+    tensors.iter_mut().for_each(|tensor| tensor.0 = tensor.0.replace("model.", ""));
+    assert!(lab.verify(&tensors).is_verified());
 }

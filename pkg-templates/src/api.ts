@@ -3,7 +3,7 @@ import { inspect } from "./inspect.js";
 import { part } from "./errors.js";
 import { merge } from "./merge.js";
 import { plan } from "./plan.js";
-import type { Description, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike } from "./types.js";
+import type { Description, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike, VerifyOptions, VerifyReport } from "./types.js";
 
 /** The functions that every entry point exports, each bound to its own context. */
 export interface Api {
@@ -66,6 +66,21 @@ export interface Api {
    * @throws {LorafoldError} for everything that can be seen to go wrong.
    */
   plan(options: PlanOptions | MergeOptions): Promise<Report>;
+  /**
+   * Whether a merged model, whoever made it, contains exactly this base and these adapters, tensor by tensor: equal bits, equal up to the roundings of
+   * other tools, or something else, and then what.
+   *
+   * @example
+   * ```ts
+   * import { verify } from "lorafold";
+   *
+   * const { verdict, instead } = await verify({ base: "models/base", adapters: ["adapters/style"], merged: "models/merged" });
+   * if (verdict === "different") console.log(instead.map(({ what, tensors }) => `${what}: ${tensors} tensors`));
+   * ```
+   *
+   * @throws {LorafoldError} for everything that `plan` throws, and where a model cannot be read.
+   */
+  verify(options: VerifyOptions): Promise<VerifyReport>;
 }
 
 /** The API on the context that `context` gives at the time of each call; what it throws rejects the call. */
@@ -80,5 +95,10 @@ export function createApi(context: () => Context): Api {
       return openMerged(current, options);
     },
     plan: async (options) => plan(context(), options),
+    async verify(options) {
+      const current = context();
+      const { verify } = await part(import("./verify.js"));
+      return verify(current, options);
+    },
   };
 }

@@ -53,6 +53,8 @@ export const merge: Api["merge"] = api.merge;
 export const openMerged: Api["openMerged"] = api.openMerged;
 /** {@inheritDoc Api.plan} @function */
 export const plan: Api["plan"] = api.plan;
+/** {@inheritDoc Api.verify} @function */
+export const verify: Api["verify"] = api.verify;
 
 export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";
 export type { Api } from "./api.js";

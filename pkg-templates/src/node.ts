@@ -22,6 +22,8 @@ export const merge: Api["merge"] = api.merge;
 export const openMerged: Api["openMerged"] = api.openMerged;
 /** {@inheritDoc Api.plan} @function */
 export const plan: Api["plan"] = api.plan;
+/** {@inheritDoc Api.verify} @function */
+export const verify: Api["verify"] = api.verify;
 
 /**
  * Merge one share of the output into a folder, so that any system that runs a command many times can spread one model over many

@@ -1,4 +1,5 @@
 import type { Context } from "./context.js";
+import type { Wasm } from "./engine.js";
 import { checkSignal, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import { ADAPTER_OPTIONS, ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS } from "./options.js";
@@ -29,7 +30,32 @@ export interface Prepared {
  *
  * @throws {LorafoldError} for everything that headers, configurations and options can show to be wrong.
  */
-export async function prepare<T extends PlanOptions & Pick<MergeOptions, "workers">>({ platform, engine }: Context, whose: string, options: T, known: Names<T>): Promise<Prepared> {
+export async function prepare<T extends PlanOptions & Pick<MergeOptions, "workers">>(context: Context, whose: string, options: T, known: Names<T>): Promise<Prepared> {
+  const adapters = checkPlanOptions(whose, options, known);
+  const { signal } = options;
+  const prepared = async (): Promise<Prepared> => {
+    const { platform } = context;
+    const { wasm, request, inputs, directories } = await listAll(context, adapters, options);
+    const used = new Set<number>();
+    const bound = inputs.map((input, number) => noting(bind(input, platform.bindInput), () => used.add(number)));
+    try {
+      const moved = platform.plansInWorker && options.workers !== 0 ? await planInWorker(platform, wasm, request, bound, signal) : undefined;
+      const plan = moved ?? (await Plan.open(request, bound.map(hashed), signal));
+      // The first bytes of files were kept for the plan alone: merging reads the file as it is then.
+      return { plan, inputs: inputs.map(({ head: _, ...input }) => input), used, directories };
+    } finally {
+      for (const input of bound) input.close?.();
+    }
+  };
+  return unlessAborted(prepared(), signal);
+}
+
+/**
+ * The adapters among the options, which are checked as far as they can be here.
+ *
+ * @throws {LorafoldError} `bad-option`, `aborted`
+ */
+export function checkPlanOptions<T extends PlanOptions>(whose: string, options: T, known: Names<T>): AdapterOptions[] {
   checkOptions(whose, options ?? {}, known);
   if ((options?.base ?? undefined) === undefined) throw optionError("base", "not given");
   const given: unknown = options.adapters ?? [];
@@ -44,46 +70,51 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
     checkNumber("alpha", alpha, Number.isFinite, "a finite number");
   }
   checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
-  const prepared = async (): Promise<Prepared> => {
-    const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
-    const list = (source: SourceLike, role: Role) => listSource(platform, source, role, limits, options);
-    const listAdapter = async ({ source, adapter }: AdapterOptions): Promise<AdapterListing> => {
-      const open = (source: SourceLike) => list(source, "adapter");
-      if (adapter === undefined) return { listing: await open(source) };
-      const { listNamed } = await import("./sources/several.js");
-      return listNamed(open, source, adapter);
-    };
-    // All at the same time: each waits for its turn to make a request.
-    const listings = async () => {
-      const listing = list(options.base, "base");
-      const folders = Promise.all(adapters.map(async (adapter) => held(await listAdapter(adapter), limits)));
-      return Promise.all([listing, folders]).catch((error: unknown) => {
-        limits.turns.stop(error);
-        throw error;
-      });
-    };
-    const [[base, opened], wasm] = await Promise.all([listings(), engine()]);
-    const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
-    const folders = opened.map(({ listing }) => listing);
-    const inputs = [...base.files, ...folders.flatMap((folder) => folder.files)];
-    const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? opened[number]!.adapter ?? folder.name));
-    const request: PlanRequest = {
-      base: listed(base),
-      adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: picked(asked(adapters[number]!, opened[number]!), ADAPTER_SETTINGS) })),
-      options: picked(options, PLAN_SETTINGS),
-    };
-    const used = new Set<number>();
-    const bound = inputs.map((input, number) => noting(bind(input, platform.bindInput), () => used.add(number)));
-    try {
-      const moved = platform.plansInWorker && options.workers !== 0 ? await planInWorker(platform, wasm, request, bound, signal) : undefined;
-      const plan = moved ?? (await Plan.open(request, bound.map(hashed), signal));
-      // The first bytes of files were kept for the plan alone: merging reads the file as it is then.
-      return { plan, inputs: inputs.map(({ head: _, ...input }) => input), used, directories };
-    } finally {
-      for (const input of bound) input.close?.();
-    }
+  return adapters;
+}
+
+/** What a plan is made of, and the sources beside it. */
+export interface Listed {
+  wasm: Wasm;
+  request: PlanRequest;
+  /** Those of the request, then those of `beside`. */
+  inputs: Input[];
+  /** The sources that were given as directory handles. */
+  directories: FileSystemDirectoryHandle[];
+  /** Other models. */
+  beside: Listing[];
+}
+
+/** List the base, the adapters, and other models `beside` them. */
+export async function listAll({ platform, engine }: Context, adapters: AdapterOptions[], options: PlanOptions, beside: SourceLike[] = []): Promise<Listed> {
+  const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
+  const list = (source: SourceLike, role: Role) => listSource(platform, source, role, limits, options);
+  const listAdapter = async ({ source, adapter }: AdapterOptions): Promise<AdapterListing> => {
+    const open = (source: SourceLike) => list(source, "adapter");
+    if (adapter === undefined) return { listing: await open(source) };
+    const { listNamed } = await import("./sources/several.js");
+    return listNamed(open, source, adapter);
   };
-  return unlessAborted(prepared(), signal);
+  // All at the same time: each waits for its turn to make a request.
+  const listings = async () => {
+    const models = Promise.all([options.base, ...beside].map((source) => list(source, "base")));
+    const folders = Promise.all(adapters.map(async (adapter) => held(await listAdapter(adapter), limits)));
+    return Promise.all([models, folders]).catch((error: unknown) => {
+      limits.turns.stop(error);
+      throw error;
+    });
+  };
+  const [[[base, ...others], opened], wasm] = await Promise.all([listings(), engine()]);
+  const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
+  const folders = opened.map(({ listing }) => listing);
+  const inputs = [base!, ...folders, ...others].flatMap((folder) => folder.files);
+  const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? opened[number]!.adapter ?? folder.name));
+  const request: PlanRequest = {
+    base: listed(base!),
+    adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: picked(asked(adapters[number]!, opened[number]!), ADAPTER_SETTINGS) })),
+    options: picked(options, PLAN_SETTINGS),
+  };
+  return { wasm, request, inputs, directories, beside: others };
 }
 
 /** The settings among the options: a signal, functions and the like are not for the crate. */

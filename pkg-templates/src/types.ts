@@ -165,6 +165,20 @@ export interface MergeOptions extends PlanOptions {
   force?: boolean;
 }
 
+/** What {@link verify} needs: the merge that is expected, and the model that is to be it. `dtype`, `maxShardSize` and `tokenizer` do not matter. */
+export interface VerifyOptions extends PlanOptions {
+  /** The merged model, whoever made it. */
+  merged: SourceLike;
+  /**
+   * Number of workers; 0 computes in the calling thread.
+   *
+   * @default one for each processor, eight at most
+   */
+  workers?: number;
+  /** Told after each step: tensors that are judged, and all. */
+  onProgress?: (progress: { tensors: number; total: number }) => void;
+}
+
 /** What {@link openMerged} needs. */
 export interface OpenOptions extends PlanOptions {
   /**
@@ -241,5 +255,5 @@ export interface MergeResult {
 export type {
   AdapterDescription, AdapterReport, AdapterSettings, BaseReport, Description, DtypeTotal, FileDigest, FileSize, Finding, ModelDescription,
   ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeFile, RecipeScale, Report, ScaleReport, TensorDescription, TensorReport,
-  TensorStatistics, UpdateReport, WeightFile,
+  ExpectedAdapter, Instead, InsteadCount, TensorStatistics, TensorVerdict, UpdateReport, Verdict, VerdictCounts, VerifyReport, WeightFile,
 } from "./schema.js";

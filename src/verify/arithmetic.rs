@@ -106,7 +106,9 @@ pub(super) fn tools(base: Float, found: Float) -> Vec<Tool> {
                 (_, Float::F16) => "delta-in-f16",
                 _ => "delta-in-bf16",
             };
-            tools.push(Tool { name, cast: lossy, delta: kind(half), via: None, last: found });
+            let casts = [Some(None), lossy.map(Some)];
+            let in_found = |cast| Tool { name, cast, delta: kind(half), via: None, last: found };
+            tools.extend(casts.into_iter().flatten().map(in_found));
             if half != found {
                 tools.push(Tool { name, cast: Some(half), delta: kind(half), via, last });
             }

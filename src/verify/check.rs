@@ -126,8 +126,9 @@ pub(super) struct Alternative {
     pub(super) delta: Delta,
 }
 
-/// The merges that may have been made instead of `program`, beyond another weight of the same delta. `matrix`: rows of each of its matrices.
-pub(super) fn alternatives(program: &Program, matrix: u64) -> Vec<Alternative> {
+/// The merges that may have been made instead of `program`, beyond another weight of the same delta. `matrix`: rows of each of its matrices;
+/// `counterpart`: the updates of the tensor that it may have been taken for, as gate and up of a fused pair are.
+pub(super) fn alternatives(program: &Program, matrix: u64, counterpart: Option<Vec<Update>>) -> Vec<Alternative> {
     let mut all = Vec::new();
     let mut add = |what, updates: Option<Vec<Update>>, swapped| {
         if let Some(updates) = updates {
@@ -143,9 +144,11 @@ pub(super) fn alternatives(program: &Program, matrix: u64) -> Vec<Alternative> {
     };
     add("transposed", each(&|update| transpose(update, program.cols)), false);
     add("halves-swapped", each(&|update| swap_halves(update, matrix)), false);
-    let in_columns = |update: &Update| update.op.transposed && *update.op.method == LORA;
-    if program.cols.is_multiple_of(2) && program.updates.iter().any(in_columns) {
+    if program.cols.is_multiple_of(2) && program.updates.iter().any(|update| *update.op.method == LORA) {
         add("halves-swapped", Some(program.updates.clone()), true);
+    }
+    if let Some(updates) = counterpart {
+        add("halves-swapped", Some(updates), false);
     }
     add("no-magnitude", each(&without_magnitude), false);
     if program.updates.iter().any(|update| *update.op.method == DORA) {

@@ -11,11 +11,13 @@ mod comparison;
 mod evidence;
 mod found;
 mod report;
+mod request;
 mod verdict;
 mod verification;
 mod verifier;
 mod weights;
 
 pub use report::{ExpectedAdapter, Instead, InsteadCount, TensorVerdict, Verdict, VerdictCounts, VerifyReport};
+pub use request::VerifyRequest;
 pub use verification::{CheckJob, Verification};
 pub use verifier::Verifier;

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing};
 use crate::plan::report::{FileSize, six};
-use crate::plan::{AdapterOptions, MergePlan, PlanOptions, Program, TensorView, open_base, plan};
+use crate::plan::{AdapterOptions, MergePlan, PlanOptions, Program, TensorView, Update, open_base, plan};
 use crate::tensor::Float;
 use crate::wire::Wire;
 
@@ -228,7 +228,18 @@ impl Verification {
             &[matrices, rows, _] if matrices.checked_mul(rows) == Some(program.rows) => rows,
             _ => program.rows,
         };
-        alternatives(program, matrix)
+        alternatives(program, matrix, self.counterpart(view))
+    }
+
+    /// The updates of the other half of a pair that one tensor of the adapter may have had.
+    fn counterpart(&self, view: &TensorView) -> Option<Vec<Update>> {
+        const PAIRS: [[&str; 2]; 4] =
+            [["gate_proj", "up_proj"], ["up_proj", "gate_proj"], [".w1.", ".w3."], [".w3.", ".w1."]];
+        let [one, other] = PAIRS.into_iter().find(|[one, _]| view.name.contains(one))?;
+        let name = view.name.replace(one, other);
+        let there = (0..self.plan.tensor_count()).map(|tensor| self.plan.tensor(tensor));
+        let found = there.into_iter().find(|other| other.name == name && other.shape == view.shape)?;
+        (!found.updates.is_empty() && !found.is_replaced()).then(|| found.updates.to_vec())
     }
 
     /// What follows from the evidence of a stage.

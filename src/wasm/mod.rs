@@ -10,3 +10,4 @@ pub mod exports;
 mod input;
 pub mod memory;
 mod values;
+pub mod verify;

@@ -40,6 +40,16 @@ export const MERGE_FLAGS = {
   quiet: { ...QUIET_FLAG, says: "no progress" },
 } as const satisfies Flags;
 
+const { dtype: _dtype, rounding: _rounding, "max-shard-size": _size, tokenizer: _tokenizer, "allow-nonfinite": _nonfinite, ...EXPECTED_FLAGS } = PLAN_FLAGS;
+
+/** The flags of `lorafold verify`. */
+export const VERIFY_FLAGS = {
+  ...EXPECTED_FLAGS,
+  merged: { type: "string", value: "M", completes: "path", says: "the merged model, whoever made it" },
+  workers: MERGE_FLAGS.workers,
+  json: { ...JSON_FLAG, says: "print one JSON document: the verdict on the model and on every tensor" },
+} as const satisfies Flags;
+
 /** The flags of `lorafold serve`. */
 export const SERVE_FLAGS = {
   ...PLAN_FLAGS,
@@ -85,6 +95,17 @@ export const COMMANDS: readonly Command[] = [
       ["On two machines that share a folder", "merge -b base -a adapter -o shared --part 1/2"],
     ],
     notes: [SOURCES, HUB],
+  },
+  {
+    name: "verify",
+    purpose: "check whether a merged model, whoever made it, is exactly this base with these adapters, and what it is where it is not",
+    usage: ["verify --base B --adapter A[@weight] [--adapter …] --merged M [options]"],
+    flags: VERIFY_FLAGS,
+    examples: [
+      ["A merge by any tool, in any type, sharded anyhow", "verify -b base -a adapter --merged merged"],
+      ["As JSON, with a verdict on every tensor", "verify -b base -a style@0.8 --merged hf://org/merged --json"],
+    ],
+    notes: ["Exit status 0 means that every tensor is the exact merge, or what the roundings of another tool make of it; 1 that something differs, is missing, or cannot be decided.", SOURCES, HUB],
   },
   {
     name: "serve",
