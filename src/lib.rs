@@ -83,5 +83,5 @@ pub use error::{Error, ErrorCode, ErrorKind, Facts, Result};
 pub use findings::Finding;
 pub use inputs::{FileInfo, Inputs, Listing, Span};
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{AdapterFolder, Cancel, Merge, MergeBuilder, Merged, Progress};
+pub use native::{AdapterFolder, Cancel, Inexact, Merge, MergeBuilder, Merged, Progress, Unmerged};
 pub use plan::{AdapterOptions, MergePlan, Piece, PlanOptions, plan};

@@ -3,7 +3,7 @@ import { inspect } from "./inspect.js";
 import { part } from "./errors.js";
 import { merge } from "./merge.js";
 import { plan } from "./plan.js";
-import type { Description, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike, VerifyOptions, VerifyReport } from "./types.js";
+import type { Description, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike, UnmergeOptions, UnmergeResult, VerifyOptions, VerifyReport } from "./types.js";
 
 /** The functions that every entry point exports, each bound to its own context. */
 export interface Api {
@@ -67,6 +67,20 @@ export interface Api {
    */
   plan(options: PlanOptions | MergeOptions): Promise<Report>;
   /**
+   * Take adapters out of a merged model again.
+   *
+   * @example
+   * ```ts
+   * import { unmerge } from "lorafold";
+   *
+   * const { inexact } = await unmerge({ merged: "models/merged", adapters: ["adapters/style"], output: "models/base-again" });
+   * console.log(inexact?.length);
+   * ```
+   *
+   * @throws {LorafoldError} as `merge`; `unsupported` for adapters whose merge cannot be taken back.
+   */
+  unmerge(options: UnmergeOptions): Promise<UnmergeResult>;
+  /**
    * Whether a merged model, whoever made it, contains exactly this base and these adapters, tensor by tensor: equal bits, equal up to the roundings of
    * other tools, or something else, and then what.
    *
@@ -95,6 +109,11 @@ export function createApi(context: () => Context): Api {
       return openMerged(current, options);
     },
     plan: async (options) => plan(context(), options),
+    async unmerge(options) {
+      const current = context();
+      const { unmerge } = await part(import("./unmerge.js"));
+      return unmerge(current, options);
+    },
     async verify(options) {
       const current = context();
       const { verify } = await part(import("./verify.js"));

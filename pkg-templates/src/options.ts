@@ -1,19 +1,18 @@
 import { LorafoldError, wrongValue } from "./errors.js";
 import { nearest } from "./nearest.js";
 import type { AdapterSettings, PlanSettings } from "./schema.js";
-import type { AdapterOptions, HubOptions, InspectOptions, MergeOptions, OpenOptions, PlanOptions, ReadOptions, RemoteFolder, ResponseOptions, VerifyOptions } from "./types.js";
+import type { AdapterOptions, HubOptions, InspectOptions, MergeOptions, OpenOptions, PlanOptions, ReadOptions, RemoteFolder, ResponseOptions } from "./types.js";
 
 /** The names of all options of a type. The compiler refuses a list that lacks one, or has one that the type has not. */
 export type Names<T> = Readonly<Record<keyof T, true>>;
 
 /** The settings that the crate knows: what else callers give (a signal, functions) stays here. */
-export const PLAN_SETTINGS: Names<PlanSettings> = { dtype: true, method: true, rounding: true, tied: true, only: true, skip: true, maxShardSize: true, allowUnmatched: true, allowUnmerged: true, tokenizer: true };
+export const PLAN_SETTINGS: Names<PlanSettings> = { dtype: true, method: true, rounding: true, tied: true, only: true, skip: true, maxShardSize: true, allowUnmatched: true, allowUnmerged: true, tokenizer: true, unmerge: true };
 export const ADAPTER_SETTINGS: Names<AdapterSettings> = { weight: true, alpha: true, adapter: true, residualBase: true, outProj: true, expertPacking: true };
 
-const PLAN_OPTIONS: Names<PlanOptions> = { base: true, adapters: true, hub: true, signal: true, ...PLAN_SETTINGS };
+export const PLAN_OPTIONS: Names<PlanOptions> = { base: true, adapters: true, hub: true, signal: true, ...PLAN_SETTINGS };
 export const OPEN_OPTIONS: Names<OpenOptions> = { ...PLAN_OPTIONS, allowNonfinite: true };
 export const MERGE_OPTIONS: Names<MergeOptions> = { ...OPEN_OPTIONS, output: true, workers: true, memoryBudget: true, onProgress: true, statistics: true, force: true };
-export const VERIFY_OPTIONS: Names<VerifyOptions> = { ...PLAN_OPTIONS, merged: true, workers: true, onProgress: true };
 export const ADAPTER_OPTIONS: Names<AdapterOptions> = { source: true, name: true, ...ADAPTER_SETTINGS };
 export const INSPECT_OPTIONS: Names<InspectOptions> = { signal: true, hub: true };
 export const HUB_OPTIONS: Names<HubOptions> = { endpoint: true, token: true };

@@ -179,6 +179,21 @@ export interface VerifyOptions extends PlanOptions {
   onProgress?: (progress: { tensors: number; total: number }) => void;
 }
 
+/** What {@link unmerge} needs. */
+export interface UnmergeOptions extends Omit<MergeOptions, "base" | "unmerge"> {
+  /** The merged model. */
+  merged: SourceLike;
+}
+
+/** What {@link unmerge} gives. */
+export interface UnmergeResult extends MergeResult {
+  /**
+   * The tensors that cannot be had back exactly, because the roundings of the merge have lost bits: how many of their elements are not what they were when
+   * the result is merged again. Not for outputs that were streams.
+   */
+  inexact?: { name: string; elements: number; inexact: number }[];
+}
+
 /** What {@link openMerged} needs. */
 export interface OpenOptions extends PlanOptions {
   /**

@@ -2,13 +2,15 @@ import type { Context } from "./context.js";
 import { asLorafoldError, optionError, throwIfAborted, unlessAborted } from "./errors.js";
 import { Verification } from "./lorafold.js";
 import { checkWorkOptions } from "./merge.js";
-import { VERIFY_OPTIONS } from "./options.js";
+import { type Names, PLAN_OPTIONS } from "./options.js";
 import { checkPlanOptions, listAll, listed } from "./prepare.js";
 import type { CheckJob } from "./schema.js";
 import { bind } from "./sources/bind.js";
 import { hashed } from "./sources/hashed.js";
 import type { AdapterOptions, VerifyOptions, VerifyReport } from "./types.js";
 import { WorkerPool } from "./workers/worker-pool.js";
+
+const VERIFY_OPTIONS: Names<VerifyOptions> = { ...PLAN_OPTIONS, merged: true, workers: true, onProgress: true };
 
 /** See {@link Api.verify}. */
 export async function verify(context: Context, options: VerifyOptions): Promise<VerifyReport> {

@@ -82,7 +82,7 @@ pub(super) type Listings = (Listing, Vec<(Listing, AdapterOptions)>, Vec<InputFi
 #[derive(Default)]
 #[must_use]
 pub struct MergeBuilder {
-    base: Option<PathBuf>,
+    pub(super) base: Option<PathBuf>,
     adapters: Vec<AdapterFolder>,
     pub(super) plan: PlanOptions,
     pub(super) allow_nonfinite: bool,
@@ -179,6 +179,18 @@ impl MergeBuilder {
         let (base, adapters, files) = self.listings()?;
         let planned = block_on(plan(&Files::new(&files, &self.cancel), &base, &adapters, &self.plan))?;
         Ok(Merge { plan: planned, files, block, request: self })
+    }
+
+    /// The same adapters for another base, to be compared with something.
+    pub(super) fn of_another_base(&self, base: PathBuf) -> MergeBuilder {
+        MergeBuilder {
+            base: Some(base),
+            adapters: self.adapters.clone(),
+            plan: self.plan.clone(),
+            threads: self.threads,
+            cancel: self.cancel.clone(),
+            ..MergeBuilder::default()
+        }
     }
 
     /// The base, the adapters, and the files of all of them.

@@ -6,8 +6,10 @@ mod files;
 mod merge;
 mod output;
 mod threads;
+mod unmerge;
 mod verify;
 
 pub use builder::{AdapterFolder, MergeBuilder};
 pub use cancel::Cancel;
 pub use merge::{Merge, Merged, Progress};
+pub use unmerge::{Inexact, Unmerged};

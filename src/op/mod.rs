@@ -75,7 +75,7 @@ pub use low_rank::LORA;
 pub(crate) use merged_linear::merged_linear;
 use method::{Apply, straight};
 pub use method::{Fact, Footprint, Method};
-pub(crate) use method::{Given, Prepared};
+pub(crate) use method::{Given, Inverse, Prepared};
 pub use oft::OFT;
 pub use olora::OLORA;
 pub use place::RowOrder;

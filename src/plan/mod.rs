@@ -23,6 +23,7 @@ mod tensors;
 pub(crate) mod tied;
 mod tokenizer;
 mod transfer;
+mod unmerge;
 mod unmerged;
 mod vocabulary;
 mod wrapped;

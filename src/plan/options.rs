@@ -40,6 +40,9 @@ pub struct PlanOptions {
     /// embeddings, else the base's; `base`; `adapter`, which takes the first adapter's that has one.
     #[cfg_attr(test, ts(optional, type = r#""auto" | "base" | "adapter""#))]
     pub tokenizer: Option<String>,
+    /// The base is a merged model, from which the adapters are taken out again; `false` by default.
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+    pub unmerge: bool,
 }
 
 from_json!(PlanOptions {
@@ -53,6 +56,7 @@ from_json!(PlanOptions {
     allow_unmatched: "allowUnmatched",
     allow_unmerged: "allowUnmerged",
     tokenizer,
+    unmerge,
 });
 
 /// What is asked of one adapter.

@@ -22,6 +22,7 @@
 //! - A tool may round W itself to the type that it computes in. That is no error but another W, known exactly.
 //! - DoRA divides by a norm. The norm of n numbers in f32 has the relative error γₙ/2 (the square root halves it), and the quotient and the two products
 //!   have three roundings: (γₙ/2 + 4·u)·|W + Δ| more in θ. Where the norm itself is 16-bit, 4·uₘ·|W + Δ|.
+//!   The product is multiplied with m/‖V‖, which is taken to be at most 2: P is twice as large.
 //! - The error of other methods is not a sum of products that is known here. For these P is the largest |Δ| of the element's row, plus that of |W| where
 //!   the method takes whole rows of it (rotations), and r is 64: an assumption, which holds for all of PEFT's in f32, and says "different" where
 //!   it does not hold.

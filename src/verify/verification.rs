@@ -329,7 +329,7 @@ impl Verification {
             rounding: judgement.rounding,
             instead: judgement.instead,
             elements,
-            equal: values.map_or(equal, |values| values.equal),
+            equal: values.filter(|_| bytes.is_some()).map_or(equal, |values| values.equal),
             outside: values.filter(|_| differs).map(|values| values.outside),
             estimate: estimate.filter(|_| !view.updates.is_empty()),
             residual: values.and_then(|values| known((values.residual_sq / values.base_sq).sqrt())),

@@ -189,8 +189,15 @@ async fn columns(
     let (mut number, mut bases, mut columns) = (first, Vec::new(), Vec::new());
     for Delta { program, amplitude, swapped } in std::iter::once(&values.expected).chain(&values.others) {
         let (base, delta) = difference(merger, &mut number, job, inputs).await?;
+        let is_dora = |update: &Update| *update.op.method == DORA;
         let amplitude = match amplitude {
-            Some(_) => difference(merger, &mut number, job, inputs).await?.1,
+            Some(_) => {
+                let mut amplitude = difference(merger, &mut number, job, inputs).await?.1;
+                if program.updates.iter().any(is_dora) {
+                    amplitude.iter_mut().for_each(|value| *value *= 2.0);
+                }
+                amplitude
+            }
             None => largest_of_rows(program, &base, &delta),
         };
         let mut column = Column { delta, amplitude, terms: terms(program) };

@@ -50,6 +50,18 @@ export const VERIFY_FLAGS = {
   json: { ...JSON_FLAG, says: "print one JSON document: the verdict on the model and on every tensor" },
 } as const satisfies Flags;
 
+const { base: _base, ...UNMERGED_FLAGS } = EXPECTED_FLAGS;
+
+/** The flags of `lorafold unmerge`. */
+export const UNMERGE_FLAGS = {
+  ...UNMERGED_FLAGS,
+  merged: { ...VERIFY_FLAGS.merged, says: "the merged model" },
+  out: { ...MERGE_FLAGS.out, says: "where the model without the adapters goes" },
+  force: { type: "boolean", short: "f", says: "replace the model in DIR" },
+  workers: MERGE_FLAGS.workers,
+  json: { ...JSON_FLAG, says: "print one JSON document: the report, and which tensors cannot be had back exactly" },
+} as const satisfies Flags;
+
 /** The flags of `lorafold serve`. */
 export const SERVE_FLAGS = {
   ...PLAN_FLAGS,
@@ -106,6 +118,14 @@ export const COMMANDS: readonly Command[] = [
       ["As JSON, with a verdict on every tensor", "verify -b base -a style@0.8 --merged hf://org/merged --json"],
     ],
     notes: ["Exit status 0 means that every tensor is the exact merge, or what the roundings of another tool make of it; 1 that something differs, is missing, or cannot be decided.", SOURCES, HUB],
+  },
+  {
+    name: "unmerge",
+    purpose: "take adapters out of a merged model again",
+    usage: ["unmerge --merged M --adapter A[@weight] [--adapter …] --out DIR [options]"],
+    flags: UNMERGE_FLAGS,
+    examples: [["What the base was, but for bits that rounding has lost", "unmerge --merged merged -a adapter@0.8 -o base-again"]],
+    notes: [SOURCES, HUB],
   },
   {
     name: "serve",
