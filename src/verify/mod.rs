@@ -5,6 +5,8 @@
 //! the delta may have; and where those do not hold, against **other merges** that somebody may have made instead. A driver runs the jobs of
 //! [`Verification::jobs`] on [`Verifier`]s, adds what they find, and asks again until there are none.
 
+// Functions that drivers call are not inlined: a page loads this room when it is first called, and what is inlined elsewhere is loaded before.
+
 mod arithmetic;
 mod check;
 mod comparison;

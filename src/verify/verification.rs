@@ -99,6 +99,7 @@ impl Verification {
     }
 
     /// The jobs that are to be run next, none where all is known. Their results are to be added before this is called again.
+    #[inline(never)]
     pub fn jobs(&mut self) -> Vec<CheckJob> {
         let mut jobs = Vec::new();
         for tensor in 0..self.targets.len() {
@@ -123,11 +124,13 @@ impl Verification {
     }
 
     /// A check, as [`Verifier::load`](super::Verifier::load) takes it.
+    #[inline(never)]
     pub fn check(&self, number: usize) -> Option<Vec<u8>> {
         self.look(number / STAGES).map(|check| check.to_bytes())
     }
 
     /// Add the result of a job, as [`Verifier::run`](super::Verifier::run) gives it.
+    #[inline(never)]
     pub fn add(&mut self, job: &CheckJob, mut result: &[u8]) {
         let tensor = job.check / STAGES;
         let Some(target) = self.targets.get_mut(tensor) else { return };
@@ -143,6 +146,7 @@ impl Verification {
     }
 
     /// How far the verification is: tensors that are judged, and all.
+    #[inline(never)]
     pub fn progress(&self) -> (usize, usize) {
         (self.targets.iter().filter(|target| target.judgement.is_some()).count(), self.targets.len())
     }
@@ -279,6 +283,7 @@ impl Verification {
     }
 
     /// The report, once no jobs are left.
+    #[inline(never)]
     pub fn report(&self) -> VerifyReport {
         let mut counts = VerdictCounts::default();
         let tensors: Vec<TensorVerdict> = (0..self.targets.len()).map(|tensor| self.tensor_verdict(tensor)).collect();

@@ -38,6 +38,7 @@ struct Loaded {
 
 impl Verifier {
     /// A verifier that keeps packed operands of at most `operand_bytes`, but always those of the latest program.
+    #[inline(never)]
     pub fn new(operand_bytes: u64) -> Verifier {
         Verifier { merger: Merger::new(true, operand_bytes), loaded: Vec::new(), found: Vec::new() }
     }
@@ -46,6 +47,7 @@ impl Verifier {
     ///
     /// # Errors
     /// `internal` for other bytes.
+    #[inline(never)]
     pub fn load(&mut self, number: usize, check: &[u8]) -> Result<()> {
         self.drop_check(number);
         let check = Check::from_bytes(check)?;
@@ -57,6 +59,7 @@ impl Verifier {
     }
 
     /// Forget a check.
+    #[inline(never)]
     pub fn drop_check(&mut self, number: usize) {
         let Some(at) = self.loaded.iter().position(|loaded| loaded.number == number) else { return };
         let Loaded { check, .. } = self.loaded.remove(at);

@@ -1,5 +1,7 @@
 //! A verification as JavaScript sees it: the same jobs as of a merge, whose results are evidence in place of bytes.
 
+use std::pin::Pin;
+
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -7,6 +9,7 @@ use web_sys::AbortSignal;
 
 use super::input::{Given, JsInputs};
 use super::values::{read, write, write_text};
+use crate::error::Result;
 use crate::verify::{self, CheckJob, VerifyRequest};
 
 /// The types that the signatures below name.
@@ -27,9 +30,8 @@ impl Verification {
         inputs: Array,
         signal: Option<AbortSignal>,
     ) -> JsResult<Verification> {
-        let request: VerifyRequest = read(&request)?;
         let inputs = JsInputs::new(&inputs)?.until(signal);
-        Ok(Verification(request.open(&inputs).await?))
+        Ok(Verification(open(&request, &inputs).await?))
     }
 
     /// The jobs that are to be run next, none where all is known.
@@ -70,6 +72,15 @@ impl Verification {
     }
 }
 
+/// What is behind a pointer does not become part of what calls it, which every page loads.
+fn open<'a>(
+    request: &JsValue,
+    inputs: &'a JsInputs,
+) -> Pin<Box<dyn Future<Output = Result<verify::Verification>> + 'a>> {
+    let request = read::<VerifyRequest>(request);
+    Box::pin(async move { request?.open(inputs).await })
+}
+
 /// Runs jobs of checks; one for each worker.
 #[wasm_bindgen]
 pub struct Verifier {
@@ -99,6 +110,9 @@ impl Verifier {
     pub async fn run(&mut self, check: usize, first: f64, count: f64) -> JsResult<Vec<u8>> {
         let elements = first as u64..(first + count) as u64;
         // The same inputs as a merger's, so that the engine is compiled for one kind.
-        Ok(self.verifier.run(check, elements, &Given::with(Some(&self.inputs))).await?)
+        let inputs = Given::with(Some(&self.inputs));
+        let run: Pin<Box<dyn Future<Output = Result<Vec<u8>>> + '_>> =
+            Box::pin(self.verifier.run(check, elements, &inputs));
+        Ok(run.await?)
     }
 }
