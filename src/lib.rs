@@ -52,6 +52,7 @@ pub mod container;
 pub mod encoding;
 pub mod engine;
 pub mod error;
+pub mod factors;
 pub mod findings;
 pub mod inputs;
 #[doc(hidden)]
@@ -80,8 +81,9 @@ mod wire;
 
 pub use engine::{Budget, FactSum, Merger};
 pub use error::{Error, ErrorCode, ErrorKind, Facts, Result};
+pub use factors::{CombineOptions, ExtractOptions, FactorsPlan, FactorsReport, plan_combine, plan_extract};
 pub use findings::Finding;
 pub use inputs::{FileInfo, Inputs, Listing, Span};
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{AdapterFolder, Cancel, Inexact, Merge, MergeBuilder, Merged, Progress, Unmerged};
+pub use native::{AdapterFolder, Cancel, Inexact, Merge, MergeBuilder, Merged, NewAdapter, Progress, Unmerged};
 pub use plan::{AdapterOptions, MergePlan, Piece, PlanOptions, plan};

@@ -3,15 +3,17 @@ import type { Wasm } from "./engine.js";
 import { checkSignal, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import { ADAPTER_OPTIONS, ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS } from "./options.js";
-import type { ListedFolder, PlanRequest } from "./schema.js";
+import type { AdapterRequest, ListedFolder, PlanRequest } from "./schema.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
-import type { BoundInput, Input, Listing, Role } from "./sources/input.js";
+import type { Platform } from "./platform.js";
+import type { BoundInput, Input, Listing } from "./sources/input.js";
 import { type ListingLimits, listingLimits } from "./sources/limits.js";
 import { RandomReader } from "./sources/reader.js";
 import { listSource } from "./sources/listing.js";
 import type { AdapterListing } from "./sources/several.js";
 import { hashed } from "./sources/hashed.js";
+import { mayBeWeights } from "./sources/weights.js";
 import type { AdapterOptions, MergeOptions, PlanOptions, SourceLike } from "./types.js";
 import { planInWorker } from "./workers/planner.js";
 
@@ -58,17 +60,8 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
 export function checkPlanOptions<T extends PlanOptions>(whose: string, options: T, known: Names<T>): AdapterOptions[] {
   checkOptions(whose, options ?? {}, known);
   if ((options?.base ?? undefined) === undefined) throw optionError("base", "not given");
-  const given: unknown = options.adapters ?? [];
-  if (!Array.isArray(given)) throw optionError("adapters", "not an array", { fix: "give an array, also of one adapter" });
-  if (given.length === 0) throw optionError("adapters", "none is given, and the base would be written as the merge", { fix: "give at least one" });
-  const { signal } = options;
-  checkSignal(signal);
-  throwIfAborted(signal);
-  const adapters = options.adapters.map(asAdapter);
-  for (const { weight, alpha } of adapters) {
-    checkNumber("weight", weight, Number.isFinite, "a finite number");
-    checkNumber("alpha", alpha, Number.isFinite, "a finite number");
-  }
+  const adapters = checkedAdapters(options, "and the base would be written as the merge");
+  checkNumber("seed", options.seed, (seed) => Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0 to 2^53 - 1");
   checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
   return adapters;
 }
@@ -88,17 +81,10 @@ export interface Listed {
 /** List the base, the adapters, and other models `beside` them. */
 export async function listAll({ platform, engine }: Context, adapters: AdapterOptions[], options: PlanOptions, beside: SourceLike[] = []): Promise<Listed> {
   const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
-  const list = (source: SourceLike, role: Role) => listSource(platform, source, role, limits, options);
-  const listAdapter = async ({ source, adapter }: AdapterOptions): Promise<AdapterListing> => {
-    const open = (source: SourceLike) => list(source, "adapter");
-    if (adapter === undefined) return { listing: await open(source) };
-    const { listNamed } = await import("./sources/several.js");
-    return listNamed(open, source, adapter);
-  };
   // All at the same time: each waits for its turn to make a request.
   const listings = async () => {
-    const models = Promise.all([options.base, ...beside].map((source) => list(source, "base")));
-    const folders = Promise.all(adapters.map(async (adapter) => held(await listAdapter(adapter), limits)));
+    const models = Promise.all([options.base, ...beside].map((source) => listSource(platform, source, "base", limits, options)));
+    const folders = Promise.all(adapters.map((adapter) => openAdapter(platform, adapter, limits, options)));
     return Promise.all([models, folders]).catch((error: unknown) => {
       limits.turns.stop(error);
       throw error;
@@ -106,19 +92,54 @@ export async function listAll({ platform, engine }: Context, adapters: AdapterOp
   };
   const [[[base, ...others], opened], wasm] = await Promise.all([listings(), engine()]);
   const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
-  const folders = opened.map(({ listing }) => listing);
-  const inputs = [base!, ...folders, ...others].flatMap((folder) => folder.files);
-  const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? opened[number]!.adapter ?? folder.name));
-  const request: PlanRequest = {
-    base: listed(base!),
-    adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: picked(asked(adapters[number]!, opened[number]!), ADAPTER_SETTINGS) })),
-    options: picked(options, PLAN_SETTINGS),
-  };
+  const inputs = [base!, ...opened.map(({ listing }) => listing), ...others].flatMap((folder) => folder.files);
+  const request: PlanRequest = { base: listed(base!), adapters: adapterRequests(adapters, opened), options: picked(options, PLAN_SETTINGS) };
   return { wasm, request, inputs, directories, beside: others };
 }
 
+/** The adapters among the options; `otherwise` says what would come of none. */
+function checkedAdapters({ adapters, signal }: Pick<PlanOptions, "adapters" | "signal">, otherwise: string): AdapterOptions[] {
+  const given: unknown = adapters ?? [];
+  if (!Array.isArray(given)) throw optionError("adapters", "not an array", { fix: "give an array, also of one adapter" });
+  if (given.length === 0) throw optionError("adapters", `none is given, ${otherwise}`, { fix: "give at least one" });
+  checkSignal(signal);
+  throwIfAborted(signal);
+  const checked = adapters.map(asAdapter);
+  for (const { weight, alpha } of checked) {
+    checkNumber("weight", weight, Number.isFinite, "a finite number");
+    checkNumber("alpha", alpha, Number.isFinite, "a finite number");
+  }
+  return checked;
+}
+
+/** List an adapter, and read it into memory where there is room. */
+async function openAdapter(platform: Platform, { source, adapter }: AdapterOptions, limits: ListingLimits, options: Pick<PlanOptions, "hub" | "signal">): Promise<AdapterListing> {
+  const open = (source: SourceLike) => listSource(platform, source, "adapter", limits, options);
+  if (adapter === undefined) return held({ listing: await open(source) }, limits);
+  const { listNamed } = await import("./sources/several.js");
+  return held(await listNamed(open, source, adapter), limits);
+}
+
+/** Adapters as the crate takes them, each by a name of its own. */
+function adapterRequests(adapters: AdapterOptions[], opened: AdapterListing[]): AdapterRequest[] {
+  const names = distinct(opened.map(({ listing, adapter }, number) => adapters[number]!.name ?? adapter ?? listing.name));
+  return opened.map((found, number) => ({ folder: listed(found.listing, names[number]), options: picked(asked(adapters[number]!, found), ADAPTER_SETTINGS) }));
+}
+
+/** Adapters without a base: as the crate takes them, their files, and what was given. */
+export async function listAdapters({ platform }: Context, options: Pick<PlanOptions, "adapters" | "hub" | "signal">): Promise<{ adapters: AdapterRequest[]; inputs: Input[]; sources: SourceLike[] }> {
+  const adapters = checkedAdapters(options, "and there is nothing to combine");
+  const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
+  const listings = Promise.all(adapters.map((adapter) => openAdapter(platform, adapter, limits, options))).catch((error: unknown) => {
+    limits.turns.stop(error);
+    throw error;
+  });
+  const opened = await unlessAborted(listings, options.signal);
+  return { adapters: adapterRequests(adapters, opened), inputs: opened.flatMap(({ listing }) => listing.files), sources: adapters.map(({ source }) => source) };
+}
+
 /** The settings among the options: a signal, functions and the like are not for the crate. */
-function picked<T extends object>(given: T, settings: Record<string, true>): T {
+export function picked<T extends object>(given: T, settings: Record<string, true>): T {
   const values = Object.keys(settings).map((name): [string, unknown] => [name, Reflect.get(given, name)]).filter(([, value]) => value !== undefined);
   for (const [name, value] of values) {
     // JSON, by which they reach the crate, leaves out what it does not have.
@@ -159,21 +180,23 @@ function distinct(names: string[]): string[] {
 }
 
 /** A listing as the plan takes it. */
-export function listed({ name, files, folders = [], beside, origin }: Listing, given = name): ListedFolder {
+export function listed({ name, files, folders = [], origin }: Listing, given = name): ListedFolder {
   const file = ({ name, size, version, oid, digest }: Input) => {
     const state = oid ?? version;
     return { name, ...(size !== undefined && { size }), ...(state !== undefined && { version: state }), ...(digest !== undefined && { sha256: digest }) };
   };
-  return { name: given, files: files.map(file), folders, ...(beside && { beside }), ...(origin !== undefined && { origin }) };
+  return { name: given, files: files.map(file), folders, ...(origin !== undefined && { origin }) };
 }
 
 /** Bytes of adapters that are kept in memory, unless the platform says otherwise. */
 const HELD_BYTES = 256 << 20;
 
-/** Read an adapter's files that are not local into memory, where there is room: each is read twice, once for its hash and once for its factors. */
+/** Read an adapter's weights that are not local into memory, where there is room: they are read twice, once for their hash and once for their factors. */
 async function held({ listing, ...rest }: AdapterListing, { turns, room }: ListingLimits): Promise<AdapterListing> {
+  const isWeights = mayBeWeights(listing.files.map(({ name }) => name), "adapter");
   const held = async (input: Input): Promise<Input> => {
     const { name, size, version, digest, head } = input;
+    if (!(isWeights(name) || name === "adapter_config.json")) return input;
     if (input.blob || input.bytes || input.path !== undefined || size === undefined || !room.take(size)) return input;
     const bytes = head?.length === size ? head : await turns.run(() => new RandomReader(name, 0, bind(input).read!).take(size));
     return { name, size, bytes, ...(version !== undefined && { version }), ...(digest !== undefined && { digest }) };

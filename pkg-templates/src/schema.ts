@@ -5,7 +5,7 @@
  */
 export type AdapterDescription = {
   /**
-   * Tells it from a model.
+   * Distinguishes it from a model.
    */
   kind: "adapter",
   /**
@@ -17,15 +17,15 @@ export type AdapterDescription = {
    */
   type: string,
   /**
-   * How it is spelt.
+   * Which tool's spelling it has.
    */
   convention: "peft",
   /**
-   * Rank where no pattern says otherwise, where it has one.
+   * Rank unless a pattern says otherwise, if it has one.
    */
   r: number | null,
   /**
-   * Alpha where no pattern says otherwise, where it has one.
+   * Alpha unless a pattern says otherwise, if it has one.
    */
   alpha: number | null,
   /**
@@ -93,7 +93,7 @@ export type AdapterRequest = {
    */
   folder: ListedFolder,
   /**
-   * How it enters the merge.
+   * Its own options.
    */
   options: AdapterSettings,
 };
@@ -170,6 +170,44 @@ export type CheckJob = {
 };
 
 /**
+ * What is asked of adapters that become one.
+ */
+export type CombineSettings = {
+  /**
+   * How the adapters become one, as PEFT's `add_weighted_adapter` calls it: `svd` (default) keeps the largest singular values of the exact
+   * weighted sum, `cat` has the factors one beside the other and is exact. `linear`, `ties`, `dare_linear`, `dare_ties` and
+   * `magnitude_prune` work on the matrices A and B by themselves, those that end in `_svd` on the deltas.
+   * @default "svd"
+   */
+  method?: "svd" | "cat" | "linear" | "ties" | "ties_svd" | "dare_linear" | "dare_ties" | "dare_linear_svd" | "dare_ties_svd" | "magnitude_prune" | "magnitude_prune_svd",
+  /**
+   * Singular values that are kept at most; by default as many as the largest rank of the adapters. For `svd` and the methods that end in it.
+   */
+  rank?: number,
+  /**
+   * The fewest singular values are kept that have this share of the sum of squares of all of them.
+   */
+  energy?: number,
+  /**
+   * The share of values that `ties`, `dare_…` and `magnitude_prune` keep of each tensor: from 0 to 1.
+   */
+  density?: number,
+  /**
+   * How `ties` elects the sign of a value: `total` (default), that of the sum, or `frequency`, that of the majority.
+   * @default "total"
+   */
+  majoritySign?: "total" | "frequency",
+  /**
+   * Decides the random numbers of `dare_…`, and where the search for singular values begins; 0 by default.
+   */
+  seed?: number,
+  /**
+   * The type of the factors: `float32` (default; `float64` where an adapter has that), `float16`, `bfloat16`.
+   */
+  dtype?: "float32" | "float64" | "float16" | "bfloat16",
+};
+
+/**
  * What a folder is.
  */
 export type Description = ModelDescription | AdapterDescription;
@@ -194,11 +232,11 @@ export type DtypeTotal = {
 export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
 
 /**
- * What an error knows beside its sentence. Every field is there only where it is known.
+ * What an error knows besides its sentence. A field is there only if it is known.
  */
 export type ErrorFacts = {
   /**
-   * What happened, finer than the code.
+   * What happened, more precisely than the code.
    */
   kind?: ErrorKind,
   /**
@@ -255,6 +293,43 @@ export type ExpectedAdapter = {
 };
 
 /**
+ * What is asked of a fine-tuned model that becomes an adapter.
+ */
+export type ExtractSettings = {
+  /**
+   * Singular values that are kept of each weight at most; 16 by default, and all it takes where an energy is given.
+   */
+  rank?: number,
+  /**
+   * The fewest singular values are kept that have this share of the sum of squares of all of them.
+   */
+  energy?: number,
+  /**
+   * What becomes of what LoRA has no factors for (norms, biases, embeddings) where it differs: `save` (default) brings it along as a whole,
+   * `refuse` is an error, `drop` leaves it out.
+   * @default "save"
+   */
+  others?: "save" | "refuse" | "drop",
+  /**
+   * Take only weights in whose name this regular expression matches somewhere.
+   */
+  only?: string,
+  /**
+   * Leave out tensors in whose name this regular expression matches somewhere.
+   */
+  skip?: string,
+  /**
+   * Decides where the search for singular values begins; 0 by default.
+   */
+  seed?: number,
+  /**
+   * The type of the factors: `float32` (default), `float16`, `bfloat16`, `float64`.
+   * @default "float32"
+   */
+  dtype?: "float32" | "float64" | "float16" | "bfloat16",
+};
+
+/**
  * A job that gathers what a program must know of its whole weight.
  */
 export type FactJob = {
@@ -270,6 +345,104 @@ export type FactJob = {
    * The bytes of inputs that it needs, as far as they are not operands of the program.
    */
   reads: Array<Span>,
+};
+
+/**
+ * The factors of a module.
+ */
+export type FactorsModule = {
+  /**
+   * Its path.
+   */
+  module: string,
+  /**
+   * Rank of the factors.
+   */
+  rank: number,
+  /**
+   * The Frobenius norm of the delta that they are made from.
+   */
+  norm: number,
+  /**
+   * The share of that delta's sum of squares which the factors keep: 1 where they are exact.
+   */
+  energy: number,
+  /**
+   * How far the result is from the exact weighted sum of the adapters: the Frobenius norm of the difference over that of the sum. What
+   * methods on the matrices A and B add by cross terms (A of one adapter times B of another) shows here.
+   */
+  deviation?: number,
+};
+
+/**
+ * A tensor that LoRA has no factors for.
+ */
+export type FactorsOther = {
+  /**
+   * Its name.
+   */
+  tensor: string,
+  /**
+   * The Frobenius norm of its delta, where it has one.
+   */
+  norm?: number,
+  /**
+   * Whether the adapter brings it along as a whole.
+   */
+  saved: boolean,
+};
+
+/**
+ * What `combine` or `extract` made.
+ */
+export type FactorsReport = {
+  /**
+   * How: a method of `combine`, or `extract`.
+   */
+  method: string,
+  /**
+   * The type of the factors.
+   */
+  dtype: string,
+  /**
+   * The rank that modules have where nothing else is said of them.
+   */
+  rank: number,
+  /**
+   * The modules with factors, in the order of their paths.
+   */
+  modules: Array<FactorsModule>,
+  /**
+   * What is brought along as a whole, or was left out.
+   */
+  others: Array<FactorsOther>,
+  /**
+   * What the user should know.
+   */
+  findings: Array<Finding>,
+};
+
+/**
+ * An adapter to be made: of adapters, where `combine` is there, or of a base and a fine-tuned model, where `extract` is. The files of all folders
+ * are the inputs, one folder after another: adapters in their order; or base, then model.
+ */
+export type FactorsRequest = {
+  /**
+   * The adapters.
+   */
+  adapters?: Array<AdapterRequest>,
+  /**
+   * How they become one.
+   */
+  combine?: CombineSettings,
+  /**
+   * The base and the model.
+   */
+  models?: Array<ListedFolder>,
+  /**
+   * How their difference becomes an adapter.
+   */
+  extract?: ExtractSettings,
 };
 
 /**
@@ -365,7 +538,7 @@ export type InsteadCount = {
 };
 
 /**
- * One file that can be read at any place.
+ * One file that can be read at any position.
  */
 export type ListedFile = {
   /**
@@ -373,21 +546,21 @@ export type ListedFile = {
    */
   name: string,
   /**
-   * Size in bytes; `UNKNOWN_SIZE` where its server does not say.
+   * Size in bytes; `UNKNOWN_SIZE` if its server does not say.
    */
   size?: number,
   /**
-   * What its source calls this state of it (an ETag, say), where it does.
+   * What its source calls this version of it (such as an ETag), if it does.
    */
   version?: string,
   /**
-   * The sha256 of its bytes in hex, where its source knows it.
+   * The sha256 of its bytes in hex, if its source knows it.
    */
   sha256?: string,
 };
 
 /**
- * The files of one base or adapter, and where they stand among all inputs.
+ * The files of one base or adapter, and their place among all inputs.
  */
 export type ListedFolder = {
   /**
@@ -399,15 +572,11 @@ export type ListedFolder = {
    */
   files: Array<ListedFile>,
   /**
-   * Folders inside it, which nobody reads: their names are for the report.
+   * Names of folders inside it. They are not read; the names are for the report.
    */
   folders?: Array<string>,
   /**
-   * Files that are there and cannot be read as inputs: their names are for the report.
-   */
-  beside?: Array<string>,
-  /**
-   * Where it can be had again, for the recipe: `hf://org/name@commit`. Nothing where that is this machine's or a host's business.
+   * Where it can be found again, for the recipe: `hf://org/name@commit`. Nothing for private places, such as a path of this machine.
    */
   origin?: string,
 };
@@ -449,7 +618,7 @@ export type ModelDescription = {
    */
   metadata: Record<string, string>,
   /**
-   * The recipe of a merged model, as it stands in its files.
+   * The recipe of a merged model, as its files have it.
    */
   recipe: Record<string, unknown> | null,
   /**
@@ -475,23 +644,23 @@ export type ModuleDescription = {
    */
   method: string,
   /**
-   * Rank r, where it has a scale.
+   * Rank r, if it has a scale.
    */
   rank: number | null,
   /**
-   * Alpha after patterns, where it has a scale.
+   * Alpha after patterns, if it has a scale.
    */
   alpha: number | null,
   /**
-   * α/r or α/√r, where it has a scale.
+   * α/r or α/√r, if it has a scale.
    */
   scale: number | null,
   /**
-   * Width of the module's input, where the adapter tells it.
+   * Width of the module's input, if the adapter tells it.
    */
   inputs: number | null,
   /**
-   * Width of the module's output, where the adapter tells it.
+   * Width of the module's output, if the adapter tells it.
    */
   outputs: number | null,
   /**
@@ -593,10 +762,16 @@ export type PlanSettings = {
    */
   method?: "linear",
   /**
-   * How sums are rounded to the output's type: `nearest` (default), to even, is the only way so far.
+   * How the sums of merged tensors are rounded to the output's type: `nearest` (default), to even, or `stochastic`, up or down by chance, the
+   * likelier the nearer, so that deltas smaller than the type's steps are kept on average.
    * @default "nearest"
    */
-  rounding?: "nearest",
+  rounding?: "nearest" | "stochastic",
+  /**
+   * What random numbers begin with: the same give the same bytes everywhere. A whole number, `0` by default.
+   * @default 0
+   */
+  seed?: number,
   /**
    * What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
    * that they are, `untie` gives the output layer a tensor of its own.
@@ -657,6 +832,10 @@ export type Recipe = {
    * How sums were rounded.
    */
   rounding: string,
+  /**
+   * What the random numbers begin with, where there are some.
+   */
+  seed?: number,
   /**
    * The base.
    */
@@ -808,6 +987,10 @@ export type Report = {
    */
   tensors: Array<TensorReport>,
   /**
+   * What of the deltas rounding kept, after a merge.
+   */
+  signal?: TotalSignal,
+  /**
    * What the user should know.
    */
   findings: Array<Finding>,
@@ -818,15 +1001,16 @@ export type Report = {
 };
 
 /**
- * A run of output bytes that one read of an input serves. Its pieces take their bytes in turn; what is between them is passed over.
+ * A run of output bytes for which one read of an input is enough. Its pieces take their bytes from it one after another, and skip what is
+ * between them.
  */
 export type Run = {
   /**
-   * The byte of the output file after its last.
+   * The byte after its last one, in the output file.
    */
   end: number,
   /**
-   * What is read; nothing where the plan holds the bytes.
+   * What is read, or nothing if the plan holds the bytes.
    */
   source: RunSource | null,
 };
@@ -874,6 +1058,42 @@ export type ScaleReport = {
    */
   tensors: number,
 };
+
+/**
+ * What of a delta rounding keeps. Rounded to six digits; `null` where it is not known: nothing was added, or a result is not finite.
+ */
+export type Signal = {
+  /**
+   * ⟨stored change, ΔW⟩/‖ΔW‖²: 1 where all of it is kept.
+   */
+  kept: number | null,
+  /**
+   * The true share is within this of `kept`, in 95 of 100 cases; 0 where every element was looked at.
+   */
+  margin: number | null,
+  /**
+   * Share of the elements that were looked at.
+   */
+  sampled: number | null,
+};
+
+/**
+ * Some bytes of `adapter_model.safetensors`.
+ */
+export type Slot = { kind: "values",
+  /**
+   * The part.
+   */
+  part: number,
+  /**
+   * 0 or 1.
+   */
+  side: number,
+  /**
+   * How many bytes.
+   */
+  bytes: number,
+} | { kind: "copy" } & Span;
 
 /**
  * The bytes `start .. start + bytes` of an input.
@@ -951,6 +1171,10 @@ export type TensorReport = {
    * What each adapter adds.
    */
   adapters?: Array<UpdateReport>,
+  /**
+   * What of its delta rounding kept, after a merge.
+   */
+  signal?: Signal,
   /**
    * What the merge did to its numbers, where that was asked for.
    */
@@ -1034,6 +1258,32 @@ export type TensorVerdict = {
    * ‖M − W − ΔW‖/‖W‖: what the expected merge leaves unexplained, rounding included.
    */
   residual?: number,
+};
+
+/**
+ * What of all deltas rounding keeps.
+ */
+export type TotalSignal = {
+  /**
+   * The share over all merged tensors, each with its part of ‖ΔW‖².
+   */
+  kept: number | null,
+  /**
+   * As that of a `Signal`.
+   */
+  margin: number | null,
+  /**
+   * Share of the elements of merged tensors that were looked at.
+   */
+  sampled: number | null,
+  /**
+   * The tensor whose delta keeps least.
+   */
+  least?: string,
+  /**
+   * The share that is kept there.
+   */
+  leastKept?: number,
 };
 
 /**

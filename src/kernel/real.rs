@@ -6,7 +6,7 @@ use super::factors::Factors;
 use super::fold::fold_into;
 use crate::tensor::Float;
 
-/// f32, or f64 where the base is: what a method computes in.
+/// The type that a method computes in: f32, or f64 if the base is f64.
 pub trait Real:
     Copy
     + PartialEq
@@ -33,7 +33,7 @@ pub trait Real:
 }
 
 mod private {
-    /// Types without padding of which every pattern of bits is a value.
+    /// Types without padding in which every bit pattern is a value.
     pub trait Sealed {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
@@ -73,7 +73,7 @@ impl Real for f64 {
     }
 }
 
-/// The bytes of a tile, as they would stand in a file.
+/// The bytes of a tile, as they would be in a file.
 pub fn bytes_of<R: Real>(tile: &[R]) -> &[u8] {
     // SAFETY: only f32 and f64 are `Real`: they have no padding, any of their bytes may be read as u8, and the length is that of the slice.
     unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), size_of_val(tile)) }
@@ -85,7 +85,7 @@ pub fn bytes_of_mut<R: Real>(tile: &mut [R]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(tile.as_mut_ptr().cast(), size_of_val(tile)) }
 }
 
-/// W + L·R for the elements of W from `first` on, decoded from `src` and not yet rounded to an output type: f32, or f64 where W is.
+/// W + L·R for the elements of W from `first` on, decoded from `src` and not yet rounded to an output type. The result is f32, or f64 if W is f64.
 ///
 /// # Panics
 /// As [`fold_into`].

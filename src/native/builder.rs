@@ -62,6 +62,21 @@ impl AdapterFolder {
         self
     }
 
+    /// The files, and what is asked of them.
+    pub(super) fn list(&self, files: &mut Vec<InputFile>) -> Result<(Listing, AdapterOptions)> {
+        let mut options = self.options.clone();
+        // PEFT saves every adapter that is not called "default" into a folder of its name.
+        let inside = options.adapter.as_ref().map(|name| self.path.join(name)).filter(|path| path.is_dir());
+        if inside.is_some() {
+            options.adapter = None;
+        }
+        let mut folder = list_folder(inside.as_ref().unwrap_or(&self.path), files)?;
+        if let Some(name) = self.name.as_ref().or(options.adapter.as_ref()) {
+            folder.name.clone_from(name);
+        }
+        Ok((folder, options))
+    }
+
     /// What errors and the report call it; the folder's name when not given.
     pub fn name(mut self, name: impl Into<String>) -> AdapterFolder {
         self.name = Some(name.into());
@@ -117,6 +132,18 @@ impl MergeBuilder {
     /// The type of floating-point tensors in the output: "keep" (default), "float32", "float16" or "bfloat16".
     pub fn dtype(mut self, dtype: impl Into<String>) -> MergeBuilder {
         self.plan.dtype = Some(dtype.into());
+        self
+    }
+
+    /// How the sums of merged tensors are rounded: "nearest" (default) or "stochastic".
+    pub fn rounding(mut self, rounding: impl Into<String>) -> MergeBuilder {
+        self.plan.rounding = Some(rounding.into());
+        self
+    }
+
+    /// What random numbers begin with; 0 when not given.
+    pub fn seed(mut self, seed: u64) -> MergeBuilder {
+        self.plan.seed = seed;
         self
     }
 
@@ -200,17 +227,7 @@ impl MergeBuilder {
         let base = list_folder(base, &mut files)?;
         let mut adapters = Vec::with_capacity(self.adapters.len());
         for adapter in &self.adapters {
-            let mut options = adapter.options.clone();
-            // PEFT saves every adapter that is not called "default" into a folder of its name.
-            let inside = options.adapter.as_ref().map(|name| adapter.path.join(name)).filter(|path| path.is_dir());
-            if inside.is_some() {
-                options.adapter = None;
-            }
-            let mut folder = list_folder(inside.as_ref().unwrap_or(&adapter.path), &mut files)?;
-            if let Some(name) = adapter.name.as_ref().or(options.adapter.as_ref()) {
-                folder.name.clone_from(name);
-            }
-            adapters.push((folder, options));
+            adapters.push(adapter.list(&mut files)?);
         }
         Ok((base, adapters, files))
     }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod cancel;
+mod factors;
 mod files;
 mod merge;
 mod output;
@@ -11,5 +12,6 @@ mod verify;
 
 pub use builder::{AdapterFolder, MergeBuilder};
 pub use cancel::Cancel;
+pub use factors::NewAdapter;
 pub use merge::{Merge, Merged, Progress};
 pub use unmerge::{Inexact, Unmerged};

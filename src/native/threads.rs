@@ -1,4 +1,4 @@
-//! Writing the files of a plan: every thread takes the next job until none is left.
+//! Writes the files of a plan: every thread takes the next job until none is left.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -16,10 +16,10 @@ use crate::inputs::Span;
 use crate::kernel::Statistics;
 use crate::plan::Piece;
 
-/// Write all files of the plan to their hidden places, and give the statistics of each tensor by number, where they were asked for.
+/// Write all files of the plan to their hidden places, and give the statistics of each tensor by number: of all its elements where they were asked for, else of a sample.
 ///
 /// # Errors
-/// The first of any thread; the others stop at their next job.
+/// The first error of any thread; the others stop at their next job.
 pub(super) fn write_files(merge: &Merge, folder: &OutputFolder) -> Result<BTreeMap<usize, Statistics>> {
     let mut writes = Vec::new();
     for (number, file) in merge.plan.files.iter().enumerate() {
@@ -41,7 +41,7 @@ pub(super) fn write_files(merge: &Merge, folder: &OutputFolder) -> Result<BTreeM
     Ok(shared.statistics.into_inner().unwrap_or_default())
 }
 
-/// What a thread does at a time.
+/// One job of a thread.
 enum Job {
     /// Write a piece of the file of that number.
     Write(usize, Piece),
@@ -131,7 +131,7 @@ impl<'a> Thread<'a> {
         Ok(())
     }
 
-    /// Have the program in the merger.
+    /// Make sure that the merger has the program.
     fn load(&mut self, number: usize) -> Result<()> {
         if self.loaded == Some(number) {
             return Ok(());
@@ -194,8 +194,9 @@ impl<'a> Thread<'a> {
                 Ok(())
             }
             Piece::Compute { at, bytes, program, first, count, skip, .. } => {
-                let wanted = merge.request.statistics && !merge.plan.tensor(program).updates.is_empty();
-                let mut found = wanted.then(Statistics::default);
+                let changed = !merge.plan.tensor(program).updates.is_empty();
+                let every = merge.request.statistics;
+                let mut found = changed.then(|| if every { Statistics::default() } else { Statistics::sampled() });
                 let computed = merger.compute(program, first..first + count, inputs, found.as_mut());
                 write(at, &block_on(computed)?[skip as usize..(skip + bytes) as usize])?;
                 if let (Some(found), Ok(mut statistics)) = (found, shared.statistics.lock()) {

@@ -19,6 +19,7 @@ mod expert;
 mod factored;
 mod fourier;
 mod fourierft;
+mod glora;
 mod gralora;
 mod hira;
 mod householder;
@@ -52,6 +53,7 @@ mod supertuning;
 mod torch_random;
 mod turn;
 mod unilora;
+mod unpacked;
 mod vblora;
 mod vera;
 mod waveft;
@@ -85,6 +87,7 @@ pub use replace::Replace;
 pub(crate) use replace::replace;
 pub use road::ROAD;
 pub(crate) use rows::trained_rows;
+pub(crate) use unpacked::Unpacked;
 
 /// Every method.
 pub static METHODS: &[&Method] = &[
@@ -109,6 +112,7 @@ pub static METHODS: &[&Method] = &[
     &vblora::VBLORA,
     &delora::DELORA,
     &gralora::GRALORA,
+    &glora::GLORA,
     &c3a::C3A,
     &miss::MISS,
     &miss::BAT,

@@ -1,5 +1,5 @@
-//! Base × adapters × options → a [`MergePlan`]: for every tensor copy or merge, the headers of the output, the
-//! findings. Everything is known, and every error that can be seen in headers is raised, before a weight is read.
+//! Base × adapters × options → a [`MergePlan`]: for every tensor whether it is copied or merged, the headers of the output, and the
+//! findings. All of it is known before a weight is read, and so is every error that headers can show.
 
 mod adapter;
 mod build;
@@ -18,7 +18,9 @@ pub mod recipe;
 mod replication;
 pub mod report;
 mod request;
+mod rounding;
 mod scales;
+pub mod signal;
 mod tensors;
 pub(crate) mod tied;
 mod tokenizer;
@@ -37,6 +39,7 @@ pub use output::OutputFile;
 pub use pieces::{Piece, Run, RunSource};
 pub use program::{Program, Region, Update};
 pub use recipe::Recipe;
-pub use report::Report;
+pub use report::{FileSize, Report};
 pub use request::{AdapterRequest, PlanRequest};
 pub use tensors::TensorView;
+pub(crate) use tied::is_vocabulary;

@@ -17,9 +17,13 @@ pub struct PlanOptions {
     /// How several deltas combine: `linear` (default), the exact weighted sum, is the only way so far.
     #[cfg_attr(test, ts(optional, type = r#""linear""#))]
     pub method: Option<String>,
-    /// How sums are rounded to the output's type: `nearest` (default), to even, is the only way so far.
-    #[cfg_attr(test, ts(optional, type = r#""nearest""#))]
+    /// How the sums of merged tensors are rounded to the output's type: `nearest` (default), to even, or `stochastic`, up or down by chance, the
+    /// likelier the nearer, so that deltas smaller than the type's steps are kept on average.
+    #[cfg_attr(test, ts(optional, type = r#""nearest" | "stochastic""#))]
     pub rounding: Option<String>,
+    /// What random numbers begin with: the same give the same bytes everywhere. A whole number, `0` by default.
+    #[cfg_attr(test, ts(optional, as = "Option<u64>"))]
+    pub seed: u64,
     /// What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
     /// that they are, `untie` gives the output layer a tensor of its own.
     #[cfg_attr(test, ts(optional, type = r#""auto" | "share" | "untie""#))]
@@ -49,6 +53,7 @@ from_json!(PlanOptions {
     dtype,
     method,
     rounding,
+    seed or 0,
     tied,
     only,
     skip,
@@ -119,6 +124,8 @@ pub(crate) enum Tied {
 #[derive(Debug, Clone)]
 pub(crate) struct CheckedOptions {
     pub(crate) dtype: OutputDtype,
+    /// The seed, where rounding is stochastic.
+    pub(crate) stochastic: Option<u64>,
     pub(crate) tied: Tied,
     /// With their text.
     only: Option<(Pattern, String)>,
@@ -149,7 +156,11 @@ impl PlanOptions {
             Some(other) => return Err(none_of("dtype", other, "keep, float32, float16, bfloat16")),
         };
         not_yet("method", self.method.as_deref(), "linear", &["ties", "dare_linear", "dare_ties", "magnitude_prune"])?;
-        not_yet("rounding", self.rounding.as_deref(), "nearest", &["stochastic"])?;
+        let stochastic = match self.rounding.as_deref() {
+            None | Some("nearest") => None,
+            Some("stochastic") => Some(self.seed),
+            Some(other) => return Err(none_of("rounding", other, "nearest, stochastic")),
+        };
         let tied = match self.tied.as_deref() {
             None | Some("auto") => Tied::Auto,
             Some("share") => Tied::Share,
@@ -172,6 +183,7 @@ impl PlanOptions {
         };
         Ok(CheckedOptions {
             dtype,
+            stochastic,
             tied,
             only: pattern("only", &self.only)?,
             skip: pattern("skip", &self.skip)?,

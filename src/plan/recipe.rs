@@ -40,6 +40,9 @@ pub struct Recipe {
     pub dtype: String,
     /// How sums were rounded.
     pub rounding: String,
+    /// What the random numbers begin with, where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// The base.
     pub base: RecipeBase,
     /// The adapters, in their order.
@@ -139,7 +142,7 @@ pub struct RecipeScale {
     pub scale: f64,
 }
 
-wire!(Recipe { lorafold, method, dtype, rounding, base, adapters, tied, tokenizer, only, skip });
+wire!(Recipe { lorafold, method, dtype, rounding, seed, base, adapters, tied, tokenizer, only, skip });
 wire!(RecipeBase { origin, files, recipe });
 wire!(RecipeFile { name, size, sha256 });
 wire!(RecipeAdapter { origin, files, adapter, residual, expert_packing, weight, rslora, scales });
@@ -165,6 +168,7 @@ pub(crate) fn recipe(
         method: if options.unmerge { "unmerge" } else { options.method.as_deref().unwrap_or("linear") }.into(),
         dtype: dtype.map_or("keep", torch_name).into(),
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
+        seed: (options.rounding.as_deref() == Some("stochastic")).then_some(options.seed),
         base: RecipeBase { origin: base.origin.clone(), files: files.collect(), recipe: of(base) },
         adapters: adapters.iter().map(|adapter| one_adapter(adapter, scales.of_adapter(adapter))).collect(),
         tied: options.tied.clone().filter(|tied| tied != "auto"),

@@ -16,7 +16,7 @@ use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing};
 use crate::plan::report::{FileSize, six};
 use crate::plan::{AdapterOptions, MergePlan, PlanOptions, Program, TensorView, Update, open_base, plan};
-use crate::tensor::Float;
+use crate::tensor::{Float, Rounding};
 use crate::wire::Wire;
 
 /// Looks at one tensor, at most: its bits, its values, other merges.
@@ -200,6 +200,7 @@ impl Verification {
             }),
             updates: Vec::new(),
             combine: Combine::Linear,
+            rounding: Rounding::Nearest,
             to,
         })
     }

@@ -12,8 +12,8 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
   const packing = values["expert-packing"] as AdapterOptions["expertPacking"];
   return {
     base: values.base,
-    adapters: adapterOptions(given).map((adapter) => ({
-      ...named(adapter),
+    adapters: namedAdapters(given).map((adapter) => ({
+      ...adapter,
       ...(values["out-proj"] !== undefined && { outProj: values["out-proj"] as NonNullable<AdapterOptions["outProj"]> }),
       ...(packing !== undefined && { expertPacking: packing }),
       ...(values["residual-base"] && { residualBase: true }),
@@ -21,7 +21,8 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
     // The crate says which values there are.
     ...(values.dtype !== undefined && { dtype: values.dtype as NonNullable<OpenOptions["dtype"]> }),
     ...(values.method !== undefined && { method: values.method as "linear" }),
-    ...(values.rounding !== undefined && { rounding: values.rounding as "nearest" }),
+    ...(values.rounding !== undefined && { rounding: values.rounding as NonNullable<OpenOptions["rounding"]> }),
+    ...(values.seed !== undefined && { seed: number("seed", values.seed) }),
     ...(values.tied !== undefined && { tied: values.tied as NonNullable<OpenOptions["tied"]> }),
     ...(values.only !== undefined && { only: values.only }),
     ...(values.skip !== undefined && { skip: values.skip }),
@@ -40,6 +41,11 @@ export function hubOptions(variable: string | undefined): { hub?: HubOptions } {
   const token = process.env[variable]?.trim();
   if (!token) throw new UsageError(`--token-env: there is no environment variable ${variable}, or it is empty`);
   return { hub: { token } };
+}
+
+/** Every adapter, also one of several in a folder, with the alpha that comes after it. */
+export function namedAdapters(given: readonly Given[]): AdapterOptions[] {
+  return adapterOptions(given).map(named);
 }
 
 /** Every adapter, with the alpha that comes after it. */
