@@ -259,7 +259,11 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing, hash: bool) -> Re
     let config = base.config.as_deref().and_then(|json| Config::parse(json).ok()).unwrap_or_default();
     let said = |name: &str| config.get(name).unwrap_or_default();
     Ok(ModelDescription {
-        kind: if recipe.is_some() { ModelKind::Merged } else { ModelKind::Base },
+        kind: if recipe.as_ref().is_some_and(|recipe| recipe["method"] != "unmerge") {
+            ModelKind::Merged
+        } else {
+            ModelKind::Base
+        },
         model_type: said("model_type").as_str().map(Into::into),
         tied: said(Config::TIED).as_bool(),
         parameters,

@@ -59,6 +59,10 @@ export const openMerged: Api["openMerged"] = api.openMerged;
 export const repeat: Api["repeat"] = api.repeat;
 /** {@inheritDoc Api.plan} @function */
 export const plan: Api["plan"] = api.plan;
+/** {@inheritDoc Api.unmerge} @function */
+export const unmerge: Api["unmerge"] = api.unmerge;
+/** {@inheritDoc Api.verify} @function */
+export const verify: Api["verify"] = api.verify;
 
 export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";
 export type { Api } from "./api.js";

@@ -28,6 +28,10 @@ export const openMerged: Api["openMerged"] = api.openMerged;
 export const repeat: Api["repeat"] = api.repeat;
 /** {@inheritDoc Api.plan} @function */
 export const plan: Api["plan"] = api.plan;
+/** {@inheritDoc Api.unmerge} @function */
+export const unmerge: Api["unmerge"] = api.unmerge;
+/** {@inheritDoc Api.verify} @function */
+export const verify: Api["verify"] = api.verify;
 
 /**
  * Merge one share of the output into a folder, so that any system that runs a command many times can spread one model over many

@@ -173,6 +173,28 @@ export type BaseReport = {
 };
 
 /**
+ * A job of a check: elements, or bytes, of a tensor that are looked at.
+ */
+export type CheckJob = {
+  /**
+   * The check.
+   */
+  check: number,
+  /**
+   * Number of the job in it.
+   */
+  job: number,
+  /**
+   * First element.
+   */
+  first: number,
+  /**
+   * Number of elements.
+   */
+  count: number,
+};
+
+/**
  * What is asked of adapters that become one.
  */
 export type CombineSettings = {
@@ -309,6 +331,17 @@ export type Evidence = {
    * The largest of them.
    */
   largest: number,
+ * An adapter that a merged model should contain.
+ */
+export type ExpectedAdapter = {
+  /**
+   * Its name.
+   */
+  name: string,
+  /**
+   * Factor on its whole delta.
+   */
+  weight: number,
 };
 
 /**
@@ -516,6 +549,44 @@ export type Finding = {
    * The tensor or key concerned.
    */
   tensor?: string,
+};
+
+/**
+ * What a tensor is instead of the merge.
+ */
+export type Instead = {
+  /**
+   * `not-applied`, `twice`, `sign-flipped`, `scale-alpha-over-r`, `scale-alpha-over-sqrt-r`, `scale-alpha`, `scale-one`, `scale-twice`,
+   * `weight-ignored`, `weight-twice`, `other-weight`, `transposed`, `halves-swapped`, `no-magnitude`, `not-the-base` (of a tensor that no adapter
+   * changes), `other-shape`, `other-type`, `not-finite`.
+   */
+  what: string,
+  /**
+   * The adapter concerned, where it is one of several.
+   */
+  adapter?: string,
+  /**
+   * The least and the most that the factor on the expected delta can be, of `other-weight`.
+   */
+  factor?: [number, number],
+};
+
+/**
+ * What tensors are instead, and how many.
+ */
+export type InsteadCount = {
+  /**
+   * As in `Instead`; `other-base` where tensors differ that no adapter changes, `unexplained` where nothing that is known explains all elements.
+   */
+  what: string,
+  /**
+   * The adapter concerned, where it is one of several.
+   */
+  adapter?: string,
+  /**
+   * Number of tensors.
+   */
+  tensors: number,
 };
 
 /**
@@ -839,6 +910,10 @@ export type PlanSettings = {
    * @default "exact"
    */
   vocabulary?: "exact" | "intersect",
+   * The base is a merged model, from which the adapters are taken out again; `false` by default.
+   * @default false
+   */
+  unmerge?: boolean,
 };
 
 /**
@@ -1270,6 +1345,54 @@ export type TensorStatistics = {
 };
 
 /**
+ * The verdict on one tensor.
+ */
+export type TensorVerdict = {
+  /**
+   * Its name.
+   */
+  name: string,
+  /**
+   * What was found out.
+   */
+  verdict: "bits" | "rounding" | "undecidable" | "different" | "missing",
+  /**
+   * Whether an adapter changes it.
+   */
+  merged: boolean,
+  /**
+   * How it was computed where its bits are not those of the exact merge: `sum-order` (f32 in another order), `base-cast` (the base rounded
+   * first), `delta-in-f16`, `delta-in-bf16` (the delta rounded first), `computed-in-f16`, `computed-in-bf16`, `one-by-one` (rounded after each
+   * adapter), `cast` (a copy by way of another type).
+   */
+  rounding?: string,
+  /**
+   * What it is instead. Where several explain every element, all of them.
+   */
+  instead?: Array<Instead>,
+  /**
+   * Number of elements.
+   */
+  elements: number,
+  /**
+   * Elements whose bits are those of the exact merge.
+   */
+  equal: number,
+  /**
+   * Elements that no rounding explains.
+   */
+  outside?: number,
+  /**
+   * ⟨M − W, ΔW⟩/‖ΔW‖²: about which multiple of the delta the tensor has. Rounding makes it smaller where deltas are small.
+   */
+  estimate?: number,
+  /**
+   * ‖M − W − ΔW‖/‖W‖: what the expected merge leaves unexplained, rounding included.
+   */
+  residual?: number,
+};
+
+/**
  * What of all deltas rounding keeps.
  */
 export type TotalSignal = {
@@ -1323,6 +1446,97 @@ export type UpdateReport = {
    * Factor on the adapter's whole delta.
    */
   weight: number,
+};
+
+/**
+ * What was found out.
+ */
+export type Verdict = "bits" | "rounding" | "undecidable" | "different" | "missing";
+
+/**
+ * How many tensors got which verdict.
+ */
+export type VerdictCounts = {
+  /**
+   * Equal bits.
+   */
+  bits: number,
+  /**
+   * Equal up to roundings.
+   */
+  rounding: number,
+  /**
+   * Below what the type can show.
+   */
+  undecidable: number,
+  /**
+   * Something else.
+   */
+  different: number,
+  /**
+   * Not there.
+   */
+  missing: number,
+};
+
+/**
+ * Whether a merged model contains exactly what it should, tensor by tensor, and what it is where it does not.
+ */
+export type VerifyReport = {
+  /**
+   * Version of lorafold.
+   */
+  lorafold: string,
+  /**
+   * The verdict on the whole model.
+   */
+  verdict: Verdict,
+  /**
+   * Name of the base's folder.
+   */
+  base: string,
+  /**
+   * Name of the merged model's folder.
+   */
+  merged: string,
+  /**
+   * The adapters that it should contain.
+   */
+  adapters: Array<ExpectedAdapter>,
+  /**
+   * How many tensors got which verdict.
+   */
+  counts: VerdictCounts,
+  /**
+   * What the merged model has instead, what is most frequent first; nothing where it is verified.
+   */
+  instead: Array<InsteadCount>,
+  /**
+   * Every tensor that it should have.
+   */
+  tensors: Array<TensorVerdict>,
+  /**
+   * The weight files that were compared.
+   */
+  files: Array<FileSize>,
+  /**
+   * What the user should know.
+   */
+  findings: Array<Finding>,
+};
+
+/**
+ * What is to be verified. The files of all folders are the inputs: the base's, the adapters', the merged model's.
+ */
+export type VerifyRequest = {
+  /**
+   * The merge that is expected.
+   */
+  plan: PlanRequest,
+  /**
+   * The merged model.
+   */
+  merged: ListedFolder,
 };
 
 /**

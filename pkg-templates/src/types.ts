@@ -216,6 +216,35 @@ export interface RepeatedFile {
   same: boolean;
 }
 
+/** What {@link verify} needs: the merge that is expected, and the model that is to be it. `dtype`, `maxShardSize` and `tokenizer` do not matter. */
+export interface VerifyOptions extends PlanOptions {
+  /** The merged model, whoever made it. */
+  merged: SourceLike;
+  /**
+   * Number of workers; 0 computes in the calling thread.
+   *
+   * @default one for each processor, eight at most
+   */
+  workers?: number;
+  /** Told after each step: tensors that are judged, and all. */
+  onProgress?: (progress: { tensors: number; total: number }) => void;
+}
+
+/** What {@link unmerge} needs. */
+export interface UnmergeOptions extends Omit<MergeOptions, "base" | "unmerge"> {
+  /** The merged model. */
+  merged: SourceLike;
+}
+
+/** What {@link unmerge} gives. */
+export interface UnmergeResult extends MergeResult {
+  /**
+   * The tensors that cannot be had back exactly, because the roundings of the merge have lost bits: how many of their elements are not what they were when
+   * the result is merged again. Not for outputs that were streams.
+   */
+  inexact?: { name: string; elements: number; inexact: number }[];
+}
+
 /** What {@link openMerged} needs. */
 export interface OpenOptions extends PlanOptions {
   /**
@@ -363,7 +392,8 @@ export interface FactorsResult {
 
 export type { Receipt, ReceiptMetadata, ReceiptParameters, ResourceDescriptor } from "./provenance/types.js";
 export type {
-  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, CombineSettings, Description, DtypeTotal, Evidence, ExtractSettings, FactorsModule,
-  FactorsOther, FactorsReport, FileDigest, FileSize, Finding, ModelDescription, ModuleDescription, ModuleWeight, PlanSettings, Recipe, RecipeAdapter, RecipeBase,
-  RecipeFile, RecipeScale, Report, ScaleReport, Signal, TensorDescription, TensorReport, TensorStatistics, TotalSignal, UpdateReport, WeightFile,
+  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, CombineSettings, Description, DtypeTotal, Evidence, ExpectedAdapter, ExtractSettings,
+  FactorsModule, FactorsOther, FactorsReport, FileDigest, FileSize, Finding, Instead, InsteadCount, ModelDescription, ModuleDescription, ModuleWeight,
+  PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeFile, RecipeScale, Report, ScaleReport, Signal, TensorDescription, TensorReport,
+  TensorStatistics, TensorVerdict, TotalSignal, UpdateReport, Verdict, VerdictCounts, VerifyReport, WeightFile,
 } from "./schema.js";

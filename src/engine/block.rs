@@ -104,6 +104,23 @@ impl Block<'_> {
         }
     }
 
+    /// The source's values, and what the updates make of them, in f64 and not rounded; the products of low-rank factors are f32.
+    pub(super) fn values(&self, buffers: &BlockBuffers) -> Result<(Vec<f64>, Vec<f64>)> {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let (mut base, mut sum, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+        for tile in self.tiles() {
+            self.decode(&tile, buffers, &mut base)?;
+            sum.resize(base.len(), 0.0);
+            for (band, part) in self.parts(&tile) {
+                let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
+                self.update(band, &part, buffers, &base[inside.clone()], &mut sum[inside], &mut changed);
+            }
+            before.extend_from_slice(&base);
+            after.extend_from_slice(&sum);
+        }
+        Ok((before, after))
+    }
+
     /// Add what is in the block of a sample to `statistics`: as nothing is done for these elements but once more, the fold of the block is as fast as
     /// without.
     fn sample(&self, buffers: &mut BlockBuffers, float: Float, statistics: &mut Statistics) -> Result<()> {

@@ -114,13 +114,16 @@ impl<P: AsRef<Path>> From<P> for AdapterFolder {
     }
 }
 
+/// The base, the adapters with their options, and the files of all of them.
+pub(super) type Listings = (Listing, Vec<(Listing, AdapterOptions)>, Vec<InputFile>);
+
 /// A merge that is being described; see [`Merge::builder`].
 #[derive(Default)]
 #[must_use]
 pub struct MergeBuilder {
-    base: Option<PathBuf>,
+    pub(super) base: Option<PathBuf>,
     adapters: Vec<AdapterFolder>,
-    plan: PlanOptions,
+    pub(super) plan: PlanOptions,
     pub(super) allow_nonfinite: bool,
     pub(super) statistics: bool,
     pub(super) force: bool,
@@ -242,6 +245,25 @@ impl MergeBuilder {
     pub fn plan(self) -> Result<Merge> {
         let budget = self.memory_budget.map_or(Ok(Budget::default()), Budget::new)?;
         let block = self.block_bytes.unwrap_or(budget.block_bytes());
+        let (base, adapters, files) = self.listings()?;
+        let planned = block_on(plan(&Files::new(&files, &self.cancel), &base, &adapters, &self.plan))?;
+        Ok(Merge { plan: planned, files, block, request: self })
+    }
+
+    /// The same adapters for another base, to be compared with something.
+    pub(super) fn of_another_base(&self, base: PathBuf) -> MergeBuilder {
+        MergeBuilder {
+            base: Some(base),
+            adapters: self.adapters.clone(),
+            plan: self.plan.clone(),
+            threads: self.threads,
+            cancel: self.cancel.clone(),
+            ..MergeBuilder::default()
+        }
+    }
+
+    /// The base, the adapters, and the files of all of them.
+    pub(super) fn listings(&self) -> Result<Listings> {
         let base = self.base.as_ref().ok_or_else(|| Error::bad_option("base", "no base is given"))?;
         let mut files = Vec::new();
         let base = list_folder(base, &mut files)?;
@@ -249,7 +271,6 @@ impl MergeBuilder {
         for adapter in &self.adapters {
             adapters.push(adapter.list(&mut files)?);
         }
-        let planned = block_on(plan(&Files::new(&files, &self.cancel), &base, &adapters, &self.plan))?;
-        Ok(Merge { plan: planned, files, block, request: self })
+        Ok((base, adapters, files))
     }
 }

@@ -69,6 +69,19 @@ impl fmt::Debug for Method {
     }
 }
 
+/// That an update is to be taken back: its method gives the inverse of what it does.
+pub(crate) struct Inverse;
+
+impl Inverse {
+    /// The size that says so.
+    pub(crate) const LETTER: char = 'u';
+
+    /// Whether it is asked for.
+    pub(crate) fn of(given: &Given) -> bool {
+        given.size(Inverse::LETTER) == 1
+    }
+}
+
 /// What a method must know of a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {

@@ -6,6 +6,7 @@
 mod activation;
 mod adalora;
 mod add_bias;
+mod amplitude;
 mod bd_lora;
 mod beft;
 mod boft;
@@ -61,6 +62,7 @@ mod wavelet;
 
 pub use adalora::ADALORA;
 pub(crate) use add_bias::add_bias;
+pub(crate) use amplitude::AMPLITUDE;
 pub(crate) use bd_lora::{Side, bd_lora};
 pub use boft::BOFT;
 pub use deft::DEFT;
@@ -76,7 +78,7 @@ pub use low_rank::LORA;
 pub(crate) use merged_linear::merged_linear;
 use method::{Apply, straight};
 pub use method::{Fact, Footprint, Method};
-pub(crate) use method::{Given, Prepared};
+pub(crate) use method::{Given, Inverse, Prepared};
 pub use oft::OFT;
 pub use olora::OLORA;
 pub use place::RowOrder;
@@ -126,4 +128,5 @@ pub static METHODS: &[&Method] = &[
     &deft::DEFT,
     &peanut::PEANUT,
     &task_vector::TASK_VECTOR,
+    &amplitude::AMPLITUDE,
 ];

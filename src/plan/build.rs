@@ -26,6 +26,7 @@ use super::tensors::{Added, TensorView, Tensors};
 use super::tied::{self, TiedHead, must_untie};
 use super::tokenizer;
 use super::tuned::open_model;
+use super::unmerge;
 use super::wrapped;
 use crate::adapter::pattern::PatternBudget;
 use crate::combine::Combine;
@@ -149,6 +150,9 @@ fn build(
         findings.push(Finding::warning("not-quantised", None, message));
     }
     findings.extend(wrapped::unwrap(&mut base)?);
+    if options.unmerge {
+        adapters.iter_mut().for_each(|adapter| adapter.weight = -adapter.weight);
+    }
     let replication = replicate(&mut base, &adapters, &mut findings)?;
     let head = TiedHead::of(&base, &model);
     let Changes { tensors: mut changes, mut added, left_out, pairs } =
@@ -167,6 +171,10 @@ fn build(
     if !adapters.is_empty() && adapters.iter().all(is_idle) {
         let message = "nothing changes: the output has the weights of the base itself";
         findings.push(Finding::warning("output-is-base", None, message.into()));
+    }
+    if options.unmerge {
+        let names: Vec<&str> = base.shards.iter().flat_map(|shard| shard.header.iter()).map(|info| info.name).collect();
+        unmerge::undo(&mut changes, &mut added, &names, &mut findings)?;
     }
     let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).max();
     if let Some(tokens) = vocabulary {

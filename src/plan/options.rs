@@ -59,6 +59,9 @@ pub struct PlanOptions {
     /// `exact` (default) is an error, `intersect` merges the rows that both have, and leaves the rest as the base's.
     #[cfg_attr(test, ts(optional, type = r#""exact" | "intersect""#))]
     pub vocabulary: Option<String>,
+    /// The base is a merged model, from which the adapters are taken out again; `false` by default.
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+    pub unmerge: bool,
 }
 
 from_json!(PlanOptions {
@@ -77,6 +80,7 @@ from_json!(PlanOptions {
     expect_base: "expectBase",
     evidence,
     vocabulary,
+    unmerge,
 });
 
 /// What is asked of one adapter.

@@ -196,7 +196,7 @@ pub(crate) fn recipe(
     let scales = Scales::of(tensors, adapters);
     Recipe {
         lorafold: env!("CARGO_PKG_VERSION").into(),
-        method: options.method.as_deref().unwrap_or("linear").into(),
+        method: if options.unmerge { "unmerge" } else { options.method.as_deref().unwrap_or("linear") }.into(),
         dtype: dtype.map_or("keep", torch_name).into(),
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
         seed: (options.rounding.as_deref() == Some("stochastic")).then_some(options.seed),

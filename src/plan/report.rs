@@ -337,7 +337,7 @@ impl TensorStatistics {
 
 /// `value` to six digits. Powers of ten up to 10²² are exact, so the last division gives the number nearest to those digits;
 /// what would take a larger power is left as it is.
-pub(super) fn six(value: f64) -> f64 {
+pub(crate) fn six(value: f64) -> f64 {
     let magnitude = value.abs();
     if !(1e-16..1e22).contains(&magnitude) {
         return value;

@@ -49,6 +49,28 @@ export const MERGE_FLAGS = {
   quiet: { ...QUIET_FLAG, says: "no progress" },
 } as const satisfies Flags;
 
+const { dtype: _dtype, rounding: _rounding, "max-shard-size": _size, tokenizer: _tokenizer, "allow-nonfinite": _nonfinite, ...EXPECTED_FLAGS } = PLAN_FLAGS;
+
+/** The flags of `lorafold verify`. */
+export const VERIFY_FLAGS = {
+  ...EXPECTED_FLAGS,
+  merged: { type: "string", value: "M", completes: "path", says: "the merged model, whoever made it" },
+  workers: MERGE_FLAGS.workers,
+  json: { ...JSON_FLAG, says: "print one JSON document: the verdict on the model and on every tensor" },
+} as const satisfies Flags;
+
+const { base: _base, ...UNMERGED_FLAGS } = EXPECTED_FLAGS;
+
+/** The flags of `lorafold unmerge`. */
+export const UNMERGE_FLAGS = {
+  ...UNMERGED_FLAGS,
+  merged: { ...VERIFY_FLAGS.merged, says: "the merged model" },
+  out: { ...MERGE_FLAGS.out, says: "where the model without the adapters goes" },
+  force: { type: "boolean", short: "f", says: "replace the model in DIR" },
+  workers: MERGE_FLAGS.workers,
+  json: { ...JSON_FLAG, says: "print one JSON document: the report, and which tensors cannot be had back exactly" },
+} as const satisfies Flags;
+
 /** The flags of both commands that make adapters. */
 const MAKE_FLAGS = {
   out: { type: "string", short: "o", value: "DIR", completes: "folder", says: "where the adapter goes" },
@@ -132,6 +154,25 @@ export const COMMANDS: readonly Command[] = [
       ["An adapter without a configuration", "merge -b base -a lora.safetensors --alpha 16 -o merged"],
       ["On two machines that share a folder", "merge -b base -a adapter -o shared --part 1/2"],
     ],
+    notes: [SOURCES, HUB],
+  },
+  {
+    name: "verify",
+    purpose: "check whether a merged model, whoever made it, is exactly this base with these adapters, and what it is where it is not",
+    usage: ["verify --base B --adapter A[@weight] [--adapter …] --merged M [options]"],
+    flags: VERIFY_FLAGS,
+    examples: [
+      ["A merge by any tool, in any type, sharded anyhow", "verify -b base -a adapter --merged merged"],
+      ["As JSON, with a verdict on every tensor", "verify -b base -a style@0.8 --merged hf://org/merged --json"],
+    ],
+    notes: ["Exit status 0 means that every tensor is the exact merge, or what the roundings of another tool make of it; 1 that something differs, is missing, or cannot be decided.", SOURCES, HUB],
+  },
+  {
+    name: "unmerge",
+    purpose: "take adapters out of a merged model again",
+    usage: ["unmerge --merged M --adapter A[@weight] [--adapter …] --out DIR [options]"],
+    flags: UNMERGE_FLAGS,
+    examples: [["What the base was, but for bits that rounding has lost", "unmerge --merged merged -a adapter@0.8 -o base-again"]],
     notes: [SOURCES, HUB],
   },
   {
