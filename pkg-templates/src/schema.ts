@@ -331,6 +331,9 @@ export type Evidence = {
    * The largest of them.
    */
   largest: number,
+};
+
+/**
  * An adapter that a merged model should contain.
  */
 export type ExpectedAdapter = {
@@ -905,11 +908,13 @@ export type PlanSettings = {
    * @default false
    */
   evidence?: boolean,
+  /**
    * What becomes of an embedding and an output layer of which a fine-tuned model, given as an adapter, has another number of rows than the base:
    * `exact` (default) is an error, `intersect` merges the rows that both have, and leaves the rest as the base's.
    * @default "exact"
    */
   vocabulary?: "exact" | "intersect",
+  /**
    * The base is a merged model, from which the adapters are taken out again; `false` by default.
    * @default false
    */
