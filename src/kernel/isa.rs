@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::converting;
 use super::element::{Bf16, Element, F16, F32};
 use super::statistics::Statistics;
 use crate::tensor::Float;
@@ -114,5 +115,10 @@ fn strip_from<I: Isa, F: Element>(to: Float, statistics: bool) -> Option<StripFn
 }
 
 fn strip_from_to<I: Isa, F: Element, T: Element>(statistics: bool) -> StripFn {
-    if statistics { I::strip::<F, T, true> } else { I::strip::<F, T, false> }
+    match (F::FLOAT == T::FLOAT, statistics) {
+        (true, true) => I::strip::<F, T, true>,
+        (true, false) => I::strip::<F, T, false>,
+        (false, true) => converting::strip::<I, F, T, true>,
+        (false, false) => converting::strip::<I, F, T, false>,
+    }
 }

@@ -13,6 +13,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("the kernels load little-endian tensors as they are");
 
+mod converting;
 mod element;
 mod factors;
 mod fold;

@@ -3,6 +3,8 @@
 //! The numbers are those of the original layout (`input_blocks.4`). In diffusers' a block of the UNet has two layers on its way down and three on its
 //! way up, and what changes the resolution counts as one more of the first (sd-scripts `svd_merge_lora.py`, sd-webui-lora-block-weight).
 
+use crate::json;
+
 /// How many there are: BASE, twelve on the way down, the middle, twelve on the way up.
 pub(crate) const BLOCKS: usize = 26;
 
@@ -53,7 +55,12 @@ pub(crate) fn weights(text: &str) -> Result<Vec<(BlockSet, f64)>, String> {
     let list: Vec<f64> = match PRESETS.iter().find(|(name, _)| *name == text.trim()) {
         Some((_, ones)) => (0..17).map(|entry| f64::from(ones >> entry & 1)).collect(),
         None => {
-            let number = |part: &str| part.trim().parse().ok().filter(|number: &f64| number.is_finite());
+            // By the reader of JSON: the standard library's has 10 kB of tables. It wants a digit before the point.
+            let number = |part: &str| {
+                let part = part.trim();
+                let text = if part.starts_with('.') { format!("0{part}") } else { part.into() };
+                json::parse(text.as_bytes()).ok()?.as_f64()
+            };
             let list: Option<Vec<f64>> = text.split(',').map(number).collect();
             list.ok_or_else(|| format!("{text:?} is neither a list of numbers nor one of {}", names()))?
         }

@@ -150,7 +150,7 @@ impl Split {
             module.exports.add("$table", self.table);
         }
         for (number, global) in own_globals(&module, loaded).into_iter().enumerate() {
-            module.exports.add(&format!("$g{number}"), global);
+            module.exports.add(&format!("$global-{number}"), global);
         }
         let mut shared: Vec<_> = self.shared.iter().collect();
         shared.sort();
@@ -174,7 +174,7 @@ impl Split {
         let tables: Vec<TableId> =
             module.tables.iter().map(|table| table.id()).filter(|id| *id != self.table).collect();
         for (number, global) in own_globals(&module, None).into_iter().enumerate() {
-            let import = module.imports.add("first", &format!("$g{number}"), global);
+            let import = module.imports.add("first", &format!("$global-{number}"), global);
             module.globals.get_mut(global).kind = GlobalKind::Import(import);
         }
         let import = module.imports.add("first", &memory_name, memory);
@@ -256,13 +256,12 @@ fn placed(module: &Module, table: TableId) -> Result<HashMap<FunctionId, Vec<u64
     Ok(placed)
 }
 
-/// Whether the function's name has `path` in it: `lorafold::op::loha`, also as in `<lorafold::op::loha::X as Y>::z`.
+/// Whether the function is in `path`: `lorafold::op::loha::f`, or `<lorafold::op::loha::X as Y>::f`. Code that others have for its types, as the
+/// standard library drops them, is not.
 fn has_path(module: &Module, id: FunctionId, path: &str) -> bool {
     let Some(name) = &module.funcs.get(id).name else { return false };
-    name.match_indices(path).any(|(at, _)| {
-        let end = name[at + path.len()..].chars().next();
-        !end.is_some_and(|next| next.is_alphanumeric() || next == '_')
-    })
+    let name = name.trim_start_matches(['<', '&']);
+    name.strip_prefix(path).is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_'))
 }
 
 /// What a function calls directly.
