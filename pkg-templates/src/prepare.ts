@@ -39,10 +39,12 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
   checkSignal(signal);
   throwIfAborted(signal);
   const adapters = options.adapters.map(asAdapter);
-  for (const { weight, alpha } of adapters) {
+  for (const { weight, alpha, density } of [...adapters, { density: options.density } as AdapterOptions]) {
     checkNumber("weight", weight, Number.isFinite, "a finite number");
+    checkNumber("density", density, Number.isFinite, "a number above 0, up to 1");
     checkNumber("alpha", alpha, Number.isFinite, "a finite number");
   }
+  checkNumber("seed", options.seed, (seed) => Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0");
   checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
   const prepared = async (): Promise<Prepared> => {
     const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);

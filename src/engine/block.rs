@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use super::deltas::Kept;
+use super::facts::{Gathered, Known, Stage};
 use super::prepared::{Band, PreparedProgram};
-use crate::combine::{Combine, add_weighted};
+use crate::combine::add_weighted;
 use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize};
@@ -25,9 +27,9 @@ pub(super) struct BlockBuffers {
 }
 
 impl BlockBuffers {
-    /// Read the source's bytes of `block`.
-    pub(super) async fn read(&mut self, block: &Block<'_>, inputs: &impl Inputs) -> Result<()> {
-        self.spans = block.program.reads(block.elements.clone());
+    /// Read the bytes that `block` needs, which are in `spans`.
+    pub(super) async fn read(&mut self, block: &Block<'_>, spans: Vec<Span>, inputs: &impl Inputs) -> Result<()> {
+        self.spans = spans;
         resize(&mut self.base, &block.program.tensor, self.spans.iter().map(|span| span.bytes).sum())?;
         let mut rest = self.base.as_mut_slice();
         for span in &self.spans {
@@ -59,6 +61,8 @@ pub(super) struct Block<'a> {
     pub(super) prepared: &'a PreparedProgram,
     pub(super) elements: Range<u64>,
     pub(super) allow_nonfinite: bool,
+    /// What is known of the whole weight, where the program must know something.
+    pub(super) known: Option<&'a Known>,
 }
 
 impl Block<'_> {
@@ -70,7 +74,9 @@ impl Block<'_> {
     ) -> Result<&'b [u8]> {
         let to = self.program.to;
         match self.program.source {
-            Stored::Plain(Plain { float, .. }) if !self.prepared.has_others() => {
+            Stored::Plain(Plain { float, .. })
+                if self.program.combine.rule().is_none() && !self.prepared.has_others() =>
+            {
                 let BlockBuffers { base, merged, .. } = buffers;
                 if float == to {
                     self.fold(base, float, |factors, first, base| {
@@ -93,11 +99,11 @@ impl Block<'_> {
         }
     }
 
-    /// Add the facts of the block's rows to `sums`.
-    pub(super) fn gather(&self, buffers: &BlockBuffers, sums: &mut [f64]) -> Result<()> {
+    /// Gather what the round that is under way asks of the block's elements.
+    pub(super) fn gather(&self, buffers: &BlockBuffers, known: &Known, result: &mut Gathered) -> Result<()> {
         match self.program.source.float() {
-            Some(Float::F64) => self.gather_as::<f64>(buffers, sums),
-            _ => self.gather_as::<f32>(buffers, sums),
+            Some(Float::F64) => self.gather_as::<f64>(buffers, known, result),
+            _ => self.gather_as::<f32>(buffers, known, result),
         }
     }
 
@@ -106,7 +112,7 @@ impl Block<'_> {
     }
 
     /// Each band that some of `elements` are in, and its part of them.
-    fn parts(&self, elements: &Range<u64>) -> impl Iterator<Item = (&Band, Range<u64>)> {
+    pub(super) fn parts(&self, elements: &Range<u64>) -> impl Iterator<Item = (&Band, Range<u64>)> {
         let (cols, elements) = (self.program.cols, elements.clone());
         self.prepared.bands.iter().filter_map(move |band| {
             let part = elements.start.max(band.rows.start * cols)..elements.end.min(band.rows.end * cols);
@@ -126,7 +132,7 @@ impl Block<'_> {
             let (bytes, next) = rest.split_at_mut((part.end - part.start) as usize * float.bytes());
             rest = next;
             let start = band.rows.start * self.program.cols;
-            if let Err(NonFinite { element }) = fold(&band.factors, part.start - start, bytes)
+            if let Err(NonFinite { element }) = fold(&band.sum.factors, part.start - start, bytes)
                 && !self.allow_nonfinite
             {
                 return Err(self.non_finite(start + element));
@@ -145,13 +151,18 @@ impl Block<'_> {
         let mut merged = std::mem::take(&mut buffers.merged);
         resize(&mut merged, &self.program.tensor, self.count() * to.bytes() as u64)?;
         let (mut base, mut sum, mut changed) = (Vec::<R>::new(), Vec::<R>::new(), Vec::<R>::new());
+        let mut kept = Kept::default();
         for tile in self.tiles() {
             self.decode(&tile, buffers, &mut base)?;
             // The bands cover every row, so all of it is written.
             sum.resize(base.len(), R::ZERO);
             for (band, part) in self.parts(&tile) {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
-                self.update(band, &part, buffers, &base[inside.clone()], &mut sum[inside], &mut changed);
+                let (base, sum) = (&base[inside.clone()], &mut sum[inside]);
+                match self.program.combine.rule() {
+                    Some(rule) => self.combine(rule, band, &part, buffers, base, sum, &mut changed, &mut kept),
+                    None => self.update(band, &part, buffers, base, sum, &mut changed),
+                }
             }
             let offset = (tile.start - self.elements.start) as usize * to.bytes();
             let out = &mut merged[offset..offset + sum.len() * to.bytes()];
@@ -180,27 +191,31 @@ impl Block<'_> {
             update.apply(&self.tile(band, part.start, base, &beside), out);
         };
         // One update at weight 1 is what it makes of the weight, without a difference that rounds.
-        if let ([(1.0, number, only)], 0) = (band.others.as_slice(), band.factors.rank()) {
+        if let ([(1.0, number, only)], 0) = (band.sum.others.as_slice(), band.sum.factors.rank()) {
             return apply(*number, only, sum);
         }
-        fold_tile(&band.factors, part.start - start, R::FLOAT, bytes_of(base), sum);
-        for (weight, number, update) in &band.others {
+        fold_tile(&band.sum.factors, part.start - start, R::FLOAT, bytes_of(base), sum);
+        for (weight, number, update) in &band.sum.others {
             changed.resize(base.len(), R::ZERO);
             apply(*number, update, changed);
-            match self.program.combine {
-                Combine::Linear => add_weighted(sum, base, changed, *weight),
-            }
+            add_weighted(sum, base, changed, *weight);
         }
     }
 
     /// The elements of `band` that begin with element `first`.
-    fn tile<'t, R: Real>(&self, band: &Band, first: u64, base: &'t [R], beside: &'t [&'t [u8]]) -> Tile<'t, R> {
+    pub(super) fn tile<'t, R: Real>(
+        &self,
+        band: &Band,
+        first: u64,
+        base: &'t [R],
+        beside: &'t [&'t [u8]],
+    ) -> Tile<'t, R> {
         let cols = self.program.cols.max(1);
         let row = first / cols - band.rows.start;
         Tile {
             row: row as usize,
             col: (first % cols) as usize,
-            cols: band.factors.cols(),
+            cols: band.sum.factors.cols(),
             float: R::FLOAT,
             base,
             beside,
@@ -224,24 +239,29 @@ impl Block<'_> {
         }
     }
 
-    fn gather_as<R: Real>(&self, buffers: &BlockBuffers, sums: &mut [f64]) -> Result<()> {
+    fn gather_as<R: Real>(&self, buffers: &BlockBuffers, known: &Known, result: &mut Gathered) -> Result<()> {
+        if let (Some(rule), Stage::Largest | Stage::Sums) = (self.program.combine.rule(), known.stage) {
+            return self.gather_deltas::<R>(rule, known, buffers, result);
+        }
+        let mut sums = vec![0.0; self.program.fact_length()];
         let (mut base, mut changed) = (Vec::<R>::new(), Vec::<R>::new());
         for tile in self.tiles() {
             self.decode(&tile, buffers, &mut base)?;
             for (band, part) in self.parts(&tile) {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
                 let rows = self.tile(band, part.start, &base[inside], &[]);
-                for (_, number, update) in &band.others {
+                for (_, number, update) in band.others() {
                     let Some(facts) = self.program.fact_range(*number) else { continue };
                     update.gather(&rows, &mut changed, &mut sums[facts]);
                 }
             }
         }
+        result.sums = sums;
         Ok(())
     }
 
     /// The block in tiles: runs that methods can work on, of rows in fours where there are enough, as the kernel wants them.
-    fn tiles(&self) -> impl Iterator<Item = Range<u64>> + use<'_> {
+    pub(super) fn tiles(&self) -> impl Iterator<Item = Range<u64>> + use<'_> {
         let step = self.program.block(TILE_ELEMENTS * self.program.to.bytes() as u64);
         let mut start = self.elements.start;
         std::iter::from_fn(move || {
@@ -253,14 +273,14 @@ impl Block<'_> {
     }
 
     /// The source's values of a tile of the block.
-    fn decode<R: Real>(&self, tile: &Range<u64>, buffers: &BlockBuffers, values: &mut Vec<R>) -> Result<()> {
+    pub(super) fn decode<R: Real>(&self, tile: &Range<u64>, buffers: &BlockBuffers, values: &mut Vec<R>) -> Result<()> {
         values.resize((tile.end - tile.start) as usize, R::ZERO);
         let parts = buffers.held(0, &self.program.source.reads(tile.clone()));
         self.program.source.decode(tile.clone(), &parts, &self.prepared.side, values)
     }
 
     /// The bytes that update number `number` reads beside the source's for `elements`.
-    fn beside<'b>(&self, number: usize, elements: &Range<u64>, buffers: &'b BlockBuffers) -> Vec<&'b [u8]> {
+    pub(super) fn beside<'b>(&self, number: usize, elements: &Range<u64>, buffers: &'b BlockBuffers) -> Vec<&'b [u8]> {
         let wanted = self.program.updates[number].op.reads(elements.clone());
         if wanted.is_empty() {
             return Vec::new();

@@ -28,6 +28,8 @@ pub trait Real:
     fn from_f64(value: f64) -> Self;
     /// The same value.
     fn from_f32(value: f32) -> Self;
+    /// The nearest value of f32.
+    fn to_f32(self) -> f32;
     /// Whether it is neither NaN nor infinite.
     fn is_finite(self) -> bool;
 }
@@ -51,6 +53,10 @@ impl Real for f32 {
         value
     }
 
+    fn to_f32(self) -> f32 {
+        self
+    }
+
     fn is_finite(self) -> bool {
         f32::is_finite(self)
     }
@@ -66,6 +72,10 @@ impl Real for f64 {
 
     fn from_f32(value: f32) -> f64 {
         value.into()
+    }
+
+    fn to_f32(self) -> f32 {
+        self as f32
     }
 
     fn is_finite(self) -> bool {

@@ -6,6 +6,7 @@ use super::elsewhere::elsewhere;
 use super::open::{check_gathered, check_listing, hex, read_header, read_json};
 use super::options::{AdapterOptions, none_of};
 use super::recipe::FileDigest;
+use super::rules::check_density;
 use super::tokenizer::is_tokenizer;
 use super::unmerged;
 use super::zeros::Zeros;
@@ -26,6 +27,8 @@ pub struct Adapter {
     pub name: String,
     /// Factor on its whole delta.
     pub weight: f64,
+    /// Share of its deltas that is kept, where that was said.
+    pub density: Option<f64>,
     /// Which one of the adapters in its file or folder it is, where that was asked for.
     pub wanted: Option<String>,
     /// Whether the base is the one that its initialisation has changed, where that was said.
@@ -61,7 +64,7 @@ pub struct Adapter {
 }
 
 // The rest is in the programs and the findings of the plan.
-wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions });
+wire!(Adapter { name, weight, density, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions });
 
 /// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
@@ -85,6 +88,7 @@ async fn open_in(
 ) -> Result<Adapter> {
     let name = &folder.name;
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
+    let density = options.density.map(|density| check_density("density", density)).transpose()?;
     let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
     let packing = options.packing()?;
     let wanted = options.adapter.as_deref();
@@ -156,6 +160,7 @@ async fn open_in(
     Ok(Adapter {
         name: name.clone(),
         weight,
+        density,
         wanted: options.adapter.clone(),
         residual_base: options.residual_base,
         expert_packing: options.expert_packing.clone(),

@@ -95,6 +95,14 @@ fn build(
     budget: &mut PatternBudget,
 ) -> Result<MergePlan> {
     let checked = options.check()?;
+    match (&checked.rules, adapters.iter().find(|adapter| adapter.density.is_some())) {
+        (Some(rules), _) => rules.check(&adapters)?,
+        (None, Some(adapter)) => {
+            let error = Error::bad_option("density", "method linear has no use for it: it prunes nothing");
+            return Err(error.adapter(adapter.name.clone()).fix("leave it out, or choose another method"));
+        }
+        (None, None) => {}
+    }
     let config = base.config.as_deref().map(Config::parse).transpose()?;
     let mut model = config.as_ref().map(Config::model).unwrap_or_default();
     let plain = !is_quantised(&base, &mut model);
@@ -127,12 +135,13 @@ fn build(
     sort_by(&mut added, |(one, _), (other, _)| one.cmp(other));
     let labels = added.iter().find_map(|(name, update)| labels(name, update));
     let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);
-    let tensors = plan_tensors(&base, head.as_ref(), changes, added, &checked);
+    let tensors =
+        plan_tensors(&base, head.as_ref(), changes, added, &Asked { options: &checked, adapters: &adapters })?;
     let untie = untied || config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
     let layers = replication;
     let changes = ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels, plain, layers };
     let config = config.map(|config| (config, changes));
-    let recipe = recipe(&base, &adapters, &tensors, options, checked.dtype);
+    let recipe = recipe(&base, &adapters, &tensors, options, &checked);
     if plain {
         base.leave_behind(says_quantised);
     }
@@ -171,14 +180,16 @@ fn plan_tensors(
     head: Option<&TiedHead>,
     mut changes: HashMap<usize, Change>,
     added: Vec<(String, Update)>,
-    options: &CheckedOptions,
-) -> Tensors {
+    asked: &Asked,
+) -> Result<Tensors> {
     let mut tensors = Tensors::default();
     let plain = |shard: usize, info: &TensorInfo| {
         let Shard { input, header, .. } = &base.shards[shard];
         Float::of(info.dtype).map(|float| Plain { float, input: *input, start: header.data_start + info.start })
     };
-    let to = |info: &TensorInfo| Float::of(info.dtype).map_or(info.dtype, |from| options.dtype.unwrap_or(from).dtype());
+    let to = |info: &TensorInfo| {
+        Float::of(info.dtype).map_or(info.dtype, |from| asked.options.dtype.unwrap_or(from).dtype())
+    };
     let resized = |info: &TensorInfo, plain: Plain, shape: &[u64]| Added {
         name: info.name.into(),
         shape: shape.into(),
@@ -190,14 +201,14 @@ fn plan_tensors(
         for (index, info) in file.header.iter().enumerate() {
             match (changes.remove(&tensors.len()), plain(shard, &info)) {
                 (Some(Change { shape: Some(shape), updates, base, .. }), Some(plain)) => {
-                    let program = program(&info, &shape, base.unwrap_or(plain), plain.float, updates, options);
+                    let program = program(&info, &shape, base.unwrap_or(plain), plain.float, updates, asked)?;
                     tensors.push_added(shard, resized(&info, plain, &shape), to(&info), Some(program));
                 }
                 (Some(mut change), Some(plain)) => {
                     let source = change.base.unwrap_or(plain);
                     let stack = change.rows_of_stack(info.shape);
                     let shape = stack.as_ref().map_or(info.shape, |shape| shape.as_slice());
-                    let program = program(&info, shape, source, plain.float, change.updates, options);
+                    let program = program(&info, shape, source, plain.float, change.updates, asked)?;
                     tensors.push_base(shard, index, to(&info), Some(program));
                 }
                 _ => tensors.push_base(shard, index, to(&info), None),
@@ -211,22 +222,28 @@ fn plan_tensors(
             let shape = change.shape.as_deref().unwrap_or(info.shape);
             let source = change.base.unwrap_or(plain);
             let added = resized(&info, plain, shape);
-            let program = program(&info, shape, source, plain.float, change.updates, options);
+            let program = program(&info, shape, source, plain.float, change.updates, asked)?;
             tensors.push_added(head.shard, added, to(&info), Some(program));
         }
     }
     // What only an adapter has gets the type of the model.
-    let Some(last) = base.shards.len().checked_sub(1) else { return tensors };
+    let Some(last) = base.shards.len().checked_sub(1) else { return Ok(tensors) };
     let model = base.shards.iter().flat_map(|shard| shard.header.iter()).find_map(|info| Float::of(info.dtype));
     for (name, update) in added {
         let Some(replace) = update.op.replacement.clone() else { continue };
         let (plain, float) = (replace.stored, model.unwrap_or(replace.stored.float));
         let info = TensorInfo { name: &name, dtype: plain.float.dtype(), shape: &replace.shape, start: 0, end: 0 };
-        let program = program(&info, info.shape, plain, float, vec![update], options);
+        let program = program(&info, info.shape, plain, float, vec![update], asked)?;
         let to = program.to.dtype();
         tensors.push_added(last, resized(&info, plain, info.shape), to, Some(program));
     }
-    tensors
+    Ok(tensors)
+}
+
+/// What decides how updates become one.
+struct Asked<'a> {
+    options: &'a CheckedOptions,
+    adapters: &'a [Adapter],
 }
 
 /// How a tensor is computed. `source` is what is read: the base's weight, which is of type `float`, or an adapter's in its place.
@@ -235,23 +252,20 @@ fn program(
     shape: &[u64],
     source: Plain,
     float: Float,
-    updates: Vec<Update>,
-    options: &CheckedOptions,
-) -> Program {
+    mut updates: Vec<Update>,
+    Asked { options, adapters }: &Asked,
+) -> Result<Program> {
     // A convolution's kernels are part of its columns; a vector is a column.
     let (rows, cols) = match shape {
         [] => (1, 1),
         [rows, rest @ ..] => (*rows, rest.iter().product()),
     };
-    Program {
-        tensor: info.name.into(),
-        rows,
-        cols,
-        source: Stored::Plain(source),
-        updates,
-        combine: Combine::Linear,
-        to: options.dtype.unwrap_or(float),
-    }
+    let combine = match &options.rules {
+        Some(rules) => rules.combine(info.name, rows.saturating_mul(cols), &mut updates, adapters)?,
+        None => Combine::Linear,
+    };
+    let (tensor, source, to) = (info.name.into(), Stored::Plain(source), options.dtype.unwrap_or(float));
+    Ok(Program { tensor, rows, cols, source, updates, combine, to })
 }
 
 /// Whether the base's weights are quantised, as far as that can be told; `model` knows by which method.

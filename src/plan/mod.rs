@@ -18,6 +18,7 @@ pub mod recipe;
 mod replication;
 pub mod report;
 mod request;
+mod rules;
 mod scales;
 mod tensors;
 mod tied;
