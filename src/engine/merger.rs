@@ -31,8 +31,8 @@ const OF_EXPERTS: u64 = 64 << 20;
 struct Loaded {
     id: usize,
     program: Program,
-    /// What is known of its whole weight.
-    known: Known,
+    /// What is known of its whole weight, where something must be.
+    known: Option<Known>,
     prepared: Option<PreparedProgram>,
 }
 
@@ -49,7 +49,7 @@ impl Merger {
     /// Take a program, which is called `id` from now on.
     pub fn load(&mut self, id: usize, program: Program) {
         self.drop_program(id);
-        let known = Known::start(&program);
+        let known = program.has_facts().then(|| Known::start(&program));
         self.programs.push(Loaded { id, program, known, prepared: None });
     }
 
@@ -68,7 +68,7 @@ impl Merger {
         if let Some(prepared) = &mut loaded.prepared {
             prepared.learn(&loaded.program, &known.updates);
         }
-        loaded.known = known;
+        loaded.known = Some(known);
         Ok(())
     }
 
@@ -123,11 +123,11 @@ impl Merger {
         let Some(Loaded { program, prepared: Some(prepared), known, .. }) = programs.last() else {
             return Err(Error::internal(format!("program {id} was not prepared")));
         };
-        if known.stage != Stage::Done && program.elements() > 0 {
+        if known.as_ref().is_some_and(|known| known.stage != Stage::Done) && program.elements() > 0 {
             return Err(Error::internal(format!("{}: its facts are missing", program.tensor)));
         }
         let spans = program.reads(elements.clone());
-        let block = Block { program, prepared, elements, allow_nonfinite: *allow_nonfinite, known: Some(known) };
+        let block = Block { program, prepared, elements, allow_nonfinite: *allow_nonfinite, known: known.as_ref() };
         buffers.read(&block, spans, inputs).await?;
         block.compute(buffers, statistics)
     }
@@ -140,8 +140,8 @@ impl Merger {
     pub async fn gather(&mut self, id: usize, elements: Range<u64>, inputs: &impl Inputs) -> Result<Vec<u8>> {
         self.prepare(id, &elements, inputs).await?;
         let Merger { programs, buffers, .. } = self;
-        let Some(Loaded { program, prepared: Some(prepared), known, .. }) = programs.last() else {
-            return Err(Error::internal(format!("program {id} was not prepared")));
+        let Some(Loaded { program, prepared: Some(prepared), known: Some(known), .. }) = programs.last() else {
+            return Err(Error::internal(format!("program {id} was not prepared, or has no facts")));
         };
         let spans = program.fact_reads(elements.clone());
         let mut result = Gathered {
@@ -206,7 +206,9 @@ impl Merger {
                 None => prepared.side = read,
             }
         }
-        prepared.learn(program, &loaded.known.updates);
+        if let Some(known) = &loaded.known {
+            prepared.learn(program, &known.updates);
+        }
         loaded.prepared = Some(prepared);
         Ok(())
     }

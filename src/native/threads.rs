@@ -147,6 +147,10 @@ impl<'a> Thread<'a> {
         let Shared { merge, facts, gathered, .. } = self.shared;
         let program = merge.plan.program(number);
         let program = program.ok_or_else(|| Error::internal(format!("tensor {number} has no program")))?;
+        if !program.has_facts() {
+            self.load(number, &program, 0, Vec::new)?;
+            return Ok(true);
+        }
         let poisoned = |_| Error::internal("a thread has failed");
         loop {
             let mut all = facts.lock().map_err(|_| poisoned(()))?;

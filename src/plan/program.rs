@@ -128,6 +128,11 @@ impl Program {
         (elements / granule * granule).max(granule)
     }
 
+    /// Whether something must be known of the whole weight before any block is computed.
+    pub fn has_facts(&self) -> bool {
+        self.combine.rule().is_some() || self.updates.iter().any(|update| update.op.fact().is_some())
+    }
+
     /// The adapters that change the weight, in their order.
     pub(crate) fn members(&self) -> Vec<&str> {
         let mut members: Vec<&str> = Vec::new();

@@ -102,7 +102,7 @@ impl Plan {
     /// The jobs of the round that gathers facts of a program, none where it needs no facts or has them all.
     #[wasm_bindgen(js_name = factJobs, unchecked_return_type = "FactJob[]")]
     pub fn fact_jobs(&mut self, number: usize) -> JsResult<JsValue> {
-        let jobs = self.plan.program(number).map(|program| {
+        let jobs = self.plan.program(number).filter(|program| program.has_facts()).map(|program| {
             let facts = self.facts.entry(number).or_insert_with(|| FactSum::of(&program));
             facts.jobs(&program)
         });
