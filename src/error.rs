@@ -1,6 +1,6 @@
-//! The one error type: a stable code, a sentence, and the facts behind the sentence.
+//! The only error type: a stable code, a sentence, and the facts behind the sentence.
 //!
-//! Programs read the [code](Error::code) and the [facts](Facts); people read the sentence that `Display` makes of them.
+//! Programs read the [code](Error::code) and the [facts](Facts); people read the sentence that `Display` makes from them.
 
 mod code;
 
@@ -8,16 +8,16 @@ use std::fmt;
 
 pub use code::{ErrorCode, ErrorKind};
 
-/// What every fallible function of lorafold returns.
+/// The result of every function of lorafold that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What an error knows beside its sentence. Every field is there only where it is known.
+/// What an error knows besides its sentence. A field is there only if it is known.
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ErrorFacts", optional_fields))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Facts {
-    /// What happened, finer than the code.
+    /// What happened, more precisely than the code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<ErrorKind>,
     /// The file, or its URL.
@@ -53,7 +53,7 @@ pub struct Error(Box<Inner>);
 #[derive(Debug, Clone, PartialEq)]
 struct Inner {
     code: ErrorCode,
-    /// What the sentence is about, where no fact says it.
+    /// What the sentence is about, if no fact says so.
     subject: Option<String>,
     reason: String,
     facts: Facts,
@@ -79,7 +79,7 @@ impl Error {
         Error::new(ErrorCode::BadConfig, reason).file(file)
     }
 
-    /// `wrong-input`: the folder or file is something else than it was given as.
+    /// `wrong-input`: the folder or file is not what it was given as.
     pub fn wrong_input(file: impl Into<String>, reason: impl Into<String>) -> Error {
         Error::new(ErrorCode::WrongInput, reason).file(file)
     }
@@ -128,7 +128,7 @@ impl Error {
         Error::new(ErrorCode::NoRangeSupport, "the server does not answer ranged requests").file(file)
     }
 
-    /// `write-failed`: a write failed, for another reason than a lack of space.
+    /// `write-failed`: a write failed for a reason other than lack of space.
     pub fn write_failed(file: impl Into<String>, reason: impl Into<String>) -> Error {
         Error::new(ErrorCode::WriteFailed, reason).file(file)
     }
@@ -158,8 +158,7 @@ impl Error {
         Error::new(ErrorCode::Internal, reason)
     }
 
-    /// An error that was thrown across a language's boundary: its sentence is `subject: reason; fix`, where the facts have the subject
-    /// and the fix.
+    /// An error that was thrown in another language. Its sentence is `subject: reason; fix`, with the subject and the fix from the facts.
     #[cfg(any(all(target_arch = "wasm32", feature = "module"), test))]
     pub(crate) fn of_sentence(code: ErrorCode, sentence: &str, facts: Facts) -> Error {
         let within = |text: &Option<String>, cut: fn(&str, &str) -> Option<usize>| {
@@ -176,7 +175,7 @@ impl Error {
         error
     }
 
-    /// The same error about `subject`, which no fact names.
+    /// The same error about `subject`, which is not in the facts.
     fn about(mut self, subject: impl Into<String>) -> Error {
         self.0.subject = Some(subject.into());
         self
@@ -231,7 +230,7 @@ impl Error {
         self
     }
 
-    /// The same error with what the user can do about it, which ends the sentence.
+    /// The same error with what the user can do about it. The sentence ends with that.
     #[must_use]
     pub fn fix(mut self, fix: impl Into<String>) -> Error {
         self.0.facts.fix = Some(fix.into());
@@ -253,12 +252,12 @@ impl Error {
         &self.0.reason
     }
 
-    /// What is known beside the sentence.
+    /// What is known besides the sentence.
     pub fn facts(&self) -> &Facts {
         &self.0.facts
     }
 
-    /// The same error, its file named with its folder.
+    /// The same error, with the folder added to its file's name.
     pub(crate) fn in_folder(mut self, folder: &str) -> Error {
         let Inner { subject, facts, .. } = &mut *self.0;
         if let Some(file) = facts.file.as_mut().filter(|file| !is_in(file, folder)) {
@@ -271,8 +270,8 @@ impl Error {
         self
     }
 
-    /// The same error about the files of an adapter, its file named with the adapter's folder: adapters' files all have the same names.
-    /// Errors of reading have the path or URL already.
+    /// The same error about an adapter's file, with the adapter's folder added to the file's name, because the files of all adapters have the same
+    /// names. Errors of reading already have the path or URL.
     pub(crate) fn in_adapter(mut self, adapter: &str) -> Error {
         let Inner { code, facts, .. } = &mut *self.0;
         if matches!(
@@ -297,11 +296,11 @@ fn is_in(file: &str, adapter: &str) -> bool {
 }
 
 impl fmt::Display for Error {
-    /// `adapter A: subject: reason; fix`. Several adapters have files and tensors of the same names: the sentence says whose.
+    /// `adapter A: subject: reason; fix`. Several adapters have files and tensors with the same names, so the sentence says which adapter it is about.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Inner { code, subject, reason, facts } = &*self.0;
         if let Some(adapter) = &facts.adapter
-            // Unless the file's path says it.
+            // The file's path may already say so.
             && (subject.is_some() || facts.tensor.is_some() || !facts.file.as_ref().is_some_and(|file| is_in(file, adapter)))
         {
             write!(f, "adapter {adapter}: ")?;

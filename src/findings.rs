@@ -1,4 +1,4 @@
-//! What a plan saw and the user should know, short of an error.
+//! What the user should know about a plan, short of an error.
 
 use std::borrow::Cow;
 

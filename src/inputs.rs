@@ -4,20 +4,20 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::from_json;
 use crate::wire::wire;
 
-/// One file that can be read at any place.
+/// One file that can be read at any position.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ListedFile"))]
 #[non_exhaustive]
 pub struct FileInfo {
     /// Name inside its folder.
     pub name: String,
-    /// Size in bytes; [`UNKNOWN_SIZE`] where its server does not say.
+    /// Size in bytes; [`UNKNOWN_SIZE`] if its server does not say.
     #[cfg_attr(test, ts(optional, as = "Option<u64>"))]
     pub size: u64,
-    /// What its source calls this state of it (an ETag, say), where it does.
+    /// What its source calls this version of it (such as an ETag), if it does.
     #[cfg_attr(test, ts(optional))]
     pub version: Option<String>,
-    /// The sha256 of its bytes in hex, where its source knows it.
+    /// The sha256 of its bytes in hex, if its source knows it.
     #[cfg_attr(test, ts(optional))]
     pub sha256: Option<String>,
 }
@@ -25,16 +25,16 @@ pub struct FileInfo {
 from_json!(FileInfo { name, size or UNKNOWN_SIZE, version, sha256 });
 
 impl FileInfo {
-    /// A file of `size` bytes, whose source neither tells versions apart nor knows its hash.
+    /// A file of `size` bytes, of which neither version nor hash is known.
     pub fn new(name: impl Into<String>, size: u64) -> FileInfo {
         FileInfo { name: name.into(), size, version: None, sha256: None }
     }
 }
 
-/// The size of a weight file whose server does not say: it ends where its header says.
+/// The size of a weight file if its server does not say. It ends where its header says.
 pub const UNKNOWN_SIZE: u64 = u64::MAX;
 
-/// The files of one base or adapter, and where they stand among all inputs.
+/// The files of one base or adapter, and their place among all inputs.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ListedFolder"))]
 #[non_exhaustive]
@@ -46,23 +46,20 @@ pub struct Listing {
     pub first_input: usize,
     /// The files, in the order of the inputs.
     pub files: Vec<FileInfo>,
-    /// Folders inside it, which nobody reads: their names are for the report.
+    /// Names of folders inside it. They are not read; the names are for the report.
     #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
     pub folders: Vec<String>,
-    /// Files that are there and cannot be read as inputs: their names are for the report.
-    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
-    pub beside: Vec<String>,
-    /// Where it can be had again, for the recipe: `hf://org/name@commit`. Nothing where that is this machine's or a host's business.
+    /// Where it can be found again, for the recipe: `hf://org/name@commit`. Nothing for private places, such as a path of this machine.
     #[cfg_attr(test, ts(optional))]
     pub origin: Option<String>,
 }
 
-from_json!(Listing { name, files, folders, beside, origin } without { first_input });
+from_json!(Listing { name, files, folders, origin } without { first_input });
 
 impl Listing {
     /// A folder without folders inside it, whose `files` are the inputs from number `first_input` on.
     pub fn new(name: impl Into<String>, first_input: usize, files: Vec<FileInfo>) -> Listing {
-        Listing { name: name.into(), first_input, files, folders: Vec::new(), beside: Vec::new(), origin: None }
+        Listing { name: name.into(), first_input, files, folders: Vec::new(), origin: None }
     }
 }
 
@@ -82,16 +79,16 @@ wire!(Span { input, start, bytes });
 
 /// Random access to the bytes of every input file, by the file's number.
 ///
-/// Natively a read is done when the future is first polled; in a browser it may take as long as a network does.
-#[allow(async_fn_in_trait, reason = "no input is Send in a browser, and native threads have an input each")]
+/// In native code a read is done when the future is first polled; in a browser it may take as long as a network request.
+#[allow(async_fn_in_trait, reason = "inputs are not Send in a browser, and each native thread has its own")]
 pub trait Inputs {
     /// Fill `buffer` with the bytes of `input` from `start` on.
     ///
     /// # Errors
-    /// `source-changed` when the file ends first, `fetch-failed` or `no-range-support` as the platform has it.
+    /// `source-changed` if the file ends too early; `fetch-failed` or `no-range-support`, as the platform reports it.
     async fn read(&self, input: usize, start: u64, buffer: &mut [u8]) -> Result<()>;
 
-    /// The sha256 of a whole file in hex, where the platform computes it faster than this crate would.
+    /// The sha256 of a whole file in hex, if the platform computes it faster than this crate.
     ///
     /// # Errors
     /// Those of reading.
@@ -99,11 +96,11 @@ pub trait Inputs {
         Ok(None)
     }
 
-    /// Let whatever drives this work do something else for a moment, and hear whether the work is still wanted.
+    /// Let the caller do something else for a moment, and learn whether the work is still wanted.
     ///
-    /// Work that takes long without a read calls it from time to time: a browser's page answers and an abort is
-    /// heard only then. Count the work instead of looking at a clock; some thousands of tensors or modules between two
-    /// pauses are about ten milliseconds. Natively it returns at once.
+    /// Work that runs long without a read calls this from time to time, because only then can a page respond and an abort be
+    /// noticed. Count the work instead of reading a clock: a few thousand tensors or modules between two pauses take about
+    /// ten milliseconds. In native code it returns at once.
     ///
     /// # Errors
     /// `aborted` when the caller has asked to stop.
@@ -112,7 +109,7 @@ pub trait Inputs {
     }
 }
 
-/// A buffer of `bytes` zeros, or an error where memory does not suffice.
+/// A buffer of `bytes` zeros, or an error if there is not enough memory.
 ///
 /// # Errors
 /// `limit-exceeded` when the allocation fails.
@@ -122,8 +119,7 @@ pub fn try_buffer(subject: &str, bytes: u64) -> Result<Vec<u8>> {
     Ok(buffer)
 }
 
-/// Make `buffer` `bytes` long, with whatever bytes it has then. Where it must grow, its old memory is freed first, and no more is taken
-/// than is needed.
+/// Make `buffer` `bytes` long, with arbitrary content. If it must grow, its old memory is freed first, and no more is allocated than is needed.
 ///
 /// # Errors
 /// `limit-exceeded` when the allocation fails.

@@ -50,14 +50,14 @@ pub struct ModelDescription {
     /// The metadata of its weight files, in their order, without the recipe.
     #[cfg_attr(test, ts(type = "Record<string, string>"))]
     pub metadata: Map<String, Value>,
-    /// The recipe of a merged model, as it stands in its files.
+    /// The recipe of a merged model, as its files have it.
     #[cfg_attr(test, ts(type = "Record<string, unknown> | null"))]
     pub recipe: Option<Value>,
     /// Its tensors.
     pub tensors: Vec<TensorDescription>,
 }
 
-/// A base, or a model that lorafold has merged.
+/// Whether it is a base or a model that lorafold merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "lowercase")]
@@ -110,19 +110,19 @@ pub struct TensorDescription {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct AdapterDescription {
-    /// Tells it from a model.
+    /// Distinguishes it from a model.
     #[cfg_attr(test, ts(inline))]
     pub kind: AdapterKind,
     /// Name of its folder.
     pub name: String,
     /// The `peft_type` of its configuration.
     pub r#type: String,
-    /// How it is spelt.
+    /// Which tool's spelling it has.
     #[cfg_attr(test, ts(inline))]
     pub convention: Convention,
-    /// Rank where no pattern says otherwise, where it has one.
+    /// Rank unless a pattern says otherwise, if it has one.
     pub r: Option<u64>,
-    /// Alpha where no pattern says otherwise, where it has one.
+    /// Alpha unless a pattern says otherwise, if it has one.
     pub alpha: Option<f64>,
     /// Whether its scale is α/√r instead of α/r.
     pub rslora: bool,
@@ -139,11 +139,11 @@ pub struct AdapterDescription {
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "lowercase")]
 pub enum AdapterKind {
-    /// The only one.
+    /// The only value.
     Adapter,
 }
 
-/// Whose spelling an adapter has.
+/// Which tool's spelling an adapter has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "lowercase")]
@@ -164,15 +164,15 @@ pub struct ModuleDescription {
     pub parameter: String,
     /// The method.
     pub method: &'static str,
-    /// Rank r, where it has a scale.
+    /// Rank r, if it has a scale.
     pub rank: Option<u64>,
-    /// Alpha after patterns, where it has a scale.
+    /// Alpha after patterns, if it has a scale.
     pub alpha: Option<f64>,
-    /// α/r or α/√r, where it has a scale.
+    /// α/r or α/√r, if it has a scale.
     pub scale: Option<f64>,
-    /// Width of the module's input, where the adapter tells it.
+    /// Width of the module's input, if the adapter tells it.
     pub inputs: Option<u64>,
-    /// Width of the module's output, where the adapter tells it.
+    /// Width of the module's output, if the adapter tells it.
     pub outputs: Option<u64>,
     /// Element type of its first factor, by its safetensors name.
     pub dtype: Option<String>,

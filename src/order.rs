@@ -1,5 +1,5 @@
-//! Sorting. Every kind of value that the standard library's sort is made for is six kilobytes of the WebAssembly module; this one is made once,
-//! for the numbers of the values.
+//! Sorting. The standard library's sort takes six kilobytes of the WebAssembly module for every type of value. This one is compiled once, for the
+//! numbers of the values.
 
 use std::cmp::Ordering;
 
@@ -16,7 +16,7 @@ pub(crate) fn sort<T: Ord>(items: &mut Vec<T>) {
     sort_by(items, T::cmp);
 }
 
-/// Sort numbers of things, in place; those of equal things by the number.
+/// Sort the numbers of things, in place. Equal things are ordered by number.
 pub(crate) fn sort_numbers(numbers: &mut [u32], compare: &dyn Fn(u32, u32) -> Ordering) {
     numbers.sort_unstable_by(|&one, &other| compare(one, other).then(one.cmp(&other)));
 }

@@ -1,4 +1,4 @@
-//! The types of whatever crosses to JavaScript, as TypeScript: `pkg-templates/src/schema.ts` is made from these.
+//! The types of everything that crosses to JavaScript, as TypeScript: `pkg-templates/src/schema.ts` is made from them.
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ const HEADER: &str = "\
 // Generated from the types of the crate by `npm run schema`: do not edit. A test of the crate fails while the two differ.
 ";
 
-/// The declarations of types and of all that they are made of, each once, by name: ts-rs has no order of its own.
+/// The declarations of types and of all types in them, each once, sorted by name, because ts-rs has no order of its own.
 struct Declarations {
     config: Config,
     seen: Vec<TypeId>,
@@ -56,7 +56,7 @@ fn laid_out(text: &str) -> String {
     out
 }
 
-/// The text with what its comments call a default (`` `keep` (default) ``, `` `1` by default ``) as TSDoc has it.
+/// The text, in which the defaults in comments (`` `keep` (default) ``, `` `1` by default ``) are written for TSDoc.
 fn with_defaults(text: &str) -> String {
     let (mut found, mut out) = (None, String::new());
     for line in text.lines() {

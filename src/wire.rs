@@ -1,5 +1,5 @@
-//! Values as bytes, for another thread that runs the same version: each part one after the other, with nothing between them. Reading trusts what
-//! was written.
+//! Values as bytes, for another thread that runs the same version. The parts follow one another, with nothing between them. Reading trusts the
+//! bytes.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,11 +9,11 @@ pub(crate) trait Wire: Sized {
     /// Append the value.
     fn put(&self, out: &mut Vec<u8>);
 
-    /// Take a value from the front of `from`; `None` where it is none.
+    /// Take a value from the front of `from`. `None` if there is none.
     fn take(from: &mut &[u8]) -> Option<Self>;
 }
 
-/// [`Wire`] for a struct, part by part. Parts `without` are not written, and are empty when read.
+/// [`Wire`] for a struct, field by field. Fields after `without` are not written, and are empty when read.
 macro_rules! wire {
     ($name:ident { $($part:ident),* $(,)? } $(without { $($left:ident),* })?) => {
         impl $crate::wire::Wire for $name {
@@ -22,7 +22,7 @@ macro_rules! wire {
             }
 
             fn take(from: &mut &[u8]) -> Option<Self> {
-                // Read in the order that they are written in here.
+                // They are read in the order in which they are written.
                 Some($name { $($part: $crate::wire::Wire::take(from)?,)* $($($left: Default::default(),)*)? })
             }
         }
@@ -59,7 +59,7 @@ macro_rules! wire_enum {
 }
 pub(crate) use wire_enum;
 
-/// [`Wire`] for what has a text of its own: `$put` gives it, `$take` reads it.
+/// [`Wire`] for a type that has a text: `$put` gives it, `$take` reads it.
 macro_rules! wire_text {
     ($name:ty, $put:expr, $take:expr) => {
         impl $crate::wire::Wire for $name {
@@ -161,7 +161,7 @@ impl<T: Wire> Wire for Vec<T> {
 
     fn take(from: &mut &[u8]) -> Option<Self> {
         let length = usize::take(from)?;
-        // Every value has a byte at least: a wrong length asks for no memory.
+        // Every value has at least one byte, so that a wrong length reserves no memory.
         let mut values = Vec::with_capacity(length.min(from.len()));
         for _ in 0..length {
             values.push(T::take(from)?);

@@ -1,4 +1,4 @@
-//! Every code of errors is raised by something, and the README lists them all.
+//! Every code of errors is raised by something, and docs/errors.md lists them all.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::fs;
@@ -31,14 +31,19 @@ fn texts(folder: &str, end: &str, except: &[&str]) -> Vec<String> {
     texts
 }
 
-fn codes() -> Vec<String> {
+/// The texts of an enum of `error/code.rs`.
+fn named(name: &str) -> Vec<String> {
     let text = read("src/error/code.rs");
-    let (_, rows) = text.split_once("pub enum ErrorCode").expect("the texts of the codes");
+    let (_, rows) = text.split_once(&format!("pub enum {name} {{")).expect("the enum");
     let rows = rows.lines().take_while(|line| *line != "}");
-    let codes: Vec<String> =
+    let names: Vec<String> =
         rows.filter_map(|line| Some(line.split_once(" = \"")?.1.split_once('"')?.0.into())).collect();
-    assert!(codes.len() > 10, "{codes:?}");
-    codes
+    assert!(names.len() > 10, "{names:?}");
+    names
+}
+
+fn codes() -> Vec<String> {
+    named("ErrorCode")
 }
 
 #[test]
@@ -59,10 +64,12 @@ fn something_raises_every_code() {
 }
 
 #[test]
-fn the_readme_lists_every_code() {
-    let readme = read("README.md");
-    let (_, table) = readme.split_once("| `code` | what is wrong |").expect("the table of codes");
-    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    let listed: Vec<String> = rows.filter_map(|row| Some(row.split('`').nth(1)?.to_string())).collect();
-    assert_eq!(listed, codes());
+fn the_documentation_lists_every_code_and_kind() {
+    let page = read("docs/errors.md");
+    for (head, names) in [("| `code` | what is wrong |", codes()), ("| `kind` | what happened |", named("ErrorKind"))] {
+        let (_, table) = page.split_once(head).expect("the table");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let listed: Vec<String> = rows.filter_map(|row| Some(row.split('`').nth(1)?.to_string())).collect();
+        assert_eq!(listed, names);
+    }
 }

@@ -147,13 +147,12 @@ fn table() -> Table {
 }
 
 /// Methods of PEFT 0.21 of which no fixture is merged, by `peft_type`.
-const REFUSED: [&str; 17] = [
+const REFUSED: [&str; 16] = [
     "ADAMSS",
     "ADAPTION_PROMPT",
     "CARTRIDGE",
     "CPT",
     "FROD",
-    "GLORA",
     "LILY",
     "MULTITASK_PROMPT_TUNING",
     "OSF",

@@ -139,6 +139,25 @@ fn what_the_file_cannot_say_is_refused() {
     }
 }
 
+/// GLoRA makes a part of a bias of the layer's weight, which no update can see.
+#[test]
+fn a_bias_that_depends_on_its_weight_is_refused() {
+    let scratch = Scratch::new("coupled");
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/glora-bias-two");
+    let adapter = scratch.0.join("adapter");
+    fs::create_dir_all(&adapter).unwrap();
+    fs::copy(case.join("adapter-0/adapter_config.json"), adapter.join("adapter_config.json")).unwrap();
+    let bytes = fs::read(case.join("adapter-0/adapter_model.safetensors")).unwrap();
+    // The same header, with another name that is as long with the spaces behind it.
+    let (from, to) = (b"q_proj.glora_C.zeros\"", b"q_proj.glora_C.X\"    ");
+    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+    let bytes = [&bytes[..at], to, &bytes[at + to.len()..]].concat();
+    fs::write(adapter.join("adapter_model.safetensors"), bytes).unwrap();
+    let planned = Merge::builder().base(case.join("base")).adapter(AdapterFolder::new(&adapter)).plan();
+    let error = planned.err().unwrap();
+    assert_eq!((error.code(), error.facts().field.as_deref()), ("unsupported", Some("config_C")), "{error}");
+}
+
 /// An index beyond the weight can be seen only when the operands are read: the merge says which.
 #[test]
 fn an_index_beyond_the_weight_is_an_error() {

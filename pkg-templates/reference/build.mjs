@@ -1,10 +1,12 @@
 // @ts-check
-// Makes the API reference: the package's from its TypeScript, in out/, the crate's in target/doc. Any warning is an error.
+// Makes the documentation: one site of README.md, docs/ and the package's API reference in out/, and the crate's reference in target/doc.
+// Any warning is an error.
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { brokenLinks } from "./links.mjs";
 import { giveUp, npmPackagesInstalled, packageFolders } from "../../tests/setup/setup.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -26,7 +28,14 @@ function missing(what, script) {
 await npmPackagesInstalled(packageFolders.reference).catch(giveUp);
 const typedoc = dirname(createRequire(import.meta.url).resolve("typedoc/package.json"));
 if (!existsSync(join(here, "..", "generated", "lorafold.d.ts"))) missing("the types of the WebAssembly are", "build");
+const site = join(here, "out");
+rmSync(site, { recursive: true, force: true });
 run(process.execPath, [join(typedoc, "bin", "typedoc")]);
+const broken = brokenLinks(site);
+if (broken.length > 0) {
+  console.error(`docs: links that lead nowhere:\n  ${broken.join("\n  ")}`);
+  process.exit(1);
+}
 // What exists only on wasm32 has comments, too.
 for (const target of [[], ["--target", "wasm32-unknown-unknown"]]) {
   run("cargo", ["doc", "--no-deps", "--lib", ...target], { RUSTDOCFLAGS: "-D warnings" });

@@ -15,9 +15,4 @@ export const searchModels: HubApi["searchModels"] = hub.searchModels;
 /** {@inheritDoc HubApi.upload} @function */
 export const upload: HubApi["upload"] = hub.upload;
 
-export type { HubApi } from "./hub/api.js";
-export type { FoundModel, SearchOptions } from "./hub/search.js";
-export type { NamedBlob, UploadFile, UploadOptions, UploadProgress, UploadResult } from "./hub/upload.js";
-export type { Repository } from "./sources/repository.js";
-export type { HubOptions } from "./types.js";
-export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";
+export * from "./hub/exports.js";

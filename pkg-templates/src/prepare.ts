@@ -11,6 +11,7 @@ import { RandomReader } from "./sources/reader.js";
 import { listSource } from "./sources/listing.js";
 import type { AdapterListing } from "./sources/several.js";
 import { hashed } from "./sources/hashed.js";
+import { mayBeWeights } from "./sources/weights.js";
 import type { AdapterOptions, MergeOptions, PlanOptions, SourceLike } from "./types.js";
 import { planInWorker } from "./workers/planner.js";
 
@@ -130,21 +131,23 @@ function distinct(names: string[]): string[] {
 }
 
 /** A listing as the plan takes it. */
-export function listed({ name, files, folders = [], beside, origin }: Listing, given = name): ListedFolder {
+export function listed({ name, files, folders = [], origin }: Listing, given = name): ListedFolder {
   const file = ({ name, size, version, oid, digest }: Input) => {
     const state = oid ?? version;
     return { name, ...(size !== undefined && { size }), ...(state !== undefined && { version: state }), ...(digest !== undefined && { sha256: digest }) };
   };
-  return { name: given, files: files.map(file), folders, ...(beside && { beside }), ...(origin !== undefined && { origin }) };
+  return { name: given, files: files.map(file), folders, ...(origin !== undefined && { origin }) };
 }
 
 /** Bytes of adapters that are kept in memory, unless the platform says otherwise. */
 const HELD_BYTES = 256 << 20;
 
-/** Read an adapter's files that are not local into memory, where there is room: each is read twice, once for its hash and once for its factors. */
+/** Read an adapter's weights that are not local into memory, where there is room: they are read twice, once for their hash and once for their factors. */
 async function held({ listing, ...rest }: AdapterListing, { turns, room }: ListingLimits): Promise<AdapterListing> {
+  const isWeights = mayBeWeights(listing.files.map(({ name }) => name), "adapter");
   const held = async (input: Input): Promise<Input> => {
     const { name, size, version, digest, head } = input;
+    if (!(isWeights(name) || name === "adapter_config.json")) return input;
     if (input.blob || input.bytes || input.path !== undefined || size === undefined || !room.take(size)) return input;
     const bytes = head?.length === size ? head : await turns.run(() => new RandomReader(name, 0, bind(input).read!).take(size));
     return { name, size, bytes, ...(version !== undefined && { version }), ...(digest !== undefined && { digest }) };

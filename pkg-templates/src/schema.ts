@@ -5,7 +5,7 @@
  */
 export type AdapterDescription = {
   /**
-   * Tells it from a model.
+   * Distinguishes it from a model.
    */
   kind: "adapter",
   /**
@@ -17,15 +17,15 @@ export type AdapterDescription = {
    */
   type: string,
   /**
-   * How it is spelt.
+   * Which tool's spelling it has.
    */
   convention: "peft",
   /**
-   * Rank where no pattern says otherwise, where it has one.
+   * Rank unless a pattern says otherwise, if it has one.
    */
   r: number | null,
   /**
-   * Alpha where no pattern says otherwise, where it has one.
+   * Alpha unless a pattern says otherwise, if it has one.
    */
   alpha: number | null,
   /**
@@ -93,7 +93,7 @@ export type AdapterRequest = {
    */
   folder: ListedFolder,
   /**
-   * How it enters the merge.
+   * Its own options.
    */
   options: AdapterSettings,
 };
@@ -176,11 +176,11 @@ export type DtypeTotal = {
 export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
 
 /**
- * What an error knows beside its sentence. Every field is there only where it is known.
+ * What an error knows besides its sentence. A field is there only if it is known.
  */
 export type ErrorFacts = {
   /**
-   * What happened, finer than the code.
+   * What happened, more precisely than the code.
    */
   kind?: ErrorKind,
   /**
@@ -295,7 +295,7 @@ export type Finding = {
 };
 
 /**
- * One file that can be read at any place.
+ * One file that can be read at any position.
  */
 export type ListedFile = {
   /**
@@ -303,21 +303,21 @@ export type ListedFile = {
    */
   name: string,
   /**
-   * Size in bytes; `UNKNOWN_SIZE` where its server does not say.
+   * Size in bytes; `UNKNOWN_SIZE` if its server does not say.
    */
   size?: number,
   /**
-   * What its source calls this state of it (an ETag, say), where it does.
+   * What its source calls this version of it (such as an ETag), if it does.
    */
   version?: string,
   /**
-   * The sha256 of its bytes in hex, where its source knows it.
+   * The sha256 of its bytes in hex, if its source knows it.
    */
   sha256?: string,
 };
 
 /**
- * The files of one base or adapter, and where they stand among all inputs.
+ * The files of one base or adapter, and their place among all inputs.
  */
 export type ListedFolder = {
   /**
@@ -329,15 +329,11 @@ export type ListedFolder = {
    */
   files: Array<ListedFile>,
   /**
-   * Folders inside it, which nobody reads: their names are for the report.
+   * Names of folders inside it. They are not read; the names are for the report.
    */
   folders?: Array<string>,
   /**
-   * Files that are there and cannot be read as inputs: their names are for the report.
-   */
-  beside?: Array<string>,
-  /**
-   * Where it can be had again, for the recipe: `hf://org/name@commit`. Nothing where that is this machine's or a host's business.
+   * Where it can be found again, for the recipe: `hf://org/name@commit`. Nothing for private places, such as a path of this machine.
    */
   origin?: string,
 };
@@ -379,7 +375,7 @@ export type ModelDescription = {
    */
   metadata: Record<string, string>,
   /**
-   * The recipe of a merged model, as it stands in its files.
+   * The recipe of a merged model, as its files have it.
    */
   recipe: Record<string, unknown> | null,
   /**
@@ -405,23 +401,23 @@ export type ModuleDescription = {
    */
   method: string,
   /**
-   * Rank r, where it has a scale.
+   * Rank r, if it has a scale.
    */
   rank: number | null,
   /**
-   * Alpha after patterns, where it has a scale.
+   * Alpha after patterns, if it has a scale.
    */
   alpha: number | null,
   /**
-   * α/r or α/√r, where it has a scale.
+   * α/r or α/√r, if it has a scale.
    */
   scale: number | null,
   /**
-   * Width of the module's input, where the adapter tells it.
+   * Width of the module's input, if the adapter tells it.
    */
   inputs: number | null,
   /**
-   * Width of the module's output, where the adapter tells it.
+   * Width of the module's output, if the adapter tells it.
    */
   outputs: number | null,
   /**
@@ -816,15 +812,16 @@ export type Report = {
 };
 
 /**
- * A run of output bytes that one read of an input serves. Its pieces take their bytes in turn; what is between them is passed over.
+ * A run of output bytes for which one read of an input is enough. Its pieces take their bytes from it one after another, and skip what is
+ * between them.
  */
 export type Run = {
   /**
-   * The byte of the output file after its last.
+   * The byte after its last one, in the output file.
    */
   end: number,
   /**
-   * What is read; nothing where the plan holds the bytes.
+   * What is read, or nothing if the plan holds the bytes.
    */
   source: RunSource | null,
 };

@@ -6,7 +6,7 @@ use super::fields::FieldReader;
 use crate::error::{Error, Result};
 use crate::op::{Op, Side, bd_lora, merged_linear};
 
-/// What a configuration says of blocks.
+/// What a configuration says about blocks.
 #[derive(Debug, Clone, Default)]
 pub struct Blocks {
     diagonal: Option<Diagonal>,
@@ -22,14 +22,14 @@ struct Diagonal {
     /// In `lora_B`.
     in_b: Vec<String>,
     blocks: u64,
-    /// Every module must have them in one of the two.
+    /// Whether every module must have blocks in one of the two factors.
     strict: bool,
 }
 
 /// How the factors of one module are stored.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Block {
-    /// One factor has so many blocks on its diagonal.
+    /// One factor has this many blocks on its diagonal.
     Diagonal(Side, u64),
     /// `lora_B` makes these parts of the output.
     Merged(Vec<bool>),
@@ -51,7 +51,7 @@ impl Blocks {
                 "target_modules_bd_b" => diagonal.in_b = reader.texts(&field, value)?,
                 "nblocks" => diagonal.blocks = reader.rank(&field, value)?,
                 "match_strict" => diagonal.strict = reader.flag(&field, value)?,
-                _ => return Err(reader.not_yet(&field, value, "a field of BD-LoRA that is not known")),
+                _ => return Err(reader.not_yet(&field, value, "a field of BD-LoRA that lorafold does not know")),
             }
         }
         self.diagonal = Some(diagonal);
@@ -72,10 +72,10 @@ impl Blocks {
         Ok(())
     }
 
-    /// How the factors of `module` are stored, where that is in blocks. PEFT looks for the names anywhere in the path.
+    /// How the factors of `module` are stored, if they are stored in blocks. PEFT looks for the names anywhere in the path.
     ///
     /// # Errors
-    /// `bad-config` where the configuration says two things of the module, or nothing though it must.
+    /// `bad-config` if the configuration contradicts itself about the module, or says nothing about it though it must.
     pub(crate) fn of(&self, module: &str) -> Result<Option<Block>> {
         let Some(Diagonal { in_a, in_b, blocks, strict }) = &self.diagonal else {
             let merged = self.enabled.iter().any(|enabled| *enabled);
@@ -105,10 +105,10 @@ impl Block {
         }
     }
 
-    /// The update of a weight by the factors of `lora`, which have the shapes that are stored. `rank_of_b` are the columns of `lora_B`.
+    /// The update of a weight by the factors of `lora`, in the shapes in which they are stored. `rank_of_b` is the number of columns of `lora_B`.
     ///
     /// # Errors
-    /// `shape-mismatch` where they are not so stored.
+    /// `shape-mismatch` if they have other shapes.
     pub(crate) fn op(&self, lora: Op, rank_of_b: u64) -> Result<Op> {
         match self {
             Block::Diagonal(side, blocks) => bd_lora(lora, rank_of_b, *side, *blocks),

@@ -1,20 +1,20 @@
-//! Several adapters in one file: PEFT's keys may have the adapter's name behind that of what was trained
+//! Several adapters in one file: in PEFT's keys the adapter's name may follow the name of the factor
 //! (`….lora_A.NAME.weight`).
 
 use super::dialect::AdapterFiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::sorted;
 
-/// What an adapter is called that nobody has named.
+/// The name of an adapter to which nobody gave a name.
 const DEFAULT: &str = "default";
 /// Most names that an error lists.
 const LISTED: usize = 20;
 
-/// Which of the adapters called `names`, one for each key that has a name, is read: the wanted one, or the only one. Keys without a name
-/// belong to all.
+/// Which adapter is read: the wanted one, or the only one. `names` are the adapters' names, one for each key that has a name. Keys without a
+/// name belong to all adapters.
 ///
 /// # Errors
-/// `wrong-input` where there are several and none is chosen, `bad-option` where the chosen one is not there.
+/// `wrong-input` if there are several and none is chosen, `bad-option` if the chosen one is not there.
 pub(crate) fn choose<'a>(files: &AdapterFiles, names: Vec<&'a str>) -> Result<Option<&'a str>> {
     let names = sorted(names);
     let chosen = match (files.wanted, names.as_slice()) {
@@ -42,4 +42,4 @@ pub(crate) fn choose<'a>(files: &AdapterFiles, names: Vec<&'a str>) -> Result<Op
 
 /// What the user can do about several adapters.
 pub(crate) const CHOOSE: &str =
-    "choose one by its name: the option `adapter`, or on the command line #NAME behind the adapter";
+    "choose one by its name: the option `adapter`, or on the command line #NAME after the adapter";

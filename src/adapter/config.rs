@@ -1,7 +1,7 @@
-//! `adapter_config.json`: what of it changes the mathematics of a merge.
+//! `adapter_config.json`: the fields that change the mathematics of a merge.
 //!
-//! Fields are PEFT's (`LoraConfig`). A field that changes the result and is not implemented is refused by name, and so
-//! is a field nobody here has heard of, unless it says nothing: a merge is right or it does not happen.
+//! The fields are PEFT's (`LoraConfig`). A field that changes the result and is not implemented is refused by name. So is an
+//! unknown field, unless its value is empty: a merge is right or it does not happen.
 
 use serde_json::Value;
 
@@ -20,27 +20,27 @@ pub struct AdapterConfig {
     pub alpha: f64,
     /// Scale by α/√r (rsLoRA, arXiv 2312.03732) instead of α/r.
     pub rslora: bool,
-    /// DoRA: every output has a trained length.
+    /// DoRA: every output has a trained magnitude.
     pub dora: bool,
-    /// What the file says of the orientation of the base's weights; a hint, since PEFT decides by layer class.
+    /// What the file says about the orientation of the base's weights. It is a hint, because PEFT decides by layer class.
     pub fan_in_fan_out: bool,
     /// Ranks by module, first match wins.
     pub rank_pattern: PatternTable<f64>,
     /// Alphas by module, first match wins.
     pub alpha_pattern: PatternTable<f64>,
-    /// The suffixes of `target_modules` where it is a list.
+    /// The suffixes in `target_modules`, if that is a list.
     pub target_modules: Vec<String>,
     /// The ends of the paths of bare parameters that have factors (`ParamWrapper`).
     pub target_parameters: Vec<String>,
     /// The version of PEFT that wrote it, from 0.18 on.
     pub peft_version: Option<String>,
-    /// `trainable_token_indices`: the end of an embedding's path (empty: of any), and its trained rows.
+    /// `trainable_token_indices`: the end of an embedding's path (empty for any), and its trained rows.
     pub tokens: Vec<(String, Vec<u64>)>,
     /// Which factors are stored in blocks.
     pub blocks: Blocks,
-    /// OLoRA: the base that was trained is the given one without its first columns' part.
+    /// OLoRA: training began from the given base minus the product of its first factors.
     pub olora: bool,
-    /// `layer_replication`: layers of the base, from each first to before each last.
+    /// `layer_replication`: ranges of the base's layers, each with its first layer and the one after its last.
     pub replication: Vec<[u64; 2]>,
     /// `base_model_name_or_path`, for the report.
     pub base_name: Option<String>,
@@ -75,11 +75,7 @@ const NEUTRAL: &[&str] = &[
 /// Fields that change the numbers and are not implemented: what they mean, and what helps.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("use_qalora", "QA-LoRA pools the inputs in groups, for a GPTQ base that nothing is merged into", BESIDE),
-    (
-        "alora_invocation_tokens",
-        "aLoRA acts only behind the tokens that invoke it, and cannot be merged at all",
-        BESIDE,
-    ),
+    ("alora_invocation_tokens", "aLoRA acts only after the tokens that invoke it, and cannot be merged at all", BESIDE),
     (
         "arrow_config",
         "Arrow chooses between adapters for every token, and cannot be merged at all",
@@ -101,19 +97,18 @@ impl AdapterConfig {
     /// `bad-config` when it is not valid, `unsupported` for a field that changes the result and is not implemented,
     /// `limit-exceeded` for regular expressions that are too long together.
     pub fn parse(file: &str, adapter: &str, json: &[u8]) -> Result<AdapterConfig> {
-        AdapterConfig::parse_on(file, adapter, json, false)
+        AdapterConfig::read(&FieldReader { file, adapter }, &entries(file, json)?, false)
     }
 
-    /// The same; on a `residual` base, which is the one that the initialisation has changed, whatever that was changes nothing more.
+    /// The same, of the configuration's fields. A `residual` base is one that the adapter's initialisation has already changed, so nothing more is
+    /// done for it.
     ///
     /// # Errors
     /// Those of [`parse`](Self::parse).
-    pub(crate) fn parse_on(file: &str, adapter: &str, json: &[u8], residual: bool) -> Result<AdapterConfig> {
-        let fields = entries(file, json)?;
-        let reader = FieldReader { file, adapter };
+    pub(crate) fn read(reader: &FieldReader, fields: &[(String, Value)], residual: bool) -> Result<AdapterConfig> {
         let mut config = AdapterConfig::plain(8, 8.0);
         let mut peft_type = None;
-        for (name, value) in &fields {
+        for (name, value) in fields {
             match name.as_str() {
                 "peft_type" => peft_type = value.as_str(),
                 "r" => config.r = reader.rank(name, value)?,
@@ -136,10 +131,10 @@ impl AdapterConfig {
                 "bias" => return reader.bad("bias", value, "none, all or lora_only"),
                 "trainable_token_indices" => config.tokens = reader.tokens(name, value)?,
                 "layer_replication" => config.replication = reader.ranges(name, value)?,
-                "use_bdlora" => config.blocks.read_diagonal(&reader, value)?,
-                "enable_lora" => config.blocks.read_enabled(&reader, value)?,
+                "use_bdlora" => config.blocks.read_diagonal(reader, value)?,
+                "enable_lora" => config.blocks.read_enabled(reader, value)?,
                 "init_lora_weights" if residual => {}
-                "init_lora_weights" => config.olora = is_olora(&reader, value)?,
+                "init_lora_weights" => config.olora = is_olora(reader, value)?,
                 neutral if NEUTRAL.contains(&neutral) => {}
                 _ if says_nothing(value) => {}
                 refused => {
@@ -160,11 +155,12 @@ impl AdapterConfig {
                 let error = reader.not_yet("peft_type", &Value::Null, &reason);
                 Err(error.found(other).expected("LORA"))
             }
-            None => {
-                Err(Error::bad_config(file, "it has no peft_type: this is not the configuration of a PEFT adapter")
-                    .field("peft_type")
-                    .expected("LORA"))
-            }
+            None => Err(Error::bad_config(
+                reader.file,
+                "it has no peft_type: this is not the configuration of a PEFT adapter",
+            )
+            .field("peft_type")
+            .expected("LORA")),
         }
     }
 
@@ -199,9 +195,9 @@ fn target_list(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(Into::into)).collect()
 }
 
-/// Whether the base is that of OLoRA. Some initialisations train against a changed base: merged onto the original the result would be wrong. That of
-/// OLoRA can be made again; for PiSSA's it takes the singular vectors of whole weights; that of the others depends on random numbers, on data or on a
-/// quantisation.
+/// Whether the adapter's initialisation is OLoRA's. Some initialisations train against a changed base, so that merging into the original would be
+/// wrong. OLoRA's base can be computed again. PiSSA's would need the singular vectors of whole weights. The others depend on random numbers, on data
+/// or on a quantisation.
 fn is_olora(reader: &FieldReader, value: &Value) -> Result<bool> {
     let init = match value {
         Value::Bool(_) | Value::Null => return Ok(false),
@@ -347,7 +343,7 @@ mod tests {
             (r#""init_lora_weights":"loftq""#, "LoftQ has quantised", "that LoftQ made"),
             (r#""kasa_config":{"x":1}"#, "KaSA", "with PEFT"),
             (r#""arrow_config":{"x":1}"#, "every token", "each by itself"),
-            (r#""alora_invocation_tokens":[1]"#, "behind the tokens", "beside its base"),
+            (r#""alora_invocation_tokens":[1]"#, "after the tokens", "beside its base"),
             (r#""use_qalora":true"#, "GPTQ", "beside its base"),
         ] {
             let error = parse(&format!(r#"{{"peft_type":"LORA",{field}}}"#)).unwrap_err();

@@ -1,4 +1,4 @@
-//! The fields of a configuration: their types, and the errors where they have others.
+//! The fields of a configuration: their types, and the errors for other types.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ pub(crate) fn entries(file: &str, json: &[u8]) -> Result<Vec<(String, Value)>> {
     json::entries(json).map_err(|reason| Error::bad_config(file, reason))
 }
 
-/// null, false, "", [] and {}: a field that is there and says nothing.
+/// null, false, "", [] and {}: the field is there, but its value is empty.
 pub(crate) fn says_nothing(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -42,7 +42,7 @@ impl FieldReader<'_> {
         Err(error.field(field).found(found).expected(expected))
     }
 
-    /// The field says what lorafold would have to leave out, and so merge wrongly.
+    /// The field asks for something that lorafold would leave out, so that the merge would be wrong.
     pub(crate) fn refuse(&self, field: &str, value: &Value, meaning: &str) -> Error {
         Error::unsupported(format!("{}: {field}", self.file), meaning)
             .adapter(self.adapter)
@@ -51,7 +51,7 @@ impl FieldReader<'_> {
             .found(text(value))
     }
 
-    /// The field is known, and what it says is not implemented.
+    /// The field is known, but what it asks for is not implemented.
     pub(crate) fn not_yet(&self, field: &str, value: &Value, meaning: &str) -> Error {
         self.refuse(field, value, meaning).kind(ErrorKind::NotImplemented).fix("merge this adapter with PEFT")
     }
@@ -81,7 +81,7 @@ impl FieldReader<'_> {
         }
     }
 
-    /// A list of strings, or one alone; null is none.
+    /// A list of strings, or a single string; null is an empty list.
     pub(crate) fn texts(&self, name: &str, value: &Value) -> Result<Vec<String>> {
         let texts = match value {
             Value::Null => Some(Vec::new()),
@@ -92,7 +92,7 @@ impl FieldReader<'_> {
         texts.map_or_else(|| self.bad(name, value, "a list of strings"), Ok)
     }
 
-    /// A list of whole numbers; null is none.
+    /// A list of whole numbers; null is an empty list.
     pub(crate) fn indices(&self, name: &str, value: &Value) -> Result<Vec<u64>> {
         let numbers = match value {
             Value::Null => Some(Vec::new()),
@@ -102,7 +102,7 @@ impl FieldReader<'_> {
         numbers.map_or_else(|| self.bad(name, value, "a list of whole numbers"), Ok)
     }
 
-    /// A list of ranges, each from its first number to before its last; null is none.
+    /// A list of ranges, each with its first number and the one after its last; null is an empty list.
     pub(crate) fn ranges(&self, name: &str, value: &Value) -> Result<Vec<[u64; 2]>> {
         let range = |item: &Value| match item.as_array()?.as_slice() {
             [start, end] => Some([start.as_u64()?, end.as_u64()?]),
@@ -116,7 +116,7 @@ impl FieldReader<'_> {
         ranges.map_or_else(|| self.bad(name, value, "a list of pairs of whole numbers"), Ok)
     }
 
-    /// Trained rows of embeddings: the end of an embedding's path, or none, and which rows.
+    /// Trained rows of embeddings: the end of an embedding's path, or an empty text, and which rows.
     pub(crate) fn tokens(&self, name: &str, value: &Value) -> Result<Vec<(String, Vec<u64>)>> {
         match value {
             Value::Null => Ok(Vec::new()),

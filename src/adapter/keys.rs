@@ -1,4 +1,4 @@
-//! Names of adapter tensors: which module and which half of a pair a key stands for.
+//! Names of an adapter's tensors: which module and which half of a pair a key stands for.
 
 /// Which half of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -9,22 +9,22 @@ pub enum Half {
     B,
 }
 
-/// What a key is.
+/// What a key stands for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Key<'a> {
     /// Half of the pair of a layer.
     Factor {
-        /// Path of the module in the model, without PEFT's and wrappers' prefixes. It ends in `base_layer` once for each wrapper around the
-        /// factors' own, where several parameters of the module have factors.
+        /// Path of the module in the model, without PEFT's and wrappers' prefixes. If several parameters of the module have factors, it ends in
+        /// `base_layer` once for each wrapper outside the factors' own.
         module: String,
         /// Which half.
         half: Half,
-        /// Of an embedding, whose factors have names of their own.
+        /// Whether it is of an embedding, whose factors have names of their own.
         embedding: bool,
-        /// The adapter's name, where the key has it.
+        /// The adapter's name, if the key has one.
         adapter: Option<&'a str>,
     },
-    /// The lengths of a DoRA layer's outputs.
+    /// The magnitudes of a DoRA layer's outputs.
     Magnitude {
         /// Path of the module.
         module: String,
@@ -45,26 +45,26 @@ pub enum Key<'a> {
         /// Path of the module.
         module: String,
     },
-    /// A whole parameter, which replaces the base's: of `modules_to_save`, a bias, an embedding after the vocabulary was resized.
+    /// A whole parameter, which replaces the base's: one of `modules_to_save`, a bias, or an embedding after the vocabulary was resized.
     Whole {
         /// Path of the module.
         module: String,
         /// The module's parameter.
         parameter: &'a str,
     },
-    /// What only the training needed (state of VeLoRA and MonteCLoRA, the base's copy beside a saved module).
+    /// Something that only training needed (state of VeLoRA and MonteCLoRA, the base's copy beside a saved module).
     TrainingState,
-    /// A kind of tensor that changes the result and cannot be merged yet; says what it is.
+    /// A kind of tensor that changes the result and cannot be merged yet, with its name.
     Unsupported(&'static str),
 }
 
 /// Names that training wrappers (`torch.compile`, FSDP, activation checkpointing) leave inside module paths.
 const WRAPPERS: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
-/// Parts that begin so are only of use for training: PEFT's merge leaves them aside too.
+/// Parts of a path that begin like this are used only in training. PEFT's merge ignores them, too.
 const TRAINING_STATE: [&str; 3] = ["lora_velora_embed", "lora_monteclora_sampler", "original_module"];
 
-/// Beginnings of parts of the path that mark what is known and not implemented.
+/// Parts of a path that begin like this are known and not implemented.
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("lora_diag", "a KaSA diagonal"),
     ("hada_w", "a LoHa factor"),
@@ -74,7 +74,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("vera_", "a VeRA vector"),
 ];
 
-/// Whole parts of the path that do.
+/// Whole parts of a path that are known and not implemented.
 const UNSUPPORTED_PARTS: [(&str, &str); 4] = [
     ("lora_down", "a kohya factor"),
     ("lora_up", "a kohya factor"),
@@ -90,20 +90,20 @@ fn unwrapped<'p, 'a>(mut module: &'p [&'a str]) -> &'p [&'a str] {
     module
 }
 
-/// The parts of a key behind PEFT's and wrappers' prefixes.
+/// The parts of a key after PEFT's and wrappers' prefixes.
 pub(crate) fn path(key: &str) -> Vec<&str> {
     let mut parts: Vec<&str> = key.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
     if parts.first() == Some(&"module") {
         parts.remove(0);
     }
-    // Twice where an adapter was trained on a model that had been wrapped before.
+    // The prefix is there twice if the model had been wrapped before the training.
     while parts.starts_with(&["base_model", "model"]) {
         parts.drain(..2);
     }
     parts
 }
 
-/// What was trained of a layer: the adapter's name may stand behind it.
+/// The name of what was trained of a layer. The adapter's name may follow it.
 const NAMED: [&str; 7] = [
     "lora_A",
     "lora_B",
@@ -114,25 +114,25 @@ const NAMED: [&str; 7] = [
     "modules_to_save",
 ];
 
-/// The adapter's name in a key of LoRA's, where it has one.
+/// The adapter's name in a key of LoRA, if it has one.
 pub(crate) fn adapter_of(key: &str) -> Option<&str> {
     let path = path(key);
     let at = path.iter().rposition(|part| NAMED.contains(part))?;
     named(path.get(at + 1..)?)
 }
 
-/// The nn.MultiheadAttention that a key is of the output projection of: PEFT wraps both, one inside the other.
+/// If a key is of an output projection of an nn.MultiheadAttention, that attention. PEFT wraps both, one inside the other.
 pub(crate) fn attention_of(key: &str) -> Option<String> {
     let path = path(key);
     in_attention(&path).map(|at| path[..at].join("."))
 }
 
-/// Where PEFT's part before the output projection of an attention is.
+/// The position of PEFT's part before an attention's output projection.
 fn in_attention(path: &[&str]) -> Option<usize> {
     path.windows(2).rposition(|parts| parts == ["base_layer", "out_proj"])
 }
 
-/// The adapter's name at the beginning of what stands behind the name of a tensor, where there is one.
+/// The adapter's name, if what follows the name of a tensor begins with one.
 pub(crate) fn named<'a>(rest: &[&'a str]) -> Option<&'a str> {
     rest.first().copied().filter(|part| !matches!(*part, "weight" | "bias"))
 }
@@ -169,7 +169,7 @@ impl<'a> Key<'a> {
         {
             return Key::Unsupported("a factor in diffusers' old spelling (lora.down, lora.up)");
         }
-        // PEFT saves it without a suffix, and loads it with one.
+        // PEFT saves this tensor without a suffix, and loads it with one.
         if let [module @ .., "lora_magnitude_vector"]
         | [module @ .., "lora_magnitude_vector", "weight"]
         | [module @ .., "lora_magnitude_vector", _, "weight"] = path

@@ -1,4 +1,4 @@
-//! Adapters: their configuration, the names of their tensors, the pairs of factors these make, and each pair's scale.
+//! Adapters: their configuration, the names of their tensors, the pairs of factors, and each pair's scale.
 
 pub mod blocks;
 pub(crate) mod choice;

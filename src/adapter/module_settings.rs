@@ -1,4 +1,4 @@
-//! What a configuration says of each module: its rank and its alpha.
+//! What a configuration says about each module: its rank and its alpha.
 
 use super::AdapterConfig;
 use super::pattern::{Lookup, PatternBudget};
@@ -13,7 +13,7 @@ pub struct ModuleSettings {
     pub alpha: f64,
 }
 
-/// Looks up the settings of modules, and remembers which patterns have matched one.
+/// Looks up the settings of modules, and remembers which patterns have matched a module.
 #[derive(Debug, Clone)]
 pub struct SettingsLookup<'a> {
     config: &'a AdapterConfig,
@@ -22,7 +22,7 @@ pub struct SettingsLookup<'a> {
 }
 
 impl<'a> SettingsLookup<'a> {
-    /// A lookup in `config`.
+    /// A lookup in `config`. Nothing has been looked up yet.
     pub fn new(config: &'a AdapterConfig) -> SettingsLookup<'a> {
         SettingsLookup { config, ranks: config.rank_pattern.lookup(), alphas: config.alpha_pattern.lookup() }
     }
@@ -39,7 +39,7 @@ impl<'a> SettingsLookup<'a> {
         Ok(ModuleSettings { rank, alpha })
     }
 
-    /// The patterns that have matched none of the modules looked up: field and key.
+    /// The patterns that have matched no module so far: field and key.
     pub fn unmatched(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
         self.ranks.unmatched().chain(self.alphas.unmatched())
     }

@@ -21,21 +21,21 @@ pub struct Pair {
     pub b: Operand,
     /// Rank: the rows of `lora_A`.
     pub rank: u64,
-    /// The columns of `lora_B`: as many, unless the configuration says that the factor is stored in blocks.
+    /// The columns of `lora_B`: the rank, unless the configuration says that the factor is stored in blocks.
     pub rank_of_b: u64,
-    /// Width of the module's input: its channels where it is a convolution, the tokens of an embedding.
+    /// Width of the module's input: channels of a convolution, tokens of an embedding.
     pub inputs: u64,
     /// Width of the module's output.
     pub outputs: u64,
-    /// The sides of a convolution's kernel.
+    /// The size of a convolution's kernel, one number for each dimension.
     pub kernel: Vec<u64>,
-    /// Of an embedding.
+    /// Whether it is of an embedding.
     pub embedding: bool,
-    /// The lengths of the outputs, one for each, where it is a DoRA pair.
+    /// The magnitudes of a DoRA pair, one for each output.
     pub magnitude: Option<Operand>,
     /// The bias of `lora_B`, shape (outputs,).
     pub bias: Option<Operand>,
-    /// The weight that the pair was trained on and its shape, where the file brings it along.
+    /// The weight that the pair was trained on and its shape, if the file brings it along.
     pub base: Option<(Operand, Vec<u64>)>,
 }
 
@@ -46,7 +46,7 @@ pub struct Tensors {
     pub pairs: Vec<Pair>,
     /// Whole parameters of the base, by module and parameter.
     pub wholes: Vec<Whole>,
-    /// The paths of nn.MultiheadAttention modules, in order: their own pair is of the projections of queries, keys and values.
+    /// The paths of nn.MultiheadAttention modules, in order. Their own pair belongs to the projections of queries, keys and values.
     pub attentions: Vec<String>,
     /// Trained rows of embeddings: module, rows and their shape.
     pub tokens: Vec<(String, Operand, Vec<u64>)>,
@@ -65,7 +65,7 @@ pub struct Whole {
     pub shape: Vec<u64>,
 }
 
-/// Read everything of the chosen adapter out of the header of its file.
+/// Read the chosen adapter from the header of its file.
 ///
 /// # Errors
 /// `unsupported` for a tensor of another kind, `missing-pair` for half a pair, `shape-mismatch` for halves that do not
@@ -115,7 +115,7 @@ pub(crate) fn tensors(files: &AdapterFiles, header: &Header) -> Result<Tensors> 
     for (module, tensor) in bases {
         match find(&mut pairs, &module) {
             Some(pair) => pair.base = Some((factor(adapter, input, header, &tensor)?, tensor.shape.into())),
-            // Of a layer that has other updates, or none: PEFT loads it all the same.
+            // The layer has other updates, or none. PEFT loads the weight in any case.
             None => found.wholes.push(whole(adapter, input, header, &tensor, module, "weight")?),
         }
     }
@@ -140,7 +140,7 @@ fn part_of<'a>(pairs: &'a mut [Pair], adapter: &str, module: &str, tensor: &Tens
     let Some(pair) = find(pairs, module) else {
         return Err(Error::missing_pair(adapter, tensor.name, format!("{module}.lora_A.weight")));
     };
-    // A convolution's magnitudes have the sides of its weight.
+    // A convolution's magnitudes have as many dimensions as its weight.
     let of_convolution = match tensor.shape {
         [1, outputs, ones @ ..] => {
             !ones.is_empty()
@@ -187,7 +187,7 @@ fn unsupported(adapter: &str, tensor: &TensorInfo, kind: &str) -> Error {
         .found(kind)
 }
 
-/// A factor, and what its key says of it.
+/// A factor, and what its key says about it.
 #[derive(Debug, Clone, Copy)]
 struct Named<'a> {
     tensor: TensorInfo<'a>,
@@ -207,7 +207,7 @@ fn pair(adapter: &str, input: usize, header: &Header, module: String, halves: [O
     };
     let (a, b) = match halves {
         [Some(a), Some(b)] if a.adapter == b.adapter && a.embedding == b.embedding => (a, b),
-        // Also where there are halves of two adapters.
+        // This is also the case if there are halves of two adapters.
         [Some(a), _] => return Err(missing(&a.tensor, ["A", "B"])),
         [None, Some(b)] => return Err(missing(&b.tensor, ["B", "A"])),
         [None, None] => {
@@ -218,7 +218,7 @@ fn pair(adapter: &str, input: usize, header: &Header, module: String, halves: [O
     let (&[rank, inputs, ref kernel @ ..], &[outputs, rank_b, ref ones @ ..]) = (a.shape, b.shape) else {
         return Err(misshapen(adapter, &a, &b));
     };
-    // The old MergedLinear stores B as a convolution of one element.
+    // The old MergedLinear stores B as a convolution with a kernel of size 1.
     let is_merged = kernel.is_empty() && ones.len() == 1 && !embedding;
     if kernel.len() != ones.len() && !is_merged || ones.iter().any(|&side| side != 1) || embedding && !kernel.is_empty()
     {
@@ -238,7 +238,7 @@ fn pair(adapter: &str, input: usize, header: &Header, module: String, halves: [O
     Ok(Pair { module, a, b, rank, rank_of_b: rank_b, inputs, outputs, kernel, embedding, magnitude, bias, base })
 }
 
-/// Factors that no layer has.
+/// The error for factors that fit no kind of layer.
 fn misshapen(adapter: &str, a: &TensorInfo, b: &TensorInfo) -> Error {
     let shapes = format!("{:?} and {:?}", a.shape, b.shape);
     let reason = format!("factors of shapes {shapes} are not those of a linear layer, a convolution or an embedding");

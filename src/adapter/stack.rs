@@ -2,19 +2,19 @@
 
 use crate::op::Packing;
 
-/// What PEFT takes the sides of an expert's matrix for, where the shapes do not tell. Its versions differ.
+/// Which way round PEFT takes an expert's matrix, if its shape does not tell. PEFT's versions differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SquareLayout {
     /// (in, out): up to 0.18.
     InOut,
-    /// (in, out) where the model's class says `is_transposed`: from 0.19.1 on.
+    /// (in, out) if the model's class says `is_transposed`: from 0.19.1 on.
     ByModel,
     /// The other way round: 0.19.0.
     Inverted,
 }
 
 impl SquareLayout {
-    /// That of the version of PEFT that a configuration names; those before 0.18 do not name themselves.
+    /// The way of the PEFT version that a configuration names. Versions before 0.18 do not name themselves.
     pub(crate) fn of(version: Option<&str>) -> SquareLayout {
         let Some(version) = version else { return SquareLayout::InOut };
         let mut numbers = version.split('.').map(|part| {
@@ -39,7 +39,7 @@ impl SquareLayout {
     }
 }
 
-/// One of the parameters of a module that factors may be of.
+/// A parameter of a module that factors may belong to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
     /// The parameter's name.
@@ -52,20 +52,20 @@ pub struct Candidate {
     pub scale: f64,
 }
 
-/// What is known of factors of a bare parameter before the base is: PEFT names the module, and not the parameter.
+/// What is known about factors of a bare parameter without the base: PEFT names the module, but not the parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wrapper {
-    /// How many wrappers are around it: none around that of the parameter that the module registered last.
+    /// How many wrappers are around its own: none for the parameter that the module registered last.
     pub around: usize,
     /// The parameters that `target_parameters` names.
     pub candidates: Vec<Candidate>,
-    /// What a square matrix is.
+    /// Which way round a square matrix is.
     pub square: SquareLayout,
-    /// How `lora_B` has the experts.
+    /// How `lora_B` orders the experts.
     pub packing: Packing,
 }
 
-/// What an update covers of a tensor.
+/// Which part of a tensor an update covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
     /// All of it: one matrix, stored (in, out) or not.
@@ -75,18 +75,18 @@ pub enum Share {
     },
     /// Every matrix of a stack.
     All {
-        /// How many the factors are of.
+        /// The number of matrices that have factors.
         experts: u64,
-        /// How `lora_B` has them.
+        /// How `lora_B` orders them.
         packing: Packing,
         /// (in, out) where it is square.
         in_out: bool,
     },
-    /// Of one matrix of a stack some rows.
+    /// Some rows of one matrix of a stack.
     One {
         /// Which matrix.
         expert: u64,
-        /// Which of so many equal parts of its rows.
+        /// Which of how many equal parts of its rows.
         part: (u64, u64),
         /// (in, out) where it is square.
         in_out: bool,

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::model::suffixes::SuffixIndex;
 use crate::order::sort;
 
-/// What a configuration says of the modules that were trained (PEFT `check_target_module_exists`).
+/// What a configuration says about the trained modules (PEFT `check_target_module_exists`).
 #[derive(Debug, Clone, Default)]
 pub struct Targets {
     /// `target_modules`, unless other fields choose among the modules that it names.
@@ -34,7 +34,7 @@ impl Targets {
         Targets { named: Names::of(said("target_modules")), excluded: Names::of(said("exclude_modules")) }
     }
 
-    /// Whether the module was to be trained. A regular expression that this crate cannot read names none.
+    /// Whether the module was to be trained. A regular expression that this crate cannot read names no module.
     ///
     /// # Errors
     /// `limit-exceeded` for a pattern that takes too many steps.
@@ -70,10 +70,10 @@ impl Names {
     }
 }
 
-/// The distinct entries of `targets` that none of `modules` is named by, in their order. A target names the module of
-/// its own path, and every module whose path ends with a dot and the target (PEFT `check_target_module_exists`).
+/// The distinct entries of `targets` that name none of `modules`, in order. A target names the module with that path, and
+/// every module whose path ends with a dot and the target (PEFT `check_target_module_exists`).
 ///
-/// Takes time in proportion to the length of all names together.
+/// Takes time proportional to the length of all names together.
 pub fn without_factors(targets: &[String], modules: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<&str> {
     let mut distinct: Vec<(&str, usize)> = targets.iter().map(String::as_str).zip(0..).collect();
     sort(&mut distinct);

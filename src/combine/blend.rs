@@ -1,7 +1,8 @@
 //! Deltas with one coefficient each, which depends on their lengths and the angles between them: Model Stock (arXiv 2403.19522), spherical
 //! interpolation of two, the Karcher mean. What mergekit computes of whole tensors follows from the Gram matrix alone.
 
-use super::{Delta, Lanes, Part, Rule, Selection};
+use super::mix::mix;
+use super::{Delta, Divide, Election, Lanes, Part, Rule, Selection};
 use crate::wire::{wire, wire_enum};
 
 /// The rule for one weight.
@@ -187,11 +188,10 @@ impl Rule for Blend {
 
     fn combine(&self, deltas: &mut [Delta], part: &Part, out: &mut [f32]) {
         let coefficients = self.coefficients(part.sums);
-        out.fill(-0.0);
-        for delta in deltas {
-            let coefficient = coefficients.get(delta.member).map_or(0.0, |&value| value as f32);
-            out.iter_mut().zip(&delta.values).for_each(|(sum, value)| *sum += coefficient * value);
+        for delta in &mut *deltas {
+            delta.weight = coefficients.get(delta.member).map_or(0.0, |&value| value as f32);
         }
+        mix(deltas, Election::None, false, Divide::No, out);
     }
 }
 

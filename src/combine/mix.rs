@@ -2,6 +2,7 @@
 //! `calculate_majority_sign_mask` and `disjoint_merge`, mergekit's `get_mask`.
 
 use super::Delta;
+use crate::kernel::{FOUR, Four};
 use crate::wire::wire_enum;
 
 /// How the sign of a value is elected. A sum of 0 elects +; a delta of 0 never agrees.
@@ -37,61 +38,55 @@ wire_enum!(Divide { No, Agreeing, Weights, AtLeast(least), By(number) });
 /// Below which a sum of weights is what rounding left of 0.
 const NO_WEIGHT: f32 = 1e-6;
 
-/// Values that are worked on together: what is kept of them fits the first-level cache.
-const CHUNK: usize = 128;
-
-/// The mixture of `deltas` into `out`. `weighted`: the election is one of weight times delta.
+/// The mixture of `deltas` into `out`: −0 where nothing is left, which changes nothing that it is added to. `weighted`: the election is one of
+/// weight times delta.
 pub(super) fn mix(deltas: &[Delta], election: Election, weighted: bool, divide: Divide, out: &mut [f32]) {
-    for (chunk, out) in out.chunks_mut(CHUNK).enumerate() {
-        let (from, count) = (chunk * CHUNK, out.len());
-        let (mut elected, mut divisors) = ([0.0f32; CHUNK], [0.0f32; CHUNK]);
-        let (elected, divisors) = (&mut elected[..count], &mut divisors[..count]);
-        let parts = || deltas.iter().map(|delta| (&delta.values[from..from + count], delta.weight));
-        out.fill(-0.0);
-        for (values, weight) in parts() {
-            let vote = if weighted { weight } else { 1.0 };
-            match election {
-                Election::None => {}
-                Election::Total => elected.iter_mut().zip(values).for_each(|(sum, value)| *sum += vote * value),
-                Election::Frequency => {
-                    elected.iter_mut().zip(values).for_each(|(sum, value)| *sum += sign(vote * value))
-                }
+    let (one, zero) = (Four::splat(1.0), Four::splat(0.0));
+    for at in (0..out.len()).step_by(FOUR) {
+        let parts = || deltas.iter().map(|delta| (Four::from(&delta.values, at), Four::splat(delta.weight)));
+        let mut sum = zero;
+        if election == Election::None {
+            for (values, weight) in parts() {
+                sum = sum.add(weight.mul(values));
             }
         }
-        let side = |sum: f32| if sum >= 0.0 { 1.0f32 } else { -1.0 };
-        elected.iter_mut().for_each(|sum| *sum = side(*sum));
-        for (values, weight) in parts() {
-            if election == Election::None {
-                out.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
-                continue;
+        let mut divisor = zero;
+        if election != Election::None {
+            let mut elected = zero;
+            for (values, weight) in parts() {
+                let vote = if weighted { weight.mul(values) } else { values };
+                elected = elected.add(if election == Election::Total { vote } else { sign(vote) });
             }
-            let vote = if weighted { weight } else { 1.0 };
-            let counts = if matches!(divide, Divide::Weights | Divide::AtLeast(_)) { weight } else { 1.0 };
-            for (((sum, divisor), value), elected) in out.iter_mut().zip(divisors.iter_mut()).zip(values).zip(&*elected)
-            {
-                let agrees = vote * value * elected > 0.0;
-                *sum += if agrees { weight * value } else { 0.0 };
-                *divisor += if agrees { counts } else { 0.0 };
+            // At least 0: +.
+            let minus = elected.mul(Four::splat(-1.0)).positive();
+            let side = Four::splat(-1.0).or(minus, one);
+            for (values, weight) in parts() {
+                let vote = if weighted { weight.mul(values) } else { values };
+                // What is no number is not passed over: the sum shows it.
+                let agrees = vote.mul(side).positive_or_nan();
+                let counts = if matches!(divide, Divide::Weights | Divide::AtLeast(_)) { weight } else { one };
+                sum = sum.add(weight.mul(values).only(agrees));
+                divisor = divisor.add(counts.only(agrees));
             }
         }
-        match divide {
-            Divide::No => {}
-            Divide::By(number) => out.iter_mut().for_each(|sum| *sum /= number as f32),
-            Divide::Agreeing => out.iter_mut().zip(&*divisors).for_each(|(sum, divisor)| *sum /= divisor.max(1.0)),
-            Divide::AtLeast(least) => {
-                out.iter_mut().zip(&*divisors).for_each(|(sum, divisor)| *sum /= divisor.max(least as f32));
-            }
+        let divisor = match divide {
+            Divide::No => one,
+            Divide::By(number) => Four::splat(number as f32),
+            Divide::Agreeing => divisor.or(divisor.positive(), one),
+            Divide::AtLeast(least) => Four::of(divisor.values().map(|divisor| divisor.max(least as f32))),
             Divide::Weights => {
-                let divisor = |divisor: f32| if divisor.abs() < NO_WEIGHT { 1.0 } else { divisor };
-                out.iter_mut().zip(&*divisors).for_each(|(sum, &by)| *sum /= divisor(by));
+                Four::of(divisor.values().map(|divisor| if divisor.abs() < NO_WEIGHT { 1.0 } else { divisor }))
             }
-        }
+        };
+        let mixed = if divide == Divide::No { sum } else { sum.div(divisor) };
+        Four::splat(-0.0).or(mixed.zero(), mixed).write(out, at);
     }
 }
 
-/// The sign of a value; 0 of zero, as torch's `sign`.
-fn sign(value: f32) -> f32 {
-    f32::from(u8::from(value > 0.0)) - f32::from(u8::from(value < 0.0))
+/// The signs; 0 of zero, as torch's `sign`.
+fn sign(values: Four) -> Four {
+    let minus = values.mul(Four::splat(-1.0)).positive();
+    Four::splat(1.0).only(values.positive()).add(Four::splat(-1.0).only(minus))
 }
 
 #[cfg(test)]
@@ -101,9 +96,9 @@ mod tests {
     fn mixed(deltas: &[(f32, f32)], election: Election, weighted: bool, divide: Divide) -> f32 {
         let deltas: Vec<Delta> = (0..)
             .zip(deltas)
-            .map(|(member, &(weight, value))| Delta { member, weight, values: vec![value; CHUNK + 3] })
+            .map(|(member, &(weight, value))| Delta { member, weight, values: vec![value; 131] })
             .collect();
-        let mut out = vec![0.0; CHUNK + 3];
+        let mut out = vec![0.0; 131];
         mix(&deltas, election, weighted, divide, &mut out);
         assert!(out.iter().all(|value| value.to_bits() == out[0].to_bits()));
         out[0]

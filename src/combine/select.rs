@@ -5,6 +5,7 @@
 //! element. Where few lie between, the pass also lists them, which ends the search. Before the first pass a part of the values may be looked at to
 //! guess where the k-th lies: a wrong guess costs a pass, and changes nothing else.
 
+use crate::kernel::{FOUR, Four};
 use crate::wire::{Wire, wire, wire_enum};
 
 /// Bins of a pass.
@@ -54,12 +55,11 @@ impl Found {
         let equal = (self.last.saturating_add(1).saturating_sub(first)).min(values.len() as u64) as usize;
         let (head, tail) = values.split_at_mut(equal);
         for (part, least) in [(head, self.key), (tail, self.key.saturating_add(1))] {
-            // Below 2^31, so that the comparison is one of vectors.
             let least = least.min(LARGEST + 1).wrapping_sub(1) as i32;
-            for value in part {
-                if (key_of(*value) as i32 > least) != keeps {
-                    *value = 0.0;
-                }
+            for at in (0..part.len()).step_by(FOUR) {
+                let values = Four::from(part, at);
+                let above = values.key_above(least);
+                values.only(if keeps { above } else { above.not() }).write(part, at);
             }
         }
     }
@@ -245,16 +245,17 @@ impl Search {
             values.iter().for_each(|&value| tally.bins.0[(key_of(value) >> SAMPLE_SHIFT) as usize] += 1);
             return;
         }
-        for (number, values) in values.chunks(16).enumerate() {
+        for (number, values) in values.chunks(4 * FOUR).enumerate() {
             let (mut above, mut at_least) = (0, 0);
-            for &value in values {
-                let key = key_of(value) as i32;
-                above += i32::from(key > self.high as i32);
-                at_least += i32::from(key >= self.low as i32);
+            for at in (0..values.len()).step_by(FOUR) {
+                let values = Four::from(values, at);
+                above += values.key_above(self.high as i32).count();
+                // Zeros beyond the end are no values: `low` is 1 at least.
+                at_least += values.key_above(self.low as i32 - 1).count();
             }
-            tally.above += above as u64;
+            tally.above += u64::from(above);
             if at_least > above {
-                self.between(values, first + number as u64 * 16, tally);
+                self.between(values, first + (number * 4 * FOUR) as u64, tally);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Which files of a folder make up a model, and which only travel with it.
+//! Which files of a folder make up a model, and which are only copied along.
 
 use super::companions::travels;
 use super::format::Format;
@@ -7,7 +7,7 @@ use super::limits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::order::sort_by;
 
-/// The files of a model folder by their use, as positions in its listing.
+/// The files of a model folder by their purpose, as positions in its listing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CheckpointFiles {
     /// The format of the weight files.
@@ -20,7 +20,7 @@ pub struct CheckpointFiles {
     pub config: Option<usize>,
     /// Other files of a loadable model: copied to the output as they are.
     pub others: Vec<usize>,
-    /// Weights and indexes of the same format that are none of this model's: of another variant, or left over.
+    /// Weights and indexes of the same format that do not belong to this model: another variant, or leftovers.
     pub not_chosen: Vec<usize>,
 }
 
@@ -41,7 +41,7 @@ pub fn find_index(names: &[&str]) -> Result<Option<usize>> {
     }
 }
 
-/// The one of which all others are variants by their stems: `x` beside `x.fp16`.
+/// The one whose variants all others are, judged by their stems: `x` beside `x.fp16`.
 fn plain<'a>(files: &[usize], stem: impl Fn(&usize) -> &'a str) -> Option<usize> {
     let plainest = *files.iter().min_by_key(|file| stem(file).len())?;
     let is_variant = |file: &&usize| stem(file).strip_prefix(stem(&plainest)).is_some_and(|rest| rest.starts_with('.'));
@@ -52,7 +52,7 @@ impl CheckpointFiles {
     /// Sort the files of a folder, whose sizes in bytes are `sizes`. `index` is the parsed index and its position, when [`find_index`] found one.
     ///
     /// # Errors
-    /// `wrong-input` when no weights are there or it is unclear which are meant, `truncated` when a shard is missing.
+    /// `wrong-input` when there are no weights or it is unclear which are meant, `truncated` when a shard is missing.
     pub fn of(names: &[&str], sizes: &[u64], index: Option<(usize, &ShardIndex)>) -> Result<CheckpointFiles> {
         let mut by_name: Vec<usize> = (0..names.len()).collect();
         sort_by(&mut by_name, |&one, &other| names[one].cmp(names[other]));
@@ -79,7 +79,7 @@ impl CheckpointFiles {
     }
 }
 
-/// The shards of an adapter's weights among the files `names` of its folder, in their order; none where they are no shards.
+/// The shards of an adapter's weights among the files `names` of its folder, in order; empty if the weights are not in shards.
 ///
 /// # Errors
 /// `truncated` when a shard is missing, `wrong-input` when they are of several adapters.
@@ -89,9 +89,9 @@ pub(crate) fn adapter_shards(names: &[&str], format: Format) -> Result<Vec<usize
     if shards.is_empty() { Ok(shards) } else { unindexed(names, &shards, format) }
 }
 
-/// The weights of the model among the files `names` of a folder, and their indexes: beside another model, tools would take them for part of
-/// it, as they would an adapter's configuration, whose adapter they would add to it. Other weights (those of an adapter, a checkpoint of one
-/// file) are not the model's. `read` gives the bytes of an index.
+/// The weights of the model among the files `names` of a folder, their indexes, and an adapter's configuration. Beside another model, tools would
+/// take the weights for part of it, and would add the adapter to it. Other weights (those of an adapter, a checkpoint in one file) are not the
+/// model's. `read` gives the bytes of an index.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn model_weights<'a>(names: &[&'a str], read: impl Fn(&str) -> Vec<u8>) -> Vec<&'a str> {
     let is_index = |name: &str| Format::Safetensors.is_index(name);
@@ -108,7 +108,7 @@ pub(crate) fn model_weights<'a>(names: &[&'a str], read: impl Fn(&str) -> Vec<u8
     names.iter().copied().filter(|name| is_index(name) || is_shard(name) || *name == "adapter_config.json").collect()
 }
 
-/// Whether a file is what a merge into this folder keeps there while it has not finished.
+/// Whether a file is one that an unfinished merge keeps in this folder.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn is_unfinished(name: &str) -> bool {
     name.starts_with('.') && (name.ends_with(".partial") || name.starts_with(".lorafold-"))
@@ -127,7 +127,7 @@ fn unindexed(names: &[&str], weights: &[usize], format: Format) -> Result<Vec<us
     if let Some(&single) = weights.iter().find(|&&i| names[i] == format.single()) {
         return Ok(vec![single]);
     }
-    // Of variants side by side the plain one: shards count as what they are shards of.
+    // If variants are side by side, the plain one is meant. Shards count as the file that they are shards of.
     let stem = |&i: &usize| match Numbered::of(names[i], format) {
         Some(numbered) => numbered.stem,
         None => names[i].strip_suffix(format.suffix()).unwrap_or_default(),

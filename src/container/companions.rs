@@ -1,11 +1,11 @@
-//! Which files of a model's folder travel with its weights: what a loadable model consists of is known, and listed here.
+//! Which files of a model's folder are copied along with its weights. What a loadable model consists of is known, and listed here.
 
-/// Endings of what describes a model: configurations, tokenizers, the code of its architecture, texts and their pictures.
+/// Endings of files that describe a model: configurations, tokenizers, the code of its architecture, texts and their pictures.
 const DESCRIBES: [&str; 26] = [
     "json", "jsonl", "txt", "md", "jinja", "jinja2", "model", "spm", "tiktoken", "vocab", "bpe", "codes", "merges",
     "tsv", "csv", "py", "yaml", "yml", "toml", "npz", "pdf", "png", "jpg", "jpeg", "gif", "svg",
 ];
-/// Endings of weights in other formats, of a training's state, and of downloads and writes that have not ended.
+/// Endings of weights in other formats, of a training's state, and of unfinished downloads and writes.
 const STAYS: [&str; 33] = [
     "safetensors",
     "bin",
@@ -41,14 +41,14 @@ const STAYS: [&str; 33] = [
     "tmp",
     "log",
 ];
-/// Endings that nobody here knows may be those of a tokenizer, which is small.
+/// A file with an unknown ending may belong to a tokenizer if it is at most this small.
 const SMALL: u64 = 1 << 20;
 
-/// Whether the file `name` of `bytes` bytes belongs to a loadable model beside its weights, index and config.json.
+/// Whether the file `name` of `bytes` bytes belongs to a loadable model, besides its weights, index and config.json.
 pub(crate) fn travels(name: &str, bytes: u64) -> bool {
     let ends = |ends: &[&str], end: &str| ends.iter().any(|known| end.eq_ignore_ascii_case(known));
     match name.rsplit_once('.') {
-        // Hidden files are those of systems and tools; this one says how the hub stores the others.
+        // Hidden files belong to systems and tools. This one says how the hub stores the others.
         Some(_) if name.starts_with('.') => name == ".gitattributes",
         // Adapters, and the indexes of shards that stay behind (`model.safetensors.index.fp16.json`).
         _ if name.starts_with("adapter_") || name.contains(".index.") => false,

@@ -71,7 +71,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Read a list of whole numbers into `into`, and count also those that have no place there.
+/// Read a list of whole numbers into `into`. Numbers that do not fit there are still counted.
 fn whole_numbers(scanner: &mut Scanner, into: &mut [u64], types: impl Fn() -> Error) -> Result<usize> {
     if scanner.peek() != Some(b'[') {
         return Err(types());
@@ -88,7 +88,7 @@ fn whole_numbers(scanner: &mut Scanner, into: &mut [u64], types: impl Fn() -> Er
     Ok(count)
 }
 
-/// The offsets hold as many bytes as the shape has, and the number of bits does not overflow.
+/// Check that the offsets hold as many bytes as the shape needs, and that the number of bits does not overflow.
 fn check_size(dtype: Dtype, shape: &[u64], [start, end]: [u64; 2]) -> std::result::Result<(), String> {
     if start > end || end > limits::FILE_BYTES {
         return Err(format!("impossible offsets {start}..{end}"));

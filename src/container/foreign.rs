@@ -1,11 +1,11 @@
-//! Files that are something else than their names say, told by their first bytes.
+//! Files that are not what their names say, recognised by their first bytes.
 
 use crate::error::{Error, ErrorKind};
 
-/// What a file is that is neither safetensors nor JSON, if its `beginning` tells.
+/// What a file is if it is neither safetensors nor JSON, as far as its `beginning` tells.
 ///
-/// A safetensors file begins with the length of its header, and a length may have the same bytes as one of these beginnings. So ask only
-/// where the length is above the format's limit, or where the file has to be JSON.
+/// A safetensors file begins with the length of its header, and a length may have the same bytes as one of these beginnings. So call this only
+/// if the length is above the format's limit, or if the file has to be JSON.
 pub(crate) fn foreign(file: &str, beginning: &[u8]) -> Option<Error> {
     let wrong = |kind: ErrorKind, reason: &str, found: &str| {
         Error::wrong_input(file, reason).kind(kind).expected("a safetensors or JSON file").found(found)

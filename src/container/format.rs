@@ -3,11 +3,11 @@
 use crate::wire::wire_enum;
 use std::borrow::Cow;
 
-/// The file that holds the index of a sharded model ends like this.
+/// Ending of the file that holds the index of a sharded model.
 pub const INDEX_SUFFIX: &str = ".safetensors.index.json";
-/// Weight files end like this; those that are written always.
+/// Ending of weight files, and of every weight file that is written.
 const SUFFIX: &str = ".safetensors";
-/// What `save_pretrained` calls a file of torch, where safetensors has `model`.
+/// How `save_pretrained` calls a file of torch, where it calls safetensors `model`.
 const TORCH_STEM: &str = "pytorch_model";
 /// The files of torch that trainers leave beside weights.
 const NO_WEIGHTS: [&str; 4] = ["training_args.bin", "optimizer.bin", "scheduler.bin", "scaler.bin"];
@@ -18,36 +18,36 @@ pub enum Format {
     /// Safetensors.
     #[default]
     Safetensors,
-    /// PyTorch's own, read without executing anything.
+    /// PyTorch's own format, read without executing anything.
     Torch,
 }
 
 wire_enum!(Format { Safetensors, Torch });
 
 impl Format {
-    /// The format of the weights in a model folder with the files `names`: safetensors where there are any, as transformers has it.
+    /// The format of the weights in a model folder with the files `names`: safetensors if there are any, as in transformers.
     pub fn of_model(names: &[&str]) -> Format {
         let is_safetensors = |name: &&&str| Format::Safetensors.is_index(name) || Format::Safetensors.is_weights(name);
         let is_torch = |name: &&&str| Format::Torch.is_index(name) || Format::Torch.is_weights(name);
         match (names.iter().find(is_safetensors), names.iter().find(is_torch), names) {
             (Some(_), ..) => Format::Safetensors,
             (None, Some(_), _) => Format::Torch,
-            // A file that was given by itself.
+            // A file that was given alone.
             (None, None, [single]) if is_torch_file(single) => Format::Torch,
             _ => Format::Safetensors,
         }
     }
 
-    /// The weight file of an adapter's folder among its files `names`: the one that PEFT names, else the only one; safetensors first.
+    /// The weight file of an adapter's folder among its files `names`: the one with PEFT's name, else the only one. Safetensors come first.
     ///
     /// # Errors
-    /// How many files of safetensors there are, of which none is meant.
+    /// The number of safetensors files, if it is not clear which of them is meant.
     pub fn of_adapter(names: &[&str]) -> Result<(usize, Format), usize> {
         let position = |wanted: &str| names.iter().position(|name| *name == wanted);
         let is_file = |&at: &usize, end: &str| names[at].ends_with(end) && !is_resource_fork(names[at]);
         let ending = |end: &str| (0..names.len()).filter(|at| is_file(at, end)).collect::<Vec<_>>();
         let safetensors = ending(SUFFIX);
-        // The last is MLX's, which has those of earlier steps beside it.
+        // The last one is MLX's, which keeps the files of earlier steps beside it.
         let named = position("adapter_model.safetensors").or_else(|| position("adapters.safetensors"));
         match (named, safetensors.as_slice(), position("adapter_model.bin")) {
             (Some(at), ..) => Ok((at, Format::Safetensors)),
@@ -64,7 +64,7 @@ impl Format {
         }
     }
 
-    /// What an index of shards ends in.
+    /// The ending of an index of shards.
     pub fn index_suffix(self) -> &'static str {
         match self {
             Format::Safetensors => INDEX_SUFFIX,
@@ -72,7 +72,7 @@ impl Format {
         }
     }
 
-    /// What a weight file ends in.
+    /// The ending of a weight file.
     pub fn suffix(self) -> &'static str {
         match self {
             Format::Safetensors => SUFFIX,
@@ -80,7 +80,7 @@ impl Format {
         }
     }
 
-    /// What a model in one file is called.
+    /// The name of a model in one file.
     pub fn single(self) -> &'static str {
         match self {
             Format::Safetensors => "model.safetensors",
@@ -102,7 +102,7 @@ impl Format {
         name.ends_with(self.index_suffix()) && is_of_model(name)
     }
 
-    /// What the merged file of the weight file or index `name` is called: safetensors, whatever the base has.
+    /// The name of the merged file for the weight file or index `name`: always safetensors, whatever the base has.
     pub fn output_name(self, name: &str) -> Cow<'_, str> {
         if self == Format::Safetensors {
             return name.into();
@@ -121,7 +121,7 @@ fn is_of_model(name: &str) -> bool {
     !name.starts_with("adapter_") && !is_resource_fork(name)
 }
 
-/// Whether it is what macOS leaves beside a file on a foreign volume: `._model.safetensors`.
+/// Whether it is a file that macOS leaves beside another one on a foreign volume: `._model.safetensors`.
 fn is_resource_fork(name: &str) -> bool {
     name.starts_with("._")
 }

@@ -1,4 +1,4 @@
-//! What the beginning of a weight file says of its tensors: of a safetensors file, eight bytes of length and JSON.
+//! What the beginning of a weight file says about its tensors. In a safetensors file these are eight bytes of length, and JSON.
 
 use super::entry::Entry;
 use super::foreign::foreign;
@@ -42,8 +42,8 @@ impl TensorInfo<'_> {
     }
 }
 
-/// The checked list of a weight file's tensors, each with a span of bytes inside the file. In a safetensors file they tile the data without
-/// hole or overlap, and the file is exactly as long as its header says; in one of torch there are holes, and tied tensors have the same span.
+/// The checked list of a weight file's tensors, each with a span of bytes inside the file. In a safetensors file the spans cover the data without
+/// holes or overlaps, and the file is exactly as long as its header says. In a file of torch there are holes, and tied tensors share a span.
 ///
 /// A model may have a million tensors, so they are kept in tables: about 24 bytes a tensor, 8 a dimension, and the name.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,17 +56,17 @@ pub struct Header {
     /// The dimensions of every tensor, one tensor after the other.
     dims: Vec<u64>,
     metadata: Metadata,
-    /// Where the data starts in the file; 0 where a file has no such place, and tensors' bytes are counted from its start.
+    /// Where the data starts in the file. 0 if the file has no such place; tensors' bytes are then counted from its start.
     pub data_start: u64,
     /// Size of the file.
     pub file_bytes: u64,
-    /// Whether its tensors' bytes follow one another without holes, in an order that a merged file may keep.
+    /// Whether its tensors' bytes follow one another without holes, so that a merged file may keep their order.
     pub tiled: bool,
-    /// Of a header joined of several files: where each begins, and its number among all inputs. Such a header is only read.
+    /// If the header is joined from several files: where each begins, and its number among all inputs. Such a header is only read.
     parts: Vec<(u64, usize)>,
 }
 
-/// What the tables hold of one tensor beside its name and dimensions. Its last byte follows from those.
+/// What the tables hold for one tensor besides its name and dimensions. Its last byte follows from these.
 #[derive(Debug, Clone, PartialEq)]
 struct Row {
     start: u64,
@@ -205,7 +205,7 @@ impl Header {
         let row = &self.rows[index];
         let first = if index == 0 { 0 } else { self.rows[index - 1].dims_end };
         let shape = &self.dims[first as usize..row.dims_end as usize];
-        // Checked when it was parsed: this does not overflow.
+        // This was checked when it was parsed, so it does not overflow.
         let bits = shape.iter().fold(row.dtype.bitsize() as u64, |bits, &size| bits * size);
         TensorInfo { name: self.names.get(index), dtype: row.dtype, shape, start: row.start, end: row.start + bits / 8 }
     }
@@ -241,7 +241,7 @@ impl Header {
         Ok(order)
     }
 
-    /// The size of the file, from `file_bytes`, where that is known, and from where its tensors end.
+    /// The size of the file: `file_bytes` if that is known, else the end of its last tensor.
     fn check_tiling(&self, file: &str, file_bytes: u64) -> Result<u64> {
         let mut expected = 0;
         for index in self.data_order(file)? {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::json;
 use crate::wire::wire;
 
-/// A checked index of shards. A tensor takes 12 bytes beside its name; a shard's name is kept once.
+/// A checked index of shards. A tensor takes 12 bytes besides its name; a shard's name is kept once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShardIndex {
     /// `metadata` as it stands (`total_size` and whatever else).
@@ -96,7 +96,7 @@ impl ShardIndex {
         self.shards.names.find(&self.shards.by_name, name).is_some()
     }
 
-    /// What writes this index as JSON.
+    /// The writer of this index as JSON.
     pub fn writer(&self) -> IndexWriter<'_, impl Iterator<Item = (&str, &str)> + Clone> {
         IndexWriter::new(&self.metadata, self.iter())
     }
@@ -108,7 +108,7 @@ struct Shards {
     names: Texts,
     /// Their numbers, sorted by name.
     by_name: Vec<u32>,
-    /// The shard of the tensor before, which is mostly that of the next one.
+    /// The shard of the previous tensor, which is mostly that of the next one, too.
     last: u32,
 }
 
@@ -153,7 +153,7 @@ enum Field {
     WeightMap,
 }
 
-/// Hand over each field of an index, which `each` must read, and pass over the others.
+/// Hand over each known field of an index, which `each` must read, and skip the others.
 fn read_fields<'a>(
     file: &'a str,
     json: &'a [u8],

@@ -2,9 +2,9 @@
 
 /// Largest header in bytes (the format's own limit).
 pub const HEADER_BYTES: u64 = 100_000_000;
-/// Largest `*.index.json`; the largest published ones have 60 MB.
+/// Largest `*.index.json`, in bytes. The largest published ones have 60 MB.
 pub const INDEX_BYTES: u64 = 100_000_000;
-/// Largest `metadata` of an index; it holds a few numbers.
+/// Largest `metadata` of an index, in bytes. It holds a few numbers.
 pub const INDEX_METADATA_BYTES: usize = 64 << 10;
 /// Largest configuration file.
 pub const CONFIG_BYTES: u64 = 16 << 20;

@@ -1,10 +1,10 @@
-//! Memory whose amount a file decides: asked for before it is used, because an allocation that fails ends a wasm module.
+//! Memory whose amount depends on a file. It is reserved before it is used, because an allocation that fails ends a wasm module.
 //!
-//! What is empty gets exactly as much as it asks for; what has grown before gets twice as much, so that growing stays linear.
+//! An empty list gets exactly as much as it asks for. One that grows again gets twice as much, so that growing takes linear time.
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Make room for `count` more items.
+/// Reserve room for `count` more items.
 ///
 /// # Errors
 /// `limit-exceeded` when there is not as much memory.

@@ -1,8 +1,8 @@
 //! What weight files hold: headers of safetensors and of torch's own format, the index of shards, and which files of a folder make up a
 //! checkpoint. What is written is safetensors.
 //!
-//! Own reader and writer, because offsets must be `u64` on every target and only the header may be read; the
-//! `safetensors` crate is the oracle in the tests.
+//! The reader and writer are our own, because offsets must be `u64` on every target, and only the header may be read. The tests compare them
+//! with the `safetensors` crate.
 
 pub mod checkpoint;
 mod companions;

@@ -1,4 +1,4 @@
-//! A reader of JSON text that keeps nothing: each value is handed over where it is found.
+//! A reader of JSON text that keeps nothing: it hands over each value as it finds it.
 //!
 //! Headers and indexes have up to 100 MB. `serde_json` allocates for a text with escapes and for every value of a tree, and an
 //! allocation that fails ends a wasm module. This reader allocates nothing, so its callers decide what they keep and ask for
@@ -9,9 +9,9 @@ use std::borrow::Cow;
 use crate::error::{Error, Result};
 use crate::json::unescaped;
 
-/// How deep values may be nested where any value may stand: `serde_json`'s limit.
+/// How deep values may be nested (`serde_json`'s limit).
 const DEPTH: usize = 128;
-/// How many characters of a text an error shows.
+/// How many characters of the text an error shows.
 const SHOWN: usize = 80;
 
 /// A position in JSON text.
@@ -45,7 +45,7 @@ impl<'a> Scanner<'a> {
         self.byte()
     }
 
-    /// Where the next value or sign begins.
+    /// The position of the next value or sign.
     pub(crate) fn position(&mut self) -> usize {
         self.peek();
         self.at
@@ -166,7 +166,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Nothing but white space follows.
+    /// Check that nothing but white space follows.
     ///
     /// # Errors
     /// `bad-header` when there is more.
@@ -264,7 +264,7 @@ impl<'a> RawText<'a> {
         if self.escaped { self.chars().map(char::len_utf8).sum() } else { self.raw.len() }
     }
 
-    /// It without `./` before it.
+    /// The same without a leading `./`.
     pub(crate) fn here(self) -> RawText<'a> {
         RawText { raw: self.raw.strip_prefix("./").unwrap_or(self.raw), ..self }
     }
@@ -273,7 +273,7 @@ impl<'a> RawText<'a> {
         if self.escaped { self.chars().eq(text.chars()) } else { self.raw == text }
     }
 
-    /// Append it to `text`, which has room for it.
+    /// Append it to `text`, which must have room for it.
     pub(crate) fn append_to(self, text: &mut String) {
         if self.escaped {
             self.chars().for_each(|char| text.push(char));
@@ -282,12 +282,12 @@ impl<'a> RawText<'a> {
         }
     }
 
-    /// The whole of it. Only for a text whose length has been checked: one with escapes is copied.
+    /// All of it. Only for a text whose length has been checked, because one with escapes is copied.
     pub(crate) fn decoded(self) -> Cow<'a, str> {
         if self.escaped { Cow::Owned(self.chars().collect()) } else { Cow::Borrowed(self.raw) }
     }
 
-    /// It, or its beginning where it is long: for errors and for what can only be short.
+    /// All of it, or its beginning if it is long: for errors, and for texts that can only be short.
     pub(crate) fn short(self) -> Cow<'a, str> {
         if !self.escaped && self.raw.len() <= SHOWN {
             return Cow::Borrowed(self.raw);

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::order::sort_numbers;
 use crate::wire::wire;
 
-/// Texts by number, one after the other in one string: 4 bytes a text beside the text itself.
+/// Numbered texts, one after another in one string. Each takes 4 bytes besides the text itself.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Texts {
     text: String,
@@ -17,7 +17,7 @@ pub(crate) struct Texts {
 
 wire!(Texts { text, ends });
 
-/// How much room texts need.
+/// How much room some texts need.
 #[derive(Default)]
 pub(crate) struct TextsSize {
     count: usize,
@@ -40,7 +40,7 @@ impl TextsSize {
 }
 
 impl Texts {
-    /// No texts yet, but room for `size` more.
+    /// No texts yet, but room for `size`.
     ///
     /// # Errors
     /// `limit-exceeded` when there is not enough memory, or they are more than 4 GiB together.
@@ -62,13 +62,13 @@ impl Texts {
         reserve(file, &mut self.ends, size.count)
     }
 
-    /// Append a text, for which there is room.
+    /// Append a text. There must be room for it.
     pub(crate) fn push(&mut self, text: RawText) {
         text.append_to(&mut self.text);
         self.ends.push(self.text.len() as u32);
     }
 
-    /// Append a text without escapes, for which there is room.
+    /// Append a text without escapes. There must be room for it.
     pub(crate) fn push_str(&mut self, text: &str) {
         self.text.push_str(text);
         self.ends.push(self.text.len() as u32);
@@ -81,13 +81,13 @@ impl Texts {
     /// Text number `index`.
     ///
     /// # Panics
-    /// If there is none.
+    /// If there is no such text.
     pub(crate) fn get(&self, index: usize) -> &str {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.text[start as usize..self.ends[index] as usize]
     }
 
-    /// The numbers of the texts, in the order of the texts.
+    /// The numbers of the texts, sorted by text.
     ///
     /// # Errors
     /// `bad-header` when a text is there twice, `limit-exceeded` when there is not enough memory.

@@ -1,6 +1,6 @@
-//! Headers and indexes written from what they name, as a whole or in part.
+//! Writes headers and indexes, whole or in part.
 //!
-//! The text is never kept: a merged model that is served writes the part of a header that a client asks for.
+//! The text is never kept: when a merged model is served, only the part of a header that a client asks for is written.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ where
     T: Iterator<Item = TensorInfo<'a>> + Clone,
     M: Iterator<Item = (&'a str, &'a str)> + Clone,
 {
-    /// A header of `tensors`, whose offsets are right already, and of `metadata`, (key, value), each key once.
+    /// A header of `tensors`, whose offsets are final, and of `metadata`, (key, value), each key once.
     pub fn new(tensors: T, metadata: M) -> HeaderWriter<T, M> {
         let mut writer = HeaderWriter { tensors, metadata, json_bytes: 0 };
         let mut counted = Window::new(0..0);
@@ -93,14 +93,14 @@ impl<'a, 'm, W: Iterator<Item = (&'a str, &'a str)> + Clone> IndexWriter<'m, W> 
         IndexWriter { metadata, weight_map }
     }
 
-    /// Its length, for which the whole of it is written once.
+    /// Its length. To know it, all of it is written once.
     pub fn bytes(&self) -> u64 {
         let mut counted = Window::new(0..0);
         self.write(&mut counted);
         counted.at
     }
 
-    /// The bytes `range` of the index, which is `file`. `range` ends inside it.
+    /// The bytes `range` of the index, whose name is `file`. `range` must end inside it.
     ///
     /// # Errors
     /// `limit-exceeded` when there is not enough memory for them.
@@ -123,7 +123,7 @@ impl<'a, 'm, W: Iterator<Item = (&'a str, &'a str)> + Clone> IndexWriter<'m, W> 
     }
 }
 
-/// Takes a text piece by piece, counts it, and keeps the part that is wanted.
+/// Takes a text piece by piece, counts its bytes, and keeps the wanted part.
 struct Window {
     at: u64,
     wanted: Range<u64>,

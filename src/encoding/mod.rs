@@ -1,7 +1,7 @@
 //! Encodings: how the numbers of one logical tensor are stored. Every encoding is a file here and a line of `encodings!`.
 //!
 //! A tensor is a row-major run of numbers, whatever its encoding. An encoding says which bytes hold a run of elements, and decodes
-//! them. What it needs as a whole (tables of codes, scales of scales) are operands, read once with those of the adapters.
+//! them. What it needs as a whole (tables of codes, scales of scales) are operands, which are read once, with those of the adapters.
 
 mod nf4;
 mod operand;
@@ -44,7 +44,7 @@ pub(crate) trait Encoding {
     ) -> Result<()>;
 }
 
-/// The closed list of encodings: dispatch over it is written once.
+/// The closed list of encodings. Dispatch over it is written once.
 macro_rules! encodings {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         /// A logical tensor as it is stored: its encoding, and where its bytes are.
@@ -70,10 +70,10 @@ macro_rules! encodings {
                 match self { $(Stored::$name(encoding) => encoding.operands()),+ }
             }
 
-            /// Decode the elements into `tile`, which has as many.
+            /// Decode the elements into `tile`, which must have room for exactly these.
             ///
             /// # Errors
-            /// `bad-header` where the bytes are not what the encoding says.
+            /// `bad-header` if the bytes are not what the encoding expects.
             pub(crate) fn decode<R: Real>(
                 &self,
                 elements: Range<u64>,
@@ -95,7 +95,7 @@ encodings! {
 }
 
 impl Stored {
-    /// The element type, where the tensor is stored plainly.
+    /// The element type, if the tensor is stored plainly.
     pub fn float(&self) -> Option<Float> {
         match self {
             Stored::Plain(plain) => Some(plain.float),

@@ -1,7 +1,7 @@
-//! NF4 as bitsandbytes stores it (QLoRA, arXiv 2305.14314): 4-bit codes of the flat tensor, one scale for each 64 elements; with double
+//! NF4 as bitsandbytes stores it (QLoRA, arXiv 2305.14314): 4-bit codes of the flat tensor, with one scale for each 64 elements. With double
 //! quantisation the scales are codes, too.
 //!
-//! Decoding only: merging into NF4 itself is another matter.
+//! This is decoding only; nothing is encoded as NF4.
 
 use std::ops::Range;
 
@@ -42,11 +42,11 @@ const CODES: [f32; 16] = [
 pub struct Nf4 {
     /// The tensor's key, for errors.
     pub key: String,
-    /// Two codes a byte, the first in the upper half.
+    /// Two codes in each byte, the first in the upper half.
     pub codes: Span,
-    /// The scales: one f32 for each 64 elements, or one byte where they are nested.
+    /// The scales: one f32 for each 64 elements, or one byte if they are nested.
     pub absmax: Span,
-    /// How the scales are stored, where they are codes themselves.
+    /// How the scales are stored, if they are codes themselves.
     pub nested: Option<Nested>,
 }
 
@@ -70,7 +70,7 @@ impl Nf4 {
         if self.nested.is_some() { 1 } else { Float::F32.bytes() as u64 }
     }
 
-    /// The scale of every block from number `first` on, whose stored scales are `bytes`.
+    /// The scales of the blocks from number `first` on. `bytes` are these scales as stored.
     fn scales(&self, first: usize, bytes: &[u8], operands: &[Vec<u8>]) -> Option<Vec<f32>> {
         let Some(nested) = &self.nested else {
             return Some(bytes.as_chunks().0.iter().map(|scale| f32::from_le_bytes(*scale)).collect());

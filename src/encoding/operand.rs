@@ -5,7 +5,7 @@ use crate::inputs::Span;
 use crate::tensor::{Dtype, Float};
 use crate::wire::wire;
 
-/// A small tensor of an adapter, or a side tensor of an encoding: where its bytes are.
+/// A small tensor of an adapter, or a side tensor of an encoding, with the place of its bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Operand {
     /// Its key in the file, for errors.
@@ -14,22 +14,22 @@ pub struct Operand {
     pub at: Span,
     /// Element type.
     pub dtype: Dtype,
-    /// Which elements of its rows it is, where it is not all of the bytes.
+    /// Which elements of each row belong to it, if not all do.
     pub columns: Option<Box<Columns>>,
 }
 
 wire!(Operand { key, at, dtype, columns });
 
-/// Some elements of each row of a matrix: every `step`th from `first` on. The factors of one expert, in a tensor that has those of all.
+/// Some elements of each row of a matrix: every `step`th from `first` on. These are the factors of one expert, in a tensor with those of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Columns {
     /// Elements of a row.
     pub of: u64,
-    /// The first that is taken.
+    /// The first element that is taken.
     pub first: u64,
-    /// From one to the next.
+    /// The distance from one to the next.
     pub step: u64,
-    /// How many are taken of each row.
+    /// How many are taken from each row.
     pub count: u64,
 }
 
@@ -41,12 +41,12 @@ impl Operand {
         Operand { key: key.into(), at, dtype, columns: None }
     }
 
-    /// Bytes that its values have.
+    /// Bytes that its values take.
     pub(crate) fn bytes(&self) -> u64 {
         self.columns.as_ref().map_or(self.at.bytes, |columns| self.at.bytes / columns.of.max(1) * columns.count)
     }
 
-    /// Its element type, where it is one that lorafold computes with: a plan makes sure of it.
+    /// Its element type, which must be one that lorafold computes with. A plan ensures that.
     ///
     /// # Errors
     /// `internal` for another type.
@@ -72,7 +72,7 @@ impl Operand {
         Error::non_finite(self.key.clone(), element as u64, "it is NaN or infinite").adapter(adapter)
     }
 
-    /// Its values as indices into something of `length` elements, from its bytes: those of an integer type of at most 64 bits.
+    /// Its values as indices into something with `length` elements, from its bytes. Its type must be an integer type of at most 64 bits.
     ///
     /// # Errors
     /// `shape-mismatch` for an index that is negative, or `length` or more; `internal` for another type.
@@ -107,7 +107,7 @@ fn is_signed(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64)
 }
 
-/// One little-endian element of an integer type. What is beyond `i64` is its largest value: no tensor has as many elements.
+/// One little-endian element of an integer type. A value beyond `i64` becomes the largest `i64`: no tensor has that many elements.
 pub(crate) fn integer(dtype: Dtype, bytes: &[u8]) -> i64 {
     let mut all = [0; 8];
     let width = bytes.len().min(8);

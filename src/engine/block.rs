@@ -262,7 +262,12 @@ impl Block<'_> {
 
     /// The block in tiles: runs that methods can work on, of rows in fours where there are enough, as the kernel wants them.
     pub(super) fn tiles(&self) -> impl Iterator<Item = Range<u64>> + use<'_> {
-        let step = self.program.block(TILE_ELEMENTS * self.program.to.bytes() as u64);
+        let most = match self.program.combine.rule() {
+            None => TILE_ELEMENTS,
+            // Each adapter has a tile of its own: four rows suffice.
+            Some(_) => self.program.cols.saturating_mul(4).clamp(TILE_ELEMENTS / 4, TILE_ELEMENTS),
+        };
+        let step = self.program.block(most * self.program.to.bytes() as u64);
         let mut start = self.elements.start;
         std::iter::from_fn(move || {
             let end = self.program.footprint(start..(start + step).min(self.elements.end)).end;

@@ -7,11 +7,11 @@ use super::facts::{Gathered, Known, Stage};
 use super::prepared::{Band, Member};
 use crate::combine::{Delta, Lanes, Part, Rule, SAMPLED, Tally};
 use crate::error::Result;
-use crate::kernel::{Real, bytes_of_mut, fold_in_place, sample_products};
+use crate::kernel::{Real, bytes_of, fold_tile, sample_products};
 use crate::tensor::Float;
 
 impl Block<'_> {
-    /// Each adapter's delta for the elements `part` of `band`, whose values are `base`. `deltas` is memory that is kept from tile to tile.
+    /// Each adapter's delta for the elements `part` of `band`, whose values are `base`, into `kept`.
     fn deltas<R: Real>(
         &self,
         band: &Band,
@@ -19,19 +19,20 @@ impl Block<'_> {
         buffers: &BlockBuffers,
         base: &[R],
         changed: &mut Vec<R>,
-        deltas: &mut Vec<Delta>,
+        kept: &mut Kept,
     ) {
         let (start, count) = (band.rows.start * self.program.cols, (part.end - part.start) as usize);
+        let Kept { nothing, deltas, .. } = kept;
+        // Adding to -0 changes nothing.
+        nothing.resize(nothing.len().max(count), -0.0);
         deltas.truncate(band.members.len());
         deltas.resize_with(band.members.len(), Delta::default);
         for (member, delta) in band.members.iter().zip(deltas) {
             let values = &mut delta.values;
             (delta.member, delta.weight) = (member.number, member.weight as f32);
-            // Adding to -0 changes nothing.
-            values.clear();
-            values.resize(count, -0.0);
+            values.resize(count, 0.0);
             // A sum that leaves the finite range stays visible until the block is rounded.
-            let _ = fold_in_place(&member.deltas.factors, part.start - start, Float::F32, bytes_of_mut(values), None);
+            fold_tile(&member.deltas.factors, part.start - start, Float::F32, bytes_of(&nothing[..count]), values);
             for (_, number, update) in &member.deltas.others {
                 changed.resize(count, R::ZERO);
                 let beside = self.beside(*number, part, buffers);
@@ -61,16 +62,13 @@ impl Block<'_> {
         changed: &mut Vec<R>,
         kept: &mut Kept,
     ) {
-        let Kept { deltas, mixed } = kept;
-        self.deltas(band, part, buffers, base, changed, deltas);
+        self.deltas(band, part, buffers, base, changed, kept);
+        let Kept { deltas, mixed, .. } = kept;
         mixed.resize(base.len(), 0.0);
         if let Some(known) = self.known {
             rule.combine(deltas, &self.part(part.start, known), mixed);
         }
-        for ((sum, &base), &delta) in sum.iter_mut().zip(base).zip(&*mixed) {
-            // A value without a delta keeps its bits, also those of -0.
-            *sum = if delta == 0.0 { base } else { base + R::from_f32(delta) };
-        }
+        R::add_all(base, mixed, sum);
     }
 
     /// Gather what the round asks of the block's deltas.
@@ -90,8 +88,7 @@ impl Block<'_> {
             return Ok(());
         }
         let mut lanes = vec![Lanes::default(); if known.stage == Stage::Sums { rule.sums() } else { 0 }];
-        let (mut base, mut changed, mut deltas) = (Vec::<R>::new(), Vec::<R>::new(), Vec::new());
-        let mut scratch = Vec::new();
+        let (mut base, mut changed, mut kept) = (Vec::<R>::new(), Vec::<R>::new(), Kept::default());
         for tile in self.tiles() {
             // The deltas of products alone do not depend on the weight.
             match self.program.deltas_alone() {
@@ -100,13 +97,14 @@ impl Block<'_> {
             }
             for (band, part) in self.parts(&tile) {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
-                self.deltas(band, &part, buffers, &base[inside], &mut changed, &mut deltas);
+                self.deltas(band, &part, buffers, &base[inside], &mut changed, &mut kept);
+                let Kept { deltas, mixed, .. } = &mut kept;
                 if known.stage == Stage::Sums {
-                    rule.gather(&mut deltas, &self.part(part.start, known), &mut lanes);
+                    rule.gather(deltas, &self.part(part.start, known), &mut lanes);
                     continue;
                 }
                 for ((number, search), tally) in sought().zip(&mut result.tallies) {
-                    if let Some(values) = rule.ranked(number, &deltas, &mut scratch) {
+                    if let Some(values) = rule.ranked(number, deltas, mixed) {
                         search.count(values, part.start, tally);
                     }
                 }
@@ -149,6 +147,8 @@ impl Block<'_> {
 /// Memory that the deltas of a tile are kept in.
 #[derive(Default)]
 pub(super) struct Kept {
+    /// As many -0 as a tile has elements.
+    nothing: Vec<f32>,
     deltas: Vec<Delta>,
     mixed: Vec<f32>,
 }

@@ -1,7 +1,7 @@
-//! A JSON text that can be edited: whatever is not edited stays as it was, byte for byte, its formatting included.
+//! A JSON text that can be edited. Whatever is not edited stays the same, byte for byte, including its formatting.
 //!
-//! Objects are taken apart, because members are what is edited; every other value is kept as its text. A name that an
-//! object gives twice means what comes last, as in Python: reading and setting go to the last, removing takes all.
+//! Objects are taken apart, because members are edited; every other value is kept as its text. If an object has a name twice, the last one
+//! counts, as in Python: reading and setting use the last, removing removes all.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::order::sort_numbers;
 
 /// Most members of all objects together. The configuration of a model with 22,000 labels has 44,000.
 const MEMBERS: usize = 200_000;
-/// Indentation where the text shows none.
+/// Indentation if the text shows none.
 const INDENT: &str = "  ";
 
 /// A text that consists of one object.
@@ -99,7 +99,7 @@ impl Node {
         }
     }
 
-    /// The value. `None` where it is or contains what [`Value`] cannot hold: one of Python's floats, half a surrogate pair.
+    /// The value. `None` if it is or contains something that [`Value`] cannot hold: one of Python's floats, or half a surrogate pair.
     pub fn value(&self) -> Option<Value> {
         match self {
             Node::Object(_) => parse(self.to_string().as_bytes()).ok(),
@@ -114,7 +114,7 @@ impl Node {
             start => pretty(value, start.strip_prefix(line(after)).unwrap_or(INDENT), start),
         };
         let mut left = MEMBERS;
-        // What nests too deeply to be taken apart stays text.
+        // A value that nests too deeply to be taken apart stays text.
         Node::scan(&mut Scanner::new(&text), 0, &mut left).unwrap_or(Node::Text(text))
     }
 
@@ -145,14 +145,14 @@ impl Object {
         self.members().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
-    /// The object at the end of a path of names; the path without names ends at this one.
+    /// The object at the end of a path of names; for an empty path, this one.
     pub fn at_mut(&mut self, path: &[&str]) -> Option<&mut Object> {
         let [first, rest @ ..] = path else { return Some(self) };
         self.objects_mut().find(|(name, _)| name == first)?.1.at_mut(rest)
     }
 
-    /// Gives `name` a value: in its place if the object has it, else at the end, with the formatting of what is around it.
-    /// A value that is there already stays as it is written.
+    /// Gives `name` a value: in its place if the object has it, else at the end, formatted like its neighbours.
+    /// A value that is already there stays as it is written.
     pub fn set(&mut self, name: &str, value: &Value) {
         if self.get(name).and_then(Node::value).as_ref() == Some(value) {
             return;
@@ -176,7 +176,7 @@ impl Object {
         let (Some(first), Some(last)) = (self.members.first(), self.members.last()) else { return };
         let [before, after] = [first.before.clone(), last.after.clone()];
         self.members.retain(|member| member.name() != name);
-        // The space inside the braces stays, whichever member it is now beside.
+        // The space inside the braces stays, whichever member is now next to it.
         if let Some(first) = self.members.first_mut() {
             first.before = before;
         }
@@ -190,14 +190,14 @@ impl Object {
         match self.members.as_slice() {
             [] if line(&self.inside).is_empty() => [self.inside.clone(), self.inside.clone()],
             [] => [line(&self.inside).to_string() + INDENT, line(&self.inside).into()],
-            // {"a": 1} has no comma that would show whether a space follows it.
+            // {"a": 1} has no comma that shows whether a space follows it.
             [only] if only.before.is_empty() && only.colon.ends_with(' ') => [" ".into(), only.after.clone()],
             [.., last] if line(&last.before).is_empty() => [last.before.clone(), last.after.clone()],
             [.., last] => [line(&last.before).into(), last.after.clone()],
         }
     }
 
-    /// `left` more members may follow in the whole document.
+    /// At most `left` more members may follow in the whole document.
     fn scan(scanner: &mut Scanner, depth: usize, left: &mut usize) -> Result<Object> {
         scanner.open(b'{', depth)?;
         let mut before = scanner.whitespace().to_string();
@@ -236,7 +236,7 @@ impl Member {
     }
 }
 
-/// The name that a key, a string with quotes, is written for. Half a surrogate pair stays an escape.
+/// The name that a key, a string with quotes, stands for. Half a surrogate pair stays an escape.
 fn name(key: &str) -> Cow<'_, str> {
     decoded(key).unwrap_or(Cow::Borrowed(&key[1..key.len() - 1]))
 }

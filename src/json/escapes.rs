@@ -1,9 +1,9 @@
-//! What the escapes of a JSON string stand for.
+//! Decodes the escapes of a JSON string.
 
 use std::borrow::Cow;
 use std::str::Chars;
 
-/// The text of a string with quotes. `None` where an escape stands for no character, such as half a pair of surrogates.
+/// The text of a string with quotes. `None` if an escape stands for no character, such as half a surrogate pair.
 pub(super) fn decoded(quoted: &str) -> Option<Cow<'_, str>> {
     let plain = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
     if !plain.contains('\\') {
@@ -16,7 +16,7 @@ pub(super) fn decoded(quoted: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(text))
 }
 
-/// The character of the escape that `chars` begin with, or nothing where it is not valid.
+/// The character of the escape that `chars` begins with, or nothing if it is not valid.
 pub(crate) fn unescaped(chars: &mut Chars) -> Option<char> {
     chars.next().filter(|&first| first == '\\')?;
     Some(match chars.next()? {

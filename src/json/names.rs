@@ -2,7 +2,7 @@
 
 use crate::order::sort;
 
-/// The names in order, each once.
+/// The names, sorted, each once.
 pub(crate) fn sorted(mut names: Vec<&str>) -> Vec<&str> {
     sort(&mut names);
     names.dedup();

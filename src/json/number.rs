@@ -1,20 +1,20 @@
 //! Decimal numbers as `f64`, rounded once.
 //!
-//! By long division of whole numbers, which needs no tables: those of the standard library's parser would be a thirtieth of the
-//! WebAssembly module. The numbers of a configuration are few.
+//! It uses long division of whole numbers, which needs no tables: those of the standard library's parser would be a thirtieth of the
+//! WebAssembly module. A configuration has few numbers.
 
 use std::cmp::Ordering;
 
-/// More digits than these decide nothing but whether the number lies beyond a half: the longest half between two `f64` has 767.
+/// Digits beyond these decide only whether the number is above a half: the longest half between two `f64` has 767 digits.
 const DIGITS: i64 = 800;
 /// Powers of ten beyond this are too large for `f64`, or round to 0.
 const POWER: i64 = 400;
 
-/// The number that `text`, a number of JSON, stands for. `None` where it is too large.
+/// The value of `text`, a number in JSON. `None` if it is too large.
 pub(super) fn float(text: &str) -> Option<f64> {
     let (sign, text) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
     let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    // What does not fit is far beyond what any number of digits makes up for.
+    // An exponent that does not fit is far beyond what any number of digits can balance.
     let beyond = if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 };
     let mut power: i64 = exponent.parse().unwrap_or(beyond).clamp(i64::MIN / 2, i64::MAX / 2);
     let (mut number, mut count, mut behind_point) = (Whole::default(), 0, false);
@@ -48,10 +48,10 @@ pub(super) fn float(text: &str) -> Option<f64> {
     quotient(number, divisor).map(|value| sign * value)
 }
 
-/// Bits of a quotient, the first of which may be 0: two more than a result has, so that they say what is beyond a half.
+/// Bits of a quotient, of which the first may be 0. They are two more than a result has, so that they tell what is above a half.
 const BITS: i64 = 56;
 
-/// `number / divisor`, neither of them 0. `None` where it is too large.
+/// `number / divisor`, neither of them 0. `None` if it is too large.
 fn quotient(mut number: Whole, mut divisor: Whole) -> Option<f64> {
     // Both get the same number of bits, so that the quotient begins with the first bit or the second one.
     let shift = divisor.bits() - number.bits();
@@ -123,7 +123,7 @@ impl Whole {
         from_top.map(|at| part(self, at).cmp(&part(other, at))).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
 
-    /// Subtract what is not larger.
+    /// Subtract a number that is not larger.
     fn subtract(&mut self, other: &Whole) {
         let mut borrow = 0;
         for (at, part) in self.0.iter_mut().enumerate() {
@@ -140,7 +140,7 @@ mod tests {
 
     use super::float;
 
-    /// As the standard library reads it.
+    /// Compare with the standard library.
     fn check(text: &str) {
         let expected: f64 = text.parse().unwrap();
         let found = float(text);

@@ -10,11 +10,11 @@ use super::number::float;
 use super::scan::{Result, Scanner};
 use crate::wire::{Wire, wire_text};
 
-/// The value that a text consists of. Of a key given twice the last counts.
+/// The value of a text. If a key is there twice, the last one counts.
 ///
 /// # Errors
-/// Why it is not valid, and where; a number too large for `f64`; more than 128 lists and objects within each other. A byte order mark is
-/// passed over. Python's `NaN`, `Infinity` and `-Infinity`, which are no JSON, are read as text: whoever wants a number does not get one.
+/// Why it is not valid, and where; a number too large for `f64`; more than 128 lists and objects inside each other. A byte order mark is
+/// skipped. Python's `NaN`, `Infinity` and `-Infinity`, which are not JSON, are read as text, so they are not accepted as numbers.
 pub(crate) fn parse(json: &[u8]) -> Result<Value> {
     let mut scanner = begin(json)?;
     let value = value(&mut scanner, 0)?;
@@ -22,7 +22,7 @@ pub(crate) fn parse(json: &[u8]) -> Result<Value> {
     Ok(value)
 }
 
-/// The entries of the object that a text consists of, in its order, each key once.
+/// The entries of a text that is an object, in order, each key once.
 ///
 /// # Errors
 /// As [`parse`]; another type, or a key given twice.
@@ -55,7 +55,7 @@ fn end(mut scanner: Scanner) -> Result<()> {
     scanner.end()
 }
 
-/// The next value, which has `depth` lists and objects around it.
+/// The next value, inside `depth` lists and objects.
 fn value(scanner: &mut Scanner, depth: usize) -> Result<Value> {
     Ok(match scanner.peek() {
         Some(b'{') => {
@@ -104,7 +104,7 @@ fn text(scanner: &mut Scanner) -> Result<String> {
     decoded(quoted).map(Cow::into_owned).ok_or_else(|| scanner.fault("half a surrogate pair"))
 }
 
-/// Whole numbers are kept exactly up to 64 bits. `None` for what is too large, and for Python's `-Infinity`.
+/// A number. Whole numbers are kept exactly up to 64 bits. `None` if it is too large, and for Python's `-Infinity`.
 fn number(text: &str) -> Option<Number> {
     // -0 is a float.
     let whole = text.parse::<u64>().map(Number::from).or_else(|_| text.parse::<i64>().map(Number::from));

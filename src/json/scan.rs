@@ -1,6 +1,6 @@
 //! Reads JSON text token by token.
 //!
-//! It accepts what Python's `json` reads and writes: beside JSON also `NaN`, `Infinity` and `-Infinity`, integers of any length, and
+//! It accepts what Python's `json` reads and writes: besides JSON also `NaN`, `Infinity` and `-Infinity`, integers of any length, and
 //! escapes of half a surrogate pair.
 
 /// Deepest nesting of lists and objects.
@@ -9,7 +9,7 @@ const DEPTH: usize = 128;
 /// Why a text is not valid, and where.
 pub(super) type Result<T> = std::result::Result<T, String>;
 
-/// A position in a text. Every method that returns text returns what it has passed over.
+/// A position in a text. Methods that return text return what they have skipped.
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
@@ -20,19 +20,19 @@ impl<'a> Scanner<'a> {
         Scanner { text, at: 0 }
     }
 
-    /// The next byte, which stays.
+    /// The next byte, without skipping it.
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Passes over `byte` if it is next.
+    /// Skips `byte` if it is next.
     pub(super) fn accept(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
         found
     }
 
-    /// Passes over `byte`.
+    /// Skips `byte`, which must be next.
     fn expect(&mut self, byte: u8) -> Result<()> {
         if self.accept(byte) { Ok(()) } else { Err(self.fault(&format!("expected '{}'", char::from(byte)))) }
     }
@@ -47,7 +47,7 @@ impl<'a> Scanner<'a> {
         self.advance(length)
     }
 
-    /// A value with `depth` lists and objects around it.
+    /// A value inside `depth` lists and objects.
     pub(super) fn value(&mut self, depth: usize) -> Result<&'a str> {
         let start = self.at;
         match self.peek() {
@@ -85,7 +85,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The colon behind a key and the white space around it.
+    /// The colon after a key and the white space around it.
     pub(super) fn colon(&mut self) -> Result<&'a str> {
         let start = self.at;
         self.whitespace();
@@ -94,7 +94,7 @@ impl<'a> Scanner<'a> {
         Ok(&self.text[start..self.at])
     }
 
-    /// The bracket that opens a list or an object with `depth` others around it.
+    /// The bracket that opens a list or an object inside `depth` others.
     pub(super) fn open(&mut self, bracket: u8, depth: usize) -> Result<()> {
         if depth == DEPTH {
             return Err(self.fault(&format!("more than {DEPTH} lists and objects within each other")));
@@ -113,7 +113,7 @@ impl<'a> Scanner<'a> {
         Err(self.fault(&format!("expected ',' or '{}'", char::from(bracket))))
     }
 
-    /// A list or an object: items that `item` passes over, with commas between them.
+    /// A list or an object: items that `item` skips, separated by commas.
     pub(super) fn items(
         &mut self,
         [open, close]: [u8; 2],
@@ -180,7 +180,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Passes over the bytes of which `wanted` is true. It must be true of all or of none of a character's bytes.
+    /// Skips the bytes for which `wanted` is true. It must be true for all or for none of a character's bytes.
     fn skip(&mut self, wanted: impl Fn(u8) -> bool) -> &'a str {
         self.advance(self.text.as_bytes()[self.at..].iter().take_while(|byte| wanted(**byte)).count())
     }

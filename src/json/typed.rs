@@ -1,21 +1,21 @@
-//! Values of JSON as types of this crate.
+//! Reads JSON values as types of this crate.
 
 use serde_json::{Map, Value};
 
 /// A type that is read from JSON.
 pub trait FromJson: Sized {
     /// # Errors
-    /// What is wrong, after the path of the value that it is wrong with.
+    /// What is wrong, after the path of the wrong value.
     fn from_json(value: &Value) -> Result<Self, String>;
 
-    /// What a field is that is not there.
+    /// The value of a field that is not there.
     fn absent() -> Option<Self> {
         None
     }
 }
 
-/// [`FromJson`] for a struct: each field by its name, or by the name in JSON where that is another one. A field that is absent is what its type says
-/// then, or what is given after `or`. Other fields are errors. Fields `without` are empty.
+/// [`FromJson`] for a struct: each field by its name, or by its name in JSON if that differs. An absent field gets its type's value for that, or the
+/// value after `or`. Other fields are errors. Fields after `without` are empty.
 macro_rules! from_json {
     ($type:ident { $($field:ident $(: $name:literal)? $(or $default:expr)?),* $(,)? } $(without { $($left:ident),* })?) => {
         impl $crate::json::FromJson for $type {
@@ -41,7 +41,7 @@ pub struct Fields<'a>(&'a Map<String, Value>);
 
 impl<'a> Fields<'a> {
     /// # Errors
-    /// Another type, or a field that is not in `names`.
+    /// If it is of another type, or has a field that is not in `names`.
     pub fn of(value: &'a Value, names: &[&str]) -> Result<Fields<'a>, String> {
         let Value::Object(fields) = value else { return Err("not an object".into()) };
         match fields.keys().find(|key| !names.contains(&key.as_str())) {
@@ -50,10 +50,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The field called `name`, or `absent` where it is not there, or null.
+    /// The field called `name`, or `absent` if it is not there or null.
     ///
     /// # Errors
-    /// It is of another type, or has to be there.
+    /// If it is of another type, or is required and not there.
     pub fn read<T: FromJson>(&self, name: &str, absent: Option<T>) -> Result<T, String> {
         let read = match self.0.get(name).filter(|value| !value.is_null()) {
             Some(value) => T::from_json(value),
@@ -63,7 +63,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// [`FromJson`] for what a function of [`Value`] gives.
+/// [`FromJson`] by a function of [`Value`].
 macro_rules! from_json_by {
     ($($type:ty, $read:expr, $expected:literal, $absent:expr;)*) => {
         $(impl FromJson for $type {

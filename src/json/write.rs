@@ -3,13 +3,13 @@
 use serde::Serialize;
 use serde_json::Value;
 
-/// A value as text. Values of this crate have no keys but text and nothing else that JSON cannot say.
+/// A value as text. This crate's values have only text as keys, and nothing else that JSON cannot express.
 pub(crate) fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// A value over several lines, what is in it one `indent` further in, as Python's `json.dumps` writes it. `line` ends a line, and begins the next
-/// one as far in as the value.
+/// A value on several lines, indented by `indent` at each level, as Python's `json.dumps` writes it. `line` is a line break and the indentation of
+/// the value itself.
 pub(crate) fn pretty(value: &Value, indent: &str, line: &str) -> String {
     let inner = format!("{line}{indent}");
     let item = |value: &Value| pretty(value, indent, &inner);
@@ -26,8 +26,8 @@ pub(crate) fn pretty(value: &Value, indent: &str, line: &str) -> String {
     format!("{open}{inner}{items}{line}{close}")
 }
 
-/// A number as people write it: without a point where it is whole. All numbers in messages are written by this one: `Display` of `f64` would be 7 kB
-/// of the WebAssembly module.
+/// A number as people write it: without a decimal point if it is whole. All numbers in messages are written by this function, because `Display` of
+/// `f64` would be 7 kB of the WebAssembly module.
 pub(crate) fn number(value: f64) -> String {
     let mut text = text(&value);
     if text.ends_with(".0") {

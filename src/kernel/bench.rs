@@ -38,7 +38,7 @@ fn encoded(float: Float, values: impl Iterator<Item = f64>) -> Vec<u8> {
 }
 
 impl Subject {
-    /// A rows × cols tensor with factors of `rank`; `None` where there is no memory for it.
+    /// A rows × cols tensor with factors of `rank`; `None` if there is not enough memory.
     pub fn new(rows: usize, cols: usize, rank: usize, float: Float) -> Option<Subject> {
         let mut factors = Factors::try_new(rows, cols, rank).ok()?;
         let left = encoded(Float::F32, random(rows * rank));
@@ -57,7 +57,7 @@ impl Subject {
         std::hint::black_box(sums);
     }
 
-    /// Folds the whole tensor in blocks of a few rows, which are no whole panels.
+    /// Folds the whole tensor in blocks of a few rows, which are not whole panels.
     pub fn fold_rows(&mut self, rows: usize) {
         let cols = self.factors.cols();
         for (block, bytes) in self.bytes.chunks_mut(rows * cols * self.float.bytes()).enumerate() {
@@ -135,7 +135,7 @@ thread_local! {
     static TILE: RefCell<Option<Tile>> = const { RefCell::new(None) };
 }
 
-/// Makes the subject of the next calls of [`bench_fold`]; 0 where memory is short.
+/// Prepares the tensor for the next calls of [`bench_fold`]; returns 0 if there is not enough memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn bench_prepare(rows: usize, cols: usize, rank: usize, float_number: u32) -> u32 {
     SUBJECT.with_borrow_mut(|subject| {
@@ -167,7 +167,7 @@ pub extern "C" fn bench_convert(to_number: u32) {
     SUBJECT.with_borrow_mut(|subject| subject.iter_mut().for_each(|subject| subject.convert(float(to_number))));
 }
 
-/// Makes the tile of the next calls of [`bench_tile`].
+/// Prepares the tile for the next calls of [`bench_tile`].
 #[unsafe(no_mangle)]
 pub extern "C" fn bench_prepare_tile(rows: usize, cols: usize) {
     TILE.set(Some(Tile::new(rows, cols)));

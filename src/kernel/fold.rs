@@ -1,4 +1,4 @@
-//! From a range of elements to tiles.
+//! Divides a range of elements into tiles.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -20,8 +20,8 @@ pub struct NonFinite {
 /// `bytes` are little-endian elements of type `float`, of any alignment. The result does not depend on how a tensor is split into ranges.
 ///
 /// # Errors
-/// [`NonFinite`] where a finite element became infinite or NaN. The whole range is folded all the same. Elements that were
-/// so before are no error.
+/// [`NonFinite`] if a finite element became infinite or NaN. The whole range is folded in any case. Elements that were
+/// infinite or NaN before are no error.
 ///
 /// # Panics
 /// If `bytes` is not a whole number of elements, or reaches beyond the tensor.
@@ -104,13 +104,13 @@ fn elements(factors: &Factors, first: u64, float: Float, bytes: &[u8]) -> usize 
     count
 }
 
-/// What stays of the right factor in the second-level cache while the rows go by.
+/// Bytes of the right factor that stay in the second-level cache while the rows are folded.
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// Columns of a block at most, and elements of a row where the rows may be chosen.
+/// Most columns of a block, and elements of a row if the length of rows may be chosen.
 const BLOCK_COLS: usize = 256 * PANEL;
 
-/// Columns of the scratch tiles that parts of tiles are folded on.
+/// Columns of the scratch tiles on which parts of tiles are folded.
 const SCRATCH_COLS: usize = 8 * PANEL;
 
 /// Bytes of the scratch tiles, of elements no longer than f32.
@@ -122,7 +122,7 @@ struct Fold<'a> {
     factors: &'a Factors,
     /// The element of the tensor that `base` and `out` point to.
     first: u64,
-    /// Elements of a row: the tensor's, but at rank 0, where the rows make no difference, as many as are fast.
+    /// Elements of a row. At rank 0 rows make no difference, so this is a number that is fast; otherwise it is the tensor's.
     cols: usize,
     /// The same element as `first`, counted in those rows.
     start: u64,
@@ -222,7 +222,7 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// Folds rows of one left panel: whole tiles where they are, parts of tiles on scratch tiles.
+    /// Folds rows of one left panel: whole tiles in place, parts of tiles on scratch tiles.
     ///
     /// # Safety
     /// These elements are part of the range, the rows within one left panel.
@@ -255,7 +255,7 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// Folds whole tiles; those with infinities or NaNs one by one.
+    /// Folds whole tiles. Tiles with infinities or NaNs are folded element by element.
     ///
     /// # Safety
     /// These elements are part of the range; `row` is the first of a left panel, the columns are multiples of the kernel's.
@@ -325,7 +325,7 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// Has the kernel fold tiles side by side, in memory with rows of the given numbers of elements. Returns how many it folded.
+    /// Lets the kernel fold tiles side by side, in memory whose rows have the given numbers of elements. Returns how many it folded.
     ///
     /// # Safety
     /// `base` and `out` point to the first element of `tiles` tiles, the same or without overlap; `row` is the first of a left panel,

@@ -28,7 +28,7 @@ pub(super) struct Strip {
     /// First element of the first row, and bytes from row to row.
     pub base: *const u8,
     pub base_stride: usize,
-    /// The same of the output.
+    /// The same for the output.
     pub out: *mut u8,
     pub out_stride: usize,
 }
@@ -71,7 +71,7 @@ pub(super) type ProductFn = unsafe fn(*const f32, *const f32, usize, *mut f32);
 #[derive(Clone, Copy)]
 pub(super) struct Kernel {
     pub columns: usize,
-    /// `None` where a type is f64: those elements go one by one.
+    /// `None` if a type is f64: then elements are folded one by one.
     pub strip: Option<StripFn>,
     pub product: ProductFn,
 }

@@ -1,7 +1,7 @@
 //! The fold: W + L·R for a range of elements, decoded, added and rounded in one pass, the same bits on every CPU.
 //!
 //! For each element of W (rows × cols, row-major) the product of the factors L (rows × rank) and R (rank × cols) is summed up in f32,
-//! k ascending, each step a multiplication and then an addition; the sum is added to W in f32 (in f64 where W is f64) and
+//! k ascending, each step a multiplication and then an addition; the sum is added to W in f32 (in f64 if W is f64) and
 //! rounded once, to nearest even, to the output type. With rank 0 that is an exact cast. NaNs are written canonically.
 //!
 //! [`Factors`] packs L and R; [`fold_in_place`] and [`fold_into`] do the work, by a [tile] generic over the instruction set's
@@ -16,6 +16,7 @@ compile_error!("the kernels load little-endian tensors as they are");
 mod element;
 mod factors;
 mod fold;
+mod four;
 mod isa;
 mod norms;
 mod panels;
@@ -39,6 +40,7 @@ pub mod bench;
 
 pub use factors::{FactorLayout, Factors, Unrepresentable};
 pub use fold::{NonFinite, fold_in_place, fold_into};
+pub use four::{FOUR, Four, Mask};
 pub use norms::{Value, column_squares, row_squares, scale_columns, scale_rows};
 pub use products::sample_products;
 pub use real::{Real, bytes_of, bytes_of_mut, decode, fold_tile};

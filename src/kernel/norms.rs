@@ -1,7 +1,7 @@
-//! Norms and scales of rows and columns: what DoRA divides by, and multiplies with.
+//! Norms and scales of rows and columns: what DoRA divides by and multiplies by.
 //!
 //! A tile is a row-major matrix of `cols` columns without gaps, `f32` or `f64`. Squares are taken and summed in f64 in an order that is
-//! part of the definition, so that the sums have the same bits on every CPU (where a sum is NaN, only that it is NaN). The square of an
+//! part of the definition, so that the sums have the same bits on every CPU (if a sum is NaN, only that it is NaN). The square of an
 //! f32 is exact in f64.
 
 use std::ops::MulAssign;
@@ -30,7 +30,7 @@ pub trait Value: Copy + Into<f64> + MulAssign {
 impl Value for f64 {}
 
 impl Value for f32 {
-    /// In vectors, which LLVM does not make of the loop when it compiles for size.
+    /// Uses vectors explicitly, because LLVM does not vectorise the loop when it compiles for size.
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     #[inline(always)]
     fn partial_sums(eights: &[[f32; PARTS]]) -> [f64; PARTS] {
@@ -217,7 +217,7 @@ mod tests {
     fn extreme_values_neither_overflow_nor_vanish() {
         let mut sums = [0.0; 2];
         column_squares(&[f32::MAX, f32::from_bits(1)], 2, &mut sums);
-        // Both exact: the squares of f32::MAX and of 2^-149.
+        // The squares of f32::MAX and of 2^-149 are both exact.
         assert_eq!(sums, [f64::from(f32::MAX) * f64::from(f32::MAX), f64::from_bits((1023 - 298) << 52)]);
     }
 

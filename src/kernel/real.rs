@@ -4,9 +4,10 @@ use std::ops::{Add, AddAssign, Mul, MulAssign, Sub};
 
 use super::factors::Factors;
 use super::fold::fold_into;
+use super::four::{FOUR, Four};
 use crate::tensor::Float;
 
-/// f32, or f64 where the base is: what a method computes in.
+/// The type that a method computes in: f32, or f64 if the base is f64.
 pub trait Real:
     Copy
     + PartialEq
@@ -30,12 +31,14 @@ pub trait Real:
     fn from_f32(value: f32) -> Self;
     /// The nearest value of f32.
     fn to_f32(self) -> f32;
+    /// The sums of values and deltas, into `out`, which has as many.
+    fn add_all(values: &[Self], deltas: &[f32], out: &mut [Self]);
     /// Whether it is neither NaN nor infinite.
     fn is_finite(self) -> bool;
 }
 
 mod private {
-    /// Types without padding of which every pattern of bits is a value.
+    /// Types without padding in which every bit pattern is a value.
     pub trait Sealed {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
@@ -55,6 +58,12 @@ impl Real for f32 {
 
     fn to_f32(self) -> f32 {
         self
+    }
+
+    fn add_all(values: &[f32], deltas: &[f32], out: &mut [f32]) {
+        for at in (0..out.len()).step_by(FOUR) {
+            Four::from(values, at).add(Four::from(deltas, at)).write(out, at);
+        }
     }
 
     fn is_finite(self) -> bool {
@@ -78,12 +87,18 @@ impl Real for f64 {
         self as f32
     }
 
+    fn add_all(values: &[f64], deltas: &[f32], out: &mut [f64]) {
+        for ((out, value), &delta) in out.iter_mut().zip(values).zip(deltas) {
+            *out = value + f64::from(delta);
+        }
+    }
+
     fn is_finite(self) -> bool {
         f64::is_finite(self)
     }
 }
 
-/// The bytes of a tile, as they would stand in a file.
+/// The bytes of a tile, as they would be in a file.
 pub fn bytes_of<R: Real>(tile: &[R]) -> &[u8] {
     // SAFETY: only f32 and f64 are `Real`: they have no padding, any of their bytes may be read as u8, and the length is that of the slice.
     unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), size_of_val(tile)) }
@@ -95,7 +110,7 @@ pub fn bytes_of_mut<R: Real>(tile: &mut [R]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(tile.as_mut_ptr().cast(), size_of_val(tile)) }
 }
 
-/// W + L·R for the elements of W from `first` on, decoded from `src` and not yet rounded to an output type: f32, or f64 where W is.
+/// W + L·R for the elements of W from `first` on, decoded from `src` and not yet rounded to an output type. The result is f32, or f64 if W is f64.
 ///
 /// # Panics
 /// As [`fold_into`].

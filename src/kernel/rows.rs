@@ -1,4 +1,4 @@
-//! Four rows times a matrix, in f64: what the methods that turn a weight's rows spend their time in.
+//! Four rows times a matrix, in f64: where the methods that rotate a weight's rows spend most of their time.
 //!
 //! Every value of the result is the sum of its products, from zero on, in the order of the matrix's rows, each product and each sum
 //! rounded: the same bits on every CPU, whatever columns are computed together.
@@ -9,19 +9,19 @@ pub const STRIP: usize = 4;
 /// Columns that are computed together.
 const WIDE: usize = 4;
 
-/// Four rows of `stride` values each. A matrix is multiplied with `depth` of them, from `first` on.
+/// Four rows of `stride` values each. From `first` on, `depth` values of each are multiplied by a matrix.
 #[derive(Debug, Clone, Copy)]
 pub struct Strip<'a> {
     /// The values, row by row.
     pub values: &'a [f64],
     /// Values of a row.
     pub stride: usize,
-    /// The first value of each row that the matrix is multiplied with.
+    /// The first value of each row that is multiplied by the matrix.
     pub first: usize,
 }
 
 /// Writes rows × `matrix` to four rows of `out`, which are `stride` values apart, from value `first` of each on. The matrix has rows of
-/// `width` values, as many as the strip has from its own first value on are needed at least.
+/// `width` values, and at least as many rows as the strip has values from its own first value on.
 ///
 /// # Panics
 /// If the matrix is not whole rows, or the strip or `out` is too short.
@@ -64,7 +64,7 @@ fn sums(rows: &[&[f64]; STRIP], matrix: &[f64], width: usize) -> [[f64; WIDE]; S
     sums
 }
 
-/// The same in vectors, which LLVM does not make of the loops when it compiles for size.
+/// The same with explicit vectors, because LLVM does not vectorise the loops when it compiles for size.
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 #[inline(always)]
 fn sums(rows: &[&[f64]; STRIP], matrix: &[f64], width: usize) -> [[f64; WIDE]; STRIP] {

@@ -1,4 +1,4 @@
-//! One lane in plain Rust: for targets without SIMD, and what the others are tested against.
+//! One lane in plain Rust: for targets without SIMD, and as the reference in tests of the others.
 
 use super::element::Element;
 use super::isa::{Isa, Strip};

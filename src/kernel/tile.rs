@@ -1,4 +1,4 @@
-//! The tile: `ROWS` rows by two vectors of columns, decoded, added to the product of the factors, rounded and stored in one go.
+//! The tile: `ROWS` rows by two vectors of columns, decoded, added to the product of the factors, rounded and stored in one pass.
 //!
 //! Generic over the instruction set. Eight vectors hold the sums; together with two of the right factor, one value of the left
 //! one and a product they fit the sixteen registers of x86-64 (fifteen in V8).
@@ -8,8 +8,8 @@ use super::isa::{PANEL, ROWS, Strip};
 use super::statistics::{Lanes, Statistics};
 use super::vector::Vector;
 
-/// Writes a block out once for each value of a constant. The module for browsers is compiled for size, where LLVM leaves short
-/// loops (and `[value; N]`) as they are; but vectors indexed by a variable live in memory, not in registers.
+/// Writes a block out once for each value of a constant. The module for browsers is compiled for size, and then LLVM does not unroll short
+/// loops (or `[value; N]`). But vectors that are indexed by a variable are kept in memory, not in registers.
 macro_rules! written_out {
     ($index:ident in [$($value:literal)*] $body:block) => { $({ const $index: usize = $value; $body })* };
 }
@@ -106,13 +106,13 @@ unsafe fn product<V: Vector>(mut left: *const f32, mut right: *const f32, rank: 
     unsafe {
         let zero = V::splat(-0.0);
         let mut sums = [[zero, zero], [zero, zero], [zero, zero], [zero, zero]];
-        // Addresses that LLVM cannot see through. It would otherwise compute each of the six addresses of a turn by itself, as
-        // wasm allows an offset in a load only where the sum cannot wrap; and it would, were the loop unrolled here, put all
-        // loads of several turns before their use, more than there are registers. V8 unrolls it well.
+        // Hide the addresses from LLVM. Otherwise it computes each of the six addresses of an iteration separately, because
+        // wasm allows an offset in a load only if the sum cannot wrap. And if the loop were unrolled here, LLVM would move all
+        // loads of several iterations to the front, which needs more registers than there are. V8 unrolls the loop well.
         let all = std::hint::black_box(usize::MAX);
         let mut turns = rank;
         if turns > 0 {
-            // Tested at its end, which LLVM does not do by itself when it compiles for size.
+            // The condition is at the end of the loop, where LLVM does not move it when it compiles for size.
             loop {
                 add_outer_product(&mut sums, left, right);
                 // Wrapping: after the last turn `right` may lie more than one past the end, when the tile is not its panel's first.

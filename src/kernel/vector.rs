@@ -1,4 +1,4 @@
-//! What the tile asks of an instruction set.
+//! What the tile needs from an instruction set.
 
 /// `LANES` lanes of 32 bits, used as f32 and as integers.
 ///
@@ -6,8 +6,8 @@
 /// become part of whichever function, compiled for the instruction set, uses them. For the same reason there are no closures
 /// over vectors and no `array::map` here: a function of the standard library in between is compiled without the instruction set.
 ///
-/// A vector can only be made by the unsafe constructors, whose caller promises that the CPU has the instruction set. So whoever
-/// holds one may do arithmetic on it: those methods are safe.
+/// Only the unsafe constructors make a vector, and their caller promises that the CPU has the instruction set. So the methods that
+/// compute with an existing vector are safe.
 pub(super) trait Vector: Copy {
     const LANES: usize;
 

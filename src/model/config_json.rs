@@ -1,4 +1,4 @@
-//! The base's config.json: what a plan reads in it, and the few things a merge must change.
+//! The base's config.json: what a plan reads from it, and the few things that a merge must change.
 
 use serde_json::Value;
 
@@ -10,17 +10,17 @@ use crate::tensor::Float;
 /// What a merge changes in config.json.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConfigChanges {
-    /// The type of the floating-point tensors, where it was asked for.
+    /// The type of the floating-point tensors, if the user chose one.
     pub(crate) dtype: Option<Float>,
     /// The output layer is no longer tied to the embedding.
     pub(crate) untie: bool,
-    /// The number of tokens, where it has changed.
+    /// The number of tokens, if it has changed.
     pub(crate) vocabulary: Option<u64>,
     /// The number of labels of a classifier whose head the adapter brings.
     pub(crate) labels: Option<u64>,
-    /// The weights are not quantised, whatever it says.
+    /// The weights are not quantised, whatever the file says.
     pub(crate) plain: bool,
-    /// The layers, where there are others than the base's.
+    /// The layers, if they are not the base's.
     pub(crate) layers: Option<Layers>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct ConfigChanges {
 pub(crate) struct Layers {
     /// How many layers the base has.
     pub(crate) of: usize,
-    /// The base's layer that each is a copy of.
+    /// The base's layer that each one copies.
     pub(crate) sources: Vec<usize>,
 }
 
@@ -103,7 +103,7 @@ fn add_parts<'a>(config: &'a Object, parts: &mut Vec<&'a Object>) {
     }
 }
 
-/// transformers writes the type as `torch_dtype` (v4) or `dtype` (v5), also inside the configurations of sub-models.
+/// Set the type. transformers writes it as `torch_dtype` (v4) or `dtype` (v5), also in the configurations of sub-models.
 fn set_dtype(config: &mut Object, name: &Value) {
     for key in ["torch_dtype", "dtype"] {
         if config.get(key).and_then(Node::value).is_some_and(|value| value.is_string()) {
@@ -115,7 +115,8 @@ fn set_dtype(config: &mut Object, name: &Value) {
     }
 }
 
-/// transformers counts the labels in `id2label`, and takes two where it is absent. The names that are there stay if they are as many.
+/// Set the number of labels. transformers counts the entries of `id2label`, and assumes two if it is absent. Names that are there stay if their
+/// number is right.
 fn set_labels(config: &mut Object, labels: u64) {
     let known =
         config.get("id2label").and_then(Node::value).and_then(|names| names.as_object().map(|names| names.len()));
@@ -130,7 +131,7 @@ fn set_labels(config: &mut Object, labels: u64) {
     config.set("label2id", &numbers.into());
 }
 
-/// A model of several parts says it in that of the language model, and sometimes at the top as well.
+/// Set the number of tokens. A model of several parts has it in the language model's configuration, and sometimes at the top as well.
 fn set_vocabulary(config: &mut Object, tokens: u64) {
     if config.get("vocab_size").is_some() {
         config.set("vocab_size", &tokens.into());
@@ -151,10 +152,11 @@ fn remove_quantisation(config: &mut Object) {
 
 /// Fields that count the layers.
 const COUNTS: [&str; 3] = ["num_hidden_layers", "n_layer", "num_layers"];
-/// A list as long as the model has layers says something of each, but for short ones, as of tokens.
+/// A list with as many entries as the model has layers says something about each layer. Shorter lists than this may mean something else, such as
+/// tokens.
 const SHORT: usize = 8;
 
-/// Their number, and the lists that say something of each.
+/// Set the number of layers, and the lists that say something about each.
 fn set_layers(config: &mut Object, layers: &Layers) {
     let names: Vec<String> = config.members().map(|(name, _)| name.into_owned()).collect();
     for name in names {
@@ -175,7 +177,7 @@ fn set_layers(config: &mut Object, layers: &Layers) {
     }
 }
 
-/// transformers 4 goes by what the language model's own configuration says, and ties where that says nothing.
+/// Untie the output layer. transformers 4 follows the language model's own configuration, and ties the layer if that says nothing.
 fn untie_parts(config: &mut Object, has_head: bool) {
     if has_head || config.get(Config::TIED).is_some() {
         config.set(Config::TIED, &Value::Bool(false));

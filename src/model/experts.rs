@@ -1,9 +1,9 @@
-//! Experts: what transformers 5 stacks in memory to one parameter, and files have matrix by matrix.
+//! Experts: matrices that transformers 5 stacks into one parameter in memory, and files store one by one.
 //!
 //! In memory `experts.gate_up_proj` has shape (experts, 2 · width, inputs); in files each expert has a `gate_proj` (or `w1`) and an `up_proj` (or
 //! `w3`). `tests/fixtures/renames.py` proves the table on every model class.
 
-/// A parameter in memory, and what files call the equal parts of its rows, in the order of these; each in every spelling.
+/// A parameter in memory, and the names of the equal parts of its rows in files, in order, each in every spelling.
 const PARTS: [(&str, &[&[&str]]); 3] = [
     ("gate_up_proj", &[&["gate_proj", "up_proj"], &["w1", "w3"], &["fc1", "fc3"]]),
     ("down_proj", &[&["down_proj"], &["w2"], &["fc2"]]),
@@ -17,12 +17,12 @@ const REGISTERED: [&str; 6] =
 /// The model types whose experts' class says `is_transposed`: their matrices are (in, out).
 const TRANSPOSED: [&str; 3] = ["gpt_oss", "aria", "openai_privacy_filter"];
 
-/// The spellings of the parts that a parameter of this name has in files.
+/// The spellings in files of the parts of a parameter with this name.
 pub(crate) fn parts(parameter: &str) -> &'static [&'static [&'static str]] {
     PARTS.iter().find(|(name, _)| *name == parameter).map_or(&[], |(_, spellings)| *spellings)
 }
 
-/// The parameters that a file's matrix of this name may be a part of: their names, and which of how many parts.
+/// The parameters that a matrix with this name in a file may be part of: their names, and which of how many parts.
 pub(crate) fn whole_of(leaf: &str) -> impl Iterator<Item = (&'static str, (u64, u64))> {
     PARTS.iter().flat_map(move |(name, spellings)| {
         let places = spellings.iter().filter_map(move |leaves| {
@@ -33,7 +33,7 @@ pub(crate) fn whole_of(leaf: &str) -> impl Iterator<Item = (&'static str, (u64, 
     })
 }
 
-/// The place of a parameter in the order of registration, where it is known.
+/// The place of a parameter in the order of registration, if it is known.
 pub(crate) fn registered(parameter: &str) -> Option<usize> {
     REGISTERED.iter().position(|name| *name == parameter)
 }

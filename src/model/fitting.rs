@@ -1,54 +1,54 @@
-//! The beginnings of a base's names behind which the most of an adapter's modules are, in time that grows with the length of all names.
+//! The prefixes of a base's names under which most of an adapter's modules are found, in time linear in the length of all names.
 
 use super::paths::Paths;
 use super::relatives::Reach;
 use super::suffixes::SuffixIndex;
 
-/// Prefixes of the base that are kept of those that fit.
+/// How many fitting prefixes of the base are kept.
 pub(super) const KEPT: usize = 8;
 
-/// The prefixes of the base behind which the most of an adapter's modules are.
+/// The prefixes of the base under which most of an adapter's modules are found.
 #[derive(Default)]
 pub(super) struct Fitting<'a> {
-    /// How many modules are behind each of them.
+    /// How many modules are under each of them.
     pub(super) most: usize,
     /// How many such prefixes there are.
     pub(super) prefixes: usize,
     /// The first of them, [`KEPT`] at most.
     pub(super) first: Vec<&'a str>,
-    /// The first two with a part that is also one of the prefix that is taken away: `language_model.model.` has become
+    /// The first two that share a part with the prefix that is taken away: `language_model.model.` has become
     /// `model.language_model.`, and is never the vision tower.
     pub(super) alike: Vec<&'a str>,
 }
 
-/// A beginning of the path that is looked at, up to a dot.
+/// A prefix of the current path, up to a dot.
 #[derive(Clone, Copy, Default)]
 struct Prefix {
     bytes: usize,
-    /// How many modules are behind it, in the paths so far.
+    /// How many modules are under it, in the paths so far.
     modules: usize,
     /// See [`Fitting::alike`].
     alike: bool,
-    /// Whether it has a name that nothing says is meant.
+    /// Whether it has a name that nothing points to.
     brings_a_name: bool,
 }
 
-/// The end of a module's name that is looked for, and where the module may be.
+/// The end of a module's name to look for, and where the module may be.
 pub(super) struct Rest<'n> {
     pub(super) text: &'n str,
     pub(super) reach: &'n Reach,
 }
 
 impl<'a> Fitting<'a> {
-    /// Compare the `rests` of modules behind `strip` with the paths of the base, whose parts may have the `names` that something says are
-    /// meant, in order. Takes time in proportion to the length of all of them together; `steps` grows by the characters and prefixes of the
-    /// base that were looked at.
+    /// Compare the `rests` of modules after `strip` with the paths of the base. `names`, in order, are the parts that something points to. Takes
+    /// time proportional to the length of all of them together; `steps` grows by the characters and prefixes of the base that were looked
+    /// at.
     pub(super) fn of(strip: &str, rests: &[Rest], paths: &Paths<'a>, names: &[&str], steps: &mut usize) -> Fitting<'a> {
         let mut fitting = Fitting::default();
         let named = rests.iter().zip(0..).filter(|(rest, _)| !rest.text.is_empty());
         let index = SuffixIndex::new(named.map(|(rest, number)| (rest.text.as_bytes().to_vec(), number)));
         let known = strip.split('.').find(|part| !part.is_empty() && *part != "model");
-        // Paths that begin alike are neighbours, so those behind one prefix come one after another.
+        // Paths that begin alike are neighbours, so those under one prefix come one after another.
         let mut open: Vec<Prefix> = Vec::new();
         let mut before = "";
         for (place, path) in paths.all().iter().enumerate() {
@@ -59,7 +59,7 @@ impl<'a> Fitting<'a> {
             if open.is_empty() {
                 open.push(last);
             }
-            // The last part is no prefix.
+            // The last part is not a prefix.
             while let Some(part) = path.get(last.bytes..).and_then(|rest| rest.split_once('.')).map(|(part, _)| part)
                 && last.bytes + part.len() + 1 < path.len()
             {

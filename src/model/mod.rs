@@ -1,5 +1,5 @@
-//! What config.json and the names of the tensors tell of a base: its family, how its layers are stored, its tied output
-//! layer, and where an adapter's modules are in it.
+//! What config.json and the names of the tensors tell about a base: its family, how its layers are stored, whether its output
+//! layer is tied, and where an adapter's modules are in it.
 
 pub mod config_json;
 pub(crate) mod experts;
@@ -14,9 +14,9 @@ pub(crate) mod suffixes;
 /// What config.json says that matters to a merge.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
-    /// Every `model_type`, those of the model's parts included.
+    /// Every `model_type`, including those of the model's parts.
     pub(crate) types: Vec<String>,
-    /// Whether the output layer is tied to the embedding, where that is said.
+    /// Whether the output layer is tied to the embedding, if config.json says so.
     pub(crate) tied: Option<bool>,
     pub(crate) encoder_decoder: bool,
     /// The method by which config.json says that its weights are quantised.

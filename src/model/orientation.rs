@@ -1,18 +1,18 @@
 //! Which way round the base stores a weight.
 //!
-//! PEFT decides by layer class: `nn.Linear` is (out, in), GPT-2's `Conv1D` (in, out). Files have no classes; the shapes
+//! PEFT decides by layer class: `nn.Linear` is (out, in), GPT-2's `Conv1D` (in, out). Files have no classes, but the shapes
 //! tell, except for square weights.
 
 use std::collections::HashMap;
 
 /// The model types whose layers are `Conv1D`.
 const CONV1D_MODELS: [&str; 5] = ["gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"];
-/// The names those layers have.
+/// The names of those layers.
 const CONV1D_LAYERS: [&str; 4] = ["c_attn", "c_proj", "c_fc", "q_attn"];
-/// The kind of these layers.
+/// The common kind of these layers.
 const CONV1D: &str = "Conv1D";
 
-/// What the shapes say.
+/// What the shapes tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
     /// (out, in).
@@ -21,7 +21,7 @@ pub enum Fit {
     Transposed,
     /// Square: both fit.
     Either,
-    /// It fits, and there is only one way round: a vector, a convolution, an embedding.
+    /// It fits, and its orientation is certain: a vector, a convolution, an embedding.
     Certain {
         /// (in, out).
         transposed: bool,
@@ -31,7 +31,7 @@ pub enum Fit {
 }
 
 impl Fit {
-    /// The same of a method that has no layers stored (in, out).
+    /// The same for a method that has no layers stored (in, out).
     pub fn straight(self) -> Fit {
         match self {
             Fit::Straight | Fit::Either => Fit::Certain { transposed: false },
@@ -41,7 +41,7 @@ impl Fit {
     }
 }
 
-/// What fits of a matrix: as it stands, and the other way round.
+/// How a matrix fits, given whether it fits as it stands and transposed.
 pub fn fit(straight: bool, transposed: bool) -> Fit {
     match (straight, transposed) {
         (true, true) => Fit::Either,
@@ -51,23 +51,23 @@ pub fn fit(straight: bool, transposed: bool) -> Fit {
     }
 }
 
-/// What is known of square weights, gathered from all adapters: their shapes are facts of the one base.
+/// What is known about square weights, gathered from all adapters, because they all change the same base.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence<'a> {
     /// Every `model_type` of the base's config.json, those of its parts included.
     model_types: &'a [String],
     /// Whether an adapter's configuration says `fan_in_fan_out`.
     flag: bool,
-    /// How layers with a name of its own kind are stored, by the first weight of that kind that is not square.
+    /// For each kind of layer, how it is stored, known from the first weight of that kind that is not square.
     kinds: HashMap<&'a str, bool>,
     /// Whether some adapted layer has the name of a `Conv1D`.
     conv1d: bool,
-    /// Whether some adapted layer of another name is surely (out, in).
+    /// Whether some adapted layer with another name is certainly (out, in).
     linear: bool,
 }
 
 impl<'a> Evidence<'a> {
-    /// Before any shape is known.
+    /// The evidence before any shape is known.
     pub(crate) fn new(model_types: &'a [String], flag: bool) -> Evidence<'a> {
         Evidence { model_types, flag, ..Evidence::default() }
     }
@@ -82,7 +82,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Whether `module` may be stored transposed. If not, a weight that fits no other way is another base's.
+    /// Whether `module` may be stored transposed. If not, a weight that fits only transposed belongs to another base.
     pub(crate) fn may_be_transposed(&self, module: &str) -> bool {
         kind(module) == CONV1D
             || self.of_conv1d_model()
@@ -104,13 +104,13 @@ impl<'a> Evidence<'a> {
         self.model_types.iter().any(|model| CONV1D_MODELS.contains(&model.as_str()))
     }
 
-    /// A flag is only what a training script said, and it means the layers that need it: PEFT takes it back for others.
+    /// The flag only says what a training script set, and applies only to layers that need it: PEFT unsets it for others.
     fn flag_means(&self, module: &str) -> bool {
         self.flag && (kind(module) == CONV1D || !(self.conv1d || self.linear))
     }
 }
 
-/// Layers that are stored alike: those of one name, and all that are named as a `Conv1D`.
+/// The kind of a layer. Layers of one name are stored alike, and so are all with a name of a `Conv1D`.
 fn kind(module: &str) -> &str {
     let layer = module.rsplit('.').next().unwrap_or(module);
     if CONV1D_LAYERS.contains(&layer) { CONV1D } else { layer }

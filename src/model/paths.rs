@@ -1,4 +1,4 @@
-//! The names of a base's tensors, in order: those that begin alike are neighbours.
+//! The names of a base's tensors, sorted, so that names that begin alike are neighbours.
 
 use crate::json::sorted;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::ops::Range;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Paths<'a>(Vec<&'a str>);
 
-/// The names that begin with something: their numbers, and how many bytes that is.
+/// The names with a common beginning: their numbers, and the length of the beginning in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Behind {
     pub(super) numbers: Range<usize>,
@@ -27,14 +27,14 @@ impl<'a> Paths<'a> {
         self.0.get(number).copied().unwrap_or_default()
     }
 
-    /// Those that begin with `prefix`.
+    /// The names that begin with `prefix`.
     pub(super) fn behind(&self, prefix: &str) -> Behind {
         let start = self.0.partition_point(|path| *path < prefix);
         let count = self.0[start..].partition_point(|path| path.starts_with(prefix));
         Behind { numbers: start..start + count, bytes: prefix.len() }
     }
 
-    /// The number of the one that goes on with `rest`. No text is made for it, however long the beginning is.
+    /// The number of the name that continues with `rest`. No text is built for it, however long the beginning is.
     pub(super) fn find(&self, behind: &Behind, rest: &str) -> Option<usize> {
         let among = self.0.get(behind.numbers.clone())?;
         let found = among.binary_search_by(|path| path.get(behind.bytes..).unwrap_or_default().cmp(rest));

@@ -1,12 +1,12 @@
 //! Finding an adapter's modules in the base when the two spell them differently.
 //!
-//! A checkpoint saved without its head lacks the prefix of the model's body (`transformer.`, `model.`), one saved by a
-//! wrapper has one too many, and an adapter of a part of the model (an encoder, a vision tower) knows nothing of the rest.
+//! A checkpoint that was saved without its head lacks the prefix of the model's body (`transformer.`, `model.`). One that was saved by a
+//! wrapper has one prefix too many. An adapter of a part of the model (an encoder, a vision tower) does not know the rest.
 //! Besides, transformers 5 has other names in memory than in files (`renames.rs`). One rewriting is chosen for the whole adapter,
-//! or one for each part of a model whose parts have been renamed. What is taken away is one of the known prefixes; what comes
-//! in its place is whatever the base has, if only one thing fits: a model with two towers has the same paths in both.
+//! or one for each part of a model whose parts have been renamed. A rewriting takes away one of the known prefixes, and puts in its place
+//! whatever the base has, if only one prefix fits: a model with two towers has the same paths in both.
 //!
-//! What has its place says where the rest is (`relatives.rs`), so that a layer that the base lacks lands in no other tower.
+//! Modules that have a place say where the rest belongs (`relatives.rs`), so that a layer that the base lacks never lands in another tower.
 
 use super::fitting::{Fitting, Rest};
 use super::paths::{Behind, Paths};
@@ -15,7 +15,7 @@ use super::renames::{Renames, Spelling};
 use crate::findings::Finding;
 use crate::json::sorted;
 
-/// Prefixes that models and tools are known to add, the plainest first. A model's type is one, too.
+/// Prefixes that models and tools are known to add, the plainest first. A model's type is also one.
 const PREFIXES: [&str; 17] = [
     "",
     "model.",
@@ -31,7 +31,7 @@ const PREFIXES: [&str; 17] = [
     "decoder.",
     "model.decoder.",
     "text_model.",
-    // Parts of a diffusers pipeline; "transformer." is one, too.
+    // Parts of a diffusers pipeline; "transformer." is also one.
     "unet.",
     "text_encoder.",
     "text_encoder_2.",
@@ -40,26 +40,26 @@ const PREFIXES: [&str; 17] = [
 /// Prefixes that say nothing about which part of a model is meant.
 const PLAIN: [&str; 2] = ["", "model."];
 
-/// No model has more parts: whatever config.json and the adapter say, the search ends soon.
+/// No model has more parts. This bounds the search, whatever config.json and the adapter say.
 const MANY: usize = 16;
 
-/// A change to names: their spelling, then their beginning.
+/// A change of names: first of their spelling, then of their beginning.
 #[derive(Debug, Clone)]
 struct Rewrite {
     /// How the names are read.
     spelling: Spelling,
     /// Taken away.
     strip: String,
-    /// Put in its place.
+    /// What is put in its place.
     add: String,
-    /// What the base has behind that.
+    /// What the base has after that.
     behind: Behind,
-    /// Whether it brings in a name of which neither what it takes away nor an earlier rewriting says that the part is meant.
+    /// Whether it adds a name that neither the prefix that it takes away nor an earlier rewriting points to.
     brings_a_name: bool,
 }
 
 impl Rewrite {
-    /// The number of the path that a name in this spelling is led to.
+    /// The number of the base's path that a name in this spelling is rewritten to.
     fn place(&self, spelled: &str, paths: &Paths) -> Option<usize> {
         paths.find(&self.behind, spelled.strip_prefix(self.strip.as_str())?)
     }
@@ -74,7 +74,7 @@ pub struct SeveralParts<'a> {
     pub all: usize,
 }
 
-/// A name that does not fit as it stands, in one of its spellings.
+/// A name that does not fit unchanged, in one of its spellings.
 struct Lost<'a> {
     spelling: Spelling,
     spelled: String,
@@ -82,14 +82,14 @@ struct Lost<'a> {
     reach: Reach,
 }
 
-/// The rewriting that places the most of what is lost, with the base's prefixes that do.
+/// The rewriting that places most of the remaining names, and the base's prefixes that do so.
 struct Best<'a, 'p> {
     spelling: Spelling,
     strip: &'p str,
     fitting: Fitting<'a>,
 }
 
-/// Where an adapter's tensors are in the base: as they stand (heads have no body's prefix), or rewritten.
+/// Where an adapter's tensors are in the base: under their own names (heads do not have the body's prefix), or rewritten.
 #[derive(Debug, Clone, Default)]
 pub struct Placement<'a> {
     paths: Paths<'a>,
@@ -97,13 +97,13 @@ pub struct Placement<'a> {
     /// In the order in which they were found.
     rewrites: Vec<Rewrite>,
     places: Relatives<'a>,
-    /// Those of the names that have no place, in order.
+    /// The names that have no place, in order.
     nowhere: Vec<&'a str>,
 }
 
 impl<'a> Placement<'a> {
-    /// Place `names` among those of `base`, a model of these `types`: as they stand, then as transformers 5 renames them,
-    /// then by the rewriting that places the most of what is left, the plainest if several do, and so on.
+    /// Place `names` among those of `base`, a model of these `types`: first unchanged, then as transformers 5 renames them,
+    /// then by the rewriting that places most of the rest (the plainest of several), and so on.
     ///
     /// # Errors
     /// The parts of the base that fit equally well, when nothing tells which of them is meant.
@@ -148,7 +148,7 @@ impl<'a> Placement<'a> {
         Ok(placement)
     }
 
-    /// The name in the base of one of those that were placed, or of another by the same rules.
+    /// The name in the base of one of the placed names, or of another name by the same rules.
     pub fn place(&self, name: &str) -> Option<&'a str> {
         if let Some(path) = self.places.place(name) {
             return Some(path);
@@ -162,13 +162,13 @@ impl<'a> Placement<'a> {
         let reach = self.places.reach(name, &self.paths);
         self.rewrites.iter().enumerate().find_map(|(number, rewrite)| {
             let path = rewrite.place(&self.renames.spell(name, rewrite.spelling)?, &self.paths)?;
-            // With what is nearest, or where that says.
+            // With its nearest relative, or where that one points.
             let may = reach.rewrite == Some(number) || reach.allows(path, rewrite.brings_a_name);
             may.then(|| self.paths.get(path))
         })
     }
 
-    /// What the user should know of the rewritings.
+    /// What the user should know about the rewritings.
     pub(crate) fn findings(&self, adapter: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (number, Rewrite { spelling, strip, add, .. }) in self.rewrites.iter().enumerate() {
@@ -190,7 +190,7 @@ impl<'a> Placement<'a> {
         findings
     }
 
-    /// Give a place to those of the names that the base has, and the others in each of their spellings.
+    /// Place the names that the base has. The others are returned, in each of their spellings.
     fn as_they_stand(&mut self, names: Vec<&'a str>) -> Vec<Lost<'a>> {
         let (mut there, mut lost) = (Vec::new(), Vec::new());
         let all = self.paths.behind("");
@@ -219,7 +219,7 @@ impl<'a> Placement<'a> {
         Rewrite { spelling, strip: strip.into(), add: add.into(), behind: self.paths.behind(add), brings_a_name }
     }
 
-    /// The names of which `strip` or the rewritings so far say that they are meant, in order.
+    /// The names that `strip` or the rewritings so far point to, in order.
     fn names<'p>(&'p self, strip: &'p str) -> Vec<&'p str> {
         let mut names = vec!["", "model"];
         for known in self.rewrites.iter().map(|known| known.add.as_str()).chain([strip]) {
@@ -228,7 +228,7 @@ impl<'a> Placement<'a> {
         sorted(names)
     }
 
-    /// Give a place to all that a rewriting leads to one. They leave `lost`. Whether there are any.
+    /// Place all names for which a rewriting finds a path, and remove them from `lost`. Returns whether there were any.
     fn add(&mut self, rewrite: Rewrite, lost: &mut Vec<Lost<'a>>) -> bool {
         let mut placed = Vec::new();
         for Lost { spelled, name, reach, .. } in lost.iter().filter(|lost| lost.spelling == rewrite.spelling) {
@@ -249,13 +249,13 @@ impl<'a> Placement<'a> {
         any
     }
 
-    /// The prefix to take away that places the most of what is lost.
+    /// The prefix to take away that places most of the remaining names.
     fn best<'p>(&self, lost: &[Lost], prefixes: &'p [String], steps: &mut usize) -> Option<Best<'a, 'p>> {
         let all = lost.iter().filter(|lost| lost.spelling == Spelling::Own).count();
         let (mut most, mut best) = (0, None);
         for spelling in [Spelling::Own, Spelling::InFiles, Spelling::InMemory] {
             for strip in prefixes {
-                // But for the one that changes the spelling alone.
+                // Except for the rewriting that changes only the spelling.
                 let is_same =
                     |known: &Rewrite| known.spelling == spelling && known.strip == *strip && known.add != *strip;
                 let rests = lost.iter().filter(|lost| lost.spelling == spelling).filter_map(|lost| {
@@ -277,8 +277,8 @@ impl<'a> Placement<'a> {
         best
     }
 
-    /// A prefix that names no part, under which the base has some of what a rewriting would place in a part that nothing names. That the
-    /// part has more of it does not say that it is meant: the base may lack layers.
+    /// A prefix that names no part, under which the base has some of the modules that a rewriting would place in a part that nothing points to. If the
+    /// part has more of them, that is no proof that it is meant: the base may lack layers.
     fn plainer(&self, rewrite: &Rewrite, lost: &[Lost], prefixes: &[String]) -> Option<&'static str> {
         if !rewrite.brings_a_name {
             return None;
@@ -320,7 +320,7 @@ mod tests {
         (spelling, strip.into(), add.into())
     }
 
-    /// Where the modules are in a base of one model type.
+    /// Where the modules are, in a base of one model type.
     fn places<'a>(modules: &[&'a str], base: &[&'a str], model_type: &str) -> Vec<Option<&'a str>> {
         let placement = Placement::choose(modules, base, &[model_type.into()]).unwrap();
         modules.iter().map(|module| placement.place(module)).collect()

@@ -1,7 +1,7 @@
-//! Modules that have a place in the base, and what they say about those that have none.
+//! Modules that have a place in the base, and what they tell about those that have none yet.
 //!
-//! A list of layers is one thing: where one of its layers has a place, the others are beside it or nowhere. Other modules of one parent
-//! (`model.language_model`, `model.visual`) are parts that may have been renamed each in its way, but into no part that nothing names.
+//! A list of layers stays together: if one of its layers has a place, the others are beside it or nowhere. Other modules of one parent
+//! (`model.language_model`, `model.visual`) are parts, each of which may have been renamed in its own way, but not to a part that nothing points to.
 
 use super::paths::Paths;
 use super::renames::is_number;
@@ -20,12 +20,12 @@ pub(super) struct Place<'a> {
     pub(super) rewrite: Option<usize>,
 }
 
-/// Where a module may be, as far as its relatives say.
+/// Where a module may be, as far as its relatives tell.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reach {
     /// The numbers of the base's paths that it may have.
     paths: Range<usize>,
-    /// Whether a rewriting may lead there that brings in a name that nothing says is meant.
+    /// Whether a rewriting may lead there although it adds a name that nothing points to.
     by_any: bool,
     /// The rewriting that placed its nearest relative.
     pub(super) rewrite: Option<usize>,
@@ -38,12 +38,12 @@ impl Reach {
     }
 }
 
-/// Modules and their places.
+/// The placed modules.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Relatives<'a> {
     /// In the order of the modules.
     places: Vec<Place<'a>>,
-    /// Whether one of them is in a list.
+    /// Whether one of them is in a list of layers.
     in_lists: bool,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Relatives<'a> {
         placed.map(|place| (place.module, place.path))
     }
 
-    /// Where a module that has no place may have one. What it takes is in proportion to the length of the name, and a lookup.
+    /// Where a module without a place may be. Takes time proportional to the length of its name, and one lookup.
     pub(super) fn reach(&self, module: &str, paths: &Paths) -> Reach {
         let anywhere = 0..paths.all().len();
         let Some((container, place)) = self.nearest(module) else {
@@ -81,13 +81,13 @@ impl<'a> Relatives<'a> {
         Reach { paths, by_any: in_list, rewrite: place.rewrite }
     }
 
-    /// How many modules stand before one in their order.
+    /// The number of modules before one, in their order.
     fn before(&self, module: &str) -> usize {
         self.places.partition_point(|place| place.module < module)
     }
 
-    /// The path that `module` shares with the one that shares the most of it, dot included, and the place of that one. In order the nearest
-    /// stands right before `module` or behind it.
+    /// The longest path that `module` shares with a placed one, dot included, and the place of that one. In sorted order it is right before
+    /// `module`, or right after it.
     fn nearest<'m>(&self, module: &'m str) -> Option<(&'m str, &Place<'a>)> {
         let at = self.before(module);
         let related = self.places.get(at.saturating_sub(1)..).unwrap_or_default().iter().take(2);
@@ -96,7 +96,7 @@ impl<'a> Relatives<'a> {
     }
 }
 
-/// What two paths begin with in common, up to a dot.
+/// The common beginning of two paths, up to a dot.
 fn shared<'a>(one: &'a str, other: &str) -> &'a str {
     let mut length = 0;
     for (part, same) in one.split_inclusive('.').zip(other.split_inclusive('.')) {
@@ -111,7 +111,7 @@ fn shared<'a>(one: &'a str, other: &str) -> &'a str {
 /// Where the beginning of a module's path is in the base, if its place tells.
 fn image<'a>(container: &str, module: &str, place: &Place<'a>) -> Option<&'a str> {
     let Place { spelled, path, .. } = place;
-    // What the spelling leaves alone: the end of the name, or its beginning.
+    // The part that the spelling does not change: the end of the name, or its beginning.
     let end = &module[container.len()..];
     let within = if spelled.ends_with(end) { Some(end) } else { spelled.strip_prefix(container) };
     path.strip_suffix(within?).filter(|image| image.is_empty() || image.ends_with('.'))
@@ -130,7 +130,7 @@ mod tests {
     }
 
     impl Relatives<'_> {
-        /// Whether a module may be at a path of a base that has others, too.
+        /// Whether a module may be at a path of the base, given its relatives.
         fn allow(&self, module: &str, path: &str, brings_a_name: bool) -> bool {
             let paths = Paths::new(&["a", path, "layers.0.q", "vision", "zz"]);
             let number = paths.all().iter().position(|other| *other == path).unwrap();

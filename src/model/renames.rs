@@ -1,4 +1,4 @@
-//! Modules that transformers 5 renames in memory while files keep the names of before.
+//! Modules that transformers 5 renames in memory, while files keep the old names.
 //!
 //! PEFT writes the names in memory: `vit.layers.0.attention.q_proj` for what every file of a ViT calls
 //! `vit.encoder.layer.0.attention.attention.query`. Which names change is a property of the model type; the table is made from
@@ -7,18 +7,18 @@
 
 use crate::json::sorted;
 
-/// Lines of model types (`*` is every type), each with its renames below: the name in memory, the name in files. For every part with which a
-/// name begins as the one above it does it has only a dot.
+/// Lines of model types (`*` is every type), each followed by its renames: the name in memory, the name in files. Leading parts that are the same
+/// as in the line above are written as a dot only.
 const TABLE: &str = include_str!("renames.txt");
 
 /// How a path is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spelling {
-    /// As it stands.
+    /// Unchanged.
     Own,
-    /// A name of transformers 5 in memory, of which the base has the one in files.
+    /// The name is that of transformers 5 in memory, and the base has the name in files.
     InFiles,
-    /// A name of files, of which the base has the one in memory.
+    /// The name is that in files, and the base has the name in memory.
     InMemory,
 }
 
@@ -30,7 +30,7 @@ struct Rename {
 }
 
 impl Rename {
-    /// What takes the place of the parts that `parts` begin with, and how many these are.
+    /// What replaces the first parts of `parts`, and how many parts it replaces.
     fn apply(&self, parts: &[&str], spelling: Spelling) -> Option<(usize, String)> {
         let (from, to) = match spelling {
             Spelling::Own => return None,
@@ -78,12 +78,12 @@ pub(crate) fn is_number(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The renames that hold for a model.
+/// The renames that apply to a model.
 #[derive(Debug, Clone, Default)]
 pub struct Renames(Vec<Rename>);
 
 impl Renames {
-    /// Those of the model types in config.json, those of the model's parts included.
+    /// The renames for the model types in config.json, including those of the model's parts.
     pub fn of(types: &[String]) -> Renames {
         let types = sorted(types.iter().map(String::as_str).collect());
         let (mut renames, mut holds) = (Vec::new(), false);
@@ -100,13 +100,13 @@ impl Renames {
         Renames(renames)
     }
 
-    /// `path` in a spelling, or `None` where that is its own.
+    /// `path` in a spelling, or `None` if that is its own.
     pub(crate) fn spell(&self, path: &str, spelling: Spelling) -> Option<String> {
         if spelling == Spelling::Own { Some(path.to_string()) } else { self.respell(path, spelling) }
     }
 
-    /// `path` in another spelling, or `None` where that changes nothing. At each part, from the left, the rename that replaces the most
-    /// parts counts; of several the first by what it gives, whatever the order of the model's types.
+    /// `path` in another spelling, or `None` if that changes nothing. From the left, at each part the rename that replaces the most parts is
+    /// used; of several, the first by its result, whatever the order of the model's types.
     pub fn respell(&self, path: &str, spelling: Spelling) -> Option<String> {
         let parts: Vec<&str> = path.split('.').collect();
         let (mut out, mut at) = (Vec::new(), 0);
@@ -136,7 +136,7 @@ mod tests {
         Renames::of(&[model_type.to_string()])
     }
 
-    /// There and back: the names that transformers has for a few models, with every kind of rename.
+    /// There and back: names in transformers for a few models, with every kind of rename.
     #[test]
     fn the_names_of_files_and_of_memory_are_found() {
         for (model_type, memory, file) in [
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(of("segformer").respell("linear_projections.x.proj", Spelling::InFiles), None);
     }
 
-    /// Parameters that old files of every model may call otherwise.
+    /// Parameters that may have another name in old files of every model.
     #[test]
     fn every_model_may_have_old_norms() {
         let renames = Renames::of(&[]);

@@ -1,15 +1,15 @@
-//! Finds which of many names a dotted path ends with, in one walk over the path from its end.
+//! Finds which of many names a dotted path ends with, in one pass over the path from its end.
 //!
-//! A name counts where it is the whole path, or the end of it behind a dot. The names are sorted by their reversed
-//! bytes, so that those which agree with the end of the path so far are always neighbours.
+//! A name matches if it is the whole path, or its end after a dot. The names are sorted by their reversed bytes, so that
+//! those that agree with the end of the path so far are always neighbours.
 
 use crate::order::sort_by;
 use std::ops::Range;
 
-/// Stands in a name for any one character but a line feed. UTF-8 has no such byte.
+/// In a name, stands for any one character except a line feed. UTF-8 has no such byte.
 pub(crate) const ANY: u8 = 0xff;
 
-/// Names, to be found at the ends of paths.
+/// Names to be found at the ends of paths.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SuffixIndex {
     /// In the order of their reversed bytes: a name comes before the longer names that end with it.
@@ -29,7 +29,7 @@ struct Candidates {
 }
 
 impl SuffixIndex {
-    /// An index of names and their numbers. A name is UTF-8, with [`ANY`] where any character may stand.
+    /// An index of names and their numbers. A name is UTF-8, with [`ANY`] in place of any character.
     pub(crate) fn new(names: impl IntoIterator<Item = (Vec<u8>, usize)>) -> SuffixIndex {
         let reversed = |(mut name, number): (Vec<u8>, usize)| {
             name.reverse();
@@ -42,11 +42,11 @@ impl SuffixIndex {
 
     /// Call `found` with the number of every name that `path` ends with, and whether it is the whole path.
     ///
-    /// Without [`ANY`] in the names this is linear in the path's length; otherwise it takes a step more for each further beginning that
-    /// has to be followed, and `spend` is told how many these are at each character.
+    /// Without [`ANY`] in the names this is linear in the path's length. Otherwise it takes one more step for each further branch that has to be
+    /// followed, and `spend` is told their number at each character.
     ///
     /// # Errors
-    /// Where `spend` says no, the number of a name that was being compared.
+    /// If `spend` says no: the number of a name that was being compared.
     pub(crate) fn visit(
         &self,
         path: &str,
@@ -81,19 +81,19 @@ impl SuffixIndex {
         Ok(())
     }
 
-    /// [`visit`](Self::visit), for names without [`ANY`]. Gives the characters that were looked at.
+    /// [`visit`](Self::visit) for names without [`ANY`]. Returns the number of characters that were looked at.
     pub(crate) fn visit_all(&self, path: &str, found: &mut dyn FnMut(usize, bool)) -> usize {
         let mut characters = 0;
         let mut count = |_| {
             characters += 1;
             true
         };
-        // It is never said no.
+        // This closure never says no.
         let _ = self.visit(path, &mut count, found);
         characters
     }
 
-    /// Those of the candidates that have `c` next, itself.
+    /// The candidates whose next character is `c` itself.
     fn with_character(&self, candidates: &Candidates, c: char) -> Option<Candidates> {
         let mut buffer = [0; 4];
         let (&last, before) = c.encode_utf8(&mut buffer).as_bytes().split_last()?;
@@ -101,13 +101,13 @@ impl SuffixIndex {
         before.iter().rev().try_fold(first, |candidates, &byte| self.with_byte(&candidates, byte))
     }
 
-    /// Those of the candidates that have `byte` next.
+    /// The candidates whose next byte is `byte`.
     fn with_byte(&self, candidates: &Candidates, byte: u8) -> Option<Candidates> {
         let &Candidates { names: Range { start, end }, depth } = candidates;
         let names = &self.names[start..end];
         let next = |name: &Name| name.reversed.get(depth).copied();
         let (first, last) = (next(names.first()?), next(names.last()?));
-        // All or none of them is what mostly happens: nothing to search then.
+        // Mostly all of them or none match, and nothing has to be searched.
         let names = if first == Some(byte) && last == Some(byte) {
             start..end
         } else if first > Some(byte) || last < Some(byte) {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Asks a merge to stop: keep a clone, and give the other to [`MergeBuilder::cancel`](super::MergeBuilder::cancel). The merge
-/// hears it at its next read, fails with `aborted`, and leaves nothing behind.
+/// Asks a merge to stop. Keep a clone, and give the other to [`MergeBuilder::cancel`](super::MergeBuilder::cancel). The merge
+/// notices it at its next read, fails with `aborted`, and leaves nothing behind.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 

@@ -14,7 +14,7 @@ use super::cancel::Cancel;
 use crate::error::{self, Error, Result};
 use crate::inputs::{FileInfo, Inputs, Listing};
 
-/// A file that a merge reads, and what tells whether it is still the one that was listed.
+/// A file that a merge reads, and how to recognise that it is still the listed one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct InputFile {
     pub(super) path: PathBuf,
@@ -28,13 +28,13 @@ impl InputFile {
         InputFile { path, size: data.len(), modified: data.modified().ok() }
     }
 
-    /// `source-changed` where the file has another size or time of modification than when it was listed.
+    /// `source-changed` if size or time of modification of the file are not those that were listed.
     pub(super) fn check_unchanged(&self) -> Result<()> {
         let now = fs::metadata(&self.path).map_err(|e| read_failed(&self.path, &e))?;
         if InputFile::new(self.path.clone(), &now) == *self {
             return Ok(());
         }
-        let reason = "its size or its time of modification is not what it was when the merge began";
+        let reason = "its size or time of modification has changed since the merge began";
         Err(Error::source_changed(self.path.display().to_string(), reason).fix("merge again"))
     }
 }
@@ -125,7 +125,7 @@ pub(super) fn list_folder(path: &Path, files: &mut Vec<InputFile>) -> Result<Lis
     Ok(Listing { folders, ..Listing::new(file_name(path), first_input, listed) })
 }
 
-/// The last part of a path; of `.` and the like, that of the folder it means.
+/// The last part of a path. For `.` and the like, the name of the folder that it means.
 fn file_name(path: &Path) -> String {
     let real = || fs::canonicalize(path).ok().and_then(|path| Some(path.file_name()?.to_owned()));
     let name = path.file_name().map(ToOwned::to_owned).or_else(real);

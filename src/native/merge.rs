@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::kernel::Statistics;
 use crate::plan::{MergePlan, Report};
 
-/// A merge of folders, planned: every mistake that headers and configurations can show would have been an error before.
+/// A planned merge of folders. Every mistake that headers and configurations can show would have been an error before.
 ///
 /// ```no_run
 /// # fn main() -> lorafold::Result<()> {
@@ -39,7 +39,7 @@ pub struct Merge {
     pub(super) request: MergeBuilder,
 }
 
-/// How far a merge is.
+/// The progress of a merge.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Progress<'a> {
@@ -51,22 +51,22 @@ pub struct Progress<'a> {
     pub file: &'a str,
 }
 
-/// What is called with the progress.
+/// A function that is called with the progress.
 pub(super) type OnProgress = Box<dyn Fn(Progress<'_>) + Send + Sync>;
 
-/// What a merge left behind.
+/// The result of a merge.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Merged {
     /// What was planned.
     pub plan: MergePlan,
-    /// The statistics of each merged tensor by its number, where they were asked for.
+    /// The statistics of each merged tensor by its number, if they were asked for.
     pub statistics: BTreeMap<usize, Statistics>,
 }
 
 impl Merged {
-    /// The report, with the statistics. It is made anew by each call: of a large model it takes more memory than the plan
-    /// ([`MergePlan::tensor_reports`] gives its tensors one by one).
+    /// The report, with the statistics. Each call makes it anew. For a large model it takes more memory than the plan;
+    /// [`MergePlan::tensor_reports`] gives its tensors one by one.
     pub fn report(&self) -> Report {
         self.plan.report(&self.statistics)
     }
@@ -83,17 +83,17 @@ impl Merge {
         &self.plan
     }
 
-    /// Write the model to the folder `out`. Its files get their names when all are complete; after an error the folder is as it was.
+    /// Write the model to the folder `out`. Its files get their names when all are complete. After an error the folder is as it was.
     ///
     /// # Errors
-    /// `bad-option` where `out` has files in it and [`force`](MergeBuilder::force) is not set, or is a folder that the merge reads;
-    /// `non-finite`; `source-changed` where an input is not what it was when the merge was planned; `fetch-failed`, `write-failed`,
-    /// `out-of-space`; `limit-exceeded` where memory does not suffice; `aborted`.
+    /// `bad-option` if `out` has files in it and [`force`](MergeBuilder::force) is not set, or if the merge reads that folder;
+    /// `non-finite`; `source-changed` if an input has changed since the merge was planned; `fetch-failed`, `write-failed`,
+    /// `out-of-space`; `limit-exceeded` if there is not enough memory; `aborted`.
     pub fn run(self, out: impl AsRef<Path>) -> Result<Merged> {
         let names = self.plan.files.iter().map(|file| file.name.clone()).collect();
         let folder = OutputFolder::open(out.as_ref(), names, &self.files, self.request.force)?;
         let statistics = write_files(&self, &folder)?;
-        // What was written comes from several reads: an input that was replaced between two of them would be mixed from both.
+        // The output comes from several reads. If an input was replaced between two of them, the output would be a mixture.
         self.files.iter().try_for_each(InputFile::check_unchanged)?;
         self.request.cancel.check()?;
         folder.publish()?;

@@ -1,5 +1,5 @@
-//! The folder that a merge writes to. Its files stay hidden until all are complete; then they get their names together, or the folder
-//! stays as it was.
+//! The folder that a merge writes to. The files stay hidden until all are complete. Then either all get their names, or the folder stays
+//! as it was.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -13,20 +13,20 @@ use crate::container::checkpoint::{is_unfinished, model_weights};
 use crate::container::limits::INDEX_BYTES;
 use crate::error::{self, Error, Result};
 
-/// Numbers of the merges of this process: each has hidden files of its own.
+/// Counts the merges of this process, because each has hidden files of its own.
 static MERGES: AtomicU64 = AtomicU64::new(0);
 
-/// The longest name, in bytes, of which a hidden name holds all.
+/// The longest name, in bytes, that fits into a hidden name unchanged.
 const LONGEST: usize = 200;
 
-/// An output folder, and the hidden files of one merge in it. They go when this is dropped before they are published.
+/// An output folder, and the hidden files of one merge in it. If this is dropped before they are published, they are removed.
 pub(super) struct OutputFolder {
     path: PathBuf,
     /// Names of the output's files, by number.
     names: Vec<String>,
     /// Replace a model that is there.
     force: bool,
-    /// Tells this merge's hidden files from those of others.
+    /// Distinguishes this merge's hidden files from those of others.
     token: String,
     /// Folders that were made for it, the outermost first.
     made: Vec<PathBuf>,
@@ -34,11 +34,11 @@ pub(super) struct OutputFolder {
 }
 
 impl OutputFolder {
-    /// Make the folder where it does not exist.
+    /// Make the folder, if it does not exist.
     ///
     /// # Errors
-    /// `bad-option` where it is a file, has something in it and `force` is not set, has a folder where the model has a file, or has
-    /// files that the merge reads; `write-failed` where it cannot be made.
+    /// `bad-option` if it is a file, is not empty and `force` is not set, has a folder where the model has a file, or has
+    /// files that the merge reads; `write-failed` if it cannot be made.
     pub(super) fn open(path: &Path, names: Vec<String>, inputs: &[InputFile], force: bool) -> Result<OutputFolder> {
         if let Some(file) = path.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
             return Err(bad_output(file, "is a file, not a folder"));
@@ -70,11 +70,11 @@ impl OutputFolder {
         made.and_then(|file: File| file.set_len(size)).map_err(|e| write_failed(&path, &e))
     }
 
-    /// Give all files their names. What makes a folder a model, configuration and index, goes first and comes last, so that at no
-    /// moment a tool takes it for one while only some of its files are there.
+    /// Give all files their names. The old configuration and index, which make a folder a model, are removed first, and the new ones get their names
+    /// last. So no tool can take the folder for a model while only some of its files are there.
     ///
     /// # Errors
-    /// `bad-option` where somebody has written to the folder meanwhile, `write-failed`: the folder is as it was before.
+    /// `bad-option` if somebody wrote to the folder meanwhile; `write-failed`. The folder is then as it was before.
     pub(super) fn publish(mut self) -> Result<()> {
         let mut old = self.replaced()?;
         old.sort_by_key(|name| std::cmp::Reverse(standing(name)));
@@ -87,7 +87,7 @@ impl OutputFolder {
         for (from, to) in away.chain(into_place) {
             if let Err(error) = fs::rename(&from, &to) {
                 let error = write_failed(&to, &error);
-                // Backwards, so that what makes it a model comes back last, and only if all else did. The first error says more.
+                // In reverse, so that what makes it a model comes back last, and only if everything else did. The first error says more.
                 moved.iter().rev().all(|(from, to): &(PathBuf, PathBuf)| fs::rename(to, from).is_ok());
                 return Err(error);
             }
@@ -95,14 +95,14 @@ impl OutputFolder {
         }
         self.published = true;
         for name in &old {
-            // The model is complete; what is left of the old one is hidden.
+            // The model is complete, and the rest of the old one is hidden.
             let _ = fs::remove_file(self.hidden(name, &aside));
         }
         Ok(())
     }
 
     fn hidden(&self, name: &str, token: &str) -> PathBuf {
-        // Of a long name its hash: names of files have at most 255 bytes.
+        // A long name is replaced by its hash, because file names have at most 255 bytes.
         if name.len() > LONGEST {
             let hash: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
             return self.hidden(&hash, token);
@@ -110,14 +110,14 @@ impl OutputFolder {
         self.path.join(format!(".{name}.{token}.partial"))
     }
 
-    /// The files that the model replaces: those of the same names, and the weights of the old model, which tools would take for
+    /// The files that the model replaces: those with the same names, and the weights of the old model, which tools would take for
     /// part of the new one.
     fn replaced(&self) -> Result<Vec<String>> {
         let names = names_in(&self.path)?;
         if !self.force && !names.is_empty() {
             return Err(bad_output(&self.path, "is not empty")
                 .kind(error::ErrorKind::OutputNotEmpty)
-                .fix("give another folder, or replace the model in it by force"));
+                .fix("give another folder, or set force to replace the model in it"));
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let weights = model_weights(&names, |name| {
@@ -141,7 +141,7 @@ impl OutputFolder {
 }
 
 impl Drop for OutputFolder {
-    /// Best effort: the error that is reported is the one that came first.
+    /// This is best effort: the first error is the one that is reported.
     fn drop(&mut self) {
         if self.published {
             return;
@@ -155,12 +155,12 @@ impl Drop for OutputFolder {
     }
 }
 
-/// How much a file makes its folder a model: without these no tool takes it for one.
+/// Ranks the files that make a folder a model: without these, no tool takes it for one.
 fn standing(name: &str) -> u8 {
     if name == "config.json" { 2 } else { u8::from(name.ends_with(".index.json")) }
 }
 
-/// What is in a folder, except for the hidden files of merges that run or were killed; nothing where it does not exist.
+/// The content of a folder, except for the hidden files of merges that run or were killed. Empty if the folder does not exist.
 fn names_in(folder: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -173,7 +173,7 @@ fn names_in(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The output must not take the place of what it is made from. Other spellings and links lead to the same folder.
+/// Check that the output does not replace its own inputs. Different paths and links may lead to the same folder.
 fn refuse_inputs(out: &Path, inputs: &[InputFile]) -> Result<()> {
     let Ok(folder) = fs::canonicalize(out) else { return Ok(()) };
     let lies_there = |path: PathBuf| path.parent().is_some_and(|parent| parent == folder);

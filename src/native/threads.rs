@@ -1,4 +1,4 @@
-//! Writing the files of a plan: every thread takes the next job until none is left.
+//! Writes the files of a plan: every thread takes the next job until none is left.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -15,10 +15,10 @@ use crate::inputs::Span;
 use crate::kernel::Statistics;
 use crate::plan::{Piece, Program};
 
-/// Write all files of the plan to their hidden places, and give the statistics of each tensor by number, where they were asked for.
+/// Write all files of the plan under their hidden names. Returns the statistics of each tensor by number, if they were asked for.
 ///
 /// # Errors
-/// The first of any thread; the others stop at their next job.
+/// The first error of any thread; the others stop at their next job.
 pub(super) fn write_files(merge: &Merge, folder: &OutputFolder) -> Result<BTreeMap<usize, Statistics>> {
     let mut writes = Vec::new();
     for (number, file) in merge.plan.files.iter().enumerate() {
@@ -73,7 +73,7 @@ impl Shared<'_> {
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             let start = || std::thread::Builder::new().spawn_scoped(scope, || Thread::new(self).run(jobs, &next));
-            // Where the system has no more threads, those that it gave do the work.
+            // If the system has no more threads, those that exist do the work.
             let mut running: Vec<_> = (1..threads.min(jobs.len())).map_while(|_| start().ok()).collect();
             let own = Thread::new(self).run(jobs, &next);
             let others =

@@ -1,4 +1,4 @@
-//! Activation functions by the names that transformers has for them, in f64, from libm: the same bits on every machine.
+//! Activation functions by their names in transformers, in f64, from libm, so that they give the same bits on every machine.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
@@ -40,7 +40,7 @@ fn gelu_tanh(x: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// What torch gives in float64 for −1.5 and 0.75.
+    /// Torch's results in float64 for −1.5 and 0.75.
     #[test]
     fn functions_are_torchs() {
         let known: &[(&str, [f64; 2])] = &[

@@ -6,7 +6,7 @@ use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, alpha};
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::Result;
 
-/// `lora_A` (rank, inputs · kernel), `lora_B` (outputs, rank) and `lora_E` (rank, 1), of the rank that training has left. The scale is
+/// `lora_A` (rank, inputs · kernel), `lora_B` (outputs, rank) and `lora_E` (rank, 1), with the rank that is left after training. The scale is
 /// α/(initial rank + 10⁻⁵).
 pub static ADALORA: Method =
     Method { vanishes: true, packed: 1, spellings: &[PEFT], ..Method::new("adalora", prepare) };
@@ -24,8 +24,8 @@ fn prepare(given: &Given) -> Result<Prepared> {
 /// PEFT's `AdaLoraConfig`.
 const PEFT: Spelling = Spelling {
     reads: "init_r lora_alpha",
-    // `rank_pattern`: which ranks training has kept, by the names of tensors; the file has only those. From `r` on: what `AdaLoraConfig`
-    // has of `LoraConfig` and does not read.
+    // `rank_pattern`: which ranks training kept, by the names of tensors; the file has only those. From `r` on: fields that `AdaLoraConfig`
+    // inherits from `LoraConfig` and does not read.
     training: "rank_pattern target_r tinit tfinal deltaT beta1 beta2 orth_reg_weight total_step r alpha_pattern use_rslora lora_bias \
                lora_dropout init_lora_weights ensure_weight_tying megatron_config megatron_core qalora_group_size runtime_config",
     refused: &[
@@ -38,17 +38,17 @@ const PEFT: Spelling = Spelling {
 
 fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
     if module.tensor("lora_E")?.shape == [0, 1] {
-        // Training has left no rank to this module.
+        // Training left no rank to this module.
         return Ok(Vec::new());
     }
     let op = module.op(&ADALORA, "lora_A:ri lora_B:or lora_E:r1", &[])?;
     let (rank, inputs, initial) = (op.size('r'), op.size('i'), config.whole("init_r", 12)?);
-    // Fewer only where training has said which it keeps.
+    // There may be fewer only if the configuration says which ranks training kept.
     if rank > initial || rank < initial && !config.says("rank_pattern") {
         return Err(module.misshapen(module.tensor("lora_A")?, &format!("[{initial}, {inputs}]")));
     }
     let said = alpha(config, "lora_alpha", 8.0)?;
-    // Both are those of the training. PEFT keeps `ranknum` too when it drops ranks.
+    // Both are as in training. PEFT keeps `ranknum`, too, when it drops ranks.
     let initial = initial as f64;
     let alpha = if said > 0.0 { said } else { initial };
     let layer = LayerShape::flattened(op.size('o'), inputs);

@@ -1,5 +1,4 @@
-//! The bias of `lora_B` (`lora_bias`): b' = b + scale · lora_B.bias; PEFT's `Linear.merge`, and its forward, where the bias is scaled as the
-//! product is.
+//! The bias of `lora_B` (`lora_bias`): b' = b + scale · lora_B.bias; PEFT's `Linear.merge`. Its forward pass scales the bias like the product.
 
 use super::dense::{Delta, added};
 use super::{Given, LayerShape, Method, Op, Prepared, beft};

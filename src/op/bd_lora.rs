@@ -1,12 +1,12 @@
-//! BD-LoRA: LoRA one of whose factors has blocks on the diagonal and zeros elsewhere, of which the file has the blocks
-//! alone; PEFT's `BdLoraLinearVariant._get_bdlora_delta_weight`.
+//! BD-LoRA: LoRA with a factor that has blocks on the diagonal and zeros elsewhere. The file has only the blocks. PEFT's
+//! `BdLoraLinearVariant._get_bdlora_delta_weight`.
 
 use super::factored::product;
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::{Error, Result};
 
-/// `lora_A`, shape (rank, inputs), or (rank, inputs / blocks), and `lora_B`, shape (outputs, rank), or (outputs, rank / blocks); `n` blocks,
-/// in `lora_B` where `b` is 1.
+/// `lora_A`, shape (rank, inputs) or (rank, inputs / blocks), and `lora_B`, shape (outputs, rank) or (outputs, rank / blocks). There are `n`
+/// blocks, in `lora_B` if `b` is 1.
 pub(super) static BD_LORA: Method = Method { vanishes: true, packed: 1, ..Method::new("bd-lora", prepare) };
 
 /// A factor of a pair.
@@ -18,10 +18,10 @@ pub(crate) enum Side {
     B,
 }
 
-/// The pair `lora`, taken as stored, with `side` in so many blocks. `rank_of_b` are the columns of `lora_B` as stored.
+/// The pair `lora` as stored, with the factor `side` in this many blocks. `rank_of_b` is the number of columns of `lora_B` as stored.
 ///
 /// # Errors
-/// `shape-mismatch` where the blocks do not fit the factors.
+/// `shape-mismatch` if the blocks do not fit the factors.
 pub(crate) fn bd_lora(lora: Op, rank_of_b: u64, side: Side, blocks: u64) -> Result<Op> {
     let rank = lora.size('r');
     let (inputs, outputs) = (lora.layer.inputs.unwrap_or(0), lora.layer.outputs.unwrap_or(0));

@@ -9,8 +9,8 @@ use super::{Given, Method, Prepared};
 use crate::error::Result;
 use crate::kernel::STRIP;
 
-/// `boft_R`, shape (`f` factors, `n` blocks, block, block), of each block its skew-symmetric part counts, and `boft_s`, a number for each
-/// output.
+/// `boft_R`, shape (`f` factors, `n` blocks, block, block), of which only the skew-symmetric part of each block is used; and `boft_s`, a number
+/// for each output.
 pub static BOFT: Method =
     Method { needs: Needs::Rows, fit: fit_columns, spellings: &[PEFT], ..Method::new("boft", prepare) };
 
@@ -28,10 +28,10 @@ fn prepare(given: &Given) -> Result<Prepared> {
             transpose(block, side);
             block.iter_mut().zip(stored).for_each(|(back, value)| *back = 0.5 * (value - *back));
             cayley(block, side, &mut spare);
-            // A row of the weight is multiplied with the factor's transpose.
+            // A row of the weight is multiplied by the factor's transpose.
             transpose(block, side);
         }
-        // The first factor, and with it the only one, has the inputs as they stand.
+        // The first factor (and so an only one) takes the inputs in their own order.
         let order = if number == 0 { Vec::new() } else { butterfly(count * side, side, number) };
         factors.push((order, blocks));
     }
@@ -39,7 +39,7 @@ fn prepare(given: &Given) -> Result<Prepared> {
     turned(Butterflies { factors }, scales)
 }
 
-/// Which input stands at each place of factor `number`: in every run of `side` · 2^`number` inputs, cut into pieces of half a block, the
+/// Which input is at each place of factor `number`. Every run of `side` · 2^`number` inputs is cut into pieces of half a block, and the
 /// even pieces come before the odd ones; PEFT's `block_butterfly_perm`.
 fn butterfly(inputs: usize, side: usize, number: usize) -> Vec<usize> {
     let (piece, run) = (side / 2, side << number);
@@ -52,7 +52,7 @@ fn butterfly(inputs: usize, side: usize, number: usize) -> Vec<usize> {
     (0..inputs).map(source).collect()
 }
 
-/// The factors, each with the order that it takes the inputs in (empty: as they stand).
+/// The factors, each with the order in which it takes the inputs (empty for their own order).
 struct Butterflies {
     factors: Vec<(Vec<usize>, Blocks)>,
 }
@@ -68,7 +68,7 @@ impl RowMap for Butterflies {
                 blocks.map(rows, spare, cols);
                 continue;
             }
-            // Row t of P has its 1 in column order[t]: x·P puts value t to place order[t], and y·Pᵀ takes it from there.
+            // Row t of P has its 1 in column order[t]: x·P moves value t to place order[t], and y·Pᵀ takes it from there.
             for row in (0..STRIP).map(|row| row * cols) {
                 order.iter().enumerate().for_each(|(at, &to)| spare[row + to] = rows[row + at]);
             }
@@ -82,7 +82,7 @@ impl RowMap for Butterflies {
     }
 }
 
-/// PEFT's `BOFTConfig`. How many factors there are is what the file says: without its CUDA extension PEFT makes one, whatever the
+/// PEFT's `BOFTConfig`. The file decides how many factors there are: without its CUDA extension, PEFT makes one, whatever the
 /// configuration says.
 const PEFT: Spelling = Spelling {
     training: "boft_block_size boft_block_num boft_n_butterfly_factor boft_dropout",

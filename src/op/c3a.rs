@@ -1,12 +1,12 @@
-//! C3A (arXiv 2407.19342): W' = W + Δ of circulant blocks: Δ[i·b + p, j·b + q] = kernel[i, j, (q − p) mod b] / inputs; PEFT's
-//! `C3ALayer.get_delta_weight`, which computes it by transforms in f32.
+//! C3A (arXiv 2407.19342): W' = W + Δ, where Δ has circulant blocks: Δ[i·b + p, j·b + q] = kernel[i, j, (q − p) mod b] / inputs; PEFT's
+//! `C3ALayer.get_delta_weight`, which computes it by Fourier transforms in f32.
 
 use super::dense::{Delta, added};
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{Given, LayerShape, Method, Op, Prepared, straight};
 use crate::error::Result;
 
-/// `c3a_kernel`: blocks of outputs, `n` blocks of inputs, and the size `s` of a block.
+/// `c3a_kernel`, shape (blocks of outputs, `n` blocks of inputs, size `s` of a block).
 pub(super) static C3A: Method =
     Method { vanishes: true, fit: straight, spellings: &[PEFT], ..Method::new("c3a", prepare) };
 
@@ -17,7 +17,7 @@ fn prepare(given: &Given) -> Result<Prepared> {
     added(Circulant { kernels, inputs, size }, given)
 }
 
-/// The kernels in memory, over the layer's inputs.
+/// The kernels in memory, divided by the number of the layer's inputs.
 struct Circulant {
     kernels: Vec<f64>,
     /// Blocks of inputs.
@@ -41,7 +41,7 @@ impl Delta for Circulant {
     }
 }
 
-/// PEFT's `C3AConfig`. The size of the blocks, the kernels' shapes tell.
+/// PEFT's `C3AConfig`. The shapes of the kernels tell the size of the blocks.
 const PEFT: Spelling =
     Spelling { training: "block_size block_size_pattern", ..Spelling::new("C3A", "c3a_kernel", read) };
 

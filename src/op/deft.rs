@@ -8,8 +8,8 @@ use super::projected::{Middle, projected};
 use super::{Given, Method, Prepared};
 use crate::error::Result;
 
-/// `deft_P` (outputs, rank), and `deft_R` (rank, inputs), which PaRa (`para`) does not have. Where `q` is 1 Q and right are the orthonormal
-/// factor of P; otherwise (`relu`) Q is P, and right is P with 0 for what is negative. There may be no scale.
+/// `deft_P` (outputs, rank), and `deft_R` (rank, inputs), which PaRa (`para`) does not have. If `q` is 1, Q and right are both the orthonormal
+/// factor of P. Otherwise (`relu`) Q is P, and right is P with 0 in place of negative values. There may be no scale.
 pub static DEFT: Method =
     Method { needs: Needs::Products, packed: 4, spellings: &[PEFT], ..Method::new("deft", prepare) };
 
@@ -68,7 +68,7 @@ fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<Paramet
     };
     let op = op.with('q', is_qr.into());
     ParameterUpdate::weight(match (config.alpha(), config.number("alpha", 0.0)?) {
-        // PEFT takes an alpha of 0 for none: nothing is scaled then.
+        // PEFT treats an alpha of 0 as none: then nothing is scaled.
         (None, 0.0) => op,
         (said, alpha) => {
             let alpha = said.unwrap_or(alpha);

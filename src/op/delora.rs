@@ -1,15 +1,15 @@
-//! DeLoRA (arXiv 2503.18225): W' = W + B@(λ/(r · ‖A_i‖ · ‖B_i‖) ∘ A) ∘ w, where ‖A_i‖ and ‖B_i‖ are the lengths of a row of A and of a column
-//! of B, and w the lengths that the columns of W had before the training; PEFT's `DeloraLayer._compute_delta`.
+//! DeLoRA (arXiv 2503.18225): W' = W + B@(λ/(r · ‖A_i‖ · ‖B_i‖) ∘ A) ∘ w, where ‖A_i‖ and ‖B_i‖ are the norms of a row of A and of a column
+//! of B, and w the norms of the columns of W before training; PEFT's `DeloraLayer._compute_delta`.
 
 use super::factored::product;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_alpha};
 use super::{Given, Method, Prepared};
 use crate::error::Result;
 
-/// No length counts as less.
+/// Norms below this count as this.
 const SHORTEST: f64 = 1e-4;
 
-/// `delora_A` (rank, inputs) and `delora_B` (outputs, rank), whose lengths do not count, `delora_lambda` (1,), the length of their product,
+/// `delora_A` (rank, inputs) and `delora_B` (outputs, rank), whose norms do not matter; `delora_lambda` (1,), the norm of their product;
 /// and `delora_w_norm` (inputs,).
 pub static DELORA: Method = Method { packed: 1, spellings: &[PEFT], ..Method::new("delora", prepare) };
 
@@ -26,7 +26,7 @@ fn prepare(given: &Given) -> Result<Prepared> {
     })
 }
 
-/// The length of a vector.
+/// The norm of a vector.
 fn length(vector: &[f64]) -> f64 {
     vector.iter().map(|value| value * value).sum::<f64>().sqrt().max(SHORTEST)
 }
@@ -39,7 +39,7 @@ const PEFT: Spelling = Spelling {
 };
 
 fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
-    // It has no alpha.
+    // DeLoRA has no alpha.
     let (rank, _) = rank_and_alpha(config, module.module, "", (8, 0.0))?;
     let tensors = "delora_A:ri delora_B:or delora_lambda:1 delora_w_norm:i";
     ParameterUpdate::weight(module.op(&DELORA, tensors, &[('r', rank)])?)

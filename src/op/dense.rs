@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Apply, Given, Place, Prepared, Tile};
 use crate::error::Result;
 
-/// A delta as its layer sees it: outputs × inputs, or outputs × (inputs · kernel) of a convolution.
+/// A delta as its layer sees it: outputs × inputs, or outputs × (inputs · kernel) for a convolution.
 pub(crate) trait Delta {
     /// Bytes of memory.
     fn bytes(&self) -> u64;
@@ -13,7 +13,7 @@ pub(crate) trait Delta {
     /// The values of one output for the inputs from `first` on, as many as `out` has.
     fn output(&self, output: usize, first: usize, out: &mut [f64]);
 
-    /// The values of one input for the outputs from `first` on: what a weight stored (in, out) has in a row.
+    /// The values of one input for the outputs from `first` on: part of a row of a weight stored (in, out).
     fn input(&self, input: usize, first: usize, out: &mut [f64]) {
         for (number, value) in out.iter_mut().enumerate() {
             self.output(first + number, input, std::slice::from_mut(value));
@@ -26,7 +26,7 @@ pub(super) fn added(delta: impl Delta + 'static, given: &Given) -> Result<Prepar
     dense(Box::new(delta), given, false)
 }
 
-/// The same of a delta that is a part of each value of the weight: W' = W + W ∘ Δ.
+/// The same for a delta that is relative to the weight: W' = W + W ∘ Δ.
 pub(super) fn multiplied(delta: impl Delta + 'static, given: &Given) -> Result<Prepared> {
     dense(Box::new(delta), given, true)
 }
@@ -37,7 +37,7 @@ fn dense(delta: Box<dyn Delta>, given: &Given, relative: bool) -> Result<Prepare
 
 /// A delta in its place in the weight.
 struct Dense {
-    /// Behind a pointer, so that the loops below are there once for all methods.
+    /// Behind a pointer, so that the loops below are compiled once for all methods.
     delta: Box<dyn Delta>,
     place: Place,
     transposed: bool,

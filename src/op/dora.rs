@@ -1,8 +1,8 @@
 //! DoRA (arXiv 2402.09353): W' = m · V / ‖V‖, V = W + scale · B@A, with one magnitude m and one norm for each output; PEFT's
 //! `DoraLinearVariant.merge_safe`.
 //!
-//! A weight stored (out, in) has its outputs in rows: a block needs its whole rows. One stored (in, out) has them in columns: their
-//! norms are facts of the whole weight. Norms are added up in f64 in a fixed order; m/‖V‖ is rounded to f32 once.
+//! A weight stored (out, in) has its outputs in rows, so a block needs whole rows. One stored (in, out) has them in columns, so their
+//! norms are facts of the whole weight. Norms are summed in f64 in a fixed order; m/‖V‖ is rounded to f32 once.
 
 use super::low_rank::{self, Product};
 use super::method::Needs;
@@ -21,12 +21,12 @@ fn prepare(given: &Given) -> Result<Prepared> {
     Ok(Prepared::Normalised(Normalised { product, transposed, magnitudes, factors: Vec::new() }))
 }
 
-/// Packed factors, and what each output is multiplied with.
+/// Packed factors, and what each output is multiplied by.
 pub(crate) struct Normalised {
     product: Product,
-    /// Outputs are columns.
+    /// Whether outputs are columns.
     transposed: bool,
-    /// m of each output: of each row, or of each column.
+    /// m of each output, which is a row or a column.
     magnitudes: Vec<f64>,
     /// m/‖V‖ of each column, once the norms are known.
     factors: Vec<f32>,

@@ -1,16 +1,16 @@
-//! The factors of one expert, where a pair of tensors has those of all: PEFT's `ParamWrapper.get_delta_weight`.
+//! The factors of one expert, in a pair of tensors with the factors of all: PEFT's `ParamWrapper.get_delta_weight`.
 
 use super::{Op, Sizes};
 use crate::encoding::Columns;
 use crate::inputs::Span;
 
-/// How the columns of `lora_B` are ordered where it has those of all experts.
+/// How the columns of `lora_B` are ordered if it has those of all experts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Packing {
-    /// By rank position, and for each position those of all experts: PEFT's.
+    /// By rank position, with the columns of all experts for each position: PEFT's order.
     #[default]
     RankMajor,
-    /// By expert, as `lora_A` has its rows: what Unsloth wrote before September 2026.
+    /// By expert, like the rows of `lora_A`: the order that Unsloth used until September 2026.
     ExpertMajor,
 }
 
@@ -21,8 +21,8 @@ impl Op {
     }
 
     /// The factors of one of `experts`. The tensors, of shapes (experts · rank, inputs) and (outputs, experts · rank), have those of all:
-    /// `lora_A` expert by expert, `lora_B` as `packing` says. The factors are for the `part.0`th of `part.1` equal parts of the rows of
-    /// the expert's matrix: of its outputs, or of its inputs where it is stored (in, out). A plan makes sure of all these sizes.
+    /// `lora_A` expert by expert, `lora_B` as `packing` says. The factors are for part `part.0` of `part.1` equal parts of the rows of the
+    /// expert's matrix: of its outputs, or of its inputs if it is stored (in, out). A plan checks all these sizes.
     pub(crate) fn of_expert(&self, expert: u64, experts: u64, packing: Packing, part: (u64, u64)) -> Op {
         let mut one = self.clone();
         let ([a, b, ..], Some(outputs), Some(inputs)) =

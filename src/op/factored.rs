@@ -1,5 +1,5 @@
 //! Methods whose delta is a low-rank product of factors that are computed from their tensors: W' = W + B@A, with B (outputs × rank) and A
-//! (rank × inputs). The factors are computed in f64, rounded once to f32 and packed as those of LoRA are.
+//! (rank × inputs). The factors are computed in f64, rounded once to f32, and packed like those of LoRA.
 
 use super::low_rank::Product;
 use super::{Given, Prepared};
@@ -7,14 +7,14 @@ use crate::error::{Error, Result};
 use crate::kernel::{FactorLayout, Factors, Unrepresentable};
 use crate::tensor::Float;
 
-/// Rank positions that are computed at a time, so that no factor is in memory as a whole but packed.
+/// Rank positions that are computed at a time, so that a whole factor is in memory only in its packed form.
 const TOGETHER: usize = 8;
 
-/// What computes the factors at one rank position.
+/// Computes the factors at one rank position.
 type Compute<'a> = dyn FnMut(usize, &mut [f64], &mut [f64]) + 'a;
 
-/// The product of factors that `compute` makes: row `k` of A into its second argument, and column `k` of B into the third. The first has one
-/// place for each input (and value of a convolution's kernel), the other one for each output; both are zero.
+/// The product of factors that `compute` makes: it writes row `k` of A into its second argument, and column `k` of B into its third. The former has
+/// one place for each input (and value of a convolution's kernel), the latter one for each output. Both are zero at first.
 pub(super) fn product(given: &Given, compute: &mut Compute) -> Result<Prepared> {
     let (place, transposed) = (given.place, given.op.transposed);
     let rank = given.op.positions() as usize;

@@ -30,7 +30,7 @@ pub(crate) struct InverseFourier {
 }
 
 impl InverseFourier {
-    /// Of sequences of `length` numbers, at least one.
+    /// The transform of sequences of `length` numbers, at least one.
     pub(crate) fn new(length: usize) -> InverseFourier {
         let root = |k: usize| {
             let angle = 2.0 * PI * k as f64 / length as f64;
@@ -75,7 +75,7 @@ impl InverseFourier {
         out
     }
 
-    /// The transform of every `stride`-th value, from the first on. `terms` is room for as many numbers as the largest factor.
+    /// The transform of every `stride`-th value, from the first on. `terms` has room for as many numbers as the largest factor.
     fn part(&self, values: &[Complex], stride: usize, factors: &[usize], out: &mut [Complex], terms: &mut [Complex]) {
         let Some((&factor, rest)) = factors.split_first() else {
             out[0] = values[0];

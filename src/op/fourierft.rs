@@ -1,5 +1,5 @@
-//! FourierFT (arXiv 2405.03003): W' = W + scaling · Re(ifft2(S)), S a matrix with few values; PEFT's `FourierFTLayer.get_delta_weight`. Torch's
-//! generator decides where the values are: the first ones of a permutation of all elements.
+//! FourierFT (arXiv 2405.03003): W' = W + scaling · Re(ifft2(S)), where S is a matrix with few values; PEFT's
+//! `FourierFTLayer.get_delta_weight`. Torch's generator decides where the values are: at the first elements of a permutation of all.
 
 use super::dense::{Delta, added};
 use super::fourier::{Complex, InverseFourier};
@@ -9,21 +9,21 @@ use super::{Given, Method, Op, Prepared};
 use crate::error::Result;
 use crate::model::orientation::Fit;
 
-/// `fourierft_spectrum` (`n`,), whose places `random_loc_seed` (`s`) decides, and its factor.
+/// `fourierft_spectrum` (`n`,), with places that follow from `random_loc_seed` (`s`), and its factor.
 pub static FOURIERFT: Method = Method { fit: sparse_fit, spellings: &[PEFT], ..Method::new("fourierft", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let place = given.place;
     let values = given.values(0)?;
     let scale = given.number(0) / (place.of as f64 * place.cols as f64);
-    // A row as stored is one output, or one input; the transform is the same of both sides.
+    // A stored row is one output or one input. The transform is the same for both.
     let places = places(given, values.len());
     let values = places.into_iter().zip(values).map(|((row, col), value)| (row, col, scale * value)).collect();
     let (rows, cols) = (InverseFourier::new(place.of), InverseFourier::new(place.cols));
     added(Spectrum { values, rows, cols }, given)
 }
 
-/// A matrix with at least `n` elements, either way round.
+/// A linear layer with at least `n` elements, stored either way.
 pub(super) fn sparse_fit(op: &Op, shape: &[u64]) -> Fit {
     match shape {
         [rows, cols] if rows.saturating_mul(*cols) >= op.size('n') && *rows > 0 && *cols > 0 => Fit::Either,

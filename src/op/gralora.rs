@@ -1,15 +1,15 @@
 //! GraLoRA (arXiv 2505.20355): the weight is cut into k × k blocks, and each gets a product of rank r/k of its own; PEFT's
-//! `gralora.Linear.get_delta_weight`. Block (j, n), of the outputs j and the inputs n, adds scale · B_j[n]ᵀ@A_n[j]ᵀ, where B_j[n] are the rank
-//! positions number n, r/k of them, of B_j, and A_n[j] those number j of A_n. A hybrid adapter adds an ordinary product with the same scale.
+//! `gralora.Linear.get_delta_weight`. Block (j, n), with the outputs j and the inputs n, adds scale · B_j[n]ᵀ@A_n[j]ᵀ. B_j[n] is the n-th group
+//! of r/k rank positions of B_j, A_n[j] the j-th group of A_n. A hybrid adapter also adds an ordinary product with the same scale.
 
 use super::factored::product;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, alpha};
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::Result;
 
-/// `gralora_A` (`n` blocks, inputs / blocks, rank) and `gralora_B` (blocks, rank, outputs / blocks); of a hybrid adapter also
-/// `gralora_A_general` (hybrid rank `h`, inputs) and `gralora_B_general` (outputs, hybrid rank). The scale is α/(r + hybrid r). Rank positions
-/// are those of all blocks side by side, each with zeros outside of its block.
+/// `gralora_A` (`n` blocks, inputs / blocks, rank) and `gralora_B` (blocks, rank, outputs / blocks); in a hybrid adapter also
+/// `gralora_A_general` (hybrid rank `h`, inputs) and `gralora_B_general` (outputs, hybrid rank). The scale is α/(r + hybrid r). The rank positions
+/// are those of all blocks side by side, each with zeros outside its block.
 pub(super) static GRALORA: Method = Method { packed: 1, spellings: &[PEFT], ..Method::new("gralora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {

@@ -22,7 +22,7 @@ const PEFT: Spelling = Spelling {
 };
 
 fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
-    // Which rank `rank_pattern` means, PEFT itself reads in two ways; the factors tell.
+    // PEFT itself reads `rank_pattern` in two ways. The factors tell the rank.
     config.pattern("rank_pattern", module.module)?;
     if module.find("hira_embedding_A").is_some() {
         let op = module.op(&HIRA, "hira_embedding_A:ri hira_embedding_B:or", &[])?;

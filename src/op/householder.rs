@@ -1,4 +1,4 @@
-//! The orthonormal factor of a QR decomposition, with the signs that LAPACK's `geqrf` gives it: by Householder's reflections, in f64.
+//! The orthonormal factor of a QR decomposition, with the signs that LAPACK's `geqrf` gives it, by Householder reflections in f64.
 
 /// Q of `matrix` = Q@R, both matrices (rows, cols), row by row; rows ≥ cols.
 pub(crate) fn orthonormal(matrix: &[f64], cols: usize) -> Vec<f64> {
@@ -12,7 +12,7 @@ pub(crate) fn orthonormal(matrix: &[f64], cols: usize) -> Vec<f64> {
             factors.push(0.0);
             continue;
         }
-        // The diagonal of R takes the other sign, so that nothing cancels.
+        // The diagonal of R gets the opposite sign, so that nothing cancels.
         let beta = -(alpha * alpha + below).sqrt().copysign(alpha);
         for row in k + 1..rows {
             held[row * cols + k] /= alpha - beta;
@@ -32,7 +32,7 @@ pub(crate) fn orthonormal(matrix: &[f64], cols: usize) -> Vec<f64> {
     q
 }
 
-/// Column `col` of `matrix` less factor · v · (vᵀ · column); v is 1 at `k`, and what column `k` of `vectors` has below.
+/// Subtract factor · v · (vᵀ · column) from column `col` of `matrix`. v is 1 at `k`, and below that the values of column `k` of `vectors`.
 fn reflect(vectors: &[f64], k: usize, factor: f64, matrix: &mut [f64], col: usize, cols: usize) {
     let rows = vectors.len() / cols;
     let below = k + 1..rows;

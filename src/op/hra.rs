@@ -9,15 +9,15 @@ use super::{Given, Method, Prepared};
 use crate::error::{Error, Result};
 use crate::kernel::{Strip, multiply};
 
-/// `hra_u`, shape (inputs · kernel, rank): the normals of the hyperplanes are its columns, of any length. Where `g` is 1 they are made
-/// orthogonal first, each to those before it (Gram and Schmidt).
+/// `hra_u`, shape (inputs · kernel, rank). Its columns are the normals of the hyperplanes, of any length. If `g` is 1, each is first made
+/// orthogonal to those before it (Gram and Schmidt).
 pub static HRA: Method =
     Method { needs: Needs::Rows, fit: fit_columns, spellings: &[PEFT], ..Method::new("hra", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let (key, values) = (given.key(), given.values(0)?);
     let (inputs, rank, orthogonal) = (given.size('i'), given.size('r'), given.size('g') == 1);
-    // Both matrices are of rank × inputs at first.
+    // Both matrices are rank × inputs at first.
     let mut normals = try_zeros(key, Some(values.len()))?;
     for (number, normal) in normals.chunks_exact_mut(inputs).enumerate() {
         let column = values.iter().skip(number).step_by(rank);
@@ -36,7 +36,7 @@ fn prepare(given: &Given) -> Result<Prepared> {
         }
         normal.iter_mut().for_each(|value| *value /= length);
     }
-    // What a row is multiplied with to give the length of its image along each normal when its turn comes: that normal, reflected in
+    // A row is multiplied by these to get the component of its image along each normal when that normal's turn comes: the normal, reflected in
     // those before it.
     let mut images = try_zeros(key, Some(values.len()))?;
     images.copy_from_slice(&normals);

@@ -1,4 +1,4 @@
-//! IA3 (arXiv 2205.05638): every output of a layer, with its bias, or every input is multiplied with a trained number; PEFT's
+//! IA3 (arXiv 2205.05638): every output of a layer (with its bias), or every input, is multiplied by a trained number; PEFT's
 //! `IA3Layer.merge`.
 
 use super::peft::{AdapterTensor, ModuleTensors, ParameterUpdate, Settings, Spelling};
@@ -6,15 +6,15 @@ use super::{Apply, Given, LayerShape, Method, Op, Prepared, Tile};
 use crate::error::Result;
 use crate::model::orientation::Fit;
 
-/// `ia3_l`, `n` numbers, which multiply the inputs where `f` is 1, as in feed-forward layers, otherwise the outputs; of the weight of a
-/// convolution whose kernel has `c` sides.
+/// `ia3_l`, `n` numbers. They multiply the inputs if `f` is 1, as in feed-forward layers, otherwise the outputs. For a convolution, `c` is the
+/// number of dimensions of its kernel.
 pub static IA3: Method = Method { fit, spellings: &[PEFT], ..Method::new("ia3", prepare) };
 
 fn fit(op: &Op, shape: &[u64]) -> Fit {
     let sides = op.size('c') as usize;
     match *shape {
         _ if sides == 0 => op.layer.fit(shape),
-        // The inputs of a convolution in groups are more than its weight shows: such a weight does not fit.
+        // A convolution in groups has more inputs than its weight shows, so its weight does not fit.
         [outputs, inputs, ref kernel @ ..] if kernel.len() == sides => {
             let side = if op.size('f') == 1 { inputs } else { outputs };
             if side == op.size('n') { Fit::Certain { transposed: false } } else { Fit::Neither }
@@ -35,7 +35,7 @@ fn prepare(given: &Given) -> Result<Prepared> {
     Prepared::other(Multiplied { rows: None, cols })
 }
 
-/// What each row, or each column, is multiplied with.
+/// What each row, or each column, is multiplied by.
 struct Multiplied {
     rows: Option<Vec<f64>>,
     cols: Vec<f64>,
@@ -82,8 +82,8 @@ fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<Paramet
     Ok(updates)
 }
 
-/// How many numbers the vector has, whether they are of inputs, and how many sides the kernel has of the convolution that they multiply. The
-/// shape alone tells it of a linear layer that is not 1 wide; in a convolution both kinds look alike, and the configuration says.
+/// How many numbers the vector has, whether they belong to inputs, and how many dimensions the kernel has if the layer is a convolution. For a
+/// linear layer wider than 1 the shape tells; for a convolution both kinds look alike, and the configuration decides.
 fn shape(module: &ModuleTensors, tensor: &AdapterTensor, config: &mut dyn Settings) -> Result<(u64, bool, u64)> {
     let found = match *tensor.shape.as_slice() {
         [1, 1] => (1, is_feedforward(module.module, config)?, 0),
@@ -96,7 +96,7 @@ fn shape(module: &ModuleTensors, tensor: &AdapterTensor, config: &mut dyn Settin
     if found.0 == 0 { Err(module.misshapen(tensor, "one with numbers in it")) } else { Ok(found) }
 }
 
-/// Whether the module is among the `feedforward_modules`: PEFT compares the ends of paths, dots or not.
+/// Whether the module is among the `feedforward_modules`. PEFT compares the ends of paths, which need not begin at a dot.
 fn is_feedforward(module: &str, config: &mut dyn Settings) -> Result<bool> {
     match config.matches("feedforward_modules", module)? {
         Some(matches) => Ok(matches),

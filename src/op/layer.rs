@@ -5,27 +5,27 @@ use std::fmt;
 use crate::model::orientation::{self, Fit};
 use crate::wire::wire;
 
-/// A weight as its layer sees it, whichever way round it is stored. A side that the adapter's tensors do not tell is `None`.
+/// A weight as its layer sees it, whichever way round it is stored. A dimension that the adapter's tensors do not tell is `None`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerShape {
     /// Outputs; rows of an embedding.
     pub outputs: Option<u64>,
-    /// Inputs, or input channels of a convolution; none of a vector.
+    /// Inputs, or input channels of a convolution. A vector has none.
     pub inputs: Option<u64>,
-    /// The sides of a convolution's kernel.
+    /// The dimensions of a convolution's kernel.
     pub kernel: Vec<u64>,
-    /// One number for each output, as a bias or a norm has.
+    /// Whether it is a vector with one number for each output, such as a bias or a norm.
     pub vector: bool,
-    /// The weight is always stored (inputs, outputs), as that of an embedding is.
+    /// Whether the weight is always stored (inputs, outputs), as that of an embedding is.
     pub embedding: bool,
-    /// `inputs` are all columns: those of a linear layer, or the inputs times the kernel of a convolution.
+    /// Whether `inputs` counts all columns: those of a linear layer, or the inputs times the kernel of a convolution.
     pub flattened: bool,
 }
 
 wire!(LayerShape { outputs, inputs, kernel, vector, embedding, flattened });
 
 impl LayerShape {
-    /// A linear layer, stored (outputs, inputs), or (inputs, outputs) as GPT-2's Conv1D is.
+    /// A linear layer, stored (outputs, inputs), or (inputs, outputs) like GPT-2's Conv1D.
     pub fn linear(outputs: u64, inputs: u64) -> LayerShape {
         LayerShape { outputs: Some(outputs), inputs: Some(inputs), ..LayerShape::default() }
     }
@@ -83,7 +83,7 @@ impl LayerShape {
     }
 }
 
-/// As a shape is written: `[outputs, inputs, kernel…]`, with `*` for what the adapter does not tell.
+/// Written as a shape: `[outputs, inputs, kernel…]`, with `*` for what the adapter does not tell.
 impl fmt::Display for LayerShape {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let side = |side: Option<u64>| side.map_or("*".into(), |side| side.to_string());

@@ -1,4 +1,4 @@
-//! LN tuning (arXiv 2312.11420): norms, or other layers, were trained as wholes and take the base's place; PEFT's `LNTuningLayer.merge`.
+//! LN tuning (arXiv 2312.11420): norms, or other layers, were trained as a whole and replace those of the base; PEFT's `LNTuningLayer.merge`.
 
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::replace::replace;

@@ -1,5 +1,5 @@
 //! LoHa (FedPara, arXiv 2108.06098): W' = W + scale · (w1_a@w1_b) ∘ (w2_a@w2_b); PEFT's `LoHaLayer.get_delta_weight`. A convolution is
-//! the matrix outputs × (inputs · kernel), or each pair of factors has a core of its own (`use_effective_conv2d`, PEFT's `HadaWeightCP`).
+//! a matrix of outputs × (inputs · kernel), or each pair of factors has a core of its own (`use_effective_conv2d`, PEFT's `HadaWeightCP`).
 
 use super::dense::{Delta, added};
 use super::matmul::Matmul;
@@ -7,8 +7,8 @@ use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_a
 use super::{Given, LayerShape, Method, Op, Prepared, straight};
 use crate::error::Result;
 
-/// `hada_w1_a` (outputs, rank), `hada_w1_b` (rank, columns), `hada_w2_a`, `hada_w2_b`. Where there are cores, `hada_t1` and `hada_t2` (rank,
-/// rank, kernel), the first is (rank, outputs), and the second (rank, inputs).
+/// `hada_w1_a` (outputs, rank), `hada_w1_b` (rank, columns), and likewise `hada_w2_a`, `hada_w2_b`. With cores, `hada_t1` and `hada_t2` (rank,
+/// rank, kernel), the first of a pair is (rank, outputs), and the second (rank, inputs).
 pub(super) static LOHA: Method =
     Method { vanishes: true, packed: 4, fit: straight, spellings: &[PEFT], ..Method::new("loha", prepare) };
 

@@ -1,4 +1,5 @@
-//! LoKr (LyCORIS, arXiv 2309.14859): W' = W + scale · w1 ⊗ w2, each of both whole or a product; PEFT's `LoKrLayer.get_delta_weight`.
+//! LoKr (LyCORIS, arXiv 2309.14859): W' = W + scale · w1 ⊗ w2, where each of w1 and w2 is stored whole or as a product; PEFT's
+//! `LoKrLayer.get_delta_weight`.
 //!
 //! With w1 (l, m) and w2 (k, n), output i·k + p and input j·n + q have w1[i, j] · w2[p, q]. The kernel of a convolution is the innermost
 //! part of w2's columns, and so of the weight's.
@@ -9,9 +10,9 @@ use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_a
 use super::{Given, LayerShape, Method, Op, Prepared, straight};
 use crate::error::Result;
 
-/// w1, (`l`, `m`), of `f` operands, then w2, (`k`, `c` columns, kernel included): each the whole matrix; or a left (rows, rank) and a right (rank, cols)
-/// factor; or a left (rank, rows), a right (rank, inputs) and a core (rank, rank, kernel). The kernel of a convolution whose w2 is whole
-/// stands in the layer.
+/// w1 (`l`, `m`), which has `f` operands, then w2 (`k`, `c` columns, kernel included). Each is the whole matrix; or a left (rows, rank) and a right
+/// (rank, cols) factor; or a left (rank, rows), a right (rank, inputs) and a core (rank, rank, kernel). If w2 is whole, the layer has the kernel
+/// of its convolution.
 pub(super) static LOKR: Method =
     Method { vanishes: true, fit: straight, spellings: &[PEFT], ..Method::new("lokr", prepare) };
 
@@ -50,7 +51,7 @@ struct Kronecker {
     cols: usize,
     second: Matrix,
     second_rows: usize,
-    /// The length of the kernel of a convolution in one dimension whose w2 is whole.
+    /// For a convolution in one dimension whose w2 is whole: the length of its kernel.
     line: Option<usize>,
 }
 
@@ -80,8 +81,8 @@ impl Delta for Kronecker {
 }
 
 impl Kronecker {
-    /// What PEFT computes of a w2 with three sides (k, n, length), in its forward pass too: `torch.kron` takes w1 as (1, l, m), and the
-    /// product, (k, l·n, m·length), is only then given the shape of the weight.
+    /// What PEFT computes from a w2 of shape (k, n, length), also in its forward pass: `torch.kron` takes w1 as (1, l, m), and only then is the
+    /// product, (k, l·n, m·length), given the shape of the weight.
     fn output_of_line(&self, length: usize, output: usize, first: usize, out: &mut [f64]) {
         let inputs = self.second.cols() / length;
         let (block, run) = (self.rows * inputs * self.cols * length, self.cols * length);
@@ -101,7 +102,7 @@ impl Kronecker {
     }
 }
 
-/// PEFT's `LoKrConfig`. How a weight is cut into its two factors, their shapes tell.
+/// PEFT's `LoKrConfig`. The shapes of the two factors tell how a weight is divided between them.
 const PEFT: Spelling = Spelling {
     reads: "r alpha rank_pattern alpha_pattern",
     training: "rank_dropout rank_dropout_scale module_dropout decompose_both decompose_factor use_effective_conv2d",
@@ -122,7 +123,7 @@ fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<Paramet
             2 => &["lokr_w2:kn"],
             3 => &["lokr_w2:knh"],
             4 => &["lokr_w2:knhw"],
-            _ => return Err(module.misshapen(tensor, "two to four sides")),
+            _ => return Err(module.misshapen(tensor, "two to four dimensions")),
         },
         None if module.find("lokr_t2").is_some() => &["lokr_w2_a:rk", "lokr_w2_b:rn", "lokr_t2:rrhw"],
         None => &["lokr_w2_a:kr", "lokr_w2_b:rn"],

@@ -1,7 +1,7 @@
 //! LoRA (arXiv 2106.09685): W' = W + weight · scale · B@A; PEFT's `Linear.get_delta_weight`.
 //!
-//! A convolution is the same: its `lora_A` is a matrix of rank × (inputs · kernel), as its weight is one of outputs × (inputs · kernel)
-//! (`_ConvNd.get_delta_weight`). An embedding is stored (inputs, outputs): the product is added transposed (`Embedding.get_delta_weight`).
+//! It is the same for a convolution: `lora_A` is a matrix of rank × (inputs · kernel), and the weight one of outputs × (inputs · kernel)
+//! (`_ConvNd.get_delta_weight`). An embedding is stored (inputs, outputs), so the product is added transposed (`Embedding.get_delta_weight`).
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ pub(super) fn product(given: &Given) -> Result<Product> {
 }
 
 impl Op {
-    /// Whether the update is a low-rank product alone: those of all adapters are packed together.
+    /// Whether the update is only a low-rank product. Those of all adapters are packed together.
     pub(crate) fn is_low_rank(&self) -> bool {
         *self.method == LORA
     }
@@ -36,7 +36,7 @@ impl Op {
     /// takes Aᵀ and Bᵀ. The scale and `weight` go onto B in f64, with one rounding. `bytes` are those of A and of B.
     ///
     /// # Errors
-    /// `non-finite` for a value that is NaN or infinite, or becomes so.
+    /// `non-finite` for a value that is, or becomes, NaN or infinite.
     pub(crate) fn pack(
         &self,
         factors: &mut Factors,
@@ -63,7 +63,7 @@ impl Op {
     }
 }
 
-/// The rows of a left factor that stand in `place`.
+/// The rows of a left factor that are in `place`.
 fn rows_of<'a>(bytes: &'a [u8], width: usize, rank: usize, layout: FactorLayout, place: &Place) -> Cow<'a, [u8]> {
     if place.is_whole() {
         return bytes.into();
@@ -103,7 +103,7 @@ impl Product {
         self.0.bytes()
     }
 
-    /// The same of values in f64, computed in the type that the weight has.
+    /// The same for values in f64, computed in the weight's type.
     pub(super) fn apply_wide(&self, tile: &Tile<f64>, out: &mut [f64]) {
         if tile.float == Float::F64 {
             return self.apply(tile, out);

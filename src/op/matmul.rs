@@ -1,8 +1,8 @@
-//! Matrices that several methods build their deltas of, in f64: a product of two factors, and a whole matrix.
+//! Matrices from which several methods build their deltas, in f64: a product of two factors, and a whole matrix.
 
 use super::dense::Delta;
 
-/// scale · left @ right, computed where it is asked for.
+/// scale · left @ right, computed when it is needed.
 pub(crate) struct Matmul {
     /// (rows, rank).
     left: Vec<f64>,
@@ -14,13 +14,13 @@ pub(crate) struct Matmul {
 }
 
 impl Matmul {
-    /// The product of `left` (rows, rank) and `right` (rank, cols), row by row both.
+    /// The product of `left` (rows, rank) and `right` (rank, cols), both row by row.
     pub(crate) fn new(left: Vec<f64>, right: Vec<f64>, rank: usize, scale: f64) -> Matmul {
         let cols = right.len() / rank.max(1);
         Matmul { left, right, rank, cols, scale }
     }
 
-    /// The product of `a` (rows, rank) and `b` (rank, cols); or of a core as well, as in [`of_core`](Self::of_core).
+    /// The product of `a` (rows, rank) and `b` (rank, cols); with a core, as in [`of_core`](Self::of_core).
     pub(crate) fn of(a: Vec<f64>, b: Vec<f64>, core: Option<Vec<f64>>, rank: usize, scale: f64) -> Matmul {
         match core {
             None => Matmul::new(a, b, rank, scale),
@@ -28,7 +28,7 @@ impl Matmul {
         }
     }
 
-    /// scale · core ×₁ `a` ×₂ `b` as LyCORIS has it for the kernel of a convolution: `core` is (rank, rank, kernel), `a` (rank, outputs),
+    /// scale · core ×₁ `a` ×₂ `b`, as in LyCORIS for the kernel of a convolution: `core` is (rank, rank, kernel), `a` (rank, outputs),
     /// `b` (rank, inputs); the value of output p, input c and position s of the kernel is Σ_ij core[i, j, s] · a[i, p] · b[j, c].
     pub(crate) fn of_core(core: &[f64], a: &[f64], b: &[f64], rank: usize, scale: f64) -> Matmul {
         let (outputs, inputs) = (a.len() / rank, b.len() / rank);
@@ -45,7 +45,7 @@ impl Matmul {
     }
 }
 
-/// A matrix of `cols` columns the other way round.
+/// The transpose of a matrix with `cols` columns.
 pub(crate) fn transposed(matrix: &[f64], cols: usize) -> Vec<f64> {
     (0..cols).flat_map(|col| matrix.iter().skip(col).step_by(cols).copied()).collect()
 }
@@ -74,7 +74,7 @@ impl Delta for Matmul {
 
 /// A matrix that is stored whole, or as a product.
 pub(crate) enum Matrix {
-    /// Row by row, and its columns.
+    /// Its values row by row, and its number of columns.
     Whole(Vec<f64>, usize),
     /// Two factors.
     Product(Matmul),

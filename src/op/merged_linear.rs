@@ -1,19 +1,19 @@
-//! LoRA on some parts of a layer that computes several outputs side by side, such as query, key and value: `MergedLinear` of `loralib`, which
-//! PEFT had until 0.3 (`enable_lora`), in its `forward`. B is a convolution of one element in groups: group g has ranks of its own, and makes
-//! rows of its own; the rows of all groups, in order, are those of the enabled parts.
+//! LoRA on some parts of a layer that computes several outputs side by side, such as query, key and value: the `forward` of `MergedLinear` in
+//! `loralib`, which PEFT had until 0.3 (`enable_lora`). B is a convolution in groups with a kernel of size 1: each group has its own ranks, and makes
+//! its own rows. The rows of all groups, in order, are those of the enabled parts.
 
 use super::factored::product;
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::{Error, Result};
 
-/// `lora_A`, shape (r · enabled parts, inputs), and `lora_B`, shape (rows of the enabled parts, `g` ranks of a group, 1). The list has 1 for
-/// each part of the output that has a delta (`enable_lora`), 0 for the others; a part is `w` wide.
+/// `lora_A`, shape (r · enabled parts, inputs), and `lora_B`, shape (rows of the enabled parts, `g` ranks of a group, 1). The list has a 1 for
+/// each part of the output with a delta (`enable_lora`), and a 0 for the others. A part is `w` wide.
 pub(super) static MERGED_LINEAR: Method = Method { vanishes: true, packed: 1, ..Method::new("merged-linear", prepare) };
 
-/// The pair `lora`, taken as stored. `rank_of_group` are the columns of `lora_B`.
+/// The pair `lora` as stored. `rank_of_group` is the number of columns of `lora_B`.
 ///
 /// # Errors
-/// `shape-mismatch` where the parts do not fit the factors.
+/// `shape-mismatch` if the parts do not fit the factors.
 pub(crate) fn merged_linear(lora: Op, rank_of_group: u64, enabled: &[bool]) -> Result<Op> {
     let rank = lora.size('r');
     let (inputs, rows) = (lora.layer.inputs.unwrap_or(0), lora.layer.outputs.unwrap_or(0));
@@ -45,7 +45,7 @@ fn prepare(given: &Given) -> Result<Prepared> {
     product(given, &mut |k, a, b| {
         let [all_a, all_b] = values.as_slice() else { return };
         all_a.fill(1, k * a.len(), 1.0, a);
-        // The rows of the group, in the enabled parts one after the other.
+        // The rows of the group, in one enabled part after another.
         let (first, last) = (k / ranks * rows, (k / ranks + 1) * rows);
         let mut start = 0;
         for (b, _) in b.chunks_exact_mut(part).zip(enabled).filter(|(_, enabled)| **enabled == 1) {

@@ -1,5 +1,5 @@
-//! MiSS (arXiv 2409.15371): W'[o, t] = W[o, t] + block[t mod r, o], or `mini`, with few columns that repeat; PEFT's
-//! `MissLayer.get_delta_weight_miss`. `bat` (its `get_delta_weight`) turns every r×r block of W as well: W'_ab = W_ab + W_ab@B_a + B_a.
+//! MiSS (arXiv 2409.15371): W'[o, t] = W[o, t] + block[t mod r, o]; in the form `mini` a few columns repeat; PEFT's
+//! `MissLayer.get_delta_weight_miss`. The form `bat` (its `get_delta_weight`) also multiplies every r×r block of W: W'_ab = W_ab + W_ab@B_a + B_a.
 
 use super::dense::{Delta, added};
 use super::matmul::transposed;
@@ -9,10 +9,10 @@ use super::{Apply, Given, Method, Op, Place, Prepared, Tile};
 use crate::error::Result;
 use crate::model::orientation::Fit;
 
-/// `miss_block` (rank, outputs): every output has its own column; or (rank, `w`), of `mini`, and they repeat.
+/// `miss_block` (rank, outputs): every output has its own column. In `mini` it is (rank, `w`), and the columns repeat.
 pub(super) static MISS: Method = Method { vanishes: true, fit, spellings: &[PEFT], ..Method::new("miss", prepare) };
 
-/// `miss_block` (outputs / rank, rank, rank): blocks of the weight are multiplied.
+/// `miss_block` (outputs / rank, rank, rank), by which blocks of the weight are multiplied.
 pub(super) static BAT: Method = Method { vanishes: true, needs: Needs::Rows, fit, ..Method::new("miss", prepare_bat) };
 
 fn fit(op: &Op, shape: &[u64]) -> Fit {
@@ -33,7 +33,7 @@ fn prepare_bat(given: &Given) -> Result<Prepared> {
     Prepared::other(Bat { values: given.values(0)?, rank: given.size('r'), place: given.place.clone() })
 }
 
-/// A column for each output, as long as the rank, and again from the first after the last.
+/// A column for each output, as long as the rank. After the last value it begins again at the first.
 struct Tiled {
     columns: Vec<f64>,
     rank: usize,
@@ -64,7 +64,7 @@ impl Apply for Bat {
         size_of_val(self.values.as_slice()) as u64
     }
 
-    /// The tile has whole rows.
+    /// Apply it to a tile of whole rows.
     fn apply(&self, tile: &Tile<f64>, out: &mut [f64]) {
         let mut sums = vec![0.0; self.rank];
         let rows = tile.base.chunks_exact(tile.cols).zip(out.chunks_exact_mut(tile.cols));
@@ -91,7 +91,7 @@ const PEFT: Spelling =
 
 fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
     let rank = config.whole("r", 64)?;
-    // True and false mean what was there before the training, which is not the form.
+    // True and false say how training began, and not which form it is.
     let mut op = match config.text("init_weights").ok().flatten().as_deref() {
         None => module.op(&MISS, "miss_block:ro", &[('r', rank)])?,
         Some("mini") => module.op(&MISS, "miss_block:rw", &[('r', rank), ('w', config.whole("mini_r", 1)?)])?,

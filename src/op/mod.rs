@@ -18,6 +18,7 @@ mod expert;
 mod factored;
 mod fourier;
 mod fourierft;
+mod glora;
 mod gralora;
 mod hira;
 mod householder;
@@ -107,6 +108,7 @@ pub static METHODS: &[&Method] = &[
     &vblora::VBLORA,
     &delora::DELORA,
     &gralora::GRALORA,
+    &glora::GLORA,
     &c3a::C3A,
     &miss::MISS,
     &miss::BAT,

@@ -1,4 +1,4 @@
-//! The values of an operand, read where they lie: a copy in f64 would take up to four times their bytes.
+//! The values of an operand, read in place: a copy in f64 would take up to four times as many bytes.
 
 use crate::encoding::{Operand, integer, is_integer};
 use crate::error::{Error, Result};
@@ -37,17 +37,17 @@ impl<'a> Numbers<'a> {
         read(self.dtype, &self.bytes[index * self.width..][..self.width])
     }
 
-    /// `factor` times the values from number `first` on, each `step` behind the one before, as many as `out` has.
+    /// `factor` times the values from number `first` on, each `step` after the one before, as many as `out` has.
     pub(crate) fn fill(&self, step: usize, first: usize, factor: f64, out: &mut [f64]) {
         out.iter_mut().zip(self.every(step, first)).for_each(|(out, value)| *out = factor * value);
     }
 
-    /// Multiplies `out` with the values from number `first` on.
+    /// Multiply `out` by the values from number `first` on.
     pub(crate) fn multiply(&self, first: usize, out: &mut [f64]) {
         out.iter_mut().zip(self.every(1, first)).for_each(|(out, value)| *out *= value);
     }
 
-    /// The values from number `first` on, each `step` behind the one before, as far as there are any.
+    /// The values from number `first` on, each `step` after the one before, to the end.
     pub(crate) fn every(&self, step: usize, first: usize) -> impl Iterator<Item = f64> + Clone + use<'a> {
         let Numbers { bytes, dtype, width } = *self;
         let rest = bytes.get(first.saturating_mul(width)..).unwrap_or_default();
@@ -55,7 +55,7 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// One element. Beyond 2^53 not every whole number is there, and no tensor has so many places.
+/// One element. f64 does not hold every whole number beyond 2^53, but no tensor has that many places.
 fn read(dtype: Dtype, bytes: &[u8]) -> f64 {
     match Float::of(dtype) {
         Some(float) => float.read(bytes),

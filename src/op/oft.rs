@@ -1,6 +1,6 @@
 //! OFT (arXiv 2306.07280): the layer's input is rotated, block by block; PEFT's `OFTLayer`. A linear layer computes (x·R)·Wᵀ, so that
-//! W' = W·Rᵀ; an embedding gives W·R. R has a rotation for each run of inputs, made of a skew-symmetric Q by Cayley's transform or by the
-//! beginning of its series.
+//! W' = W·Rᵀ; an embedding gives W·R. R has a rotation for each run of inputs, made from a skew-symmetric Q by the Cayley transform or by the
+//! first terms of its series.
 
 use super::method::Needs;
 use super::orthogonal::{SPARES, cayley, neumann, skew, transpose, try_zeros};
@@ -10,10 +10,10 @@ use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::orientation::Fit;
 
-/// `oft_R.weight`, shape (`n` blocks, block · (block − 1) / 2): the strict upper triangle of each Q, row by row, which turns `b` inputs; where
-/// `s` is 1 the one rotation is that of every run of inputs. Q becomes R by Cayley's transform, (I − Q)(I + Q)⁻¹; or where there is a `p`, by
-/// its series I + 2·Q + 2·Q² + … of `p` powers, I included, of which the last is taken once where `h` is 1 (PEFT since 0.18). The number,
-/// where there is one, is the largest norm of each Q, of a constrained OFT. Of an embedding (`e`) the output is rotated.
+/// `oft_R.weight`, shape (`n` blocks, block · (block − 1) / 2): the strict upper triangle of each Q, row by row. Each rotates `b` inputs; if `s` is
+/// 1, the same rotation is used for every run of inputs. Q becomes R by the Cayley transform, (I − Q)(I + Q)⁻¹; or, if there is a `p`, by its
+/// series I + 2·Q + 2·Q² + … with `p` powers, I included, of which the last is taken once if `h` is 1 (PEFT since 0.18). The number, if there is
+/// one, is the largest norm of each Q in a constrained OFT. For an embedding (`e`) the output is rotated.
 pub static OFT: Method =
     Method { vanishes: true, needs: Needs::Rows, fit, refuses, spellings: &[PEFT], ..Method::new("oft", prepare) };
 
@@ -22,7 +22,7 @@ fn fit(op: &Op, shape: &[u64]) -> Fit {
     if op.size('s') == 1 && columns.checked_rem(op.size('b')) != Some(0) {
         return Fit::Neither;
     }
-    // Of an embedding the output is turned, which is its columns.
+    // For an embedding the output is rotated, which is its columns.
     match (op.layer.embedding, fit_rows(None, op.layer.inputs.or(op.layer.outputs), shape)) {
         (false, fit) => fit,
         (true, Fit::Straight) => Fit::Certain { transposed: true },
@@ -61,7 +61,7 @@ fn prepare(given: &Given) -> Result<Prepared> {
     turned(blocks, Vec::new())
 }
 
-/// Makes Q no longer than `radius`; PEFT's `_project_batch`.
+/// Reduce the norm of Q to `radius` if it is larger; PEFT's `_project_batch`.
 fn shorten(q: &mut [f64], radius: f64) {
     let norm = q.iter().map(|value| value * value).sum::<f64>().sqrt();
     if norm > radius {
@@ -76,7 +76,7 @@ const PEFT: Spelling = Spelling {
     ..Spelling::new("OFT", "oft_R oft_embedding_R oft_r", read)
 };
 
-/// Powers of the series: more change nothing, and PEFT takes five.
+/// Most powers of the series. More change nothing, and PEFT takes five by default.
 const MOST_POWERS: u64 = 1000;
 
 fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
@@ -117,13 +117,13 @@ fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<Paramet
     ParameterUpdate::weight(op)
 }
 
-/// The n of n·(n − 1)/2 numbers.
+/// n, if there are n·(n − 1)/2 numbers.
 fn side_of(triangle: u64) -> Option<u64> {
     let side = triangle.checked_mul(8)?.checked_add(1)?.isqrt().div_ceil(2);
     (side.checked_mul(side - 1)? / 2 == triangle).then_some(side)
 }
 
-/// How many powers the series has, and whether the last is taken once, where it is one; PEFT's `_cayley_batch`.
+/// If a series is used: how many powers it has, and whether the last is taken once; PEFT's `_cayley_batch`.
 fn series(config: &mut dyn Settings) -> Result<Option<(u64, bool)>> {
     let terms = config.whole("num_cayley_neumann_terms", 5)?;
     if !config.flag("use_cayley_neumann", true)? {
@@ -137,8 +137,8 @@ fn series(config: &mut dyn Settings) -> Result<Option<(u64, bool)>> {
     Ok(Some((if halved { terms.max(4) } else { terms }, halved)))
 }
 
-/// Whether the PEFT that trained the adapter took the last power once. Before 0.18, which is also when configurations began to say the
-/// version, it was taken twice. PEFT of today takes it once of every adapter, and warns of old ones.
+/// Whether the version of PEFT that trained the adapter took the last power once. Before 0.18, which is also the first version that names itself
+/// in configurations, it was taken twice. Today's PEFT takes it once for every adapter, and warns about old ones.
 fn halves_the_last(version: &str) -> bool {
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     (numbers.next(), numbers.next()) >= (Some(0), Some(18))

@@ -1,18 +1,19 @@
-//! OLoRA (arXiv 2406.01775): W' = W − s·Q@Qᵀ@W + s·B@A, Q the orthonormal factor of the weight's first r columns; PEFT's `olora_init`, which makes
-//! the base that was trained from the given one: Q and R of its QR factorisation are what A and B were at first, and are taken away.
+//! OLoRA (arXiv 2406.01775): W' = W − s·Q@Qᵀ@W + s·B@A, where Q is the orthonormal factor of the weight's first r columns. PEFT's `olora_init` makes
+//! the base for the training from the given one: A and B begin as parts of its QR factorisation, and their product is subtracted from the base.
 //!
-//! With C the first r columns, Q@Qᵀ@W = C@(CᵀC)⁻¹@CᵀW. CᵀW is a fact of the whole weight, r × columns numbers, whose first r columns are CᵀC; a row
-//! of W has its own part of C. PEFT does this with the weight as it is stored, also where that is (in, out).
+//! If C are the first r columns, Q@Qᵀ@W = C@(CᵀC)⁻¹@CᵀW. CᵀW is a fact of the whole weight: r × columns numbers, the first r columns of which are
+//! CᵀC. A row of W has its own part of C. PEFT does this with the weight as it is stored, even if that is (in, out).
 
 use super::low_rank::{self, Product};
 use super::method::Needs;
 use super::{Apply, Given, Method, Prepared, Tile};
 use crate::error::Result;
 
-/// Columns that depend on those before them by more than this have no direction of their own: which one a factorisation takes is anybody's guess.
+/// A column that depends on those before it by more than this has no direction of its own, so that the result of a factorisation is arbitrary.
 const DEPENDENT: f64 = 1e-11;
 
-/// The operands of LoRA, trained on a base without its first columns' part. In memory there is also the projection, in f64.
+/// The operands of LoRA, trained on a base from which the projection on its first columns is subtracted. In memory there is also the projection, in
+/// f64.
 pub static OLORA: Method = Method { needs: Needs::Columns, packed: 3, ..Method::new("olora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
@@ -63,8 +64,8 @@ impl Apply for Orthogonal {
     }
 }
 
-/// X of G@X = F in place of F, (rank, cols), whose first `rank` columns are G: by elimination, which a matrix such as CᵀC needs no pivots for. Numbers
-/// that are none where columns of C depend on others.
+/// Replaces F, (rank, cols), whose first `rank` columns are G, by the X with G@X = F. It uses elimination, without pivots because a matrix such as CᵀC
+/// needs none. The result is NaN or infinite if columns of C depend on others.
 fn solve(values: &mut [f64], rank: usize, cols: usize) {
     // No layer has such factors.
     if rank > cols {

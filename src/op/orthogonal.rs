@@ -1,24 +1,24 @@
-//! Orthogonal matrices from skew-symmetric ones, in f64: the maps that OFT and BOFT turn rows with.
+//! Orthogonal matrices from skew-symmetric ones, in f64: the rotations of OFT and BOFT.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{STRIP, Strip, multiply};
 
-/// So many zeros.
+/// This many zeros.
 ///
 /// # Errors
-/// `limit-exceeded` where memory does not suffice.
+/// `limit-exceeded` if there is not enough memory.
 pub(crate) fn try_zeros(subject: &str, length: Option<usize>) -> Result<Vec<f64>> {
     let mut values = Vec::new();
     let reserved = length.filter(|&length| values.try_reserve_exact(length).is_ok());
     let Some(length) = reserved else {
-        let reason = "there is not enough memory for the matrices that it stands for";
+        let reason = "there is not enough memory for its matrices";
         return Err(Error::limit_exceeded(subject, reason).kind(ErrorKind::NoMemory));
     };
     values.resize(length, 0.0);
     Ok(values)
 }
 
-/// Writes the skew-symmetric matrix whose strict upper triangle, row by row, is `upper`, to `out`.
+/// Writes to `out` the skew-symmetric matrix with the strict upper triangle `upper`, row by row.
 pub(crate) fn skew(upper: &[f64], side: usize, out: &mut [f64]) {
     let mut upper = upper.iter();
     for row in 0..side {
@@ -32,8 +32,8 @@ pub(crate) fn skew(upper: &[f64], side: usize, out: &mut [f64]) {
 /// Matrices of the size of a block that [`cayley`] and [`neumann`] work in.
 pub(crate) const SPARES: usize = 3;
 
-/// Makes of Q, side × side, its Cayley transform (I − Q)(I + Q)⁻¹. For a skew-symmetric Q every pivot of I + Q is 1 at least, so that
-/// elimination needs no exchange of rows. `spare` is [`SPARES`] such matrices.
+/// Replaces Q, side × side, by its Cayley transform (I − Q)(I + Q)⁻¹. For a skew-symmetric Q every pivot of I + Q is at least 1, so
+/// elimination need not exchange rows. `spare` is [`SPARES`] such matrices.
 pub(crate) fn cayley(q: &mut [f64], side: usize, spare: &mut [f64]) {
     // The two factors commute: X with (I + Q)·X = I − Q.
     let left = &mut spare[..q.len()];
@@ -69,7 +69,7 @@ fn subtract(row: &mut [f64], factor: f64, other: &[f64]) {
     }
 }
 
-/// Makes of Q, side × side, I + 2·Q + 2·Q² + … with the powers below `terms`: the beginning of the series of its Cayley transform for −Q.
+/// Replaces Q, side × side, by I + 2·Q + 2·Q² + … with the powers below `terms`: the first terms of the series of the Cayley transform of −Q.
 /// The last power is taken once, not twice, if `halved`. `spare` is [`SPARES`] such matrices.
 pub(crate) fn neumann(q: &mut [f64], side: usize, terms: u64, halved: bool, spare: &mut [f64]) {
     let (sum, rest) = spare.split_at_mut(q.len());

@@ -74,7 +74,7 @@ impl Network {
 /// PEFT's `PeanutConfig`.
 const PEFT: Spelling = Spelling { reads: "r depth act_fn scaling", check, ..Spelling::new("PEANUT", TENSORS, read) };
 
-/// Layers of as deep a network as anybody has.
+/// The largest number of layers that is supported.
 const MOST_LAYERS: u64 = 8;
 
 const TENSORS: &str = "peanut_A peanut_B peanut_encoders.0 peanut_encoders.1 peanut_encoders.2 peanut_encoders.3 peanut_encoders.4 \
@@ -83,7 +83,7 @@ const TENSORS: &str = "peanut_A peanut_B peanut_encoders.0 peanut_encoders.1 pea
 
 fn check(config: &mut dyn Settings) -> Result<()> {
     if config.whole("depth", 0)? > MOST_LAYERS {
-        return Err(config.refuse("depth", "so deep a network is not implemented"));
+        return Err(config.refuse("depth", "a network this deep is not implemented"));
     }
     function(config).map(|_| ())
 }

@@ -1,5 +1,5 @@
-//! How PEFT spells a method: its `peft_type`, the names of its tensors, the fields of its configuration. A method says it in its own file;
-//! `adapter/dialect/peft/` reads the files.
+//! How PEFT spells a method: its `peft_type`, the names of its tensors, the fields of its configuration. Each method says so in its own file;
+//! `adapter/dialect/peft/` reads adapters' files.
 
 use super::{LayerShape, Method, Op};
 use crate::encoding::{Operand, is_integer};
@@ -7,20 +7,20 @@ use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::tensor::{Dtype, Float};
 
-/// A method as PEFT spells it. Lists of names have spaces between them.
+/// A method as PEFT spells it. Names in lists are separated by spaces.
 pub(crate) struct Spelling {
     /// The `peft_type`.
     pub(crate) peft_type: &'static str,
-    /// The names of its tensors behind the path of their module: `base_model.model.MODULE.NAME`.
+    /// The names of its tensors after the path of their module: `base_model.model.MODULE.NAME`.
     pub(crate) tensors: &'static str,
     /// Tensors that all modules share, by the ends of their keys (`base_model.vera_A`).
     pub(crate) shared: &'static str,
-    /// The fields of its configuration that `read` or `check` reads. A field that is in none of these lists, nor of those that every method
-    /// of PEFT has, is refused.
+    /// The fields of its configuration that `read` or `check` reads. A field that is neither in one of these lists nor common to all methods of
+    /// PEFT is refused.
     pub(crate) reads: &'static str,
-    /// Those that changed the training alone.
+    /// Fields that affected only the training.
     pub(crate) training: &'static str,
-    /// Those that change the result, and are not implemented unless they say nothing (null, false, empty), each with the reason.
+    /// Fields that change the result and are not implemented, each with the reason. An empty value (null, false, …) is accepted.
     pub(crate) refused: &'static [(&'static str, &'static str)],
     /// Refuse a configuration that cannot be merged. Called once, before any tensor is read.
     ///
@@ -45,7 +45,7 @@ impl Spelling {
     }
 }
 
-/// Whether `name` is in a list with spaces between the names.
+/// Whether `name` is in a list of names separated by spaces.
 #[inline(never)]
 pub(crate) fn lists(list: &str, name: &str) -> bool {
     list.split(' ').any(|known| known == name)
@@ -55,9 +55,9 @@ pub(crate) fn lists(list: &str, name: &str) -> bool {
 pub(crate) struct ParameterUpdate {
     /// The parameter: `weight`, `bias`.
     pub(crate) parameter: &'static str,
-    /// Nothing is wrong where the base does not have it.
+    /// It is no error if the base does not have it.
     pub(crate) optional: bool,
-    /// An output layer that is tied to it changes with it, as it did in the training.
+    /// An output layer that is tied to it changes with it, as it did in training.
     pub(crate) tied: bool,
     /// What happens to it.
     pub(crate) op: Op,
@@ -74,7 +74,7 @@ impl ParameterUpdate {
         Ok(vec![ParameterUpdate::of("weight", op)])
     }
 
-    /// An update of the module's bias, where it has one.
+    /// An update of the module's bias, if it has one.
     pub(crate) fn bias(op: Op) -> ParameterUpdate {
         ParameterUpdate { optional: true, ..ParameterUpdate::of("bias", op) }
     }
@@ -106,10 +106,10 @@ pub(crate) trait Settings {
     /// `bad-config` for anything else.
     fn text(&mut self, field: &str) -> Result<Option<String>>;
 
-    /// Whether a field says something: that is not null, false or empty.
+    /// Whether a field has a value other than null, false or something empty.
     fn says(&self, field: &str) -> bool;
 
-    /// The strings of a list; a string alone is a list of one.
+    /// The strings of a list. A single string is a list of one.
     ///
     /// # Errors
     /// `bad-config` for anything else.
@@ -121,29 +121,29 @@ pub(crate) trait Settings {
     /// `bad-config` for anything else.
     fn indices(&mut self, field: &str) -> Result<Vec<u64>>;
 
-    /// Whether a field that is a string, taken as a regular expression, matches the whole of `module`; `None` where it is no string.
+    /// If a field is a string: whether it, as a regular expression, matches all of `module`. `None` if it is not a string.
     ///
     /// # Errors
-    /// `unsupported` for a pattern that is not understood, `limit-exceeded` where it takes too many steps.
+    /// `unsupported` for a pattern that is not supported, `limit-exceeded` if it takes too many steps.
     fn matches(&mut self, field: &'static str, module: &str) -> Result<Option<bool>>;
 
-    /// What the first pattern of a table (`rank_pattern`) that matches `module` says.
+    /// The value of the first pattern in a table (such as `rank_pattern`) that matches `module`.
     ///
     /// # Errors
-    /// `bad-config` for a table that is none, `limit-exceeded` where the patterns take too many steps.
+    /// `bad-config` if it is not a table, `limit-exceeded` if the patterns take too many steps.
     fn pattern(&mut self, table: &'static str, module: &str) -> Result<Option<f64>>;
 
     /// The user's alpha, which replaces the configuration's.
     fn alpha(&self) -> Option<f64>;
 
-    /// The error that a field says something which cannot be merged.
+    /// The error for a value of a field that cannot be merged.
     fn refuse(&self, field: &str, meaning: &str) -> Error;
 
-    /// The error that a field says something which is wrong.
+    /// The error for a wrong value of a field.
     fn wrong(&self, field: &str, expected: &str) -> Error;
 }
 
-/// The rank and alpha of `module`: what `rank_pattern` and `alpha_pattern` say, or `r` and `alpha_field`. PEFT's `LycorisConfig` has both.
+/// The rank and alpha of `module`: from `rank_pattern` and `alpha_pattern`, or else from `r` and `alpha_field`. PEFT's `LycorisConfig` has both.
 ///
 /// # Errors
 /// Those of [`Settings::pattern`].
@@ -165,10 +165,10 @@ pub(crate) fn rank_and_alpha(
     Ok((rank, alpha))
 }
 
-/// The user's alpha, or what the field says.
+/// The user's alpha, or the field's value.
 ///
 /// # Errors
-/// `bad-config` where that is no number.
+/// `bad-config` if that is not a number.
 pub(crate) fn alpha(config: &mut dyn Settings, field: &str, default: f64) -> Result<f64> {
     match config.alpha() {
         Some(alpha) => Ok(alpha),
@@ -195,20 +195,20 @@ impl AdapterTensor {
     }
 }
 
-/// The tensors that an adapter's file has for one module, and those that all its modules share.
+/// The tensors of one module in an adapter's file, and those that all modules share.
 pub(crate) struct ModuleTensors<'a> {
     /// What errors call the adapter.
     pub(crate) adapter: &'a str,
     /// Path of the module, without PEFT's prefix.
     pub(crate) module: &'a str,
-    /// By their names behind the path.
+    /// The module's tensors, by their names after the path.
     pub(crate) tensors: Vec<(&'static str, AdapterTensor)>,
-    /// By the ends of their keys.
+    /// The shared tensors, by the ends of their keys.
     pub(crate) shared: &'a [(&'static str, AdapterTensor)],
 }
 
 impl ModuleTensors<'_> {
-    /// The tensor called `name`, where there is one.
+    /// The tensor called `name`, if there is one.
     pub(crate) fn find(&self, name: &str) -> Option<&AdapterTensor> {
         let mut all = self.tensors.iter().chain(self.shared);
         all.find(|(found, _)| *found == name).map(|(_, tensor)| tensor)
@@ -217,7 +217,7 @@ impl ModuleTensors<'_> {
     /// The tensor called `name`.
     ///
     /// # Errors
-    /// `missing-pair` where there is none.
+    /// `missing-pair` if there is none.
     pub(crate) fn tensor(&self, name: &str) -> Result<&AdapterTensor> {
         self.find(name).ok_or_else(|| {
             let there = self.tensors.first().map_or_else(String::new, |(_, tensor)| tensor.key.clone());
@@ -225,14 +225,14 @@ impl ModuleTensors<'_> {
         })
     }
 
-    /// An update by `method` of the weight of a layer, whose operands are these tensors, with spaces between them. Each is a name, `:` and
-    /// a letter for each of its sides, as in `lora_A:ri lora_B:or`. The same letter is the same size everywhere, that of [`Sizes`]; `known`
-    /// are those that are not for the tensors to tell. A digit is a side of that length; a side with a capital letter may be 0. `#` behind a name: it has integers.
+    /// An update by `method` of a layer's weight. `operands` are its tensors, separated by spaces. Each is a name, `:` and a letter for each
+    /// dimension, as in `lora_A:ri lora_B:or`. The same letter means the same size everywhere, as in [`Sizes`]; the sizes in `known` do not come
+    /// from the tensors. A digit is a dimension of that length. A dimension with a capital letter may be 0. `#` after a name means integers.
     ///
     /// [`Sizes`]: super::Sizes
     ///
     /// # Errors
-    /// `missing-pair`, `shape-mismatch` for other sides, or one of 0, `unsupported` for an element type that is not such numbers.
+    /// `missing-pair`, `shape-mismatch` for other dimensions or one that is 0, `unsupported` for another element type.
     pub(crate) fn op(&self, method: &'static Method, tensors: &str, known: &[(char, u64)]) -> Result<Op> {
         let mut op = Op::new(method);
         for &(letter, size) in known {
@@ -245,7 +245,7 @@ impl ModuleTensors<'_> {
         Ok(op)
     }
 
-    /// Add one more tensor to the operands of an update: as in [`op`](Self::op).
+    /// Add one more tensor to the operands of an update, as in [`op`](Self::op).
     ///
     /// # Errors
     /// The same.
@@ -255,7 +255,7 @@ impl ModuleTensors<'_> {
         let tensor = self.tensor(name)?;
         let may_be = |(letter, side): (char, &u64)| *side > 0 || letter.is_ascii_uppercase();
         if tensor.shape.len() != sides.len() || !sides.chars().zip(&tensor.shape).all(may_be) {
-            return Err(self.misshapen(tensor, &format!("{} sides, none of them 0", sides.len())));
+            return Err(self.misshapen(tensor, &format!("{} dimensions, none of them 0", sides.len())));
         }
         let operand = if has_integers { self.integers(tensor)? } else { self.floats(tensor)? };
         let mut expected = Vec::with_capacity(sides.len());
@@ -269,7 +269,7 @@ impl ModuleTensors<'_> {
     /// The tensor as an operand.
     ///
     /// # Errors
-    /// `unsupported` for a type that is no floating-point type.
+    /// `unsupported` for a type that is not a floating-point type.
     pub(crate) fn floats(&self, tensor: &AdapterTensor) -> Result<Operand> {
         match Float::of(tensor.dtype) {
             Some(_) => Ok(tensor.operand()),
@@ -280,7 +280,7 @@ impl ModuleTensors<'_> {
     /// The tensor as an operand of integers.
     ///
     /// # Errors
-    /// `unsupported` for a type that is no integer.
+    /// `unsupported` for a type that is not an integer.
     fn integers(&self, tensor: &AdapterTensor) -> Result<Operand> {
         match is_integer(tensor.dtype) {
             true => Ok(tensor.operand()),
@@ -288,7 +288,7 @@ impl ModuleTensors<'_> {
         }
     }
 
-    /// The error that a tensor has another element type than `expected`.
+    /// The error for a tensor with another element type than `expected`.
     fn of_type(&self, tensor: &AdapterTensor, what: &str, expected: &str) -> Error {
         let found = tensor.dtype.to_string();
         Error::unsupported(tensor.key.clone(), format!("it is stored as {found}, not as {what}"))
@@ -298,14 +298,14 @@ impl ModuleTensors<'_> {
             .expected(expected)
     }
 
-    /// The error that a tensor has another shape than `expected`.
+    /// The error for a tensor with another shape than `expected`.
     pub(crate) fn misshapen(&self, tensor: &AdapterTensor, expected: &str) -> Error {
         let found = format!("{:?}", tensor.shape);
         let reason = format!("its shape is {found}, not {expected}");
         Error::shape_mismatch(self.adapter, tensor.key.clone(), reason).found(found).expected(expected)
     }
 
-    /// Make sure of a shape.
+    /// Check a shape.
     ///
     /// # Errors
     /// `shape-mismatch`.
@@ -314,16 +314,16 @@ impl ModuleTensors<'_> {
         if tensor.shape == expected { Ok(()) } else { Err(self.misshapen(tensor, &format!("{expected:?}"))) }
     }
 
-    /// The product of sizes of an update, those that are not there left out: sides of a weight that the tensor called `name` tells.
+    /// The product of some of an update's sizes, without those that it does not have. The tensor called `name` tells these dimensions.
     ///
     /// # Errors
-    /// `shape-mismatch` where it is beyond what any weight has.
+    /// `shape-mismatch` if it is larger than any weight.
     pub(crate) fn product(&self, op: &Op, name: &str, letters: &str) -> Result<u64> {
         let sides = letters.chars().filter_map(|letter| op.sizes.get(letter));
         let product = sides.into_iter().try_fold(1u64, |product, side| product.checked_mul(side));
         match product.filter(|product| *product <= 1 << 53) {
             Some(product) => Ok(product),
-            None => Err(self.misshapen(self.tensor(name)?, "the sides of a weight")),
+            None => Err(self.misshapen(self.tensor(name)?, "the dimensions of a weight")),
         }
     }
 }

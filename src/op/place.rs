@@ -1,25 +1,25 @@
-//! Where an update stands in a weight, and the runs of elements that it is applied to.
+//! Where an update is in a weight, and the runs of elements that it is applied to.
 
 use std::ops::Range;
 
 use crate::tensor::Float;
 use crate::wire::wire_enum;
 
-/// Some rows of a weight that an update covers, and which of its own rows stand there.
+/// Some rows of a weight that an update covers, and which of the update's rows they are.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Place {
-    /// The rows, counted in the order of the weight from the first that the update covers.
+    /// The rows, in the order of the weight, counted from the first that the update covers.
     pub(crate) rows: Range<usize>,
     /// Rows that the update covers in all.
     pub(crate) of: usize,
     /// Columns as stored.
     pub(crate) cols: usize,
-    /// Which of its rows stands where.
+    /// How the update's rows are ordered.
     pub(crate) order: RowOrder,
 }
 
 impl Place {
-    /// The update's row that stands in each of [`rows`](Self::rows).
+    /// The update's row for each of [`rows`](Self::rows).
     pub(crate) fn sources(&self) -> impl Iterator<Item = usize> + '_ {
         self.rows.clone().map(|row| match self.order {
             RowOrder::AsIs => row,
@@ -27,19 +27,19 @@ impl Place {
         })
     }
 
-    /// Whether the rows are all of the update's, in its order.
+    /// Whether these are all rows of the update, in its order.
     pub(crate) fn is_whole(&self) -> bool {
         self.rows == (0..self.of) && self.order == RowOrder::AsIs
     }
 }
 
-/// In which order the rows of an update stand in the weight.
+/// The order of an update's rows in the weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RowOrder {
     /// As in the update.
     #[default]
     AsIs,
-    /// The second half first: scale and shift, gate and up, that two tools name the other way round.
+    /// The second half first: scale and shift, or gate and up, if two tools store them the other way round.
     SwapHalves,
 }
 
@@ -47,9 +47,9 @@ wire_enum!(RowOrder { AsIs, SwapHalves });
 
 /// A run of elements of a weight.
 pub(crate) struct Tile<'a, R> {
-    /// First row, counted from the first of the [`Place`] that was prepared.
+    /// First row, counted from the first of the prepared [`Place`].
     pub(crate) row: usize,
-    /// First column in that row: 0 where an update needs whole rows.
+    /// First column in that row. It is 0 if an update needs whole rows.
     pub(crate) col: usize,
     /// Columns.
     pub(crate) cols: usize,
@@ -57,12 +57,12 @@ pub(crate) struct Tile<'a, R> {
     pub(crate) float: Float,
     /// The weight's values, row by row.
     pub(crate) base: &'a [R],
-    /// The bytes of what the method [reads](super::Op::reads) beside them.
+    /// The bytes that the method [reads](super::Op::reads) besides these values.
     pub(crate) beside: &'a [&'a [u8]],
 }
 
 impl<R> Tile<'_, R> {
-    /// The same elements with other values of the weight: these in another type.
+    /// The same elements, with the weight's values in another type.
     pub(super) fn of<'a, T>(&'a self, base: &'a [T]) -> Tile<'a, T> {
         Tile { row: self.row, col: self.col, cols: self.cols, float: self.float, base, beside: self.beside }
     }
@@ -72,7 +72,7 @@ impl<R> Tile<'_, R> {
         if self.float == Float::F32 { (value as f32).into() } else { value }
     }
 
-    /// Its parts by row: the row, the first column in it, and which values.
+    /// Its parts by row: the row, its first column, and which of the values.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, usize, Range<usize>)> + use<R> {
         let (cols, length) = (self.cols, self.base.len());
         let (mut row, mut col, mut at) = (self.row, self.col, 0);

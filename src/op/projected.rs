@@ -1,22 +1,22 @@
-//! Methods that add a low-rank product of which one factor depends on the weight: W' = W + back @ g(projectᵀ @ W), g column by column.
+//! Methods that add a low-rank product with a factor that depends on the weight: W' = W + back @ g(projectᵀ @ W), where g works column by column.
 //!
-//! Of a weight stored (out, in), projectᵀ @ W is a fact of the whole weight: rank × inputs numbers, each added up in f64 row by row. One stored
-//! (in, out) has what an input needs in its row.
+//! For a weight stored (out, in), projectᵀ @ W is a fact of the whole weight: rank × inputs numbers, each summed in f64 row by row. In a weight
+//! stored (in, out), each row holds all that its input needs.
 
 use super::dense::runs;
 use super::{Apply, Given, Place, Prepared, Tile};
 use crate::error::Result;
 
-/// What becomes of the projection.
+/// What is applied to the projection.
 pub(crate) trait Middle {
     /// Bytes of memory.
     fn bytes(&self) -> u64;
 
-    /// g of the columns that belong to the layer's inputs from `first` on. `columns` is (rank, count), row by row.
+    /// Apply g to the columns of the layer's inputs from `first` on. `columns` is (rank, count), row by row.
     fn change(&self, columns: &mut [f64], count: usize, first: usize);
 }
 
-/// The update that `project` and `back`, (outputs, rank) both, make of the weight.
+/// The update of the weight by `project` and `back`, both (outputs, rank).
 pub(super) fn projected(
     project: Vec<f64>,
     back: Vec<f64>,

@@ -1,9 +1,9 @@
-//! RandLoRA (arXiv 2502.00987): W' = W + scale · Σ of products of projections that all modules share, weighed by λ and γ; PEFT's
+//! RandLoRA (arXiv 2502.00987): W' = W + scale · a sum of products of projections that all modules share, weighted by λ and γ; PEFT's
 //! `RandLoraLayer.get_scaled_bases` and `get_delta_weight`.
 //!
 //! Let s be the shorter side of the weight and l the longer one, and n the number of bases. Rank position p of the one factor is
-//! λ\[k, b\] · A\[k\] ∘ γ\[b\] with k = p / n and b = p mod n; of the other, B\[:, b, k\] with b = p / r and k = p mod r. That the two count in
-//! different ways is what PEFT does, in training as in its merge.
+//! λ\[k, b\] · A\[k\] ∘ γ\[b\] with k = p / n and b = p mod n; of the other, B\[:, b, k\] with b = p / r and k = p mod r. The two count
+//! in different ways, as in PEFT, both in training and in its merge.
 
 use super::factored::product;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, alpha};
@@ -12,10 +12,10 @@ use crate::error::Result;
 use crate::model::orientation::{self, Fit};
 
 /// `randlora_lambda` (rank, `b` bases), `randlora_gamma` (bases, `s`, the shorter side of the weight), `randlora_A` (rank, 1, `x`), and
-/// `randlora_B` (`y`, `c`, rank): `x`, `y` and `c` are the sides and bases of the projections. The scale is α/r.
+/// `randlora_B` (`y`, `c`, rank): `x`, `y` and `c` are the dimensions and bases of the projections. The scale is α/r.
 pub(super) static RANDLORA: Method = Method { packed: 1, fit, spellings: &[PEFT], ..Method::new("randlora", prepare) };
 
-/// A weight with two different sides gets the same delta either way.
+/// A weight that is not square gets the same delta either way round.
 fn fit(op: &Op, shape: &[u64]) -> Fit {
     match *shape {
         [rows, cols] => {
@@ -36,13 +36,13 @@ fn prepare(given: &Given) -> Result<Prepared> {
         let (k, base) = (p / bases, p % bases);
         shared_a.fill(1, k * given.size('x'), weight, short);
         gamma.multiply(base * side, short);
-        // The projections may have more bases than the module: those are left out before B is counted through.
+        // The projections may have more bases than the module. The extra ones are left out before B is counted through.
         let (base, k) = (p / rank, p % rank);
         shared_b.fill(shared_bases * rank, base * rank + k, 1.0, long);
     })
 }
 
-/// PEFT's `RandLoraConfig`. It saves the projections with every module again.
+/// PEFT's `RandLoraConfig`. PEFT saves the projections once for every module.
 const PEFT: Spelling = Spelling {
     shared: "randlora_A randlora_B",
     reads: "r randlora_alpha save_projection",
@@ -62,7 +62,7 @@ fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<Paramet
     }
     module.expect_shape("randlora_A", &[rank, 1, wide.max(short)])?;
     module.expect_shape("randlora_B", &[long.max(short), all.max(bases), rank])?;
-    // One side is the shorter one; which, the adapter does not tell.
+    // The adapter does not tell which side is the shorter one.
     let layer = LayerShape { inputs: Some(short), ..LayerShape::default() };
     ParameterUpdate::weight(Op { layer, ..op.with('p', rank * bases) }.scaled(rank, alpha, alpha / rank as f64))
 }

@@ -1,6 +1,6 @@
-//! RoAd (arXiv 2409.00119): pairs of the layer's outputs are turned and stretched: W' = R·W, b' = R·b; PEFT's `_get_delta_weight`.
+//! RoAd (arXiv 2409.00119): pairs of the layer's outputs are rotated and scaled: W' = R·W, b' = R·b; PEFT's `_get_delta_weight`.
 //!
-//! Outputs stand in groups. Output i of a group's first half makes a pair with output i of its second half:
+//! Outputs are in groups. Output i of a group's first half and output i of its second half form a pair:
 //! y1 = a1·cos θ1·x1 − b1·sin φ1·x2 and y2 = a2·cos θ2·x2 + b2·sin φ2·x1.
 
 use super::method::Needs;
@@ -9,14 +9,14 @@ use super::{Apply, Given, LayerShape, Method, Op, Prepared, RowOrder, Tile};
 use crate::error::{Error, Result};
 use crate::model::orientation::Fit;
 
-/// `road_theta`, angles in radians, and `road_alpha`, as many lengths: `v` = 1: one for each pair; 2: one for each output; 4: two for each
-/// output, in each group those of the cosines, then those of the sines. A group has `g` outputs.
+/// `road_theta`, angles in radians, and `road_alpha`, as many factors. `v` is 1: one for each pair; 2: one for each output; 4: two for each
+/// output, in each group first those of the cosines, then those of the sines. A group has `g` outputs.
 pub static ROAD: Method = Method { needs: Needs::Groups, fit, spellings: &[PEFT], ..Method::new("road", prepare) };
 
 fn fit(op: &Op, shape: &[u64]) -> Fit {
     match (op.layer.vector, shape) {
         (false, [outputs, _]) if Some(*outputs) == op.layer.outputs => Fit::Straight,
-        // PEFT has it for `nn.Linear` alone.
+        // PEFT has it only for `nn.Linear`.
         (false, _) => Fit::Neither,
         (true, _) => op.layer.fit(shape),
     }
@@ -26,7 +26,7 @@ fn prepare(given: &Given) -> Result<Prepared> {
     let (angles, lengths, group) = (given.values(0)?, given.values(1)?, given.size('g'));
     let rows = &given.place.rows;
     if given.place.order != RowOrder::AsIs || !rows.start.is_multiple_of(group) || !rows.end.is_multiple_of(group) {
-        let reason = "its groups of outputs do not stand together in the weight";
+        let reason = "its groups of outputs are not together in the weight";
         return Err(Error::unsupported(given.key(), reason).adapter(given.adapter));
     }
     let factor = |output: usize, second: usize, of: fn(f64) -> f64| {
@@ -45,7 +45,7 @@ fn prepare(given: &Given) -> Result<Prepared> {
     Prepared::other(Pairs { own, other, group })
 }
 
-/// What each output is made of: so much of itself, and so much of the other of its pair.
+/// For each output, how much of itself and how much of the other of its pair it becomes.
 struct Pairs {
     own: Vec<f64>,
     other: Vec<f64>,

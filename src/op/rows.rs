@@ -6,13 +6,13 @@ use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::order::sort;
 
-/// `trainable_tokens_delta`: rows as they are after the training, (list, columns). The list says which rows.
+/// `trainable_tokens_delta`: the rows after training, (list, columns). The list says which rows they are.
 pub(super) static ROWS: Method = Method { spellings: &[PEFT], ..Method::new("trainable-tokens", prepare) };
 
 /// Trained rows of shape (indices, columns), and which rows they are.
 ///
 /// # Errors
-/// `shape-mismatch` where there are not as many as indices.
+/// `shape-mismatch` if there are not as many rows as indices.
 pub(crate) fn trained_rows(rows: Operand, shape: &[u64], indices: Vec<u64>, adapter: &str) -> Result<Op> {
     match *shape {
         [count, cols] if count == indices.len() as u64 && cols > 0 => {
@@ -28,7 +28,7 @@ pub(crate) fn trained_rows(rows: Operand, shape: &[u64], indices: Vec<u64>, adap
     }
 }
 
-/// The rows are those of the weight as stored, which is (tokens, width).
+/// The rows are rows of the weight as stored, which is (tokens, width).
 fn prepare(given: &Given) -> Result<Prepared> {
     let values = given.values(0)?;
     let mut rows: Vec<(usize, usize)> = Vec::with_capacity(given.op.list.len());
@@ -43,7 +43,7 @@ fn prepare(given: &Given) -> Result<Prepared> {
 
 /// The rows in memory.
 struct Trained {
-    /// Row of the weight, and which of the trained rows stands there; in order.
+    /// A row of the weight, and which trained row replaces it; in order.
     rows: Vec<(usize, usize)>,
     values: Vec<f64>,
     cols: usize,

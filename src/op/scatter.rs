@@ -1,11 +1,11 @@
-//! Values that are added at single places of a weight: what methods that train a few elements have.
+//! Values that are added at single places of a weight, for methods that train only a few elements.
 
 use super::Place;
 use super::dense::Delta;
 
-/// Things that each belong to a row, by row; those of one row in the order that they were given.
+/// Things that each belong to a row, by row. Those of one row are in the order in which they were given.
 pub(crate) struct ByRow<T> {
-    /// Where the things of each row begin, and the end of the last.
+    /// Where the things of each row begin, and where the last ones end.
     starts: Vec<usize>,
     all: Vec<T>,
 }
@@ -27,7 +27,7 @@ impl<T: Copy> ByRow<T> {
         ByRow { starts, all: sorted }
     }
 
-    /// Those of `rows`, as far as there are such rows.
+    /// The things of `rows`, as far as these rows exist.
     pub(crate) fn of(&self, rows: std::ops::Range<usize>) -> &[T] {
         let last = self.starts.len() - 1;
         &self.all[self.starts[rows.start.min(last)]..self.starts[rows.end.min(last)]]
@@ -39,11 +39,11 @@ impl<T: Copy> ByRow<T> {
     }
 }
 
-/// Places and what is added there. Its rows are those of the weight as stored, whichever way round that is.
+/// Places, and what is added there. Rows are those of the weight as stored, whichever way round it is.
 pub(crate) struct Scatter(ByRow<(usize, f64)>);
 
 impl Scatter {
-    /// Each entry is a place of the whole update as stored, row and column, and a value; all of them are in the weight.
+    /// Each entry is a row and a column of the whole update as stored, and a value. All places must be in the weight.
     pub(crate) fn new(entries: impl Iterator<Item = (usize, usize, f64)>, place: &Place) -> Scatter {
         let entries: Vec<_> = entries.map(|(row, col, value)| (row, (col, value))).collect();
         Scatter(ByRow::new(place.of, &entries))

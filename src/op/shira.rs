@@ -1,4 +1,4 @@
-//! SHiRA (arXiv 2406.13175): W' = W + Δ, which has values at few places; PEFT's `ShiraLayer.get_delta_weight`.
+//! SHiRA (arXiv 2406.13175): W' = W + Δ, where Δ has values at few places; PEFT's `ShiraLayer.get_delta_weight`.
 
 use super::dense::added;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};

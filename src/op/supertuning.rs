@@ -1,4 +1,4 @@
-//! Super-Tuning (arXiv 2607.09287): W' = W + Δ, which has values at few places, and, of "Supra", + scale · B@A; PEFT's
+//! Super-Tuning (arXiv 2607.09287): W' = W + Δ, where Δ has values at few places; the form "Supra" also adds scale · B@A; PEFT's
 //! `SupertuningLayer.get_delta_weight`.
 
 use super::dense::{Delta, added};
@@ -8,7 +8,7 @@ use super::scatter::Scatter;
 use super::{Given, Method, Prepared, straight};
 use crate::error::Result;
 
-/// `supertuning_values` (`n`,), and `supertuning_indices` (`n`,): output · inputs + input. Of "Supra" also `supertuning_lora_A` (rank, inputs)
+/// `supertuning_values` (`n`,), and `supertuning_indices` (`n`,): output · inputs + input. "Supra" also has `supertuning_lora_A` (rank, inputs)
 /// and `supertuning_lora_B` (outputs, rank), whose scale is α/r.
 pub(super) static SUPERTUNING: Method =
     Method { packed: 2, fit: straight, spellings: &[PEFT], ..Method::new("supertuning", prepare) };

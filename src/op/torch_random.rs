@@ -16,7 +16,7 @@ pub(crate) struct TorchGenerator {
 }
 
 impl TorchGenerator {
-    /// `torch.Generator().manual_seed(seed)`: the low 32 bits count.
+    /// `torch.Generator().manual_seed(seed)`, which uses the low 32 bits.
     pub(crate) fn new(seed: u64) -> TorchGenerator {
         let mut word = seed as u32;
         let mut state = Vec::with_capacity(WORDS);
@@ -57,16 +57,17 @@ impl TorchGenerator {
     }
 }
 
-/// `torch.randperm(length, generator=torch.Generator().manual_seed(seed))[:count]`, in memory for `count` numbers.
+/// `torch.randperm(length, generator=torch.Generator().manual_seed(seed))[:count]`, with memory for `count` numbers only.
 pub(crate) fn permutation(length: u64, count: usize, seed: u64) -> Vec<u64> {
     let count = u64::try_from(count).unwrap_or(u64::MAX).min(length);
     let mut generator = TorchGenerator::new(seed);
     if length < LONG { swapped(&mut generator, length, count) } else { inside_out(&mut generator, length, count) }
 }
 
-/// Each place in turn gets the number of a later one, by a word modulo what is left: after `count` steps the first `count` are final.
+/// Each place in turn gets the number of a later one, chosen by a word modulo the number of places left. After `count` steps the first `count`
+/// are final.
 fn swapped(generator: &mut TorchGenerator, length: u64, count: u64) -> Vec<u64> {
-    // The numbers that stand elsewhere than in the beginning.
+    // The numbers that are no longer at their first place.
     let mut moved = HashMap::new();
     let step = |place: u64| {
         let here = moved.remove(&place).unwrap_or(place);
@@ -79,8 +80,8 @@ fn swapped(generator: &mut TorchGenerator, length: u64, count: u64) -> Vec<u64> 
     (0..count).map(step).collect()
 }
 
-/// Number `n` takes the place of one of the first `n + 1`, whose number goes to place `n`: all numbers must be drawn, the places from `count`
-/// on do not come back.
+/// Number `n` goes to one of the first `n + 1` places, and the number from there to place `n`. All random numbers must be drawn, but places from
+/// `count` on never matter again.
 fn inside_out(generator: &mut TorchGenerator, length: u64, count: u64) -> Vec<u64> {
     let mut first: Vec<u64> = Vec::with_capacity(count as usize);
     for number in 0..length {
@@ -99,7 +100,7 @@ fn inside_out(generator: &mut TorchGenerator, length: u64, count: u64) -> Vec<u6
 mod tests {
     use super::*;
 
-    /// Length, seed, and what `torch.randperm(length, generator=torch.Generator().manual_seed(seed))` of torch 2.15 begins with.
+    /// Length, seed, and the first numbers of `torch.randperm(length, generator=torch.Generator().manual_seed(seed))` in torch 2.15.
     #[test]
     fn permutations_are_torchs() {
         let known: &[(u64, u64, &[u64])] = &[

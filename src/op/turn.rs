@@ -1,4 +1,4 @@
-//! Methods that map every row of a weight by itself, as a rotation of the layer's input does: W' = W·M.
+//! Methods that map each row of a weight on its own, as a rotation of the layer's input does: W' = W·M.
 
 use super::orthogonal::try_zeros;
 use super::{Apply, Op, Prepared, Tile};
@@ -11,11 +11,11 @@ pub(crate) trait RowMap {
     /// Bytes of memory.
     fn bytes(&self) -> u64;
 
-    /// Map the [`STRIP`] rows of `cols` values in `rows`. `spare` is memory of the same size, with whatever values.
+    /// Map the [`STRIP`] rows of `cols` values in `rows`. `spare` is memory of the same size, with any values.
     fn map(&self, rows: &mut Vec<f64>, spare: &mut Vec<f64>, cols: usize);
 }
 
-/// The update that maps a weight's rows, each of which is multiplied with its number in `scales` afterwards, or with 1 where there are none.
+/// The update that maps a weight's rows, and then multiplies each by its number in `scales`, if there are any.
 pub(super) fn turned(map: impl RowMap + 'static, scales: Vec<f64>) -> Result<Prepared> {
     Prepared::other(Turned { map: Box::new(map), scales })
 }
@@ -51,11 +51,11 @@ impl Apply for Turned {
     }
 }
 
-/// Square matrices along the diagonal: each run of `side` values of a row is multiplied with its own; one alone is for all runs.
+/// Square matrices along the diagonal. Each run of `side` values of a row is multiplied by its own matrix; a single matrix is used for all runs.
 pub(crate) struct Blocks {
     /// The matrices, row by row, one after another.
     pub(crate) values: Vec<f64>,
-    /// Their side.
+    /// Their number of rows.
     pub(crate) side: usize,
 }
 
@@ -63,7 +63,7 @@ impl Blocks {
     /// `count` matrices of zeros.
     ///
     /// # Errors
-    /// `limit-exceeded` where memory does not suffice.
+    /// `limit-exceeded` if there is not enough memory.
     pub(crate) fn try_new(subject: &str, count: usize, side: usize) -> Result<Blocks> {
         let length = side.checked_mul(side).and_then(|square| square.checked_mul(count));
         Ok(Blocks { values: try_zeros(subject, length)?, side })
@@ -85,14 +85,13 @@ impl RowMap for Blocks {
     }
 }
 
-/// How a weight would have to be stored whose outputs have as many values each as the layer has inputs, those of a convolution's kernel
-/// included.
+/// How a weight would have to be stored for each of its outputs to have one value for each input, times a convolution's kernel.
 pub(super) fn fit_columns(op: &Op, shape: &[u64]) -> Fit {
     fit_rows(op.layer.outputs, op.layer.inputs, shape)
 }
 
-/// The same of a weight with so many outputs and columns, as far as that is known. PEFT has these methods for `nn.Linear` and convolutions
-/// alone, which store outputs as rows.
+/// The same for a weight with this many outputs and columns, as far as they are known. PEFT has these methods only for `nn.Linear` and
+/// convolutions, which store outputs as rows.
 pub(super) fn fit_rows(outputs: Option<u64>, columns: Option<u64>, shape: &[u64]) -> Fit {
     let [rows, sides @ ..] = shape else { return Fit::Neither };
     let all = sides.iter().try_fold(1u64, |all, &side| all.checked_mul(side));

@@ -1,4 +1,4 @@
-//! Uni-LoRA (arXiv 2506.00799): W' = W + B@A, whose elements are those of one vector that all layers share, each times a scale; PEFT's
+//! Uni-LoRA (arXiv 2506.00799): W' = W + B@A, where the elements of A and B come from one vector that all layers share, each times a scale; PEFT's
 //! `unilora.Linear.get_delta_weight`.
 
 use super::dense::added;
@@ -7,7 +7,7 @@ use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{Given, Method, Prepared};
 use crate::error::Result;
 
-/// `unilora_theta_d` (`n`,), and where each element of a pair of factors is in it: `unilora_indices_A` and `unilora_scales_A` (rank, inputs),
+/// `unilora_theta_d` (`n`,), and for each element of a pair of factors its place in that vector: `unilora_indices_A` and `unilora_scales_A` (rank, inputs),
 /// `unilora_indices_B` and `unilora_scales_B` (outputs, rank).
 pub(super) static UNILORA: Method = Method { packed: 2, spellings: &[PEFT], ..Method::new("unilora", prepare) };
 

@@ -1,5 +1,5 @@
-//! VB-LoRA (arXiv 2405.15179): W' = W + B@A, where the factors are cut into pieces of one length, and each piece is a mixture of the few
-//! vectors of a shared bank that have the largest logits; PEFT's `vblora.Linear._get_lora_matrices`.
+//! VB-LoRA (arXiv 2405.15179): W' = W + B@A. The factors are cut into pieces of one length, and each piece is a mixture of the few vectors of a
+//! shared bank with the largest logits; PEFT's `vblora.Linear._get_lora_matrices`.
 
 use super::factored::product;
 use super::numbers::Numbers;
@@ -7,9 +7,9 @@ use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::{Error, Result};
 
-/// `vblora_vector_bank` (`v` vectors, `l`), and what says which `t` of them make each piece of A (rank, inputs / length, …) and of B (outputs
-/// / length, rank, …): `vblora_logits_…`, a logit for each vector of the bank, or, of `save_only_topk_weights`, `…_topk_indices`, which
-/// vectors, and `…_topk_weights`, how much of all but the last of them.
+/// `vblora_vector_bank` (`v` vectors, `l`), and which `t` of its vectors make each piece of A (rank, inputs / length, …) and of B (outputs
+/// / length, rank, …): `vblora_logits_…`, with a logit for each vector of the bank; or, with `save_only_topk_weights`, `…_topk_indices`, the
+/// vectors, and `…_topk_weights`, the weights of all but the last of them.
 pub(super) static VBLORA: Method = Method { packed: 1, spellings: &[PEFT], ..Method::new("vblora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
@@ -52,7 +52,7 @@ fn mix(given: &Given, bank: &Numbers, of_factor: &[Numbers], piece: usize, out: 
     }
 }
 
-/// The vectors with the `topk` largest of `count` logits from number `start` on, and the softmax of these. Of equal logits the first counts.
+/// The vectors with the `topk` largest of `count` logits from number `start` on, and the softmax of these logits. Of equal logits the first is taken.
 fn largest(logits: &Numbers, start: usize, count: usize, topk: usize) -> Vec<(usize, f64)> {
     let mut best: Vec<(usize, f64)> = Vec::with_capacity(topk + 1);
     for (vector, logit) in logits.every(1, start).take(count).enumerate() {
@@ -91,7 +91,7 @@ fn check(config: &mut dyn Settings) -> Result<()> {
 fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
     let (rank, topk) = (config.whole("r", 4)?, config.whole("topk", 2)?);
     let (vectors, length) = (config.whole("num_vectors", 256)?, config.whole("vector_length", 256)?);
-    // With one vector to a piece no weight is saved.
+    // With one vector for each piece, no weight is saved.
     let known = [('r', rank), ('t', topk), ('v', vectors), ('l', length), ('U', topk - 1)];
     let tensors = match config.flag("save_only_topk_weights", false)? {
         false => "vblora_vector_bank:vl vblora_logits_A:rcv vblora_logits_B:drv",

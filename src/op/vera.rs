@@ -1,5 +1,5 @@
-//! VeRA (arXiv 2310.11454): W' = W + (λ_b ∘ B)@(λ_d ∘ A), where all modules share A and B, cut to their sizes; PEFT's
-//! `VeraLayer.get_delta_weight`. PVeRA draws λ_d ∘ A at random in training, and its merge takes the mean: the first half of both; PEFT's
+//! VeRA (arXiv 2310.11454): W' = W + (λ_b ∘ B)@(λ_d ∘ A), where all modules share A and B, cut to each module's size; PEFT's
+//! `VeraLayer.get_delta_weight`. PVeRA draws λ_d ∘ A at random in training, and its merge takes the mean, which is the first half of both; PEFT's
 //! `PveraLayer.get_delta_weight`.
 
 use super::factored::product;
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::model::orientation::{self, Fit};
 
 /// `vera_lambda_d` (rank,), or `pvera_lambda_d` (2 · rank,), `vera_lambda_b` (outputs,), the first rows of `vera_A`, (rank, `m`), and those of
-/// `vera_B`, (outputs, rank). The projections are made for inputs up to `m`.
+/// `vera_B`, (outputs, rank). The projections are for at most `m` inputs.
 pub(super) static VERA: Method =
     Method { vanishes: true, packed: 1, fit, spellings: &[PEFT, PROBABILISTIC], ..Method::new("vera", prepare) };
 
@@ -59,12 +59,12 @@ fn read(module: &ModuleTensors, config: &mut dyn Settings, tensors: &str, halves
     ParameterUpdate::weight(op)
 }
 
-/// Leave the first `rows` of an operand's rows.
+/// Keep the first `rows` of an operand's rows.
 fn first(operand: &mut Operand, rows: u64, of: u64) {
     operand.at.bytes = operand.at.bytes / of * rows;
 }
 
-/// Projections that the file does not have come from torch's generator, and their size from the largest layer that was adapted.
+/// If the file does not have the projections, PEFT makes them with torch's generator, in the size of the largest adapted layer.
 pub(super) fn check_projections(config: &mut dyn Settings) -> Result<()> {
     if config.flag("save_projection", true)? {
         return Ok(());

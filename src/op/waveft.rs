@@ -1,4 +1,4 @@
-//! WaveFT (arXiv 2505.12532): W' = W + scaling · Δ, Δ with values at few places, or its inverse wavelet transform; PEFT's
+//! WaveFT (arXiv 2505.12532): W' = W + scaling · Δ, where Δ has values at few places, or is the inverse wavelet transform of such a matrix; PEFT's
 //! `WaveFTLayer.get_delta_weight`. Torch's generator decides where the values are.
 
 use super::dense::{Delta, added};
@@ -8,8 +8,8 @@ use super::scatter::{ByRow, Scatter};
 use super::{Given, Method, Op, Place, Prepared, wavelet};
 use crate::error::{Error, Result};
 
-/// `waveft_spectrum` (`n`,), whose places `random_loc_seed` (`s`) decides, and its factor. Where there is a `w` the values are coefficients of
-/// the transform by the wavelet of that number (`use_idwt`).
+/// `waveft_spectrum` (`n`,), with places that follow from `random_loc_seed` (`s`), and its factor. If there is a `w`, the values are coefficients of
+/// the transform by the wavelet with that number (`use_idwt`).
 pub(super) static WAVEFT: Method = Method { fit: sparse_fit, spellings: &[PEFT], ..Method::new("waveft", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
@@ -29,9 +29,9 @@ fn prepare(given: &Given) -> Result<Prepared> {
     }
 }
 
-/// One level of an inverse wavelet transform with few coefficients. Each gives value · row filter · column filter from its first element on.
+/// One level of an inverse wavelet transform with few coefficients. Each adds value · row filter · column filter, beginning at its first element.
 struct Coefficients {
-    /// By half their first row, counted from the first row that any has.
+    /// The coefficients by half their first row, counted from the first row of all.
     all: ByRow<Coefficient>,
     rows: Side,
     /// Low-pass and high-pass.
@@ -43,14 +43,14 @@ struct Coefficient {
     /// First row and column, which may lie before the weight.
     row: i64,
     col: i64,
-    /// Which filter its rows and its columns have.
+    /// Which filter is for its rows and which for its columns.
     row_filter: usize,
     col_filter: usize,
     value: f64,
 }
 
-/// Where the coefficients of one side lie: its length is made up to what the filters take away, and to an even number, half before and half
-/// behind. The first half of the coefficients is the approximation, the second the detail.
+/// Where the coefficients of one dimension are. Its length is padded by what the filters take away, and to an even number, half before and half
+/// after it. The first half of the coefficients is the approximation, the second the detail.
 struct Side {
     before: usize,
     half: usize,
@@ -64,14 +64,14 @@ impl Side {
         Side { before: (padded - length) / 2, half: padded / 2, cut: (filter - 2 + (restored - length) / 2) as i64 }
     }
 
-    /// The place of the coefficient at `at` in its half, and whether that is the second.
+    /// The place of the coefficient at `at` in its half, and whether that is the second half.
     fn place(&self, at: usize) -> (usize, usize) {
         let at = at + self.before;
         let second = usize::from(at >= self.half);
         (at - second * self.half, second)
     }
 
-    /// The first element that the coefficient of a place in its half reaches.
+    /// The first element that a coefficient at this place in its half reaches.
     fn first(&self, place: usize) -> i64 {
         2 * place as i64 - self.cut
     }
@@ -81,7 +81,7 @@ impl Coefficients {
     fn new(places: impl Iterator<Item = ((usize, usize), f64)>, filters: [Vec<f64>; 2], place: &Place) -> Coefficients {
         let length = filters[0].len();
         let (rows, cols) = (Side::new(place.of, length), Side::new(place.cols, length));
-        // PEFT has the detail of the columns at the right, and filters the rows with its high-pass, and the other way round.
+        // PEFT stores the detail of the columns at the right, but applies its high-pass filter to the rows, and the other way round.
         let coefficient = |((row, col), value)| {
             let ((place, col_filter), (col, row_filter)) = (rows.place(row), cols.place(col));
             let (row, col) = (rows.first(place), cols.first(col));
@@ -130,7 +130,7 @@ const PEFT: Spelling = Spelling {
 fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
     let expected = count(module, config, 2592)?;
     let mut known = vec![('s', config.whole("random_loc_seed", 777)?)];
-    // Otherwise every layer has its part of a budget, which depends on the other layers.
+    // Otherwise every layer has a share of a budget, which depends on the other layers.
     if !config.flag("proportional_parameters", false)? {
         known.push(('n', expected));
     }

@@ -7,7 +7,7 @@ pub(super) fn number(name: &str) -> Option<usize> {
     FILTERS.iter().position(|(known, _)| *known == name)
 }
 
-/// The low-pass and the high-pass filter of a wavelet, of one length.
+/// The low-pass and the high-pass filter of a wavelet, which have the same length.
 pub(super) fn filters(number: usize) -> Option<[Vec<f64>; 2]> {
     let (_, low) = FILTERS.get(number)?;
     let turned = low.iter().rev().enumerate();
@@ -20,7 +20,7 @@ pub(super) fn names() -> String {
     FILTERS.each_ref().map(|(name, _)| *name).join(", ")
 }
 
-/// Low-pass filters. PEFT's coif5 is not here: its table has 48 numbers for it, of which no weight can be made.
+/// Low-pass filters. PEFT's coif5 is not here: its table has 48 numbers for it, which do not make a wavelet.
 #[rustfmt::skip] // one number a line would be 400 lines
 static FILTERS: [(&str, &[f64]); 23] = [
     ("db1", &[

@@ -1,4 +1,4 @@
-//! Reading what a plan needs of an adapter: its configuration, its header, and its bytes once, for the hash that the recipe records.
+//! Reads what a plan needs of an adapter: its configuration, its header, and once all of its bytes, for the hash in the recipe.
 
 use sha2::{Digest, Sha256};
 
@@ -17,7 +17,7 @@ use crate::container::checkpoint::adapter_shards;
 use crate::container::{Format, Header, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-use crate::inputs::{Inputs, Listing, try_buffer};
+use crate::inputs::{FileInfo, Inputs, Listing, try_buffer};
 use crate::wire::wire;
 
 /// An adapter, without its weights.
@@ -29,42 +29,57 @@ pub struct Adapter {
     pub weight: f64,
     /// Share of its deltas that is kept, where that was said.
     pub density: Option<f64>,
-    /// Which one of the adapters in its file or folder it is, where that was asked for.
+    /// Which of several adapters in its file or folder it is, if the caller chose one.
     pub wanted: Option<String>,
-    /// Whether the base is the one that its initialisation has changed, where that was said.
+    /// Whether the base is already the one that its initialisation changed, if the caller said so.
     pub residual_base: Option<bool>,
-    /// How the columns of `lora_B` are ordered where it has the factors of many experts, where that was said.
+    /// How the columns of `lora_B` are ordered if it holds the factors of many experts, if the caller said so.
     pub expert_packing: Option<String>,
-    /// What it does to each module, where the plan is being made.
+    /// What it does to each module. Empty once the plan is made.
     pub updates: Vec<ModuleUpdate>,
-    /// How many modules that are.
+    /// The number of these modules.
     pub modules: usize,
-    /// What reports say of it as a whole.
+    /// What reports say about the whole adapter.
     pub summary: Summary,
     /// `layer_replication`: the layers of the base, from each first to before each last, that it was trained on.
     pub replication: Vec<[u64; 2]>,
     /// Where its configuration and its file do not agree.
     pub mismatches: Vec<Mismatch>,
-    /// What the user should know of it.
+    /// What the user should know about it.
     pub findings: Vec<Finding>,
     /// Which modules its configuration says were trained.
     pub targets: Targets,
-    /// Whether its factors are such that it changes nothing.
+    /// Whether all its deltas are zero, so that it changes nothing.
     pub idle: bool,
-    /// Number of the weight file among all inputs, the first one where they are several.
+    /// Number of its weight file among all inputs; of its first one, if there are several.
     pub input: usize,
-    /// Numbers of its other weight files.
+    /// Numbers of its other weight files among all inputs.
     pub shards: Vec<usize>,
-    /// Its tokenizer, and what else stands beside weights: (input, name, size).
-    pub companions: Vec<(usize, String, u64)>,
+    /// Its tokenizer and other files that belong beside weights, each with the number of its input.
+    pub companions: Vec<(usize, FileInfo)>,
     /// Its files, for the recipe.
     pub digests: Vec<FileDigest>,
     /// Where it can be had again, for the recipe.
     pub origin: Option<String>,
 }
 
-// The rest is in the programs and the findings of the plan.
+// The plan's programs and findings hold the rest.
 wire!(Adapter { name, weight, density, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions });
+
+/// Most bytes of the name of a base that an error shows.
+const BASE_NAME_BYTES: usize = 120;
+
+impl Adapter {
+    /// What the user can do if it does not fit the base. Names the base of its configuration.
+    pub(super) fn right_base(&self) -> String {
+        match &self.summary.base_name {
+            Some(name) if !name.is_empty() && name.len() <= BASE_NAME_BYTES => {
+                format!("check that the base is {name}, which the adapter was trained on")
+            }
+            _ => "check that this is the base that the adapter was trained on".into(),
+        }
+    }
+}
 
 /// Read an adapter's configuration and header, and hash its files. Its patterns take their steps from `budget`.
 ///
@@ -134,7 +149,7 @@ async fn open_in(
     let header = failed.map_or_else(|| Header::joined(file, headers), Err);
     match &header {
         Ok(header) => check_gathered(file, header, true)?,
-        // Whatever the configuration says: it is not the adapter's file.
+        // This is not the adapter's file, so its configuration does not matter.
         Err(error) if matches!(error.facts().kind, Some(ErrorKind::LfsPointer | ErrorKind::WebPage)) => {
             return Err(error.clone());
         }
@@ -149,14 +164,14 @@ async fn open_in(
     for &at in &weights {
         let file = &folder.files[at];
         let input = folder.first_input + at;
-        let computed = digest(inputs, input, names[at], file.size, file.sha256.clone(), &mut zeros);
-        digests.push(FileDigest { name: names[at].into(), sha256: computed.await? });
+        let sha256 = digest(inputs, input, file, &mut zeros).await?;
+        digests.push(FileDigest { name: names[at].into(), sha256 });
     }
     let (zero, idle) = zeros.finding(name, &updates);
     findings.extend(zero);
     let chosen: Vec<&str> = weights.iter().map(|&at| names[at]).collect();
     unmerged::note(folder, &chosen, &mut mismatches, &mut findings);
-    let companion = |at: usize| (folder.first_input + at, names[at].to_string(), folder.files[at].size);
+    let companion = |at: usize| (folder.first_input + at, folder.files[at].clone());
     Ok(Adapter {
         name: name.clone(),
         weight,
@@ -180,7 +195,7 @@ async fn open_in(
     })
 }
 
-/// The weight files of an adapter: one, or the shards of it.
+/// The weight files of an adapter: one file, or its shards.
 fn adapter_weights(folder: &Listing, names: &[&str]) -> Result<(Vec<usize>, Format)> {
     for format in [Format::Safetensors, Format::Torch] {
         let shards = adapter_shards(names, format)?;
@@ -205,36 +220,44 @@ fn adapter_weights(folder: &Listing, names: &[&str]) -> Result<(Vec<usize>, Form
 /// Bytes hashed at a time.
 const HASH_STEP: u64 = 1 << 20;
 
-/// The sha256 of an input of `size` bytes in hex; and which operands in it have nothing but zeros. Where its source knows the hash, only the platform
-/// computes it, and compares.
-pub(super) async fn digest(
-    inputs: &impl Inputs,
-    input: usize,
-    name: &str,
-    size: u64,
-    known: Option<String>,
-    zeros: &mut Zeros,
-) -> Result<String> {
+/// The sha256 of an input in hex. Also notes in `zeros` which of its operands are all zeros. If the source knows the hash, only the platform
+/// computes it again and compares.
+async fn digest(inputs: &impl Inputs, input: usize, file: &FileInfo, zeros: &mut Zeros) -> Result<String> {
     if let Some(sha256) = inputs.sha256(input).await? {
-        // What the platform has hashed is at hand.
+        // The platform has hashed these bytes, so they are at hand.
         zeros.look(inputs, input).await?;
         return Ok(sha256);
     }
-    if let Some(sha256) = known {
-        // Nobody reads the file for this alone.
+    if let Some(sha256) = &file.sha256 {
+        // The file is not read only to find zeros.
         *zeros = Zeros::default();
-        return Ok(sha256);
+        return Ok(sha256.clone());
     }
-    let mut buffer = try_buffer(name, HASH_STEP.min(size))?;
+    hash(inputs, input, file, |at, part| zeros.see(input, at, part)).await
+}
+
+/// The sha256 of an input in hex. Its source may know it; else the platform computes it, or this function does.
+pub(super) async fn sha256(inputs: &impl Inputs, input: usize, file: &FileInfo) -> Result<String> {
+    if let Some(known) = &file.sha256 {
+        return Ok(known.clone());
+    }
+    match inputs.sha256(input).await? {
+        Some(sha256) => Ok(sha256),
+        None => hash(inputs, input, file, |_, _| {}).await,
+    }
+}
+
+/// Read an input once. `see` gets its bytes in order, each time with the offset of the first.
+async fn hash(inputs: &impl Inputs, input: usize, file: &FileInfo, mut see: impl FnMut(u64, &[u8])) -> Result<String> {
+    let mut buffer = try_buffer(&file.name, HASH_STEP.min(file.size))?;
     let mut hash = Sha256::new();
     let mut at = 0;
-    while at < size {
-        let step = HASH_STEP.min(size - at);
-        let part = &mut buffer[..step as usize];
+    while at < file.size {
+        let part = &mut buffer[..HASH_STEP.min(file.size - at) as usize];
         inputs.read(input, at, part).await?;
         hash.update(&*part);
-        zeros.see(input, at, part);
-        at += step;
+        see(at, part);
+        at += part.len() as u64;
     }
     Ok(hex(&hash.finalize()))
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::adapter::{Adapter, open_adapter};
 use super::change::{Change, Changes};
-use super::matching::{RIGHT_BASE, match_adapters};
+use super::matching::match_adapters;
 use super::open::{Base, Shard, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
@@ -24,14 +24,14 @@ use crate::container::{TensorInfo, says_quantised};
 use crate::encoding::{Plain, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-use crate::inputs::{Inputs, Listing};
+use crate::inputs::{FileInfo, Inputs, Listing};
 use crate::model::Model;
 use crate::model::config_json::{Config, ConfigChanges};
 use crate::order::sort_by;
 use crate::tensor::{Dtype, Float};
 use crate::wire::wire;
 
-/// A whole merge, decided: the files of the output and how every byte of them comes about.
+/// A whole merge, decided: the files of the output, and where each of their bytes comes from.
 #[derive(Debug, Clone)]
 pub struct MergePlan {
     /// Every tensor of the output.
@@ -40,7 +40,7 @@ pub struct MergePlan {
     pub files: Vec<OutputFile>,
     /// What the user should know.
     pub findings: Vec<Finding>,
-    /// What the merged files record of their making.
+    /// What the merged files record about how they were made.
     pub recipe: Recipe,
     /// The base, without weights.
     pub base: Base,
@@ -49,7 +49,7 @@ pub struct MergePlan {
 }
 
 wire!(MergePlan { tensors, files, findings, recipe, base, adapters });
-/// How many names are read or matched between two pauses: about ten milliseconds of work. A pause itself takes one.
+/// How many names are read or matched between two pauses: about ten milliseconds of work. A pause takes about one.
 const NAMES_BETWEEN_PAUSES: usize = 4096;
 
 /// Read the headers and configurations of a base and of adapters, and plan their merge.
@@ -129,7 +129,7 @@ fn build(
     }
     let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).max();
     if let Some(tokens) = vocabulary {
-        let message = format!("the vocabulary has {tokens} tokens now: it needs the tokenizer of the training");
+        let message = format!("the vocabulary now has {tokens} tokens: use the tokenizer of the training");
         findings.push(Finding::warning("vocabulary-resized", None, message));
     }
     sort_by(&mut added, |(one, _), (other, _)| one.cmp(other));
@@ -170,7 +170,7 @@ fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
             adapters[0].updates[0].key.clone(),
             "nothing of any adapter matches this base: the output would be the base itself",
         )
-        .fix(RIGHT_BASE);
+        .fix(adapters[0].right_base());
     }
     Error::bad_option(options.selecting_option(), "the pattern leaves no tensor to merge")
 }
@@ -215,7 +215,7 @@ fn plan_tensors(
             }
         }
     }
-    // An output layer that was tied has a tensor of its own once it is changed.
+    // A tied output layer gets a tensor of its own once something changes it.
     if let (Some(head), Some(change)) = (head, changes.remove(&tensors.len())) {
         let info = head.info(base);
         if let Some(plain) = plain(head.shard, &info) {
@@ -226,7 +226,7 @@ fn plan_tensors(
             tensors.push_added(head.shard, added, to(&info), Some(program));
         }
     }
-    // What only an adapter has gets the type of the model.
+    // A tensor that only an adapter has gets the model's type.
     let Some(last) = base.shards.len().checked_sub(1) else { return Ok(tensors) };
     let model = base.shards.iter().flat_map(|shard| shard.header.iter()).find_map(|info| Float::of(info.dtype));
     for (name, update) in added {
@@ -246,7 +246,7 @@ struct Asked<'a> {
     adapters: &'a [Adapter],
 }
 
-/// How a tensor is computed. `source` is what is read: the base's weight, which is of type `float`, or an adapter's in its place.
+/// How a tensor is computed. `source` is the weight that is read: the base's, of type `float`, or the one that an adapter brings instead.
 fn program(
     info: &TensorInfo,
     shape: &[u64],
@@ -268,7 +268,7 @@ fn program(
     Ok(Program { tensor, rows, cols, source, updates, combine, to })
 }
 
-/// Whether the base's weights are quantised, as far as that can be told; `model` knows by which method.
+/// Whether the base's weights are quantised, as far as the headers show; `model` knows the method.
 fn is_quantised(base: &Base, model: &mut Model) -> bool {
     let is_number = |dtype: Dtype| Float::of(dtype).is_some() || matches!(dtype, Dtype::BOOL | Dtype::I64 | Dtype::U64);
     let tensors = || base.shards.iter().flat_map(|shard| shard.header.iter());
@@ -279,7 +279,7 @@ fn is_quantised(base: &Base, model: &mut Model) -> bool {
     model.quantised.is_some() && tensors().any(|tensor| tensor.shape.len() > 1 && !is_number(tensor.dtype))
 }
 
-/// The output's files, each with a name of its own, also where capital letters are not told apart: of two that have one, the weights win.
+/// The output's files. No two have the same name, also on file systems that ignore case: if two would, the weights win.
 fn output_files(
     base: &mut Base,
     tensors: &Tensors,
@@ -293,7 +293,8 @@ fn output_files(
         files.push(OutputFile::bytes("config.json".into(), bytes));
     }
     let made = files.len();
-    let other = |(input, name, size): (usize, String, u64)| OutputFile { name, size, body: Body::Input(input) };
+    let other =
+        |(input, file): (usize, FileInfo)| OutputFile { name: file.name, size: file.size, body: Body::Input(input) };
     files.extend(base.others.iter().cloned().map(other));
     let folded: Vec<String> = files.iter().map(|file| file.name.to_ascii_lowercase()).collect();
     let mut taken = HashMap::new();
@@ -332,20 +333,20 @@ impl MergePlan {
         if number < self.tensors.len() { self.tensors.program(&self.base, number) } else { None }
     }
 
-    /// What the bytes `range` of output file number `file` are made of, at most `limit` pieces. Pieces are in order and without gaps; the
-    /// last may be followed by more of its tensor. Computed pieces have about `block` bytes, and whole rows where these are shorter; copied
-    /// ones are as long as they can be.
+    /// What the bytes `range` of output file number `file` are made of: at most `limit` pieces, in order and without gaps. The last piece may
+    /// end in the middle of its tensor. Computed pieces have about `block` bytes, and whole rows if rows are shorter than that; copied
+    /// pieces are as long as possible.
     pub fn pieces(&self, file: usize, range: Range<u64>, block: u64, limit: usize) -> Vec<Piece> {
         self.files.get(file).map(|file| super::pieces::pieces(self, file, range, block, limit)).unwrap_or_default()
     }
 
-    /// The longest beginning of the bytes `range` of output file number `file` that one read of an input serves, or none.
+    /// The longest part, from the start of `range` of output file number `file`, for which one read of an input is enough; or none.
     pub fn run(&self, file: usize, range: Range<u64>) -> Run {
         let nothing = || Run { end: range.start, source: None };
         self.files.get(file).map_or_else(nothing, |file| super::pieces::run(self, file, range.clone()))
     }
 
-    /// Whether an adapter brings embeddings, or rows of them: then it was trained with a tokenizer of its own.
+    /// Whether an adapter brings embeddings, or rows of them: if so, it was trained with a tokenizer of its own.
     fn brings_embeddings(&self, adapter: &str) -> bool {
         let brings = |update: &Update| update.adapter == adapter && update.op.brings_values();
         let programs = self.tensors.programs().iter().filter(|program| tied::is_vocabulary(&program.tensor));

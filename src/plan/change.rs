@@ -8,20 +8,20 @@ use crate::encoding::Plain;
 /// What the adapters do to one tensor of the base.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
-    /// The shape that the tensor gets, where it is another one than the base's: of an embedding whose vocabulary was resized.
+    /// The new shape of the tensor, if it differs from the base's: that of an embedding whose vocabulary was resized.
     pub(crate) shape: Option<Vec<u64>>,
-    /// In the order of the adapters.
+    /// The updates, in the order of the adapters.
     pub(crate) updates: Vec<Update>,
-    /// Of each update, whether an output layer that is tied to the tensor changes with it.
+    /// For each update, whether an output layer that is tied to the tensor changes with it.
     pub(crate) follows: Vec<bool>,
     /// The weight that an adapter brings in place of the base's.
     pub(crate) base: Option<Plain>,
-    /// Whether its rows are those of the matrices of a stack.
+    /// Whether it is a stack, whose matrices are taken as one, row after row.
     pub(crate) stack: bool,
 }
 
 impl Change {
-    /// The shape of a stack as its programs see it: the rows of all matrices, one after another. What changes it as a whole covers them all.
+    /// The shape of a stack as its programs see it: the rows of all matrices, one after another. An update of the whole stack covers them all.
     pub(crate) fn rows_of_stack(&mut self, shape: &[u64]) -> Option<[u64; 2]> {
         let &[matrices, rows, cols] = shape else { return None };
         if !self.stack {
@@ -40,7 +40,7 @@ impl Change {
 /// What the adapters do to the base.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// By the number of the tensor, counted through all shards; that of a tied output layer is the next.
+    /// By the number of the tensor, counted through all shards. A tied output layer has the number after the last.
     pub(crate) tensors: HashMap<usize, Change>,
     /// Parameters that the base does not have: their names and what they become.
     pub(crate) added: Vec<(String, Update)>,

@@ -1,4 +1,4 @@
-//! Where the weights may be that a folder does not have, by the names of what it has.
+//! If a folder has no weights: where they may be, judged by the names in the folder.
 
 use crate::adapter::choice::CHOOSE;
 use crate::error::{Error, ErrorKind};
@@ -7,8 +7,8 @@ use crate::inputs::Listing;
 /// How many folders an error names.
 const SHOWN: usize = 4;
 
-/// The error that a folder has no weights, with what it is instead and which folder inside it to give. Of several
-/// adapters in folders one can be chosen by its name.
+/// The error that a folder has no weights. It says what the folder is instead, and which folder inside it to give. If those are
+/// several adapters, one can be chosen by its name.
 pub(super) fn elsewhere(folder: &Listing, error: Error, is_adapter: bool) -> Error {
     if error.facts().kind != Some(ErrorKind::NoWeights) {
         return error;

@@ -1,10 +1,9 @@
-//! Experts: an adapter's updates as the base has its matrices. What transformers stacks in memory may be a tensor for each expert in files, and the
-//! other way round.
+//! Experts: fits an adapter's updates to the way in which the base stores its matrices. transformers may stack in memory what files store as one
+//! tensor for each expert, and the other way round.
 
 use std::borrow::Cow;
 
 use super::adapter::Adapter;
-use super::matching::RIGHT_BASE;
 use super::program::{Region, Update};
 use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::stack::{Candidate, Share};
@@ -34,7 +33,7 @@ pub(super) struct Experts<'a> {
     infos: &'a [TensorInfo<'a>],
     renames: Renames,
     is_transposed: bool,
-    /// The ends of paths that were looked up: the layers of a model are alike.
+    /// The ends of paths that were looked up before: the layers of a model are alike.
     known: Vec<(String, Option<Found>)>,
 }
 
@@ -43,10 +42,10 @@ impl<'a> Experts<'a> {
         Experts { infos, renames: Renames::of(types), is_transposed: is_transposed(types), known: Vec::new() }
     }
 
-    /// The adapter's updates, each of a tensor as the base has it.
+    /// The adapter's updates, each of one tensor of the base.
     ///
     /// # Errors
-    /// `unmatched-key` where the base has none of the parameters that factors may be of, `unsupported` where nothing tells which they are of.
+    /// `unmatched-key` if the base has none of the parameters that the factors may belong to, `unsupported` if nothing tells which of them it is.
     pub(super) fn updates<'u>(
         &mut self,
         adapter: &'u Adapter,
@@ -78,7 +77,7 @@ impl<'a> Experts<'a> {
         Ok(Cow::Owned(updates))
     }
 
-    /// The parameters of a module that its factors may be of, and where the base has them: in the order of registration as far as it is known.
+    /// The parameters of a module that its factors may belong to, and where the base has them; in the order of registration, as far as it is known.
     fn candidates(&mut self, wrapped: &[&ModuleUpdate]) -> Vec<(String, Found)> {
         let mut there: Vec<(String, Found)> = Vec::new();
         for ModuleUpdate { module, wrapper, .. } in wrapped {
@@ -116,7 +115,7 @@ impl<'a> Experts<'a> {
         found
     }
 
-    /// How many experts a module of the base has that is a list of their layers.
+    /// The number of experts in a module of the base that is a list of their layers.
     fn count(&self, module: &str, leaf: &str) -> u64 {
         let spelled = SPELLINGS.into_iter().filter_map(|spelling| self.renames.spell(module, spelling));
         let spelled: Vec<String> = spelled.collect();
@@ -127,7 +126,8 @@ impl<'a> Experts<'a> {
         experts.count() as u64
     }
 
-    /// Add the updates that factors of one of the parameters `left` make. Whether nothing but the version of PEFT tells which way round they are.
+    /// Add the updates of factors that belong to one of the parameters `left`. Returns for how many only the version of PEFT tells which way
+    /// round they are.
     fn resolve(
         &self,
         adapter: &Adapter,
@@ -148,7 +148,7 @@ impl<'a> Experts<'a> {
                 Found::Parts(leaves, shape) => part_fit(layer, shape, leaves.len() as u64) != Fit::Neither,
             }
         };
-        // The first registered is innermost. Where none fits, the first that has not been taken says what is wrong.
+        // The parameter that was registered first is innermost. If none fits, the error is about the first that is left.
         let at = left.iter().position(fits).unwrap_or(0);
         let doubtful = |one: &(String, Found)| registered(&one.0).is_none() && fits(one);
         if left.get(at).is_some_and(doubtful) && left.iter().skip(at + 1).any(fits) {
@@ -166,7 +166,7 @@ impl<'a> Experts<'a> {
         let mut base =
             ModuleUpdate { wrapper: None, share: Some(Share::Matrix { transposed: false }), ..update.clone() };
         if left.is_empty() {
-            // Nothing of this name has a place.
+            // The base has nothing of this name.
             base.op.sizes = Sizes::of(&[('r', columns)]);
             updates.push(base);
             return Ok(0);
@@ -174,7 +174,9 @@ impl<'a> Experts<'a> {
         let (parameter, found) = left.remove(at);
         let Some(Candidate { rank, alpha, scale, .. }) = candidate(&parameter) else {
             let reason = format!("its factors are not those of {parameter}");
-            return Err(Error::shape_mismatch(adapter.name.clone(), update.key.clone(), reason).fix(RIGHT_BASE));
+            return Err(
+                Error::shape_mismatch(adapter.name.clone(), update.key.clone(), reason).fix(adapter.right_base())
+            );
         };
         let experts = columns / rank;
         let there = match &found {
@@ -189,7 +191,7 @@ impl<'a> Experts<'a> {
             return Err(Error::shape_mismatch(adapter.name.clone(), update.key.clone(), reason)
                 .found(experts.to_string())
                 .expected(there.to_string())
-                .fix(RIGHT_BASE));
+                .fix(adapter.right_base()));
         }
         let op = update.op.clone().of_rank(*rank, *alpha, *scale);
         base.parameter = parameter;
@@ -200,7 +202,7 @@ impl<'a> Experts<'a> {
                 Ok(0)
             }
             Found::Whole(shape) => {
-                // Of one expert PEFT does not turn the product round.
+                // PEFT does not transpose the product of a single expert.
                 let in_out = experts > 1 && wrapper.square.is_in_out(self.is_transposed);
                 let share = Share::All { experts, packing: wrapper.packing, in_out };
                 let is_square = experts > 1 && stack_fit(&op.layer, &shape, experts) == Fit::Either;
@@ -228,7 +230,7 @@ impl<'a> Experts<'a> {
         }
     }
 
-    /// An update of one expert's layer, or the same of its part of a stack where the base has that.
+    /// An update of one expert's layer; if the base has a stack, of that expert's part of it.
     fn of_stack(&mut self, update: &ModuleUpdate) -> ModuleUpdate {
         let Some((module, expert, leaf)) = of_expert(update) else { return update.clone() };
         for (parameter, part) in whole_of(leaf) {
@@ -244,7 +246,7 @@ impl<'a> Experts<'a> {
     }
 }
 
-/// The list, the number and the layer of an expert that an update may be of.
+/// If an update is of an expert: the list of experts, the number and the layer.
 fn of_expert(update: &ModuleUpdate) -> Option<(&str, u64, &str)> {
     let mut names = update.module.rsplitn(3, '.');
     let (leaf, number, module) = (names.next()?, names.next()?, names.next()?);
@@ -263,7 +265,7 @@ fn last(path: &str, parts: usize) -> &str {
     dots.nth(parts - 1).map_or(path, |at| &path[at..])
 }
 
-/// Whether a name is that of an expert's layer `leaf` in a list as `module` is.
+/// Whether a name is that of the layer `leaf` of an expert in a list such as `module`.
 fn expert_of(name: &str, module: &str, leaf: &str) -> bool {
     let mut names = name.rsplit('.');
     names.next() == Some("weight")
@@ -280,7 +282,7 @@ fn stack_fit(layer: &LayerShape, shape: &[u64], experts: u64) -> Fit {
     }
 }
 
-/// The same of a matrix whose rows are in so many parts of this shape.
+/// The same for a matrix whose rows are stored as so many parts of this shape.
 fn part_fit(layer: &LayerShape, shape: &[u64], parts: u64) -> Fit {
     match shape {
         [rows, cols] => layer.fit(&[rows.saturating_mul(parts), *cols]),
@@ -289,7 +291,7 @@ fn part_fit(layer: &LayerShape, shape: &[u64], parts: u64) -> Fit {
 }
 
 impl Share {
-    /// The tensor that the update is for, as a shape is written.
+    /// The tensor that the update is for, written as a shape.
     pub(super) fn layer(&self, op: &Op) -> String {
         let layer = op.layer.to_string();
         match self {
@@ -298,7 +300,7 @@ impl Share {
         }
     }
 
-    /// How a tensor of this shape would have to be stored for the update to fit: what there is to know is known.
+    /// How a tensor of this shape would have to be stored for the update to fit. Nothing else has to be looked up.
     pub(super) fn fit(&self, op: &Op, shape: &[u64]) -> Fit {
         let (fit, in_out) = match *self {
             Share::Matrix { transposed } => {
@@ -316,7 +318,7 @@ impl Share {
         };
         match fit {
             Fit::Straight => Fit::Certain { transposed: false },
-            // Of a matrix that is stored (in, out) the parts are columns.
+            // If a matrix is stored (in, out), its parts are columns.
             Fit::Transposed if matches!(self, Share::One { part: (_, 2..), .. }) => Fit::Neither,
             Fit::Transposed => Fit::Certain { transposed: true },
             Fit::Either => Fit::Certain { transposed: in_out },
@@ -329,7 +331,7 @@ impl Share {
         !matches!(self, Share::Matrix { .. })
     }
 
-    /// The updates of a stack of this shape that `update` is, one for each matrix.
+    /// `update`, which is of a stack of this shape, as one update for each matrix.
     pub(super) fn updates(&self, update: Update, shape: &[u64]) -> Vec<Update> {
         let rows = shape.get(1).copied().unwrap_or(1);
         let region = |start: u64, rows: u64| Region { rows: start..start + rows, order: RowOrder::AsIs };

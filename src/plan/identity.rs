@@ -7,8 +7,8 @@ use super::open::hex;
 use crate::error::Result;
 
 impl MergePlan {
-    /// A sha256 in hex of all that the plan knows of its output: names, sizes, headers and the recipe, which holds the hashes of the
-    /// adapters. Equal for the same inputs wherever they lie; of the base it knows the headers, not the weights.
+    /// A sha256 in hex of everything that the plan knows about its output: names, sizes, headers, and the recipe with the hashes of the
+    /// adapters. It is the same for the same inputs, wherever they are. It depends on the headers of the base, not on its weights.
     ///
     /// # Errors
     /// `limit-exceeded` where memory does not suffice for the header of a file.
@@ -24,8 +24,8 @@ impl MergePlan {
         Ok(hex(&hash.finalize()))
     }
 
-    /// A strong entity tag (RFC 9110) of every output file: of the [identity](Self::identity), the file's name and the versions that the
-    /// sources of the base gave their files. Where they gave none, other weights under the same headers have the same tag.
+    /// A strong entity tag (RFC 9110) for every output file. It is made of the [identity](Self::identity), the file's name, and the versions that
+    /// the base's source gave its files. If it gave none, different weights with the same headers have the same tag.
     ///
     /// # Errors
     /// As [`identity`](Self::identity).

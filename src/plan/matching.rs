@@ -1,4 +1,4 @@
-//! Adapters against the base: which update changes which tensor, or why it cannot.
+//! Matches adapters to the base: which update changes which tensor, or why it cannot.
 
 use std::collections::HashMap;
 
@@ -24,21 +24,18 @@ use crate::model::placement::{Placement, SeveralParts};
 use crate::op::Op;
 use crate::tensor::Float;
 
-/// What the user can do where an adapter does not fit its base.
-pub(super) const RIGHT_BASE: &str = "check that this is the base that the adapter was trained on";
-
 /// What the user can do about a quantised base.
 const NOT_QUANTISED: &str = "merge into the base that is not quantised";
 
-/// Base tensors by name: their numbers, and what the headers say of each. A tied output layer comes last.
+/// The base's tensors by name: their numbers, and what the headers say about each. A tied output layer comes last.
 struct BaseTensors<'a> {
     numbers: HashMap<&'a str, usize>,
     infos: Vec<TensorInfo<'a>>,
-    /// A short name of a weight, to be shown where another one is missing.
+    /// A short name of a weight, shown as an example if another one is missing.
     example: &'a str,
 }
 
-/// Most bytes of such a name: it is shown with each name that is missing.
+/// Most bytes of such a name: it is shown with each missing name.
 const EXAMPLE_BYTES: usize = 120;
 
 impl<'a> BaseTensors<'a> {
@@ -104,7 +101,7 @@ pub(crate) fn match_adapters(
 
 struct Matcher<'a> {
     adapter: &'a Adapter,
-    /// The adapter's updates, as the base has its tensors.
+    /// The adapter's updates, fitted to the base's tensors.
     updates: &'a [ModuleUpdate],
     tensors: &'a BaseTensors<'a>,
     options: &'a CheckedOptions,
@@ -121,10 +118,10 @@ impl<'a> Matcher<'a> {
     ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
         let BaseTensors { numbers, infos, .. } = self.tensors;
         let wanted: Vec<String> = self.updates.iter().map(ModuleUpdate::tensor).collect();
-        // What may be absent says nothing of where the rest is.
+        // What may be absent says nothing about where the rest is.
         let decisive = self.updates.iter().zip(&wanted).filter(|(update, _)| !update.optional && !update.adds);
         let mut decisive: Vec<&str> = decisive.map(|(_, name)| name.as_str()).collect();
-        // Those of the experts of one stack are neighbours.
+        // The updates of one stack's experts are neighbours.
         decisive.dedup();
         let names: Vec<&str> = infos.iter().map(|info| info.name).collect();
         let placement = Placement::choose(&decisive, &names, &self.model.types);
@@ -134,7 +131,7 @@ impl<'a> Matcher<'a> {
         let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
         for (update, wanted) in self.updates.iter().zip(&wanted) {
             let Some(tensor) = placement.place(wanted).and_then(|name| numbers.get(name).copied()) else {
-                // A head has weights and biases. Anything else may be the base's under another name, which nobody would miss.
+                // A head has weights and biases. Anything else may be a tensor of the base under another name, and then nobody would miss it.
                 let of_head = matches!(update.parameter.as_str(), "weight" | "bias");
                 if update.adds && of_head && self.adapter.weight == 1.0 {
                     self.add_new(update, wanted, added, findings)?;
@@ -218,7 +215,7 @@ impl<'a> Matcher<'a> {
         Ok(())
     }
 
-    /// The update of a weight of this shape.
+    /// The update, for a weight of this shape.
     fn update(&self, update: &ModuleUpdate, transposed: bool, shape: &[u64]) -> Update {
         let mut op = update.op.clone();
         op.transposed = transposed;
@@ -245,7 +242,7 @@ impl<'a> Matcher<'a> {
         Ok(())
     }
 
-    /// Added to any of them the delta would be wrong in all but one.
+    /// The delta belongs to one of these parts, and would be wrong in all others.
     fn ambiguous(&self, several: &SeveralParts) -> Error {
         let more = several.all - several.prefixes.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -257,7 +254,7 @@ impl<'a> Matcher<'a> {
             .fix("put the prefix of the one it was trained on before its keys")
     }
 
-    /// The same module in two spellings: added twice, the delta would be twice what was trained.
+    /// One module in two spellings: if both were added, the delta would be twice what was trained.
     fn placed_twice(&self, tensor: usize, one: &ModuleUpdate, other: &ModuleUpdate) -> Error {
         let tensor = self.tensors.infos[tensor].name;
         let reason = format!("{:?} and {:?} both mean {tensor} of the base", one.key, other.key);
@@ -290,7 +287,7 @@ impl<'a> Matcher<'a> {
             error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
                 .expected(wanted.to_string())
                 .found(example)
-                .fix(RIGHT_BASE)
+                .fix(self.adapter.right_base())
         };
         if !self.options.allow_unmatched {
             return Err(error);
@@ -301,7 +298,7 @@ impl<'a> Matcher<'a> {
         Ok(())
     }
 
-    /// PEFT loads what the adapter brings.
+    /// PEFT loads the weight that the adapter brings.
     fn base_replaced(&self, tensor: usize) -> Finding {
         let tensor = self.tensors.infos[tensor].name;
         let message = "the adapter brings the weight it was trained on, which is taken instead of the base's".into();
@@ -354,10 +351,10 @@ impl<'a> Matcher<'a> {
             .kind(ErrorKind::OtherShape)
             .found(found)
             .expected(expected)
-            .fix(RIGHT_BASE)
+            .fix(self.adapter.right_base())
     }
 
-    /// What the configuration says and the file does not, or the other way round.
+    /// Where the configuration and the file do not agree.
     fn check_mismatches(&self, findings: &mut Vec<Finding>) -> Result<()> {
         for mismatch in &self.adapter.mismatches {
             let is_beside = mismatch.code == unmerged::CODE;

@@ -1,4 +1,4 @@
-//! Adapters that hold some layers alone: a stage of a pipeline, or what one process of many has saved.
+//! Adapters that hold only some of the layers: those of one pipeline stage, or what one of many processes saved.
 
 use super::adapter::Adapter;
 use crate::adapter::dialect::ModuleUpdate;
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::findings::Finding;
 use crate::order::sort;
 
-/// What is to be said where the base has the same modules in other layers, which the adapter's configuration names, and its file has nothing for.
+/// The finding if the base has the same modules in other layers, the adapter's configuration names them, and its file has nothing for them.
 ///
 /// # Errors
 /// `limit-exceeded` where a pattern of the configuration takes too many steps.
@@ -28,7 +28,7 @@ pub(super) fn missing_layers(
     }
     sort(&mut kinds);
     kinds.dedup_by_key(|(kind, _)| *kind);
-    // Of each kind, how many the adapter lacks, and the first.
+    // For each kind, how many the adapter lacks, and the first of them.
     let mut lacking = vec![(0, 0); kinds.len()];
     for (tensor, info) in tensors.iter().enumerate().filter(|(tensor, _)| !changed[*tensor]) {
         let wanted = kind(info.name);
@@ -55,7 +55,7 @@ pub(super) fn missing_layers(
     Ok(Some(Finding::warning("missing-layers", Some(&adapter.name), message)))
 }
 
-/// What tensors of the same place in different layers have in common: a hash (FNV-1a) of their name without the numbers in it.
+/// What tensors at the same place in different layers have in common: a hash (FNV-1a) of their name without its numbers.
 fn kind(name: &str) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for part in name.split('.') {
@@ -71,7 +71,7 @@ fn is_number(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The path of a module with the numbers of `tensor`, from the last on: it may stand below other modules.
+/// The path of a module with the numbers of `tensor`, matched from the last number on, because one of the two may be below more modules.
 fn numbered(module: &str, tensor: &str) -> String {
     let mut numbers = tensor.rsplit('.').filter(|part| is_number(part));
     let mut parts: Vec<&str> =

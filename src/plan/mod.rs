@@ -1,5 +1,5 @@
-//! Base × adapters × options → a [`MergePlan`]: for every tensor copy or merge, the headers of the output, the
-//! findings. Everything is known, and every error that can be seen in headers is raised, before a weight is read.
+//! Base × adapters × options → a [`MergePlan`]: for every tensor whether it is copied or merged, the headers of the output, and the
+//! findings. All of it is known before a weight is read, and so is every error that headers can show.
 
 mod adapter;
 mod build;

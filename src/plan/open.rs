@@ -1,4 +1,4 @@
-//! Reading what a plan needs of a base: headers, indexes and configurations, never weights.
+//! Reads what a plan needs of a base: headers, indexes and configurations, never weights.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::container::index::is_plain_name;
 use crate::container::{CheckpointFiles, Format, Header, ShardIndex, TensorInfo, foreign, header, limits, torch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-use crate::inputs::{Inputs, Listing, UNKNOWN_SIZE, read_whole, try_buffer};
+use crate::inputs::{FileInfo, Inputs, Listing, UNKNOWN_SIZE, read_whole, try_buffer};
 use crate::json::repeated;
 use crate::tensor::Float;
 use crate::wire::wire;
@@ -22,7 +22,7 @@ pub struct Shard {
     pub name: String,
     /// Its header.
     pub header: Header,
-    /// The sha256 of its bytes in hex, where its source knows it.
+    /// The sha256 of its bytes in hex, if its source knows it.
     pub sha256: Option<String>,
 }
 
@@ -39,27 +39,27 @@ pub struct Base {
     pub index: Option<(String, ShardIndex)>,
     /// `config.json`.
     pub config: Option<Vec<u8>>,
-    /// Files that are copied: (input, name, size).
-    pub others: Vec<(usize, String, u64)>,
+    /// Files that are copied, each with the number of its input. Empty once the plan is made.
+    pub others: Vec<(usize, FileInfo)>,
     /// Files of the folder that stay behind, and folders inside it.
     pub left_behind: Vec<String>,
-    /// (name, version) of each file whose source tells versions apart.
+    /// (name, version) of each file whose source gives it a version.
     pub versions: Vec<(String, String)>,
     /// Where it can be had again, for the recipe.
     pub origin: Option<String>,
-    /// What the user should know of its files.
+    /// What the user should know about its files.
     pub findings: Vec<Finding>,
 }
 
 wire!(Shard { input, name, header, sha256 });
-wire!(Base { name, format, shards, index, config, others, left_behind, versions, origin } without { findings });
+wire!(Base { name, format, shards, index, config, left_behind, versions, origin } without { others, findings });
 impl Base {
     /// Call `visit` with the name of each tensor.
     pub(super) fn each_name<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
         self.shards.iter().for_each(|shard| shard.header.iter().for_each(|tensor| visit(tensor.name)));
     }
 
-    /// Give each tensor the names that `names` adds to its list: none leaves it out, several make copies.
+    /// Give each tensor the names that `names` adds to its list. With no name it is left out; several names make copies.
     ///
     /// # Errors
     /// Those of [`Header::of_tensors`].
@@ -76,9 +76,9 @@ impl Base {
         Ok(())
     }
 
-    /// Do not copy the files of which `stays` is true.
+    /// Do not copy the files for which `stays` returns true.
     pub(crate) fn leave_behind(&mut self, stays: impl Fn(&str) -> bool) {
-        let left = self.others.extract_if(.., |(_, name, _)| stays(name)).map(|(_, name, _)| name);
+        let left = self.others.extract_if(.., |(_, file)| stays(&file.name)).map(|(_, file)| file.name);
         self.left_behind.extend(left);
     }
 }
@@ -87,7 +87,7 @@ impl Base {
 ///
 /// # Errors
 /// Those of [`CheckpointFiles::of`], [`Header::parse`] and [`ShardIndex::parse`]; `bad-header` when index and shards disagree;
-/// `wrong-input` for an adapter, or a file that is something else; `bad-option` for a file that is listed twice.
+/// `wrong-input` for an adapter, or for a file of another kind; `bad-option` for a file that is listed twice.
 pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     check_listing(folder)?;
     let names: Vec<&str> = folder.files.iter().map(|file| file.name.as_str()).collect();
@@ -109,7 +109,7 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     let sizes: Vec<u64> = folder.files.iter().map(|file| file.size).collect();
     let layout = CheckpointFiles::of(&names, &sizes, index.as_ref().map(|(at, index)| (*at, index)));
     let layout = layout.map_err(|error| elsewhere(folder, error, false))?;
-    // The output has files of these names.
+    // The output has files with these names.
     if let Some(&file) = layout.shards.iter().chain(&layout.index).find(|&&file| !is_plain_name(names[file])) {
         return Err(Error::bad_header(names[file], "this is not a plain file name").expected("a name without / or \\"));
     }
@@ -121,7 +121,7 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     let mut shards = Vec::with_capacity(layout.shards.len());
     for &file in &layout.shards {
         let header = read_header(inputs, folder, file, layout.format).await;
-        // torch gives the files of all models one name.
+        // torch gives the files of all models the same name.
         let header = header
             .map_err(|error| if layout.format == Format::Torch { error.in_folder(&folder.name) } else { error })?;
         check_gathered(names[file], &header, false)?;
@@ -141,8 +141,7 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
         None => None,
         Some(file) => Some(read_json(inputs, folder, file, limits::CONFIG_BYTES).await?),
     };
-    let others =
-        layout.others.iter().map(|&i| (folder.first_input + i, names[i].to_string(), folder.files[i].size)).collect();
+    let others = layout.others.iter().map(|&i| (folder.first_input + i, folder.files[i].clone())).collect();
     let mut used = vec![false; names.len()];
     let known = layout.shards.iter().chain(&layout.others).chain(&layout.index).chain(&layout.config);
     known.chain(&layout.not_chosen).for_each(|&i| used[i] = true);
@@ -155,23 +154,25 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     Ok(Base { name, format, shards, index, config, others, left_behind, versions, origin, findings })
 }
 
-/// Where a run that spreads its weights over machines saves without gathering them, all or most tensors are empty; of an adapter `some`
-/// suffice.
+/// A training run that spreads weights over machines and saves without gathering them leaves all or most tensors empty. With `some` (for
+/// adapters), some empty tensors are enough for an error.
 pub(super) fn check_gathered(file: &str, header: &Header, some: bool) -> Result<()> {
     let empty = || header.iter().filter(|tensor| tensor.shape == [0] && Float::of(tensor.dtype).is_some());
     let (Some(first), count) = (empty().next(), empty().count()) else { return Ok(()) };
     if !some && count * 2 <= header.len() {
         return Ok(());
     }
-    let reason =
-        format!("{count} tensors without a value ({}, …), as a ZeRO-3 run saves that does not gather them", first.name);
+    let reason = format!(
+        "{count} tensors are empty ({}, …), as when a ZeRO-3 run saves without gathering its weights",
+        first.name
+    );
     Err(Error::wrong_input(file, reason)
         .tensor(first.name)
         .found(format!("{:?}", first.shape))
         .fix("save it with stage3_gather_16bit_weights_on_model_save, or convert it with DeepSpeed's zero_to_fp32.py"))
 }
 
-/// Every file once.
+/// No file is listed twice.
 pub(super) fn check_listing(folder: &Listing) -> Result<()> {
     match repeated(folder.files.iter().map(|file| file.name.as_str()).collect()) {
         Some(name) => Err(Error::bad_option("source", format!("it lists {name} twice")).file(name)),
@@ -179,8 +180,8 @@ pub(super) fn check_listing(folder: &Listing) -> Result<()> {
     }
 }
 
-/// Every tensor once, and where the index says it is: a copy elsewhere is left out. A tensor of a shard that the index does not know stays, as
-/// it does in transformers.
+/// Every tensor is there once, in the shard that the index names; copies in other shards are left out. A tensor that the index does not name
+/// stays, as in transformers.
 fn check_names(shards: &mut [Shard], index: Option<&(String, ShardIndex)>, findings: &mut Vec<Finding>) -> Result<()> {
     let listed = |tensor: &str| index.and_then(|(_, index)| index.shard_of(tensor));
     let (mut places, mut superseded, mut unlisted) = (HashMap::new(), Vec::new(), Vec::new());
@@ -239,7 +240,7 @@ pub(super) async fn read_json(inputs: &impl Inputs, folder: &Listing, file: usiz
     }
 }
 
-/// Bytes that are read first of a weight file, where its size is known: most headers are shorter, and then need no second read.
+/// Bytes of the first read of a weight file, if its size is known. Most headers are shorter, and then need no second read.
 const HEAD_BYTES: u64 = 1 << 16;
 
 pub(super) async fn read_header(inputs: &impl Inputs, folder: &Listing, file: usize, format: Format) -> Result<Header> {
@@ -279,10 +280,9 @@ mod tests {
 
     use super::*;
     use crate::container::{HeaderWriter, TensorInfo};
-    use crate::inputs::FileInfo;
     use crate::tensor::Dtype;
 
-    /// One file in memory, and the reads of it: first byte and number of bytes.
+    /// One file in memory, and what was read of it: first byte and number of bytes.
     struct Watched {
         bytes: Vec<u8>,
         reads: RefCell<Vec<(u64, usize)>>,
@@ -296,7 +296,7 @@ mod tests {
         }
     }
 
-    /// The reads that the header of a file of `tensors` empty tensors takes, and the length of that header.
+    /// The reads that it takes to get the header of a file with `tensors` empty tensors, and the length of that header.
     fn reads(tensors: usize, size_known: bool) -> (Vec<(u64, usize)>, usize) {
         let names: Vec<String> = (0..tensors).map(|number| format!("tensor {number}")).collect();
         let infos = names.iter().map(|name| TensorInfo { name, dtype: Dtype::F32, shape: &[0], start: 0, end: 0 });
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(found, [(0, length)]);
         let (found, length) = reads(2000, true);
         assert_eq!(found, [(0, 65536), (65536, length - 65536)]);
-        // Where the file may be as short as its header, nothing beyond that is asked for.
+        // If the file may be as short as its header, nothing beyond the header is read.
         let (found, length) = reads(3, false);
         assert_eq!(found, [(0, 8), (8, length - 8)]);
     }

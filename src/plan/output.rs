@@ -1,5 +1,5 @@
-//! The files of the output: which tensors each holds, and where. Headers and the index are written when they are asked for: of a large
-//! model they have megabytes.
+//! The files of the output: which tensors each holds, and where. Headers and the index are written only when they are asked for, because
+//! those of a large model have megabytes.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -109,14 +109,14 @@ impl Weights {
 /// The tensors of one output shard.
 struct Group {
     name: String,
-    /// Shard of the base that gives the metadata and, when whole, the order of the header.
+    /// Shard of the base that gives the metadata and, if all of it goes here, the order of the header.
     shard: usize,
     /// Numbers of the tensors, in the order of the header.
     tensors: Vec<u32>,
 }
 
-/// Every weight file: the base's own shards, or new ones of at most `max_bytes` of tensors; and their index, where the base has one or there
-/// are several.
+/// Every weight file: the base's own shards, or new shards with at most `max_bytes` of tensors. Also their index, if the base has one or there
+/// are several files.
 pub(crate) fn weight_files(
     base: &Base,
     tensors: &Tensors,
@@ -126,7 +126,7 @@ pub(crate) fn weight_files(
     let groups = group(base, tensors, max_bytes);
     let mut files: Vec<OutputFile> =
         groups.into_iter().map(|group| weight_file(base, tensors, group, recipe)).collect();
-    // The recipe makes it longer than the base's. Nobody could read such a file.
+    // The recipe makes it longer than the base's header. A header beyond the limit could not be read.
     if let Some(file) = files.iter().find(|file| file.planned() > PREFIX_BYTES + HEADER_BYTES) {
         let bytes = file.planned() - PREFIX_BYTES;
         let reason = format!("its header would have {bytes} bytes, more than the format's {HEADER_BYTES}");
@@ -204,7 +204,7 @@ fn weight_file(base: &Base, tensors: &Tensors, group: Group, recipe: &Recipe) ->
         };
         sort_numbers(&mut order, &|one, other| key(one).cmp(&key(other)));
     } else {
-        // Types have changed, or there was no such order: wide ones first keeps every tensor aligned to its type, as safetensors itself lays out.
+        // Types have changed, or there was no such order. Wide types first keep every tensor aligned to its type, as safetensors itself does.
         let key = |tensor: u32| {
             let Span { input, start, .. } = view(tensor).source;
             [u64::MAX - view(tensor).to.bitsize() as u64, input as u64, start]
@@ -235,7 +235,7 @@ fn write_header<T>(
     let recipe = json::text(recipe);
     let mut metadata: Vec<(&str, &str)> = base.shards[weights.shard].header.metadata().collect();
     metadata.retain(|(key, _)| *key != super::recipe::KEY);
-    // Without a format transformers 4 does not load a file; this one is laid out as torch lays it out.
+    // transformers 4 does not load a file without a format. This file has torch's layout.
     if !metadata.iter().any(|(key, _)| *key == "format") {
         metadata.push(("format", "pt"));
     }
@@ -272,7 +272,7 @@ fn write_index<T>(
         Some((_, index)) => index.iter().map(|(tensor, _)| tensor).collect(),
         None => Vec::new(),
     };
-    // What the base's index does not have.
+    // Tensors that the base's index does not name.
     let known = base.index.as_ref().map(|(_, index)| index);
     let unlisted = file_of.keys().filter(|name| known.is_none_or(|index| index.shard_of(name).is_none()));
     names.extend(json::sorted(unlisted.copied().collect()));
@@ -318,7 +318,7 @@ impl OutputFile {
         OutputFile { name, size: bytes.len() as u64, body: Body::Bytes(bytes) }
     }
 
-    /// How many bytes of the file, its first ones, the plan itself holds or writes: all of config.json and of the index, the header of a
+    /// How many bytes at the start of the file the plan itself holds or writes: all of config.json and of the index, the header of a
     /// weight file, none of a copied file.
     pub fn planned(&self) -> u64 {
         match &self.body {

@@ -50,13 +50,14 @@ pub enum Piece {
     },
 }
 
-/// A run of output bytes that one read of an input serves. Its pieces take their bytes in turn; what is between them is passed over.
+/// A run of output bytes for which one read of an input is enough. Its pieces take their bytes from it one after another, and skip what is
+/// between them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Run {
-    /// The byte of the output file after its last.
+    /// The byte after its last one, in the output file.
     pub end: u64,
-    /// What is read; nothing where the plan holds the bytes.
+    /// What is read, or nothing if the plan holds the bytes.
     pub source: Option<RunSource>,
 }
 
@@ -72,7 +73,7 @@ pub struct RunSource {
     pub end: u64,
 }
 
-/// Bytes between two tensors of a file that are read with them: files of torch have some hundred.
+/// A gap between two tensors of at most this many bytes is read along with them: in files of torch gaps are some hundred bytes.
 const GAP_BYTES: u64 = 4 << 10;
 
 impl RunSource {
@@ -131,7 +132,7 @@ pub(super) fn run(plan: &MergePlan, file: &OutputFile, range: Range<u64>) -> Run
             let mut run = Run { end: range.start, source: None };
             for (tensor, place) in weights.touched(&range, file.size) {
                 let part = Part::of(tensor, place, &range);
-                // A tensor without elements has no pieces, so its place in the input counts for nothing.
+                // A tensor without elements has no pieces, so its place in the input does not matter.
                 if part.wanted.is_empty() {
                     continue;
                 }
@@ -148,7 +149,7 @@ pub(super) fn run(plan: &MergePlan, file: &OutputFile, range: Range<u64>) -> Run
     }
 }
 
-/// A tensor, its bytes in an output file, and those of them that are wanted.
+/// A tensor, its bytes in an output file, and which of them are wanted.
 struct Part {
     tensor: usize,
     place: Range<u64>,
@@ -162,7 +163,7 @@ impl Part {
     }
 }
 
-/// The source's bytes that the wanted bytes of a tensor need: of a computed one those of whole elements, and of whatever else must be
+/// The source's bytes that the wanted bytes of a tensor need. For a computed tensor these are whole elements, and whatever else must be
 /// computed with them.
 fn source_of(plan: &MergePlan, part: &Part) -> Span {
     let (first, last) = (part.wanted.start - part.place.start, part.wanted.end - part.place.start);
@@ -196,7 +197,7 @@ fn tensor_pieces(plan: &MergePlan, part: &Part, block: u64, limit: usize, pieces
     let per_block = program.block(block) * width;
     let mut at = wanted.start;
     while at < wanted.end && pieces.len() < limit {
-        // Blocks end where they would end if the whole tensor were asked for, so that any range costs the same.
+        // Blocks end where they would if the whole tensor were asked for, so that every range costs the same.
         let offset = at - place.start;
         let end = (place.start + (offset / per_block + 1) * per_block).min(wanted.end);
         let elements = program.footprint(offset / width..(end - place.start).div_ceil(width));

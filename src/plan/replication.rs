@@ -1,5 +1,5 @@
-//! PEFT's `layer_replication`: the model that was trained has copies of the base's layers, each with factors of its own. The copies become
-//! tensors like any other, with the bytes of the same source; PEFT's `replicate_layers`.
+//! PEFT's `layer_replication` (its `replicate_layers`): the trained model has copies of the base's layers, each with factors of its own. The
+//! copies become tensors like any other, with bytes from the same source.
 
 use super::adapter::Adapter;
 use super::open::Base;
@@ -15,14 +15,14 @@ const MOST: u64 = 10_000;
 /// Give the base the layers that the adapters were trained on.
 ///
 /// # Errors
-/// `unsupported` for adapters that do not say the same, and for a base of several lists of layers, `bad-config` for layers that the base
-/// does not have, `limit-exceeded` for too many tensors.
+/// `unsupported` if the adapters repeat different layers, or the base has several lists of layers; `bad-config` for layers that the base
+/// does not have; `limit-exceeded` for too many tensors.
 pub(super) fn replicate(base: &mut Base, adapters: &[Adapter], findings: &mut Vec<Finding>) -> Result<Option<Layers>> {
     let Some(repeating) = adapters.iter().find(|adapter| !adapter.replication.is_empty()) else { return Ok(None) };
     let ranges = &repeating.replication;
     let refuse = |reason: &str| Error::unsupported(repeating.name.clone(), reason).field(FIELD);
     if adapters.iter().any(|adapter| adapter.replication != *ranges) {
-        return Err(refuse("adapters with other layers than one another have no model in common")
+        return Err(refuse("the adapters repeat different layers of the base, so they fit no one model")
             .kind(ErrorKind::NotImplemented)
             .fix("merge each by itself"));
     }
@@ -62,7 +62,7 @@ pub(super) fn replicate(base: &mut Base, adapters: &[Adapter], findings: &mut Ve
 
 const FIELD: &str = "layer_replication";
 
-/// The path of the list of layers, the layer's number, and what is behind that with its dot.
+/// The path of the list of layers, the layer's number, and the rest of the name, dot included.
 fn split(name: &str) -> Option<(&str, u64, &str)> {
     let mut dots = name.match_indices('.').map(|(at, _)| at);
     dots.find_map(|at| {

@@ -1,4 +1,4 @@
-//! What a caller that is not Rust asks for.
+//! What a caller outside Rust asks for.
 
 use super::options::{AdapterOptions, PlanOptions};
 use crate::inputs::Listing;
@@ -22,7 +22,7 @@ pub struct PlanRequest {
 pub struct AdapterRequest {
     /// Its files.
     pub folder: Listing,
-    /// How it enters the merge.
+    /// Its own options.
     pub options: AdapterOptions,
 }
 
@@ -30,7 +30,7 @@ from_json!(PlanRequest { base, adapters, options });
 from_json!(AdapterRequest { folder, options });
 
 impl PlanRequest {
-    /// Number the inputs: each folder's follow those of the one before.
+    /// Number the inputs: those of each folder follow those of the folder before it.
     pub fn number_inputs(&mut self) {
         let mut first_input = self.base.files.len();
         for AdapterRequest { folder, .. } in &mut self.adapters {

@@ -1,4 +1,4 @@
-//! The scales that each adapter's updates have, for the report and the recipe.
+//! The scales of each adapter's updates, for the report and the recipe.
 
 use std::collections::HashMap;
 
@@ -15,19 +15,19 @@ pub(super) struct Scales {
 /// The scales of one adapter.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AdapterScales {
-    /// Number of its updates; those of the experts of a stack are one.
+    /// Number of its updates. The experts of a stack count as one.
     pub(super) updates: usize,
     /// Each scale and the number of its updates, in the order of the tensors.
     pub(super) scales: Vec<(Scale, u64)>,
 }
 
 impl Scales {
-    /// Those of the updates of all tensors, in one pass: an adapter may have as many scales as updates.
+    /// The scales of the updates of all tensors, in one pass: an adapter may have as many scales as updates.
     pub(super) fn of(tensors: &Tensors, of: &[Adapter]) -> Scales {
         let mut adapters: Vec<(usize, AdapterScales)> = Vec::new();
-        // Rank and alpha decide the scale. Both zeros are one alpha.
+        // Rank and alpha decide the scale. 0 and -0 are the same alpha.
         let mut places: HashMap<(usize, u64, u64), usize> = HashMap::new();
-        // Of each adapter, the factors that are those of many experts.
+        // For each adapter, the factors that belong to many experts.
         let mut stacks: Vec<HashMap<&str, usize>> = Vec::new();
         for update in tensors.programs().iter().flat_map(|program| &program.updates) {
             let Some(input) = update.op.input() else { continue };
@@ -54,7 +54,7 @@ impl Scales {
         Scales { adapters }
     }
 
-    /// Those of one adapter.
+    /// The scales of one adapter.
     pub(super) fn of_adapter(&self, adapter: &Adapter) -> AdapterScales {
         let found = self.adapters.iter().find(|(input, _)| *input == adapter.input);
         found.map(|(_, scales)| scales.clone()).unwrap_or_default()

@@ -1,7 +1,7 @@
-//! The tensors of the output: a list of its own, each with its source. Most are tensors of the base; a merge may add others.
+//! The tensors of the output, each with its source: a list of its own. Most are tensors of the base; a merge may add others.
 //!
-//! The list is compact: a model may have hundreds of thousands of tensors, most of which are only copied. Names and shapes are those of
-//! the base's headers; programs are kept for tensors with updates, and made when asked for where only the type changes.
+//! The list is compact, because a model may have hundreds of thousands of tensors, most of them only copied. Names and shapes stay in the
+//! base's headers. Programs are kept for tensors with updates; if only the type changes, the program is made when it is asked for.
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ struct Row {
     shard: u32,
     origin: Origin,
     to: Dtype,
-    /// Number of its program, where it has updates.
+    /// Number of its program, if it has updates.
     program: Option<u32>,
 }
 
@@ -36,7 +36,7 @@ struct Row {
 enum Origin {
     /// The tensor of that number in the shard.
     Base(u32),
-    /// That of [`Tensors::added`].
+    /// The tensor of that number in [`Tensors::added`].
     Added(u32),
 }
 
@@ -70,7 +70,7 @@ impl Wire for Origin {
     }
 }
 
-/// What a plan says of one tensor.
+/// What a plan says about one tensor.
 #[derive(Debug, Clone, Copy)]
 pub struct TensorView<'a> {
     /// Name.
@@ -103,14 +103,14 @@ impl TensorView<'_> {
         self.from != self.to || !self.updates.is_empty() && replacement(self.updates).is_none()
     }
 
-    /// Whether it is an adapter's tensor, in place of the base's.
+    /// Whether its source is an adapter's tensor, in place of the base's.
     pub fn is_replaced(&self) -> bool {
         replacement(self.updates).is_some()
     }
 }
 
 impl Tensors {
-    /// Add a tensor of the base with the type that it has in the output.
+    /// Add a tensor of the base, with its type in the output.
     pub(crate) fn push_base(&mut self, shard: usize, index: usize, to: Dtype, program: Option<Program>) {
         let program = program.map(|program| self.keep(program));
         self.rows.push(Row { shard: shard as u32, origin: Origin::Base(index as u32), to, program });
@@ -143,7 +143,7 @@ impl Tensors {
         self.rows[number].shard as usize
     }
 
-    /// What the plan says of tensor number `number`.
+    /// What the plan says about tensor number `number`.
     pub(crate) fn view<'a>(&'a self, base: &'a Base, number: usize) -> TensorView<'a> {
         let row = self.rows[number];
         let program = row.program.map(|program| &self.programs[program as usize]);
@@ -158,7 +158,7 @@ impl Tensors {
                 (name.as_str(), shape.as_slice(), *dtype, *input, *start)
             }
         };
-        // What is read may be an adapter's weight in place of the base's.
+        // The source may be an adapter's weight in place of the base's.
         let read = program.and_then(|program| match (replacement(&program.updates), &program.source) {
             (Some(replace), _) => Some(replace.stored),
             (None, Stored::Plain(plain)) => Some(*plain),
@@ -187,7 +187,7 @@ impl Tensors {
     }
 }
 
-/// A tensor that only changes its type: one long row, for its shape does not matter.
+/// A tensor that only changes its type: one long row, because its shape does not matter.
 fn conversion(view: &TensorView, from: Float, to: Float) -> Program {
     Program {
         tensor: view.name.into(),

@@ -1,5 +1,5 @@
-//! The output layer, which a model may tie to its embedding. A delta on one of them alone would be lost, or reach the other, when the merged
-//! model is loaded, if the two were tied again.
+//! The output layer, which a model may tie to its embedding. If the two were still tied when the merged model is loaded, a delta on one of them
+//! would be lost, or reach the other one.
 
 use std::collections::HashMap;
 
@@ -13,26 +13,26 @@ use crate::findings::Finding;
 use crate::model::Model;
 use crate::model::config_json::Config;
 
-/// What the user can do about an adapter of a tied output layer.
+/// What the user can do if an adapter changes a tied output layer.
 pub(crate) const FIX: &str =
     "give the output layer a weight of its own (tie_word_embeddings: false), save the base, and merge into that";
 
 /// Output layers that only config.json ties: it can untie them.
 const TIED_BY_CONFIG: [&str; 2] = ["lm_head", "embed_out"];
-/// Output layers of models that tie more by the same field (biases, the embeddings of encoder and decoder, the scale of T5's
+/// Output layers of models in which the same field ties more (biases, the embeddings of encoder and decoder, the scale of T5's
 /// logits).
 const TIED_WITH_MORE: [&str; 2] = ["predictions.decoder", "lm_head.decoder"];
-/// What else models of an encoder and a decoder call it.
+/// Other names of it in models with an encoder and a decoder.
 const OF_DECODERS: [&str; 2] = ["proj_out", "output_projection"];
 
-/// The name of the output layer that is tied by its absence.
+/// The name of an output layer that is tied if it is absent.
 const HEAD: &str = "lm_head.weight";
 /// What models call the embedding of their tokens.
 const EMBEDDINGS: [&str; 4] = ["embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight"];
 /// What models call their output layer, and its bias.
 const HEADS: [&str; 4] = [HEAD, "embed_out.weight", "lm_head.bias", "embed_out.bias"];
 
-/// Whether a tensor has a row for each token of the vocabulary.
+/// Whether a tensor has one row for each token of the vocabulary.
 pub(crate) fn is_vocabulary(name: &str) -> bool {
     ends_in_one_of(name, &EMBEDDINGS) || ends_in_one_of(name, &HEADS)
 }
@@ -46,8 +46,8 @@ pub(crate) struct TiedHead {
 }
 
 impl TiedHead {
-    /// The tied output layer of `base`, where config.json says that there is one: without that, the layer may be absent because the
-    /// base is a model's body.
+    /// The tied output layer of `base`, if config.json says that there is one. Otherwise the layer may be absent because the base is only the body
+    /// of a model.
     pub(crate) fn of(base: &Base, model: &Model) -> Option<TiedHead> {
         if model.tied != Some(true) || model.encoder_decoder {
             return None;
@@ -63,7 +63,7 @@ impl TiedHead {
                 }
             }
         }
-        // Of several nobody can say which one it is.
+        // If there are several, nothing says which one it is.
         if embeddings.len() == 1 { embeddings.pop() } else { None }
     }
 
@@ -74,7 +74,7 @@ impl TiedHead {
 }
 
 /// The numbers of the embedding and of the output layer that config.json ties to it, counted through all shards. An output layer that the base
-/// does not have is the next.
+/// does not have gets the number after the last.
 fn numbers(base: &Base, head: Option<&TiedHead>, model: &Model) -> Option<(usize, usize)> {
     if model.tied != Some(true) || model.encoder_decoder {
         return None;
@@ -91,7 +91,7 @@ fn numbers(base: &Base, head: Option<&TiedHead>, model: &Model) -> Option<(usize
 }
 
 /// Decide what becomes of an output layer that is tied to the embedding: whether it changes with it, and whether the two must be untied. The
-/// output layer gets the updates that it had in the training: its own, and of the embedding's those that it followed.
+/// output layer gets the updates that it had in training: its own, and those of the embedding's that it followed.
 pub(crate) fn resolve(
     base: &Base,
     head: Option<&TiedHead>,
@@ -108,7 +108,7 @@ pub(crate) fn resolve(
         return false;
     };
     let is_copy = |change: &Change| change.follows.iter().all(|&follows| follows);
-    // The same for the one tensor that the two were: PEFT saves both when the vocabulary was resized, and when it ties what it trains.
+    // Both have the same update if they were one tensor: PEFT saves both when the vocabulary was resized, and when it ties what it trains.
     if let Some(copy) = theirs.take_if(|change| option == Tied::Share || option == Tied::Auto && is_copy(change))
         && (option == Tied::Share || ours.updates.is_empty())
     {
@@ -138,7 +138,7 @@ pub(crate) fn resolve(
     let message = match stays {
         true => "the output layer is tied to the embedding, and changes with it".to_string(),
         false => format!(
-            "{name} no longer is the embedding: it has what it had in the training, and config.json unties the two"
+            "{name} is no longer the embedding: it keeps the value that it had in training, and config.json unties the two"
         ),
     };
     let code = if stays { "tied-shared" } else { "untied" };
@@ -146,7 +146,7 @@ pub(crate) fn resolve(
     if !ours.updates.is_empty() {
         changes.insert(embedding, ours);
     }
-    // Where the two stay one tensor, only a base that has it twice needs the second.
+    // If the two stay one tensor, only a base that stores it twice needs the second.
     if !stays || head.is_none() {
         changes.insert(output, followed);
     }
@@ -156,7 +156,7 @@ pub(crate) fn resolve(
 /// Whether config.json must untie the output layer from the embedding, because one of `programs` changes it.
 ///
 /// # Errors
-/// `unsupported` where that would change more than the output layer.
+/// `unsupported` if that would change more than the output layer.
 pub(crate) fn must_untie(programs: &[Program], model: &Model, findings: &mut Vec<Finding>) -> Result<bool> {
     if model.tied == Some(false) {
         return Ok(false);

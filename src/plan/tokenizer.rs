@@ -1,17 +1,16 @@
-//! Whose tokenizer the output has: the base's, or that which was saved with an adapter.
+//! Whose tokenizer the output has: the base's, or the one that was saved with an adapter.
 
-use super::adapter::digest;
+use super::adapter::sha256;
 use super::build::MergePlan;
 use super::options::Whose;
 use super::output::{Body, OutputFile};
-use super::zeros::Zeros;
 use crate::error::Result;
 use crate::findings::Finding;
-use crate::inputs::Inputs;
+use crate::inputs::{FileInfo, Inputs};
 
-/// What a tokenizer's words are in: it needs one of these.
+/// Files that hold a tokenizer's vocabulary: a tokenizer has at least one of these.
 const WORDS: [&str; 5] = ["tokenizer.json", "vocab.json", "vocab.txt", "vocab.bpe", "merges.txt"];
-/// What else a tokenizer has.
+/// Other files of a tokenizer.
 const SETTINGS: [&str; 7] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -21,7 +20,7 @@ const SETTINGS: [&str; 7] = [
     "chat_template.json",
     "tokenizer.py",
 ];
-/// What stands beside it, each for itself.
+/// Files that stand beside a tokenizer, each independent of the others.
 const BESIDE: [&str; 5] = [
     "generation_config.json",
     "preprocessor_config.json",
@@ -33,12 +32,12 @@ fn has_words(name: &str) -> bool {
     WORDS.contains(&name) || [".model", ".spm", ".tiktoken"].iter().any(|end| name.ends_with(end))
 }
 
-/// Whether a file is one of a tokenizer or of what stands beside it.
+/// Whether a file belongs to a tokenizer or stands beside it.
 pub(super) fn is_tokenizer(name: &str) -> bool {
     has_words(name) || SETTINGS.contains(&name) || BESIDE.contains(&name)
 }
 
-/// Decide whose tokenizer the output has, and say where the adapter's is another one. `brings` is the adapter that brings embeddings.
+/// Decide whose tokenizer the output has, and say if the adapter's is a different one. `brings` is the adapter that brings embeddings.
 ///
 /// # Errors
 /// Those of reading.
@@ -51,17 +50,16 @@ pub(super) async fn choose(
     for number in 0..plan.adapters.len() {
         let companions = std::mem::take(&mut plan.adapters[number].companions);
         let mut other = Vec::new();
-        for (input, name, size) in companions {
-            let ours = digest(inputs, input, &name, size, None, &mut Zeros::default()).await?;
-            let known = plan.files.iter().find(|file| file.name == name && file.size == size);
-            if let Some(OutputFile { body: Body::Input(base), .. }) = known
-                && digest(inputs, *base, &name, size, None, &mut Zeros::default()).await? == ours
+        for (input, file) in companions {
+            let same = |known: &FileInfo| known.name == file.name && known.size == file.size;
+            if let Some((known, base)) = plan.base.others.iter().find(|(_, known)| same(known))
+                && sha256(inputs, *known, base).await? == sha256(inputs, input, &file).await?
             {
                 continue;
             }
-            other.push((input, name, size, ours));
+            other.push((input, file));
         }
-        let names: Vec<&str> = other.iter().map(|(_, name, ..)| name.as_str()).collect();
+        let names: Vec<&str> = other.iter().map(|(_, file)| file.name.as_str()).collect();
         let adapter = plan.adapters[number].name.clone();
         if names.is_empty() {
             continue;
@@ -77,17 +75,17 @@ pub(super) async fn choose(
         }
         let message = format!("taken from the adapter, in place of the base's: {}", names.join(", "));
         plan.findings.push(Finding::info(TAKEN, &adapter, message));
-        // A tokenizer is saved as a whole: what of the base's has no match would contradict it.
+        // A tokenizer is saved as a whole. Files of the base's tokenizer that the adapter does not have would contradict it.
         let [words, settings] = [names.iter().any(|name| has_words(name)), names.contains(&SETTINGS[0])];
         plan.files.retain(|file| {
             let is_part =
                 words && has_words(&file.name) || (words || settings) && SETTINGS.contains(&file.name.as_str());
             !(is_part || names.contains(&file.name.as_str())) || !matches!(file.body, Body::Input(_))
         });
-        for (input, name, size, digest) in other {
-            // As the base's versions do for the base's files, it tells this file from another of the same size.
-            plan.base.versions.push((name.clone(), digest));
-            plan.files.push(OutputFile { name, size, body: Body::Input(input) });
+        for (input, file) in other {
+            // Like the versions of the base's files, it tells this file from another of the same size.
+            plan.base.versions.push((file.name.clone(), sha256(inputs, input, &file).await?));
+            plan.files.push(OutputFile { name: file.name, size: file.size, body: Body::Input(input) });
         }
     }
     Ok(())

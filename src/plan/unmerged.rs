@@ -1,15 +1,15 @@
-//! Weights beside an adapter's own: what trainers save outside of PEFT, and no merge of the adapter takes.
+//! Weights beside an adapter's own: trainers save them outside of PEFT, and merging the adapter does not include them.
 
 use crate::adapter::dialect::Mismatch;
 use crate::error::{Error, ErrorKind};
 use crate::findings::Finding;
 use crate::inputs::Listing;
 
-/// The code of the finding that an error of weights that change the model becomes, where the user allows it.
+/// The code of the finding, if the user allows weights beside the adapter that change the model. Otherwise they are an error.
 pub(super) const CODE: &str = "unmerged-weights";
 
-/// Beginnings of names of weights that change the model: LLaVA's and its kin's projector, LongLoRA's embeddings and norms, vLLM's rows of new
-/// tokens, and single layers.
+/// How the names of weights that change the model begin: the projector of LLaVA and its relatives, LongLoRA's embeddings and norms, vLLM's rows
+/// for new tokens, and single layers.
 const OF_THE_MODEL: [&str; 9] = [
     "non_lora_",
     "new_embeddings",
@@ -21,15 +21,15 @@ const OF_THE_MODEL: [&str; 9] = [
     "lm_head",
     "learned_embeds",
 ];
-/// Of a training's state, and of the adapter itself in another form.
+/// How the names of a training's state begin, and of the adapter itself in another form.
 const OF_THE_TRAINING: [&str; 8] =
     ["adapter_", "training_args", "optimizer", "scheduler", "scaler", "rng_state", "random_states", "._"];
 const ENDINGS: [&str; 5] = [".safetensors", ".bin", ".pt", ".pth", ".ckpt"];
 
-/// Note what weights are in the folder of an adapter beside `chosen`: as mismatches where they change the model, else as a finding.
+/// Note which weights are in an adapter's folder beside `chosen`: as mismatches if they change the model, else as a finding.
 pub(super) fn note(folder: &Listing, chosen: &[&str], mismatches: &mut Vec<Mismatch>, findings: &mut Vec<Finding>) {
     let begins = |name: &str, all: &[&str]| all.iter().any(|start| name.starts_with(start));
-    let names = folder.files.iter().map(|file| &file.name).chain(&folder.beside);
+    let names = folder.files.iter().map(|file| &file.name);
     let is_weights = |name: &&String| ENDINGS.iter().any(|end| name.ends_with(end)) && !chosen.contains(&name.as_str());
     let mut others: Vec<&str> = Vec::new();
     for name in names.filter(is_weights).filter(|name| !begins(name, &OF_THE_TRAINING)) {
@@ -37,7 +37,7 @@ pub(super) fn note(folder: &Listing, chosen: &[&str], mismatches: &mut Vec<Misma
             others.push(name);
             continue;
         }
-        let reason = "trained weights beside the adapter, which a merge does not take: without them the model is not what was trained";
+        let reason = "these trained weights beside the adapter are not merged, and without them the model is not the one that was trained";
         let error = Error::unsupported(name.clone(), reason).kind(ErrorKind::NotImplemented).file(name.clone());
         let error = error.fix("merge where it was trained, or allow it: --allow-unmerged, allowUnmerged: true");
         mismatches.push(Mismatch { error: error.in_adapter(&folder.name), code: CODE });

@@ -1,17 +1,17 @@
-//! Embeddings and output layers whose vocabulary was resized before the training: PEFT saves them whole, in their new size.
+//! Embeddings and output layers whose vocabulary was resized before training. PEFT saves them whole, in their new size.
 
 use std::collections::HashMap;
 
 use super::adapter::Adapter;
 use super::change::Change;
-use super::matching::{RIGHT_BASE, two_bases};
+use super::matching::two_bases;
 use super::tied::is_vocabulary;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::container::TensorInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 
-/// The shapes of tensors that adapters bring in another size than the base's, by number.
+/// The shapes of tensors that adapters bring in another size than the base has, by the tensor's number.
 #[derive(Debug, Default)]
 pub(crate) struct Resized(HashMap<usize, Vec<u64>>);
 
@@ -19,7 +19,7 @@ impl Resized {
     /// Note what an update brings in place of the base's tensor.
     ///
     /// # Errors
-    /// `shape-mismatch` for another shape, unless it is that of a vocabulary of another size; `unsupported` for two of them.
+    /// `shape-mismatch` for another shape, unless only the size of the vocabulary differs; `unsupported` if two adapters resize it.
     pub(crate) fn note(
         &mut self,
         adapter: &Adapter,
@@ -36,11 +36,11 @@ impl Resized {
                 .kind(ErrorKind::OtherShape)
                 .expected(trained)
                 .found(found)
-                .fix(RIGHT_BASE));
+                .fix(adapter.right_base()));
         }
         if adapter.weight != 1.0 {
             let weight = json::number(adapter.weight);
-            let reason = format!("the adapter resizes the vocabulary, which has no part of the weight {weight}");
+            let reason = format!("the adapter resizes the vocabulary, which cannot be done with weight {weight}");
             return Err(Error::unsupported(info.name, reason).adapter(adapter.name.clone()).fix("use a weight of 1"));
         }
         match self.0.insert(tensor, shape.to_vec()) {
@@ -59,10 +59,10 @@ impl Resized {
         self.0.get(&tensor).cloned()
     }
 
-    /// Embedding and output layer have one vocabulary.
+    /// Check that embedding and output layer have the same vocabulary.
     ///
     /// # Errors
-    /// `shape-mismatch` where only one of them is resized.
+    /// `shape-mismatch` if only one of them is resized.
     pub(crate) fn check(&self, infos: &[TensorInfo], changes: &HashMap<usize, Change>) -> Result<()> {
         let first = self.0.iter().filter(|(tensor, _)| changes.contains_key(tensor)).min_by_key(|(tensor, _)| **tensor);
         let Some((&first, shape)) = first else {

@@ -9,10 +9,10 @@ use crate::json::sorted;
 /// PEFT's name for what it has wrapped.
 const WRAPPED: &str = "base_layer";
 
-/// Give the tensors of a wrapped base their own names, and say so.
+/// Give the tensors of a wrapped base their own names again, and note that in a finding.
 ///
 /// # Errors
-/// `unsupported` where the weights of an adapter are among them, `bad-header` where two tensors would have one name.
+/// `unsupported` if weights of an adapter are among them, `bad-header` if two tensors would get the same name.
 pub(super) fn unwrap(base: &mut Base) -> Result<Option<Finding>> {
     let (mut layers, mut all_below) = (Vec::new(), true);
     base.each_name(&mut |name| {
@@ -35,17 +35,17 @@ pub(super) fn unwrap(base: &mut Base) -> Result<Option<Finding>> {
             .fix("save the two apart, with PEFT: model.save_pretrained(…), then model.unload().save_pretrained(…)"));
     }
     base.rename(&|name, names| names.push(plain(name)))?;
-    let message = "it was saved as PEFT had wrapped it: its tensors get the names that they had before";
+    let message = "it was saved while PEFT had it wrapped: its tensors get back the names that they had before";
     Ok(Some(Finding::warning("peft-wrapped", None, message.into())))
 }
 
-/// The path of the wrapped layer that a tensor is of. A model's own `base_layer` has layers inside.
+/// The path of the wrapped layer that a tensor belongs to. A model's own module called `base_layer` has layers inside.
 fn wrapped_layer(name: &str) -> Option<&str> {
     let ends = [".base_layer.weight", ".base_layer.bias", ".base_layer.in_proj_weight"];
     ends.iter().find_map(|end| name.strip_suffix(end))
 }
 
-/// Whether a tensor is in one of the wrapped layers, and not what is wrapped there.
+/// Whether a tensor is in one of the wrapped layers, but is not the wrapped weight itself.
 fn is_adapters(name: &str, layers: &[&str]) -> bool {
     name.match_indices('.').any(|(at, _)| {
         let (layer, rest) = (&name[..at], &name[at + 1..]);

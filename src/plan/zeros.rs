@@ -1,4 +1,4 @@
-//! Factors that are all zeros: an adapter that was saved before it was trained, or whose training did not reach a module, adds nothing.
+//! Factors that are all zeros: an adapter adds nothing to a module if it was saved before training, or if training did not reach the module.
 
 use crate::error::Result;
 use crate::findings::Finding;
@@ -6,10 +6,10 @@ use crate::inputs::{Inputs, Span, try_buffer};
 
 use crate::adapter::dialect::ModuleUpdate;
 
-/// Bytes that are read of a factor at a time. The first are enough where something was trained.
+/// Bytes of a factor that are read at a time. If something was trained, the first read is enough.
 const STEP: u64 = 1 << 16;
 
-/// Operands in which only zeros were found so far.
+/// Operands in which only zeros have been found so far.
 #[derive(Default)]
 pub(super) struct Zeros {
     /// The bytes of each, and the number of its update.
@@ -35,7 +35,7 @@ impl Zeros {
         });
     }
 
-    /// Read of each operand in an input as much as is needed.
+    /// Read as much of each operand in an input as is needed.
     ///
     /// # Errors
     /// Those of reading.
@@ -59,7 +59,7 @@ impl Zeros {
         Ok(())
     }
 
-    /// What is to be said of the updates that change nothing, and whether these are all.
+    /// The finding about the updates that change nothing, and whether these are all updates.
     pub(super) fn finding(self, adapter: &str, updates: &[ModuleUpdate]) -> (Option<Finding>, bool) {
         let mut idle = vec![false; updates.len()];
         self.open.iter().for_each(|&(_, number)| idle[number] = true);
@@ -67,12 +67,11 @@ impl Zeros {
         let Some(first) = names.next() else { return (None, false) };
         let more = names.count();
         if more + 1 == updates.len() {
-            let message =
-                "all its deltas are zero: it adds nothing; it was saved before it was trained, or not as a whole";
+            let message = "all its deltas are zero, so it adds nothing: it was saved before training, or only in part";
             return (Some(Finding::warning("zero-adapter", Some(adapter), message.into())), true);
         }
         let others = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let message = format!("the delta of {first}{others} is zero: the training has not changed it");
+        let message = format!("the delta of {first}{others} is zero: training has not changed it");
         (Some(Finding { tensor: Some(first), ..Finding::info("zero-delta", adapter, message) }), false)
     }
 }

@@ -1,6 +1,6 @@
 //! bfloat16: the upper half of an f32.
 //!
-//! `half` converts, in plain Rust (`_const`): the same bits on every machine, whatever instructions it has.
+//! `half` converts, in plain Rust (`_const`), which gives the same bits on every machine, whatever instructions it has.
 
 use half::bf16;
 

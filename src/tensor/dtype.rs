@@ -1,4 +1,4 @@
-//! The element types of the safetensors format: the list of the crate `safetensors`.
+//! The element types of the safetensors format, as the crate `safetensors` lists them.
 
 pub use safetensors::Dtype;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ pub fn dtype_named(name: &str) -> Option<Dtype> {
     Dtype::deserialize(StrDeserializer::<Error>::new(name)).ok()
 }
 
-/// Every element type: the crate has no list of them.
+/// Every element type. The crate has no such list.
 pub(super) const ALL: [Dtype; 22] = {
     use Dtype::*;
     [

@@ -1,6 +1,6 @@
 //! IEEE 754 binary16: 1 sign bit, 5 exponent bits, 10 fraction bits.
 //!
-//! `half` converts, in plain Rust (`_const`): the same bits on every machine, whatever instructions it has.
+//! `half` converts, in plain Rust (`_const`), which gives the same bits on every machine, whatever instructions it has.
 
 use half::f16;
 

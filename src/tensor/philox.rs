@@ -1,7 +1,7 @@
-//! Random numbers that depend on nothing but a key and a place: Philox4x32-10.
+//! Random numbers that depend only on a key and a position: Philox4x32-10.
 //!
 //! Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). A block of four numbers is a function of a counter and a
-//! key, so any element of any tensor has its number without those before it, on any worker.
+//! key, so any worker can compute the number of any element without those before it.
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];

@@ -1,5 +1,5 @@
-//! From f64 to the 16-bit types with one rounding. `half` rounds twice: it cuts off the lower 32 bits first, or with the processor's help
-//! goes by way of the nearest f32.
+//! Converts f64 to the 16-bit types with one rounding. `half` rounds twice: it first cuts off the lower 32 bits, or, on some processors, rounds
+//! to the nearest f32.
 
 /// `value` rounded to f32 such that an inexact result has an odd last bit (round to odd: Boldo and Melquiond, "Emulation of
 /// FMA and correctly rounded sums: proved algorithms using rounding to odd", IEEE Transactions on Computers 57, 2008).

@@ -1,4 +1,4 @@
-//! What it costs to cross to JavaScript, by each of the two ways, for `benches/boundary.mjs`. Only with the feature `bench`.
+//! Measures what crossing to JavaScript costs, in each of the two ways, for `benches/boundary.mjs`. Only with the feature `bench`.
 
 use std::collections::BTreeMap;
 

@@ -39,7 +39,7 @@ impl From<Error> for JsValue {
     }
 }
 
-/// What reading `file` threw, as one of our errors. One that is ours already stays what it is.
+/// Converts what reading `file` threw to one of our errors. An error of ours stays what it is.
 pub(super) fn read_failed(file: &str, thrown: &JsValue) -> Error {
     let field = |name: &str| Reflect::get(thrown, &name.into()).unwrap_or_default();
     let text = |name: &str| field(name).as_string().unwrap_or_default();
@@ -55,7 +55,7 @@ pub(super) fn read_failed(file: &str, thrown: &JsValue) -> Error {
     let file = file.to_string();
     match (text("name").as_str(), text("code").as_str()) {
         ("AbortError", _) | (_, "aborted") => Error::aborted(),
-        // What browsers throw when a chosen file was changed or removed before it is read.
+        // Browsers throw these when a chosen file was changed or removed before it was read.
         ("NotReadableError" | "NotFoundError", _) | (_, "source-changed") => Error::source_changed(file, reason),
         (_, "no-range-support") => Error::no_range_support(file),
         _ => Error::fetch_failed(file, reason),

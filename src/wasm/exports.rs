@@ -28,9 +28,9 @@ type JsResult<T> = std::result::Result<T, JsValue>;
 #[wasm_bindgen]
 pub struct Plan {
     pub(super) plan: MergePlan,
-    /// The facts of each program that has some.
+    /// The facts of each program that needs some.
     facts: HashMap<usize, FactSum>,
-    /// The statistics of each tensor, as far as they were gathered.
+    /// The statistics of each tensor gathered so far.
     statistics: BTreeMap<usize, Statistics>,
 }
 
@@ -69,7 +69,7 @@ impl Plan {
         Ok(self.plan.etags()?)
     }
 
-    /// What tells this output from another, in hex; see `MergePlan::identity`.
+    /// Identifies this output, in hex; see `MergePlan::identity`.
     pub fn identity(&self) -> JsResult<String> {
         Ok(self.plan.identity()?)
     }
@@ -81,7 +81,7 @@ impl Plan {
         write(&self.plan.pieces(file, start as u64..end as u64, block as u64, limit))
     }
 
-    /// The longest beginning of the bytes `start..end` of a file that one read serves.
+    /// The longest part, from the start of the bytes `start..end` of a file, for which one read is enough.
     #[wasm_bindgen(unchecked_return_type = "Run")]
     pub fn run(&self, file: usize, start: f64, end: f64) -> JsResult<JsValue> {
         write(&self.plan.run(file, start as u64..end as u64))
@@ -191,7 +191,7 @@ impl Merger {
         Ok(Merger { inputs, merger: engine::Merger::new(allow_nonfinite, operand_bytes as u64), output: (0, 0) })
     }
 
-    /// Take a program (`Plan.program`) by its number.
+    /// Take a program (`Plan.program`), and keep it under its number.
     pub fn load(&mut self, number: usize, program: &[u8]) -> JsResult<()> {
         self.merger.load(number, Program::from_bytes(program)?);
         Ok(())
@@ -207,14 +207,14 @@ impl Merger {
         self.merger.drop_program(number);
     }
 
-    /// What must be read before elements `first .. first + count` of the program can be computed, nothing where it is there already.
+    /// What must be read before elements `first .. first + count` of the program can be computed. Empty if everything is there.
     #[wasm_bindgen(js_name = missingOperands, unchecked_return_type = "Span[]")]
     pub fn missing_operands(&mut self, number: usize, first: f64, count: f64) -> JsResult<JsValue> {
         write(&self.merger.missing_operands(number, &elements(first, count))?)
     }
 
-    /// Compute elements `first .. first + count` of a program. The bytes then stand in the memory at `offset`, `length`, until the next
-    /// call. Gives the block's statistics where wanted. `base` has the bytes of the piece's reads where they were read ahead.
+    /// Compute elements `first .. first + count` of a program. The bytes are then in the memory at `offset`, `length`, until the next
+    /// call. Returns the block's statistics if they are wanted. `base` has the bytes of the piece's reads, if they were read ahead.
     pub async fn compute(
         &mut self,
         number: usize,
@@ -233,8 +233,8 @@ impl Merger {
         Ok(found.map(|found| found.to_bytes()))
     }
 
-    /// The same at once, of bytes that the caller has read: those of the piece's reads, and those of `missingOperands`. It does not wait, so
-    /// that a read which is given up holds up nobody.
+    /// The same without waiting, from bytes that the caller has read: those of the piece's reads, and those of `missingOperands`. So a read
+    /// that is abandoned delays nobody.
     #[wasm_bindgen(js_name = computeGiven)]
     pub fn compute_given(
         &mut self,
@@ -252,7 +252,7 @@ impl Merger {
         Ok(())
     }
 
-    /// The result of a job that gathers facts, as `Plan.addFacts` takes it. `base` as in `compute`.
+    /// The result of a job that gathers facts, for `Plan.addFacts`. `base` is as in `compute`.
     pub async fn gather(
         &mut self,
         number: usize,
@@ -266,7 +266,7 @@ impl Merger {
         Ok(self.merger.gather(number, elements, &given).await?)
     }
 
-    /// The same at once; see `computeGiven`.
+    /// The same without waiting; see `computeGiven`.
     #[wasm_bindgen(js_name = gatherGiven)]
     pub fn gather_given(
         &mut self,
@@ -290,7 +290,7 @@ impl Merger {
         Ok(())
     }
 
-    /// Where the latest result stands in the memory.
+    /// Where the latest result is in the memory.
     #[wasm_bindgen(getter)]
     pub fn offset(&self) -> usize {
         self.output.0
@@ -303,7 +303,7 @@ impl Merger {
     }
 }
 
-/// What a caller has read for a block: its base's bytes and its operands, each where they were read. Whatever else comes from `rest`.
+/// What a caller has read for a block: the base's bytes and the operands, as far as they were read. Everything else comes from `rest`.
 fn given<'a>(
     merger: &mut engine::Merger,
     rest: Option<&'a JsInputs>,
@@ -335,7 +335,7 @@ fn elements(first: f64, count: f64) -> Range<u64> {
     first as u64..(first + count) as u64
 }
 
-/// The result of a future that has nothing to wait for.
+/// The result of a future that never has to wait.
 fn at_once<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,

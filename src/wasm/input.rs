@@ -1,4 +1,4 @@
-//! Inputs as JavaScript gives them: Blobs and functions.
+//! Inputs from JavaScript: Blobs and functions.
 
 use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
@@ -12,19 +12,19 @@ use crate::inputs::{Inputs, Span};
 enum Input {
     /// A `Blob` or `File`.
     Blob(Blob),
-    /// `read(start, end)` gives a promise of a `Uint8Array`.
+    /// `read(start, end)` returns a promise of a `Uint8Array`.
     Read(Function),
     /// `readInto(view, start)` fills the view at once: files in Node, sync handles in a worker.
     ReadInto(Function),
 }
 
-/// Every input, by number, and what says that they are no longer wanted.
+/// Every input, by number, and the signal that they are no longer wanted.
 pub(super) struct JsInputs {
     inputs: Vec<Named>,
     signal: Option<AbortSignal>,
 }
 
-/// An input, its name, and the platform's own hash of it where it has one (`sha256()` gives a promise of hex).
+/// An input, its name, and the platform's own hash function if there is one (`sha256()` returns a promise of hex).
 struct Named {
     name: String,
     input: Input,
@@ -43,7 +43,7 @@ impl JsInputs {
         JsInputs { signal, ..self }
     }
 
-    /// What errors call an input.
+    /// The name of an input in errors.
     fn name(&self, input: usize) -> &str {
         self.inputs.get(input).map_or("an input", |input| &input.name)
     }
@@ -105,7 +105,7 @@ impl Inputs for JsInputs {
     }
 
     async fn pause(&self) -> Result<()> {
-        // A failure to wait is no reason to fail: the work then goes on without a rest.
+        // If waiting fails, the work simply continues without a pause.
         let _ = next_task().await;
         match &self.signal {
             Some(signal) if signal.aborted() => Err(Error::aborted()),
@@ -116,7 +116,7 @@ impl Inputs for JsInputs {
 
 /// A promise for the next turn of the event loop: not a microtask, which would come before every event.
 ///
-/// Every platform has `setTimeout`; where there is `setImmediate` (Node) it does not wait a millisecond.
+/// Every platform has `setTimeout`. `setImmediate` (in Node) does not wait for a millisecond, so it is used if it is there.
 fn next_task() -> Promise {
     let global = js_sys::global();
     Promise::new(&mut |resolve, reject| {
@@ -129,10 +129,10 @@ fn next_task() -> Promise {
     })
 }
 
-/// Bytes that JavaScript has read, by their spans, and where whatever else comes from.
+/// Bytes that JavaScript has read, by their spans, and the source of everything else.
 pub(super) struct Given<'a> {
     bytes: Vec<(Span, Uint8Array)>,
-    /// None where the work must not wait.
+    /// `None` if the work must not wait.
     rest: Option<&'a JsInputs>,
 }
 
@@ -155,7 +155,7 @@ impl Inputs for Given<'_> {
         let holds = |span: &Span| span.input == input && span.start <= start && end <= span.start + span.bytes;
         match (self.bytes.iter().find(|(span, _)| holds(span)), self.rest) {
             (Some((span, bytes)), rest) => {
-                // Of another length the file is not what it was.
+                // If the length differs, the file has changed.
                 let is_whole = u64::from(bytes.length()) == span.bytes;
                 let at = (start - span.start) as u32;
                 let part = if is_whole { bytes.subarray(at, at + buffer.len() as u32) } else { bytes.clone() };
@@ -175,7 +175,7 @@ fn number(offset: u64) -> JsValue {
     JsValue::from_f64(offset as f64)
 }
 
-/// Copy all of `bytes` into `buffer`; another length means that the file is not what it was.
+/// Copy all of `bytes` into `buffer`. If the lengths differ, the file has changed.
 fn fill(name: &str, buffer: &mut [u8], bytes: &Uint8Array) -> Result<()> {
     if bytes.length() as usize != buffer.len() {
         let reason = format!("{} bytes came where {} were asked for", bytes.length(), buffer.len());

@@ -1,7 +1,7 @@
-//! The allocator of the module: that of Rust's own wasm, with a limit that its host can set.
+//! The module's allocator: the one that Rust uses on wasm, with a limit that the host can set.
 //!
-//! Platforms that kill what grows too large (edge isolates of 128 MB) do not say so before; a limit of our own makes of it an error
-//! of whoever asked for the memory.
+//! Some platforms (edge isolates with 128 MB) kill whatever grows too large, without a warning. With our own limit, the request for more memory
+//! fails with an error instead.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
@@ -16,17 +16,17 @@ const PAGE: usize = 1 << 16;
 /// Pages that the memory may grow to.
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// Set while the latest allocation is one that failed.
+/// Whether the latest allocation failed.
 static FAILED: AtomicBool = AtomicBool::new(false);
 
-/// Whether the latest allocation failed: what a trap means then. A failure that was reported as an error does not count, for the error's
-/// own text was allocated after it.
+/// Whether the latest allocation failed, which tells what a trap means. A failure that was reported as an error does not count, because the
+/// error's own text was allocated after it.
 #[wasm_bindgen(js_name = outOfMemory)]
 pub fn out_of_memory() -> bool {
     FAILED.load(Ordering::Relaxed)
 }
 
-/// Let the memory grow to `bytes` and no further; what is there already stays.
+/// Let the memory grow to at most `bytes`. What is there already stays.
 #[wasm_bindgen(js_name = limitMemory)]
 pub fn limit_memory(bytes: f64) {
     LIMIT.store(bytes as usize / PAGE, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The boundary to JavaScript: inputs that read Blobs and whatever functions read, and the classes that JavaScript holds.
-//! No decisions are made here; structured values are types of the crate, and have the same types in TypeScript (`schema.rs`).
+//! The boundary to JavaScript: inputs that read Blobs or call functions, and the classes that JavaScript holds. No decisions are made here.
+//! Structured values are types of the crate, and have the same types in TypeScript (`schema.rs`).
 
 #![allow(unsafe_code, reason = "views of wasm memory are handed to JavaScript for the length of one call")]
 

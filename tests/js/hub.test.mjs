@@ -120,6 +120,26 @@ describe("the hub", () => {
     assert.deepEqual(hub.asked.filter(({ path }) => path.endsWith("non_lora_trainables.bin")), []);
   });
 
+  test("an adapter's tokenizer is found as in a folder, and read only where that is needed", async () => {
+    const model = { ...base, "tokenizer.json": "{}", "tokenizer.model": "words" };
+    hub.push("org/speaks", { ...adapter, "tokenizer.json": '{"mine":1}', "tokenizer.model": "words" });
+    hub.push("org/spoken", model);
+    const of = async (/** @type {"base" | "adapter"} */ tokenizer, /** @type {string} */ name = "hf://org/spoken") => {
+      hub.asked.length = 0;
+      const { files, plan } = { plan: await api.plan({ base: name, adapters: ["hf://org/speaks"], tokenizer }), files: await contents(await api.merge({ base: name, adapters: ["hf://org/speaks"], tokenizer })) };
+      return { files, findings: plan.findings };
+    };
+    const kept = await of("base");
+    assert.match(kept.findings.find(({ code }) => code === "tokenizer-differs")?.message ?? "", /differ: tokenizer\.json \(/);
+    // The hub says that the large ones are the same, and their sizes that the small ones are not.
+    assert.deepEqual(hub.asked.filter(({ path }) => /speaks.*tokenizer/.test(path)), []);
+    const taken = await of("adapter");
+    assert.ok(taken.findings.some(({ code }) => code === "tokenizer-taken"));
+    assert.notEqual(kept.files["tokenizer.json"], taken.files["tokenizer.json"]);
+    const written = await contents(await api.merge({ base: asFiles(base), adapters: [asFiles({ ...adapter, "tokenizer.json": Buffer.from('{"mine":1}') })], tokenizer: "adapter" }));
+    assert.equal(taken.files["tokenizer.json"], written["tokenizer.json"]);
+  });
+
   test("a repository that was renamed is found, and recorded by its name of now", async () => {
     hub.moved["old/name"] = "org/base";
     const { recipe } = await api.plan({ base: "hf://old/name", adapters: ["hf://org/lora"] });

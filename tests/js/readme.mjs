@@ -1,13 +1,20 @@
 // @ts-check
-// The examples of the README, which tests run as they stand there.
+// The pages that people read (README.md and docs/), and the examples in them, which tests run as they stand there.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
-const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+const root = new URL("../../", import.meta.url);
 
-/** The fenced block after `<!-- example: NAME -->`. @param {string} name */
+/** Every page, from the root of the repository. */
+export const pages = ["README.md", "ARCHITECTURE.md", ...readdirSync(new URL("docs/", root)).filter((name) => name.endsWith(".md")).sort().map((name) => `docs/${name}`)];
+
+/** @param {string} page */
+export const textOf = (page) => readFileSync(new URL(page, root), "utf8");
+
+/** The fenced block after `<!-- example: NAME -->`, in whichever page has it. @param {string} name */
 export function example(name) {
-  const found = new RegExp(`<!-- example: ${name} -->\n\`\`\`\\w*\n([^]*?)\n\`\`\``).exec(readme)?.[1];
-  assert.ok(found, `README.md has no example ${name}`);
-  return found;
+  const fenced = new RegExp(`<!-- example: ${name} -->\n\`\`\`\\w*\n([^]*?)\n\`\`\``, "g");
+  const found = pages.flatMap((page) => [...textOf(page).matchAll(fenced)].map(([, text]) => text));
+  assert.equal(found.length, 1, `${found.length} examples are called ${name}`);
+  return found[0];
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// The README's examples are run as they stand there.
+// The examples of README.md and docs/ are run as they stand there.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -22,6 +22,12 @@ before(() => {
 });
 
 after(() => rmSync(project, { recursive: true, force: true }));
+
+test("the README's own example runs", () => {
+  writeFileSync(join(project, "short.mjs"), example("short"));
+  const output = execFileSync(process.execPath, ["short.mjs"], { cwd: project, encoding: "utf8" });
+  assert.match(output, /^model-00001-of-00002\.safetensors \d+ Blob[^]*^(1|0\.\d+)$/m);
+});
 
 test("the JavaScript example runs and prints what it says", () => {
   writeFileSync(join(project, "example.mjs"), example("node"));

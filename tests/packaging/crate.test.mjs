@@ -11,7 +11,7 @@ import { root } from "../setup/tools.mjs";
 /** What may be at the top of the tarball. */
 const TOP = [
   ".cargo_vcs_info.json", "ARCHITECTURE.md", "CHANGELOG.md", "Cargo.lock", "Cargo.toml", "Cargo.toml.orig", "LICENSE", "README.md", "benches",
-  "examples", "src", "tests",
+  "docs", "examples", "src", "tests",
 ];
 
 /** Bytes that the tarball may have. */

@@ -49,25 +49,24 @@ export async function listHub(text: string, role: Role, init: RequestOptions, li
   const entries = await turns.run(() => tree(`${access.endpoint}/api/models/${name}/tree/${encodeURIComponent(revision)}${folder && `/${escaped(folder)}`}`, options));
   const isThere = (entry: Entry) => entry.type === "file";
   const named = (path: string) => (folder ? path.slice(folder.length + 1) : path);
-  // Of an adapter, only its configuration and weights. Of a base every file: the crate decides which are copied.
+  // The crate decides which files are copied. Of an adapter, only the configuration and the weights are asked for before something is read of them.
   const names = entries.filter(isThere).map(({ path }) => named(path));
   const only = onlyFile(repository, names);
   const isWeights = only === undefined ? mayBeWeights(names, role) : (file: string) => file === only;
-  const wanted = (file: string) => (role === "base" ? only === undefined || file === only : file === "adapter_config.json" || isWeights(file));
+  const isRead = (file: string) => role === "base" || file === "adapter_config.json" || isWeights(file);
+  const wanted = (file: string) => only === undefined || file === only || (role === "adapter" && file === "adapter_config.json");
   const file = async ({ path, size, lfs, oid = "" }: Entry): Promise<Input> => {
     const within = named(path);
     const url = `${access.endpoint}/${name}/resolve/${encodeURIComponent(revision)}/${escaped(path)}`;
-    const found = size > MOST_BESIDE && !isWeights(within) ? { name: within, url, init: options, size } : await probe(url, within, role, options, limits);
+    const found = !isRead(within) || (size > MOST_BESIDE && !isWeights(within)) ? { name: within, url, init: options, size } : await probe(url, within, role, options, limits);
     if (!found) throw fileError("fetch-failed", url, "the hub lists this file and does not have it", { kind: "not-found" });
     const content = lfs?.oid ?? oid;
     return { ...found, ...(content && { oid: content }), ...(SHA256.test(lfs?.oid ?? "") && { digest: lfs!.oid! }) };
   };
   const files = await turns.all(entries.filter((entry) => isThere(entry) && wanted(named(entry.path))), file);
   const folders = only === undefined ? entries.filter((entry) => entry.type === "directory").map((entry) => named(entry.path)) : [];
-  // What else a trainer left beside an adapter: nobody needs to ask for it to know its name.
-  const beside = role === "adapter" && only === undefined ? names.filter((name) => !wanted(name)) : [];
   const place = folder ? `${name}/${folder}` : name;
-  return { name: place, files, folders, beside, ...(commit !== undefined && { origin: `hf://${folder ? `${name}/${escaped(folder)}` : name}@${commit}` }) };
+  return { name: place, files, folders, ...(commit !== undefined && { origin: `hf://${folder ? `${name}/${escaped(folder)}` : name}@${commit}` }) };
 }
 
 /** The options of every request to the hub: who asks. Headers that a caller gives count more. */

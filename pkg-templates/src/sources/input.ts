@@ -36,8 +36,6 @@ export interface Listing {
   files: Input[];
   /** Names of the folders inside it, without hidden ones. They are not read. */
   folders?: string[];
-  /** Names of files that are there and are not read. */
-  beside?: string[];
   /** Where it can be had again, for the recipe: `hf://org/name@commit`. */
   origin?: string;
 }

@@ -1,4 +1,4 @@
-//! Dialects: how one tool spells an adapter. Every dialect is a file here and an entry of `DIALECTS`.
+//! Dialects: how a tool spells an adapter. Every dialect is a file here and an entry of `DIALECTS`.
 //!
 //! A dialect reads a configuration and the names and shapes of tensors, and gives updates: which module of the model changes, and how. It
 //! does not know where that module is in the base: the plan places it.
@@ -16,7 +16,7 @@ use crate::op::{Op, Packing};
 use crate::order::sort_by;
 use crate::wire::wire;
 
-/// The dialects; the first that recognises an adapter reads it.
+/// The dialects. The first that recognises an adapter reads it.
 const DIALECTS: [&dyn Dialect; 1] = [&peft::Peft];
 
 /// An adapter's files, without its weights.
@@ -31,11 +31,11 @@ pub struct AdapterFiles<'a> {
     pub config: Option<(&'a str, &'a [u8])>,
     /// The user's alpha, which replaces the configuration's.
     pub alpha: Option<f64>,
-    /// How `lora_B` has the experts where it has those of several.
+    /// How `lora_B` orders the experts, if it holds several.
     pub packing: Packing,
-    /// The base is the one that the initialisation of the adapter has changed.
+    /// Whether the base is already the one that the adapter's initialisation changed.
     pub residual: bool,
-    /// The delta of `out_proj` in nn.MultiheadAttention is added once.
+    /// Whether the delta of `out_proj` in nn.MultiheadAttention is added once, not twice.
     pub out_proj_once: bool,
     /// Which of several adapters in the file is meant.
     pub wanted: Option<&'a str>,
@@ -43,23 +43,23 @@ pub struct AdapterFiles<'a> {
 
 /// How one tool spells adapters.
 trait Dialect: Sync {
-    /// Whether this tool has written the adapter.
+    /// Whether this tool wrote the adapter.
     fn recognises(&self, files: &AdapterFiles) -> bool;
 
-    /// Read the adapter. What the configuration says is judged before a header that cannot be read.
+    /// Read the adapter. The configuration is judged first, before a header that cannot be read.
     fn read(&self, files: &AdapterFiles, header: Result<Header>, budget: &mut PatternBudget) -> Result<Updates>;
 }
 
-/// What an adapter says.
+/// What an adapter contains.
 #[derive(Debug, Clone)]
 pub struct Updates {
     /// One for each module, in the order of their paths.
     pub updates: Vec<ModuleUpdate>,
-    /// What reports say of the adapter as a whole.
+    /// What reports say about the whole adapter.
     pub summary: Summary,
     /// `layer_replication`: the layers of the base, from each first to before each last, that it was trained on.
     pub replication: Vec<[u64; 2]>,
-    /// What the configuration promises and the file does not hold, or the other way round: errors, unless the user allows them.
+    /// What the configuration names and the file does not have, or the other way round. These are errors, unless the user allows them.
     pub mismatches: Vec<Mismatch>,
     /// What the user should know.
     pub findings: Vec<Finding>,
@@ -74,21 +74,21 @@ pub struct ModuleUpdate {
     pub module: String,
     /// The module's parameter: `weight`, `bias`.
     pub parameter: String,
-    /// Nothing is wrong where the base does not have the parameter.
+    /// It is no error if the base does not have the parameter.
     pub optional: bool,
-    /// The base may lack the parameter, which is added then: the head of a classifier, which the adapter brings as a whole.
+    /// If the base lacks the parameter, it is added: the head of a classifier, which the adapter brings as a whole.
     pub adds: bool,
-    /// An output layer that is tied to the parameter changes with it, as it did in the training.
+    /// An output layer that is tied to the parameter changes with it, as it did in training.
     pub tied: bool,
     /// The key of its first tensor, for errors.
     pub key: String,
     /// The method.
     pub op: Op,
-    /// The weight that it was trained on, where the file brings it along: it is loaded in place of the base's.
+    /// The weight that it was trained on, if the file brings it along. It is loaded in place of the base's.
     pub base: Option<BaseWeight>,
-    /// What is known of the parameter before the base is, where the file does not name it.
+    /// If the file does not name the parameter: what is known about it without the base.
     pub wrapper: Option<Box<Wrapper>>,
-    /// What it covers of a tensor that is, or was in the training, a stack of experts' matrices.
+    /// If the tensor is a stack of experts' matrices, or was one in training: the part that the update covers.
     pub share: Option<Share>,
 }
 
@@ -124,7 +124,7 @@ fn in_order(updates: &mut Vec<ModuleUpdate>) {
     sort_by(updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
 }
 
-/// What reports say of an adapter.
+/// What reports say about an adapter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// The `peft_type` of its configuration.
@@ -135,7 +135,7 @@ pub struct Summary {
     pub alpha: Option<f64>,
     /// Scale by α/√r instead of α/r.
     pub rslora: bool,
-    /// What the configuration says of the orientation of the base's weights; a hint, since PEFT decides by layer class.
+    /// What the configuration says about the orientation of the base's weights. It is a hint, because PEFT decides by layer class.
     pub fan_in_fan_out: bool,
     /// The base that the configuration names.
     pub base_name: Option<String>,
@@ -146,9 +146,9 @@ wire!(Summary { peft_type, r, alpha, rslora, fan_in_fan_out, base_name });
 /// A configuration and a file that do not agree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mismatch {
-    /// The error that it is.
+    /// The error, unless the user allows it.
     pub error: Error,
-    /// The code of the finding that it becomes where the user allows it.
+    /// The code of the finding, if the user allows it.
     pub code: &'static str,
 }
 
@@ -157,7 +157,7 @@ pub struct Mismatch {
 /// # Errors
 /// `bad-config`, `bad-header`, `missing-pair`, `shape-mismatch`, `unsupported`, `limit-exceeded`, and the error that `header` is.
 pub fn read(files: &AdapterFiles, header: Result<Header>, budget: &mut PatternBudget) -> Result<Updates> {
-    // An adapter that nobody recognises is read as PEFT's, whose errors say what is missing.
+    // An adapter that no dialect recognises is read as PEFT's, whose errors say what is missing.
     let dialect = DIALECTS.iter().find(|dialect| dialect.recognises(files)).unwrap_or(&DIALECTS[0]);
     dialect.read(files, header, budget)
 }

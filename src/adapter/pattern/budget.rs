@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind};
 
-/// Steps of all matches of a plan together. An ordinary pattern takes some tens of steps for a name.
+/// Steps for all matches of a plan together. An ordinary pattern takes a few dozen steps for a name.
 const PLAN_STEPS: u64 = 20_000_000;
 
 /// The steps that the patterns of one plan may still take.
@@ -15,14 +15,14 @@ pub struct PatternBudget {
 }
 
 impl Default for PatternBudget {
-    /// The budget of a whole plan: about half a second of work, twice that in WebAssembly.
+    /// The budget of a whole plan: about half a second of work, or a second in WebAssembly.
     fn default() -> PatternBudget {
         PatternBudget::new(PLAN_STEPS)
     }
 }
 
 impl PatternBudget {
-    /// A budget of so many steps.
+    /// A budget of this many steps.
     pub fn new(steps: u64) -> PatternBudget {
         PatternBudget { left: steps }
     }
@@ -48,13 +48,13 @@ impl PatternBudget {
     }
 }
 
-/// Why it cannot be said whether a pattern matches.
+/// Why a match could not be decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MatchError {
     /// The budget is used up.
     #[error("matching the patterns of this merge against the names of its modules takes too many steps")]
     OutOfSteps,
-    /// One match has more open choices than the matcher remembers.
+    /// A match has more open choices than the matcher can remember.
     #[error("one of its matches has too many choices to remember")]
     TooManyChoices,
     /// Python's rules of case for these characters are not implemented.

@@ -4,7 +4,7 @@ use super::parse::{ASCII, Fault, Parser, Token, Width};
 use super::program::{At, Class, Item, Op};
 
 impl Parser {
-    /// What `\` and `c` mean outside of classes. Answers the width and whether it is a place, which has none.
+    /// What `\` and `c` mean outside of classes. Returns the width, and whether it is a position, which has no width.
     pub(super) fn escape(&mut self, c: char) -> Result<(Width, bool), Fault> {
         let ascii = self.flags & ASCII != 0;
         let at = match c {
@@ -28,7 +28,7 @@ impl Parser {
         Ok(((0, 0), true))
     }
 
-    /// A group by its number, unless there are three octal digits.
+    /// A back-reference by number, or an octal escape if there are three octal digits.
     fn reference_or_octal(&mut self, first: char) -> Result<Width, Fault> {
         let mut group = digit(first, 10);
         if let Some(second) = self.digit(10) {
@@ -81,7 +81,7 @@ impl Parser {
         }
     }
 
-    /// An item of a class, and its code where it is one character.
+    /// An item of a class, and its code if it is one character.
     fn member(&mut self, token: Token) -> Result<(Item, Option<u32>), Fault> {
         let code = match token {
             Token::Plain(c) => u32::from(c),
@@ -104,7 +104,7 @@ impl Parser {
         matches!(letter, 'd' | 's' | 'w').then_some(class)
     }
 
-    /// The code of an escape that is one character wherever it stands.
+    /// The code of an escape that means the same character everywhere.
     fn literal_escape(&mut self, c: char) -> Result<u32, Fault> {
         let code = match c {
             'a' => 7,
@@ -132,7 +132,7 @@ impl Parser {
         if code > u32::from(char::MAX) { Err("bad escape") } else { Ok(code) }
     }
 
-    /// Up to so many more octal digits.
+    /// Up to this many more octal digits.
     fn octal(&mut self, mut code: u32, digits: u32) -> u32 {
         for _ in 0..digits {
             match self.digit(8) {
@@ -143,7 +143,7 @@ impl Parser {
         code
     }
 
-    /// The next character, where it is a digit.
+    /// The next character, if it is a digit.
     #[inline(never)]
     pub(super) fn digit(&mut self, radix: u32) -> Option<u32> {
         let Some(Token::Plain(c)) = self.peek() else { return None };
@@ -153,7 +153,7 @@ impl Parser {
     }
 }
 
-/// The value of a digit; 8 and 9 are themselves even in octal.
+/// The value of a digit. 8 and 9 keep their values, even in octal.
 fn digit(c: char, radix: u32) -> u32 {
     c.to_digit(radix.max(10)).unwrap_or(radix)
 }

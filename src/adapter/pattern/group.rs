@@ -8,7 +8,7 @@ use super::program::{Kind, Op, WORD};
 const UNEXPECTED_END: &str = "unexpected end of pattern";
 
 impl Parser {
-    /// What follows `(`. `None` for what leaves nothing behind.
+    /// Parse what follows `(`. `None` if it adds nothing to the program.
     pub(super) fn group(&mut self, depth: usize, at_start: bool) -> Result<Option<Width>, Fault> {
         if !self.eat('?') {
             return self.capture(0..0, depth).map(Some);
@@ -70,7 +70,7 @@ impl Parser {
         Ok(Some(width))
     }
 
-    /// What is in a group, and its end.
+    /// Parse the content of a group, and its end.
     fn inside(&mut self, depth: usize) -> Result<Width, Fault> {
         let width = self.alternation(depth + 1)?;
         if self.eat(')') { Ok(width) } else { Err("missing ), unterminated subpattern") }
@@ -89,12 +89,12 @@ impl Parser {
         Ok(width)
     }
 
-    /// The group whose name is what these tokens are.
+    /// The group with the name that these tokens spell.
     fn named(&self, name: Range<usize>) -> Option<usize> {
         self.groups.iter().position(|group| self.tokens[group.name.clone()] == self.tokens[name.clone()])
     }
 
-    /// Where the name stands that ends in `end`.
+    /// The place of a name that ends with `end`.
     fn name(&mut self, end: char) -> Result<Range<usize>, Fault> {
         let start = self.next;
         while !self.eat(end) {
@@ -120,7 +120,7 @@ impl Parser {
         Ok(width)
     }
 
-    /// The flags inside of `(?…:`, or `None` for `(?…)`, which sets them for the whole pattern.
+    /// The flags inside `(?…:`, or `None` for `(?…)`, which sets them for the whole pattern.
     fn parse_flags(&mut self, mut c: char) -> Result<Option<u8>, Fault> {
         let (mut on, mut off) = (0, 0);
         while !matches!(c, ')' | '-' | ':') {
@@ -153,7 +153,7 @@ impl Parser {
     }
 }
 
-/// Python's `L` is for bytes and its `t` does nothing that works.
+/// Python's `L` works only for bytes, and its `t` has no effect.
 fn flag(letter: char) -> Option<u8> {
     Some(match letter {
         'i' => IGNORE_CASE,

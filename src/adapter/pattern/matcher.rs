@@ -1,6 +1,6 @@
 //! Runs a program over a text, by backtracking.
 //!
-//! The stack is a vector: neither long texts nor nested patterns can exhaust the real one.
+//! The stack is a vector, so that neither long texts nor nested patterns can exhaust the call stack.
 
 use super::program::{At, Class, Fold, Kind, Loop, Op, Piece, Program, Set, WORD};
 use super::{MatchError, PatternBudget};
@@ -11,14 +11,14 @@ const MAX_FRAMES: usize = 500_000;
 /// A register without a value.
 const NONE: usize = usize::MAX;
 
-/// What to do when something fails: the youngest first.
+/// What to do when a match fails, the latest first.
 #[derive(Clone, Copy)]
 enum Frame {
     /// Go on at this instruction and position.
     Choice(usize, usize),
-    /// Put the value back into the register.
+    /// Restore the register's value.
     Restore(usize, usize),
-    /// The open piece that began at this instruction and position has no match.
+    /// The open look-around or atomic group that began at this instruction and position has no match.
     Piece(usize, usize),
 }
 
@@ -41,7 +41,7 @@ pub(super) fn matches(
     let registers = vec![NONE; program.registers];
     let mut matcher = Matcher { program, text, registers, stack: Vec::new(), budget };
     let last = if anchored { 0 } else { text.len() };
-    // A failed run has put every register back.
+    // A failed run has restored every register.
     for start in 0..=last {
         if matcher.run(start)? {
             return Ok(true);
@@ -102,13 +102,13 @@ impl Matcher<'_> {
         self.push(Frame::Restore(register, old));
     }
 
-    // Not inlined: this grows a vector, and is called in many places.
+    // Not inlined, because it grows a vector and is called in many places.
     #[inline(never)]
     fn push(&mut self, frame: Frame) {
         self.stack.push(frame);
     }
 
-    /// Undo up to the youngest choice and take it.
+    /// Undo everything up to the latest choice, and take that choice.
     fn back(&mut self) -> Option<(usize, usize)> {
         loop {
             match self.stack.pop()? {
@@ -142,13 +142,13 @@ impl Matcher<'_> {
             At::Boundary { negated, ascii } => {
                 let word = Class { ascii, ..WORD };
                 let differ = before.is_some_and(|&c| word.has(c)) != after.is_some_and(|&c| word.has(c));
-                // Neither `\b` nor `\B` is in an empty text (until Python 3.14).
+                // Neither `\b` nor `\B` matches in an empty text (until Python 3.14).
                 !self.text.is_empty() && differ != negated
             }
         }
     }
 
-    /// The position behind a repetition of what the group captured.
+    /// The position after a repetition of what the group captured.
     fn again(&mut self, group: usize, fold: Fold, pos: usize) -> Result<Option<usize>, MatchError> {
         let (from, to) = (self.registers[2 * group], self.registers[2 * group + 1]);
         if from == NONE || to == NONE || to < from || to - from > self.text.len() - pos {
@@ -159,7 +159,7 @@ impl Matcher<'_> {
             if a == b || (fold != Fold::Not && a.eq_ignore_ascii_case(&b)) {
                 continue;
             }
-            // Tables of case would double the size of all this.
+            // Tables of upper and lower case would double the size of this module.
             if fold == Fold::Full && !(a.is_ascii() && b.is_ascii()) {
                 return Err(MatchError::NonAsciiCase(a, b));
             }
@@ -168,7 +168,7 @@ impl Matcher<'_> {
         Ok(Some(pos + to - from))
     }
 
-    /// The instruction to go on at. As in Python an iteration that ends where it began is the last.
+    /// The instruction to continue at. As in Python, an iteration that ends where it began is the last.
     fn repeat(&mut self, repeat: Loop, pc: usize, pos: usize) -> usize {
         let Loop { register, min, max, lazy, exit } = repeat;
         let (once_more, exit) = (pc + 1, pc + exit);
@@ -187,7 +187,7 @@ impl Matcher<'_> {
     fn iterate(&mut self, register: usize, min: u32, pos: usize) {
         let count = self.registers[register];
         self.set(register, count + 1);
-        // Python does not look for empty iterations among those that must be.
+        // Python does not check for empty iterations among the required ones.
         if count >= min as usize {
             self.set(register + 1, pos);
         }
@@ -207,7 +207,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// The innermost open piece matched. Its frame is the youngest of its kind: a closed piece leaves none.
+    /// The innermost open group matched. Its frame is the latest of its kind, because a closed group leaves none.
     fn close(&mut self, pc: usize, pos: usize) -> Result<Option<(usize, usize)>, MatchError> {
         let innermost = self.stack.iter().enumerate().rev().find_map(|(index, frame)| match frame {
             Frame::Piece(opened, began) => Some((index, *opened, *began)),
@@ -224,7 +224,7 @@ impl Matcher<'_> {
             }
             return Ok(None);
         }
-        // Its choices go; what it captured stays, and is still undone should something later fail.
+        // Its choices are dropped. What it captured stays, but can still be undone if something later fails.
         let mut kept = bottom;
         for index in bottom..self.stack.len() {
             if let restore @ Frame::Restore(..) = self.stack[index] {

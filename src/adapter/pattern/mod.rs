@@ -1,9 +1,9 @@
-//! Regular expressions as PEFT uses them: Python's `re`, of 3.11.
+//! Regular expressions as PEFT uses them: Python's `re`, version 3.11.
 //!
-//! PEFT's keys are Python's, look-around included; a library that knows these is larger than the rest of lorafold. This
-//! one parses into a small `program` and runs it by backtracking, within a `budget` of steps for the whole plan, so that
-//! patterns that would take for ever are an error. A `table` finds the first of many patterns that matches. What it does not
-//! know (conditional groups, `\N{…}`, non-ASCII characters where case is ignored) it refuses by name. `\d` knows ASCII digits only, and `\w` goes by [`char::is_alphanumeric`].
+//! PEFT's keys are Python's regular expressions, with look-around. A library with look-around is larger than the rest of lorafold. This module
+//! parses a pattern into a small `program` and runs it by backtracking, with a `budget` of steps for the whole plan, so that patterns that would
+//! run forever are an error. A `table` finds the first of many patterns that matches. What is not supported (conditional groups, `\N{…}`,
+//! non-ASCII characters if case is ignored) is refused by name. `\d` matches ASCII digits only; `\w` follows [`char::is_alphanumeric`].
 
 mod budget;
 mod class;
@@ -23,18 +23,18 @@ pub use table::{Lookup, PatternTable, TableError};
 #[derive(Debug, Clone)]
 pub struct Pattern {
     program: Program,
-    /// Only at the start of the text, as `re.match`; otherwise anywhere, as `re.search`.
+    /// Match only at the start of the text, as `re.match`; otherwise anywhere, as `re.search`.
     anchored: bool,
 }
 
 impl Pattern {
-    /// A key of `rank_pattern` or `alpha_pattern`: matches a module's whole path, or the end of it from a dot on
+    /// A key of `rank_pattern` or `alpha_pattern`: matches a module's whole path, or the end of it after a dot
     /// (PEFT `get_pattern_key`: `re.match(rf"(.*\.)?({key})$", path)`).
     ///
     /// # Errors
     /// Why the pattern cannot be used.
     pub fn of_module_suffix(key: &str) -> Result<Pattern, String> {
-        // PEFT's own text, not one that should mean the same: its groups shift the key's numbers, and a key may even
+        // This is PEFT's own text, not an equivalent one: its groups shift the numbers of the key's groups, and a key may even
         // close them.
         compile(r"(.*\.)?(", key, ")$", true)
     }
@@ -60,7 +60,7 @@ impl Pattern {
     /// Whether `text` matches. Takes its steps from `budget`.
     ///
     /// # Errors
-    /// Why that cannot be said.
+    /// Why the match could not be decided.
     pub fn matches(&self, text: &str, budget: &mut PatternBudget) -> Result<bool, MatchError> {
         self.matches_characters(&text.chars().collect::<Vec<_>>(), budget)
     }

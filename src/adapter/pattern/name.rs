@@ -1,4 +1,4 @@
-//! Keys that are names rather than regular expressions, as most keys are: these need no matcher.
+//! Keys that are plain names, as most keys are. They need no matcher.
 
 use crate::model::suffixes::ANY;
 
@@ -7,12 +7,12 @@ use crate::model::suffixes::ANY;
 pub(super) struct Name {
     /// ASCII, with [`ANY`] for a dot that is not escaped.
     pub(super) bytes: Vec<u8>,
-    /// It began with `^`: it must be the whole path.
+    /// Whether it began with `^`, so that it must be the whole path.
     pub(super) whole: bool,
 }
 
 impl Name {
-    /// Read `key` where it has nothing of a regular expression but dots, escaped dots and a `^` before it.
+    /// Read `key`, if it has nothing of a regular expression but dots, escaped dots and a leading `^`.
     pub(super) fn parse(key: &str) -> Option<Name> {
         let (name, whole) = match key.strip_prefix('^') {
             Some(name) => (name, true),
@@ -33,8 +33,8 @@ impl Name {
     }
 }
 
-/// The part of `path` that a name can be the end of. Python's `$` is also before a line feed at the end; no dot, neither
-/// of the key nor of PEFT's `.*` before it, stands for one.
+/// The part of `path` that may end with a name. Python's `$` also matches before a line feed at the end. No dot matches a line feed,
+/// neither one of the key nor that of PEFT's `.*` before it.
 pub(super) fn comparable(path: &str) -> Option<&str> {
     let path = path.strip_suffix('\n').unwrap_or(path);
     (!path.contains('\n')).then_some(path)

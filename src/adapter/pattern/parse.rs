@@ -6,7 +6,7 @@ use super::program::{At, Fold, Item, Kind, Loop, Op, Piece, Program, Set};
 
 /// Longest pattern, in characters.
 const MAX_LENGTH: usize = 10_000;
-/// Groups within groups; every level is a call within a call.
+/// Deepest nesting of groups. Every level is a nested call.
 const MAX_DEPTH: usize = 100;
 
 pub(super) const IGNORE_CASE: u8 = 1;
@@ -17,23 +17,23 @@ pub(super) const ASCII: u8 = 16;
 pub(super) const UNICODE: u8 = 32;
 pub(super) const TYPES: u8 = ASCII | UNICODE;
 
-/// A character, or one behind a backslash.
+/// A character, with or without a backslash before it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
     Plain(char),
     Escaped(char),
 }
 
-/// What is wrong with a pattern. Where is known without: the parser has got no further.
+/// What is wrong with a pattern. The place is where the parser stopped.
 pub(super) type Fault = &'static str;
 
-/// Least and greatest number of characters that something matches.
+/// Smallest and largest number of characters that something matches.
 pub(super) type Width = (u64, u64);
 
 pub(super) struct Group {
-    /// The tokens of its name; none where it has none.
+    /// The tokens of its name; empty if it has none.
     pub(super) name: Range<usize>,
-    /// Once it is closed.
+    /// Its width, once it is closed.
     pub(super) width: Option<Width>,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Parser {
     pub(super) flags: u8,
     pub(super) groups: Vec<Group>,
     loops: usize,
-    /// Groups from this one on belong to the look-behind that is open.
+    /// Groups from this number on belong to the open look-behind.
     pub(super) behind: Option<usize>,
     pub(super) program: Program,
 }
@@ -94,7 +94,7 @@ impl Parser {
         if self.peek().is_some() {
             return Err("unbalanced parenthesis");
         }
-        // The registers of the loops were counted from 0: how many the groups take was not known.
+        // The registers of the loops were counted from 0, because the number of groups was not known yet.
         let first = self.groups.len() * 2;
         for op in &mut self.program.ops {
             match op {
@@ -125,7 +125,7 @@ impl Parser {
         found
     }
 
-    /// The next character, a backslash for an escaped one: none is allowed where this is asked.
+    /// The next character, or a backslash for an escaped one, which is not allowed where this is used.
     pub(super) fn plain(&mut self) -> Option<char> {
         self.bump().map(|token| if let Token::Plain(c) = token { c } else { '\\' })
     }
@@ -211,7 +211,7 @@ impl Parser {
         Ok(last.map_or(total, |last| add(total, last.width)))
     }
 
-    /// Least and most iterations, where `c` begins a quantifier. A `{` that begins none is a character.
+    /// The smallest and largest number of iterations, if `c` begins a quantifier. A `{` that begins none is a character.
     fn quantifier(&mut self, c: char) -> Result<Option<(u32, u32)>, Fault> {
         match c {
             '?' => return Ok(Some((0, 1))),
@@ -253,7 +253,7 @@ impl Parser {
         }
         let lazy = self.eat('?');
         if !lazy && self.eat('+') {
-            // Possessive: neither the loop nor one of its iterations is backtracked into.
+            // Possessive: matching never backtracks into the loop or one of its iterations.
             self.atomic(start);
             self.repeat_ops(start, min, max, false);
             self.atomic(start);
@@ -285,7 +285,7 @@ impl Parser {
         self.emit(Op::Close);
     }
 
-    // Everything that grows a vector is in few places, and these not inlined: that halves the size of the parser.
+    // Only these few functions grow a vector, and they are not inlined: that halves the size of the parser.
     #[inline(never)]
     pub(super) fn emit(&mut self, op: Op) {
         self.program.ops.push(op);

@@ -1,6 +1,6 @@
-//! What a pattern is parsed into: instructions for the matcher.
+//! The result of parsing a pattern: instructions for the matcher.
 //!
-//! Jumps are relative, so that a finished piece can be wrapped into a repetition without touching it.
+//! Jumps are relative, so that a finished piece can be put into a repetition unchanged.
 
 /// A program. Running past its end is a match.
 #[derive(Debug, Clone, Default)]
@@ -8,35 +8,35 @@ pub(super) struct Program {
     pub(super) ops: Vec<Op>,
     /// The items of all sets.
     pub(super) items: Vec<Item>,
-    /// Two for each group (start and end; group 0 has none of its own but keeps the numbers simple), then two for each
-    /// loop (iterations, where the last one began).
+    /// Number of registers: two for each group (start and end; group 0 does not use its own, but they keep the numbers simple), then two for
+    /// each loop (number of iterations, and where the last one began).
     pub(super) registers: usize,
 }
 
 /// One instruction.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Op {
-    /// One character, of this set.
+    /// One character of this set.
     One(Set),
-    /// Nothing, at such a place.
+    /// No character, at a position of this kind.
     At(At),
-    /// Put the position into a register.
+    /// Store the position in a register.
     Save(usize),
-    /// What the group captured, once more.
+    /// The text that the group captured, again.
     Again(usize, Fold),
-    /// Go on; should that fail, so far ahead.
+    /// Continue; if that fails, jump this far ahead.
     Fork(usize),
-    /// Go so far.
+    /// Jump this far.
     Jump(isize),
     /// Begin the loop whose registers begin here.
     Start(usize),
     /// Decide whether there is one more iteration of the loop.
     Repeat(Loop),
-    /// Begin an iteration of the loop with these registers, and so many that must be.
+    /// Begin an iteration of the loop with these registers, and this many required iterations.
     Iterate(usize, u32),
-    /// Begin a piece that is not backtracked into.
+    /// Begin a look-around or an atomic group, which is never backtracked into.
     Open(Piece),
-    /// End the innermost open piece.
+    /// End the innermost open look-around or atomic group.
     Close,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Set {
 /// Characters in a set.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Item {
-    /// From one to the other. Numbers, since Python allows surrogates, which no text contains.
+    /// From one to the other. They are numbers, because Python allows surrogates, which no text contains.
     Range(u32, u32),
     /// A category.
     Class(Class),
@@ -67,24 +67,24 @@ pub(super) struct Class {
     pub(super) ascii: bool,
 }
 
-/// Whether characters that differ in case are the same.
+/// Which characters count as the same if they differ only in case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fold {
     Not,
     /// ASCII letters only.
     Ascii,
-    /// ASCII letters, and the few others that Python counts as one of them.
+    /// ASCII letters, and the few others that Python treats as equal to one.
     Full,
 }
 
-/// Places in a text.
+/// Positions in a text.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum At {
     TextStart,
     LineStart,
     TextEnd,
     LineEnd,
-    /// At the end or before a line feed that is the end.
+    /// At the end, or before a line feed at the end.
     LastLineEnd,
     Boundary {
         negated: bool,
@@ -103,7 +103,7 @@ pub(super) struct Loop {
     /// `u32::MAX` has no limit, as in Python.
     pub(super) max: u32,
     pub(super) lazy: bool,
-    /// So far ahead is what comes behind the loop.
+    /// How far ahead the instruction after the loop is.
     pub(super) exit: usize,
 }
 
@@ -111,9 +111,9 @@ pub(super) struct Loop {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece {
     pub(super) kind: Kind,
-    /// It must not match.
+    /// Whether it must not match.
     pub(super) negated: bool,
-    /// So far ahead is what comes behind its `Close`.
+    /// How far ahead the instruction after its `Close` is.
     pub(super) exit: usize,
 }
 
@@ -126,10 +126,10 @@ pub(super) enum Kind {
 }
 
 impl Program {
-    /// Drop what the program begins with where it may match nothing and captures nothing, such as `.*`: where a match may
-    /// begin anywhere it decides nothing, and would take a step for each pair of places.
+    /// Drop the beginning of the program if it may match nothing and captures nothing, such as `.*`. If a match may begin
+    /// anywhere, it decides nothing, and would take a step for each pair of positions.
     pub(super) fn drop_optional_start(&mut self) {
-        // A loop over one character is five instructions, and jumps are relative. An alternative would begin with a fork.
+        // A loop over one character has five instructions, and jumps are relative. An alternative would begin with a fork.
         while let [
             Op::Start(_),
             Op::Repeat(Loop { min: 0, exit: 4, .. }),
@@ -157,7 +157,7 @@ impl Class {
     pub(super) fn has(self, c: char) -> bool {
         let inside = match self.letter {
             'd' => c.is_ascii_digit(),
-            // Python counts the separators 0x1c to 0x1f among white space, Unicode does not.
+            // Python counts the separators 0x1c to 0x1f as white space; Unicode does not.
             's' if self.ascii => matches!(c, ' ' | '\t'..='\r'),
             's' => c.is_whitespace() || matches!(c, '\x1c'..='\x1f'),
             _ => c == '_' || c.is_ascii_alphanumeric() || (!self.ascii && !c.is_ascii() && c.is_alphanumeric()),
@@ -167,7 +167,7 @@ impl Class {
 }
 
 impl Fold {
-    /// The lower-case letter for `c`, where that is one of ASCII.
+    /// The lower-case letter for `c`, if `c` is an ASCII letter.
     pub(super) fn lower(self, c: char) -> char {
         match (self, c) {
             (Fold::Not, _) => c,

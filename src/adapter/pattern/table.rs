@@ -1,11 +1,11 @@
-//! `rank_pattern` and `alpha_pattern`: values by pattern, the first pattern that matches a module wins.
+//! `rank_pattern` and `alpha_pattern`: values by pattern. The first pattern that matches a module wins.
 
 use super::name::{Name, comparable};
 use super::{MatchError, Pattern, PatternBudget};
 use crate::error::Result;
 use crate::model::suffixes::SuffixIndex;
 
-/// Most characters of all regular expressions of a table: what they compile to has about 40 bytes for each.
+/// Most characters of all regular expressions in a table together. Each compiles to about 40 bytes.
 const MAX_LENGTH: usize = 500_000;
 
 /// Values by pattern, in the order of the file.
@@ -13,10 +13,10 @@ const MAX_LENGTH: usize = 500_000;
 /// A module is looked up in time proportional to its path, plus a match for each key that is a real regular expression.
 #[derive(Debug, Clone, Default)]
 pub struct PatternTable<T> {
-    /// The field of the configuration that this is.
+    /// The field of the configuration.
     field: &'static str,
     rows: Vec<Row<T>>,
-    /// The rows whose keys are names.
+    /// The rows whose keys are plain names.
     names: SuffixIndex,
     /// The other rows.
     patterns: Vec<(usize, Pattern)>,
@@ -33,7 +33,7 @@ struct Row<T> {
 /// Why a table cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
-    /// A key that is no regular expression, or one with a part that is not supported.
+    /// A key that is not a valid regular expression, or has a part that is not supported.
     #[error("{0}")]
     Pattern(String),
     /// Too many regular expressions.
@@ -70,19 +70,19 @@ impl<T: Copy> PatternTable<T> {
         Ok(PatternTable { field, rows, names: SuffixIndex::new(names), patterns })
     }
 
-    /// A lookup of modules, none so far.
+    /// A lookup of modules. Nothing has been looked up yet.
     pub fn lookup(&self) -> Lookup<'_, T> {
         Lookup { table: self, matched: vec![false; self.rows.len()], pending: (0..self.patterns.len()).collect() }
     }
 }
 
-/// Looks modules up in a table, and remembers which of its patterns have matched one.
+/// Looks modules up in a table, and remembers which of its patterns have matched a module.
 #[derive(Debug, Clone)]
 pub struct Lookup<'a, T> {
     table: &'a PatternTable<T>,
-    /// By row.
+    /// Whether each row has matched.
     matched: Vec<bool>,
-    /// Of the table's `patterns`, those that have not matched yet and a few that have.
+    /// The table's `patterns` that have not matched yet, and a few that have.
     pending: Vec<usize>,
 }
 
@@ -102,13 +102,13 @@ impl<'a, T: Copy> Lookup<'a, T> {
         Ok(found.map(|row| self.table.rows[row].value))
     }
 
-    /// The keys that have matched none of the modules looked up, each with its field.
+    /// The keys that have matched no module so far, each with its field.
     pub fn unmatched(&self) -> impl Iterator<Item = (&'static str, &'a str)> + use<'a, '_, T> {
         let rows = self.table.rows.iter().zip(&self.matched);
         rows.filter(|(_, matched)| !**matched).map(|(row, _)| (self.table.field, row.key.as_str()))
     }
 
-    /// The first row whose key is a name and matches.
+    /// The first row whose key is a plain name and matches.
     fn find_name(&mut self, module: &str, budget: &mut PatternBudget) -> Result<Option<usize>> {
         let table = self.table;
         let Some(path) = comparable(module) else { return Ok(None) };
@@ -150,7 +150,7 @@ impl<'a, T: Copy> Lookup<'a, T> {
                 break;
             }
         }
-        // Those behind the first matter only for what has matched at all.
+        // Patterns after the first matching one matter only for the record of what has matched.
         let mut next = 0;
         while let (Some(first), Some(&number)) = (first, pending.get(next)) {
             let (row, pattern) = &table.patterns[number];

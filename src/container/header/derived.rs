@@ -1,19 +1,19 @@
-//! Headers that no safetensors file has: of spans that were found elsewhere, of several files as one, of a part of a file's tensors.
+//! Headers that no safetensors file has: made of spans that were found elsewhere, of several files, or of some of a file's tensors.
 
 use super::{Header, Row, TableSize, TensorInfo};
 use crate::container::limits;
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 
-/// Is handed one tensor after another.
+/// Is called with one tensor after another.
 pub(crate) type Each<'a> = &'a mut dyn FnMut(TensorInfo) -> Result<()>;
 
 impl Header {
-    /// A header of tensors whose spans, counted from the start of the file, are inside its `file_bytes` bytes, and have as many bytes as
-    /// their shapes. `tensors` hands them over, the same ones whenever it is called.
+    /// A header of tensors. Their spans, counted from the start of the file, must be inside its `file_bytes` bytes, and have as many bytes as
+    /// their shapes need. `tensors` hands them over, the same ones at each call.
     ///
     /// # Errors
-    /// `bad-header` for a name that is there twice and beyond [`limits`], `unsupported` where tensors share a part of their bytes,
+    /// `bad-header` for a name that is there twice and beyond [`limits`], `unsupported` if tensors share only a part of their bytes,
     /// `limit-exceeded` when there is not enough memory for the tables, and those of the callback.
     pub(crate) fn of_spans(file: &str, tensors: &dyn Fn(Each) -> Result<()>, file_bytes: u64) -> Result<Header> {
         let mut size = TableSize::default();
@@ -43,8 +43,8 @@ impl Header {
         Ok(header)
     }
 
-    /// The tensors of several files as those of one, in which the bytes of the files follow one another. `files` are the numbers of
-    /// the files among all inputs, with their headers; `file` is what errors call them.
+    /// The tensors of several files as if they were one file, in which the bytes of the files follow one another. `files` are the numbers of
+    /// the files among all inputs, with their headers; `file` is their name in errors.
     ///
     /// # Errors
     /// Those of [`of_spans`](Self::of_spans).
@@ -77,7 +77,7 @@ impl Header {
         Ok(Header { parts, ..header })
     }
 
-    /// Where the bytes of one of its tensors are. Its file is number `input` among all inputs, unless it was joined of several.
+    /// Where the bytes of one of its tensors are. `input` is the number of its file among all inputs; a joined header has its own numbers.
     pub(crate) fn span(&self, input: usize, tensor: &TensorInfo) -> Span {
         let start = self.data_start + tensor.start;
         let part = self.parts.partition_point(|part| part.0 <= start).checked_sub(1).and_then(|at| self.parts.get(at));
@@ -85,7 +85,7 @@ impl Header {
         Span { input, start: start - offset, bytes: tensor.bytes() }
     }
 
-    /// A header of these of its tensors, each under a name of its own; one may be there more than once, with the same bytes.
+    /// A header of some of its tensors, each under a new name. One tensor may be there more than once, with the same bytes.
     ///
     /// # Errors
     /// `bad-header` for a name that is there twice, `limit-exceeded` for too many tensors, or when there is not enough memory.
@@ -117,7 +117,7 @@ impl Header {
         })
     }
 
-    /// Tensors have the same bytes, or none in common.
+    /// Check that tensors have the same bytes, or none in common.
     fn check_sharing(&self, file: &str) -> Result<()> {
         let (mut last, mut total) = (None::<TensorInfo>, 0);
         for index in self.data_order(file)? {

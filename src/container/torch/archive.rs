@@ -11,10 +11,10 @@ use crate::inputs::{Inputs, try_buffer};
 
 /// Local headers at most this far apart are read together.
 const WINDOW_BYTES: u64 = 64 << 10;
-/// Reads at once: each may be a request to a server, of which platforms at the edge allow six.
+/// Reads at the same time: each may be a request to a server, and platforms at the edge allow six.
 const READS: usize = 4;
 
-/// One file, to be read at any place.
+/// One file, which can be read at any place.
 pub(super) struct Archive<'a, I> {
     pub(super) inputs: &'a I,
     pub(super) input: usize,
@@ -33,11 +33,11 @@ impl<I: Inputs> Archive<'_, I> {
         Ok(buffer)
     }
 
-    /// Where the bytes of each entry begin that is `wanted`, by its number: after its local header, which says how long it is. `end` is where
-    /// the directory begins.
+    /// Where the bytes of each `wanted` entry begin, by its number. They follow its local header, whose length only the header itself says. `end` is
+    /// where the directory begins.
     ///
     /// # Errors
-    /// `bad-header` where a local header is not what the directory says, and those of [`read`](Self::read).
+    /// `bad-header` if a local header is not where the directory says, and those of [`read`](Self::read).
     pub(super) async fn starts(&self, directory: &Directory<'_>, wanted: &[bool], end: u64) -> Result<Vec<u64>> {
         let (mut headers, mut starts) = (Vec::new(), Vec::new());
         reserve(self.file, &mut headers, directory.entries.len())?;
@@ -62,7 +62,7 @@ impl<I: Inputs> Archive<'_, I> {
         Ok(starts)
     }
 
-    /// Read the local headers of a window together: (number, where the bytes begin) of each.
+    /// Read neighbouring local headers together. Returns (number, where the bytes begin) for each.
     async fn lengths(&self, window: &[Local<'_>], end: u64) -> Result<Vec<(usize, u64)>> {
         let (Some(first), Some(last)) = (window.first(), window.last()) else { return Ok(Vec::new()) };
         let from = first.entry.header;
@@ -93,20 +93,20 @@ struct Local<'a> {
 }
 
 impl Local<'_> {
-    /// Where its local header ends, but for an extra field. The directory was checked: that is inside the file.
+    /// Where its local header ends, without its extra field. The directory was checked, so this is inside the file.
     fn end(&self) -> u64 {
         self.entry.header + LOCAL_BYTES + self.name.len() as u64
     }
 }
 
-/// How many of `headers` are read together: those that follow one another in the file and are near, at least one.
+/// How many of `headers` are read together: those that follow one another closely in the file, at least one.
 fn window(headers: &[Local]) -> usize {
     let from = headers.first().map_or(0, |first| first.entry.header);
     let near = |pair: &&[Local]| pair[0].end() <= pair[1].entry.header && pair[1].end() - from <= WINDOW_BYTES;
     headers.windows(2).take_while(near).count() + 1
 }
 
-/// The results of all of `futures`, which wait at the same time.
+/// The results of all `futures`, which run at the same time.
 async fn all<T, F: Future<Output = Result<T>> + Unpin>(mut futures: Vec<F>) -> Result<Vec<T>> {
     let mut results: Vec<Option<T>> = futures.iter().map(|_| None).collect();
     poll_fn(|context| {

@@ -1,11 +1,11 @@
-//! Little-endian fields, one after the other.
+//! Reads little-endian fields, one after another.
 
 /// Bytes that have not been read yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
 impl<'a> Bytes<'a> {
-    /// The next `count` bytes, or nothing where there are fewer.
+    /// The next `count` bytes, or nothing if there are fewer.
     pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
@@ -35,7 +35,7 @@ impl<'a> Bytes<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// The bytes up to the next newline, which is passed over.
+    /// The bytes up to the next newline, which is skipped.
     pub(super) fn line(&mut self) -> Option<&'a [u8]> {
         let end = self.0.iter().position(|&byte| byte == b'\n')?;
         let line = self.take(end)?;

@@ -1,4 +1,4 @@
-//! The closed list of what a pickle of tensors may name. Nothing of it is ever called: each has a meaning here.
+//! The closed list of what a pickle of tensors may name. None of it is ever called: each name has a meaning here.
 
 use crate::error::{Error, ErrorKind};
 use crate::tensor::Dtype;
@@ -14,14 +14,14 @@ pub(super) enum Global {
     TypedTensor,
     /// `torch._utils._rebuild_parameter`: the tensor itself.
     Parameter,
-    /// A storage class: the type of its elements, or nothing where it is of bytes.
+    /// A storage class: the type of its elements, or nothing if it holds bytes.
     Storage(Option<Dtype>),
     /// An element type.
     Dtype(Dtype),
 }
 
 impl Global {
-    /// What `module.name` means, or nothing where no tensor needs it.
+    /// What `module.name` means, or nothing if no tensor needs it.
     pub(super) fn of(module: &[u8], name: &[u8]) -> Option<Global> {
         use Dtype::*;
         let storage = |dtype| Some(Global::Storage(Some(dtype)));
@@ -58,8 +58,8 @@ pub(super) fn refused(file: &str, module: &[u8], name: &[u8]) -> Error {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.get(..80).unwrap_or(bytes)).into_owned();
     let name = format!("{}.{}", text(module), text(name));
     let reason = format!(
-        "its pickle names {name}, which tensors do not need: loading it might run code, so nothing of it was carried out"
+        "its pickle names {name}, which tensors do not need: loading it might run code, so nothing of it was executed"
     );
-    let fix = "get the weights as safetensors or, where you trust who made the file, load it with torch and save its state dict so";
+    let fix = "get the weights as safetensors; or, if you trust whoever made the file, load it with torch and save its state dict as safetensors";
     Error::unsupported(file, reason).kind(ErrorKind::Pickle).file(file).found(name).fix(fix)
 }

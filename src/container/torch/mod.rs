@@ -1,5 +1,5 @@
-//! PyTorch's own format, as `torch.save` writes it since version 1.6: a zip archive of stored entries, of which `data.pkl` names the tensors
-//! and every other one holds the bytes of a storage. Nothing is ever executed: `pickle.rs` reads the few opcodes that tensors need.
+//! PyTorch's own format, as `torch.save` has written it since version 1.6: a zip archive of stored entries. `data.pkl` names the tensors, and every
+//! other entry holds the bytes of a storage. Nothing is ever executed: `pickle.rs` reads the few opcodes that tensors need.
 //!
 //! The layout is that of `torch/serialization.py` (`_save`) and `caffe2/serialize/inline_container.cc`.
 
@@ -23,22 +23,22 @@ use crate::inputs::{FileInfo, Inputs, UNKNOWN_SIZE};
 
 /// The entry that names the tensors.
 const PICKLE: &[u8] = b"data.pkl";
-/// How much of the end of a file is read first: directories are mostly shorter.
+/// How many bytes at the end of a file are read first. Most directories are shorter.
 const FIRST_READ: u64 = 64 << 10;
 
-/// What the user can do about a file that cannot be read: torch reads it without running anything of it.
+/// What the user can do about a file that cannot be read: with this option torch reads it without running anything in it.
 const CONVERT: &str = "convert it where torch is: import torch, safetensors.torch; \
 tensors = torch.load(FILE, map_location=\"cpu\", weights_only=True); \
 tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}; \
 safetensors.torch.save_file(tensors, \"model.safetensors\", metadata={\"format\": \"pt\"})";
 
-/// Read what a file of tensors holds, without its tensors' bytes. The tensors are those of one dictionary, in its order, each with a span of
-/// its own, which need not be aligned; tensors of one span are tied.
+/// Read what a file of tensors holds, without the tensors' bytes. The tensors are those of one dictionary, in its order. Each has a span, which
+/// need not be aligned; tensors with the same span are tied.
 ///
 /// # Errors
-/// `unsupported` for whatever tensors do not need (it is not carried out), for the format of before 1.6, TorchScript, big-endian or compressed
-/// files, and tensors whose elements do not follow one another; `bad-header` for an archive or a pickle that is not valid; `truncated` for a
-/// file that ends too early; `wrong-input` for one of another format; `limit-exceeded` beyond [`limits`]; and whatever reading gives.
+/// `unsupported` for whatever tensors do not need (it is not executed), for the format from before 1.6, TorchScript, big-endian or compressed
+/// files, and tensors whose elements do not follow one another; `bad-header` for an invalid archive or pickle; `truncated` for a file that
+/// ends too early; `wrong-input` for a file of another format; `limit-exceeded` beyond [`limits`]; and whatever reading gives.
 pub async fn read_header(inputs: &impl Inputs, input: usize, info: &FileInfo) -> Result<Header> {
     let file = info.name.as_str();
     if info.size == UNKNOWN_SIZE {
@@ -93,13 +93,13 @@ pub async fn read_header(inputs: &impl Inputs, input: usize, info: &FileInfo) ->
     Header::of_spans(file, &tensors, info.size)
 }
 
-/// The entries of an archive beside the storages.
+/// The entries of an archive other than the storages.
 struct Parts<'a> {
     /// The folder that all entries are in, with its `/`.
     prefix: &'a [u8],
     /// Number of the entry of the pickle.
     pickle: usize,
-    /// Number of the entry that says which byte of a number comes first; older versions of torch do not write it.
+    /// Number of the entry that says whether numbers are little-endian. Older versions of torch do not write it.
     byteorder: Option<usize>,
 }
 
@@ -158,7 +158,7 @@ fn rows<'a>(file: &str, state: &'a State, directory: &Directory, parts: &Parts) 
     Ok(rows)
 }
 
-/// Find the entry that holds a tensor, and the tensor in it.
+/// Find the entry that holds a tensor, and the tensor's place in it.
 fn place<'a>(
     file: &str,
     state: &'a State,
@@ -200,14 +200,14 @@ fn check_limit(file: &str, what: &str, bytes: u64, limit: u64) -> Result<()> {
     Err(error.file(file).found(bytes.to_string()).expected(format!("at most {limit} bytes")))
 }
 
-/// What a file is that is no archive, by its `beginning`.
+/// What a file is if it is not an archive, judged by its `beginning`.
 fn no_archive(file: &str, beginning: &[u8]) -> Error {
     match beginning {
         [b'P', b'K', 3, 4, ..] => {
             Error::truncated(file, "the end of the archive, which lists its tensors, is not there")
                 .fix("download it again, or copy it again")
         }
-        [0x80, 2..=5, ..] => refused(file, "this is torch's format of before version 1.6, or another bare pickle")
+        [0x80, 2..=5, ..] => refused(file, "this is torch's format from before version 1.6, or another bare pickle")
             .kind(ErrorKind::Pickle)
             .found("a pickle file"),
         [_, _, _, _, _, _, _, 0, b'{', ..] => {
@@ -224,7 +224,7 @@ fn no_archive(file: &str, beginning: &[u8]) -> Error {
     }
 }
 
-/// The error for a file of torch that is not read.
+/// The error for a file of torch that cannot be read.
 fn refused(file: &str, reason: &str) -> Error {
     Error::unsupported(file, reason).kind(ErrorKind::OtherFormat).file(file).fix(CONVERT)
 }

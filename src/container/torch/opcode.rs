@@ -1,4 +1,4 @@
-//! The opcodes of Python's pickles by their names (`pickletools`), for errors: those that no tensor needs are never carried out.
+//! The names of the opcodes in Python's pickles (`pickletools`), for errors. Opcodes that no tensor needs are never executed.
 
 /// The name of an opcode that is refused.
 pub(super) fn refused(opcode: u8) -> Option<&'static str> {

@@ -1,8 +1,8 @@
 //! A pickle machine that can make nothing but dictionaries of tensors.
 //!
-//! It knows the opcodes that `torch.save` uses for tensors (Python's protocol 2, `pickletools`) and the names of [`Global`], and refuses
-//! every other one when it comes to it. It calls nothing. Its values are flat, so that neither it nor what frees them recurses. Memory is
-//! asked for before it is used: a few dozen bytes at most for an opcode, and a pickle has at most [`limits::PICKLE_BYTES`].
+//! It knows the opcodes that `torch.save` uses for tensors (Python's protocol 2, `pickletools`) and the names of [`Global`]. It refuses every
+//! other one, and calls nothing. Its values are flat, so that neither reading nor freeing them recurses. Memory is reserved before it is
+//! used: at most a few dozen bytes for an opcode, and a pickle has at most [`limits::PICKLE_BYTES`].
 
 use super::bytes::Bytes;
 use super::global::{self, Global};
@@ -16,7 +16,7 @@ use crate::tensor::Dtype;
 /// Read `pickle`, which is a part of `file`.
 ///
 /// # Errors
-/// `unsupported` for whatever tensors do not need, `bad-header` for what is no pickle, `limit-exceeded` when there is not enough memory.
+/// `unsupported` for whatever tensors do not need, `bad-header` for what is not a pickle, `limit-exceeded` when there is not enough memory.
 pub(super) fn read<'a>(file: &'a str, pickle: &'a [u8]) -> Result<State<'a>> {
     let mut machine = Machine {
         file,
@@ -47,7 +47,7 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Carry out one opcode. Whether there are more.
+    /// Execute one opcode. Returns whether there are more.
     fn step(&mut self) -> Result<bool> {
         let at = self.position();
         let opcode = self.need(|rest| rest.u8())?;
@@ -130,7 +130,7 @@ impl<'a> Machine<'a> {
         self.state.pickle.len() - self.rest.0.len()
     }
 
-    /// What `read` reads of the rest.
+    /// What `read` takes from the rest of the bytes.
     fn need<T>(&mut self, read: impl FnOnce(&mut Bytes<'a>) -> Option<T>) -> Result<T> {
         read(&mut self.rest).ok_or_else(|| Error::bad_header(self.file, "its pickle is cut off"))
     }
@@ -140,7 +140,7 @@ impl<'a> Machine<'a> {
         Error::bad_header(self.file, format!("its pickle is not valid before byte {}", self.position()))
     }
 
-    /// The error for values that no tensor is made of.
+    /// The error for values that do not make a tensor.
     fn unusual(&self, what: &str) -> Error {
         pickled(self.file, &format!("its pickle makes {what} in a way that tensors do not need"))
     }
@@ -155,7 +155,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The last value, which must be above the last mark.
+    /// Take the last value, which must be above the last mark.
     fn pop(&mut self) -> Result<Value> {
         let floor = self.floor();
         let value = if self.stack.len() > floor { self.stack.pop() } else { None };
@@ -173,7 +173,7 @@ impl<'a> Machine<'a> {
         self.marks.last().map_or(0, |&mark| mark as usize)
     }
 
-    /// Take the last mark away: where the values above it begin.
+    /// Remove the last mark. Returns where the values above it begin.
     fn mark(&mut self) -> Result<usize> {
         self.marks.pop().map(|mark| mark as usize).ok_or_else(|| self.broken())
     }
@@ -198,7 +198,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A number of any length: here at most 64 bits.
+    /// An integer of any length; here at most 64 bits.
     fn long(&mut self) -> Result<()> {
         let bytes = self.need(|rest| {
             let count = rest.u8()?;
@@ -359,7 +359,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Tensor(number))
     }
 
-    /// Give the dictionary on top attributes, which torch keeps versions in: they say nothing of tensors.
+    /// Set attributes of the dictionary on top. torch keeps versions in them; they say nothing about tensors.
     fn build(&mut self) -> Result<()> {
         match (self.pop()?, self.top()?) {
             (Value::Dict(_), Value::Dict(_)) => Ok(()),
@@ -368,7 +368,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// The error for a pickle that wants more than tensors.
+/// The error for a pickle that needs more than tensors.
 fn pickled(file: &str, reason: &str) -> Error {
     refused(file, reason).kind(ErrorKind::Pickle)
 }

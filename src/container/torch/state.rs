@@ -1,4 +1,4 @@
-//! What a pickle of tensors holds: flat lists that refer to one another by numbers, so that nothing in them nests.
+//! What a pickle of tensors holds: flat lists that refer to one another by number, so that nothing is nested.
 
 use super::global::Global;
 use super::refused;
@@ -37,22 +37,22 @@ pub(super) enum Value {
 /// One storage, as a persistent id names it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Storage {
-    /// What its entry in the archive is called.
+    /// The name of its entry in the archive.
     pub(super) key: Text,
-    /// The type of its elements, or nothing where they are bytes.
+    /// The type of its elements, or nothing if they are bytes.
     pub(super) dtype: Option<Dtype>,
     /// Number of elements.
     pub(super) elements: u64,
 }
 
 impl Storage {
-    /// Its size; nothing where that overflows.
+    /// Its size in bytes, or nothing if that overflows.
     pub(super) fn bytes(&self) -> Option<u64> {
         self.elements.checked_mul(self.dtype.map_or(1, |dtype| dtype.bitsize() as u64 / 8))
     }
 }
 
-/// One tensor, as it is rebuilt of a storage.
+/// One tensor, as a view of a storage.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tensor {
     /// Number of its storage.
@@ -76,7 +76,7 @@ pub(super) struct State<'a> {
     pub(super) dims: Vec<u64>,
     /// The items of all dictionaries.
     pub(super) items: Vec<Item>,
-    /// The dictionary that is the whole.
+    /// The number of the outermost dictionary.
     pub(super) whole: u32,
 }
 
@@ -90,20 +90,20 @@ pub(super) struct Item {
 }
 
 impl<'a> State<'a> {
-    /// The whole's items as (name, tensor), in their order.
+    /// The items of the outermost dictionary as (name, tensor), in order.
     ///
     /// # Errors
-    /// `unsupported` for an item that is no tensor with a name.
+    /// `unsupported` for an item that is not a tensor with a name.
     pub(super) fn tensors(&self, file: &str) -> impl Iterator<Item = Result<(&'a str, &Tensor)>> {
         self.items.iter().filter(|item| item.dict == self.whole).map(move |item| {
             let Value::Text(key) = item.key else {
-                return Err(refused(file, "something in it has no text as its name"));
+                return Err(refused(file, "an entry in it has a name that is not text"));
             };
             let name = self.text(key);
             let tensor = if let Value::Tensor(number) = item.value { self.tensors.get(number as usize) } else { None };
             tensor.map(|tensor| (name, tensor)).ok_or_else(|| {
                 let name: String = name.chars().take(80).collect();
-                refused(file, &format!("{name:?} in it is no tensor"))
+                refused(file, &format!("its entry {name:?} is not a tensor"))
                     .fix("save the tensors alone, as a state dict, without whatever is around them")
             })
         })
@@ -118,13 +118,13 @@ impl<'a> State<'a> {
     }
 
     pub(super) fn text(&self, text: Text) -> &'a str {
-        // Checked when it was read.
+        // This was checked when it was read.
         let bytes = self.pickle.get(text.start as usize..text.end as usize);
         bytes.and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 }
 
-/// Whole numbers, at most as many as a tensor has dimensions, and how many they are.
+/// Whole numbers, at most as many as a tensor may have dimensions, and their count.
 pub(super) fn numbers(values: &[Value]) -> Option<([u64; limits::DIMENSIONS], usize)> {
     let mut numbers = [0; limits::DIMENSIONS];
     for (value, place) in values.iter().zip(numbers.get_mut(..values.len())?) {
@@ -134,8 +134,8 @@ pub(super) fn numbers(values: &[Value]) -> Option<([u64; limits::DIMENSIONS], us
     Some((numbers, values.len()))
 }
 
-/// Whether elements `strides` apart follow one another as `shape` says, in row-major order: PyTorch's `is_contiguous`, for which the stride
-/// of a single element means nothing.
+/// Whether elements with these `strides` follow one another in row-major order, as `shape` says: PyTorch's `is_contiguous`, which ignores the
+/// stride of a dimension of size 1.
 pub(super) fn is_contiguous(shape: &[u64], strides: &[u64]) -> bool {
     let mut expected = Some(1u64);
     let mut follows = |(&size, &stride): (&u64, &u64)| {

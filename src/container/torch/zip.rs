@@ -1,4 +1,4 @@
-//! The directory of a zip archive, as `torch.save` writes one: every entry is stored as it is, nothing follows the directory.
+//! The directory of a zip archive as `torch.save` writes it: every entry is stored uncompressed, and nothing follows the directory.
 //!
 //! The format is PKWARE's APPNOTE 6.3; the sections are named where its records are read.
 
@@ -17,10 +17,10 @@ pub(super) const LOCAL_BYTES: u64 = 30;
 const END_BYTES: u64 = 22;
 const LOCATOR_BYTES: u64 = 20;
 const ZIP64_BYTES: u64 = 56;
-/// The longest end of an archive: all three.
+/// The longest end of an archive: all three together.
 pub(super) const TAIL_BYTES: u64 = ZIP64_BYTES + LOCATOR_BYTES + END_BYTES;
 
-/// What stands for a field that is in the zip64 record or extra field instead.
+/// The value that says that a field is in the zip64 record or extra field instead.
 const ELSEWHERE: u32 = u32::MAX;
 /// The id of the zip64 extra field (4.5.3).
 const ZIP64_FIELD: u16 = 1;
@@ -35,10 +35,10 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// From the last bytes, `tail`, of an archive of `size` bytes; nothing where they are not the end of one.
+    /// From `tail`, the last bytes of an archive of `size` bytes. Nothing if they are not the end of an archive.
     ///
     /// # Errors
-    /// `bad-header` where the end contradicts itself or the archive's size.
+    /// `bad-header` if the end contradicts itself or the archive's size.
     pub(super) fn find(file: &str, tail: &[u8], size: u64) -> Result<Option<Place>> {
         let bad = |reason: &str| Error::bad_header(file, format!("the archive's end {reason}"));
         let last = |bytes: u64| tail.get(tail.len().checked_sub(bytes as usize)?..).map(Bytes);
@@ -51,7 +51,7 @@ impl Place {
             let Some([same_entries, wide @ ..]) = record else { return Err(bad("has a zip64 record elsewhere")) };
             let agrees = |(narrow, wide): (&u64, &u64)| narrow == wide || is_elsewhere(*narrow);
             if same_entries != wide[0] || !place.iter().zip(&wide).all(agrees) {
-                return Err(bad("says two things of the directory"));
+                return Err(bad("contradicts itself about the directory"));
             }
             (place, end) = (wide, size - TAIL_BYTES);
         }
@@ -70,7 +70,7 @@ fn is_elsewhere(narrow: u64) -> bool {
     narrow == u64::from(ELSEWHERE) || narrow == u64::from(u16::MAX)
 }
 
-/// Disk, disk of the directory, entries on it, entries, bytes and start of the directory; nothing where a comment follows.
+/// Disk, disk of the directory, entries on it, entries, bytes and start of the directory. Nothing if a comment follows.
 fn read_end(mut bytes: Bytes) -> Option<[u64; 6]> {
     let mut short = |signature: &[u8]| -> Option<[u64; 6]> {
         (bytes.take(4)? == signature).then_some(())?;
@@ -107,7 +107,7 @@ pub(super) struct Entry {
     pub(super) size: u64,
 }
 
-/// The directory of an archive: its entries, in its order.
+/// The directory of an archive: its entries, in order.
 #[derive(Debug)]
 pub(super) struct Directory<'a> {
     text: &'a [u8],
@@ -120,11 +120,11 @@ impl<'a> Directory<'a> {
     /// Parse the directory at `place`, whose bytes are `text`.
     ///
     /// # Errors
-    /// `bad-header` where it breaks the format, `unsupported` for entries that are not stored as they are, `limit-exceeded` when there is
-    /// not enough memory.
+    /// `bad-header` if it breaks the format, `unsupported` for compressed or encrypted entries, `limit-exceeded` when there is not enough
+    /// memory.
     pub(super) fn parse(file: &str, text: &'a [u8], place: &Place) -> Result<Directory<'a>> {
         let bad = |reason: String| Error::bad_header(file, reason);
-        // Every entry has at least the fixed part of its header, so a number that the bytes do not have asks for no memory.
+        // Every entry has at least the fixed part of its header. So a number that is too large for the bytes reserves no memory.
         let count = usize::try_from(place.entries).ok().filter(|count| *count <= text.len() / 46);
         let count = count.ok_or_else(|| bad(format!("its directory cannot hold {} entries", place.entries)))?;
         let mut directory = Directory { text, entries: Vec::new(), by_name: Vec::new() };
@@ -161,7 +161,7 @@ impl<'a> Directory<'a> {
         self.text.get(entry.name.start as usize..entry.name.end as usize).unwrap_or_default()
     }
 
-    /// The number of the entry whose name is that of `parts` together, and the entry.
+    /// The entry whose name is all of `parts` together, and its number.
     pub(super) fn find(&self, parts: [&[u8]; 2]) -> Option<(usize, &Entry)> {
         let entry = |number: u32| self.entries.get(number as usize);
         let order = |&number: &u32| {
@@ -178,7 +178,7 @@ pub(super) fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name.get(..limits::NAME_BYTES).unwrap_or(name)).into_owned()
 }
 
-/// The next entry of a directory (4.3.12), which is at byte `at`; nothing where it is cut off or is none.
+/// The entry of a directory (4.3.12) at byte `at`. Nothing if it is cut off or not an entry.
 fn read_entry(file: &str, bytes: &mut Bytes, at: usize) -> Result<Option<Entry>> {
     let Some(Raw { flags, method, packed, size, name, header, extra }) = read_raw(bytes) else { return Ok(None) };
     let about = || shown(name);
@@ -193,7 +193,7 @@ fn read_entry(file: &str, bytes: &mut Bytes, at: usize) -> Result<Option<Entry>>
     Ok(Some(Entry { name: start..start + name.len() as u32, header, size }))
 }
 
-/// An entry of a directory as it stands there.
+/// An entry of a directory, not checked yet.
 struct Raw<'a> {
     flags: u16,
     method: u16,
@@ -217,8 +217,8 @@ fn read_raw<'a>(bytes: &mut Bytes<'a>) -> Option<Raw<'a>> {
     (comment == 0 && disk == 0).then_some(Raw { flags, method, packed, size, name, header, extra })
 }
 
-/// Size and place of an entry, from its zip64 extra field (4.5.3) where they are too large for their own: that has the size, the packed
-/// size and the place, each only where it is needed.
+/// Size and place of an entry. If they are too large for their own fields, they are in its zip64 extra field (4.5.3), which has the size, the
+/// packed size and the place, each only if it is needed.
 fn wide(extra: &[u8], size: u32, header: u32) -> Option<[u64; 2]> {
     let mut fields = [u64::from(size), u64::from(header)];
     if size != ELSEWHERE && header != ELSEWHERE {
@@ -242,8 +242,8 @@ fn wide(extra: &[u8], size: u32, header: u32) -> Option<[u64; 2]> {
     Some(fields)
 }
 
-/// The length of a local header (4.3.7) with its name and extra field, from its first bytes; nothing where it is not that of the stored entry
-/// `name`.
+/// The length of a local header (4.3.7) with its name and extra field, from its first bytes. Nothing if it is not the local header of the stored
+/// entry `name`.
 pub(super) fn local_length(bytes: &[u8], name: &[u8]) -> Option<u64> {
     let mut bytes = Bytes(bytes);
     (bytes.take(4)? == b"PK\x03\x04").then_some(())?;

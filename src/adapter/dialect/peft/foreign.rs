@@ -1,20 +1,20 @@
-//! Configurations of the same name that other tools write.
+//! `adapter_config.json` as other tools write it.
 
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
 
-/// Tools by the fields of which one says that it is theirs: what the adapter is, and what helps.
+/// Other tools: fields of which one shows that the file is theirs, what the adapter is, and what helps.
 const TOOLS: [(&[&str], &str, &str); 3] = [
     (
         &["fine_tune_type", "lora_parameters", "lora_layers"],
         "this is an adapter of MLX (mlx-lm), which cannot be merged yet",
-        "merge it where MLX is: mlx_lm.fuse --model BASE --adapter-path ADAPTER --save-path OUT, with --dequantize where the base is quantised",
+        "merge it on the machine that has MLX: mlx_lm.fuse --model BASE --adapter-path ADAPTER --save-path OUT, with --dequantize where the base is quantised",
     ),
     (
         &["model_class", "config_id", "hidden_size"],
-        "this is an adapter of AdapterHub (adapter-transformers, adapters): most are modules between layers, which no weight can take up",
-        "load it with the library adapters: model.load_adapter(ADAPTER); one of LoRA it can merge: model.merge_adapter(NAME)",
+        "this is an adapter of AdapterHub (adapter-transformers, adapters): most of these are modules between layers, which cannot become part of a weight",
+        "load it with the library adapters: model.load_adapter(ADAPTER); if it is LoRA, model.merge_adapter(NAME) merges it",
     ),
     (
         &["lora_rank", "lora_dim", "network_dim", "network_module"],

@@ -19,24 +19,22 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::op::{DORA, LORA, LayerShape, OLORA, Op, Sizes, add_bias, trained_rows};
 
-/// Read an adapter of LoRA or DoRA. `fields` are those of its configuration, none where it comes without one.
+/// Read an adapter of LoRA or DoRA. `fields` are those of its configuration; empty if it comes without one.
 pub(super) fn read(
     files: &AdapterFiles,
     fields: &[(String, Value)],
     header: Result<Header>,
     budget: &mut PatternBudget,
 ) -> Result<Updates> {
-    // Before the tensors, so that what is not supported is called by the name of its field.
-    let config = files
-        .config
-        .map(|(file, json)| AdapterConfig::parse_on(file, files.adapter, json, files.residual))
-        .transpose()?;
+    // Before the tensors, so that an error about something unsupported names its field.
     let file = files.config.map_or("adapter_config.json", |(file, _)| file);
-    let saved = Saved::of(&FieldReader { file, adapter: files.adapter }, fields)?;
+    let fields_of = FieldReader { file, adapter: files.adapter };
+    let config = files.config.map(|_| AdapterConfig::read(&fields_of, fields, files.residual)).transpose()?;
+    let saved = Saved::of(&fields_of, fields)?;
     let Tensors { pairs, wholes, attentions, tokens } = tensors(files, &header?)?;
     let config = match (config, files.alpha) {
         (Some(config), _) => config,
-        // Without a file the configuration is made here, of the user's alpha and the one rank that all pairs have.
+        // Without a file, the configuration is made here, from the user's alpha and the one rank that all pairs have.
         (None, Some(alpha)) if pairs.first().is_some_and(|first| pairs.iter().all(|pair| pair.rank == first.rank)) => {
             AdapterConfig::plain(pairs[0].rank, alpha)
         }
@@ -66,7 +64,7 @@ pub(super) fn read(
     }
     let mut findings = reader.targets_without_factors(&pairs);
     if updates.iter().any(|update| update.wrapper.is_some()) {
-        parameters::check(&FieldReader { file, adapter }, fields)?;
+        parameters::check(&fields_of, fields)?;
         findings.extend(parameters::packing_doubt(files, stacks));
     }
     for (module, rows, shape) in tokens {
@@ -76,7 +74,7 @@ pub(super) fn read(
     let mut mismatches = saved.missing(files.adapter, &wholes);
     mismatches.extend(lookup.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
     if pairs.iter().any(|pair| reader.is_doubled(&pair.module)) {
-        let message = "the delta of out_proj in nn.MultiheadAttention is added twice, as PEFT does it in the training; outProj: \"once\" adds it once";
+        let message = "the delta of out_proj in nn.MultiheadAttention is added twice, as PEFT does in training; outProj: \"once\" adds it once";
         findings.push(Finding::warning("out-proj-twice", Some(files.adapter), message.into()));
     }
     Ok(Updates {
@@ -197,7 +195,7 @@ impl Reader<'_> {
         Ok(updates)
     }
 
-    /// What a pair does to a bare parameter, as far as that is known before the base is.
+    /// What a pair does to a bare parameter, as far as that is known without the base.
     fn of_parameter(&self, pair: &Pair, module: &str, wrapper: Wrapper) -> ModuleUpdate {
         let Candidate { parameter, rank, alpha, scale } = wrapper.candidates[0].clone();
         let op = Op {
@@ -219,7 +217,7 @@ impl Reader<'_> {
         }
     }
 
-    /// PEFT's own initialisation takes linear layers alone; embeddings are as ever.
+    /// PEFT initialises only linear layers this way; embeddings are initialised as usual.
     fn olora(&self, pair: &Pair, lora: Op) -> Result<Op> {
         if pair.rank <= pair.inputs.min(pair.outputs) && pair.kernel.is_empty() {
             return Ok(Op { method: &OLORA, ..lora });
@@ -232,8 +230,8 @@ impl Reader<'_> {
         self.attentions.binary_search_by(|path| path.as_str().cmp(module)).is_ok()
     }
 
-    /// PEFT's nn.MultiheadAttention adds the delta of `out_proj` twice: as its own, and as that of the layer inside, which is wrapped too. So does its
-    /// forward pass, so that this is what was trained (huggingface/peft#3774).
+    /// PEFT's nn.MultiheadAttention adds the delta of `out_proj` twice: as its own, and as that of the layer inside, which is wrapped, too. Its forward
+    /// pass does the same, so this is what was trained (huggingface/peft#3774).
     fn is_doubled(&self, module: &str) -> bool {
         !self.files.out_proj_once
             && module.strip_suffix(".out_proj").is_some_and(|attention| self.is_attention(attention))
@@ -266,7 +264,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A target without factors is no mistake of the file (lists are often written for many models), but worth a word.
+    /// A target without factors is no error, because lists are often written for many models, but it is worth a finding.
     fn targets_without_factors(&self, pairs: &[Pair]) -> Vec<Finding> {
         let finding = |field: &str, target: &str| {
             let message = format!("{field} names {target:?}, and the file has no factors for it");

@@ -1,4 +1,4 @@
-//! Methods that have a `peft_type` of their own: each says how it is spelt, and this reads its file.
+//! Methods that have a `peft_type` of their own. Each says how it is spelt; this module reads its file.
 
 use serde_json::Value;
 
@@ -85,7 +85,7 @@ pub(super) fn read(
     })
 }
 
-/// Every field is known, and says nothing that is not implemented.
+/// Check that every field is known, and asks for nothing that is not implemented.
 fn check_fields(method: &Spelling, reader: &FieldReader, fields: &[(String, Value)]) -> Result<()> {
     for (name, value) in fields {
         let known = |list: &str| lists(list, name);
@@ -111,9 +111,9 @@ type Named = Vec<(&'static str, AdapterTensor)>;
 /// The tensors of an adapter's file.
 #[derive(Default)]
 struct Found {
-    /// Those of each module, in the order of their paths.
+    /// The tensors of each module, in the order of the modules' paths.
     modules: Vec<(String, Named)>,
-    /// Those that all modules share.
+    /// The tensors that all modules share.
     shared: Named,
     /// Whole parameters of the base.
     wholes: Vec<Whole>,
@@ -131,7 +131,7 @@ fn tensors_of(method: &Spelling, files: &AdapterFiles, header: &Header) -> Resul
         let path = keys::path(tensor.name);
         let of_module = split(&path, method.tensors);
         let (module, name) = match (of_module, split(&path, method.shared)) {
-            // What all share stands beside the model, not in it.
+            // Tensors that all modules share are beside the model in the keys, not inside it.
             (_, Some((model, name))) if matches!(model.as_str(), "" | "base_model") => (None, name),
             (Some((module, name)), _) => (Some(module), name),
             (None, Some((_, name))) => (None, name),
@@ -171,7 +171,7 @@ fn tensors_of(method: &Spelling, files: &AdapterFiles, header: &Header) -> Resul
     Ok(found)
 }
 
-/// Add a tensor to those of its module, or to those that all share.
+/// Add a tensor to those of its module, or to those that all modules share.
 fn add(files: &AdapterFiles, group: &mut Named, name: &'static str, tensor: AdapterTensor) -> Result<()> {
     if let Some((_, other)) = group.iter().find(|(known, _)| *known == name) {
         let reason = format!("{:?} and {:?} are the same tensor", other.key, tensor.key);
@@ -181,7 +181,7 @@ fn add(files: &AdapterFiles, group: &mut Named, name: &'static str, tensor: Adap
     Ok(())
 }
 
-/// The adapter's name in a key, where it has one.
+/// The adapter's name in a key, if it has one.
 fn name_in<'a>(method: &Spelling, key: &'a str) -> Option<&'a str> {
     let path = keys::path(key);
     match split(&path, method.tensors) {
@@ -193,8 +193,8 @@ fn name_in<'a>(method: &Spelling, key: &'a str) -> Option<&'a str> {
     }
 }
 
-/// The path of the module and the name behind it, which is the longest of `names` (with spaces between them) that is there. Behind the name
-/// there may be that of the adapter, and `weight`.
+/// The path of the module and the name after it: the longest of `names` (separated by spaces) that is there. The adapter's name and `weight`
+/// may follow it.
 fn split(path: &[&str], names: &'static str) -> Option<(String, &'static str)> {
     let mut best: Option<(usize, usize, &'static str)> = None;
     for name in names.split(' ') {
@@ -240,7 +240,7 @@ impl<'a> FieldSettings<'a> {
         FieldSettings { files, reader, fields, lookups, budget }
     }
 
-    /// What a field says, unless that is null.
+    /// The value of a field, unless it is null.
     fn value(&self, field: &str) -> Option<&'a Value> {
         let found = self.fields.iter().find(|(name, _)| name == field).map(|(_, value)| value);
         found.filter(|value| !value.is_null())

@@ -53,7 +53,7 @@ impl Dialect for Peft {
 /// The entry of a header in which diffusers keeps the configuration.
 const METADATA: &str = "lora_adapter_metadata";
 
-/// The configuration that diffusers keeps in the header. That of a pipeline has one for each part, whose fields begin with the part's name
+/// The configuration that diffusers keeps in the header. A pipeline's header has one for each part, with the part's name before each field
 /// (`unet.r`).
 fn saved_by_diffusers(files: &AdapterFiles, header: &Header) -> Result<Option<Vec<u8>>> {
     let Some((_, json)) = header.metadata().find(|(key, _)| *key == METADATA) else { return Ok(None) };
@@ -74,7 +74,7 @@ fn saved_by_diffusers(files: &AdapterFiles, header: &Header) -> Result<Option<Ve
     Ok(Some(Value::from(fields).to_string().into_bytes()))
 }
 
-/// A pattern that matches no module is a mistake in the configuration: PEFT trained without it.
+/// A pattern that matches no module is a mistake in the configuration: it had no effect in training.
 fn unmatched_pattern(adapter: &str, field: &str, key: &str) -> Mismatch {
     let reason = format!("{field}: {key:?} matches none of the adapter's modules");
     let error = Error::bad_config("adapter_config.json", reason).in_adapter(adapter);

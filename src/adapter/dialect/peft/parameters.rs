@@ -1,6 +1,7 @@
-//! `target_parameters`: factors of bare parameters (PEFT's `ParamWrapper`), which keys name by their module alone.
+//! `target_parameters`: factors of bare parameters (PEFT's `ParamWrapper`). Keys name only the module, not the parameter.
 //!
-//! Several parameters of one module have wrappers one in another: the key of the first that the module registered has the most `base_layer`s.
+//! If a module has several such parameters, their wrappers are nested: the key of the parameter that was registered first has the most
+//! `base_layer`s.
 
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::op::Packing;
 
-/// What PEFT refuses beside `target_parameters`, and what helps.
+/// What PEFT refuses together with `target_parameters`, and what helps.
 const REFUSED: [(&str, &str); 6] = [
     ("lora_dropout", "set lora_dropout to 0: a merge has no dropout"),
     ("fan_in_fan_out", "remove it"),
@@ -24,7 +25,7 @@ const REFUSED: [(&str, &str); 6] = [
     ("kasa_config", "train without kasa_config"),
 ];
 
-/// The path of a module without its wrappers, and how many these are beside the outermost.
+/// The path of a module without its wrappers, and their number without the outermost.
 pub(super) fn unwrapped(module: &str) -> (&str, usize) {
     let (mut path, mut inside) = (module, 0);
     while let Some(outer) = path.strip_suffix(".base_layer") {
@@ -33,18 +34,18 @@ pub(super) fn unwrapped(module: &str) -> (&str, usize) {
     (path, inside)
 }
 
-/// Finds out which pairs are of bare parameters.
+/// Finds out which pairs belong to bare parameters.
 pub(super) struct Parameters<'a> {
     pub(super) adapter: &'a str,
     pub(super) config: &'a AdapterConfig,
     /// The user's alpha.
     pub(super) alpha: Option<f64>,
-    /// How `lora_B` has the experts.
+    /// How `lora_B` orders the experts.
     pub(super) packing: Packing,
 }
 
 impl Parameters<'_> {
-    /// What is known of a pair that may be of a bare parameter of `module`; none of any other.
+    /// What is known about a pair that may belong to a bare parameter of `module`; `None` for any other pair.
     pub(super) fn wrapper(
         &self,
         pair: &Pair,
@@ -76,7 +77,7 @@ impl Parameters<'_> {
                 (expected, found) = (format!("a multiple of {}", settings.rank), pair.rank_of_b);
             }
         }
-        // A linear layer may have a name that a bare one of the list would fit as well.
+        // The name of a linear layer may also match an entry that means a bare parameter.
         let own = lookup.find(module, budget)?;
         if inside == 0 && own.rank == pair.rank && !candidates.iter().any(|one| one.parameter == "weight") {
             let alpha = self.alpha.unwrap_or(own.alpha);
@@ -101,7 +102,7 @@ impl Parameters<'_> {
     }
 }
 
-/// Refuse by name what PEFT refuses beside `target_parameters`.
+/// Refuse by name what PEFT refuses together with `target_parameters`.
 ///
 /// # Errors
 /// `unsupported`.
@@ -113,15 +114,14 @@ pub(super) fn check(reader: &FieldReader, fields: &[(String, Value)]) -> Result<
             value => !crate::adapter::fields::says_nothing(value),
         };
         if says_something {
-            let meaning =
-                "PEFT does not have it together with target_parameters: no training can have made this adapter";
+            let meaning = "PEFT refuses it together with target_parameters, so no training can have made this adapter";
             return Err(reader.refuse(name, value, meaning).fix(*fix));
         }
     }
     Ok(())
 }
 
-/// Nothing in the file tells how `lora_B` is packed: what Unsloth has written may be of either kind.
+/// Nothing in the file tells how `lora_B` is packed: adapters from Unsloth may have either order.
 pub(super) fn packing_doubt(files: &AdapterFiles, stacks: bool) -> Option<Finding> {
     let says =
         |word: &str| files.config.is_some_and(|(_, json)| json.windows(word.len()).any(|text| text == word.as_bytes()));

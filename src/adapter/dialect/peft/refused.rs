@@ -26,7 +26,7 @@ const NO_WEIGHTS: &[(&str, &str)] = &[
     ("SHADOW", "Shadow runs beside the base; it changes no weight of the base"),
 ];
 
-/// Methods that PEFT alone merges: most leave out what it computes anew from the base, and nobody else can compute to the same bits.
+/// Methods that only PEFT can merge. Most leave out of their files what PEFT computes anew from the base, and nothing else computes the same bits.
 const WITH_PEFT: &[(&str, &str)] = &[
     (
         "TINYLORA",
@@ -38,11 +38,7 @@ const WITH_PEFT: &[(&str, &str)] = &[
         "OSF replaces the lower singular vectors of the base's weights, and the adapter does not have those that must be taken away",
     ),
     ("FROD", "FRoD's left factors are solutions for the base's weights; the adapter does not have them"),
-    (
-        "GLORA",
-        "GLoRA adds to a layer's bias what its weight makes of a trained vector, for which whole layers must be known",
-    ),
-    ("BONE", "Bone is what PEFT has replaced by MiSS, and no longer reads"),
+    ("BONE", "PEFT has replaced Bone by MiSS, and no longer reads it"),
     ("ADAMSS", "AdaMSS clusters the singular vectors of the base's weights; the adapter does not have the clusters"),
 ];
 

@@ -8,12 +8,12 @@ use crate::adapter::pairs::Whole;
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::replace;
 
-/// What a configuration says of whole modules.
+/// What a configuration says about whole modules.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Saved {
-    /// `modules_to_save`: ends of the paths of modules, without regard to dots (PEFT's `str.endswith`).
+    /// `modules_to_save`: ends of modules' paths, which need not begin at a dot (PEFT's `str.endswith`).
     modules: Vec<String>,
-    /// Modules that PEFT adds to them for the task.
+    /// Modules that PEFT adds for the task.
     of_task: &'static [&'static str],
     /// `ensure_weight_tying`: a tied output layer follows the embedding.
     tying: bool,
@@ -48,7 +48,7 @@ impl Saved {
         self.tying
     }
 
-    /// Whether the module, or one that it is in, is saved as a whole under one of the names of `ends`.
+    /// Whether the module, or one around it, is saved as a whole under one of the names in `ends`.
     fn holds(module: &str, end: &str) -> bool {
         let ends = module.match_indices('.').map(|(dot, _)| dot).chain([module.len()]);
         ends.into_iter().any(|at| module[..at].ends_with(end))
@@ -68,7 +68,7 @@ impl Saved {
                 parameter: parameter.clone(),
                 optional: false,
                 adds: saved,
-                // What is no module of its own is a copy of the base's tensor, which a tied output layer shares.
+                // If it is not a saved module, it is a copy of the base's tensor, which a tied output layer shares.
                 tied: !saved || self.tying,
                 key: values.key.clone(),
                 op: replace(values, shape)?,
@@ -82,7 +82,7 @@ impl Saved {
 
     /// The entries of `modules_to_save` that the file has no tensors for.
     pub(super) fn missing(&self, adapter: &str, wholes: &[Whole]) -> Vec<Mismatch> {
-        // PEFT names every module that the task may have, whichever the model has.
+        // PEFT names every module that the task may have, whether or not the model has it.
         let named = self.modules.iter().filter(|end| !self.of_task.contains(&end.as_str()));
         let absent = named.filter(|end| !wholes.iter().any(|whole| Self::holds(&whole.module, end)));
         let mismatch = |end: &String| {
