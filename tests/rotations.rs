@@ -9,7 +9,7 @@ use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
 use lorafold::op::{self, Op, RowOrder, Sizes};
 use lorafold::plan::{AdapterOptions, PlanOptions, Program, Region, Update};
-use lorafold::tensor::{Dtype, Float};
+use lorafold::tensor::{Dtype, Float, Rounding};
 use lorafold::{Error, Result};
 use model::{Memory, Model, Random, add_folder, compute, encode, file, read_file};
 use sha2::{Digest, Sha256};
@@ -216,6 +216,7 @@ fn groups_may_begin_anywhere_in_a_tensor() {
         }],
         combine: Combine::Linear,
         to: Float::F32,
+        rounding: Rounding::Nearest,
     };
     let merged = compute(&program(RowOrder::AsIs), &inputs, 12).unwrap();
     let at = |row: u64, col: u64| f64::from(values[(row * cols + col) as usize]);

@@ -41,7 +41,7 @@ fn cases() -> Vec<Case> {
             options.gamma = case["gamma"].as_f64();
             options.epsilon = case["epsilon"].as_f64();
             options.normalize = case["normalize"].as_bool();
-            options.seed = draws(&method).then(|| spec["seed"].as_u64().unwrap());
+            options.seed = if draws(&method) { spec["seed"].as_u64().unwrap() } else { 0 };
         });
         let adapter = |number: usize| {
             let path = folder().join(spec["adapters"][number].as_str().unwrap());
@@ -137,6 +137,61 @@ fn neither_ranges_nor_blocks_nor_threads_show() {
         }
     }
     assert!(seen.len() >= 7, "{seen:?}");
+}
+
+/// Every fixture with several adapters, of any method: whole deltas add up to what the weighted sum is, and ranges of pruned ones do not show.
+#[test]
+fn adapters_of_any_method_have_deltas() {
+    let (mut random, mut merged, mut refused) = (Random(5), 0, 0);
+    for folders::cases::Case { name, base, adapters, .. } in folders::cases::cases() {
+        if adapters.len() < 2 {
+            continue;
+        }
+        let mut inputs = Memory::default();
+        let listing = add_folder(&mut inputs, "base", files(&base));
+        let adapters = adapters.iter().map(|(path, weight)| {
+            let called = path.file_name().unwrap().to_string_lossy().into_owned();
+            let options = with(|options: &mut AdapterOptions| options.weight = Some(*weight));
+            (add_folder(&mut inputs, &called, files(path)), options)
+        });
+        let adapters = adapters.collect();
+        let model = Model { inputs, base: listing, adapters };
+        let plan = |method: &str, density: Option<f64>| {
+            model.plan(&with(|options: &mut PlanOptions| {
+                options.method = Some(method.into());
+                options.density = density;
+                options.dtype = Some("float32".into());
+            }))
+        };
+        let whole = match plan("magnitude_prune", Some(1.0)) {
+            Ok(whole) => whole,
+            Err(error) => {
+                assert!(error.to_string().contains("brings values of its own"), "{name}: {error}");
+                refused += 1;
+                continue;
+            }
+        };
+        let linear = plan("linear", None).unwrap();
+        for (number, file) in linear.files.iter().enumerate().filter(|(_, file)| file.name.ends_with(".safetensors")) {
+            let [whole, linear] =
+                [&whole, &linear].map(|plan| read_file(plan, &model.inputs, number, 1 << 12).unwrap());
+            let [whole, linear] = [&whole, &linear].map(|bytes| SafeTensors::deserialize(bytes).unwrap());
+            for (tensor, view) in linear.tensors() {
+                let [found, expected] =
+                    [whole.tensor(&tensor).unwrap(), view].map(|view| decode(view.dtype(), view.data()));
+                let largest = expected.iter().fold(0f64, |largest, value| largest.max(value.abs()));
+                let off = found.iter().zip(&expected).fold(0f64, |off, (a, b)| off.max((a - b).abs()));
+                assert!(off <= 1e-6 * largest, "{name}/{} {tensor} is off by {off}", file.name);
+            }
+        }
+        let ties = plan("ties", Some(0.4)).unwrap();
+        for (number, file) in ties.files.iter().enumerate() {
+            let whole = read_file(&ties, &model.inputs, number, 1 << 20).unwrap();
+            check_ranges(&ties, &model.inputs, number, &whole, 90, &mut random, &format!("{name}/{}", file.name));
+        }
+        merged += 1;
+    }
+    assert!(merged >= 10 && refused >= 1, "{merged} merged, {refused} refused");
 }
 
 /// Two adapters of low rank on one large weight: every element as a sort says, in F64 from the factors as they are packed.

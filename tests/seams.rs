@@ -15,7 +15,7 @@ use lorafold::engine::Merger;
 use lorafold::inputs::Span;
 use lorafold::op::{DORA, LORA, LayerShape, Op, RowOrder, Sizes};
 use lorafold::plan::{AdapterOptions, PlanOptions, Program, Region, Update};
-use lorafold::tensor::{Dtype, Float};
+use lorafold::tensor::{Dtype, Float, Rounding};
 use model::{Memory, Model, Random, add_folder, block_on, encode, file, read, read_file, with};
 use safetensors::SafeTensors;
 
@@ -86,6 +86,7 @@ fn an_update_of_a_part_with_its_halves_swapped() {
         updates: vec![one, other],
         combine: Combine::Linear,
         to: Float::F32,
+        rounding: Rounding::Nearest,
     };
     let product = |a: &[f32], b: &[f32], row: u64, col: u64| {
         let step = |sum: f32, k: u64| sum + 0.5 * b[(row * rank + k) as usize] * a[(k * cols + col) as usize];
@@ -142,6 +143,7 @@ fn an_update_without_facts_beside_one_with_facts() {
             updates: updates.to_vec(),
             combine: Combine::Linear,
             to: Float::F32,
+            rounding: Rounding::Nearest,
         };
         floats(&model::compute(&program, &inputs, block).unwrap())
     };
@@ -194,6 +196,7 @@ fn nf4_with_double_quantisation_from_two_files() {
         updates: Vec::new(),
         combine: Combine::Linear,
         to: Float::F32,
+        rounding: Rounding::Nearest,
     };
     let expected = fs::read(format!("{folder}/expected.safetensors")).unwrap();
     let expected = SafeTensors::deserialize(&expected).unwrap();

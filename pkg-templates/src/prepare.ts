@@ -45,7 +45,7 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
     checkNumber("density", density, Number.isFinite, "a number above 0, up to 1");
     checkNumber("alpha", alpha, Number.isFinite, "a finite number");
   }
-  checkNumber("seed", options.seed, (seed) => Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0");
+  checkNumber("seed", options.seed, (seed) => Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0 to 2^53 - 1");
   checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
   const prepared = async (): Promise<Prepared> => {
     const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);

@@ -52,22 +52,21 @@ function* eachTensor(report: Report): Generator<TensorReport> {
   for (let start = 0; start < report.base.tensors; start += STEP) yield* plan().tensorReports(start, start + STEP);
 }
 
-/** `JSON.stringify(report, null, 2)`, in parts. `see` is shown every tensor on its way. */
-export function* reportText(report: Report, see?: (tensor: TensorReport) => void): Generator<string> {
+/** `JSON.stringify(report, null, 2)`, in parts. */
+export function* reportText(report: Report): Generator<string> {
   let before = "{\n  ";
   for (const key of Object.keys(report) as (keyof Report)[]) {
     yield `${before}${JSON.stringify(key)}: `;
-    if (key === "tensors") yield* listText(eachTensor(report), see);
+    if (key === "tensors") yield* listText(eachTensor(report));
     else yield indented(report[key], "  ");
     before = ",\n  ";
   }
   yield "\n}";
 }
 
-function* listText(tensors: Iterable<TensorReport>, see?: (tensor: TensorReport) => void): Generator<string> {
+function* listText(tensors: Iterable<TensorReport>): Generator<string> {
   let before = "[\n    ";
   for (const tensor of tensors) {
-    see?.(tensor);
     yield before + indented(tensor, "    ");
     before = ",\n    ";
   }

@@ -540,11 +540,6 @@ export type PlanSettings = {
    */
   epsilon?: number,
   /**
-   * Which random values are kept: the same seed keeps the same ones. `0` by default.
-   * @default 0
-   */
-  seed?: number,
-  /**
    * Whether the sum is divided: by how many deltas agree on the sign (`mergekit`: by the sum of their weights), or where no sign is elected by
    * the sum of all weights. By default `ties` and `dare_ties` do (`mergekit`: `ties` alone).
    */
@@ -556,10 +551,16 @@ export type PlanSettings = {
    */
   flavor?: "peft" | "mergekit",
   /**
-   * How sums are rounded to the output's type: `nearest` (default), to even, is the only way so far.
+   * How the sums of merged tensors are rounded to the output's type: `nearest` (default), to even, or `stochastic`, up or down by chance, the
+   * likelier the nearer, so that deltas smaller than the type's steps are kept on average.
    * @default "nearest"
    */
-  rounding?: "nearest",
+  rounding?: "nearest" | "stochastic",
+  /**
+   * What random numbers begin with: the same give the same bytes everywhere. A whole number, `0` by default.
+   * @default 0
+   */
+  seed?: number,
   /**
    * What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
    * that they are, `untie` gives the output layer a tensor of its own.
@@ -624,10 +625,6 @@ export type Recipe = {
    */
   majoritySign?: string,
   /**
-   * The seed of the random numbers, where some were drawn.
-   */
-  seed?: number,
-  /**
    * How they were made.
    */
   random?: string,
@@ -647,6 +644,10 @@ export type Recipe = {
    * How sums were rounded.
    */
   rounding: string,
+  /**
+   * What the random numbers begin with, where there are some.
+   */
+  seed?: number,
   /**
    * The base.
    */
@@ -802,6 +803,10 @@ export type Report = {
    */
   tensors: Array<TensorReport>,
   /**
+   * What of the deltas rounding kept, after a merge.
+   */
+  signal?: TotalSignal,
+  /**
    * What the user should know.
    */
   findings: Array<Finding>,
@@ -868,6 +873,24 @@ export type ScaleReport = {
    * Number of updates that have it.
    */
   tensors: number,
+};
+
+/**
+ * What of a delta rounding keeps. Rounded to six digits; `null` where it is not known: nothing was added, or a result is not finite.
+ */
+export type Signal = {
+  /**
+   * ⟨stored change, ΔW⟩/‖ΔW‖²: 1 where all of it is kept.
+   */
+  kept: number | null,
+  /**
+   * The true share is within this of `kept`, in 95 of 100 cases; 0 where every element was looked at.
+   */
+  margin: number | null,
+  /**
+   * Share of the elements that were looked at.
+   */
+  sampled: number | null,
 };
 
 /**
@@ -947,6 +970,10 @@ export type TensorReport = {
    */
   adapters?: Array<UpdateReport>,
   /**
+   * What of its delta rounding kept, after a merge.
+   */
+  signal?: Signal,
+  /**
    * What the merge did to its numbers, where that was asked for.
    */
   statistics?: TensorStatistics,
@@ -981,6 +1008,32 @@ export type TensorStatistics = {
    * Share of ‖ΔW‖² that survives rounding: ⟨stored change, ΔW⟩/‖ΔW‖².
    */
   signalKept: number | null,
+};
+
+/**
+ * What of all deltas rounding keeps.
+ */
+export type TotalSignal = {
+  /**
+   * The share over all merged tensors, each with its part of ‖ΔW‖².
+   */
+  kept: number | null,
+  /**
+   * As that of a `Signal`.
+   */
+  margin: number | null,
+  /**
+   * Share of the elements of merged tensors that were looked at.
+   */
+  sampled: number | null,
+  /**
+   * The tensor whose delta keeps least.
+   */
+  least?: string,
+  /**
+   * The share that is kept there.
+   */
+  leastKept?: number,
 };
 
 /**

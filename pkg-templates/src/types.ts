@@ -240,6 +240,6 @@ export interface MergeResult {
 
 export type {
   AdapterDescription, AdapterReport, AdapterSettings, BaseReport, Description, DtypeTotal, FileDigest, FileSize, Finding, ModelDescription,
-  ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeFile, RecipeScale, Report, ScaleReport, TensorDescription, TensorReport,
-  TensorStatistics, UpdateReport, WeightFile,
+  ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeFile, RecipeScale, Report, ScaleReport, Signal, TensorDescription, TensorReport,
+  TensorStatistics, TotalSignal, UpdateReport, WeightFile,
 } from "./schema.js";

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::deltas::Kept;
 use super::facts::{Gathered, Known, Stage};
 use super::prepared::{Band, PreparedProgram};
+use super::sample::Sample;
 use crate::combine::add_weighted;
 use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::inputs::{Inputs, Span, resize};
 use crate::kernel::{Factors, NonFinite, Real, Statistics, bytes_of, fold_in_place, fold_into, fold_tile, row_squares};
 use crate::op::{Prepared, Tile};
 use crate::plan::{Program, Update};
-use crate::tensor::Float;
+use crate::tensor::{Float, Rounding, write_stochastic};
 
 /// Elements of the tiles that methods work on, about: a few tiles fit the second-level cache.
 const TILE_ELEMENTS: u64 = 64 << 10;
@@ -24,6 +25,8 @@ pub(super) struct BlockBuffers {
     pub(super) base: Vec<u8>,
     spans: Vec<Span>,
     merged: Vec<u8>,
+    /// Runs of a sample, which are merged once more, with statistics: what the block's own fold does stays as fast as it is.
+    sampled: Vec<u8>,
 }
 
 impl BlockBuffers {
@@ -70,13 +73,21 @@ impl Block<'_> {
     pub(super) fn compute<'b>(
         &self,
         buffers: &'b mut BlockBuffers,
-        mut statistics: Option<&mut Statistics>,
+        statistics: Option<&mut Statistics>,
     ) -> Result<&'b [u8]> {
         let to = self.program.to;
+        let nearest = self.program.rounding == Rounding::Nearest;
         match self.program.source {
             Stored::Plain(Plain { float, .. })
-                if self.program.combine.rule().is_none() && !self.prepared.has_others() =>
+                if nearest && self.program.combine.rule().is_none() && !self.prepared.has_others() =>
             {
+                let mut statistics = match statistics {
+                    Some(sample) if sample.spread.is_some() => {
+                        self.sample(buffers, float, sample)?;
+                        None
+                    }
+                    every => every,
+                };
                 let BlockBuffers { base, merged, .. } = buffers;
                 if float == to {
                     self.fold(base, float, |factors, first, base| {
@@ -97,6 +108,38 @@ impl Block<'_> {
             Stored::Plain(Plain { float: Float::F64, .. }) => self.transform::<f64>(buffers, statistics),
             _ => self.transform::<f32>(buffers, statistics),
         }
+    }
+
+    /// Add what is in the block of a sample to `statistics`: as nothing is done for these elements but once more, the fold of the block is as fast as
+    /// without.
+    fn sample(&self, buffers: &mut BlockBuffers, float: Float, statistics: &mut Statistics) -> Result<()> {
+        let Program { to, cols, tensor, .. } = self.program;
+        let BlockBuffers { base, sampled, .. } = buffers;
+        for run in self.sampled(&self.elements) {
+            let mut found = Statistics::default();
+            for (band, part) in self.parts(&run) {
+                let bytes = self.bytes_of(&part, float, base);
+                resize(sampled, tensor, (part.end - part.start) * to.bytes() as u64)?;
+                let first = part.start - band.rows.start * cols;
+                // What leaves the finite range is found by the fold of the block.
+                let _ = fold_into(&band.sum.factors, first, float, bytes, *to, sampled, Some(&mut found));
+            }
+            statistics.add_run(&found);
+        }
+        Ok(())
+    }
+
+    /// The runs of the tensor's sample in `elements`. A tensor that only changes its type has none.
+    fn sampled(&self, elements: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
+        let sample = (!self.program.updates.is_empty()).then(|| Sample::of(self.program));
+        let elements = elements.clone();
+        sample.into_iter().flat_map(move |sample| sample.within(elements.clone()))
+    }
+
+    /// The bytes of `part` among those of the block, elements of type `float`.
+    fn bytes_of<'b>(&self, part: &Range<u64>, float: Float, bytes: &'b [u8]) -> &'b [u8] {
+        let at = |element: u64| (element - self.elements.start) as usize * float.bytes();
+        &bytes[at(part.start)..at(part.end)]
     }
 
     /// Gather what the round that is under way asks of the block's elements.
@@ -167,8 +210,16 @@ impl Block<'_> {
             let offset = (tile.start - self.elements.start) as usize * to.bytes();
             let out = &mut merged[offset..offset + sum.len() * to.bytes()];
             self.round(tile.start, &base, &sum, out)?;
-            if let Some(statistics) = statistics.as_deref_mut() {
+            let Some(statistics) = statistics.as_deref_mut() else { continue };
+            if statistics.spread.is_none() {
                 statistics.compare(&base, &sum, to, out);
+                continue;
+            }
+            for run in self.sampled(&tile) {
+                let (start, end) = ((run.start - tile.start) as usize, (run.end - tile.start) as usize);
+                let mut found = Statistics::default();
+                found.compare(&base[start..end], &sum[start..end], to, &out[start * to.bytes()..end * to.bytes()]);
+                statistics.add_run(&found);
             }
         }
         buffers.merged = merged;
@@ -231,8 +282,14 @@ impl Block<'_> {
             true => None,
             false => sum.iter().zip(base).position(|(sum, base)| !sum.is_finite() && base.is_finite()),
         };
-        let rounded = fold_into(&Factors::none(sum.len()), 0, R::FLOAT, bytes_of(sum), self.program.to, out, None);
-        let over = rounded.err().map(|NonFinite { element }| element);
+        let to = self.program.to;
+        let over = match self.program.rounding {
+            Rounding::Nearest => {
+                let rounded = fold_into(&Factors::none(sum.len()), 0, R::FLOAT, bytes_of(sum), to, out, None);
+                rounded.err().map(|NonFinite { element }| element)
+            }
+            Rounding::Stochastic(key) => write_stochastic(sum, first, key, to, out),
+        };
         match left.map(|element| element as u64).into_iter().chain(over).min() {
             Some(element) if !self.allow_nonfinite => Err(self.non_finite(first + element)),
             _ => Ok(()),

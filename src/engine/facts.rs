@@ -247,7 +247,7 @@ mod tests {
     use crate::encoding::{Plain, Stored};
     use crate::op::{DORA, LayerShape, Op, Sizes};
     use crate::plan::{Region, Update};
-    use crate::tensor::Float;
+    use crate::tensor::{Float, Rounding};
 
     /// A weight whose columns' norms are facts.
     fn program(rows: u64, cols: u64) -> Program {
@@ -265,6 +265,7 @@ mod tests {
             updates: vec![Update { adapter: "a".into(), weight: 1.0, region: Region::all(rows), op }],
             combine: Combine::Linear,
             to: Float::F32,
+            rounding: Rounding::Nearest,
         }
     }
 

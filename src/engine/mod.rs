@@ -10,6 +10,7 @@ mod memory;
 mod merger;
 mod operands;
 mod prepared;
+mod sample;
 
 pub use facts::{FactJob, FactSum};
 pub use memory::{Budget, DEFAULT_BUDGET};

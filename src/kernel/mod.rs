@@ -45,7 +45,7 @@ pub use norms::{Value, column_squares, row_squares, scale_columns, scale_rows};
 pub use products::sample_products;
 pub use real::{Real, bytes_of, bytes_of_mut, decode, fold_tile};
 pub use rows::{STRIP, Strip, multiply};
-pub use statistics::Statistics;
+pub use statistics::{Spread, Statistics};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -25,11 +25,40 @@ pub struct Statistics {
     pub max_delta: f32,
     /// Σ (out − W) · d: divided by `delta_sq`, the share of the delta that survives rounding.
     pub kept: f64,
+    /// Where these are of a sample of the elements: how much its runs differ.
+    pub spread: Option<Spread>,
 }
 
-wire!(Statistics { elements, changed, delta_sq, base_sq, max_delta, kept });
+wire!(Statistics { elements, changed, delta_sq, base_sq, max_delta, kept, spread });
+
+/// How much the runs of elements of a sample differ. Write x for a run's `kept` and y for its `delta_sq`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Spread {
+    /// Number of runs.
+    pub runs: u64,
+    /// Σ x²
+    pub kept_kept: f64,
+    /// Σ x·y
+    pub kept_delta: f64,
+    /// Σ y²
+    pub delta_delta: f64,
+}
+
+wire!(Spread { runs, kept_kept, kept_delta, delta_delta });
 
 impl Statistics {
+    /// Those of a sample, with nothing in it yet: [`Merger::compute`](crate::engine::Merger::compute) adds what it chooses.
+    pub fn sampled() -> Statistics {
+        Statistics { spread: Some(Spread::default()), ..Statistics::default() }
+    }
+
+    /// Adds a run of elements to a sample.
+    pub(crate) fn add_run(&mut self, run: &Statistics) {
+        let (x, y) = (run.kept, run.delta_sq);
+        let spread = Spread { runs: 1, kept_kept: x * x, kept_delta: x * y, delta_delta: y * y };
+        self.absorb(&Statistics { spread: Some(spread), ..*run });
+    }
+
     /// Bytes for [`from_bytes`](Self::from_bytes).
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -50,6 +79,13 @@ impl Statistics {
         self.base_sq += other.base_sq;
         self.max_delta = self.max_delta.max(other.max_delta);
         self.kept += other.kept;
+        if let Some(other) = other.spread {
+            let spread = self.spread.get_or_insert_default();
+            spread.runs += other.runs;
+            spread.kept_kept += other.kept_kept;
+            spread.kept_delta += other.kept_delta;
+            spread.delta_delta += other.delta_delta;
+        }
     }
 
     /// Adds the elements of a tile: W, what it became before rounding, and the stored elements of type `to`.
@@ -129,6 +165,7 @@ impl<V: Vector> Lanes<V> {
             base_sq: sum(spread(self.base_sq)),
             max_delta: spread(self.max_delta)[..V::LANES].iter().copied().fold(0.0, f32::max),
             kept: sum(spread(self.kept)),
+            spread: None,
         });
     }
 }

@@ -134,6 +134,18 @@ impl MergeBuilder {
         self
     }
 
+    /// How the sums of merged tensors are rounded: "nearest" (default) or "stochastic".
+    pub fn rounding(mut self, rounding: impl Into<String>) -> MergeBuilder {
+        self.plan.rounding = Some(rounding.into());
+        self
+    }
+
+    /// What random numbers begin with; 0 when not given.
+    pub fn seed(mut self, seed: u64) -> MergeBuilder {
+        self.plan.seed = seed;
+        self
+    }
+
     /// Let finite values of the base leave the finite range, which is an error otherwise.
     pub fn allow_nonfinite(mut self, allow: bool) -> MergeBuilder {
         self.allow_nonfinite = allow;

@@ -15,7 +15,7 @@ use crate::inputs::Span;
 use crate::kernel::Statistics;
 use crate::plan::{Piece, Program};
 
-/// Write all files of the plan under their hidden names. Returns the statistics of each tensor by number, if they were asked for.
+/// Write all files of the plan to their hidden places, and give the statistics of each tensor by number: of all its elements where they were asked for, else of a sample.
 ///
 /// # Errors
 /// The first error of any thread; the others stop at their next job.
@@ -220,8 +220,9 @@ impl<'a> Thread<'a> {
                 Ok(())
             }
             Piece::Compute { at, bytes, program, first, count, skip, .. } => {
-                let wanted = merge.request.statistics && !merge.plan.tensor(program).updates.is_empty();
-                let mut found = wanted.then(Statistics::default);
+                let changed = !merge.plan.tensor(program).updates.is_empty();
+                let every = merge.request.statistics;
+                let mut found = changed.then(|| if every { Statistics::default() } else { Statistics::sampled() });
                 let computed = merger.compute(program, first..first + count, inputs, found.as_mut());
                 write(at, &block_on(computed)?[skip as usize..(skip + bytes) as usize])?;
                 if let (Some(found), Ok(mut statistics)) = (found, shared.statistics.lock()) {

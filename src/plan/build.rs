@@ -14,6 +14,7 @@ use super::pieces::{Piece, Run};
 use super::program::{Program, Update};
 use super::recipe::{Recipe, recipe};
 use super::replication::replicate;
+use super::rounding;
 use super::tensors::{Added, TensorView, Tensors};
 use super::tied::{self, TiedHead, must_untie};
 use super::tokenizer;
@@ -28,7 +29,7 @@ use crate::inputs::{FileInfo, Inputs, Listing};
 use crate::model::Model;
 use crate::model::config_json::{Config, ConfigChanges};
 use crate::order::sort_by;
-use crate::tensor::{Dtype, Float};
+use crate::tensor::{Dtype, Float, Rounding};
 use crate::wire::wire;
 
 /// A whole merge, decided: the files of the output, and where each of their bytes comes from.
@@ -135,8 +136,11 @@ fn build(
     sort_by(&mut added, |(one, _), (other, _)| one.cmp(other));
     let labels = added.iter().find_map(|(name, update)| labels(name, update));
     let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);
-    let tensors =
+    let mut tensors =
         plan_tensors(&base, head.as_ref(), changes, added, &Asked { options: &checked, adapters: &adapters })?;
+    if let Some(seed) = checked.stochastic {
+        findings.extend(rounding::stochastic(&mut tensors, &adapters, seed));
+    }
     let untie = untied || config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
     let layers = replication;
     let changes = ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels, plain, layers };
@@ -265,7 +269,7 @@ fn program(
         None => Combine::Linear,
     };
     let (tensor, source, to) = (info.name.into(), Stored::Plain(source), options.dtype.unwrap_or(float));
-    Ok(Program { tensor, rows, cols, source, updates, combine, to })
+    Ok(Program { tensor, rows, cols, source, updates, combine, to, rounding: Rounding::Nearest })
 }
 
 /// Whether the base's weights are quantised, as far as the headers show; `model` knows the method.

@@ -2,7 +2,7 @@
 
 use super::rules::Rules;
 use crate::adapter::pattern::{Pattern, PatternBudget};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::json::from_json;
 use crate::op::Packing;
 use crate::tensor::Float;
@@ -35,8 +35,6 @@ pub struct PlanOptions {
     pub gamma: Option<f64>,
     /// How far the probability to be kept is from the density for the smallest and the largest value of a row, in `della`; `0.15` by default.
     pub epsilon: Option<f64>,
-    /// Which random values are kept: the same seed keeps the same ones. `0` by default.
-    pub seed: Option<u64>,
     /// Whether the sum is divided: by how many deltas agree on the sign (`mergekit`: by the sum of their weights), or where no sign is elected by
     /// the sum of all weights. By default `ties` and `dare_ties` do (`mergekit`: `ties` alone).
     pub normalize: Option<bool>,
@@ -44,9 +42,13 @@ pub struct PlanOptions {
     /// divides by the sum of weights, and scales random values so that the sum of magnitudes stays.
     #[cfg_attr(test, ts(optional, type = r#""peft" | "mergekit""#))]
     pub flavor: Option<String>,
-    /// How sums are rounded to the output's type: `nearest` (default), to even, is the only way so far.
-    #[cfg_attr(test, ts(optional, type = r#""nearest""#))]
+    /// How the sums of merged tensors are rounded to the output's type: `nearest` (default), to even, or `stochastic`, up or down by chance, the
+    /// likelier the nearer, so that deltas smaller than the type's steps are kept on average.
+    #[cfg_attr(test, ts(optional, type = r#""nearest" | "stochastic""#))]
     pub rounding: Option<String>,
+    /// What random numbers begin with: the same give the same bytes everywhere. A whole number, `0` by default.
+    #[cfg_attr(test, ts(optional, as = "Option<u64>"))]
+    pub seed: u64,
     /// What becomes of an output layer that is tied to the embedding: `auto` (default) does what the training did, `share` changes the one tensor
     /// that they are, `untie` gives the output layer a tensor of its own.
     #[cfg_attr(test, ts(optional, type = r#""auto" | "share" | "untie""#))]
@@ -76,10 +78,10 @@ from_json!(PlanOptions {
     majority_sign: "majoritySign",
     gamma,
     epsilon,
-    seed,
     normalize,
     flavor,
     rounding,
+    seed or 0,
     tied,
     only,
     skip,
@@ -154,6 +156,8 @@ pub(crate) struct CheckedOptions {
     pub(crate) dtype: OutputDtype,
     /// How several adapters combine, where it is not by the weighted sum.
     pub(crate) rules: Option<Box<Rules>>,
+    /// The seed, where rounding is stochastic.
+    pub(crate) stochastic: Option<u64>,
     pub(crate) tied: Tied,
     /// With their text.
     only: Option<(Pattern, String)>,
@@ -176,11 +180,10 @@ pub(crate) enum Whose {
 impl PlanOptions {
     /// Whether there is more to check than that the weighted sum is wanted: what checks it is rarely needed.
     fn asks_for_rules(&self) -> bool {
-        let PlanOptions { method, density, majority_sign, gamma, epsilon, seed, normalize, flavor, .. } = self;
+        let PlanOptions { method, density, majority_sign, gamma, epsilon, normalize, flavor, .. } = self;
         method.as_ref().is_some_and(|method| method != "linear")
             || [density, gamma, epsilon].iter().any(|number| number.is_some())
             || [majority_sign, flavor].iter().any(|text| text.is_some())
-            || seed.is_some()
             || normalize.is_some()
     }
 
@@ -193,7 +196,11 @@ impl PlanOptions {
             Some("bfloat16" | "bf16") => Some(Float::Bf16),
             Some(other) => return Err(none_of("dtype", other, "keep, float32, float16, bfloat16")),
         };
-        not_yet("rounding", self.rounding.as_deref(), "nearest", &["stochastic"])?;
+        let stochastic = match self.rounding.as_deref() {
+            None | Some("nearest") => None,
+            Some("stochastic") => Some(self.seed),
+            Some(other) => return Err(none_of("rounding", other, "nearest, stochastic")),
+        };
         let tied = match self.tied.as_deref() {
             None | Some("auto") => Tied::Auto,
             Some("share") => Tied::Share,
@@ -217,6 +224,7 @@ impl PlanOptions {
         Ok(CheckedOptions {
             dtype,
             rules: self.asks_for_rules().then(|| Rules::of(self).map(Box::new)).transpose()?,
+            stochastic,
             tied,
             only: pattern("only", &self.only)?,
             skip: pattern("skip", &self.skip)?,
@@ -252,21 +260,4 @@ impl CheckedOptions {
 /// The error for a value that is none of those that an option has.
 pub(super) fn none_of(option: &str, value: &str, expected: &str) -> Error {
     Error::bad_option(option, format!("{value:?} is none of {expected}")).found(value).expected(expected)
-}
-
-/// `value` must be `default`; a planned value is `unsupported`, any other a `bad-option`.
-fn not_yet(option: &str, value: Option<&str>, default: &str, planned: &[&str]) -> Result<()> {
-    match value {
-        None => Ok(()),
-        Some(value) if value == default => Ok(()),
-        Some(value) if planned.contains(&value) => {
-            let reason = format!("{value:?} is not implemented yet, only {default:?}");
-            let error = Error::unsupported(format!("option {option}"), reason).kind(ErrorKind::NotImplemented);
-            Err(error.field(option).found(value).expected(default))
-        }
-        Some(value) => {
-            let error = Error::bad_option(option, format!("{value:?} is not a {option}"));
-            Err(error.found(value).expected(default))
-        }
-    }
 }

@@ -7,7 +7,7 @@ use crate::encoding::{Operand, Stored};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::op::{Fact, Footprint, Op, Replace, RowOrder};
-use crate::tensor::Float;
+use crate::tensor::{Float, Rounding};
 use crate::wire::{Wire, wire};
 
 /// How one tensor of the output is computed: source → updates → combine → type.
@@ -27,9 +27,11 @@ pub struct Program {
     pub combine: Combine,
     /// Element type in the output.
     pub to: Float,
+    /// How the results are rounded to it.
+    pub rounding: Rounding,
 }
 
-wire!(Program { tensor, rows, cols, source, updates, combine, to });
+wire!(Program { tensor, rows, cols, source, updates, combine, to, rounding });
 
 /// What one adapter does to a tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -246,6 +248,7 @@ mod tests {
                 updates: vec![update],
                 combine: Combine::Linear,
                 to: Float::F32,
+                rounding: Rounding::Stochastic(rank << 40 | 7),
             };
             let sent = program.to_bytes();
             assert_eq!(Program::from_bytes(&sent).unwrap(), program, "rank {rank}");

@@ -48,9 +48,6 @@ pub struct Recipe {
     /// How signs were elected, where they were.
     #[serde(rename = "majoritySign", skip_serializing_if = "Option::is_none")]
     pub majority_sign: Option<String>,
-    /// The seed of the random numbers, where some were drawn.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
     /// How they were made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random: Option<String>,
@@ -64,6 +61,9 @@ pub struct Recipe {
     pub dtype: String,
     /// How sums were rounded.
     pub rounding: String,
+    /// What the random numbers begin with, where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// The base.
     pub base: RecipeBase,
     /// The adapters, in their order.
@@ -214,12 +214,12 @@ pub(crate) fn recipe(
         gamma: options.gamma,
         epsilon: options.epsilon,
         majority_sign: elects.then(|| options.majority_sign.clone().unwrap_or_else(|| "total".into())),
-        seed: draws.then(|| options.seed.unwrap_or(0)),
         random: draws.then(|| RANDOM.into()),
         normalize: options.normalize,
         flavor: options.flavor.clone().filter(|flavor| flavor != "peft"),
         dtype: checked.dtype.map_or("keep", torch_name).into(),
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
+        seed: (draws || options.rounding.as_deref() == Some("stochastic")).then_some(options.seed),
         base: RecipeBase { origin: base.origin.clone(), files: files.collect(), recipe: of(base) },
         adapters: adapters.iter().map(|adapter| one_adapter(adapter, scales.of_adapter(adapter))).collect(),
         tied: options.tied.clone().filter(|tied| tied != "auto"),

@@ -11,6 +11,7 @@ use super::output::OutputFile;
 use super::program::Update;
 use super::recipe::Recipe;
 use super::scales::{AdapterScales, Scales};
+use super::signal::{Signal, TotalSignal};
 use super::tensors::TensorView;
 use crate::findings::Finding;
 use crate::json;
@@ -20,7 +21,7 @@ use crate::wire::wire;
 
 /// What was decided, and, after a merge, what it did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Report {
@@ -38,6 +39,9 @@ pub struct Report {
     pub output_bytes: u64,
     /// Every tensor of the output.
     pub tensors: Vec<TensorReport>,
+    /// What of the deltas rounding kept, after a merge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<TotalSignal>,
     /// What the user should know.
     pub findings: Vec<Finding>,
     /// What the merged files record of their making.
@@ -132,6 +136,9 @@ pub struct TensorReport {
     /// What each adapter adds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapters: Option<Vec<UpdateReport>>,
+    /// What of its delta rounding kept, after a merge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Signal>,
     /// What the merge did to its numbers, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statistics: Option<TensorStatistics>,
@@ -197,13 +204,17 @@ pub struct TensorStatistics {
 }
 
 impl MergePlan {
-    /// The report. `statistics` are those of the merged tensors, by number; none where they were not asked for.
+    /// The report. `statistics` are those of the merged tensors, by number: of all elements, or of a sample, which says what rounding keeps and no
+    /// more; none before a merge.
     pub fn report(&self, statistics: &BTreeMap<usize, Statistics>) -> Report {
-        Report { tensors: self.tensor_reports(0..self.tensors.len(), statistics).collect(), ..self.summary() }
+        Report { tensors: self.tensor_reports(0..self.tensors.len(), statistics).collect(), ..self.summary(statistics) }
     }
 
-    /// The report without its tensors: of a large model these take more memory than the plan.
-    pub fn summary(&self) -> Report {
+    /// The report without its tensors: of a large model these take more memory than the plan. `statistics` as in [`report`](Self::report).
+    pub fn summary(&self, statistics: &BTreeMap<usize, Statistics>) -> Report {
+        let signal = self.signal(statistics);
+        let mut findings = self.findings.clone();
+        findings.extend(signal.as_ref().and_then(|signal| self.signal_lost(signal)));
         let scales = Scales::of(&self.tensors, &self.adapters);
         let adapter_report = |adapter| self.adapter_report(adapter, scales.of_adapter(adapter));
         Report {
@@ -214,7 +225,8 @@ impl MergePlan {
             files: self.file_sizes(),
             output_bytes: self.output_bytes(),
             tensors: Vec::new(),
-            findings: self.findings.clone(),
+            signal,
+            findings,
             recipe: self.recipe.clone(),
         }
     }
@@ -269,7 +281,8 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Tensor
         output_dtype: tensor.to.to_string(),
         transposed: first.map(|first| first.op.transposed),
         adapters: first.map(|_| update_reports(tensor.updates)),
-        statistics: first.and(statistics).map(TensorStatistics::of),
+        signal: first.and(statistics).map(|statistics| Signal::of(statistics, tensor.elements())),
+        statistics: first.and(statistics).filter(|every| every.spread.is_none()).map(TensorStatistics::of),
     }
 }
 
@@ -310,7 +323,7 @@ impl TensorStatistics {
 
 /// `value` to six digits. Powers of ten up to 10²² are exact, so the last division gives the number nearest to those digits;
 /// what would take a larger power is left as it is.
-fn six(value: f64) -> f64 {
+pub(super) fn six(value: f64) -> f64 {
     let magnitude = value.abs();
     if !(1e-16..1e22).contains(&magnitude) {
         return value;

@@ -137,7 +137,7 @@ impl Rules {
             density: options.density.map(|density| check_density("density", density)).transpose()?,
             election,
             normalize: options.normalize,
-            seed: options.seed.unwrap_or(0),
+            seed: options.seed,
             gamma: options.gamma.unwrap_or(GAMMA),
             epsilon: options.epsilon.unwrap_or(EPSILON),
         };
@@ -146,7 +146,6 @@ impl Rules {
         let useless = [
             ("density", options.density.is_some(), rules.knows_density(), "prunes nothing"),
             ("majoritySign", election.is_some(), rules.elects(), "elects no signs"),
-            ("seed", options.seed.is_some(), rules.is_random(), "draws no random numbers"),
             ("normalize", options.normalize.is_some(), sparse.is_some(), "divides by nothing, or always by the same"),
             ("flavor", options.flavor.is_some(), rules.is_of_both(), "has one meaning"),
             ("gamma", options.gamma.is_some(), rules.prunes(Prune::Outliers), "drops no outliers"),

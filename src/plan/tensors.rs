@@ -10,7 +10,7 @@ use super::program::{Program, Update, replacement};
 use crate::combine::Combine;
 use crate::encoding::{Plain, Stored};
 use crate::inputs::Span;
-use crate::tensor::{Dtype, Float};
+use crate::tensor::{Dtype, Float, Rounding};
 use crate::wire::{Wire, wire};
 
 /// Every tensor of the output.
@@ -138,6 +138,11 @@ impl Tensors {
         &self.programs
     }
 
+    /// The same, to be changed.
+    pub(crate) fn programs_mut(&mut self) -> &mut [Program] {
+        &mut self.programs
+    }
+
     /// The shard of the base whose file tensor number `number` goes to.
     pub(crate) fn shard(&self, number: usize) -> usize {
         self.rows[number].shard as usize
@@ -197,5 +202,6 @@ fn conversion(view: &TensorView, from: Float, to: Float) -> Program {
         updates: Vec::new(),
         combine: Combine::Linear,
         to,
+        rounding: Rounding::Nearest,
     }
 }

@@ -6,9 +6,11 @@ pub mod f16;
 mod float;
 pub mod philox;
 mod rounding;
+mod stochastic;
 
 pub use dtype::{Dtype, dtype_named};
 pub use float::Float;
+pub use stochastic::{Rounding, write_stochastic};
 
 #[cfg(test)]
 pub(crate) mod tests;

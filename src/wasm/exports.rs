@@ -138,7 +138,7 @@ impl Plan {
     /// The report without its tensors.
     #[wasm_bindgen(unchecked_return_type = "Report")]
     pub fn summary(&self) -> JsResult<JsValue> {
-        write_text(&self.plan.summary())
+        write_text(&self.plan.summary(&self.statistics))
     }
 
     /// What the report says of the tensors `start..end`, with the statistics that were added.
@@ -213,8 +213,8 @@ impl Merger {
         write(&self.merger.missing_operands(number, &elements(first, count))?)
     }
 
-    /// Compute elements `first .. first + count` of a program. The bytes are then in the memory at `offset`, `length`, until the next
-    /// call. Returns the block's statistics if they are wanted. `base` has the bytes of the piece's reads, if they were read ahead.
+    /// Compute elements `first .. first + count` of a program. The bytes then stand in the memory at `offset`, `length`, until the next
+    /// call. Gives the block's statistics: of all its elements where wanted, else of a sample, where it has some of it. `base` has the bytes of the piece's reads where they were read ahead.
     pub async fn compute(
         &mut self,
         number: usize,
@@ -224,13 +224,13 @@ impl Merger {
         base: Option<Vec<Uint8Array>>,
     ) -> JsResult<Option<Vec<u8>>> {
         let elements = elements(first, count);
-        let mut found = statistics.then(Statistics::default);
+        let mut found = if statistics { Statistics::default() } else { Statistics::sampled() };
         let Merger { inputs, merger, output } = self;
         let spans = merger.reads(number, elements.clone())?;
         let given = given(merger, Some(inputs), number, &elements, spans, (base, None))?;
-        let computed = merger.compute(number, elements, &given, found.as_mut()).await?;
+        let computed = merger.compute(number, elements, &given, Some(&mut found)).await?;
         *output = (computed.as_ptr() as usize, computed.len());
-        Ok(found.map(|found| found.to_bytes()))
+        Ok((found.elements > 0).then(|| found.to_bytes()))
     }
 
     /// The same without waiting, from bytes that the caller has read: those of the piece's reads, and those of `missingOperands`. So a read

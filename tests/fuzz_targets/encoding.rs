@@ -4,7 +4,7 @@ use lorafold::combine::Combine;
 use lorafold::encoding::{Nested, Nf4, Operand, Plain, Stored};
 use lorafold::inputs::Span;
 use lorafold::plan::Program;
-use lorafold::tensor::Float;
+use lorafold::tensor::{Float, Rounding};
 
 use super::op::{FLOATS, stored};
 use super::source::Source;
@@ -18,7 +18,8 @@ pub fn encoding(input: &[u8]) {
 }
 
 fn program(source: Stored, elements: u64, to: Float) -> Program {
-    Program { tensor: "t".into(), rows: 1, cols: elements, source, updates: Vec::new(), combine: Combine::Linear, to }
+    let (updates, combine, rounding) = (Vec::new(), Combine::Linear, Rounding::Nearest);
+    Program { tensor: "t".into(), rows: 1, cols: elements, source, updates, combine, to, rounding }
 }
 
 fn plain(source: &mut Source) {

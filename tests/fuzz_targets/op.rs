@@ -5,7 +5,7 @@ use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
 use lorafold::op::{ADALORA, DEFT, DELORA, DORA, FOURIERFT, HIRA, IA3, LORA, OLORA, Op, RowOrder, Sizes};
 use lorafold::plan::{Program, Region, Update};
-use lorafold::tensor::Float;
+use lorafold::tensor::{Float, Rounding};
 
 use super::source::Source;
 use super::turning::turning;
@@ -30,6 +30,7 @@ pub fn op(input: &[u8]) {
         updates,
         combine: Combine::Linear,
         to,
+        rounding: if source.flag() { Rounding::Stochastic(source.below(9)) } else { Rounding::Nearest },
     };
     let blocks = [source.below(300), source.below(20_000)];
     let whole = compute(&program, &inputs, u64::MAX / 64);

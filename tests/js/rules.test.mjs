@@ -121,7 +121,6 @@ const WRONG = [
   [{ density: 0.5 }, "density", /method linear has no use for it/],
   [{ method: "dare_linear", density: 0.5, majoritySign: "total" }, "majoritySign", /dare_linear has no use for it: it elects no signs/],
   [{ method: "ties", density: 0.5, majoritySign: "most" }, "majoritySign", /"most" is none of total, frequency/],
-  [{ method: "ties", density: 0.5, seed: 3 }, "seed", /it draws no random numbers/],
   [{ method: "dare_ties", density: 0.5, seed: -1 }, "seed", /-1 is not a whole number/],
   [{ normalize: true }, "normalize", /method linear has no use/],
   [{ flavor: "mergekit" }, "flavor", /method linear has no use/],

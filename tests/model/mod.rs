@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test binary uses a part")]
 
 pub mod archive;
+pub mod small_delta;
 
 use std::collections::BTreeMap;
 use std::pin::pin;

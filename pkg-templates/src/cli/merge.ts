@@ -2,7 +2,7 @@ import { merge, plan } from "../node.js";
 import { refuseOccupied, replaced } from "../node/model-folder.js";
 import { asPath } from "../node/source.js";
 import { checkWorkOptions } from "../merge.js";
-import type { MergeOptions, Report, TensorReport } from "../types.js";
+import type { MergeOptions, Report } from "../types.js";
 import { paintFor } from "./colour.js";
 import { MERGE_FLAGS, PLAN_FLAGS } from "./commands.js";
 import type { Values } from "./flag.js";
@@ -61,7 +61,7 @@ export async function mergeCommand(argv: string[]): Promise<number> {
       line?.end();
       const seconds = (performance.now() - begun) / 1000;
       const next = values.json ? [] : await nextSteps(values.out!);
-      await print(report, values, (kept) => resultText(report, { out: values.out!, seconds, kept, next }, paint));
+      await print(report, values, () => resultText(report, { out: values.out!, seconds, next }, paint));
     } finally {
       line?.end();
     }
@@ -95,14 +95,8 @@ async function checkRoom(out: string, files: Report["files"], force: boolean): P
   else await refuseOccupied(folder);
 }
 
-/** `text` is given the least share of a delta that survived rounding, where a report has statistics. */
-async function print(report: Report, values: Values<typeof MERGE_FLAGS>, text: (kept: number | undefined) => string): Promise<void> {
-  let kept: number | undefined;
-  const see = ({ statistics }: TensorReport) => {
-    const share = statistics?.signalKept;
-    if (share !== undefined && share !== null) kept = Math.min(kept ?? share, share);
-  };
-  if (values.report !== undefined) await writeReport(values.report, report, see);
+async function print(report: Report, values: Values<typeof MERGE_FLAGS>, text: () => string): Promise<void> {
+  if (values.report !== undefined) await writeReport(values.report, report);
   if (values.json) await printReport(process.stdout, report);
-  else console.log(text(kept));
+  else console.log(text());
 }

@@ -28,7 +28,7 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
     ...(values.seed !== undefined && { seed: number("seed", values.seed) }),
     ...(values.normalize !== undefined && { normalize: values.normalize === "yes" }),
     ...(values.flavor !== undefined && { flavor: values.flavor as NonNullable<OpenOptions["flavor"]> }),
-    ...(values.rounding !== undefined && { rounding: values.rounding as "nearest" }),
+    ...(values.rounding !== undefined && { rounding: values.rounding as NonNullable<OpenOptions["rounding"]> }),
     ...(values.tied !== undefined && { tied: values.tied as NonNullable<OpenOptions["tied"]> }),
     ...(values.only !== undefined && { only: values.only }),
     ...(values.skip !== undefined && { skip: values.skip }),

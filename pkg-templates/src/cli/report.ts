@@ -9,10 +9,7 @@ import { absolute, asPath } from "../node/source.js";
 import { MERGE_OPTIONS } from "../options.js";
 import { prepare } from "../prepare.js";
 import { reportText } from "../report.js";
-import type { MergeOptions, PlanOptions, Report, TensorReport } from "../types.js";
-
-/** Is shown the tensors of a report that is written. */
-type SeeTensor = (tensor: TensorReport) => void;
+import type { MergeOptions, PlanOptions, Report } from "../types.js";
 
 /** Files that this process has open already: opening them again may be refused, or truncate them. */
 const OPEN = new Map<string, NodeJS.WritableStream>([["/dev/stdout", process.stdout], ["/dev/stderr", process.stderr]]);
@@ -73,16 +70,16 @@ async function destination(given: string): Promise<string> {
   throw unfit(given, `${given}: too many links`);
 }
 
-/** Write a report after {@link checkReport}: all of it, or nothing. `see` is shown every tensor. */
-export async function writeReport(report: string, content: Report, see?: SeeTensor): Promise<void> {
+/** Write a report after {@link checkReport}: all of it, or nothing. */
+export async function writeReport(report: string, content: Report): Promise<void> {
   const open = OPEN.get(report);
-  if (open) return printReport(open, content, see);
+  if (open) return printReport(open, content);
   try {
     const path = await destination(report);
-    if (await isWrittenInPlace(report, path)) return await writeFile(report, linesOf(content, see));
+    if (await isWrittenInPlace(report, path)) return await writeFile(report, linesOf(content));
     const beside = join(dirname(path), partial("lorafold-report", newToken()));
     try {
-      await writeFile(beside, linesOf(content, see));
+      await writeFile(beside, linesOf(content));
       await rename(beside, path);
     } catch (error) {
       await rm(beside, { force: true });
@@ -94,8 +91,8 @@ export async function writeReport(report: string, content: Report, see?: SeeTens
 }
 
 /** Write a report to a stream that stays open, until its reader closes it. What else goes wrong there the stream itself tells. */
-export async function printReport(stream: NodeJS.WritableStream, report: Report, see?: SeeTensor): Promise<void> {
-  for (const part of linesOf(report, see)) {
+export async function printReport(stream: NodeJS.WritableStream, report: Report): Promise<void> {
+  for (const part of linesOf(report)) {
     const failed = await new Promise<unknown>((resolve) => stream.write(part, resolve));
     if (failed) return;
   }
@@ -105,9 +102,9 @@ export async function printReport(stream: NodeJS.WritableStream, report: Report,
 const PART = 1 << 16;
 
 /** The text of a report and a line feed, in parts of about {@link PART} characters. */
-function* linesOf(report: Report, see: SeeTensor | undefined): Generator<string> {
+function* linesOf(report: Report): Generator<string> {
   let part = "";
-  for (const text of reportText(report, see)) {
+  for (const text of reportText(report)) {
     part += text;
     if (part.length < PART) continue;
     yield part;

@@ -54,21 +54,29 @@ export function planText({ base, merged, adapters, outputBytes, files, findings 
   return [...lines, ...findingLines(findings, paint)].join("\n");
 }
 
+/** A share in per cent: to a tenth, and no nearer to all or nothing than it is. */
+const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
+
+/** What rounding kept, for people. */
+function signalText({ kept, margin, sampled, leastKept }: NonNullable<Report["signal"]>): string {
+  if (kept === null) return "unknown";
+  const bound = margin === null ? " (estimated)" : margin > 0 ? ` (± ${percent(margin)}, of ${percent(sampled ?? 1)} of the elements)` : "";
+  return `${percent(kept)}${bound}${leastKept === undefined ? "" : `, ${percent(leastKept)} in the worst tensor`}`;
+}
+
 /** What a merge did, beside its report. */
 export interface Done {
   out: string;
   seconds: number;
-  /** The least share of a delta that survived rounding, where that is known. */
-  kept: number | undefined;
   /** What can be done now, in lines. */
   next: readonly string[];
 }
 
 /** A finished merge, for people. */
-export function resultText({ merged, base, outputBytes, findings }: Report, { out, seconds, kept, next }: Done, paint: Paint): string {
+export function resultText({ merged, base, outputBytes, signal, findings }: Report, { out, seconds, next }: Done, paint: Paint): string {
   const speed = `${size(outputBytes)} in ${duration(seconds)}, ${size(outputBytes / Math.max(seconds, 1e-3))}/s`;
   const lines = [`${paint("green", "merged")} ${counted(merged, "tensor")} of ${base.tensors} into ${paint("bold", out)} (${speed})`];
-  if (kept !== undefined) lines.push(`signal kept after rounding: ${rounded(kept)} in the worst tensor`);
+  if (signal) lines.push(`signal kept after rounding: ${signalText(signal)}`);
   lines.push(...findingLines(findings, paint));
   lines.push(...next.map((step, number) => `${number === 0 ? "next: " : "      "}${step}`));
   return lines.join("\n");
