@@ -52,6 +52,7 @@ pub mod container;
 pub mod encoding;
 pub mod engine;
 pub mod error;
+pub mod factors;
 pub mod findings;
 pub mod inputs;
 #[doc(hidden)]
@@ -79,8 +80,9 @@ mod wire;
 
 pub use engine::{Budget, FactSum, Merger};
 pub use error::{Error, ErrorCode, ErrorKind, Facts, Result};
+pub use factors::{CombineOptions, ExtractOptions, FactorsPlan, FactorsReport, plan_combine, plan_extract};
 pub use findings::Finding;
 pub use inputs::{FileInfo, Inputs, Listing, Span};
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{AdapterFolder, Cancel, Merge, MergeBuilder, Merged, Progress};
+pub use native::{AdapterFolder, Cancel, Merge, MergeBuilder, Merged, NewAdapter, Progress};
 pub use plan::{AdapterOptions, MergePlan, Piece, PlanOptions, plan};

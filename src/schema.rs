@@ -9,6 +9,7 @@ use ts_rs::{Config, TS, TypeVisitor};
 
 use crate::engine::FactJob;
 use crate::error::{ErrorCode, Facts};
+use crate::factors::{FactorsReport, FactorsRequest, Slot};
 use crate::inspect::Description;
 use crate::plan::{Piece, PlanRequest, Report, Run};
 
@@ -89,6 +90,9 @@ fn typescript_has_the_types_of_the_crate() {
     all.visit::<FactJob>();
     all.visit::<Report>();
     all.visit::<Description>();
+    all.visit::<FactorsRequest>();
+    all.visit::<FactorsReport>();
+    all.visit::<Slot>();
     all.visit::<ErrorCode>();
     all.visit::<Facts>();
     let schema = HEADER.to_string() + &with_defaults(&laid_out(&all.texts.into_values().collect::<String>()));

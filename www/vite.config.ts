@@ -1,8 +1,12 @@
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
+import { offline } from "./offline-plugin.js";
 import { sample } from "./sample-plugin.js";
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
+
+const manifest = JSON.parse(readFileSync(path("../pkg-templates/package.json"), "utf8")) as { version: string; repository: { url: string } };
 
 /** The development server puts styles into the page itself, and tells it of changes through a socket, which the page's own policy forbids. */
 const inlineStylesInDevelopment: Plugin = {
@@ -18,7 +22,13 @@ export default defineConfig({
   build: { target: "es2022", outDir: path("dist"), emptyOutDir: true, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
   worker: { format: "es" },
   // The package as it will be published, built by `npm run build`.
-  resolve: { alias: { lorafold: path("../pkg") } },
+  resolve: { alias: [{ find: /^lorafold$/, replacement: path("../pkg/browser.js") }, { find: /^lorafold\/hub$/, replacement: path("../pkg/hub.js") }] },
+  define: {
+    // For a page that uses a mirror of the hub: as for the command line.
+    "import.meta.env.HF_ENDPOINT": JSON.stringify(process.env["HF_ENDPOINT"]?.replace(/\/+$/, "") ?? ""),
+    "import.meta.env.LORAFOLD_VERSION": JSON.stringify(manifest.version),
+    "import.meta.env.LORAFOLD_REPOSITORY": JSON.stringify(manifest.repository.url.replace(/^git\+|\.git$/g, "")),
+  },
   optimizeDeps: { exclude: ["lorafold"] },
   server: { fs: { allow: [path("..")] } },
   plugins: [
@@ -27,6 +37,7 @@ export default defineConfig({
       base: "tiny-llama",
       adapters: [{ name: "storyteller-lora", weight: 1 }, { name: "terse-rslora", weight: -0.5 }],
     }),
+    offline({ worker: path("./service-worker.js"), publicFolder: path("./public") }),
     inlineStylesInDevelopment,
   ],
 });

@@ -3,10 +3,38 @@ import { inspect } from "./inspect.js";
 import { part } from "./errors.js";
 import { merge } from "./merge.js";
 import { plan } from "./plan.js";
-import type { Description, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike } from "./types.js";
+import type { CombineOptions, Description, ExtractOptions, FactorsResult, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike } from "./types.js";
 
 /** The functions that every entry point exports, each bound to its own context. */
 export interface Api {
+  /**
+   * Adapters as one adapter in PEFT's format, by the methods of its `add_weighted_adapter`; one alone is resized. No base is needed.
+   *
+   * @example
+   * ```ts
+   * import { combine } from "lorafold";
+   *
+   * const { files, report } = await combine({ adapters: [{ source: "adapters/style", weight: 0.7 }, "adapters/detail"], method: "cat" });
+   * console.log(files.map(({ name, size }) => `${name}: ${size}`), report.rank);
+   * ```
+   *
+   * @throws {LorafoldError} for everything that can go wrong; then nothing is left in the output.
+   */
+  combine(options: CombineOptions): Promise<FactorsResult>;
+  /**
+   * The difference of a fine-tuned model and its base as an adapter in PEFT's format.
+   *
+   * @example
+   * ```ts
+   * import { extract } from "lorafold";
+   *
+   * const { report } = await extract({ base: "models/base", tuned: "models/tuned", rank: 16, output: "adapters/tuned" });
+   * console.log(report.modules.map(({ module, energy }) => `${module}: ${(100 * energy).toFixed(1)} %`));
+   * ```
+   *
+   * @throws {LorafoldError} for everything that can go wrong; then nothing is left in the output.
+   */
+  extract(options: ExtractOptions): Promise<FactorsResult>;
   /**
    * What a base, an adapter or a merged model is: dtypes, shapes, scales, recipe.
    *
@@ -71,6 +99,16 @@ export interface Api {
 /** The API on the context that `context` gives at the time of each call; what it throws rejects the call. */
 export function createApi(context: () => Context): Api {
   return {
+    async combine(options) {
+      const current = context();
+      const { combine } = await part(import("./factors/combine.js"));
+      return combine(current, options);
+    },
+    async extract(options) {
+      const current = context();
+      const { extract } = await part(import("./factors/extract.js"));
+      return extract(current, options);
+    },
     inspect: async (source, options) => inspect(context(), source, options),
     merge: async (options) => merge(context(), options),
     async openMerged(options) {

@@ -6,6 +6,10 @@ const api = createApi(defaultContext);
 
 /** {@inheritDoc Api.inspect} @function */
 export const inspect: Api["inspect"] = api.inspect;
+/** {@inheritDoc Api.combine} @function */
+export const combine: Api["combine"] = api.combine;
+/** {@inheritDoc Api.extract} @function */
+export const extract: Api["extract"] = api.extract;
 /** {@inheritDoc Api.merge} @function */
 export const merge: Api["merge"] = api.merge;
 /** {@inheritDoc Api.openMerged} @function */

@@ -2,10 +2,11 @@ import type { Context } from "./context.js";
 import { checkSignal, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import { ADAPTER_OPTIONS, ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS } from "./options.js";
-import type { ListedFolder, PlanRequest } from "./schema.js";
+import type { AdapterRequest, ListedFolder, PlanRequest } from "./schema.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
-import type { BoundInput, Input, Listing, Role } from "./sources/input.js";
+import type { Platform } from "./platform.js";
+import type { BoundInput, Input, Listing } from "./sources/input.js";
 import { type ListingLimits, listingLimits } from "./sources/limits.js";
 import { RandomReader } from "./sources/reader.js";
 import { listSource } from "./sources/listing.js";
@@ -33,33 +34,17 @@ export interface Prepared {
 export async function prepare<T extends PlanOptions & Pick<MergeOptions, "workers">>({ platform, engine }: Context, whose: string, options: T, known: Names<T>): Promise<Prepared> {
   checkOptions(whose, options ?? {}, known);
   if ((options?.base ?? undefined) === undefined) throw optionError("base", "not given");
-  const given: unknown = options.adapters ?? [];
-  if (!Array.isArray(given)) throw optionError("adapters", "not an array", { fix: "give an array, also of one adapter" });
-  if (given.length === 0) throw optionError("adapters", "none is given, and the base would be written as the merge", { fix: "give at least one" });
+  const adapters = checkedAdapters(options, "and the base would be written as the merge");
   const { signal } = options;
-  checkSignal(signal);
-  throwIfAborted(signal);
-  const adapters = options.adapters.map(asAdapter);
-  for (const { weight, alpha, density } of [...adapters, { density: options.density } as AdapterOptions]) {
-    checkNumber("weight", weight, Number.isFinite, "a finite number");
-    checkNumber("density", density, Number.isFinite, "a number above 0, up to 1");
-    checkNumber("alpha", alpha, Number.isFinite, "a finite number");
-  }
+  checkDensity(options.density);
   checkNumber("seed", options.seed, (seed) => Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0 to 2^53 - 1");
   checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
   const prepared = async (): Promise<Prepared> => {
     const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
-    const list = (source: SourceLike, role: Role) => listSource(platform, source, role, limits, options);
-    const listAdapter = async ({ source, adapter }: AdapterOptions): Promise<AdapterListing> => {
-      const open = (source: SourceLike) => list(source, "adapter");
-      if (adapter === undefined) return { listing: await open(source) };
-      const { listNamed } = await import("./sources/several.js");
-      return listNamed(open, source, adapter);
-    };
     // All at the same time: each waits for its turn to make a request.
     const listings = async () => {
-      const listing = list(options.base, "base");
-      const folders = Promise.all(adapters.map(async (adapter) => held(await listAdapter(adapter), limits)));
+      const listing = listSource(platform, options.base, "base", limits, options);
+      const folders = Promise.all(adapters.map((adapter) => openAdapter(platform, adapter, limits, options)));
       return Promise.all([listing, folders]).catch((error: unknown) => {
         limits.turns.stop(error);
         throw error;
@@ -69,10 +54,9 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
     const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
     const folders = opened.map(({ listing }) => listing);
     const inputs = [...base.files, ...folders.flatMap((folder) => folder.files)];
-    const names = distinct(folders.map((folder, number) => adapters[number]!.name ?? opened[number]!.adapter ?? folder.name));
     const request: PlanRequest = {
       base: listed(base),
-      adapters: folders.map((folder, number) => ({ folder: listed(folder, names[number]), options: picked(asked(adapters[number]!, opened[number]!), ADAPTER_SETTINGS) })),
+      adapters: adapterRequests(adapters, opened),
       options: picked(options, PLAN_SETTINGS),
     };
     const used = new Set<number>();
@@ -89,8 +73,52 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
   return unlessAborted(prepared(), signal);
 }
 
+/** The adapters among the options; `otherwise` says what would come of none. */
+function checkedAdapters({ adapters, signal }: Pick<PlanOptions, "adapters" | "signal">, otherwise: string): AdapterOptions[] {
+  const given: unknown = adapters ?? [];
+  if (!Array.isArray(given)) throw optionError("adapters", "not an array", { fix: "give an array, also of one adapter" });
+  if (given.length === 0) throw optionError("adapters", `none is given, ${otherwise}`, { fix: "give at least one" });
+  checkSignal(signal);
+  throwIfAborted(signal);
+  const checked = adapters.map(asAdapter);
+  for (const { weight, alpha, density } of checked) {
+    checkDensity(density);
+    checkNumber("weight", weight, Number.isFinite, "a finite number");
+    checkNumber("alpha", alpha, Number.isFinite, "a finite number");
+  }
+  return checked;
+}
+
+const checkDensity = (density: number | undefined) => checkNumber("density", density, Number.isFinite, "a number above 0, up to 1");
+
+/** List an adapter, and read it into memory where there is room. */
+async function openAdapter(platform: Platform, { source, adapter }: AdapterOptions, limits: ListingLimits, options: Pick<PlanOptions, "hub" | "signal">): Promise<AdapterListing> {
+  const open = (source: SourceLike) => listSource(platform, source, "adapter", limits, options);
+  if (adapter === undefined) return held({ listing: await open(source) }, limits);
+  const { listNamed } = await import("./sources/several.js");
+  return held(await listNamed(open, source, adapter), limits);
+}
+
+/** Adapters as the crate takes them, each by a name of its own. */
+function adapterRequests(adapters: AdapterOptions[], opened: AdapterListing[]): AdapterRequest[] {
+  const names = distinct(opened.map(({ listing, adapter }, number) => adapters[number]!.name ?? adapter ?? listing.name));
+  return opened.map((found, number) => ({ folder: listed(found.listing, names[number]), options: picked(asked(adapters[number]!, found), ADAPTER_SETTINGS) }));
+}
+
+/** Adapters without a base: as the crate takes them, their files, and what was given. */
+export async function listAdapters({ platform }: Context, options: Pick<PlanOptions, "adapters" | "hub" | "signal">): Promise<{ adapters: AdapterRequest[]; inputs: Input[]; sources: SourceLike[] }> {
+  const adapters = checkedAdapters(options, "and there is nothing to combine");
+  const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
+  const listings = Promise.all(adapters.map((adapter) => openAdapter(platform, adapter, limits, options))).catch((error: unknown) => {
+    limits.turns.stop(error);
+    throw error;
+  });
+  const opened = await unlessAborted(listings, options.signal);
+  return { adapters: adapterRequests(adapters, opened), inputs: opened.flatMap(({ listing }) => listing.files), sources: adapters.map(({ source }) => source) };
+}
+
 /** The settings among the options: a signal, functions and the like are not for the crate. */
-function picked<T extends object>(given: T, settings: Record<string, true>): T {
+export function picked<T extends object>(given: T, settings: Record<string, true>): T {
   const values = Object.keys(settings).map((name): [string, unknown] => [name, Reflect.get(given, name)]).filter(([, value]) => value !== undefined);
   for (const [name, value] of values) {
     // JSON, by which they reach the crate, leaves out what it does not have.

@@ -152,6 +152,44 @@ export type BaseReport = {
 };
 
 /**
+ * What is asked of adapters that become one.
+ */
+export type CombineSettings = {
+  /**
+   * How the adapters become one, as PEFT's `add_weighted_adapter` calls it: `svd` (default) keeps the largest singular values of the exact
+   * weighted sum, `cat` has the factors one beside the other and is exact. `linear`, `ties`, `dare_linear`, `dare_ties` and
+   * `magnitude_prune` work on the matrices A and B by themselves, those that end in `_svd` on the deltas.
+   * @default "svd"
+   */
+  method?: "svd" | "cat" | "linear" | "ties" | "ties_svd" | "dare_linear" | "dare_ties" | "dare_linear_svd" | "dare_ties_svd" | "magnitude_prune" | "magnitude_prune_svd",
+  /**
+   * Singular values that are kept at most; by default as many as the largest rank of the adapters. For `svd` and the methods that end in it.
+   */
+  rank?: number,
+  /**
+   * The fewest singular values are kept that have this share of the sum of squares of all of them.
+   */
+  energy?: number,
+  /**
+   * The share of values that `ties`, `dare_…` and `magnitude_prune` keep of each tensor: from 0 to 1.
+   */
+  density?: number,
+  /**
+   * How `ties` elects the sign of a value: `total` (default), that of the sum, or `frequency`, that of the majority.
+   * @default "total"
+   */
+  majoritySign?: "total" | "frequency",
+  /**
+   * Decides the random numbers of `dare_…`, and where the search for singular values begins; 0 by default.
+   */
+  seed?: number,
+  /**
+   * The type of the factors: `float32` (default; `float64` where an adapter has that), `float16`, `bfloat16`.
+   */
+  dtype?: "float32" | "float64" | "float16" | "bfloat16",
+};
+
+/**
  * What a folder is.
  */
 export type Description = ModelDescription | AdapterDescription;
@@ -223,6 +261,43 @@ export type ErrorFacts = {
 export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "several-adapters" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "gated-repository" | "no-repository" | "no-revision" | "rate-limited" | "output-not-empty" | "output-is-input" | "no-memory";
 
 /**
+ * What is asked of a fine-tuned model that becomes an adapter.
+ */
+export type ExtractSettings = {
+  /**
+   * Singular values that are kept of each weight at most; 16 by default, and all it takes where an energy is given.
+   */
+  rank?: number,
+  /**
+   * The fewest singular values are kept that have this share of the sum of squares of all of them.
+   */
+  energy?: number,
+  /**
+   * What becomes of what LoRA has no factors for (norms, biases, embeddings) where it differs: `save` (default) brings it along as a whole,
+   * `refuse` is an error, `drop` leaves it out.
+   * @default "save"
+   */
+  others?: "save" | "refuse" | "drop",
+  /**
+   * Take only weights in whose name this regular expression matches somewhere.
+   */
+  only?: string,
+  /**
+   * Leave out tensors in whose name this regular expression matches somewhere.
+   */
+  skip?: string,
+  /**
+   * Decides where the search for singular values begins; 0 by default.
+   */
+  seed?: number,
+  /**
+   * The type of the factors: `float32` (default), `float16`, `bfloat16`, `float64`.
+   * @default "float32"
+   */
+  dtype?: "float32" | "float64" | "float16" | "bfloat16",
+};
+
+/**
  * A job that gathers what a program must know of its whole weight.
  */
 export type FactJob = {
@@ -238,6 +313,104 @@ export type FactJob = {
    * The bytes of inputs that it needs, as far as they are not operands of the program.
    */
   reads: Array<Span>,
+};
+
+/**
+ * The factors of a module.
+ */
+export type FactorsModule = {
+  /**
+   * Its path.
+   */
+  module: string,
+  /**
+   * Rank of the factors.
+   */
+  rank: number,
+  /**
+   * The Frobenius norm of the delta that they are made from.
+   */
+  norm: number,
+  /**
+   * The share of that delta's sum of squares which the factors keep: 1 where they are exact.
+   */
+  energy: number,
+  /**
+   * How far the result is from the exact weighted sum of the adapters: the Frobenius norm of the difference over that of the sum. What
+   * methods on the matrices A and B add by cross terms (A of one adapter times B of another) shows here.
+   */
+  deviation?: number,
+};
+
+/**
+ * A tensor that LoRA has no factors for.
+ */
+export type FactorsOther = {
+  /**
+   * Its name.
+   */
+  tensor: string,
+  /**
+   * The Frobenius norm of its delta, where it has one.
+   */
+  norm?: number,
+  /**
+   * Whether the adapter brings it along as a whole.
+   */
+  saved: boolean,
+};
+
+/**
+ * What `combine` or `extract` made.
+ */
+export type FactorsReport = {
+  /**
+   * How: a method of `combine`, or `extract`.
+   */
+  method: string,
+  /**
+   * The type of the factors.
+   */
+  dtype: string,
+  /**
+   * The rank that modules have where nothing else is said of them.
+   */
+  rank: number,
+  /**
+   * The modules with factors, in the order of their paths.
+   */
+  modules: Array<FactorsModule>,
+  /**
+   * What is brought along as a whole, or was left out.
+   */
+  others: Array<FactorsOther>,
+  /**
+   * What the user should know.
+   */
+  findings: Array<Finding>,
+};
+
+/**
+ * An adapter to be made: of adapters, where `combine` is there, or of a base and a fine-tuned model, where `extract` is. The files of all folders
+ * are the inputs, one folder after another: adapters in their order; or base, then model.
+ */
+export type FactorsRequest = {
+  /**
+   * The adapters.
+   */
+  adapters?: Array<AdapterRequest>,
+  /**
+   * How they become one.
+   */
+  combine?: CombineSettings,
+  /**
+   * The base and the model.
+   */
+  models?: Array<ListedFolder>,
+  /**
+   * How their difference becomes an adapter.
+   */
+  extract?: ExtractSettings,
 };
 
 /**
@@ -892,6 +1065,24 @@ export type Signal = {
    */
   sampled: number | null,
 };
+
+/**
+ * Some bytes of `adapter_model.safetensors`.
+ */
+export type Slot = { kind: "values",
+  /**
+   * The part.
+   */
+  part: number,
+  /**
+   * 0 or 1.
+   */
+  side: number,
+  /**
+   * How many bytes.
+   */
+  bytes: number,
+} | { kind: "copy" } & Span;
 
 /**
  * The bytes `start .. start + bytes` of an input.

@@ -1,5 +1,5 @@
 /** The public types of lorafold. */
-import type { AdapterSettings, PlanSettings, Report } from "./schema.js";
+import type { AdapterSettings, CombineSettings, ExtractSettings, FactorsReport, PlanSettings, Report } from "./schema.js";
 import type { AbortSignal, Blob, File, FileList, FileSystemDirectoryHandle, ReadableStream, Request, Response, URL, WritableStream } from "./globals.js";
 
 /** Random access to a folder of files, wherever they are. */
@@ -238,8 +238,78 @@ export interface MergeResult {
   report: Report;
 }
 
+/** What {@link combine} and {@link extract} both take. */
+export interface MakeOptions {
+  /** Which hub is asked, and as whom. */
+  hub?: HubOptions;
+  /** Stops the work. */
+  signal?: AbortSignal;
+  /**
+   * Where the adapter goes: `adapter_config.json` and `adapter_model.safetensors`.
+   *
+   * @default "blob"
+   */
+  output?: Output;
+  /**
+   * Number of workers; 0 computes in the calling thread.
+   *
+   * @default one for each processor, eight at most
+   */
+  workers?: number;
+  /** Told after each module. Bytes are those of the modules' weights in float32. */
+  onProgress?: (progress: Progress) => void;
+  /**
+   * Replace an adapter that is already in the output folder.
+   *
+   * @default false
+   */
+  force?: boolean;
+}
+
+/**
+ * What {@link combine} needs.
+ *
+ * @example
+ * ```ts
+ * import { combine, type CombineOptions } from "lorafold";
+ *
+ * const options: CombineOptions = { adapters: [{ source: "adapters/style", weight: 0.7 }, "adapters/detail"], method: "svd", rank: 16, output: "adapters/both" };
+ * const { report } = await combine(options);
+ * for (const { module, rank, energy } of report.modules) console.log(module, rank, energy);
+ * ```
+ */
+export interface CombineOptions extends CombineSettings, MakeOptions {
+  /** At least one, each a source or a source with a weight. One alone is resized. */
+  adapters: readonly (SourceLike | AdapterOptions)[];
+}
+
+/**
+ * What {@link extract} needs.
+ *
+ * @example
+ * ```ts
+ * import { extract, type ExtractOptions } from "lorafold";
+ *
+ * const options: ExtractOptions = { base: "models/base", tuned: "models/tuned", rank: 32, output: "adapters/tuned" };
+ * const { report } = await extract(options);
+ * console.log(report.others.map(({ tensor, saved }) => `${tensor}: ${saved ? "saved" : "left out"}`));
+ * ```
+ */
+export interface ExtractOptions extends ExtractSettings, MakeOptions {
+  /** The model before it was trained. */
+  base: SourceLike;
+  /** The model after it was trained, with the same tensors. */
+  tuned: SourceLike;
+}
+
+/** What {@link combine} and {@link extract} give. */
+export interface FactorsResult {
+  files: MergedFile[];
+  report: FactorsReport;
+}
+
 export type {
-  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, Description, DtypeTotal, FileDigest, FileSize, Finding, ModelDescription,
-  ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeFile, RecipeScale, Report, ScaleReport, Signal, TensorDescription, TensorReport,
-  TensorStatistics, TotalSignal, UpdateReport, WeightFile,
+  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, CombineSettings, Description, DtypeTotal, ExtractSettings, FactorsModule,
+  FactorsOther, FactorsReport, FileDigest, FileSize, Finding, ModelDescription, ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase,
+  RecipeFile, RecipeScale, Report, ScaleReport, Signal, TensorDescription, TensorReport, TensorStatistics, TotalSignal, UpdateReport, WeightFile,
 } from "./schema.js";

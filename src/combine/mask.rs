@@ -2,36 +2,17 @@
 
 use crate::tensor::philox::philox4x32;
 
-/// The random numbers of an element and those after it, under a key: number `element % 4` of Philox's block `element / 4`.
-pub(crate) struct RandomNumbers {
-    key: [u32; 2],
-    block: u64,
-    at: usize,
-    numbers: [u32; 4],
-}
-
-impl RandomNumbers {
-    pub(crate) fn from(element: u64, key: u64) -> RandomNumbers {
-        let key = [key as u32, (key >> 32) as u32];
-        let block = element / 4;
-        RandomNumbers { key, block: block + 1, at: (element % 4) as usize, numbers: block_of(block, key) }
-    }
-}
-
-fn block_of(block: u64, key: [u32; 2]) -> [u32; 4] {
-    philox4x32([block as u32, (block >> 32) as u32, 0, 0], key)
-}
-
-impl Iterator for RandomNumbers {
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
-        if self.at == 4 {
-            self.numbers = block_of(self.block, self.key);
-            (self.block, self.at) = (self.block + 1, 0);
+/// Hand each value to `each` with the random number of its element under a key: number `element % 4` of Philox's block `element / 4`. `first` is
+/// the first value's element.
+fn with_random(values: &mut [f32], first: u64, key: u64, mut each: impl FnMut(usize, &mut f32, u32)) {
+    let key = [key as u32, (key >> 32) as u32];
+    let (mut at, mut block, mut skip) = (0, first / 4, (first % 4) as usize);
+    while let Some(rest) = values.get_mut(at..).filter(|rest| !rest.is_empty()) {
+        let numbers = philox4x32([block as u32, (block >> 32) as u32, 0, 0], key);
+        for (place, (value, &number)) in rest.iter_mut().zip(numbers.iter().skip(skip)).enumerate() {
+            each(at + place, value, number);
         }
-        self.at += 1;
-        Some(self.numbers[self.at - 1])
+        (at, block, skip) = (at + 4 - skip, block + 1, 0);
     }
 }
 
@@ -43,11 +24,11 @@ pub(crate) fn limit(probability: f64) -> u64 {
 /// Put zeros in place of the values, from element `first` on, that are not kept.
 pub(crate) fn mask_randomly(values: &mut [f32], first: u64, key: u64, probability: f64) {
     let limit = limit(probability);
-    for (value, random) in values.iter_mut().zip(RandomNumbers::from(first, key)) {
+    with_random(values, first, key, |_, value, random| {
         if u64::from(random) >= limit {
             *value = 0.0;
         }
-    }
+    });
 }
 
 /// The same where the probability depends on the rank of |x| in its row: from `least` for the smallest to `most` for the largest. Equal values
@@ -66,11 +47,11 @@ pub(crate) fn mask_by_rank(values: &mut [f32], cols: usize, first: u64, key: u64
             limits[at as usize] = limit(least + share * (most - least));
         }
         let start = first + (row * cols) as u64;
-        for ((value, random), &limit) in values.iter_mut().zip(RandomNumbers::from(start, key)).zip(&limits) {
-            if u64::from(random) >= limit {
+        with_random(values, start, key, |at, value, random| {
+            if u64::from(random) >= limits[at] {
                 *value = 0.0;
             }
-        }
+        });
     }
 }
 
@@ -82,8 +63,9 @@ mod tests {
     #[test]
     fn the_numbers_are_those_of_the_elements() {
         for first in [0, 1, 2, 3, 4, 7, (1 << 34) + 5] {
-            let numbers: Vec<u32> = RandomNumbers::from(first, 99).take(9).collect();
-            assert_eq!(numbers, (first..first + 9).map(|element| random_of(element, 99)).collect::<Vec<_>>());
+            let mut seen = Vec::new();
+            with_random(&mut [0.0; 9], first, 99, |at, _, number| seen.push((at, number)));
+            assert_eq!(seen, (0..9).map(|at| (at, random_of(first + at as u64, 99))).collect::<Vec<_>>());
         }
     }
 

@@ -2,7 +2,7 @@
 //! `calculate_majority_sign_mask` and `disjoint_merge`, mergekit's `get_mask`.
 
 use super::Delta;
-use crate::kernel::{FOUR, Four};
+use crate::kernel::{FOUR, Four, fours, padded};
 use crate::wire::wire_enum;
 
 /// How the sign of a value is elected. A sum of 0 elects +; a delta of 0 never agrees.
@@ -38,49 +38,87 @@ wire_enum!(Divide { No, Agreeing, Weights, AtLeast(least), By(number) });
 /// Below which a sum of weights is what rounding left of 0.
 const NO_WEIGHT: f32 = 1e-6;
 
+/// Values that are worked on together, in fours: what is kept of them fits the first-level cache.
+const CHUNK: usize = 64;
+
 /// The mixture of `deltas` into `out`: −0 where nothing is left, which changes nothing that it is added to. `weighted`: the election is one of
 /// weight times delta.
 pub(super) fn mix(deltas: &[Delta], election: Election, weighted: bool, divide: Divide, out: &mut [f32]) {
+    let asked = (election, weighted, divide);
+    let (whole, tail) = out.as_chunks_mut::<FOUR>();
+    let end = whole.len() * FOUR;
+    let mut parts: Vec<(&[[f32; FOUR]], f32)> = Vec::with_capacity(deltas.len());
+    for (chunk, out) in whole.chunks_mut(CHUNK).enumerate() {
+        let of = chunk * CHUNK * FOUR..chunk * CHUNK * FOUR + out.len() * FOUR;
+        parts.clear();
+        parts.extend(deltas.iter().map(|delta| (fours(&delta.values[of.clone()]).0, delta.weight)));
+        mix_fours(&parts, asked, out);
+    }
+    if !tail.is_empty() {
+        let ends: Vec<[[f32; FOUR]; 1]> = deltas.iter().map(|delta| [padded(&delta.values[end..])]).collect();
+        let parts: Vec<_> = ends.iter().zip(deltas).map(|(end, delta)| (end.as_slice(), delta.weight)).collect();
+        let mut mixed = [[0.0; FOUR]];
+        mix_fours(&parts, asked, &mut mixed);
+        tail.iter_mut().zip(mixed[0]).for_each(|(to, from)| *to = from);
+    }
+}
+
+/// The same of at most [`CHUNK`] fours of each delta, with its weight.
+fn mix_fours(
+    deltas: &[(&[[f32; FOUR]], f32)],
+    (election, weighted, divide): (Election, bool, Divide),
+    out: &mut [[f32; FOUR]],
+) {
     let (one, zero) = (Four::splat(1.0), Four::splat(0.0));
-    for at in (0..out.len()).step_by(FOUR) {
-        let parts = || deltas.iter().map(|delta| (Four::from(&delta.values, at), Four::splat(delta.weight)));
-        let mut sum = zero;
+    let (mut sides, mut sums, mut divisors) = ([zero; CHUNK], [zero; CHUNK], [zero; CHUNK]);
+    for &(part, weight) in deltas {
+        let vote = Four::splat(if weighted { weight } else { 1.0 });
+        match election {
+            Election::None => {}
+            Election::Total => {
+                sides.iter_mut().zip(part).for_each(|(sum, four)| *sum = sum.add(vote.mul(Four::load(four))));
+            }
+            Election::Frequency => {
+                sides.iter_mut().zip(part).for_each(|(sum, four)| *sum = sum.add(sign(vote.mul(Four::load(four)))));
+            }
+        }
+    }
+    let minus = Four::splat(-1.0);
+    // At least 0: +.
+    sides.iter_mut().for_each(|sum| *sum = minus.or(sum.mul(minus).positive(), one));
+    for &(part, weight) in deltas {
+        let weight = Four::splat(weight);
         if election == Election::None {
-            for (values, weight) in parts() {
-                sum = sum.add(weight.mul(values));
-            }
+            sums.iter_mut().zip(part).for_each(|(sum, four)| *sum = sum.add(weight.mul(Four::load(four))));
+            continue;
         }
-        let mut divisor = zero;
-        if election != Election::None {
-            let mut elected = zero;
-            for (values, weight) in parts() {
-                let vote = if weighted { weight.mul(values) } else { values };
-                elected = elected.add(if election == Election::Total { vote } else { sign(vote) });
-            }
-            // At least 0: +.
-            let minus = elected.mul(Four::splat(-1.0)).positive();
-            let side = Four::splat(-1.0).or(minus, one);
-            for (values, weight) in parts() {
-                let vote = if weighted { weight.mul(values) } else { values };
-                // What is no number is not passed over: the sum shows it.
-                let agrees = vote.mul(side).positive_or_nan();
-                let counts = if matches!(divide, Divide::Weights | Divide::AtLeast(_)) { weight } else { one };
-                sum = sum.add(weight.mul(values).only(agrees));
-                divisor = divisor.add(counts.only(agrees));
-            }
+        let vote = if weighted { weight } else { one };
+        let counts = if matches!(divide, Divide::Weights | Divide::AtLeast(_)) { weight } else { one };
+        for (((sum, divisor), side), four) in sums.iter_mut().zip(&mut divisors).zip(&sides).zip(part) {
+            let values = Four::load(four);
+            // What is no number is not passed over: the sum shows it.
+            let agrees = vote.mul(values).mul(*side).positive_or_nan();
+            *sum = sum.add(weight.mul(values).only(agrees));
+            *divisor = divisor.add(counts.only(agrees));
         }
-        let divisor = match divide {
+    }
+    for ((out, sum), divisor) in out.iter_mut().zip(&sums).zip(&divisors) {
+        let by = match divide {
             Divide::No => one,
             Divide::By(number) => Four::splat(number as f32),
             Divide::Agreeing => divisor.or(divisor.positive(), one),
-            Divide::AtLeast(least) => Four::of(divisor.values().map(|divisor| divisor.max(least as f32))),
-            Divide::Weights => {
-                Four::of(divisor.values().map(|divisor| if divisor.abs() < NO_WEIGHT { 1.0 } else { divisor }))
-            }
+            Divide::AtLeast(least) => of_each(*divisor, |divisor| divisor.max(least as f32)),
+            Divide::Weights => of_each(*divisor, |divisor| if divisor.abs() < NO_WEIGHT { 1.0 } else { divisor }),
         };
-        let mixed = if divide == Divide::No { sum } else { sum.div(divisor) };
-        Four::splat(-0.0).or(mixed.zero(), mixed).write(out, at);
+        let mixed = if divide == Divide::No { *sum } else { sum.div(by) };
+        Four::splat(-0.0).or(mixed.zero(), mixed).store(out);
     }
+}
+
+fn of_each(four: Four, each: impl Fn(f32) -> f32) -> Four {
+    let mut values = [0.0; FOUR];
+    four.store(&mut values);
+    Four::load(&values.map(each))
 }
 
 /// The signs; 0 of zero, as torch's `sign`.

@@ -5,7 +5,7 @@
 //! element. Where few lie between, the pass also lists them, which ends the search. Before the first pass a part of the values may be looked at to
 //! guess where the k-th lies: a wrong guess costs a pass, and changes nothing else.
 
-use crate::kernel::{FOUR, Four};
+use crate::kernel::{FOUR, Four, each_four, fours, padded};
 use crate::wire::{Wire, wire, wire_enum};
 
 /// Bins of a pass.
@@ -56,10 +56,9 @@ impl Found {
         let (head, tail) = values.split_at_mut(equal);
         for (part, least) in [(head, self.key), (tail, self.key.saturating_add(1))] {
             let least = least.min(LARGEST + 1).wrapping_sub(1) as i32;
-            for at in (0..part.len()).step_by(FOUR) {
-                let values = Four::from(part, at);
-                let above = values.key_above(least);
-                values.only(if keeps { above } else { above.not() }).write(part, at);
+            match keeps {
+                true => each_four(part, |values| values.only(values.key_above(least))),
+                false => each_four(part, |values| values.only(values.key_above(least).not())),
             }
         }
     }
@@ -245,19 +244,20 @@ impl Search {
             values.iter().for_each(|&value| tally.bins.0[(key_of(value) >> SAMPLE_SHIFT) as usize] += 1);
             return;
         }
-        for (number, values) in values.chunks(4 * FOUR).enumerate() {
-            let (mut above, mut at_least) = (0, 0);
-            for at in (0..values.len()).step_by(FOUR) {
-                let values = Four::from(values, at);
-                above += values.key_above(self.high as i32).count();
-                // Zeros beyond the end are no values: `low` is 1 at least.
-                at_least += values.key_above(self.low as i32 - 1).count();
-            }
-            tally.above += u64::from(above);
-            if at_least > above {
-                self.between(values, first + (number * 4 * FOUR) as u64, tally);
+        let (low, high) = (self.low as i32 - 1, self.high as i32);
+        let (fours, tail) = fours(values);
+        for (number, four) in fours.iter().enumerate() {
+            let values = Four::load(four);
+            let above = values.key_above(high);
+            tally.above += u64::from(above.count());
+            if values.key_above(low).and(above.not()).count() > 0 {
+                self.between(four, first + (number * FOUR) as u64, tally);
             }
         }
+        let last = Four::load(&padded(tail));
+        // Zeros beyond the end are no values: what is sought is above 0.
+        tally.above += u64::from(last.key_above(high).count());
+        self.between(tail, first + (fours.len() * FOUR) as u64, tally);
     }
 
     #[cold]

@@ -164,6 +164,15 @@ impl Factors {
         pack(self.right.lanes(), self.left.lanes(), &mut self.positions, (k0, r), &given)
     }
 
+    /// Their values as they are packed: the left ones row by row, for each row those of all rank positions; the right ones so for each column.
+    pub fn values(&mut self) -> [Vec<f32>; 2] {
+        let (rows, cols) = (self.rows(), self.cols());
+        [
+            (0..rows).flat_map(|row| self.left.values(row)).collect(),
+            (0..cols).flat_map(|col| self.right.values(col)).collect(),
+        ]
+    }
+
     /// The left panel that holds `row`: `rank` groups of `ROWS` values.
     pub(super) fn left_panel(&self, row: usize) -> *const f32 {
         self.left.panel(row)

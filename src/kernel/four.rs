@@ -18,30 +18,30 @@ use wasm::{Bits, Lanes};
 /// How many there are.
 pub const FOUR: usize = 4;
 
-impl Four {
-    /// The values from place `at` on, and zeros beyond the last.
-    #[inline(always)]
-    pub fn from(values: &[f32], at: usize) -> Four {
-        let rest = values.get(at..).unwrap_or_default();
-        match rest.first_chunk() {
-            Some(four) => Four::of(*four),
-            None => {
-                let mut four = [0.0; FOUR];
-                four.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-                Four::of(four)
-            }
-        }
-    }
+/// Values in fours, and what is left at the end.
+pub fn fours(values: &[f32]) -> (&[[f32; FOUR]], &[f32]) {
+    values.as_chunks()
+}
 
-    /// Write to the places from `at` on, as far as there are some.
-    #[inline(always)]
-    pub fn write(self, values: &mut [f32], at: usize) {
-        let rest = values.get_mut(at..).unwrap_or_default();
-        match rest.first_chunk_mut() {
-            Some(four) => *four = self.values(),
-            None => rest.iter_mut().zip(self.values()).for_each(|(to, from)| *to = from),
-        }
+/// Have `each` make all values anew, four at a time; beyond the last it sees zeros.
+#[inline(always)]
+pub fn each_four(values: &mut [f32], mut each: impl FnMut(Four) -> Four) {
+    let (fours, rest) = values.as_chunks_mut::<FOUR>();
+    for four in fours {
+        each(Four::load(four)).store(four);
     }
+    if !rest.is_empty() {
+        let mut four = padded(rest);
+        each(Four::load(&four)).store(&mut four);
+        rest.iter_mut().zip(four).for_each(|(to, from)| *to = from);
+    }
+}
+
+/// Fewer than four values, and zeros.
+pub fn padded(values: &[f32]) -> [f32; FOUR] {
+    let mut four = [0.0; FOUR];
+    four.iter_mut().zip(values).for_each(|(to, from)| *to = *from);
+    four
 }
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -55,18 +55,16 @@ mod wasm {
     impl Four {
         /// These.
         #[inline(always)]
-        pub fn of(values: [f32; FOUR]) -> Four {
+        pub fn load(values: &[f32; FOUR]) -> Four {
             // SAFETY: four f32 are a vector, and this load asks for no alignment.
             Four(unsafe { v128_load(values.as_ptr().cast()) })
         }
 
-        /// The values.
+        /// Write them.
         #[inline(always)]
-        pub fn values(self) -> [f32; FOUR] {
-            let mut values = [0.0f32; FOUR];
+        pub fn store(self, values: &mut [f32; FOUR]) {
             // SAFETY: four f32 are a vector, and this store asks for no alignment.
             unsafe { v128_store(values.as_mut_ptr().cast(), self.0) };
-            values
         }
 
         /// Four times the same.
@@ -137,6 +135,12 @@ mod wasm {
             Mask(v128_not(self.0))
         }
 
+        /// Those of both.
+        #[inline(always)]
+        pub fn and(self, other: Mask) -> Mask {
+            Mask(v128_and(self.0, other.0))
+        }
+
         /// How many.
         #[inline(always)]
         pub fn count(self) -> u32 {
@@ -157,14 +161,14 @@ mod portable {
     impl Four {
         /// These.
         #[inline(always)]
-        pub fn of(values: [f32; FOUR]) -> Four {
-            Four(values)
+        pub fn load(values: &[f32; FOUR]) -> Four {
+            Four(*values)
         }
 
-        /// The values.
+        /// Write them.
         #[inline(always)]
-        pub fn values(self) -> [f32; FOUR] {
-            self.0
+        pub fn store(self, values: &mut [f32; FOUR]) {
+            *values = self.0;
         }
 
         /// Four times the same.
@@ -235,6 +239,12 @@ mod portable {
             Mask(self.0.map(|is| !is))
         }
 
+        /// Those of both.
+        #[inline(always)]
+        pub fn and(self, other: Mask) -> Mask {
+            Mask(from_fn(|at| self.0[at] && other.0[at]))
+        }
+
         /// How many.
         #[inline(always)]
         pub fn count(self) -> u32 {
@@ -249,26 +259,35 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
+    fn values(four: Four) -> [f32; FOUR] {
+        let mut values = [0.0; FOUR];
+        four.store(&mut values);
+        values
+    }
+
     #[test]
     fn each_of_four_is_as_it_is_alone() {
-        let values = [1.5, -2.0, -0.0, f32::NAN, 0.25, -7.0];
-        let (a, b) = (Four::from(&values, 0), Four::from(&values, 4));
-        assert_eq!(b.values(), [0.25, -7.0, 0.0, 0.0]);
-        assert_eq!(a.add(b).values()[..3], [1.75, -9.0, 0.0]);
-        assert_eq!(a.mul(b).values()[..2], [0.375, 14.0]);
-        assert_eq!(b.div(a).values()[..2], [0.25 / 1.5, 3.5]);
+        let (a, b) = (Four::load(&[1.5, -2.0, -0.0, f32::NAN]), Four::load(&padded(&[0.25, -7.0])));
+        assert_eq!(values(b), [0.25, -7.0, 0.0, 0.0]);
+        assert_eq!(values(a.add(b))[..3], [1.75, -9.0, 0.0]);
+        assert_eq!(values(a.mul(b))[..2], [0.375, 14.0]);
+        assert_eq!(values(b.div(a))[..2], [0.25 / 1.5, 3.5]);
         assert_eq!([a.positive(), a.positive_or_nan(), a.zero(), a.zero().not()].map(Mask::count), [1, 2, 1, 3]);
+        assert_eq!(a.positive_or_nan().and(a.positive().not()).count(), 1);
         let key = |value: f32| value.to_bits() as i32;
         let above = [-1, key(1.5), key(1.9), key(2.0), i32::MAX].map(|key| a.key_above(key).count());
         assert_eq!(above, [4, 2, 2, 1, 0]);
-        assert_eq!(a.only(a.positive()).values(), [1.5, 0.0, 0.0, 0.0]);
-        assert_eq!(Four::splat(3.0).or(a.zero(), b).values(), [0.25, -7.0, 3.0, 0.0]);
-        let mut out = [9.0; 6];
-        a.write(&mut out, 3);
-        assert_eq!(out[..3], [9.0; 3]);
-        assert_eq!(
-            out[3..].iter().map(|value| value.to_bits()).collect::<Vec<_>>(),
-            values[..3].iter().map(|v| v.to_bits()).collect::<Vec<_>>()
-        );
+        assert_eq!(values(a.only(a.positive())), [1.5, 0.0, 0.0, 0.0]);
+        assert_eq!(values(Four::splat(3.0).or(a.zero(), b)), [0.25, -7.0, 3.0, 0.0]);
+    }
+
+    #[test]
+    fn every_value_is_made_anew() {
+        for count in 0..11 {
+            let mut all: Vec<f32> = (0..count).map(|value| value as f32).collect();
+            assert_eq!(fours(&all).0.len() * FOUR + fours(&all).1.len(), count);
+            each_four(&mut all, |four| four.add(Four::splat(1.0)));
+            assert_eq!(all, (1..=count).map(|value| value as f32).collect::<Vec<_>>());
+        }
     }
 }

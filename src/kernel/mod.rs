@@ -40,7 +40,7 @@ pub mod bench;
 
 pub use factors::{FactorLayout, Factors, Unrepresentable};
 pub use fold::{NonFinite, fold_in_place, fold_into};
-pub use four::{FOUR, Four, Mask};
+pub use four::{FOUR, Four, Mask, each_four, fours, padded};
 pub use norms::{Value, column_squares, row_squares, scale_columns, scale_rows};
 pub use products::sample_products;
 pub use real::{Real, bytes_of, bytes_of_mut, decode, fold_tile};

@@ -71,6 +71,13 @@ impl<G: Group> Panels<G> {
         self.groups[start..start + self.rank].as_ptr().cast()
     }
 
+    /// The values of row or column `index`, one for each rank position.
+    pub(super) fn values(&mut self, index: usize) -> Vec<f32> {
+        let lanes = self.lanes();
+        let at = |k: usize| lanes.values.get(lanes.place(index, k)).copied().unwrap_or(0.0);
+        (0..lanes.rank).map(at).collect()
+    }
+
     /// The panels, one after the other.
     pub(super) fn all(&self) -> *const f32 {
         self.groups.as_ptr().cast()
@@ -89,8 +96,14 @@ pub(super) struct Lanes<'a> {
 impl Lanes<'_> {
     #[inline]
     pub(super) fn put(&mut self, index: usize, k: usize, value: f32) {
+        let place = self.place(index, k);
+        self.values[place] = value;
+    }
+
+    #[inline]
+    fn place(&self, index: usize, k: usize) -> usize {
         let group = (index >> self.width.trailing_zeros()) * self.rank + k;
-        self.values[group * self.width + (index & (self.width - 1))] = value;
+        group * self.width + (index & (self.width - 1))
     }
 
     /// All values at the rank position `k`.

@@ -4,7 +4,7 @@ use std::ops::{Add, AddAssign, Mul, MulAssign, Sub};
 
 use super::factors::Factors;
 use super::fold::fold_into;
-use super::four::{FOUR, Four};
+use super::four::{Four, fours};
 use crate::tensor::Float;
 
 /// The type that a method computes in: f32, or f64 if the base is f64.
@@ -61,9 +61,11 @@ impl Real for f32 {
     }
 
     fn add_all(values: &[f32], deltas: &[f32], out: &mut [f32]) {
-        for at in (0..out.len()).step_by(FOUR) {
-            Four::from(values, at).add(Four::from(deltas, at)).write(out, at);
+        let ((values, tail), (deltas, rest), (out, end)) = (fours(values), fours(deltas), out.as_chunks_mut());
+        for ((out, value), delta) in out.iter_mut().zip(values).zip(deltas) {
+            Four::load(value).add(Four::load(delta)).store(out);
         }
+        end.iter_mut().zip(tail).zip(rest).for_each(|((out, value), delta)| *out = value + delta);
     }
 
     fn is_finite(self) -> bool {

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::cancel::Cancel;
-use super::files::{Files, block_on, list_folder};
+use super::files::{Files, InputFile, block_on, list_folder};
 use super::merge::{Merge, OnProgress, Progress};
 use crate::engine::Budget;
 use crate::error::{Error, Result};
+use crate::inputs::Listing;
 use crate::plan::{AdapterOptions, PlanOptions, plan};
 
 /// An adapter's folder, or its `.safetensors` file, and what is asked of it. A path alone will do for one at weight 1.
@@ -65,6 +66,21 @@ impl AdapterFolder {
     pub fn residual_base(mut self, is: bool) -> AdapterFolder {
         self.options.residual_base = Some(is);
         self
+    }
+
+    /// The files, and what is asked of them.
+    pub(super) fn list(&self, files: &mut Vec<InputFile>) -> Result<(Listing, AdapterOptions)> {
+        let mut options = self.options.clone();
+        // PEFT saves every adapter that is not called "default" into a folder of its name.
+        let inside = options.adapter.as_ref().map(|name| self.path.join(name)).filter(|path| path.is_dir());
+        if inside.is_some() {
+            options.adapter = None;
+        }
+        let mut folder = list_folder(inside.as_ref().unwrap_or(&self.path), files)?;
+        if let Some(name) = self.name.as_ref().or(options.adapter.as_ref()) {
+            folder.name.clone_from(name);
+        }
+        Ok((folder, options))
     }
 
     /// What errors and the report call it; the folder's name when not given.
@@ -207,17 +223,7 @@ impl MergeBuilder {
         let base = list_folder(base, &mut files)?;
         let mut adapters = Vec::with_capacity(self.adapters.len());
         for adapter in &self.adapters {
-            let mut options = adapter.options.clone();
-            // PEFT saves every adapter that is not called "default" into a folder of its name.
-            let inside = options.adapter.as_ref().map(|name| adapter.path.join(name)).filter(|path| path.is_dir());
-            if inside.is_some() {
-                options.adapter = None;
-            }
-            let mut folder = list_folder(inside.as_ref().unwrap_or(&adapter.path), &mut files)?;
-            if let Some(name) = adapter.name.as_ref().or(options.adapter.as_ref()) {
-                folder.name.clone_from(name);
-            }
-            adapters.push((folder, options));
+            adapters.push(adapter.list(&mut files)?);
         }
         let planned = block_on(plan(&Files::new(&files, &self.cancel), &base, &adapters, &self.plan))?;
         Ok(Merge { plan: planned, files, block, request: self })

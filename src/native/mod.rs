@@ -2,6 +2,7 @@
 
 mod builder;
 mod cancel;
+mod factors;
 mod files;
 mod merge;
 mod output;
@@ -9,4 +10,5 @@ mod threads;
 
 pub use builder::{AdapterFolder, MergeBuilder};
 pub use cancel::Cancel;
+pub use factors::NewAdapter;
 pub use merge::{Merge, Merged, Progress};

@@ -155,9 +155,9 @@ impl Drop for OutputFolder {
     }
 }
 
-/// Ranks the files that make a folder a model: without these, no tool takes it for one.
+/// Ranks the files that make a folder a model, or an adapter: without these, no tool takes it for one.
 fn standing(name: &str) -> u8 {
-    if name == "config.json" { 2 } else { u8::from(name.ends_with(".index.json")) }
+    if name == "config.json" || name == "adapter_config.json" { 2 } else { u8::from(name.ends_with(".index.json")) }
 }
 
 /// The content of a folder, except for the hidden files of merges that run or were killed. Empty if the folder does not exist.

@@ -52,6 +52,7 @@ mod supertuning;
 mod torch_random;
 mod turn;
 mod unilora;
+mod unpacked;
 mod vblora;
 mod vera;
 mod waveft;
@@ -84,6 +85,7 @@ pub use replace::Replace;
 pub(crate) use replace::replace;
 pub use road::ROAD;
 pub(crate) use rows::trained_rows;
+pub(crate) use unpacked::Unpacked;
 
 /// Every method.
 pub static METHODS: &[&Method] = &[

@@ -361,7 +361,12 @@ impl<'a> Matcher<'a> {
             if !(if is_beside { self.options.allow_unmerged } else { self.options.allow_unmatched }) {
                 return Err(mismatch.error.clone());
             }
-            let message = mismatch.error.reason().to_string();
+            let reason = mismatch.error.reason();
+            // Patterns name themselves; of files beside the adapter there may be several.
+            let message = match &mismatch.error.facts().file {
+                Some(file) if is_beside => format!("{file}: {reason}"),
+                _ => reason.to_string(),
+            };
             findings.push(Finding::warning(mismatch.code, Some(&self.adapter.name), message));
         }
         Ok(())

@@ -39,6 +39,7 @@ pub use output::OutputFile;
 pub use pieces::{Piece, Run, RunSource};
 pub use program::{Program, Region, Update};
 pub use recipe::Recipe;
-pub use report::Report;
+pub use report::{FileSize, Report};
 pub use request::{AdapterRequest, PlanRequest};
 pub use tensors::TensorView;
+pub(crate) use tied::is_vocabulary;

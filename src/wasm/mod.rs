@@ -7,6 +7,7 @@
 pub mod bench;
 mod errors;
 pub mod exports;
+pub mod factors;
 mod input;
 pub mod memory;
 mod values;

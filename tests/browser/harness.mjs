@@ -40,6 +40,9 @@ export { chromium };
  * @property {() => Promise<void>} close
  */
 
+/** BiDi cannot ask for dark pages; the browser's own setting can. */
+const DARK = { "layout.css.prefers-color-scheme.content-override": 0 };
+
 /** @type {readonly BrowserName[]} */
 export const browserNames = ["chromium", "firefox"];
 
@@ -52,21 +55,22 @@ const chromiumArguments = [
 
 /**
  * @param {BrowserName} name
+ * @param {{ dark?: boolean }} [options] `dark`: the user prefers dark pages
  * @returns {Promise<TestBrowser>}
  */
-export async function launch(name) {
+export async function launch(name, { dark = false } = {}) {
   const executablePath = findBrowser(name);
   if (!executablePath) throw new Error(`${name} is not installed: run \`node tests/setup/setup.mjs --browsers\`.`);
   const downloads = await mkdtemp(join(tmpdir(), "lorafold-downloads-"));
   const browser = name === "chromium"
     ? await chromium.launch({ executablePath, args: chromiumArguments, downloadsPath: downloads, timeout: 60_000 })
     : await firefox.launch({
-        executablePath, channel: "moz-firefox", firefoxUserPrefs: firefoxOffline, downloadsPath: downloads, timeout: 60_000,
+        executablePath, channel: "moz-firefox", firefoxUserPrefs: { ...firefoxOffline, ...(dark && DARK) }, downloadsPath: downloads, timeout: 60_000,
       });
   return {
     name,
     version: browser.version(),
-    open: (options) => openPage(name, browser, downloads, options),
+    open: (options) => openPage(name, browser, downloads, { ...(dark && name === "chromium" && { colorScheme: "dark" }), ...options }),
     async close() {
       await browser.close();
       await rm(downloads, { recursive: true, force: true });

@@ -91,7 +91,7 @@ describePage(({ withSample }) => {
       await type(weight, "0,1");
       await weight.press("ArrowDown");
       assert.equal(await weight.inputValue(), "0.05");
-      await page.locator("summary:text-is('Alpha')").first().click();
+      await page.locator("summary:text-is('Settings')").first().click();
       const alpha = page.locator(at("adapter-alpha")).first();
       await type(alpha, "12,4");
       await page.waitForSelector(`${at("plan")} >> text=scale 1.55`);
@@ -181,9 +181,9 @@ describePage(({ withSample }) => {
         ["https://example.org:99999/model", /misspelt/],
         ["https://me:secret@example.org/model", /user name or password/],
         ["https://example.org/100%/model", /% that is not followed/],
-        ["hf://organisation", /A repository is hf:/],
-        ["hf://organisation/name/file.safetensors", /A repository is hf:/],
-        ["hf://organisation/name@", /A repository is hf:/],
+        ["hf://organisation", /names no model/],
+        ["https://huggingface.co/datasets/organisation/name", /a data set, not a model/],
+        ["hf://organisation/name@", /no revision behind the @/],
       ])) {
         await page.fill(at("adapter-url"), address);
         await page.click(at("adapter-add-url"));

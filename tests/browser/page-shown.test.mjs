@@ -36,7 +36,7 @@ describePage(({ name, withPage, withSample }) => {
         // The name of an alpha's field is its text and whatever names the adapter.
         const alpha = page.locator(at("adapter")).filter({ has: page.locator(`[value="${adapter}"]`) }).locator(at("adapter-alpha"));
         assert.deepEqual(await labels(alpha), ["Use this lora_alpha instead", adapter]);
-        assert.deepEqual(await labels(page.locator(at("adapter")).filter({ has: page.locator(`[value="${adapter}"]`) }).locator("summary")), ["Alpha", adapter]);
+        assert.deepEqual(await labels(page.locator(at("adapter")).filter({ has: page.locator(`[value="${adapter}"]`) }).locator("summary")), ["Settings", adapter]);
       }
       await type(page.locator(at("adapter-name")).first(), "teller");
       await page.press(`${at("adapter-name")} >> nth=0`, "Enter");

@@ -20,14 +20,14 @@ import { planned, servePage } from "./page-use.mjs";
 
 /** @typedef {{ query?: string, prepare?: (page: import("playwright-core").Page) => Promise<unknown>, misses?: boolean }} Visit `misses`: servers are asked for files that they may not have */
 
-/** @param {(suite: Suite) => void} define is called for each browser */
-export function describePage(define) {
+/** @param {(suite: Suite) => void} define is called for each browser @param {{ hub?: () => Promise<string> }} [options] `hub`: gives the mirror of the hub that the page is built for */
+export function describePage(define, { hub } = {}) {
   let scratch = "";
   /** @type {import("./serve.mjs").TestServer} */
   let site;
   before(async () => {
     scratch = await mkdtemp(join(tmpdir(), "lorafold-page-"));
-    site = await servePage(scratch);
+    site = await servePage(scratch, await hub?.());
   });
   after(async () => {
     await site?.close();
@@ -45,7 +45,8 @@ export function describePage(define) {
 
       /** @type {Suite["withPage"]} */
       const withPage = async (use, { query = "", prepare, misses = false } = {}) => {
-        const tab = await browser.open();
+        // The page of another test must not answer for this one's. (What is kept for later has tests of its own.)
+        const tab = await browser.open({ serviceWorkers: "block" });
         try {
           await prepare?.(tab.page);
           await tab.page.goto(`${site.origin}/${query}`);

@@ -10,11 +10,24 @@ import { serve } from "./serve.mjs";
 /** The selector of what has that test id. @param {string} id */
 export const at = (id) => `[data-testid=${id}]`;
 
-/** The page, built into a folder and served. @param {string} scratch */
-export async function servePage(scratch) {
+/** The page, built into a folder and served. @param {string} scratch @param {string} [hub] the mirror that it is built for */
+export async function servePage(scratch, hub) {
   const outDir = join(scratch, "site");
-  await build({ root: join(root, "www"), logLevel: "warn", build: { outDir, emptyOutDir: true } });
+  await buildPage(outDir, hub);
   return serve(outDir);
+}
+
+/** Build the page into a folder. @param {string} outDir @param {string} [hub] @param {string} [version] what it says of itself */
+export async function buildPage(outDir, hub = "", version) {
+  const define = version === undefined ? {} : { "import.meta.env.LORAFOLD_VERSION": JSON.stringify(version) };
+  const before = process.env.HF_ENDPOINT;
+  process.env.HF_ENDPOINT = hub;
+  try {
+    await build({ root: join(root, "www"), logLevel: "warn", define, build: { outDir, emptyOutDir: true } });
+  } finally {
+    if (before === undefined) delete process.env.HF_ENDPOINT;
+    else process.env.HF_ENDPOINT = before;
+  }
 }
 
 /** No driver can answer the picker, and Firefox has none: it gives the folder "picked". @param {import("playwright-core").Page} page */

@@ -20,11 +20,12 @@ before(async (t) => {
     configFile: false,
     logLevel: "silent",
     root: join(root, "www"),
-    build: { write: false, minify: false, lib: { entry: join(root, "www", "src", "advice.ts"), formats: ["es"] }, rollupOptions: { external: ["lorafold"] } },
+    build: { write: false, minify: false, lib: { entry: join(root, "www", "src", "advice.ts"), formats: ["es"] }, rollupOptions: { external: ["lorafold", "lorafold/hub"] } },
   }));
   const [{ output: [{ code }] }] = bundled;
   const file = join(folder, "advice.mjs");
-  await writeFile(file, code.replace('from "lorafold"', `from "${pathToFileURL(join(root, "pkg", "node.js"))}"`));
+  const from = (/** @type {string} */ name) => JSON.stringify(pathToFileURL(join(root, "pkg", name)));
+  await writeFile(file, code.replace(/"lorafold"/g, from("node.js")).replace(/"lorafold\/hub"/g, from("hub.js")));
   ({ adviceFor } = await import(pathToFileURL(file).href));
 });
 

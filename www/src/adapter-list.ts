@@ -1,6 +1,8 @@
 import type { AdapterOptions } from "lorafold";
+import { AboutView, type Moves } from "./about-view.js";
+import { adapterSettings, type Settings } from "./adapter-settings.js";
 import { button, freshId, make } from "./dom.js";
-import { NumberField } from "./number-field.js";
+import type { Wanted } from "./hub-search.js";
 import type { Picked } from "./picked.js";
 import { SourceInput } from "./source-input.js";
 import { announce } from "./status.js";
@@ -15,6 +17,7 @@ export interface Adapter {
   name: string;
   weight: number | undefined;
   alpha: number | "own" | undefined;
+  settings: Settings;
   readonly tone: number;
 }
 
@@ -23,17 +26,22 @@ export class AdapterList {
   readonly #adapters: Adapter[] = [];
   readonly #list: HTMLElement;
   readonly #input: SourceInput;
+  readonly #moves: Moves;
+  readonly #views = new WeakMap<Adapter, AboutView>();
   readonly #onChange: () => void;
+  #offering: { wanted: boolean; chosen: string | undefined } = { wanted: true, chosen: undefined };
 
-  constructor(list: HTMLElement, inputPlace: HTMLElement, onChange: () => void) {
+  constructor(list: HTMLElement, inputPlace: HTMLElement, moves: Moves, wanted: () => Wanted, onChange: () => void) {
     this.#list = list;
+    this.#moves = moves;
     this.#onChange = onChange;
     this.#input = new SourceInput(
       {
         prefix: "adapter",
         invitation: "Drop adapter folders here, as many as you like: each with adapter_config.json and adapter_model.safetensors.",
         add: "Add",
-        address: "An address is hf://organisation/adapter, or https://… of the adapter’s folder.",
+        address: "Type a name to search the hub, or give an address: organisation/adapter of the hub, or https://… of the adapter’s folder.",
+        wanted,
       },
       (picked) => this.add(picked),
     );
@@ -51,11 +59,22 @@ export class AdapterList {
 
   add(picked: Picked, weight = 1): void {
     this.complain("");
-    const adapter: Adapter = { picked, name: this.#unused(picked.name), weight, alpha: "own", tone: this.#freeTone() };
+    const adapter: Adapter = { picked, name: this.#unused(picked.name), weight, alpha: "own", settings: {}, tone: this.#freeTone() };
     this.#adapters.push(adapter);
     this.#list.append(this.#card(adapter));
     announce(`Adapter ${adapter.name} added`);
     this.#onChange();
+  }
+
+  /** Offer the bases that adapters name, but for the one that is chosen. */
+  offerBase(wanted: boolean, chosen: string | undefined): void {
+    this.#offering = { wanted, chosen };
+    for (const adapter of this.#adapters) this.#views.get(adapter)?.offerBase(wanted, chosen);
+  }
+
+  /** Another token may let more be read. */
+  describeAgain(): void {
+    for (const adapter of this.#adapters) this.#views.get(adapter)?.again();
   }
 
   clear(): void {
@@ -67,9 +86,9 @@ export class AdapterList {
   /** What the API takes, or what is still wrong, in words. A weight that is being typed counts as 1 until it is a number. */
   options(): AdapterOptions[] | string {
     const options: AdapterOptions[] = [];
-    for (const { picked, name, weight, alpha } of this.#adapters) {
+    for (const { picked, name, weight, alpha, settings } of this.#adapters) {
       if (alpha === undefined) return `The alpha of ${name} is no number such as 16 or 0.5.`;
-      options.push({ source: picked.source, name, weight: weight ?? 1, ...(alpha !== "own" && { alpha }) });
+      options.push({ ...settings, source: picked.source, name, weight: weight ?? 1, ...(alpha !== "own" && { alpha }) });
     }
     return options.length > 0 ? options : "Add an adapter.";
   }
@@ -102,37 +121,30 @@ export class AdapterList {
       label();
       changed();
     });
-    const alpha = new NumberField(1, { placeholder: "from adapter_config.json", "data-testid": "adapter-alpha" }, (value, text) => {
-      adapter.alpha = text === "" ? "own" : value;
-      alpha.element.setAttribute("aria-invalid", String(adapter.alpha === undefined));
-      changed();
-    });
-    const alphaName = make("span", { class: "field-name" }, "Use this lora_alpha instead");
-    const disclosure = make("summary", {}, "Alpha");
-    const remove = button("Remove", {}, () => this.#remove(adapter, card));
-    // Every card has these: what they are called says of which adapter.
-    for (const [element, text] of [[remove, remove], [disclosure, disclosure], [alpha.element, alphaName]] as const) {
-      text.id = freshId("label");
-      element.setAttribute("aria-labelledby", `${text.id} ${name.id}`);
-    }
+    const remove = button("Remove", {}, () => this.remove(adapter));
+    remove.id = freshId("label");
+    // Every card has one: what it is called says of which adapter.
+    remove.setAttribute("aria-labelledby", `${remove.id} ${name.id}`);
+    const view = new AboutView(adapter.picked, "adapter", this.#moves, () => this.offerBase(this.#offering.wanted, this.#offering.chosen));
+    this.#views.set(adapter, view);
     const card = make("li", { class: `adapter tone-${adapter.tone}`, "data-testid": "adapter" },
-      make("div", { class: "adapter-head" }, make("div", { class: "chosen-text" }, name, make("p", { class: "chosen-detail" }, adapter.picked.detail)), remove),
+      make("div", { class: "adapter-head" }, make("div", { class: "chosen-text" }, name, make("p", { class: "chosen-detail" }, adapter.picked.detail), view.element), remove),
       weightControl(name.id, adapter.weight ?? 1, (weight) => {
         adapter.weight = weight;
         changed();
       }),
-      make("details", { class: "more" },
-        disclosure,
-        make("label", { class: "field" }, alphaName, alpha.element),
-      ),
+      adapterSettings(adapter, name.id, changed),
     );
     return card;
   }
 
-  #remove(adapter: Adapter, card: HTMLElement): void {
-    const next = card.nextElementSibling ?? card.previousElementSibling;
-    this.#adapters.splice(this.#adapters.indexOf(adapter), 1);
-    card.remove();
+  /** Take an adapter out of the list. */
+  remove(adapter: Adapter): void {
+    const number = this.#adapters.indexOf(adapter);
+    const card = this.#list.children[number];
+    const next = card?.nextElementSibling ?? card?.previousElementSibling;
+    this.#adapters.splice(number, 1);
+    card?.remove();
     // The focus goes where one would go on.
     (next?.querySelector("button") ?? this.#input.element.querySelector("input"))?.focus();
     announce(`Adapter ${adapter.name} removed`);

@@ -2,11 +2,8 @@ import { type ErrorCode, LorafoldError } from "lorafold";
 import { clueTo } from "./clues.js";
 import type { Picked } from "./picked.js";
 
-/** An option that would let the merge go on. */
-export interface Offer {
-  option: "allowUnmatched" | "allowNonfinite";
-  label: string;
-}
+/** A button that would let the merge go on: it ticks an option, or does something else. */
+export type Offer = { label: string } & ({ option: "allowUnmatched" | "allowUnmerged" | "allowNonfinite" } | { act: "swap" | "token" });
 
 /** What to tell the user about an error. */
 export interface Advice {
@@ -21,7 +18,7 @@ export interface Advice {
 
 const UNEXPECTED: Advice = {
   title: "Something unexpected went wrong",
-  todo: "This is probably a mistake in lorafold. Reload the page and try again; if it happens again, please report it with this text.",
+  todo: "This is probably a mistake in lorafold. Reload the page and try again; if it happens again, please report it: “Report a problem” is at the end of the page.",
 };
 
 const ADVICE: Record<ErrorCode, Advice> = {

@@ -1,3 +1,4 @@
+import { AboutView, type Moves } from "./about-view.js";
 import { button, make } from "./dom.js";
 import type { Picked } from "./picked.js";
 import { SourceInput } from "./source-input.js";
@@ -6,19 +7,26 @@ import { announce } from "./status.js";
 /** Shows the chosen base, or the ways to choose one. */
 export class BasePicker {
   #picked: Picked | undefined;
+  #view: AboutView | undefined;
   readonly #place: HTMLElement;
   readonly #input: SourceInput;
+  readonly #moves: Moves;
+  readonly #isAlone: () => boolean;
   readonly #onChange: () => void;
 
-  constructor(place: HTMLElement, onChange: () => void) {
+  /** `isAlone`: whether nothing else is chosen yet, so that no plan tells of the base. */
+  constructor(place: HTMLElement, moves: Moves, isAlone: () => boolean, onChange: () => void) {
     this.#place = place;
+    this.#moves = moves;
+    this.#isAlone = isAlone;
     this.#onChange = onChange;
     this.#input = new SourceInput(
       {
         prefix: "base",
         invitation: "Drop the model’s folder here: its .safetensors file or files, with config.json and the rest beside them.",
         add: "Use",
-        address: "An address is hf://organisation/model, or https://… of the model’s folder or file.",
+        address: "Type a name to search the hub, or give an address: organisation/model of the hub, or https://… of the model’s folder or file.",
+        wanted: () => ({}),
       },
       (picked) => this.set(picked),
     );
@@ -45,6 +53,11 @@ export class BasePicker {
     this.#onChange();
   }
 
+  /** Another token may let more be read. */
+  describeAgain(): void {
+    this.#view?.again();
+  }
+
   #show(): void {
     const picked = this.#picked;
     if (!picked) {
@@ -52,14 +65,18 @@ export class BasePicker {
       this.#place.replaceChildren(this.#input.element);
       return;
     }
-    const change = button("Change", { "aria-label": `Choose another base than ${picked.name}` }, () => {
+    const change = button("Choose another", { "aria-label": `Choose another base than ${picked.name}` }, () => {
       this.set(undefined);
     });
+    // What lies elsewhere is asked for once, where a plan is being made of it.
+    const isDescribed = typeof picked.source !== "string" || this.#isAlone();
+    this.#view = isDescribed ? new AboutView(picked, "base", this.#moves, () => undefined) : undefined;
     this.#place.replaceChildren(
       make("div", { class: "chosen", "data-testid": "base-chosen" },
         make("div", { class: "chosen-text" },
           make("p", { class: "chosen-name" }, picked.name),
           make("p", { class: "chosen-detail" }, picked.detail),
+          this.#view?.element,
         ),
         change,
       ),

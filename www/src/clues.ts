@@ -1,6 +1,8 @@
 import type { ErrorKind, LorafoldError } from "lorafold";
 import type { Advice } from "./advice.js";
+import { onHub } from "./hub-access.js";
 import type { Picked } from "./picked.js";
+import { optionNamed } from "./words.js";
 
 const SAFETENSORS = "lorafold reads safetensors.";
 
@@ -17,14 +19,16 @@ const BY_KIND: { readonly [kind in ErrorKind]?: Advice } = {
   "adapter-as-base": {
     title: "This is an adapter, not a base",
     todo: "Choose the model that it was trained on as the base, and add this one under “Adapters”. If each is in the other’s place, swap them.",
+    offer: { act: "swap", label: "Put it where it belongs" },
   },
   "base-as-adapter": {
     title: "This is a base, not an adapter",
     todo: "Remove it, and choose it as the base model. If each is in the other’s place, swap them.",
+    offer: { act: "swap", label: "Put it where it belongs" },
   },
   "no-config": {
     title: "The adapter’s configuration is missing",
-    todo: "Choose the adapter’s folder, or its adapter_config.json and its weights at once. If there is none, type its lora_alpha under “Alpha”.",
+    todo: "Choose the adapter’s folder, or its adapter_config.json and its weights at once. If there is none, type its lora_alpha under the adapter’s settings.",
   },
   "web-page": {
     title: "This is a web page, not a model’s file",
@@ -48,7 +52,58 @@ const BY_KIND: { readonly [kind in ErrorKind]?: Advice } = {
   },
   "output-not-empty": {
     title: "There is a model in the folder already",
-    todo: "Choose an empty folder, or allow that what is there is replaced.",
+    todo: "Choose an empty folder, or tick “Replace files that are there already” where the merged model goes.",
+  },
+  "output-is-input": {
+    title: "The merged model would replace what it is made of",
+    todo: "Choose another folder for it.",
+  },
+  "several-adapters": {
+    title: "There is more than one adapter here",
+    todo: "Choose the folder of one of them, or give the name of the one you mean under its settings.",
+  },
+  "tied-head": {
+    title: "The output layer and the embedding are one tensor",
+    todo: "Choose under “Options” what becomes of them: one tensor for both, or one for each.",
+  },
+  "ambiguous-part": {
+    title: "The adapter fits several parts of this base",
+    todo: "Which part it was trained on cannot be told. Choose the model that it was trained on as the base.",
+  },
+  "other-shape": {
+    title: "The base is of another size than the adapter’s",
+    todo: "Choose the model that the adapter was trained on as the base.",
+  },
+  "not-implemented": {
+    title: "This kind of adapter cannot be merged yet",
+    todo: "Nothing was skipped silently: merging it as if it were plain LoRA would give a wrong model. PEFT itself may be able to merge it.",
+  },
+  "unknown-field": {
+    title: "The adapter’s configuration says something that lorafold does not know",
+    todo: "It may change what the adapter does, so it is not passed over. A newer version of lorafold may know it; where you know that it means nothing, take it out of adapter_config.json.",
+  },
+  "unmatched-pattern": {
+    title: "A pattern matches nothing",
+    todo: "Correct it, or, where that is as it should be, leave out what does not match.",
+    offer: { option: "allowUnmatched", label: "Leave out what does not match" },
+  },
+  "gated-repository": {
+    title: "The hub asks for terms to be accepted first",
+    todo: "Accept them on the model’s page at the hub, with your account there. Then give a token of that account under “Access to the hub”.",
+    offer: { act: "token", label: "Give a token" },
+  },
+  "no-repository": {
+    title: "The hub has no such model, or does not show it",
+    todo: "Check the name. For a private model, give a token of an account that may see it under “Access to the hub”.",
+    offer: { act: "token", label: "Give a token" },
+  },
+  "no-revision": {
+    title: "The hub has no such branch, tag or commit of this model",
+    todo: "Check what follows the @ of the address, or leave it out.",
+  },
+  "rate-limited": {
+    title: "The server is asked too often",
+    todo: "Wait a little, then try again. The hub lets those ask more often who give a token under “Access to the hub”.",
   },
   "no-memory": {
     title: "There is not enough memory",
@@ -56,22 +111,52 @@ const BY_KIND: { readonly [kind in ErrorKind]?: Advice } = {
   },
 };
 
+/** Where the option that would let it pass says what it is about. */
+const BY_OPTION: { readonly [option in NonNullable<ReturnType<typeof optionNamed>>]?: Advice } = {
+  allowUnmerged: {
+    title: "Trained weights beside the adapter would be lost",
+    todo: "The training changed more than the adapter holds, and put that into a file of its own. Merge with the program that trained it; or, where you know that it does not matter, leave it out.",
+    offer: { option: "allowUnmerged", label: "Leave it out" },
+  },
+};
+
+/** Kinds that are many things: what the error itself says to do comes first. */
+export const GENERAL: ReadonlySet<ErrorKind> = new Set(["not-implemented", "unknown-field", "tied-head", "ambiguous-part", "no-weights"]);
+
 /** What an error's facts, or what was chosen, tell beyond its code. */
 export function clueTo(error: LorafoldError, inputs: readonly Picked[]): Advice | undefined {
-  const { kind } = error.facts;
+  const { kind, fix } = error.facts;
+  const option = optionNamed(fix);
+  if (option && BY_OPTION[option]) return BY_OPTION[option];
   if (kind === undefined) return undefined;
   return BY_KIND[kind] ?? refusedByServer(error) ?? (kind === "no-weights" ? foreignFormat(inputs) : undefined);
 }
 
 function refusedByServer({ code, facts: { kind, file = "" } }: LorafoldError): Advice | undefined {
   if (code !== "fetch-failed" || !/^https?:/.test(file)) return undefined;
+  if (kind === "access-denied" && isOnHub(file)) {
+    return {
+      title: "The hub does not let everybody read this",
+      todo: "Give a token of an account that has access under “Access to the hub”; where you gave one, check that it is whole, neither expired nor revoked, and may read this model.",
+      offer: { act: "token", label: "Give a token" },
+    };
+  }
   if (kind === "access-denied") {
     return {
       title: "The server does not let everybody read this",
-      todo: "It is private, or asks for terms to be accepted first, and this page takes no access token. If the address is right, download the files with an account that has access, and choose them here.",
+      todo: "It is private, or asks for terms to be accepted first, and this page sends a token to the hub alone. If the address is right, download the files with an account that has access, and choose them here.",
     };
   }
   return kind === "not-found" ? { title: "Nothing is at this address", todo: "Check the address: the server has no such file." } : undefined;
+}
+
+function isOnHub(file: string): boolean {
+  try {
+    return onHub(file) !== undefined;
+  } catch {
+    // Of the hub, and no model.
+    return true;
+  }
 }
 
 /** What models come in besides. */

@@ -1,8 +1,5 @@
 import { LorafoldError, type MergedFile } from "lorafold";
 
-/** Browsers drop downloads that are started all at once. */
-const BETWEEN = 400;
-
 /** URLs of the latest result, to be given back with the next. */
 const urls: string[] = [];
 
@@ -16,14 +13,6 @@ export function downloadUrl(blob: Blob): string {
 /** Give back the addresses of the latest result: its links lead nowhere from then on. */
 export function revokeDownloads(): void {
   for (const url of urls.splice(0)) URL.revokeObjectURL(url);
-}
-
-/** Follow every link, one after another. */
-export async function followAll(links: readonly HTMLAnchorElement[]): Promise<void> {
-  for (const link of links) {
-    link.click();
-    await new Promise((resolve) => setTimeout(resolve, BETWEEN));
-  }
 }
 
 /**

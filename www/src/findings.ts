@@ -1,6 +1,7 @@
 import type { Finding } from "lorafold";
 import { make } from "./dom.js";
 import { counted } from "./format.js";
+import { inPageWords } from "./words.js";
 
 /** Longer lists are folded. */
 const SHOWN = 5;
@@ -22,6 +23,6 @@ export function findingsList(findings: readonly Finding[]): HTMLElement | undefi
 function item({ level, code, message, adapter }: Finding): HTMLElement {
   return make("li", { class: `finding finding-${level}`, "data-code": code },
     make("strong", { class: "finding-level" }, LEVELS[level]),
-    make("span", {}, adapter !== undefined && !message.includes(adapter) ? `${adapter}: ${message}` : message),
+    make("span", {}, inPageWords(adapter !== undefined && !message.includes(adapter) ? `${adapter}: ${message}` : message)),
   );
 }

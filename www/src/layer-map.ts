@@ -1,92 +1,57 @@
 import type { TensorReport } from "lorafold";
-import { make, makeSvg, share } from "./dom.js";
-import { percentIfKnown } from "./format.js";
+import { freshId, make } from "./dom.js";
+import { counted } from "./format.js";
+import { layerRows } from "./layer-rows.js";
+import { walkable } from "./layer-walk.js";
 
-/** What the cells show: which adapters touch a tensor, or how much it changed. */
-export type Shown = "adapters" | "change";
-
-/** One kind of tensor (`self_attn.q_proj`), with the tensors of every layer. */
-interface Row {
-  label: string;
-  layers: TensorReport[][];
+/** What a map shows of the tensors of a cell. */
+export interface Shown {
+  title: string;
+  /** The cell's filling, and what it says in words. `undefined` where there is nothing to show. */
+  cell(tensors: readonly TensorReport[]): { filling: HTMLElement[]; says: string } | undefined;
+  /** What the colours mean. */
+  scale: HTMLElement;
 }
 
 /** More rows than this say less, not more. */
 const MOST_ROWS = 40;
 
 /** The model as a map: a row for each kind of merged tensor, a column for each layer. `undefined` where nothing is merged. */
-export function layerMap(tensors: readonly TensorReport[], shown: Shown, toneOf: (adapter: string) => number): HTMLElement | undefined {
-  const all = rowsOf(tensors);
+export function layerMap(tensors: readonly TensorReport[], { title, cell, scale }: Shown): HTMLElement | undefined {
+  const all = layerRows(tensors);
   if (all.length === 0) return undefined;
   const rows = all.slice(0, MOST_ROWS);
   const columns = Math.max(...rows.map((row) => row.layers.length));
-  const strongest = mostChanged(tensors.filter(({ statistics }) => statistics));
-  const map = make("div", { class: "layer-map", role: "list" });
-  map.style.setProperty("--columns", String(columns));
-  for (const row of rows) {
-    const svg = makeSvg("svg", { viewBox: `0 0 ${columns * 10} 10`, preserveAspectRatio: "none", "aria-hidden": "true", focusable: "false" });
-    row.layers.forEach((cell, column) => svg.append(...(shown === "adapters" ? adapterCell(cell, column, toneOf) : changeCell(cell, column, strongest))));
-    map.append(make("div", { class: "layer-row", role: "listitem" },
-      make("span", { class: "layer-label code" }, row.label), svg, make("span", { class: "visually-hidden" }, spoken(row, shown))));
+  const heading = make("p", { class: "map-title", id: freshId("map") }, title);
+  const grid = make("div", { class: "map", role: "grid", "aria-labelledby": heading.id, "aria-readonly": "true" });
+  grid.style.setProperty("--columns", String(columns));
+  for (const { label, layers } of rows) {
+    grid.append(make("div", { class: "map-row", role: "row" },
+      make("span", { class: "map-label code", role: "rowheader", title: label }, label),
+      ...Array.from({ length: columns }, (_, layer) => mapCell(layers[layer] ?? [], cell, `${label}${columns > 1 ? `, layer ${layer}` : ""}`))));
   }
-  const caption = columns > 1 ? `One column for each of ${columns} layers` : "One cell for each tensor";
-  const meaning = shown === "adapters" ? "a cell has the colours of the adapters that are added to it." : strongest === null ? "how much it changed is not known." : `the stronger the colour, the more it changed (up to ${percentIfKnown(strongest)}).`;
-  const rest = all.length > rows.length ? ` ${all.length - rows.length} more rows are not shown.` : "";
-  return make("figure", { class: "layer-figure" }, map, make("figcaption", { class: "hint" }, `${caption}; ${meaning}${rest}`));
+  const readout = make("p", { class: "map-readout", "aria-hidden": "true" });
+  walkable(grid, (said) => (readout.textContent = said));
+  const rest = all.length > rows.length && make("p", { class: "hint" }, `${counted(all.length - rows.length, "more row")} not shown.`);
+  return make("figure", { class: "map-figure", "data-testid": "layer-map" }, heading, grid, columns > 1 && axis(columns), readout, scale, rest);
 }
 
-/** Tensors by kind and layer; only kinds of which one is merged. The first number in a name is its layer. */
-function rowsOf(tensors: readonly TensorReport[]): Row[] {
-  const rows = new Map<string, Row>();
-  for (const tensor of tensors) {
-    const [, before = "", layer, after = ""] = /^(.*?)(?:^|\.)(\d+)\.(.*)$/.exec(tensor.name) ?? [];
-    // Further numbers (experts) share a cell.
-    const kind = layer === undefined ? tensor.name : `${before}.*.${after.replace(/(^|\.)\d+(?=\.)/g, "$1*")}`;
-    const label = (layer === undefined ? tensor.name : after).replace(/\.weight$/, "");
-    const row = rows.get(kind) ?? { label, layers: [] };
-    const column = layer === undefined ? 0 : Number(layer);
-    // A number that is no layer: vocabularies and the like.
-    if (column > 999) continue;
-    (row.layers[column] ??= []).push(tensor);
-    rows.set(kind, row);
+function mapCell(tensors: readonly TensorReport[], fill: Shown["cell"], place: string): HTMLElement {
+  const found = tensors.length > 0 ? fill(tensors) : undefined;
+  const names = tensors.length > 1 ? `${tensors[0]!.name} and ${counted(tensors.length - 1, "other")}` : tensors[0]?.name;
+  const says = names === undefined ? `${place}: no such tensor` : `${names}: ${found?.says ?? "not changed"}`;
+  return make("div", { class: `map-cell${names === undefined ? " map-none" : ""}`, role: "gridcell", tabindex: -1, "aria-label": says }, ...(found?.filling ?? []));
+}
+
+/** The numbers of the layers below their columns, as many as there is room for. */
+function axis(columns: number): HTMLElement {
+  const step = [1, 2, 4, 5, 10, 20, 25, 50, 100].find((wide) => columns / wide <= 16) ?? 200;
+  const line = make("div", { class: "map-axis", "aria-hidden": "true" }, make("span", { class: "map-label" }, "layer"));
+  line.style.setProperty("--columns", String(columns));
+  for (let layer = 0; layer < columns; layer += step) {
+    const tick = make("span", {}, String(layer));
+    tick.style.gridColumn = String(layer + 2);
+    line.append(tick);
   }
-  const merged = [...rows.values()].filter((row) => row.layers.some((cell) => cell?.some((tensor) => tensor.action === "merge")));
-  // Layers that are not there leave gaps.
-  return merged.map(({ label, layers }) => ({ label, layers: Array.from(layers, (cell) => cell ?? []) }));
-}
-
-function rect(column: number, part: number, of: number, className: string, title: string): SVGRectElement {
-  const width = 9 / of;
-  return makeSvg("rect", { x: column * 10 + 0.5 + part * width, y: 0.5, width, height: 9, class: className }, makeSvg("title", {}, title));
-}
-
-function adapterCell(cell: TensorReport[], column: number, toneOf: (adapter: string) => number): SVGElement[] {
-  if (cell.length === 0) return [];
-  const adapters = [...new Set(cell.flatMap((tensor) => tensor.adapters?.map(({ adapter }) => adapter) ?? []))];
-  const title = `${cell[0]!.name}: ${adapters.join(", ") || "not changed"}`;
-  if (adapters.length === 0) return [rect(column, 0, 1, "cell-copied", title)];
-  return adapters.map((adapter, part) => rect(column, part, adapters.length, `cell tone-${toneOf(adapter)}`, title));
-}
-
-/** The largest change that is known of some tensors; those that are not merged have none. */
-function mostChanged(tensors: readonly TensorReport[]): number | null {
-  const known = tensors.map(({ statistics }) => (statistics ? statistics.relativeNorm : 0)).filter((change) => change !== null);
-  return known.length > 0 ? Math.max(...known) : null;
-}
-
-function changeCell(cell: TensorReport[], column: number, strongest: number | null): SVGElement[] {
-  if (cell.length === 0) return [];
-  const change = mostChanged(cell);
-  const title = `${cell[0]!.name}: change: ${percentIfKnown(change)}`;
-  if (!change || !strongest) return [rect(column, 0, 1, "cell-copied", title)];
-  return [share(rect(column, 0, 1, "cell-change", title), change / strongest)];
-}
-
-function spoken(row: Row, shown: Shown): string {
-  const there = row.layers.filter((cell) => cell.length > 0);
-  const merged = there.filter((cell) => cell.some((tensor) => tensor.action === "merge")).length;
-  if (shown === "adapters") return `merged in ${merged} of ${there.length} layers`;
-  const changes = there.map(mostChanged).filter((change) => change !== null);
-  if (changes.length === 0) return "change not known";
-  return `changed by ${percentIfKnown(Math.min(...changes))} to ${percentIfKnown(Math.max(...changes))}`;
+  return line;
 }

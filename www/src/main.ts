@@ -1,26 +1,34 @@
-import type { LorafoldError } from "lorafold";
+import { type ErrorFacts, LorafoldError } from "lorafold";
 import { AdapterList } from "./adapter-list.js";
 import type { Offer } from "./advice.js";
 import { BasePicker } from "./base-picker.js";
 import { type Watch, watchFiles } from "./base-watch.js";
 import { tidyPrivateStorage } from "./browser-storage.js";
+import { readLink, showLink } from "./deep-link.js";
+import { about } from "./description.js";
 import { byId } from "./dom.js";
 import { acceptDrops, type Zone } from "./drop-target.js";
 import { clearError, showError } from "./error-view.js";
 import { formula } from "./formula.js";
+import { hubOptions } from "./hub-access.js";
+import { HubTokenField } from "./hub-token-field.js";
 import { MergeRun } from "./merge-run.js";
+import { keepOffline } from "./offline.js";
 import { OptionsForm } from "./options-form.js";
 import { OutputChoice } from "./output-choice.js";
-import type { Picked } from "./picked.js";
+import { type Picked, pickUrl } from "./picked.js";
 import { showPlan } from "./plan-view.js";
 import { Planner, type PlanState } from "./planner.js";
 import { dropResult, markResultStale, showResult } from "./result-view.js";
+import { links, problemUrl } from "./problem-report.js";
 import { loadSample } from "./sample.js";
 import { announce } from "./status.js";
 
-const base = new BasePicker(byId("base"), inputsChanged);
-const adapters = new AdapterList(byId("adapters"), byId("adapter-input"), inputsChanged);
+const moves = { takeBase: (name: string) => takeBase(name), putRight: () => void putRight() };
+const base = new BasePicker(byId("base"), moves, () => adapters.adapters.length === 0, inputsChanged);
+const adapters = new AdapterList(byId("adapters"), byId("adapter-input"), moves, () => ({ adaptersOf: base.picked?.repository?.name }), inputsChanged);
 const options = new OptionsForm(byId<HTMLFormElement>("options"), byId("options-note"), inputsChanged);
+const hubToken = new HubTokenField(tokenChanged);
 const output = new OutputChoice(showReadiness);
 const planner = new Planner(planChanged);
 const run = new MergeRun();
@@ -29,6 +37,9 @@ const mergeButton = byId<HTMLButtonElement>("merge");
 let mergeWanted = false;
 /** A result is being copied into a folder, which the next merge would take away. */
 let saving = false;
+
+/** For whoever reports a problem. */
+let lastError: unknown;
 
 const NOTHING_CHOSEN = "Choose a base model and an adapter, or try the sample. What would be merged appears here before anything is.";
 
@@ -40,7 +51,7 @@ function request() {
   if (typeof chosen.adapters === "string") return chosen.adapters;
   if (typeof chosen.options === "string") return chosen.options;
   const { statistics, allowNonfinite, ...planOptions } = chosen.options;
-  const plan = { base: chosen.base.source, adapters: chosen.adapters, ...planOptions };
+  const plan = { base: chosen.base.source, adapters: chosen.adapters, hub: hubOptions(), ...planOptions };
   return { plan, merge: { ...plan, statistics, ...(allowNonfinite && { allowNonfinite }) } };
 }
 
@@ -50,8 +61,16 @@ function inputsChanged(): void {
   planner.ask(typeof asked === "string" ? asked : asked.plan);
   clearError(byId("merge-error"));
   markResultStale();
+  showLink(base.picked, adapters.adapters);
   showFormula();
   showReadiness();
+}
+
+/** Another token changes no result; it may make a plan that there was none of. */
+function tokenChanged(): void {
+  base.describeAgain();
+  adapters.describeAgain();
+  if (planner.state.kind !== "ready") inputsChanged();
 }
 
 function planChanged(state: PlanState): void {
@@ -64,6 +83,7 @@ function planChanged(state: PlanState): void {
   const { adapter, field } = (state.kind === "failed" && (state.error as Partial<LorafoldError>).facts) || {};
   adapters.blame(adapter);
   options.blame(field);
+  adapters.offerBase(!base.picked || state.kind === "failed", base.picked?.repository?.name);
   showPlan(state, adapters.adapters);
   if (state.kind === "ready") announce(`Plan: ${state.report.merged} of ${state.report.base.tensors} tensors will be merged`);
   showFormula();
@@ -102,14 +122,41 @@ function showReadiness(): void {
 
 /** Show an error, with the ways out of it. */
 function complain(region: HTMLElement, error: unknown, retry: () => void): void {
+  lastError = error;
   // The button that had the focus goes with the error.
   const follow = (remedy: () => void) => () => {
     byId("plan-heading").focus();
     remedy();
   };
-  const take = ({ option }: Offer) => (options.isTicked(option) ? undefined : follow(() => options.tick(option)));
+  const take = (offer: Offer) => {
+    if ("option" in offer) return options.isTicked(offer.option) ? undefined : follow(() => options.tick(offer.option));
+    return { swap: follow(() => void putRight(error)), token: () => hubToken.ask() }[offer.act];
+  };
   const inputs = [...(base.picked ? [base.picked] : []), ...adapters.adapters.map(({ picked }) => picked)];
   showError(region, error, inputs, { take, retry: follow(retry) });
+}
+
+/** Choose the base that an adapter names. */
+function takeBase(name: string): void {
+  const picked = pickUrl(name);
+  if (typeof picked !== "string" && !isTooLate("The base")) base.set(picked);
+}
+
+/** Put the base under the adapters where it is one, and an adapter that is a base in the base's place. `error`: what says so, where it is not known. */
+async function putRight(error?: unknown): Promise<void> {
+  const { kind, adapter: blamed } = (error instanceof LorafoldError ? error.facts : {}) as ErrorFacts;
+  const chosen = base.picked;
+  const is = async (picked: Picked, role: "base" | "adapter") => (await about(picked, role).catch(() => undefined))?.kind;
+  const wrong = chosen && (kind === "adapter-as-base" || (await is(chosen, "base")) === "adapter") ? chosen : undefined;
+  const bases = [];
+  // A whole model may be added to a base; without one it is most likely that base.
+  const isWanted = !chosen || wrong || kind === "base-as-adapter";
+  for (const one of isWanted ? adapters.adapters : []) if ((kind === "base-as-adapter" && one.name === blamed) || (await is(one.picked, "adapter")) === "base") bases.push(one);
+  if (isTooLate("The change")) return;
+  const [first] = bases;
+  if (first) adapters.remove(first);
+  if (wrong) adapters.add(wrong);
+  if (first || wrong) base.set(first?.picked);
 }
 
 /** Merge, or do so as soon as there is a plan. */
@@ -124,6 +171,7 @@ async function startMerge(): Promise<void> {
   const asked = request();
   const destination = output.options();
   const baseFiles = base.picked?.files ?? [];
+  const name = [base.picked?.name ?? "model", ...adapters.adapters.map((adapter) => adapter.name)].join("-");
   if (typeof asked === "string" || typeof destination === "string" || adapters.missingWeight || run.running || saving) return;
   clearError(byId("merge-error"));
   dropResult();
@@ -138,7 +186,7 @@ async function startMerge(): Promise<void> {
   setBusy(false);
   switch (ending.kind) {
     case "done":
-      await showResult({ ...ending, adapters: adapters.adapters, ...output.destination, watch, onSaving }).catch((error: unknown) =>
+      await showResult({ ...ending, name, ...output.destination, watch, onSaving, askToken: () => hubToken.ask(), mergeAs }).catch((error: unknown) =>
         complain(byId("merge-error"), error, () => void startMerge()));
       break;
     case "cancelled":
@@ -150,6 +198,12 @@ async function startMerge(): Promise<void> {
       complain(byId("merge-error"), ending.error, () => void startMerge());
       mergeButton.focus();
   }
+}
+
+/** Merge the same once more, in another number type. */
+function mergeAs(dtype: "float32"): void {
+  options.setDtype(dtype);
+  mergePressed();
 }
 
 function onSaving(begun: boolean): void {
@@ -176,6 +230,19 @@ async function trySample(): Promise<void> {
   } catch (error) {
     complain(byId("plan-error"), error, () => void trySample());
   }
+}
+
+/** Choose what the page's own address names. */
+function followLink(): void {
+  const link = readLink(location.search);
+  const chosen = link.adapters.map(({ address, weight }) => ({ picked: pickUrl(address), weight }));
+  for (const { picked, weight } of chosen) if (typeof picked !== "string") adapters.add(picked, weight);
+  const picked = link.base === undefined ? undefined : pickUrl(link.base);
+  if (typeof picked === "object") base.set(picked);
+  // Said last: choosing takes complaints away.
+  const complaints = chosen.map(({ picked }) => picked).filter((picked) => typeof picked === "string");
+  if (complaints.length > 0) adapters.complain(complaints.join(" "));
+  if (typeof picked === "string") base.complain(picked);
 }
 
 /** What arrives in the middle of a merge does not replace what is being merged. */
@@ -206,6 +273,13 @@ window.addEventListener("beforeunload", (event) => {
   if (saving) event.preventDefault();
 });
 acceptDrops(() => !run.running, dropped);
+for (const [name, address] of Object.entries(links)) byId<HTMLAnchorElement>(`link-${name}`).href = address;
+byId("version").textContent = `Version ${import.meta.env.LORAFOLD_VERSION}`;
+// Its link is made when it is followed: what went wrong last is told.
+byId("link-problem").addEventListener("click", (event) => ((event.currentTarget as HTMLAnchorElement).href = problemUrl(lastError)));
+byId<HTMLAnchorElement>("link-problem").href = problemUrl();
+void keepOffline(() => (byId("offline").hidden = false));
+followLink();
 inputsChanged();
 void tidyPrivateStorage();
 if (new URLSearchParams(location.search).has("sample")) void trySample();

@@ -2,9 +2,9 @@ import type { MergeOptions } from "lorafold";
 import { parseBytes } from "./format.js";
 
 /** The part of the API's options that the form holds. */
-export type FormOptions = Pick<MergeOptions, "dtype" | "only" | "skip" | "maxShardSize" | "allowUnmatched" | "allowNonfinite"> & { statistics: boolean };
+export type FormOptions = Pick<MergeOptions, "dtype" | "only" | "skip" | "maxShardSize" | "tokenizer" | "tied" | "allowUnmatched" | "allowUnmerged" | "allowNonfinite"> & { statistics: boolean };
 
-type Switch = "statistics" | "allowUnmatched" | "allowNonfinite";
+type Switch = "statistics" | "allowUnmatched" | "allowUnmerged" | "allowNonfinite";
 
 /** The "Options" section. */
 export class OptionsForm {
@@ -25,6 +25,10 @@ export class OptionsForm {
     const options: FormOptions = { statistics: this.isTicked("statistics") };
     const dtype = this.#text("dtype") as NonNullable<FormOptions["dtype"]>;
     if (dtype !== "keep") options.dtype = dtype;
+    const tokenizer = this.#text("tokenizer") as NonNullable<FormOptions["tokenizer"]>;
+    if (tokenizer !== "auto") options.tokenizer = tokenizer;
+    const tied = this.#text("tied") as NonNullable<FormOptions["tied"]>;
+    if (tied !== "auto") options.tied = tied;
     for (const name of ["only", "skip"] as const) if (this.#text(name)) options[name] = this.#text(name);
     const size = this.#text("maxShardSize");
     if (size) {
@@ -32,7 +36,7 @@ export class OptionsForm {
       if (limit === undefined) return "The largest file is no size such as 5GB or 500MB.";
       options.maxShardSize = limit;
     }
-    for (const name of ["allowUnmatched", "allowNonfinite"] as const) if (this.isTicked(name)) options[name] = true;
+    for (const name of ["allowUnmatched", "allowUnmerged", "allowNonfinite"] as const) if (this.isTicked(name)) options[name] = true;
     return options;
   }
 
@@ -48,6 +52,12 @@ export class OptionsForm {
   /** Tick a box, as an error's advice offers. */
   tick(name: Switch): void {
     this.#box(name).checked = true;
+    this.#changed();
+  }
+
+  /** Ask for this number type, as the report offers. */
+  setDtype(dtype: NonNullable<FormOptions["dtype"]>): void {
+    (this.#form.elements.namedItem("dtype") as HTMLSelectElement).value = dtype;
     this.#changed();
   }
 

@@ -1,10 +1,16 @@
 import type { SourceLike } from "lorafold";
+import type { Repository } from "lorafold/hub";
+import { hubAddress, onHub } from "./hub-access.js";
 import { bytes, counted } from "./format.js";
 
 /** A base or an adapter as the user chose it. */
 export interface Picked {
   name: string;
   source: SourceLike;
+  /** What others can find it by, where they can. */
+  address?: string;
+  /** The place on the hub, where it is there. */
+  repository?: Repository;
   /** Those of its files that lie on the user's disk, where they may change. */
   files: readonly File[];
   /** What its files are called; of an address, its last part. */
@@ -53,35 +59,37 @@ function isDirectlyInside(file: File): boolean {
   return file.webkitRelativePath.split("/").length <= 2;
 }
 
-/** The hub's page about a repository, or about a revision of it; what it has of other kinds is no model. */
-const HUB_PAGE = /^https?:\/\/(?:www\.)?huggingface\.co\/((?!(?:datasets|spaces|docs|papers|collections|blog)\/)[\w.-]+\/[\w.-]+)(?:\/tree\/([\w./-]+?))?\/?$/i;
-
-/** What an address points to, or what is wrong with it, in words. A repository's name alone, or its page, means the hub's. */
+/** What an address points to, or what is wrong with it, in words. Of the hub it may be a name, or the address of a page. */
 export function pickUrl(text: string): Picked | string {
   const trimmed = text.trim();
-  const [, page, revision] = HUB_PAGE.exec(trimmed) ?? [];
-  const named = page ? page + (revision ? `@${revision}` : "") : trimmed;
-  const url = /^[\w.-]+\/[\w.-]+(@[\w./-]+)?$/.test(named) ? `hf://${named}` : named;
-  const wrong = whatIsWrong(url);
+  try {
+    const place = onHub(trimmed);
+    if (place) return pickRepository(place);
+  } catch (error) {
+    return `${capital((error as Error).message)}.`;
+  }
+  const wrong = whatIsWrong(trimmed);
   if (wrong !== undefined) return wrong;
-  const path = url.replace(/[?#].*$/, "").replace(/\/+$/, "");
+  const path = trimmed.replace(/[?#].*$/, "").replace(/\/+$/, "");
   const last = path.split("/").at(-1)!;
-  return {
-    name: withoutEnding(last),
-    source: url,
-    files: [],
-    names: [last],
-    detail: url,
-    looksLikeAdapter: /adapter|lora/i.test(last),
-  };
+  // What follows a ? is often a signature, which is nobody else's business.
+  const address = /[?#]/.test(trimmed) ? {} : { address: trimmed };
+  return { name: withoutEnding(last), source: trimmed, ...address, files: [], names: [last], detail: trimmed, looksLikeAdapter: /adapter|lora/i.test(last) };
+}
+
+/** A model of the hub. */
+function pickRepository(place: Repository): Picked {
+  const address = hubAddress(place);
+  const last = place.file ?? (place.folder || place.name).split("/").at(-1)!;
+  return { name: withoutEnding(last), source: address, address, repository: place, files: [], names: [last], detail: address, looksLikeAdapter: /adapter|lora/i.test(last) };
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function whatIsWrong(url: string): string | undefined {
-  if (url.startsWith("hf://")) {
-    const whole = /^hf:\/\/[^/@\s]+\/[^/@\s]+(@\S+)?\/?$/.test(url);
-    return whole ? undefined : "A repository is hf://organisation/name, or hf://organisation/name@revision.";
-  }
-  if (!/^https?:\/\//i.test(url)) return "That is no address: https://… of a file or folder, or hf://organisation/name@revision.";
+  if (!/^https?:\/\//i.test(url)) return "That is no address: organisation/name or hf://organisation/name@revision of the hub, or https://… of a file or folder.";
   // Some browsers parse a name of a server with spaces in it.
   if (!/^https?:\/\/[^/?#\s]+([/?#]|$)/i.test(url) || !URL.canParse(url)) return "That address is misspelt: after https:// comes the name of a server, such as example.org, then the path.";
   // What browsers parse they leave out of the address.

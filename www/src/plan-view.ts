@@ -4,6 +4,7 @@ import { byId, make, share } from "./dom.js";
 import { findingsList } from "./findings.js";
 import { bytes, count, counted, digits } from "./format.js";
 import { layerMap } from "./layer-map.js";
+import { shownAdapters } from "./layer-shown.js";
 import type { PlanState } from "./planner.js";
 import { tensorTable } from "./tensor-table.js";
 
@@ -51,7 +52,8 @@ function summary(report: Report, toneOf: (name: string) => number): HTMLElement[
 }
 
 function inDetail(report: Report, toneOf: (name: string) => number): HTMLElement[] {
-  const parts = [layerMap(report.tensors, "adapters", toneOf), outputFiles(report), tensorTable(report.tensors, "planned")];
+  const names = report.adapters.map(({ name }) => name);
+  const parts = [layerMap(report.tensors, shownAdapters(names, toneOf)), outputFiles(report), tensorTable(report.tensors, "planned")];
   return parts.filter((part) => part !== undefined);
 }
 

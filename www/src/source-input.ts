@@ -1,4 +1,5 @@
 import { freshId, make } from "./dom.js";
+import { HubSearch, type Wanted } from "./hub-search.js";
 import { type Picked, pickFiles, pickUrl } from "./picked.js";
 
 interface Words {
@@ -10,6 +11,8 @@ interface Words {
   add: string;
   /** What an address may be. */
   address: string;
+  /** What is looked for on the hub. */
+  wanted: () => Wanted;
 }
 
 /** The ways to choose a base or an adapter: a folder, files, an address. (Drops are the page's: see drop-target.ts.) */
@@ -20,19 +23,21 @@ export class SourceInput {
   readonly #address: HTMLInputElement;
   readonly #onPick: (picked: Picked) => void;
 
-  constructor({ prefix, invitation, add, address }: Words, onPick: (picked: Picked) => void) {
+  constructor({ prefix, invitation, add, address, wanted }: Words, onPick: (picked: Picked) => void) {
     this.#onPick = onPick;
     const hint = make("p", { class: "hint", id: freshId("address") }, address);
     this.#address = make("input", {
-      type: "text", inputmode: "url", class: "code", "data-testid": `${prefix}-url`, placeholder: "hf:// or https://",
-      "aria-label": `Address of the ${prefix}`, "aria-describedby": `${hint.id} ${this.complaint.id}`,
+      type: "text", inputmode: "url", class: "code", "data-testid": `${prefix}-url`, placeholder: "Name or address",
+      "aria-label": `Name on the hub, or address, of the ${prefix}`, "aria-describedby": `${hint.id} ${this.complaint.id}`,
       autocomplete: "off", autocapitalize: "off", spellcheck: "false",
     });
-    const form = make("form", { class: "address", novalidate: true }, this.#address, make("button", {
+    const search = new HubSearch(this.#address, `Models of the hub for the ${prefix}`, wanted, (name) => this.#take(pickUrl(name)));
+    const form = make("form", { class: "address", novalidate: true }, make("div", { class: "address-field" }, this.#address, search.list), make("button", {
       type: "submit", class: "button", "data-testid": prefix === "base" ? "base-set-url" : "adapter-add-url",
     }, add));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
+      search.close();
       const picked = pickUrl(this.#address.value);
       this.#take(picked);
       if (typeof picked === "string") this.#address.setAttribute("aria-invalid", "true");

@@ -12,9 +12,6 @@ export interface Summary {
   ranked: (TensorReport & { statistics: TensorStatistics })[];
 }
 
-/** Less than this kept is worth a warning. */
-export const ENOUGH_KEPT = 0.9;
-
 /** Summed over tensors; `undefined` where statistics were off. */
 export function summarise({ tensors }: Report): Summary | undefined {
   const merged = tensors.filter((tensor): tensor is Summary["ranked"][number] => tensor.statistics !== undefined);

@@ -50,6 +50,42 @@ export const MERGE_FLAGS = {
   quiet: { ...QUIET_FLAG, says: "no progress" },
 } as const satisfies Flags;
 
+/** The flags of both commands that make adapters. */
+const MAKE_FLAGS = {
+  out: { type: "string", short: "o", value: "DIR", completes: "folder", says: "where the adapter goes" },
+  rank: { type: "string", short: "r", value: "R", says: "singular values that are kept of each module, at most" },
+  energy: { type: "string", short: "e", value: "E", says: "keep the fewest that have this share of the sum of squares, such as 0.95" },
+  seed: { type: "string", value: "N", says: "another random start, and other random numbers; 0 by default" },
+  dtype: { type: "string", short: "t", value: "T", choices: ["float32", "float64", "float16", "bfloat16"], says: "the type of the factors: float32 (default), float64, float16, bfloat16" },
+  force: { type: "boolean", short: "f", says: "replace the adapter in DIR" },
+  workers: { type: "string", short: "w", value: "N", says: "worker threads; 0 computes in the main one" },
+  "token-env": PLAN_FLAGS["token-env"],
+  json: { ...JSON_FLAG, says: "print one JSON document on stdout: the report" },
+  quiet: { ...QUIET_FLAG, says: "no progress" },
+} as const satisfies Flags;
+
+const COMBINATIONS = ["svd", "cat", "linear", "ties", "ties_svd", "dare_linear", "dare_ties", "dare_linear_svd", "dare_ties_svd", "magnitude_prune", "magnitude_prune_svd"] as const;
+
+/** The flags of `lorafold combine`. */
+export const COMBINE_FLAGS = {
+  adapter: PLAN_FLAGS.adapter,
+  alpha: PLAN_FLAGS.alpha,
+  method: { type: "string", short: "m", value: "M", choices: COMBINATIONS, says: "svd (default) keeps the largest singular values of the weighted sum; cat is exact, its rank the sum of all; the others are those of PEFT's add_weighted_adapter: linear, ties, dare_linear, dare_ties, magnitude_prune on the matrices A and B, and with _svd on the deltas" },
+  density: { type: "string", value: "D", says: "the share of values that ties, dare_… and magnitude_prune keep" },
+  "majority-sign": { type: "string", value: "S", choices: ["total", "frequency"], says: "how ties elects a sign: total (default), that of the sum, or frequency, that of the majority" },
+  ...MAKE_FLAGS,
+} as const satisfies Flags;
+
+/** The flags of `lorafold extract`. */
+export const EXTRACT_FLAGS = {
+  base: PLAN_FLAGS.base,
+  tuned: { type: "string", value: "M", completes: "path", says: "the model that was trained from the base" },
+  others: { type: "string", value: "O", choices: ["save", "refuse", "drop"], says: "what differs and has no factors (norms, biases, embeddings): save (default) brings it along as a whole, refuse is an error, drop leaves it out" },
+  only: { type: "string", value: "REGEX", says: "take only tensors whose name matches REGEX somewhere" },
+  skip: { type: "string", value: "REGEX", says: "leave out tensors whose name matches REGEX somewhere" },
+  ...MAKE_FLAGS,
+} as const satisfies Flags;
+
 /** The flags of `lorafold serve`. */
 export const SERVE_FLAGS = {
   ...PLAN_FLAGS,
@@ -96,6 +132,26 @@ export const COMMANDS: readonly Command[] = [
       ["On two machines that share a folder", "merge -b base -a adapter -o shared --part 1/2"],
     ],
     notes: [SOURCES, HUB],
+  },
+  {
+    name: "combine",
+    purpose: "make one adapter of several, or another rank of one; no base is needed",
+    usage: ["combine --adapter A[#NAME][@weight] [--adapter …] --out DIR [options]"],
+    flags: COMBINE_FLAGS,
+    examples: [
+      ["The best of rank 16", "combine -a style@0.7 -a detail -r 16 -o both"],
+      ["Exact, of any ranks", "combine -a style@0.7 -a detail -m cat -o both"],
+      ["A smaller one", "combine -a style --energy 0.95 -o style-small"],
+    ],
+    notes: [SOURCES, HUB],
+  },
+  {
+    name: "extract",
+    purpose: "make an adapter of a fine-tuned model and its base",
+    usage: ["extract --base B --tuned M --out DIR [options]"],
+    flags: EXTRACT_FLAGS,
+    examples: [["Rank 32", "extract -b base --tuned tuned -r 32 -o adapter"], ["As many as it takes, up to 128", "extract -b base --tuned tuned -e 0.9 -r 128 -o adapter"]],
+    notes: [SOURCES.replace("B, A and PATH", "B and M"), HUB],
   },
   {
     name: "serve",

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { asLorafoldError, LorafoldError, thrown } from "../errors.js";
 import { nearest } from "../nearest.js";
 import { paintFor } from "./colour.js";
+import { combineCommand, extractCommand } from "./adapters.js";
 import { COMMANDS } from "./commands.js";
 import { completionsCommand } from "./completions.js";
 import type { Command } from "./flag.js";
@@ -14,7 +15,7 @@ import { snippetFor } from "./snippets.js";
 import { uploadCommand } from "./upload.js";
 import { asksForHelp, UsageError } from "./usage.js";
 
-const RUNS: Record<string, (argv: string[]) => Promise<number> | number> = { merge: mergeCommand, serve: serveCommand, inspect: inspectCommand, upload: uploadCommand, completions: completionsCommand };
+const RUNS: Record<string, (argv: string[]) => Promise<number> | number> = { merge: mergeCommand, combine: combineCommand, extract: extractCommand, serve: serveCommand, inspect: inspectCommand, upload: uploadCommand, completions: completionsCommand };
 
 /** Exit codes: 0 done, 1 failed, 2 usage, 130 aborted. */
 export async function main(argv: string[]): Promise<number> {

@@ -12,8 +12,8 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
   const packing = values["expert-packing"] as AdapterOptions["expertPacking"];
   return {
     base: values.base,
-    adapters: adapterOptions(given).map((adapter) => ({
-      ...named(adapter),
+    adapters: namedAdapters(given).map((adapter) => ({
+      ...adapter,
       ...(values["out-proj"] !== undefined && { outProj: values["out-proj"] as NonNullable<AdapterOptions["outProj"]> }),
       ...(packing !== undefined && { expertPacking: packing }),
       ...(values["residual-base"] && { residualBase: true }),
@@ -47,6 +47,11 @@ export function hubOptions(variable: string | undefined): { hub?: HubOptions } {
   const token = process.env[variable]?.trim();
   if (!token) throw new UsageError(`--token-env: there is no environment variable ${variable}, or it is empty`);
   return { hub: { token } };
+}
+
+/** Every adapter, also one of several in a folder, with the alpha that comes after it. */
+export function namedAdapters(given: readonly Given[]): AdapterOptions[] {
+  return adapterOptions(given).map(named);
 }
 
 /** Every adapter, with the alpha that comes after it. */

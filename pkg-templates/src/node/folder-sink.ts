@@ -34,12 +34,15 @@ export class FolderSink implements Sink {
     return (this.#opening = this.#open(files));
   }
 
-  async #open(files: PlannedFile[]): Promise<void> {
+  async check(names: string[]): Promise<void> {
     await refuseInputs(this.#folder, this.#inputs);
-    const names = files.map((file) => file.name);
     // Refused now rather than at the end of the merge.
     if (this.#force) await replaced(this.#folder, names);
     else await refuseOccupied(this.#folder);
+  }
+
+  async #open(files: PlannedFile[]): Promise<void> {
+    await this.check(files.map((file) => file.name));
     // Of merges that were killed, whatever their files were to be called: nobody else ever removes them.
     const leftOver = (await namesIn(this.#folder)).filter((name) => {
       const hidden = parsePartial(name);

@@ -14,7 +14,7 @@ import { StreamSink } from "./stream.js";
  *
  * @throws {LorafoldError} `bad-option` where there is no such output here, or where the merge reads from it.
  */
-export async function openSink(platform: Platform, output: Output, force: boolean, { inputs, directories }: Prepared): Promise<Sink> {
+export async function openSink(platform: Platform, output: Output, force: boolean, { inputs, directories }: Pick<Prepared, "inputs" | "directories">): Promise<Sink> {
   const own = await platform.openSink?.(output, force, inputs);
   if (own) return own;
   if (output === "blob") return new BlobSink();

@@ -12,6 +12,8 @@ export type PlannedFile = FileSize;
  */
 export interface Sink<T = MergedFile[]> {
   open(files: PlannedFile[]): Promise<void>;
+  /** Refuse, where that can be seen, an output that `open` would refuse: for work whose sizes are only known at its end. */
+  check?(names: string[]): Promise<void>;
   /** Resolves when the same worker may write more. */
   write(file: number, at: number, bytes: Uint8Array<ArrayBuffer> | Blob): Promise<void>;
   /** Whether it keeps Blobs; then workers make them. */

@@ -1,6 +1,6 @@
 import type { Wasm } from "../engine.js";
 import type { PlainError } from "../errors.js";
-import type { PlanRequest, Span } from "../schema.js";
+import type { FactorsRequest, PlanRequest, Span } from "../schema.js";
 import type { Input } from "../sources/input.js";
 import type { ProgramUpdate } from "./programs.js";
 
@@ -47,6 +47,8 @@ export type ToWorker =
   /** Make a plan of the inputs; the answer has it as bytes. */
   | { type: "plan"; id: number; request: PlanRequest }
   | { type: "job"; id: number; job: Job; update?: ProgramUpdate }
+  /** Compute a part of the adapter that is asked for: the same one in all messages to a worker. */
+  | { type: "part"; id: number; request: FactorsRequest; part: number }
   /** The answer to `read`. */
   | { type: "bytes"; id: number; bytes: Uint8Array }
   | { type: "failed"; id: number; error: PlainError };
@@ -57,6 +59,7 @@ export type FromWorker =
   | { type: "ready" }
   | ({ type: "done"; id: number } & JobResult)
   | { type: "planned"; id: number; plan: ArrayBuffer }
+  | { type: "computed"; id: number; values: Uint8Array<ArrayBuffer>[] }
   | { type: "error"; id: number; error: PlainError }
   /** The worker wants bytes of an input that only its owner can read. */
   | { type: "read"; id: number; input: number; start: number; end: number };

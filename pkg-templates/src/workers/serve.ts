@@ -1,6 +1,6 @@
 import { instantiate } from "../engine.js";
 import { fromPlain, toPlain } from "../errors.js";
-import { Plan } from "../lorafold.js";
+import { Factors, Plan } from "../lorafold.js";
 import type { PlanRequest } from "../schema.js";
 import { bind } from "../sources/bind.js";
 import { hashed } from "../sources/hashed.js";
@@ -12,6 +12,7 @@ import { JobRunner, type Writer } from "./runner.js";
 export function serve(port: Port, bindInput?: (input: Input) => BoundInput | undefined, writer?: Writer): void {
   let inputs: BoundInput[] = [];
   let runner: JobRunner | undefined;
+  let factors: Promise<Factors> | undefined;
   const reads = new OwnerReads(port);
   const answer = <T>(id: number, work: Promise<T>, post: (result: T) => void) => {
     work.then(post, (error: unknown) => port.post({ type: "error", id, error: toPlain(error) }));
@@ -32,6 +33,13 @@ export function serve(port: Port, bindInput?: (input: Input) => BoundInput | und
       case "plan": {
         const { id, request } = message;
         answer(id, planned(request, inputs), (plan) => port.post({ type: "planned", id, plan }, [plan]));
+        break;
+      }
+      case "part": {
+        const { id, request, part } = message;
+        factors ??= Factors.open(request, inputs.map(hashed));
+        const computed = factors.then((factors) => factors.compute(part) as Promise<Uint8Array<ArrayBuffer>[]>);
+        answer(id, computed, (values) => port.post({ type: "computed", id, values }, values.map(({ buffer }) => buffer)));
         break;
       }
       case "bytes":

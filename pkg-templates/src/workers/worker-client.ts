@@ -1,11 +1,11 @@
 import type { Wasm } from "../engine.js";
 import { asLorafoldError, fromPlain, toPlain } from "../errors.js";
 import type { Input } from "../sources/input.js";
-import type { PlanRequest } from "../schema.js";
+import type { FactorsRequest, PlanRequest } from "../schema.js";
 import type { ProgramUpdate } from "./programs.js";
 import { type FromWorker, type Job, type JobResult, type Port, type PostedInput, type ToWorker } from "./protocol.js";
 
-type Answer = (FromWorker & { type: "done" }) | (FromWorker & { type: "planned" });
+type Answer = FromWorker & { type: "done" | "planned" | "computed" };
 
 /** The owner's end of a worker: sends jobs, does the reads that only this thread can do, and passes results on. */
 export class WorkerClient {
@@ -35,6 +35,11 @@ export class WorkerClient {
   /** Make a plan of the inputs. Gives it as bytes. */
   async plan(request: PlanRequest): Promise<ArrayBuffer> {
     return (await this.#ask<"planned">((id) => ({ type: "plan", id, request }))).plan;
+  }
+
+  /** Compute a part of an adapter: its outcome, and the values of A and of B. */
+  async part(request: FactorsRequest, part: number): Promise<Uint8Array<ArrayBuffer>[]> {
+    return (await this.#ask<"computed">((id) => ({ type: "part", id, request, part }))).values;
   }
 
   #ask<Type extends Answer["type"]>(message: (id: number) => ToWorker): Promise<Answer & { type: Type }> {

@@ -1,0 +1,87 @@
+//! Matrices given as products of factors, and what is computed of them from the factors alone.
+
+use super::matrix::Matrix;
+use super::qr::qr;
+use super::svd::{Svd, svd};
+use crate::error::Result;
+
+/// `left` @ `right`ᵀ: of an adapter, B and Aᵀ. A column of each belongs to one position of the rank.
+#[derive(Debug, Clone)]
+pub(crate) struct LowRank {
+    /// (outputs, rank).
+    pub(crate) left: Matrix,
+    /// (inputs, rank).
+    pub(crate) right: Matrix,
+}
+
+impl LowRank {
+    /// Columns of both.
+    pub(crate) fn rank(&self) -> usize {
+        self.left.cols
+    }
+
+    /// The sum of all, each times its factor, as one product whose rank is the sum of theirs; the factors go onto the right. All are of the
+    /// same shape.
+    ///
+    /// # Errors
+    /// `limit-exceeded` where memory does not suffice.
+    pub(crate) fn sum(parts: &[(f64, &LowRank)]) -> Result<LowRank> {
+        let (rows, cols) = parts.first().map_or((0, 0), |(_, part)| (part.left.rows, part.right.rows));
+        let rank = parts.iter().map(|(_, part)| part.rank()).sum();
+        let (mut left, mut right) = (Matrix::zeros(rows, rank)?, Matrix::zeros(cols, rank)?);
+        let mut at = 0;
+        for (factor, part) in parts {
+            for (of_left, of_right) in part.left.columns().zip(part.right.columns()) {
+                left.col_mut(at).copy_from_slice(of_left);
+                right.col_mut(at).iter_mut().zip(of_right).for_each(|(to, from)| *to = factor * from);
+                at += 1;
+            }
+        }
+        Ok(LowRank { left, right })
+    }
+
+    /// Its singular value decomposition: QR of both factors, and the decomposition of what is between them, which is no larger than the
+    /// rank. The dense matrix is nowhere.
+    ///
+    /// # Errors
+    /// As [`svd`].
+    pub(crate) fn svd(self) -> Result<Svd> {
+        let (left, right) = (qr(self.left)?, qr(self.right)?);
+        let Svd { u, values, v } = svd(left.r.times(&right.r.transposed()?)?)?;
+        Ok(Svd { u: left.q.times(&u)?, values, v: right.q.times(&v)? })
+    }
+
+    /// Σ self ∘ other, both dense.
+    ///
+    /// # Errors
+    /// `limit-exceeded` where memory does not suffice.
+    pub(crate) fn inner(&self, other: &LowRank) -> Result<f64> {
+        let (left, right) = (self.left.transposed_times(&other.left)?, self.right.transposed_times(&other.right)?);
+        Ok(super::matrix::dot(&left.values, &right.values))
+    }
+
+    /// The Frobenius norm of the dense difference to `other`, over that of `other`: 0 where the two are equal, and 1 where this one is zero.
+    ///
+    /// # Errors
+    /// `limit-exceeded` where memory does not suffice.
+    pub(crate) fn deviation(&self, other: &LowRank) -> Result<f64> {
+        // By the triangles of QR: the inner products would lose what is below 10⁻⁸.
+        let norm = |product: LowRank| -> Result<f64> {
+            let (left, right) = (qr(product.left)?, qr(product.right)?);
+            let core = left.r.times(&right.r.transposed()?)?;
+            Ok(super::matrix::dot(&core.values, &core.values).sqrt())
+        };
+        let difference = norm(LowRank::sum(&[(1.0, self), (-1.0, other)])?)?;
+        let whole = norm(other.clone())?;
+        Ok(if whole > 0.0 { difference / whole } else { difference })
+    }
+}
+
+impl Svd {
+    /// The first `rank` positions as factors: the left ones times the values, as PEFT has it (`B = U·S`, `A = Vᵀ`).
+    pub(crate) fn factors(self, rank: usize) -> LowRank {
+        let mut left = self.u.truncated(rank);
+        left.scale_columns(&self.values);
+        LowRank { left, right: self.v.truncated(rank) }
+    }
+}

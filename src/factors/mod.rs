@@ -1,0 +1,34 @@
+//! Adapters from adapters, and from models: factors in, factors out.
+//!
+//! A [`FactorsPlan`] says which modules the new adapter has. Each is computed by itself, from the factors of the adapters
+//! ([`plan_combine`]) or from the rows of two models ([`plan_extract`]); its singular values come from a small core, and no weight is in memory
+//! as a whole. All sums are in f64 and in one order, so that the same bytes come out everywhere.
+
+mod adapters;
+mod combine;
+mod dense;
+mod extract;
+mod folder;
+mod keep;
+mod layer;
+mod low_rank;
+mod matrix;
+mod models;
+mod options;
+mod plan;
+mod prune;
+mod qr;
+mod report;
+mod request;
+mod rule;
+mod sketch;
+mod svd;
+mod targets;
+
+pub use adapters::plan_combine;
+pub use folder::{AdapterFiles, Slot};
+pub use models::plan_extract;
+pub use options::{CombineOptions, ExtractOptions};
+pub use plan::{Factored, FactorsPlan, Outcome};
+pub use report::{FactorsReport, ModuleReport, OtherReport};
+pub use request::FactorsRequest;

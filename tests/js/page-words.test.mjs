@@ -1,0 +1,83 @@
+// @ts-check
+// What the page says of options is said in its own words: nobody sees flags and names of the API there.
+import assert from "node:assert/strict";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { build } from "vite";
+import { root } from "../setup/tools.mjs";
+import { scratch } from "./scratch.mjs";
+
+/** @type {{ inPageWords: (text: string) => string }} */
+let words;
+/** @type {{ readLink: (query: string) => { base?: string, adapters: { address: string, weight: number }[] }, writeLink: (query: string, base: unknown, adapters: { picked: { address?: string }, weight: number }[]) => string }} */
+let link;
+
+before(async (t) => {
+  const folder = await scratch(/** @type {any} */ (t));
+  for (const name of ["words", "deep-link"]) {
+    const bundled = /** @type {any} */ (await build({
+      configFile: false, logLevel: "silent", root: join(root, "www"),
+      build: { write: false, minify: false, lib: { entry: join(root, "www", "src", `${name}.ts`), formats: ["es"] } },
+    }));
+    await writeFile(join(folder, `${name}.mjs`), bundled[0].output[0].code);
+  }
+  words = await import(pathToFileURL(join(folder, "words.mjs")).href);
+  link = await import(pathToFileURL(join(folder, "deep-link.mjs")).href);
+});
+
+/** Names of options, as the package and the command line have them; those of other programs begin with the program's. */
+const OPTION = /\b(allow(Unmatched|Unmerged|Nonfinite)|residualBase|outProj|expertPacking|maxShardSize|HF_TOKEN)\b|--(allow|token|dtype|skip|only|tokenizer|tied)/;
+
+/** Lines that are no sentence for a user: names of fields, other programs' flags, what is said on the command line alone. */
+const ELSEWHERE = /^(src[\\/](native|wasm|schema|plan[\\/](options|recipe|adapter)\.rs)|pkg-templates[\\/]src[\\/](cli|node|schema|options|prepare|hub-node|types))/;
+
+test("no sentence that the page shows has the name of an option", async () => {
+  const found = [];
+  let literals = 0;
+  for (const folder of ["src", join("pkg-templates", "src")]) {
+    for (const name of await readdir(join(root, folder), { recursive: true, encoding: "utf8" })) {
+      const path = join(folder, name);
+      if (!/\.(rs|ts)$/.test(name) || /tests?\.rs$/.test(name) || ELSEWHERE.test(path)) continue;
+      const [code] = (await readFile(join(root, path), "utf8")).split("#[cfg(test)]");
+      for (const line of code.split("\n")) {
+        if (/^\s*(\/\/|\*|\/\*)/.test(line)) continue;
+        for (const [, text] of line.matchAll(/["`]((?:[^"`\\]|\\.)* (?:[^"`\\]|\\.)*)["`]/g)) {
+          const plain = text.replace(/\\"/g, '"');
+          if (!OPTION.test(plain)) continue;
+          literals++;
+          if (OPTION.test(words.inPageWords(plain))) found.push(`${path}: ${words.inPageWords(plain)}`);
+        }
+      }
+    }
+  }
+  assert.ok(literals > 4, "the sentences are not where they were looked for");
+  assert.deepEqual(found, []);
+});
+
+test("what a sentence says besides stays", () => {
+  assert.equal(words.inPageWords("use a smaller weight or a wider dtype, or allow such values (allowNonfinite)"), "use a smaller weight or a wider number type");
+  assert.equal(words.inPageWords("merge where it was trained, or allow it: --allow-unmerged, allowUnmerged: true"), "merge where it was trained");
+  assert.equal(words.inPageWords("a tensor of shape [4, 4]"), "a tensor of shape [4, 4]");
+});
+
+test("a link says what was picked, and can be read again", () => {
+  const read = (/** @type {string} */ query) => link.readLink(query);
+  const adapter = (/** @type {string} */ address, weight = 1) => ({ picked: /** @type {any} */ ({ address }), weight });
+  for (const [address, weight, query] of /** @type {[string, number, string][]} */ ([
+    ["hf://org/name", 1, "?adapter=org/name"],
+    ["hf://org/name@v1", 0.8, "?adapter=org/name@v1@0.8"],
+    // A revision that looks like a weight.
+    ["hf://org/name@2", 1, "?adapter=org/name@2@1"],
+    ["hf://org/name/sub%20folder@main", -0.5, "?adapter=hf://org/name/sub%2520folder@main@-0.5"],
+    ["https://example.org/a&b/adapter", 1e-7, "?adapter=https://example.org/a%26b/adapter@1e-7"],
+  ])) {
+    assert.equal(link.writeLink("", undefined, [adapter(address, weight)]), query);
+    const [again] = read(query).adapters;
+    assert.deepEqual({ ...again, address: again.address.replace(/^(?=org)/, "hf://") }, { address, weight });
+  }
+  assert.equal(link.writeLink("?sample&lang=en", /** @type {any} */ ({ address: "hf://org/base" }), []), "?base=org/base&lang=en");
+  // Files of this machine have no address.
+  assert.equal(link.writeLink("?base=org/base&sample", /** @type {any} */ ({}), [adapter(/** @type {any} */ (undefined))]), "?sample");
+});

@@ -1,0 +1,50 @@
+import type { TensorReport } from "lorafold";
+import { make } from "./dom.js";
+import { digits, exactly, percentIfKnown, shape } from "./format.js";
+import { keptOf } from "./kept.js";
+
+/** What is done to a tensor, in a word. */
+export const ACTIONS = { merge: "merged", convert: "converted", copy: "copied", replace: "replaced" } as const;
+
+/** A column of the table of tensors. */
+export interface Column {
+  heading: string;
+  cell(tensor: TensorReport): HTMLElement;
+  /** What rows are sorted by: numbers, or text. */
+  key(tensor: TensorReport): number | string;
+}
+
+/** The columns for these tensors. Weights are shown where they stay: those of a plan still change, and no new plan is made for that. */
+export function tensorColumns(tensors: readonly TensorReport[], withWeights: boolean): Column[] {
+  const figure = (heading: string, value: (tensor: TensorReport) => number | null | undefined): Column | false =>
+    tensors.some((tensor) => value(tensor) !== undefined) && {
+      heading,
+      // Nothing for what is not merged.
+      cell: (tensor) => number(value(tensor) === undefined ? "" : percentIfKnown(value(tensor) ?? null)),
+      key: (tensor) => value(tensor) ?? -1,
+    };
+  const added = (tensor: TensorReport) => (tensor.adapters ?? []).map(({ adapter, method, weight, scale, rank }) => {
+    const scaled = scale === undefined ? `${adapter} (${method})` : `${digits(scale)} × ${adapter} (r ${rank})`;
+    return `${withWeights ? `${exactly(weight)} × ` : ""}${scaled}`;
+  }).join("; ");
+  const types = ({ dtype, outputDtype }: TensorReport) => (dtype === outputDtype ? dtype : `${dtype} → ${outputDtype}`);
+  const columns: (Column | false)[] = [
+    { heading: "Tensor", cell: ({ name }) => make("th", { scope: "row", class: "code", title: name }, ...breakable(name)), key: ({ name }) => name },
+    { heading: "What happens", cell: (tensor) => text(happens(tensor)), key: happens },
+    figure("Changed by", ({ statistics }) => statistics?.relativeNorm),
+    figure("Kept", keptOf),
+    { heading: "Shape", cell: (tensor) => number(shape(tensor.shape)), key: (tensor) => tensor.shape.reduce((product, length) => product * length, 1) },
+    { heading: "Type", cell: (tensor) => make("td", { class: "code" }, types(tensor)), key: types },
+    { heading: "Added", cell: (tensor) => make("td", { class: "added", title: added(tensor) }, added(tensor)), key: added },
+  ];
+  return columns.filter((column) => column !== false);
+}
+
+const text = (content: string) => make("td", {}, content);
+const number = (content: string) => make("td", { class: "number" }, content);
+const happens = ({ action, transposed }: TensorReport) => ACTIONS[action] + (transposed ? ", transposed" : "");
+
+/** A name that breaks behind its dots, where it must. */
+function breakable(name: string): (Node | string)[] {
+  return name.split(/(?<=\.)/).flatMap((part, number) => (number > 0 ? [make("wbr"), part] : [part]));
+}

@@ -1,0 +1,29 @@
+/**
+ * What messages of the package say of its options, in the page's own words. Names of options are stable, and nobody sees them on the page: here they are
+ * boxes and fields, which have texts of their own.
+ */
+const WORDS: readonly [RegExp, string][] = [
+  [/,? or allow [^,;]*\((?:--)?allow-?[a-z]+\)/gi, ""],
+  [/,? or allow it: [^;]*\ballow[A-Z]\w*(: true)?/g, ""],
+  [/with the option residualBase/g, "with “The base was saved with this adapter” ticked under the adapter’s settings"],
+  [/outProj: "once" adds it once/g, "“once” under the adapter’s settings adds it once"],
+  [/expertPacking[: ]*"?expert"?/g, "“for each expert” under the adapter’s settings"],
+  [/the option `adapter`, or on the command line #NAME behind the adapter/g, "under the adapter’s settings"],
+  [/\(tokenizer "adapter" takes those\)/g, "(“Tokenizer” under Options takes those)"],
+  [/: HF_TOKEN or --token-env on the command line, the option hub: \{ token \} in JavaScript/g, ", under “Access to the hub”"],
+  [/give one by HF_TOKEN, --token-env, or hub: \{ token \}/g, "give one under “Access to the hub”"],
+  [/a token is given by HF_TOKEN, --token-env or the option hub/g, "a token is given under “Access to the hub”"],
+  [/force replaces the model in it/g, "“Replace files that are there already” replaces the model in it"],
+  [/give the header authorization/g, "download the files, and choose them here"],
+  [/a wider dtype/g, "a wider number type"],
+];
+
+/** A message as the page says it. */
+export function inPageWords(text: string): string {
+  return WORDS.reduce((said, [theirs, ours]) => said.replace(theirs, ours), text);
+}
+
+/** The option that a fix offers, by its name in the package. */
+export function optionNamed(fix = ""): "allowUnmatched" | "allowUnmerged" | "allowNonfinite" | undefined {
+  return /\b(allowUnmatched|allowUnmerged|allowNonfinite)\b/.exec(fix)?.[0] as ReturnType<typeof optionNamed>;
+}
