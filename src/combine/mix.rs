@@ -76,20 +76,20 @@ fn mix_fours(
         match election {
             Election::None => {}
             Election::Total => {
-                sides.iter_mut().zip(part).for_each(|(sum, four)| *sum = sum.add(vote.mul(Four::load(four))));
+                sides.iter_mut().zip(part).for_each(|(sum, four)| *sum = sum.plus(vote.times(Four::load(four))));
             }
             Election::Frequency => {
-                sides.iter_mut().zip(part).for_each(|(sum, four)| *sum = sum.add(sign(vote.mul(Four::load(four)))));
+                sides.iter_mut().zip(part).for_each(|(sum, four)| *sum = sum.plus(sign(vote.times(Four::load(four)))));
             }
         }
     }
     let minus = Four::splat(-1.0);
     // At least 0: +.
-    sides.iter_mut().for_each(|sum| *sum = minus.or(sum.mul(minus).positive(), one));
+    sides.iter_mut().for_each(|sum| *sum = minus.or(sum.times(minus).positive(), one));
     for &(part, weight) in deltas {
         let weight = Four::splat(weight);
         if election == Election::None {
-            sums.iter_mut().zip(part).for_each(|(sum, four)| *sum = sum.add(weight.mul(Four::load(four))));
+            sums.iter_mut().zip(part).for_each(|(sum, four)| *sum = sum.plus(weight.times(Four::load(four))));
             continue;
         }
         let vote = if weighted { weight } else { one };
@@ -97,9 +97,9 @@ fn mix_fours(
         for (((sum, divisor), side), four) in sums.iter_mut().zip(&mut divisors).zip(&sides).zip(part) {
             let values = Four::load(four);
             // What is no number is not passed over: the sum shows it.
-            let agrees = vote.mul(values).mul(*side).positive_or_nan();
-            *sum = sum.add(weight.mul(values).only(agrees));
-            *divisor = divisor.add(counts.only(agrees));
+            let agrees = vote.times(values).times(*side).positive_or_nan();
+            *sum = sum.plus(weight.times(values).only(agrees));
+            *divisor = divisor.plus(counts.only(agrees));
         }
     }
     for ((out, sum), divisor) in out.iter_mut().zip(&sums).zip(&divisors) {
@@ -110,7 +110,7 @@ fn mix_fours(
             Divide::AtLeast(least) => of_each(*divisor, |divisor| divisor.max(least as f32)),
             Divide::Weights => of_each(*divisor, |divisor| if divisor.abs() < NO_WEIGHT { 1.0 } else { divisor }),
         };
-        let mixed = if divide == Divide::No { *sum } else { sum.div(by) };
+        let mixed = if divide == Divide::No { *sum } else { sum.over(by) };
         Four::splat(-0.0).or(mixed.zero(), mixed).store(out);
     }
 }
@@ -123,8 +123,8 @@ fn of_each(four: Four, each: impl Fn(f32) -> f32) -> Four {
 
 /// The signs; 0 of zero, as torch's `sign`.
 fn sign(values: Four) -> Four {
-    let minus = values.mul(Four::splat(-1.0)).positive();
-    Four::splat(1.0).only(values.positive()).add(Four::splat(-1.0).only(minus))
+    let minus = values.times(Four::splat(-1.0)).positive();
+    Four::splat(1.0).only(values.positive()).plus(Four::splat(-1.0).only(minus))
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Found {
             let least = least.min(LARGEST + 1).wrapping_sub(1) as i32;
             match keeps {
                 true => each_four(part, |values| values.only(values.key_above(least))),
-                false => each_four(part, |values| values.only(values.key_above(least).not())),
+                false => each_four(part, |values| values.only(values.key_above(least).others())),
             }
         }
     }
@@ -250,7 +250,7 @@ impl Search {
             let values = Four::load(four);
             let above = values.key_above(high);
             tally.above += u64::from(above.count());
-            if values.key_above(low).and(above.not()).count() > 0 {
+            if values.key_above(low).and(above.others()).count() > 0 {
                 self.between(four, first + (number * FOUR) as u64, tally);
             }
         }

@@ -75,19 +75,19 @@ mod wasm {
 
         /// The sums.
         #[inline(always)]
-        pub fn add(self, other: Four) -> Four {
+        pub fn plus(self, other: Four) -> Four {
             Four(f32x4_add(self.0, other.0))
         }
 
         /// The products.
         #[inline(always)]
-        pub fn mul(self, other: Four) -> Four {
+        pub fn times(self, other: Four) -> Four {
             Four(f32x4_mul(self.0, other.0))
         }
 
         /// The quotients.
         #[inline(always)]
-        pub fn div(self, other: Four) -> Four {
+        pub fn over(self, other: Four) -> Four {
             Four(f32x4_div(self.0, other.0))
         }
 
@@ -131,7 +131,7 @@ mod wasm {
     impl Mask {
         /// The others.
         #[inline(always)]
-        pub fn not(self) -> Mask {
+        pub fn others(self) -> Mask {
             Mask(v128_not(self.0))
         }
 
@@ -179,19 +179,19 @@ mod portable {
 
         /// The sums.
         #[inline(always)]
-        pub fn add(self, other: Four) -> Four {
+        pub fn plus(self, other: Four) -> Four {
             Four(from_fn(|at| self.0[at] + other.0[at]))
         }
 
         /// The products.
         #[inline(always)]
-        pub fn mul(self, other: Four) -> Four {
+        pub fn times(self, other: Four) -> Four {
             Four(from_fn(|at| self.0[at] * other.0[at]))
         }
 
         /// The quotients.
         #[inline(always)]
-        pub fn div(self, other: Four) -> Four {
+        pub fn over(self, other: Four) -> Four {
             Four(from_fn(|at| self.0[at] / other.0[at]))
         }
 
@@ -235,7 +235,7 @@ mod portable {
     impl Mask {
         /// The others.
         #[inline(always)]
-        pub fn not(self) -> Mask {
+        pub fn others(self) -> Mask {
             Mask(self.0.map(|is| !is))
         }
 
@@ -269,11 +269,11 @@ mod tests {
     fn each_of_four_is_as_it_is_alone() {
         let (a, b) = (Four::load(&[1.5, -2.0, -0.0, f32::NAN]), Four::load(&padded(&[0.25, -7.0])));
         assert_eq!(values(b), [0.25, -7.0, 0.0, 0.0]);
-        assert_eq!(values(a.add(b))[..3], [1.75, -9.0, 0.0]);
-        assert_eq!(values(a.mul(b))[..2], [0.375, 14.0]);
-        assert_eq!(values(b.div(a))[..2], [0.25 / 1.5, 3.5]);
-        assert_eq!([a.positive(), a.positive_or_nan(), a.zero(), a.zero().not()].map(Mask::count), [1, 2, 1, 3]);
-        assert_eq!(a.positive_or_nan().and(a.positive().not()).count(), 1);
+        assert_eq!(values(a.plus(b))[..3], [1.75, -9.0, 0.0]);
+        assert_eq!(values(a.times(b))[..2], [0.375, 14.0]);
+        assert_eq!(values(b.over(a))[..2], [0.25 / 1.5, 3.5]);
+        assert_eq!([a.positive(), a.positive_or_nan(), a.zero(), a.zero().others()].map(Mask::count), [1, 2, 1, 3]);
+        assert_eq!(a.positive_or_nan().and(a.positive().others()).count(), 1);
         let key = |value: f32| value.to_bits() as i32;
         let above = [-1, key(1.5), key(1.9), key(2.0), i32::MAX].map(|key| a.key_above(key).count());
         assert_eq!(above, [4, 2, 2, 1, 0]);
@@ -286,7 +286,7 @@ mod tests {
         for count in 0..11 {
             let mut all: Vec<f32> = (0..count).map(|value| value as f32).collect();
             assert_eq!(fours(&all).0.len() * FOUR + fours(&all).1.len(), count);
-            each_four(&mut all, |four| four.add(Four::splat(1.0)));
+            each_four(&mut all, |four| four.plus(Four::splat(1.0)));
             assert_eq!(all, (1..=count).map(|value| value as f32).collect::<Vec<_>>());
         }
     }

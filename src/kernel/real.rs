@@ -63,7 +63,7 @@ impl Real for f32 {
     fn add_all(values: &[f32], deltas: &[f32], out: &mut [f32]) {
         let ((values, tail), (deltas, rest), (out, end)) = (fours(values), fours(deltas), out.as_chunks_mut());
         for ((out, value), delta) in out.iter_mut().zip(values).zip(deltas) {
-            Four::load(value).add(Four::load(delta)).store(out);
+            Four::load(value).plus(Four::load(delta)).store(out);
         }
         end.iter_mut().zip(tail).zip(rest).for_each(|((out, value), delta)| *out = value + delta);
     }
