@@ -118,6 +118,11 @@ impl Error {
         Error::new(ErrorCode::SourceChanged, reason).file(file)
     }
 
+    /// `base-mismatch`: the base has another hash than the one that was asked for.
+    pub fn base_mismatch(base: impl Into<String>, reason: impl Into<String>) -> Error {
+        Error::new(ErrorCode::BaseMismatch, reason).file(base)
+    }
+
     /// `fetch-failed`: a read failed.
     pub fn fetch_failed(file: impl Into<String>, reason: impl Into<String>) -> Error {
         Error::new(ErrorCode::FetchFailed, reason).file(file)

@@ -47,6 +47,10 @@ pub struct ModelDescription {
     pub dtypes: BTreeMap<String, DtypeTotal>,
     /// Its weight files.
     pub files: Vec<WeightFile>,
+    /// The sha256 in hex that tells it from others, where it is known or was asked for; what `expectBase` takes. See [`Base::sha256`](crate::plan::Base::sha256).
+    pub sha256: Option<String>,
+    /// What its config.json says that it was loaded from (`_name_or_path`).
+    pub named: Option<String>,
     /// The metadata of its weight files, in their order, without the recipe.
     #[cfg_attr(test, ts(type = "Record<string, string>"))]
     pub metadata: Map<String, Value>,
@@ -86,6 +90,8 @@ pub struct WeightFile {
     pub name: String,
     /// Number of tensors.
     pub tensors: usize,
+    /// The sha256 of its bytes in hex, where it is known or was asked for.
+    pub sha256: Option<String>,
 }
 
 /// A tensor of a model.
@@ -178,16 +184,16 @@ pub struct ModuleDescription {
     pub dtype: Option<String>,
 }
 
-/// Describe a folder.
+/// Describe a folder. With `hash`, the weight files of a model are read as a whole where their source does not know their hashes.
 ///
 /// # Errors
 /// Those of [`open_base`] and [`open_adapter`].
-pub async fn inspect(inputs: &impl Inputs, folder: &Listing) -> Result<Description> {
+pub async fn inspect(inputs: &impl Inputs, folder: &Listing, hash: bool) -> Result<Description> {
     let has = |name: &str| folder.files.iter().any(|file| file.name == name);
     if has("adapter_config.json") || has("adapter_model.safetensors") || has("adapter_model.bin") {
         inspect_adapter(inputs, folder).await.map(Description::Adapter)
     } else {
-        inspect_model(inputs, folder).await.map(Description::Model)
+        inspect_model(inputs, folder, hash).await.map(Description::Model)
     }
 }
 
@@ -222,8 +228,11 @@ fn describe_module(update: &ModuleUpdate) -> ModuleDescription {
     }
 }
 
-async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<ModelDescription> {
-    let base = open_base(inputs, folder).await?;
+async fn inspect_model(inputs: &impl Inputs, folder: &Listing, hash: bool) -> Result<ModelDescription> {
+    let mut base = open_base(inputs, folder).await?;
+    if hash {
+        base.hash(inputs, folder).await?;
+    }
     let mut dtypes: BTreeMap<String, DtypeTotal> = BTreeMap::new();
     let mut metadata = Map::new();
     let mut tensors = Vec::new();
@@ -242,19 +251,26 @@ async fn inspect_model(inputs: &impl Inputs, folder: &Listing) -> Result<ModelDe
             parameters += tensor.elements();
             tensors.push(describe_tensor(&tensor, &shard.name));
         }
-        files.push(WeightFile { name: shard.name.clone(), tensors: shard.header.len() });
+        let sha256 = shard.sha256.clone();
+        files.push(WeightFile { name: shard.name.clone(), tensors: shard.header.len(), sha256 });
     }
     metadata.remove(recipe::KEY);
     let recipe = recipe::of(&base);
     let config = base.config.as_deref().and_then(|json| Config::parse(json).ok()).unwrap_or_default();
     let said = |name: &str| config.get(name).unwrap_or_default();
     Ok(ModelDescription {
-        kind: if recipe.is_some() { ModelKind::Merged } else { ModelKind::Base },
+        kind: if recipe.as_ref().is_some_and(|recipe| recipe["method"] != "unmerge") {
+            ModelKind::Merged
+        } else {
+            ModelKind::Base
+        },
         model_type: said("model_type").as_str().map(Into::into),
         tied: said(Config::TIED).as_bool(),
         parameters,
         dtypes,
         files,
+        sha256: base.sha256(),
+        named: said("_name_or_path").as_str().filter(|name| !name.is_empty()).map(Into::into),
         metadata,
         recipe,
         tensors,

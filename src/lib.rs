@@ -73,6 +73,7 @@ pub mod plan;
 mod schema;
 #[doc(hidden)]
 pub mod tensor;
+pub mod verify;
 #[cfg(all(target_arch = "wasm32", feature = "module"))]
 #[doc(hidden)]
 pub mod wasm;
@@ -84,5 +85,5 @@ pub use factors::{CombineOptions, ExtractOptions, FactorsPlan, FactorsReport, pl
 pub use findings::Finding;
 pub use inputs::{FileInfo, Inputs, Listing, Span};
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{AdapterFolder, Cancel, Merge, MergeBuilder, Merged, NewAdapter, Progress};
+pub use native::{AdapterFolder, Cancel, Inexact, Merge, MergeBuilder, Merged, NewAdapter, Progress, Unmerged};
 pub use plan::{AdapterOptions, MergePlan, Piece, PlanOptions, plan};

@@ -12,6 +12,7 @@ use crate::error::{ErrorCode, Facts};
 use crate::factors::{FactorsReport, FactorsRequest, Slot};
 use crate::inspect::Description;
 use crate::plan::{Piece, PlanRequest, Report, Run};
+use crate::verify::{CheckJob, VerifyReport, VerifyRequest};
 
 const HEADER: &str = "\
 // Generated from the types of the crate by `npm run schema`: do not edit. A test of the crate fails while the two differ.
@@ -95,6 +96,9 @@ fn typescript_has_the_types_of_the_crate() {
     all.visit::<Slot>();
     all.visit::<ErrorCode>();
     all.visit::<Facts>();
+    all.visit::<VerifyRequest>();
+    all.visit::<CheckJob>();
+    all.visit::<VerifyReport>();
     let schema = HEADER.to_string() + &with_defaults(&laid_out(&all.texts.into_values().collect::<String>()));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pkg-templates/src/schema.ts");
     if env::var_os("LORAFOLD_WRITE_SCHEMA").is_some() {

@@ -182,6 +182,17 @@ fn what_cannot_be_combined_is_refused() {
     assert!(code == "shape-mismatch" && sentence.contains("cat, svd"), "{sentence}");
     let (code, sentence) = refused(&["../dora-f32/adapter"], json!({}));
     assert!(code == "unsupported" && sentence.contains("dora"), "{sentence}");
+    // A layer without elements.
+    let empty = scratch.join("empty");
+    fs::create_dir(&empty).unwrap();
+    let header = r#"{"base_model.model.q.lora_A.weight":{"dtype":"F32","shape":[2,0],"data_offsets":[0,0]},"base_model.model.q.lora_B.weight":{"dtype":"F32","shape":[3,2],"data_offsets":[0,24]}}"#;
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 24]].concat();
+    fs::write(empty.join("adapter_model.safetensors"), bytes).unwrap();
+    fs::write(empty.join("adapter_config.json"), r#"{"peft_type":"LORA","r":2,"lora_alpha":2}"#).unwrap();
+    for method in ["svd", "linear", "cat"] {
+        let error = combine(vec![(&empty).into()], &json!({ "method": method }), &scratch.join("out")).unwrap_err();
+        assert!(["unsupported", "shape-mismatch", "wrong-input"].contains(&error.code()), "{error}");
+    }
     for (asked, option) in [
         (json!({ "method": "linear", "rank": 3 }), "rank"),
         (json!({ "method": "cat", "energy": 0.5 }), "energy"),

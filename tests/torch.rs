@@ -171,7 +171,7 @@ fn inspect_describes_them() {
         let folder = fixtures().join("torch-gpt2").join(path);
         let mut inputs = Memory::default();
         let listing: Listing = model::add_folder(&mut inputs, path, files(&folder));
-        block_on(inspect(&inputs, &listing)).unwrap()
+        block_on(inspect(&inputs, &listing, false)).unwrap()
     };
     let Description::Model(model) = describe("base") else { panic!("not a model") };
     assert_eq!(model.files[0].name, "pytorch_model.bin");

@@ -3,7 +3,9 @@ import { inspect } from "./inspect.js";
 import { part } from "./errors.js";
 import { merge } from "./merge.js";
 import { plan } from "./plan.js";
-import type { CombineOptions, Description, ExtractOptions, FactorsResult, InspectOptions, MergedModel, MergeOptions, MergeResult, OpenOptions, PlanOptions, Report, SourceLike } from "./types.js";
+import type {
+  CombineOptions, Description, ExtractOptions, FactorsResult, InspectOptions, MergeOptions, MergeResult, MergedModel, OpenOptions, PlanOptions, RepeatOptions, RepeatResult, Report, SourceLike, UnmergeOptions, UnmergeResult, VerifyOptions, VerifyReport,
+} from "./types.js";
 
 /** The functions that every entry point exports, each bound to its own context. */
 export interface Api {
@@ -81,6 +83,21 @@ export interface Api {
    */
   openMerged(options: OpenOptions): Promise<MergedModel>;
   /**
+   * Repeat a merge from its receipt (`merge` with `receipt: true`), and compare what it gives. Nothing is written.
+   *
+   * @example
+   * ```ts
+   * import { merge, repeat } from "lorafold";
+   *
+   * const { receipt } = await merge({ base: "models/base", adapters: ["adapters/style"], output: "merged", receipt: true });
+   * const { same } = await repeat(receipt, { base: "models/base", adapters: ["adapters/style"], merged: "merged" });
+   * console.log(same);
+   * ```
+   *
+   * @throws {LorafoldError} `bad-config` for what is no receipt, and everything that `merge` throws.
+   */
+  repeat(receipt: unknown, options?: RepeatOptions): Promise<RepeatResult>;
+  /**
    * What `merge` would do, from headers and configurations alone: no weights are read and nothing is written. It may be given all that `merge` is given.
    *
    * @example
@@ -94,6 +111,35 @@ export interface Api {
    * @throws {LorafoldError} for everything that can be seen to go wrong.
    */
   plan(options: PlanOptions | MergeOptions): Promise<Report>;
+  /**
+   * Take adapters out of a merged model again.
+   *
+   * @example
+   * ```ts
+   * import { unmerge } from "lorafold";
+   *
+   * const { inexact } = await unmerge({ merged: "models/merged", adapters: ["adapters/style"], output: "models/base-again" });
+   * console.log(inexact?.length);
+   * ```
+   *
+   * @throws {LorafoldError} as `merge`; `unsupported` for adapters whose merge cannot be taken back.
+   */
+  unmerge(options: UnmergeOptions): Promise<UnmergeResult>;
+  /**
+   * Whether a merged model, whoever made it, contains exactly this base and these adapters, tensor by tensor: equal bits, equal up to the roundings of
+   * other tools, or something else, and then what.
+   *
+   * @example
+   * ```ts
+   * import { verify } from "lorafold";
+   *
+   * const { verdict, instead } = await verify({ base: "models/base", adapters: ["adapters/style"], merged: "models/merged" });
+   * if (verdict === "different") console.log(instead.map(({ what, tensors }) => `${what}: ${tensors} tensors`));
+   * ```
+   *
+   * @throws {LorafoldError} for everything that `plan` throws, and where a model cannot be read.
+   */
+  verify(options: VerifyOptions): Promise<VerifyReport>;
 }
 
 /** The API on the context that `context` gives at the time of each call; what it throws rejects the call. */
@@ -118,5 +164,19 @@ export function createApi(context: () => Context): Api {
       return openMerged(current, options);
     },
     plan: async (options) => plan(context(), options),
+    async repeat(receipt, options) {
+      const current = context();
+      return (await part(import("./provenance/repeat.js"))).repeat(current, receipt, options);
+    },
+    async unmerge(options) {
+      const current = context();
+      const { unmerge } = await part(import("./unmerge.js"));
+      return unmerge(current, options);
+    },
+    async verify(options) {
+      const current = context();
+      const { verify } = await part(import("./verify.js"));
+      return verify(current, options);
+    },
   };
 }

@@ -55,8 +55,14 @@ export const extract: Api["extract"] = api.extract;
 export const merge: Api["merge"] = api.merge;
 /** {@inheritDoc Api.openMerged} @function */
 export const openMerged: Api["openMerged"] = api.openMerged;
+/** {@inheritDoc Api.repeat} @function */
+export const repeat: Api["repeat"] = api.repeat;
 /** {@inheritDoc Api.plan} @function */
 export const plan: Api["plan"] = api.plan;
+/** {@inheritDoc Api.unmerge} @function */
+export const unmerge: Api["unmerge"] = api.unmerge;
+/** {@inheritDoc Api.verify} @function */
+export const verify: Api["verify"] = api.verify;
 
 export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";
 export type { Api } from "./api.js";

@@ -16,3 +16,9 @@ export const merge: Api["merge"] = api.merge;
 export const openMerged: Api["openMerged"] = api.openMerged;
 /** {@inheritDoc Api.plan} @function */
 export const plan: Api["plan"] = api.plan;
+/** {@inheritDoc Api.repeat} @function */
+export const repeat: Api["repeat"] = api.repeat;
+/** {@inheritDoc Api.unmerge} @function */
+export const unmerge: Api["unmerge"] = api.unmerge;
+/** {@inheritDoc Api.verify} @function */
+export const verify: Api["verify"] = api.verify;

@@ -30,7 +30,7 @@ export async function initialize(wasm: WasmSource | Promise<WasmSource>, options
 export type { RestSource } from "./default-context.js";
 export type { WasmSource } from "./wasm-source.js";
 export { r2Source, type R2BucketLike, type R2ObjectLike } from "./sources/r2.js";
-export { combine, extract, inspect, merge, openMerged, plan } from "./default-api.js";
+export { combine, extract, inspect, merge, openMerged, plan, repeat, unmerge, verify } from "./default-api.js";
 export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";
 export type { Api } from "./api.js";
 export type * from "./types.js";

@@ -1,10 +1,11 @@
 import type { Context } from "./context.js";
-import { asLorafoldError, checkSignal, unlessAborted } from "./errors.js";
+import { asLorafoldError, checkSignal, unlessAborted, wrongValue } from "./errors.js";
 import { inspect as inspectInputs } from "./lorafold.js";
 import { checkOptions, INSPECT_OPTIONS } from "./options.js";
 import type { Platform } from "./platform.js";
 import { listed } from "./prepare.js";
 import { bind } from "./sources/bind.js";
+import { hashed } from "./sources/hashed.js";
 import type { Listing } from "./sources/input.js";
 import { listingLimits } from "./sources/limits.js";
 import { listSource } from "./sources/listing.js";
@@ -13,12 +14,12 @@ import type { Description, InspectOptions, SourceLike } from "./types.js";
 
 /** See {@link Api.inspect}. */
 export async function inspect({ platform, engine }: Context, source: SourceLike, options: InspectOptions = {}): Promise<Description> {
-  const { signal, hub } = options ?? {};
+  const { signal, hub, hash = false } = options ?? {};
   const described = async () => {
     const [listing] = await Promise.all([list(platform, source, { ...(signal && { signal }), ...(hub !== undefined && { hub }) }), engine()]);
     const bound = listing.files.map((input) => bind(input, platform.bindInput));
     try {
-      return await inspectInputs(listed(listing), bound);
+      return await inspectInputs(listed(listing), hash ? bound.map(hashed) : bound, hash);
     } finally {
       for (const input of bound) input.close?.();
     }
@@ -26,6 +27,7 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
   try {
     checkOptions("inspect", options ?? {}, INSPECT_OPTIONS);
     checkSignal(signal);
+    if (typeof hash !== "boolean") throw wrongValue("hash", hash, "true or false");
     return await unlessAborted(described(), signal);
   } catch (error) {
     throw asLorafoldError(error);

@@ -1,6 +1,6 @@
 import { collectBuffers } from "./collection.js";
 import type { Context } from "./context.js";
-import { asLorafoldError, optionError, throwIfAborted, unlessAborted } from "./errors.js";
+import { asLorafoldError, optionError, part, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { blockBytes, type Plan } from "./lorafold.js";
 import { Facts } from "./facts.js";
 import { type FileRange, shareOf, wholeFiles } from "./file-ranges.js";
@@ -20,7 +20,8 @@ type Task = { file: number; piece: Piece; job?: Job };
 /** See {@link Api.merge}. */
 export async function merge(context: Context, options: MergeOptions): Promise<MergeResult> {
   try {
-    const prepared = await prepare(context, "merge", options, MERGE_OPTIONS);
+    // A receipt without the hash of the base would not say what was merged.
+    const prepared = await prepare(context, "merge", options?.receipt ? { ...options, hashBase: true } : options, MERGE_OPTIONS);
     try {
       return await run(context, prepared, options);
     } catch (error) {
@@ -35,10 +36,14 @@ export async function merge(context: Context, options: MergeOptions): Promise<Me
 async function run(context: Context, prepared: Prepared, options: MergeOptions): Promise<MergeResult> {
   const { plan } = prepared;
   if (options.onProgress !== undefined && typeof options.onProgress !== "function") throw optionError("onProgress", "not a function");
+  const { receipt: wanted = false } = options;
+  if (typeof wanted !== "boolean" && (typeof wanted !== "object" || wanted === null)) throw wrongValue("receipt", wanted, "true or false, or an object");
+  const receipted = wanted === false ? undefined : await (await part(import("./provenance/receipt.js"))).receipted(context, options);
   const files = plan.files();
-  const sink = await openSink(context.platform, options.output ?? "blob", options.force ?? false, prepared);
+  const sink = await openSink(context.platform, (receipted ?? options).output ?? "blob", options.force ?? false, prepared);
   const finished = await fill(context, prepared, files, wholeFiles(files), sink, options);
-  return { files: finished, report: await lastReportOf(context, plan) };
+  const result = { files: finished, report: await lastReportOf(context, plan) };
+  return receipted ? { ...result, receipt: await receipted.receipt(result) } : result;
 }
 
 /** Compute the wanted bytes of the files into the sink, which is aborted when something fails. The plan gets the statistics of each block. */

@@ -24,8 +24,14 @@ export const extract: Api["extract"] = api.extract;
 export const merge: Api["merge"] = api.merge;
 /** {@inheritDoc Api.openMerged} @function */
 export const openMerged: Api["openMerged"] = api.openMerged;
+/** {@inheritDoc Api.repeat} @function */
+export const repeat: Api["repeat"] = api.repeat;
 /** {@inheritDoc Api.plan} @function */
 export const plan: Api["plan"] = api.plan;
+/** {@inheritDoc Api.unmerge} @function */
+export const unmerge: Api["unmerge"] = api.unmerge;
+/** {@inheritDoc Api.verify} @function */
+export const verify: Api["verify"] = api.verify;
 
 /**
  * Merge one share of the output into a folder, so that any system that runs a command many times can spread one model over many

@@ -1,25 +1,27 @@
 import { LorafoldError, wrongValue } from "./errors.js";
 import { nearest } from "./nearest.js";
 import type { AdapterSettings, CombineSettings, ExtractSettings, PlanSettings } from "./schema.js";
-import type { AdapterOptions, CombineOptions, ExtractOptions, HubOptions, InspectOptions, MakeOptions, MergeOptions, OpenOptions, PlanOptions, ReadOptions, RemoteFolder, ResponseOptions } from "./types.js";
+import type { AdapterOptions, CombineOptions, ExtractOptions, HubOptions, InspectOptions, MakeOptions, MergeOptions, OpenOptions, PlanOptions, ReadOptions, ReceiptMetadata, RemoteFolder, RepeatOptions, ResponseOptions } from "./types.js";
 
 /** The names of all options of a type. The compiler refuses a list that lacks one, or has one that the type has not. */
 export type Names<T> = Readonly<Record<keyof T, true>>;
 
 /** The settings that the crate knows: what else callers give (a signal, functions) stays here. */
-export const PLAN_SETTINGS: Names<PlanSettings> = { dtype: true, method: true, density: true, majoritySign: true, gamma: true, epsilon: true, seed: true, normalize: true, flavor: true, rounding: true, tied: true, only: true, skip: true, maxShardSize: true, allowUnmatched: true, allowUnmerged: true, tokenizer: true };
-export const ADAPTER_SETTINGS: Names<AdapterSettings> = { weight: true, density: true, alpha: true, adapter: true, residualBase: true, outProj: true, expertPacking: true };
+export const PLAN_SETTINGS: Names<PlanSettings> = { dtype: true, method: true, density: true, majoritySign: true, gamma: true, epsilon: true, normalize: true, flavor: true, rounding: true, seed: true, tied: true, only: true, skip: true, maxShardSize: true, allowUnmatched: true, allowUnmerged: true, tokenizer: true, hashBase: true, expectBase: true, evidence: true, vocabulary: true, unmerge: true };
+export const ADAPTER_SETTINGS: Names<AdapterSettings> = { weight: true, density: true, alpha: true, adapter: true, residualBase: true, outProj: true, expertPacking: true, weights: true, blockWeights: true, only: true, skip: true };
 
-const PLAN_OPTIONS: Names<PlanOptions> = { base: true, adapters: true, hub: true, signal: true, ...PLAN_SETTINGS };
+export const PLAN_OPTIONS: Names<PlanOptions> = { base: true, adapters: true, hub: true, signal: true, ...PLAN_SETTINGS };
 export const OPEN_OPTIONS: Names<OpenOptions> = { ...PLAN_OPTIONS, allowNonfinite: true };
-export const MERGE_OPTIONS: Names<MergeOptions> = { ...OPEN_OPTIONS, output: true, workers: true, memoryBudget: true, onProgress: true, statistics: true, force: true };
+export const MERGE_OPTIONS: Names<MergeOptions> = { ...OPEN_OPTIONS, output: true, workers: true, memoryBudget: true, onProgress: true, statistics: true, receipt: true, force: true };
+export const RECEIPT_METADATA: Names<ReceiptMetadata> = { invocationId: true, startedOn: true, finishedOn: true };
+export const REPEAT_OPTIONS: Names<RepeatOptions> = { base: true, adapters: true, merged: true, workers: true, hub: true, onProgress: true, signal: true };
 export const ADAPTER_OPTIONS: Names<AdapterOptions> = { source: true, name: true, ...ADAPTER_SETTINGS };
 export const COMBINE_SETTINGS: Names<CombineSettings> = { method: true, rank: true, energy: true, density: true, majoritySign: true, seed: true, dtype: true };
 export const EXTRACT_SETTINGS: Names<ExtractSettings> = { rank: true, energy: true, others: true, only: true, skip: true, seed: true, dtype: true };
 const MAKE_OPTIONS: Names<MakeOptions> = { hub: true, signal: true, output: true, workers: true, onProgress: true, force: true };
 export const COMBINE_OPTIONS: Names<CombineOptions> = { adapters: true, ...COMBINE_SETTINGS, ...MAKE_OPTIONS };
 export const EXTRACT_OPTIONS: Names<ExtractOptions> = { base: true, tuned: true, ...EXTRACT_SETTINGS, ...MAKE_OPTIONS };
-export const INSPECT_OPTIONS: Names<InspectOptions> = { signal: true, hub: true };
+export const INSPECT_OPTIONS: Names<InspectOptions> = { signal: true, hub: true, hash: true };
 export const HUB_OPTIONS: Names<HubOptions> = { endpoint: true, token: true };
 export const READ_OPTIONS: Names<ReadOptions> = { signal: true };
 export const RESPONSE_OPTIONS: Names<ResponseOptions> = { onError: true };

@@ -1,4 +1,5 @@
 import type { Wasm } from "./engine.js";
+import type { Hasher } from "./hub/sha256.js";
 import type { Sink } from "./sinks/sink.js";
 import type { BoundInput, Input, Listing, Role } from "./sources/input.js";
 import type { Network } from "./sources/network.js";
@@ -22,6 +23,8 @@ export interface Platform {
   hubEndpoint?: () => string | undefined;
   /** The token that the user has for the hub. */
   hubToken?: () => Promise<string | undefined>;
+  /** Hashes by SHA-256, where the platform does that of what comes piece by piece. */
+  newHasher?: () => Hasher;
   /** How many workers can run at the same time. */
   processors(): number;
   /** Sources that only this platform knows (paths in Node). */

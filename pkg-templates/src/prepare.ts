@@ -1,5 +1,6 @@
 import type { Context } from "./context.js";
-import { checkSignal, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
+import type { Wasm } from "./engine.js";
+import { checkSignal, fileError, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import { ADAPTER_OPTIONS, ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS } from "./options.js";
 import type { AdapterRequest, ListedFolder, PlanRequest } from "./schema.js";
@@ -12,7 +13,8 @@ import { RandomReader } from "./sources/reader.js";
 import { listSource } from "./sources/listing.js";
 import type { AdapterListing } from "./sources/several.js";
 import { hashed } from "./sources/hashed.js";
-import { mayBeWeights } from "./sources/weights.js";
+import { address } from "./sources/address.js";
+import { holdsModel, mayBeWeights } from "./sources/weights.js";
 import type { AdapterOptions, MergeOptions, PlanOptions, SourceLike } from "./types.js";
 import { planInWorker } from "./workers/planner.js";
 
@@ -31,34 +33,12 @@ export interface Prepared {
  *
  * @throws {LorafoldError} for everything that headers, configurations and options can show to be wrong.
  */
-export async function prepare<T extends PlanOptions & Pick<MergeOptions, "workers">>({ platform, engine }: Context, whose: string, options: T, known: Names<T>): Promise<Prepared> {
-  checkOptions(whose, options ?? {}, known);
-  if ((options?.base ?? undefined) === undefined) throw optionError("base", "not given");
-  const adapters = checkedAdapters(options, "and the base would be written as the merge");
+export async function prepare<T extends PlanOptions & Pick<MergeOptions, "workers">>(context: Context, whose: string, options: T, known: Names<T>): Promise<Prepared> {
+  const adapters = checkPlanOptions(whose, options, known);
   const { signal } = options;
-  checkDensity(options.density);
-  checkNumber("seed", options.seed, (seed) => Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0 to 2^53 - 1");
-  checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
   const prepared = async (): Promise<Prepared> => {
-    const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
-    // All at the same time: each waits for its turn to make a request.
-    const listings = async () => {
-      const listing = listSource(platform, options.base, "base", limits, options);
-      const folders = Promise.all(adapters.map((adapter) => openAdapter(platform, adapter, limits, options)));
-      return Promise.all([listing, folders]).catch((error: unknown) => {
-        limits.turns.stop(error);
-        throw error;
-      });
-    };
-    const [[base, opened], wasm] = await Promise.all([listings(), engine()]);
-    const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
-    const folders = opened.map(({ listing }) => listing);
-    const inputs = [...base.files, ...folders.flatMap((folder) => folder.files)];
-    const request: PlanRequest = {
-      base: listed(base),
-      adapters: adapterRequests(adapters, opened),
-      options: picked(options, PLAN_SETTINGS),
-    };
+    const { platform } = context;
+    const { wasm, request, inputs, directories } = await listAll(context, adapters, options);
     const used = new Set<number>();
     const bound = inputs.map((input, number) => noting(bind(input, platform.bindInput), () => used.add(number)));
     try {
@@ -71,6 +51,52 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
     }
   };
   return unlessAborted(prepared(), signal);
+}
+
+/**
+ * The adapters among the options, which are checked as far as they can be here.
+ *
+ * @throws {LorafoldError} `bad-option`, `aborted`
+ */
+export function checkPlanOptions<T extends PlanOptions>(whose: string, options: T, known: Names<T>): AdapterOptions[] {
+  checkOptions(whose, options ?? {}, known);
+  if ((options?.base ?? undefined) === undefined) throw optionError("base", "not given");
+  const adapters = checkedAdapters(options, "and the base would be written as the merge");
+  checkDensity(options.density);
+  checkNumber("seed", options.seed, (seed) => Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0 to 2^53 - 1");
+  checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
+  return adapters;
+}
+
+/** What a plan is made of, and the sources beside it. */
+export interface Listed {
+  wasm: Wasm;
+  request: PlanRequest;
+  /** Those of the request, then those of `beside`. */
+  inputs: Input[];
+  /** The sources that were given as directory handles. */
+  directories: FileSystemDirectoryHandle[];
+  /** Other models. */
+  beside: Listing[];
+}
+
+/** List the base, the adapters, and other models `beside` them. */
+export async function listAll({ platform, engine }: Context, adapters: AdapterOptions[], options: PlanOptions, beside: SourceLike[] = []): Promise<Listed> {
+  const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
+  // All at the same time: each waits for its turn to make a request.
+  const listings = async () => {
+    const models = Promise.all([options.base, ...beside].map((source) => listSource(platform, source, "base", limits, options)));
+    const folders = Promise.all(adapters.map((adapter) => openAdapter(platform, adapter, limits, options)));
+    return Promise.all([models, folders]).catch((error: unknown) => {
+      limits.turns.stop(error);
+      throw error;
+    });
+  };
+  const [[[base, ...others], opened], wasm] = await Promise.all([listings(), engine()]);
+  const directories = [options.base, ...adapters.map(({ source }) => source)].filter(isDirectoryHandle);
+  const inputs = [base!, ...opened.map(({ listing }) => listing), ...others].flatMap((folder) => folder.files);
+  const request: PlanRequest = { base: listed(base!), adapters: adapterRequests(adapters, opened), options: picked(options, PLAN_SETTINGS) };
+  return { wasm, request, inputs, directories, beside: others };
 }
 
 /** The adapters among the options; `otherwise` says what would come of none. */
@@ -172,7 +198,13 @@ const HELD_BYTES = 256 << 20;
 
 /** Read an adapter's weights that are not local into memory, where there is room: they are read twice, once for their hash and once for their factors. */
 async function held({ listing, ...rest }: AdapterListing, { turns, room }: ListingLimits): Promise<AdapterListing> {
-  const isWeights = mayBeWeights(listing.files.map(({ name }) => name), "adapter");
+  const names = listing.files.map(({ name }) => name);
+  if (holdsModel(names)) {
+    const onePass = listing.files.find(({ ranges }) => ranges === false);
+    if (onePass) throw fileError("no-range-support", address(onePass.url!), "the server does not answer ranged requests, which reading a model beside its base needs");
+    return { listing, ...rest };
+  }
+  const isWeights = mayBeWeights(names, "adapter");
   const held = async (input: Input): Promise<Input> => {
     const { name, size, version, digest, head } = input;
     if (!(isWeights(name) || name === "adapter_config.json")) return input;

@@ -71,6 +71,10 @@ export type AdapterReport = {
    */
   baseModel: string | null,
   /**
+   * Whether the base is that one, by its names.
+   */
+  namedBase: "unknown" | "same" | "quantised" | "mirror" | "other",
+  /**
    * Number of modules that it has tensors for.
    */
   modules: number,
@@ -78,6 +82,10 @@ export type AdapterReport = {
    * Number of its modules that are merged.
    */
   matched: number,
+  /**
+   * The tensors that it would change, and does not: `only`, `skip` or a factor of 0 leaves them out.
+   */
+  leftOut?: Array<string>,
   /**
    * Each scale that it has.
    */
@@ -135,6 +143,23 @@ export type AdapterSettings = {
    * Which adapter is meant, by its name, where a file or a folder has several.
    */
   adapter?: string,
+  /**
+   * Factors on its delta in some tensors, beside `weight`: of several entries for a tensor the last counts. They may be negative; 0 leaves out.
+   */
+  weights?: Array<ModuleWeight>,
+  /**
+   * Factors on its delta in the blocks of Stable Diffusion's UNet, as sd-scripts and sd-webui-lora-block-weight have them: 17 or 26 numbers (SD
+   * 1.5), 12 or 20 (SDXL), with commas between them, or `NONE`, `ALL`, `INS`, `IND`, `INALL`, `MIDD`, `OUTD`, `OUTS`, `OUTALL`.
+   */
+  blockWeights?: string,
+  /**
+   * Merge only its deltas of tensors in whose name one of these regular expressions matches somewhere.
+   */
+  only?: Array<string>,
+  /**
+   * Leave out its deltas of tensors in whose name one of these regular expressions matches somewhere.
+   */
+  skip?: Array<string>,
 };
 
 /**
@@ -149,6 +174,28 @@ export type BaseReport = {
    * Number of tensors of the output: the base's, and an output layer that was tied and gets a tensor of its own.
    */
   tensors: number,
+};
+
+/**
+ * A job of a check: elements, or bytes, of a tensor that are looked at.
+ */
+export type CheckJob = {
+  /**
+   * The check.
+   */
+  check: number,
+  /**
+   * Number of the job in it.
+   */
+  job: number,
+  /**
+   * First element.
+   */
+  first: number,
+  /**
+   * Number of elements.
+   */
+  count: number,
 };
 
 /**
@@ -211,7 +258,7 @@ export type DtypeTotal = {
 /**
  * The stable codes: part of the API, the same in Rust, JavaScript and on the command line. None is ever renamed; new ones may come.
  */
-export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "source-changed" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
+export type ErrorCode = "bad-header" | "truncated" | "bad-config" | "wrong-input" | "unmatched-key" | "shape-mismatch" | "missing-pair" | "unsupported" | "non-finite" | "source-changed" | "base-mismatch" | "fetch-failed" | "no-range-support" | "write-failed" | "out-of-space" | "aborted" | "limit-exceeded" | "bad-option" | "internal";
 
 /**
  * What an error knows besides its sentence. A field is there only if it is known.
@@ -259,6 +306,50 @@ export type ErrorFacts = {
  * What happened, finer than the code: what a page or a script may branch on. Most errors need none beyond their code.
  */
 export type ErrorKind = "adapter-as-base" | "base-as-adapter" | "no-weights" | "several-models" | "several-adapters" | "missing-shard" | "pickle" | "other-format" | "web-page" | "lfs-pointer" | "quantised-base" | "tied-head" | "ambiguous-part" | "other-shape" | "not-implemented" | "unknown-field" | "no-config" | "unmatched-pattern" | "not-found" | "access-denied" | "gated-repository" | "no-repository" | "no-revision" | "rate-limited" | "output-not-empty" | "output-is-input" | "no-memory";
+
+/**
+ * How far what an adapter holds of its base is from the base: of each sampled value or row the relative deviation.
+ */
+export type Evidence = {
+  /**
+   * The adapter.
+   */
+  adapter: string,
+  /**
+   * What was compared.
+   */
+  kind: "magnitudes" | "copies",
+  /**
+   * How many weights the samples are of.
+   */
+  weights: number,
+  /**
+   * How many values were compared: of magnitudes, or of elements.
+   */
+  samples: number,
+  /**
+   * The median of the relative deviations; 0 where all are equal.
+   */
+  median: number,
+  /**
+   * The largest of them.
+   */
+  largest: number,
+};
+
+/**
+ * An adapter that a merged model should contain.
+ */
+export type ExpectedAdapter = {
+  /**
+   * Its name.
+   */
+  name: string,
+  /**
+   * Factor on its whole delta.
+   */
+  weight: number,
+};
 
 /**
  * What is asked of a fine-tuned model that becomes an adapter.
@@ -468,6 +559,44 @@ export type Finding = {
 };
 
 /**
+ * What a tensor is instead of the merge.
+ */
+export type Instead = {
+  /**
+   * `not-applied`, `twice`, `sign-flipped`, `scale-alpha-over-r`, `scale-alpha-over-sqrt-r`, `scale-alpha`, `scale-one`, `scale-twice`,
+   * `weight-ignored`, `weight-twice`, `other-weight`, `transposed`, `halves-swapped`, `no-magnitude`, `not-the-base` (of a tensor that no adapter
+   * changes), `other-shape`, `other-type`, `not-finite`.
+   */
+  what: string,
+  /**
+   * The adapter concerned, where it is one of several.
+   */
+  adapter?: string,
+  /**
+   * The least and the most that the factor on the expected delta can be, of `other-weight`.
+   */
+  factor?: [number, number],
+};
+
+/**
+ * What tensors are instead, and how many.
+ */
+export type InsteadCount = {
+  /**
+   * As in `Instead`; `other-base` where tensors differ that no adapter changes, `unexplained` where nothing that is known explains all elements.
+   */
+  what: string,
+  /**
+   * The adapter concerned, where it is one of several.
+   */
+  adapter?: string,
+  /**
+   * Number of tensors.
+   */
+  tensors: number,
+};
+
+/**
  * One file that can be read at any position.
  */
 export type ListedFile = {
@@ -544,6 +673,14 @@ export type ModelDescription = {
    */
   files: Array<WeightFile>,
   /**
+   * The sha256 in hex that tells it from others, where it is known or was asked for; what `expectBase` takes. See `Base::sha256`(crate::plan::Base::sha256).
+   */
+  sha256: string | null,
+  /**
+   * What its config.json says that it was loaded from (`_name_or_path`).
+   */
+  named: string | null,
+  /**
    * The metadata of its weight files, in their order, without the recipe.
    */
   metadata: Record<string, string>,
@@ -597,6 +734,30 @@ export type ModuleDescription = {
    * Element type of its first factor, by its safetensors name.
    */
   dtype: string | null,
+};
+
+/**
+ * A factor on an adapter's delta in some of its tensors, beside the factor on all of it. What is given of `match`, `layers` and `blocks`, one at
+ * least, says which: those of which all holds. Of several entries that say so the last counts.
+ */
+export type ModuleWeight = {
+  /**
+   * A regular expression, Python's, that matches somewhere in the tensor's name in the base.
+   */
+  match?: string,
+  /**
+   * Layers, counted from 0: `0-7`, `8-`, `-3`, `5`, with commas between them. A tensor's layer is the first number in its name.
+   */
+  layers?: string,
+  /**
+   * Blocks of Stable Diffusion's UNet: `IN00` to `IN11`, `MID`, `OUT00` to `OUT11`, `BASE` for all else, `IN` and `OUT` for a side, with `-`
+   * between the first and the last of several, and commas.
+   */
+  blocks?: string,
+  /**
+   * The factor.
+   */
+  weight: number,
 };
 
 /**
@@ -767,6 +928,33 @@ export type PlanSettings = {
    * @default "auto"
    */
   tokenizer?: "auto" | "base" | "adapter",
+  /**
+   * Hash the weight files of the base whose source knows no hash, before the merge, so that the recipe has every one; `false` by default: it
+   * reads the base once more.
+   * @default false
+   */
+  hashBase?: boolean,
+  /**
+   * The SHA-256 in hex that the base must have: of its weight file, or of the lines `sha256sum` prints for its several ones in order of name. Another
+   * base is the error `base-mismatch`, before anything is written.
+   */
+  expectBase?: string,
+  /**
+   * Compare what adapters hold of their base with this base, from samples of a few weights, and put the numbers into the report; `false` by default.
+   * @default false
+   */
+  evidence?: boolean,
+  /**
+   * What becomes of an embedding and an output layer of which a fine-tuned model, given as an adapter, has another number of rows than the base:
+   * `exact` (default) is an error, `intersect` merges the rows that both have, and leaves the rest as the base's.
+   * @default "exact"
+   */
+  vocabulary?: "exact" | "intersect",
+  /**
+   * The base is a merged model, from which the adapters are taken out again; `false` by default.
+   * @default false
+   */
+  unmerge?: boolean,
 };
 
 /**
@@ -845,6 +1033,10 @@ export type Recipe = {
    * Pattern of the names of the tensors that were not.
    */
   skip?: string,
+  /**
+   * `intersect` where of vocabularies of two sizes the rows that both have were merged.
+   */
+  vocabulary?: string,
 };
 
 /**
@@ -859,6 +1051,10 @@ export type RecipeAdapter = {
    * Its files.
    */
   files: Array<FileDigest>,
+  /**
+   * The whole fine-tuned model that it is, of which the difference to the base was merged.
+   */
+  model?: RecipeBase,
   /**
    * Which one of the adapters in them it is, where that was asked for.
    */
@@ -879,6 +1075,22 @@ export type RecipeAdapter = {
    * Share of its deltas that was kept, where that was said of this adapter.
    */
   density?: number,
+  /**
+   * Factors on its delta in some tensors, beside that.
+   */
+  weights?: Array<ModuleWeight>,
+  /**
+   * Factors on its delta in the blocks of a UNet.
+   */
+  blockWeights?: string,
+  /**
+   * Patterns of the names of its tensors that were merged.
+   */
+  only?: Array<string>,
+  /**
+   * Patterns of the names of its tensors that were not.
+   */
+  skip?: Array<string>,
   /**
    * Whether its scale is α/√r instead of α/r.
    */
@@ -983,6 +1195,10 @@ export type Report = {
    * What the user should know.
    */
   findings: Array<Finding>,
+  /**
+   * What speaks for or against the base, where that was asked for.
+   */
+  evidence: Array<Evidence>,
   /**
    * What the merged files record of their making.
    */
@@ -1202,6 +1418,54 @@ export type TensorStatistics = {
 };
 
 /**
+ * The verdict on one tensor.
+ */
+export type TensorVerdict = {
+  /**
+   * Its name.
+   */
+  name: string,
+  /**
+   * What was found out.
+   */
+  verdict: "bits" | "rounding" | "undecidable" | "different" | "missing",
+  /**
+   * Whether an adapter changes it.
+   */
+  merged: boolean,
+  /**
+   * How it was computed where its bits are not those of the exact merge: `sum-order` (f32 in another order), `base-cast` (the base rounded
+   * first), `delta-in-f16`, `delta-in-bf16` (the delta rounded first), `computed-in-f16`, `computed-in-bf16`, `one-by-one` (rounded after each
+   * adapter), `cast` (a copy by way of another type).
+   */
+  rounding?: string,
+  /**
+   * What it is instead. Where several explain every element, all of them.
+   */
+  instead?: Array<Instead>,
+  /**
+   * Number of elements.
+   */
+  elements: number,
+  /**
+   * Elements whose bits are those of the exact merge.
+   */
+  equal: number,
+  /**
+   * Elements that no rounding explains.
+   */
+  outside?: number,
+  /**
+   * ⟨M − W, ΔW⟩/‖ΔW‖²: about which multiple of the delta the tensor has. Rounding makes it smaller where deltas are small.
+   */
+  estimate?: number,
+  /**
+   * ‖M − W − ΔW‖/‖W‖: what the expected merge leaves unexplained, rounding included.
+   */
+  residual?: number,
+};
+
+/**
  * What of all deltas rounding keeps.
  */
 export type TotalSignal = {
@@ -1258,6 +1522,97 @@ export type UpdateReport = {
 };
 
 /**
+ * What was found out.
+ */
+export type Verdict = "bits" | "rounding" | "undecidable" | "different" | "missing";
+
+/**
+ * How many tensors got which verdict.
+ */
+export type VerdictCounts = {
+  /**
+   * Equal bits.
+   */
+  bits: number,
+  /**
+   * Equal up to roundings.
+   */
+  rounding: number,
+  /**
+   * Below what the type can show.
+   */
+  undecidable: number,
+  /**
+   * Something else.
+   */
+  different: number,
+  /**
+   * Not there.
+   */
+  missing: number,
+};
+
+/**
+ * Whether a merged model contains exactly what it should, tensor by tensor, and what it is where it does not.
+ */
+export type VerifyReport = {
+  /**
+   * Version of lorafold.
+   */
+  lorafold: string,
+  /**
+   * The verdict on the whole model.
+   */
+  verdict: Verdict,
+  /**
+   * Name of the base's folder.
+   */
+  base: string,
+  /**
+   * Name of the merged model's folder.
+   */
+  merged: string,
+  /**
+   * The adapters that it should contain.
+   */
+  adapters: Array<ExpectedAdapter>,
+  /**
+   * How many tensors got which verdict.
+   */
+  counts: VerdictCounts,
+  /**
+   * What the merged model has instead, what is most frequent first; nothing where it is verified.
+   */
+  instead: Array<InsteadCount>,
+  /**
+   * Every tensor that it should have.
+   */
+  tensors: Array<TensorVerdict>,
+  /**
+   * The weight files that were compared.
+   */
+  files: Array<FileSize>,
+  /**
+   * What the user should know.
+   */
+  findings: Array<Finding>,
+};
+
+/**
+ * What is to be verified. The files of all folders are the inputs: the base's, the adapters', the merged model's.
+ */
+export type VerifyRequest = {
+  /**
+   * The merge that is expected.
+   */
+  plan: PlanRequest,
+  /**
+   * The merged model.
+   */
+  merged: ListedFolder,
+};
+
+/**
  * A weight file.
  */
 export type WeightFile = {
@@ -1269,4 +1624,8 @@ export type WeightFile = {
    * Number of tensors.
    */
   tensors: number,
+  /**
+   * The sha256 of its bytes in hex, where it is known or was asked for.
+   */
+  sha256: string | null,
 };

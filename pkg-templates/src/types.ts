@@ -1,5 +1,6 @@
 /** The public types of lorafold. */
 import type { AdapterSettings, CombineSettings, ExtractSettings, FactorsReport, PlanSettings, Report } from "./schema.js";
+import type { Receipt, ReceiptMetadata } from "./provenance/types.js";
 import type { AbortSignal, Blob, File, FileList, FileSystemDirectoryHandle, ReadableStream, Request, Response, URL, WritableStream } from "./globals.js";
 
 /** Random access to a folder of files, wherever they are. */
@@ -50,6 +51,12 @@ export interface InspectOptions {
   signal?: AbortSignal;
   /** Which hub is asked, and as whom. */
   hub?: HubOptions;
+  /**
+   * Hash the weight files of a model whose source knows no hash: a read of all of them.
+   *
+   * @default false
+   */
+  hash?: boolean;
 }
 
 /**
@@ -163,6 +170,79 @@ export interface MergeOptions extends PlanOptions {
    * @default false
    */
   force?: boolean;
+  /**
+   * Give a receipt: an in-toto statement with the hashes of all files, inputs and outputs, from which the merge can be repeated. It has no time but one that is given
+   * here. Files of the base whose hash nobody knows are read once more, as for `hashBase`, and so is the output, unless it is streams.
+   *
+   * @default false
+   */
+  receipt?: boolean | ReceiptMetadata;
+}
+
+/** What {@link Api.repeat} needs beside a receipt. */
+export interface RepeatOptions {
+  /** Where the base is, if not where the receipt has it from. */
+  base?: SourceLike;
+  /** Where the adapters are, in their order, if not where the receipt has them from. */
+  adapters?: readonly SourceLike[];
+  /** A merged model whose files are compared, too. */
+  merged?: SourceLike;
+  /** Number of workers; see {@link MergeOptions}. */
+  workers?: number;
+  /** Which hub is asked for models, and as whom. */
+  hub?: HubOptions;
+  /** Told after each piece of the repeated merge. */
+  onProgress?: (progress: Progress) => void;
+  /** Stops the work. */
+  signal?: AbortSignal;
+}
+
+/** Whether a merge that is repeated gives what its receipt says. */
+export interface RepeatResult {
+  /** Whether every file has the hash that the receipt says, and no file is missing or one too many. */
+  same: boolean;
+  files: RepeatedFile[];
+}
+
+/** A file of a repeated merge. Hashes are SHA-256 in hex. */
+export interface RepeatedFile {
+  name: string;
+  /** What the receipt says; `null` where it has no such file. */
+  expected: string | null;
+  /** What the repeated merge gave; `null` where it has no such file. */
+  repeated: string | null;
+  /** What the given merged model has, where one was given. */
+  merged?: string | null;
+  same: boolean;
+}
+
+/** What {@link verify} needs: the merge that is expected, and the model that is to be it. `dtype`, `maxShardSize` and `tokenizer` do not matter. */
+export interface VerifyOptions extends PlanOptions {
+  /** The merged model, whoever made it. */
+  merged: SourceLike;
+  /**
+   * Number of workers; 0 computes in the calling thread.
+   *
+   * @default one for each processor, eight at most
+   */
+  workers?: number;
+  /** Told after each step: tensors that are judged, and all. */
+  onProgress?: (progress: { tensors: number; total: number }) => void;
+}
+
+/** What {@link unmerge} needs. */
+export interface UnmergeOptions extends Omit<MergeOptions, "base" | "unmerge"> {
+  /** The merged model. */
+  merged: SourceLike;
+}
+
+/** What {@link unmerge} gives. */
+export interface UnmergeResult extends MergeResult {
+  /**
+   * The tensors that cannot be had back exactly, because the roundings of the merge have lost bits: how many of their elements are not what they were when
+   * the result is merged again. Not for outputs that were streams.
+   */
+  inexact?: { name: string; elements: number; inexact: number }[];
 }
 
 /** What {@link openMerged} needs. */
@@ -234,6 +314,8 @@ export interface MergedFile {
 /** What a merge gives. */
 export interface MergeResult {
   files: MergedFile[];
+  /** The receipt, where one was asked for. */
+  receipt?: Receipt;
   /** Its tensors are listed when they are read for the first time. */
   report: Report;
 }
@@ -308,8 +390,10 @@ export interface FactorsResult {
   report: FactorsReport;
 }
 
+export type { Receipt, ReceiptMetadata, ReceiptParameters, ResourceDescriptor } from "./provenance/types.js";
 export type {
-  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, CombineSettings, Description, DtypeTotal, ExtractSettings, FactorsModule,
-  FactorsOther, FactorsReport, FileDigest, FileSize, Finding, ModelDescription, ModuleDescription, PlanSettings, Recipe, RecipeAdapter, RecipeBase,
-  RecipeFile, RecipeScale, Report, ScaleReport, Signal, TensorDescription, TensorReport, TensorStatistics, TotalSignal, UpdateReport, WeightFile,
+  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, CombineSettings, Description, DtypeTotal, Evidence, ExpectedAdapter, ExtractSettings,
+  FactorsModule, FactorsOther, FactorsReport, FileDigest, FileSize, Finding, Instead, InsteadCount, ModelDescription, ModuleDescription, ModuleWeight,
+  PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeFile, RecipeScale, Report, ScaleReport, Signal, TensorDescription, TensorReport,
+  TensorStatistics, TensorVerdict, TotalSignal, UpdateReport, Verdict, VerdictCounts, VerifyReport, WeightFile,
 } from "./schema.js";

@@ -8,6 +8,8 @@ pub const INDEX_BYTES: u64 = 100_000_000;
 pub const INDEX_METADATA_BYTES: usize = 64 << 10;
 /// Largest configuration file.
 pub const CONFIG_BYTES: u64 = 16 << 20;
+/// Largest model card that is edited.
+pub const CARD_BYTES: u64 = 1 << 20;
 /// Most tensors in one file.
 pub const TENSORS: usize = 1_000_000;
 /// Longest name of a tensor or shard in bytes.

@@ -110,6 +110,28 @@ impl Block<'_> {
         }
     }
 
+    /// The source's values, and what the updates make of them, in f64 and not rounded; the products of low-rank factors are f32.
+    pub(super) fn values(&self, buffers: &BlockBuffers) -> Result<(Vec<f64>, Vec<f64>)> {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let (mut base, mut sum, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut kept = Kept::default();
+        for tile in self.tiles() {
+            self.decode(&tile, buffers, &mut base)?;
+            sum.resize(base.len(), 0.0);
+            for (band, part) in self.parts(&tile) {
+                let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
+                let (base, sum) = (&base[inside.clone()], &mut sum[inside]);
+                match self.program.combine.rule() {
+                    Some(rule) => self.combine(rule, band, &part, buffers, base, sum, &mut changed, &mut kept),
+                    None => self.update(band, &part, buffers, base, sum, &mut changed),
+                }
+            }
+            before.extend_from_slice(&base);
+            after.extend_from_slice(&sum);
+        }
+        Ok((before, after))
+    }
+
     /// Add what is in the block of a sample to `statistics`: as nothing is done for these elements but once more, the fold of the block is as fast as
     /// without.
     fn sample(&self, buffers: &mut BlockBuffers, float: Float, statistics: &mut Statistics) -> Result<()> {
@@ -306,9 +328,10 @@ impl Block<'_> {
             self.decode(&tile, buffers, &mut base)?;
             for (band, part) in self.parts(&tile) {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
-                let rows = self.tile(band, part.start, &base[inside], &[]);
                 for (_, number, update) in band.others() {
                     let Some(facts) = self.program.fact_range(*number) else { continue };
+                    let beside = self.beside(*number, &part, buffers);
+                    let rows = self.tile(band, part.start, &base[inside.clone()], &beside);
                     update.gather(&rows, &mut changed, &mut sums[facts]);
                 }
             }
@@ -343,13 +366,15 @@ impl Block<'_> {
 
     /// The bytes that update number `number` reads beside the source's for `elements`.
     pub(super) fn beside<'b>(&self, number: usize, elements: &Range<u64>, buffers: &'b BlockBuffers) -> Vec<&'b [u8]> {
-        let wanted = self.program.updates[number].op.reads(elements.clone());
+        let Program { source, updates, cols, .. } = self.program;
+        let wanted = updates[number].reads(elements, *cols);
         if wanted.is_empty() {
             return Vec::new();
         }
-        let reads = |update: &Update| update.op.reads(elements.clone()).len();
-        let before: usize = self.program.updates[..number].iter().map(reads).sum();
-        buffers.held(self.program.source.reads(elements.clone()).len() + before, &wanted)
+        // Those of the whole block, as they were read.
+        let reads = |update: &Update| update.reads(&self.elements, *cols).len();
+        let before: usize = updates[..number].iter().map(reads).sum();
+        buffers.held(source.reads(self.elements.clone()).len() + before, &wanted)
     }
 
     fn non_finite(&self, element: u64) -> Error {

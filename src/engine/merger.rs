@@ -118,6 +118,32 @@ impl Merger {
         inputs: &impl Inputs,
         statistics: Option<&mut Statistics>,
     ) -> Result<&[u8]> {
+        let (block, buffers) = self.read_block(id, elements, inputs).await?;
+        block.compute(buffers, statistics)
+    }
+
+    /// The values of `elements` of the source of program `id`, and what its updates make of them, in f64 and not rounded to a type: for whoever
+    /// compares a merge with another. The products of low-rank factors are computed in f32 all the same.
+    ///
+    /// # Errors
+    /// As [`compute`](Self::compute).
+    pub async fn values(
+        &mut self,
+        id: usize,
+        elements: Range<u64>,
+        inputs: &impl Inputs,
+    ) -> Result<(Vec<f64>, Vec<f64>)> {
+        let (block, buffers) = self.read_block(id, elements, inputs).await?;
+        block.values(buffers)
+    }
+
+    /// A block of a program, prepared and with its source's bytes read.
+    async fn read_block(
+        &mut self,
+        id: usize,
+        elements: Range<u64>,
+        inputs: &impl Inputs,
+    ) -> Result<(Block<'_>, &mut BlockBuffers)> {
         self.prepare(id, &elements, inputs).await?;
         let Merger { programs, buffers, allow_nonfinite, .. } = self;
         let Some(Loaded { program, prepared: Some(prepared), known, .. }) = programs.last() else {
@@ -129,7 +155,7 @@ impl Merger {
         let spans = program.reads(elements.clone());
         let block = Block { program, prepared, elements, allow_nonfinite: *allow_nonfinite, known: known.as_ref() };
         buffers.read(&block, spans, inputs).await?;
-        block.compute(buffers, statistics)
+        Ok((block, buffers))
     }
 
     /// The result of the job that goes through `elements` in the round of which the program has learned, as

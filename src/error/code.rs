@@ -50,6 +50,8 @@ named! {
         NonFinite = "non-finite",
         /// A source that changed while it was read.
         SourceChanged = "source-changed",
+        /// A base that is not the one whose hash was asked for.
+        BaseMismatch = "base-mismatch",
         /// A read that failed.
         FetchFailed = "fetch-failed",
         /// A server that ignores `Range` where ranges are needed.

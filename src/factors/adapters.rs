@@ -1,8 +1,6 @@
 //! Reading the adapters that become one: their configurations and headers. Every mistake that these can show is an error before a weight is
 //! read.
 
-use std::collections::HashMap;
-
 use serde_json::{Map, Value, json};
 
 use super::folder::{Fields, key_of};
@@ -39,9 +37,8 @@ pub async fn plan_combine(
         return Err(Error::bad_option("adapters", "none is given").fix("give at least one"));
     }
     let mut budget = PatternBudget::default();
-    let (mut modules, mut places) = (Vec::<(String, Vec<(usize, ModuleUpdate)>)>::new(), HashMap::new());
     let (mut given, mut findings, mut fields) = (Vec::new(), Vec::new(), Vec::new());
-    let mut described = Vec::new();
+    let (mut updates, mut described) = (Vec::new(), Vec::new());
     for (number, (listing, options)) in adapters.iter().enumerate() {
         inputs.pause().await?;
         if options.density.is_some() {
@@ -49,40 +46,34 @@ pub async fn plan_combine(
             return Err(error.adapter(listing.name.clone()).fix("give density beside the adapters"));
         }
         let mut adapter = open_adapter(inputs, listing, options, &mut budget).await?;
+        if !adapter.choice.is_all() {
+            let reason = "an adapter is combined as a whole";
+            let error = Error::bad_option(adapter.choice.option(), reason).adapter(adapter.name);
+            return Err(error.fix("give weights by module, only and skip where the result is merged"));
+        }
         if let Some(mismatch) = adapter.mismatches.first() {
             return Err(mismatch.error.clone());
         }
         findings.append(&mut adapter.findings);
         fields.push(said(inputs, listing, &adapter).await?);
-        let mut shared = number == 0;
-        for update in std::mem::take(&mut adapter.updates) {
-            let name = update.tensor();
-            let at = *places.entry(name).or_insert_with_key(|name| {
-                modules.push((name.clone(), Vec::new()));
-                modules.len() - 1
-            });
-            shared |= !modules[at].1.is_empty();
-            modules[at].1.push((number, update));
-        }
-        if !shared {
+        updates.extend(std::mem::take(&mut adapter.updates).into_iter().map(|update| (number, update)));
+        described.push(description(&adapter));
+        let weights = adapter.digests.into_iter().rev().find(|file| file.name != "adapter_config.json");
+        let sha256 = weights.map_or(String::new(), |file| file.sha256);
+        given.push(Given { name: adapter.name, weight: adapter.weight, sha256 });
+    }
+    let modules = by_parameter(updates);
+    for (number, adapter) in given.iter().enumerate().skip(1) {
+        let with_others = |of: &Vec<(usize, ModuleUpdate)>| {
+            of.iter().any(|(other, _)| *other == number) && of.iter().any(|(other, _)| *other < number)
+        };
+        if !modules.iter().any(with_others) {
             let message = "it has no module in common with the adapters before it".to_string();
             findings.push(Finding::warning("nothing-in-common", Some(&adapter.name), message));
         }
-        described.push(description(&adapter));
-        given.push(Given {
-            name: adapter.name,
-            weight: adapter.weight,
-            sha256: adapter
-                .digests
-                .iter()
-                .rev()
-                .find(|file| file.name != "adapter_config.json")
-                .map_or(String::new(), |file| file.sha256.clone()),
-        });
     }
-    sort_by(&mut modules, |one, other| one.0.cmp(&other.0));
     let (mut parts, mut widest, mut wide) = (Vec::with_capacity(modules.len()), 1, false);
-    for (_, updates) in modules {
+    for updates in modules {
         findings.extend(updates.iter().filter_map(|(number, update)| beside(given.get(*number)?, update)));
         let part = part(updates, &given)?;
         if let Body::Factors(_, ops) = &part.body {
@@ -105,6 +96,22 @@ pub async fn plan_combine(
         findings,
         making: Making::Combine(checked, given),
     })
+}
+
+/// The updates of each parameter, in the order of the parameters' paths; those of one in the order of the adapters.
+fn by_parameter(mut updates: Vec<(usize, ModuleUpdate)>) -> Vec<Vec<(usize, ModuleUpdate)>> {
+    let path = |(_, update): &(usize, ModuleUpdate)| (update.module.clone(), update.parameter.clone());
+    sort_by(&mut updates, |one, other| {
+        (&one.1.module, &one.1.parameter, one.0).cmp(&(&other.1.module, &other.1.parameter, other.0))
+    });
+    let mut all: Vec<Vec<(usize, ModuleUpdate)>> = Vec::new();
+    for update in updates {
+        match all.last_mut() {
+            Some(of) if of.first().map(path) == Some(path(&update)) => of.push(update),
+            _ => all.push(vec![update]),
+        }
+    }
+    all
 }
 
 /// What the new adapter says of its making.
@@ -195,6 +202,9 @@ fn part(updates: Vec<(usize, ModuleUpdate)>, adapters: &[Given]) -> Result<Part>
         let Some(this) = Layer::of(&update.op.layer) else {
             return refuse("the file does not tell the sides of the layer", MERGE);
         };
+        if this.outputs == 0 || this.columns().is_none_or(|columns| columns == 0) {
+            return refuse("the layer has no elements", MERGE);
+        }
         match &layer {
             Some(other) if *other != this => {
                 let reason = "it is for a layer of another shape than that of another adapter";

@@ -1,7 +1,5 @@
 //! The two files of an adapter in PEFT's format.
 
-use std::collections::HashSet;
-
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -103,6 +101,8 @@ impl FactorsPlan {
     ///
     /// # Errors
     /// `wrong-input` where there is nothing to keep; `limit-exceeded` where memory does not suffice.
+    // Not inlined into what wasm-bindgen exports, whose name has no path: the second half of the module could not have it.
+    #[inline(never)]
     pub fn finish(&self, outcomes: &[Outcome]) -> Result<AdapterFiles> {
         let whole = Wholes::of(self, outcomes);
         let (mut stored, mut modules, mut others) = (Vec::new(), Vec::new(), Vec::new());
@@ -215,8 +215,8 @@ impl FactorsPlan {
 
 /// What is brought along as a whole.
 struct Wholes<'a> {
-    /// The modules with factors.
-    factored: HashSet<&'a str>,
+    /// The modules with factors, in order.
+    factored: Vec<&'a str>,
     /// Of two models, the modules that `modules_to_save` names: PEFT loads all of their parameters.
     modules: Vec<&'a str>,
     /// Whether there are biases of other modules.
@@ -229,8 +229,7 @@ struct Wholes<'a> {
 impl<'a> Wholes<'a> {
     fn of(plan: &'a FactorsPlan, outcomes: &[Outcome]) -> Wholes<'a> {
         let all = matches!(plan.making, Making::Combine(..));
-        let mut wholes =
-            Wholes { factored: HashSet::new(), modules: Vec::new(), biases: false, all, saves: plan.saves() };
+        let mut wholes = Wholes { factored: Vec::new(), modules: Vec::new(), biases: false, all, saves: plan.saves() };
         for (Part { module, body }, outcome) in plan.parts.iter().zip(outcomes) {
             match body {
                 Body::Whole { name, .. }
@@ -244,7 +243,7 @@ impl<'a> Wholes<'a> {
                 }
                 Body::Whole { .. } => {}
                 _ if outcome.rank > 0 => {
-                    wholes.factored.insert(module);
+                    wholes.factored.push(module);
                 }
                 _ => {}
             }
@@ -271,7 +270,7 @@ impl<'a> Wholes<'a> {
         }
         let differs = self.saves && outcome.norm != Some(0.0);
         // A layer with factors is inside of what PEFT puts around it.
-        let inside = if self.factored.contains(module) { "base_layer.bias" } else { "bias" };
+        let inside = if self.factored.binary_search(&module).is_ok() { "base_layer.bias" } else { "bias" };
         (differs && is_bias(name)).then(|| saved_key(module, inside))
     }
 }

@@ -1,7 +1,6 @@
 //! `target_modules` for a model that is known: names that mean the modules with factors, and no others.
 
-use std::collections::HashSet;
-
+use crate::json::sorted;
 use crate::order::sort;
 
 /// For each of `modules` its last name, where every module whose path ends so is one of them; else its path. `others` are the other modules of
@@ -11,8 +10,8 @@ pub(crate) fn named<'a>(modules: impl Iterator<Item = &'a str> + Clone, others: 
     // Also the names of what modules are in: these are no layers.
     let outer = modules.clone().filter_map(|module| module.rsplit_once('.').map(|(outer, _)| outer));
     let parts = others.iter().map(String::as_str).chain(outer).flat_map(|path| path.split('.'));
-    let unclear: HashSet<&str> = parts.collect();
-    let name = |module: &'a str| if unclear.contains(last(module)) { module } else { last(module) };
+    let unclear = sorted(parts.collect());
+    let name = |module: &'a str| if unclear.binary_search(&last(module)).is_ok() { module } else { last(module) };
     let mut names: Vec<String> = modules.map(|module| name(module).into()).collect();
     sort(&mut names);
     names.dedup();

@@ -10,6 +10,7 @@ pub mod placement;
 mod relatives;
 pub mod renames;
 pub(crate) mod suffixes;
+pub(crate) mod unet_blocks;
 
 /// What config.json says that matters to a merge.
 #[derive(Debug, Clone, Default)]

@@ -8,7 +8,7 @@ use super::merge::{Merge, OnProgress, Progress};
 use crate::engine::Budget;
 use crate::error::{Error, Result};
 use crate::inputs::Listing;
-use crate::plan::{AdapterOptions, PlanOptions, plan};
+use crate::plan::{AdapterOptions, ModuleWeight, PlanOptions, plan};
 
 /// An adapter's folder, or its `.safetensors` file, and what is asked of it. A path alone will do for one at weight 1.
 #[derive(Debug, Clone)]
@@ -68,6 +68,30 @@ impl AdapterFolder {
         self
     }
 
+    /// A factor on its delta in some tensors, beside its weight; of several for a tensor the last counts.
+    pub fn module_weight(mut self, weight: ModuleWeight) -> AdapterFolder {
+        self.options.weights.push(weight);
+        self
+    }
+
+    /// Factors on its delta in the blocks of Stable Diffusion's UNet: numbers with commas between them, or the name of a list.
+    pub fn block_weights(mut self, weights: impl Into<String>) -> AdapterFolder {
+        self.options.block_weights = Some(weights.into());
+        self
+    }
+
+    /// Merge only its deltas of tensors in whose name this regular expression matches, or another one that is given so.
+    pub fn only(mut self, pattern: impl Into<String>) -> AdapterFolder {
+        self.options.only.push(pattern.into());
+        self
+    }
+
+    /// Leave out its deltas of tensors in whose name this regular expression matches.
+    pub fn skip(mut self, pattern: impl Into<String>) -> AdapterFolder {
+        self.options.skip.push(pattern.into());
+        self
+    }
+
     /// The files, and what is asked of them.
     pub(super) fn list(&self, files: &mut Vec<InputFile>) -> Result<(Listing, AdapterOptions)> {
         let mut options = self.options.clone();
@@ -96,13 +120,16 @@ impl<P: AsRef<Path>> From<P> for AdapterFolder {
     }
 }
 
+/// The base, the adapters with their options, and the files of all of them.
+pub(super) type Listings = (Listing, Vec<(Listing, AdapterOptions)>, Vec<InputFile>);
+
 /// A merge that is being described; see [`Merge::builder`].
 #[derive(Default)]
 #[must_use]
 pub struct MergeBuilder {
-    base: Option<PathBuf>,
+    pub(super) base: Option<PathBuf>,
     adapters: Vec<AdapterFolder>,
-    plan: PlanOptions,
+    pub(super) plan: PlanOptions,
     pub(super) allow_nonfinite: bool,
     pub(super) statistics: bool,
     pub(super) force: bool,
@@ -147,6 +174,24 @@ impl MergeBuilder {
     /// Share of each delta that is kept.
     pub fn density(mut self, density: f64) -> MergeBuilder {
         self.plan.density = Some(density);
+        self
+    }
+
+    /// Hash the base's weight files before the merge, so that the recipe has their hashes; it reads the base once more.
+    pub fn hash_base(mut self, hash: bool) -> MergeBuilder {
+        self.plan.hash_base = hash;
+        self
+    }
+
+    /// The SHA-256 that the base must have ([`Base::sha256`](crate::plan::Base::sha256)); another one is the error `base-mismatch`.
+    pub fn expect_base(mut self, sha256: impl Into<String>) -> MergeBuilder {
+        self.plan.expect_base = Some(sha256.into());
+        self
+    }
+
+    /// Compare samples of what the adapters hold of their base with this base, for the report.
+    pub fn evidence(mut self, gather: bool) -> MergeBuilder {
+        self.plan.evidence = gather;
         self
     }
 
@@ -218,6 +263,25 @@ impl MergeBuilder {
     pub fn plan(self) -> Result<Merge> {
         let budget = self.memory_budget.map_or(Ok(Budget::default()), Budget::new)?;
         let block = self.block_bytes.unwrap_or(budget.block_bytes());
+        let (base, adapters, files) = self.listings()?;
+        let planned = block_on(plan(&Files::new(&files, &self.cancel), &base, &adapters, &self.plan))?;
+        Ok(Merge { plan: planned, files, block, request: self })
+    }
+
+    /// The same adapters for another base, to be compared with something.
+    pub(super) fn of_another_base(&self, base: PathBuf) -> MergeBuilder {
+        MergeBuilder {
+            base: Some(base),
+            adapters: self.adapters.clone(),
+            plan: self.plan.clone(),
+            threads: self.threads,
+            cancel: self.cancel.clone(),
+            ..MergeBuilder::default()
+        }
+    }
+
+    /// The base, the adapters, and the files of all of them.
+    pub(super) fn listings(&self) -> Result<Listings> {
         let base = self.base.as_ref().ok_or_else(|| Error::bad_option("base", "no base is given"))?;
         let mut files = Vec::new();
         let base = list_folder(base, &mut files)?;
@@ -225,7 +289,6 @@ impl MergeBuilder {
         for adapter in &self.adapters {
             adapters.push(adapter.list(&mut files)?);
         }
-        let planned = block_on(plan(&Files::new(&files, &self.cancel), &base, &adapters, &self.plan))?;
-        Ok(Merge { plan: planned, files, block, request: self })
+        Ok((base, adapters, files))
     }
 }

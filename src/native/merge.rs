@@ -60,7 +60,7 @@ pub(super) type OnProgress = Box<dyn Fn(Progress<'_>) + Send + Sync>;
 pub struct Merged {
     /// What was planned.
     pub plan: MergePlan,
-    /// The statistics of each merged tensor by its number: of all its elements where they were asked for, else of a sample of them.
+    /// The statistics of each merged tensor by its number: of all its elements if they were asked for, else of a sample of them.
     pub statistics: BTreeMap<usize, Statistics>,
 }
 

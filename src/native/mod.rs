@@ -7,8 +7,11 @@ mod files;
 mod merge;
 mod output;
 mod threads;
+mod unmerge;
+mod verify;
 
 pub use builder::{AdapterFolder, MergeBuilder};
 pub use cancel::Cancel;
 pub use factors::NewAdapter;
 pub use merge::{Merge, Merged, Progress};
+pub use unmerge::{Inexact, Unmerged};

@@ -15,7 +15,8 @@ use crate::inputs::Span;
 use crate::kernel::Statistics;
 use crate::plan::{Piece, Program};
 
-/// Write all files of the plan to their hidden places, and give the statistics of each tensor by number: of all its elements where they were asked for, else of a sample.
+/// Write all files of the plan under their hidden names. Returns the statistics of each tensor by number: of all its elements if they were asked
+/// for, else of a sample of them.
 ///
 /// # Errors
 /// The first error of any thread; the others stop at their next job.
@@ -50,6 +51,26 @@ struct Gathering {
 /// The number of the next job once a thread has failed: beyond that of any other.
 const FAILED: usize = usize::MAX / 2;
 
+/// Do the same work in several threads, as many as the machine runs at once where `threads` is 0, but no more than there are jobs.
+///
+/// # Errors
+/// The first of any thread.
+pub(super) fn run_threads(threads: usize, jobs: usize, work: impl Fn() -> Result<()> + Sync) -> Result<()> {
+    let threads = match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    std::thread::scope(|scope| {
+        let start = || std::thread::Builder::new().spawn_scoped(scope, &work);
+        // Where the system has no more threads, those that it gave do the work.
+        let mut running: Vec<_> = (1..threads.min(jobs)).map_while(|_| start().ok()).collect();
+        let own = work();
+        let others =
+            running.drain(..).map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        others.fold(own, |first, result| first.and(result))
+    })
+}
+
 struct Shared<'a> {
     merge: &'a Merge,
     folder: &'a OutputFolder,
@@ -66,20 +87,8 @@ struct Shared<'a> {
 impl Shared<'_> {
     /// Let every thread take the next job until none is left.
     fn run_all(&self, jobs: &[Task]) -> Result<()> {
-        let threads = match self.merge.request.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
         let next = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            let start = || std::thread::Builder::new().spawn_scoped(scope, || Thread::new(self).run(jobs, &next));
-            // If the system has no more threads, those that exist do the work.
-            let mut running: Vec<_> = (1..threads.min(jobs.len())).map_while(|_| start().ok()).collect();
-            let own = Thread::new(self).run(jobs, &next);
-            let others =
-                running.drain(..).map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            others.fold(own, |first, result| first.and(result))
-        })
+        run_threads(self.merge.request.threads, jobs.len(), || Thread::new(self).run(jobs, &next))
     }
 
     /// Report `bytes` more of a file.

@@ -5,7 +5,7 @@ use super::method::Needs;
 use super::orthogonal::try_zeros;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::turn::{RowMap, fit_columns, turned};
-use super::{Given, Method, Prepared};
+use super::{Given, Inverse, Method, Prepared};
 use crate::error::{Error, Result};
 use crate::kernel::{Strip, multiply};
 
@@ -35,6 +35,13 @@ fn prepare(given: &Given) -> Result<Prepared> {
             return Err(Error::non_finite(key, number as u64, reason).adapter(given.adapter));
         }
         normal.iter_mut().for_each(|value| *value /= length);
+    }
+    // Every reflection is its own inverse: all of them are taken back in the other order.
+    if Inverse::of(given) {
+        for number in 0..rank / 2 {
+            let (before, rest) = normals.split_at_mut((rank - 1 - number) * inputs);
+            before[number * inputs..][..inputs].swap_with_slice(&mut rest[..inputs]);
+        }
     }
     // A row is multiplied by these to get the component of its image along each normal when that normal's turn comes: the normal, reflected in
     // those before it.

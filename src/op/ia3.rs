@@ -2,8 +2,8 @@
 //! `IA3Layer.merge`.
 
 use super::peft::{AdapterTensor, ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::{Apply, Given, LayerShape, Method, Op, Prepared, Tile};
-use crate::error::Result;
+use super::{Apply, Given, Inverse, LayerShape, Method, Op, Prepared, Tile};
+use crate::error::{Error, Result};
 use crate::model::orientation::Fit;
 
 /// `ia3_l`, `n` numbers. They multiply the inputs if `f` is 1, as in feed-forward layers, otherwise the outputs. For a convolution, `c` is the
@@ -24,7 +24,14 @@ fn fit(op: &Op, shape: &[u64]) -> Fit {
 }
 
 fn prepare(given: &Given) -> Result<Prepared> {
-    let (values, place) = (given.values(0)?, given.place);
+    let (mut values, place) = (given.values(0)?, given.place);
+    if Inverse::of(given) {
+        if let Some(zero) = values.iter().position(|&value| value == 0.0) {
+            let reason = "it is 0: what it multiplied is not in the merged model";
+            return Err(Error::non_finite(given.key(), zero as u64, reason).adapter(given.adapter));
+        }
+        values.iter_mut().for_each(|value| *value = 1.0 / *value);
+    }
     if (given.size('f') == 1) == given.op.transposed {
         let rows = Some(place.sources().map(|row| values[row]).collect());
         return Prepared::other(Multiplied { rows, cols: Vec::new() });

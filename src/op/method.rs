@@ -9,8 +9,9 @@ use super::peft::Spelling;
 use super::{Op, Place, Tile};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
-use crate::kernel::Real;
+use crate::kernel::{Real, decode};
 use crate::model::orientation::Fit;
+use crate::tensor::Float;
 
 /// A method.
 pub struct Method {
@@ -65,6 +66,19 @@ impl PartialEq for Method {
 impl fmt::Debug for Method {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+/// That an update is to be taken back: its method gives the inverse of what it does.
+pub(crate) struct Inverse;
+
+impl Inverse {
+    /// The size that says so.
+    pub(crate) const LETTER: char = 'u';
+
+    /// Whether it is asked for.
+    pub(crate) fn of(given: &Given) -> bool {
+        given.size(Inverse::LETTER) == 1
     }
 }
 
@@ -211,6 +225,8 @@ pub(crate) enum Prepared {
     Product(Product),
     /// The same, and every output has a trained length.
     Normalised(Normalised),
+    /// The values of this type that are [read](Op::reads) beside the weight, in its place.
+    Beside(Float),
     /// Anything else, which is computed in f64.
     Other(Box<dyn Apply>),
 }
@@ -242,6 +258,7 @@ impl Prepared {
         match self {
             Prepared::Product(product) => product.bytes(),
             Prepared::Normalised(normalised) => normalised.bytes(),
+            Prepared::Beside(_) => 0,
             Prepared::Other(other) => other.bytes(),
         }
     }
@@ -250,7 +267,7 @@ impl Prepared {
     /// allocated once.
     pub(crate) fn gather<R: Real>(&self, tile: &Tile<R>, changed: &mut Vec<R>, sums: &mut [f64]) {
         match self {
-            Prepared::Product(_) => {}
+            Prepared::Product(_) | Prepared::Beside(_) => {}
             Prepared::Normalised(normalised) => normalised.gather(tile, changed, sums),
             Prepared::Other(other) => {
                 let base: Vec<f64> = tile.base.iter().map(|&value| value.into()).collect();
@@ -262,7 +279,7 @@ impl Prepared {
     /// Take the fact of the whole weight.
     pub(crate) fn learn(&mut self, fact: &[f64]) {
         match self {
-            Prepared::Product(_) => {}
+            Prepared::Product(_) | Prepared::Beside(_) => {}
             Prepared::Normalised(normalised) => normalised.learn(fact),
             Prepared::Other(other) => other.learn(fact),
         }
@@ -273,6 +290,11 @@ impl Prepared {
         match self {
             Prepared::Product(product) => product.apply(tile, out),
             Prepared::Normalised(normalised) => normalised.apply(tile, out),
+            Prepared::Beside(float) => {
+                if let [bytes] = tile.beside {
+                    decode(*float, bytes, out);
+                }
+            }
             Prepared::Other(other) => {
                 let base: Vec<f64> = tile.base.iter().map(|&value| value.into()).collect();
                 let mut values = vec![0.0; out.len()];

@@ -6,6 +6,7 @@
 mod activation;
 mod adalora;
 mod add_bias;
+mod amplitude;
 mod bd_lora;
 mod beft;
 mod boft;
@@ -49,6 +50,7 @@ mod rows;
 mod scatter;
 mod shira;
 mod supertuning;
+mod task_vector;
 mod torch_random;
 mod turn;
 mod unilora;
@@ -60,6 +62,7 @@ mod wavelet;
 
 pub use adalora::ADALORA;
 pub(crate) use add_bias::add_bias;
+pub(crate) use amplitude::AMPLITUDE;
 pub(crate) use bd_lora::{Side, bd_lora};
 pub use boft::BOFT;
 pub use deft::DEFT;
@@ -75,7 +78,7 @@ pub use low_rank::LORA;
 pub(crate) use merged_linear::merged_linear;
 use method::{Apply, straight};
 pub use method::{Fact, Footprint, Method};
-pub(crate) use method::{Given, Prepared};
+pub(crate) use method::{Given, Inverse, Prepared};
 pub use oft::OFT;
 pub use olora::OLORA;
 pub use place::RowOrder;
@@ -85,6 +88,8 @@ pub use replace::Replace;
 pub(crate) use replace::replace;
 pub use road::ROAD;
 pub(crate) use rows::trained_rows;
+pub use task_vector::TASK_VECTOR;
+pub(crate) use task_vector::task_vector;
 pub(crate) use unpacked::Unpacked;
 
 /// Every method.
@@ -122,4 +127,6 @@ pub static METHODS: &[&Method] = &[
     &waveft::WAVEFT,
     &deft::DEFT,
     &peanut::PEANUT,
+    &task_vector::TASK_VECTOR,
+    &amplitude::AMPLITUDE,
 ];

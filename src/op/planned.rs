@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::replace::REPLACE;
 use super::rows::ROWS;
-use super::{Fact, Footprint, LayerShape, METHODS, Method, Replace};
+use super::{Fact, Footprint, LayerShape, METHODS, Method, Replace, TASK_VECTOR};
 use crate::encoding::{Operand, Stored};
 use crate::inputs::Span;
 use crate::model::orientation::Fit;
@@ -141,7 +141,7 @@ impl Op {
         replacement.or_else(|| self.operands.first().map(|operand| operand.at.input))
     }
 
-    /// What is read beside the weight's own bytes for some elements of it: of a parameter as large as the weight, which covers all of it.
+    /// What is read beside the weight's own bytes for some elements of what the update covers: of a parameter as large as that.
     pub(crate) fn reads(&self, elements: Range<u64>) -> Vec<Span> {
         self.replacement.as_ref().map_or_else(Vec::new, |replace| Stored::Plain(replace.stored).reads(elements))
     }
@@ -154,6 +154,11 @@ impl Op {
     /// What it must know of the whole weight.
     pub fn fact(&self) -> Option<Fact> {
         self.method.needs.fact(self)
+    }
+
+    /// Whether it is the delta of a whole model.
+    pub(crate) fn is_task_vector(&self) -> bool {
+        *self.method == TASK_VECTOR
     }
 
     /// Whether it puts trained values in the place of the weight's own, of all its rows or of some.

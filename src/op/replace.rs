@@ -3,12 +3,10 @@
 //!
 //! It may be as large as any weight of the base, so it is read block by block beside it, or in its place.
 
-use super::{Apply, Given, LayerShape, Method, Op, Prepared, Tile, ln_tuning};
+use super::{Given, LayerShape, Method, Op, Prepared, ln_tuning};
 use crate::encoding::{Operand, Plain};
 use crate::error::{Error, Result};
-use crate::kernel::decode;
 use crate::model::orientation::Fit;
-use crate::tensor::Float;
 use crate::wire::wire;
 
 /// A parameter of the adapter.
@@ -42,31 +40,16 @@ pub(crate) fn replace(values: &Operand, shape: &[u64]) -> Result<Op> {
     Ok(Op { layer, replacement, ..Op::new(&REPLACE) })
 }
 
-fn fit(op: &Op, shape: &[u64]) -> Fit {
+pub(super) fn fit(op: &Op, shape: &[u64]) -> Fit {
     match &op.replacement {
         Some(replace) if replace.shape == shape => Fit::Certain { transposed: false },
         _ => Fit::Neither,
     }
 }
 
-fn prepare(given: &Given) -> Result<Prepared> {
+pub(super) fn prepare(given: &Given) -> Result<Prepared> {
     match &given.op.replacement {
-        Some(replace) => Prepared::other(Replacement(replace.stored.float)),
+        Some(replace) => Ok(Prepared::Beside(replace.stored.float)),
         None => Err(Error::internal("there is nothing in place of the weight")),
-    }
-}
-
-/// The type of the values that are read beside the base's.
-struct Replacement(Float);
-
-impl Apply for Replacement {
-    fn bytes(&self) -> u64 {
-        0
-    }
-
-    fn apply(&self, tile: &Tile<f64>, out: &mut [f64]) {
-        if let [bytes] = tile.beside {
-            decode(self.0, bytes, out);
-        }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::method::Needs;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::{Apply, Given, LayerShape, Method, Op, Prepared, RowOrder, Tile};
+use super::{Apply, Given, Inverse, LayerShape, Method, Op, Prepared, RowOrder, Tile};
 use crate::error::{Error, Result};
 use crate::model::orientation::Fit;
 
@@ -40,9 +40,37 @@ fn prepare(given: &Given) -> Result<Prepared> {
             _ => 0.0,
         }
     };
-    let own = rows.clone().map(|output| factor(output, 0, libm::cos)).collect();
-    let other = rows.clone().map(|output| factor(output, 1, libm::sin)).collect();
+    let mut own: Vec<f64> = rows.clone().map(|output| factor(output, 0, libm::cos)).collect();
+    let mut other: Vec<f64> = rows.clone().map(|output| factor(output, 1, libm::sin)).collect();
+    if Inverse::of(given) {
+        invert(&mut own, &mut other, group).map_err(|output| {
+            let reason = "its pair of outputs became one line: what they were is not in the merged model";
+            Error::non_finite(given.key(), (rows.start + output) as u64, reason).adapter(given.adapter)
+        })?;
+    }
     Prepared::other(Pairs { own, other, group })
+}
+
+/// The factors that take back what these do: the inverse of the matrix (own₁, −other₁; other₂, own₂) of each pair.
+///
+/// # Errors
+/// The first output of a pair that has none.
+fn invert(own: &mut [f64], other: &mut [f64], group: usize) -> std::result::Result<(), usize> {
+    let half = group / 2;
+    for start in (0..own.len()).step_by(group.max(1)) {
+        for (first, second) in (start..start + half).map(|first| (first, first + half)) {
+            let determinant = own[first] * own[second] + other[first] * other[second];
+            if determinant == 0.0 || !determinant.is_finite() {
+                return Err(first);
+            }
+            own.swap(first, second);
+            for output in [first, second] {
+                own[output] /= determinant;
+                other[output] /= -determinant;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// For each output, how much of itself and how much of the other of its pair it becomes.

@@ -2,12 +2,14 @@
 
 use sha2::{Digest, Sha256};
 
+use super::base_names::NamedBase;
 use super::elsewhere::elsewhere;
 use super::open::{check_gathered, check_listing, hex, read_header, read_json};
-use super::options::{AdapterOptions, none_of};
+use super::options::{AdapterOptions, ModuleChoice, none_of};
 use super::recipe::FileDigest;
 use super::rules::check_density;
 use super::tokenizer::is_tokenizer;
+use super::tuned::TunedModel;
 use super::unmerged;
 use super::zeros::Zeros;
 use crate::adapter::dialect::{self, AdapterFiles, Mismatch, ModuleUpdate, Summary, Updates};
@@ -18,6 +20,7 @@ use crate::container::{Format, Header, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{FileInfo, Inputs, Listing, try_buffer};
+use crate::json;
 use crate::wire::wire;
 
 /// An adapter, without its weights.
@@ -61,10 +64,20 @@ pub struct Adapter {
     pub digests: Vec<FileDigest>,
     /// Where it can be had again, for the recipe.
     pub origin: Option<String>,
+    /// The revision of the base that its configuration names.
+    pub revision: Option<String>,
+    /// Whether the base is the one that its configuration names.
+    pub named_base: NamedBase,
+    /// What was asked for of some of its modules.
+    pub choice: ModuleChoice,
+    /// The tensors that it would change, and does not because of that.
+    pub left_out: Vec<String>,
+    /// What is known of it where it is a whole fine-tuned model, while the plan is being made.
+    pub tuned: Option<Box<TunedModel>>,
 }
 
 // The plan's programs and findings hold the rest.
-wire!(Adapter { name, weight, density, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin } without { updates, replication, mismatches, findings, targets, idle, companions });
+wire!(Adapter { name, weight, density, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin, named_base, left_out } without { updates, replication, mismatches, findings, targets, idle, companions, revision, choice, tuned });
 
 /// Most bytes of the name of a base that an error shows.
 const BASE_NAME_BYTES: usize = 120;
@@ -104,6 +117,10 @@ async fn open_in(
     let name = &folder.name;
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
     let density = options.density.map(|density| check_density("density", density)).transpose()?;
+    let choice = ModuleChoice::of(options);
+    if !choice.is_all() {
+        choice.selection()?;
+    }
     let alpha = options.alpha.map(|alpha| finite("alpha", alpha)).transpose()?;
     let packing = options.packing()?;
     let wanted = options.adapter.as_deref();
@@ -156,6 +173,8 @@ async fn open_in(
         Err(_) => {}
     }
     let input = folder.first_input + weights[0];
+    let said = |(_, json): &(&str, Vec<u8>)| json::parse(json).ok()?.get("revision")?.as_str().map(Into::into);
+    let revision = config.as_ref().and_then(said);
     let config = config.as_ref().map(|(file, json)| (*file, json.as_slice()));
     let files = AdapterFiles { adapter: name, file, input, config, alpha, residual, out_proj_once, wanted, packing };
     let Updates { updates, summary, replication, mut mismatches, mut findings, targets } =
@@ -192,6 +211,11 @@ async fn open_in(
         companions: (0..names.len()).filter(|&at| is_tokenizer(names[at])).map(companion).collect(),
         digests,
         origin: folder.origin.clone(),
+        revision,
+        named_base: NamedBase::default(),
+        choice,
+        left_out: Vec::new(),
+        tuned: None,
     })
 }
 
@@ -219,6 +243,8 @@ fn adapter_weights(folder: &Listing, names: &[&str]) -> Result<(Vec<usize>, Form
 
 /// Bytes hashed at a time.
 const HASH_STEP: u64 = 1 << 20;
+/// Bytes hashed between two pauses.
+const PAUSE_EVERY: u64 = 16 << 20;
 
 /// The sha256 of an input in hex. Also notes in `zeros` which of its operands are all zeros. If the source knows the hash, only the platform
 /// computes it again and compares.
@@ -258,11 +284,14 @@ async fn hash(inputs: &impl Inputs, input: usize, file: &FileInfo, mut see: impl
         hash.update(&*part);
         see(at, part);
         at += part.len() as u64;
+        if at % PAUSE_EVERY == 0 {
+            inputs.pause().await?;
+        }
     }
     Ok(hex(&hash.finalize()))
 }
 
-fn finite(option: &str, value: f64) -> Result<f64> {
+pub(super) fn finite(option: &str, value: f64) -> Result<f64> {
     if value.is_finite() {
         return Ok(value);
     }

@@ -3,33 +3,41 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::pin::Pin;
 
 use super::adapter::{Adapter, open_adapter};
-use super::change::{Change, Changes};
+use super::base_hash;
+use super::base_names::{BaseNames, NamedBase};
+use super::card;
+use super::change::Changes;
+use super::evidence::Evidence;
+use super::given::is_model;
 use super::matching::match_adapters;
-use super::open::{Base, Shard, open_base};
+use super::open::{Base, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
 use super::pieces::{Piece, Run};
 use super::program::{Program, Update};
+use super::programs::{Asked, plan_tensors};
 use super::recipe::{Recipe, recipe};
 use super::replication::replicate;
 use super::rounding;
-use super::tensors::{Added, TensorView, Tensors};
+use super::task_vectors::{self, Pair};
+use super::tensors::{TensorView, Tensors};
 use super::tied::{self, TiedHead, must_untie};
 use super::tokenizer;
+use super::tuned::open_model;
+use super::unmerge;
 use super::wrapped;
 use crate::adapter::pattern::PatternBudget;
-use crate::combine::Combine;
-use crate::container::{TensorInfo, says_quantised};
-use crate::encoding::{Plain, Stored};
+use crate::container::says_quantised;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{FileInfo, Inputs, Listing};
 use crate::model::Model;
 use crate::model::config_json::{Config, ConfigChanges};
 use crate::order::sort_by;
-use crate::tensor::{Dtype, Float, Rounding};
+use crate::tensor::{Dtype, Float};
 use crate::wire::wire;
 
 /// A whole merge, decided: the files of the output, and where each of their bytes comes from.
@@ -47,9 +55,11 @@ pub struct MergePlan {
     pub base: Base,
     /// The adapters, without weights.
     pub adapters: Vec<Adapter>,
+    /// What speaks for or against the base, where that was asked for.
+    pub evidence: Vec<Evidence>,
 }
 
-wire!(MergePlan { tensors, files, findings, recipe, base, adapters });
+wire!(MergePlan { tensors, files, findings, recipe, base, adapters, evidence });
 /// How many names are read or matched between two pauses: about ten milliseconds of work. A pause takes about one.
 const NAMES_BETWEEN_PAUSES: usize = 4096;
 
@@ -65,7 +75,12 @@ pub async fn plan(
     options: &PlanOptions,
 ) -> Result<MergePlan> {
     let mut budget = PatternBudget::default();
-    let base = open_base(inputs, base).await?;
+    let folder = base;
+    let mut base = open_base(inputs, folder).await?;
+    if options.hash_base || options.expect_base.is_some() {
+        apart(base_hash::check(inputs, folder, &mut base, options)).await?;
+    }
+    let called = BaseNames::of(&base);
     let mut names: usize = base.shards.iter().map(|shard| shard.header.len()).sum();
     let mut since_pause = names;
     let mut opened = Vec::with_capacity(adapters.len());
@@ -74,7 +89,15 @@ pub async fn plan(
             inputs.pause().await?;
             since_pause = 0;
         }
-        let adapter = open_adapter(inputs, folder, options, &mut budget).await?;
+        let mut adapter = match is_model(inputs, folder, &base).await {
+            true => open_model(inputs, folder, options).await?,
+            false => open_adapter(inputs, folder, options, &mut budget).await?,
+        };
+        let named = adapter.summary.base_name.as_deref();
+        adapter.named_base = named.map(|named| called.is_named(named)).unwrap_or_default();
+        if called.has_findings(adapter.named_base, adapter.revision.as_deref()) {
+            adapter.findings.extend(called.findings(&adapter.name, named, adapter.revision.as_deref()));
+        }
         names += adapter.updates.len();
         since_pause += adapter.updates.len();
         opened.push(adapter);
@@ -82,19 +105,40 @@ pub async fn plan(
     if names > NAMES_BETWEEN_PAUSES {
         inputs.pause().await?;
     }
-    let mut plan = build(base, opened, options, &mut budget)?;
+    // An error about an adapter that does not fit says what this base is called, too, where that is known.
+    let known = |adapter: &&Adapter| matches!(adapter.named_base, NamedBase::Same | NamedBase::Other);
+    let named = |adapter: &Adapter| Some((adapter.right_base(), adapter.summary.base_name.clone()?));
+    let named: Vec<(String, String)> = opened.iter().filter(known).filter_map(named).collect();
+    let (mut plan, pairs) = build(base, opened, options, &mut budget).map_err(|error| {
+        match named.iter().find(|(fix, _)| error.facts().fix.as_ref() == Some(fix)) {
+            Some((_, base)) => error.fix(called.fix(base)),
+            None => error,
+        }
+    })?;
+    if !pairs.is_empty() {
+        task_vectors::compare(inputs, &pairs, &mut plan.findings).await?;
+    }
     let whose = options.check()?.tokenizer;
     let brings = plan.adapters.iter().position(|adapter| plan.brings_embeddings(&adapter.name));
     tokenizer::choose(inputs, &mut plan, whose, brings).await?;
+    card::correct(inputs, &mut plan).await?;
+    if options.evidence {
+        plan.evidence = apart(plan.gather_evidence(inputs)).await?;
+    }
     Ok(plan)
+}
+
+/// A future with code of its own, which what is awaited in line has not: in the WebAssembly it can stand in the second half.
+fn apart<'f, T>(future: impl Future<Output = T> + 'f) -> Pin<Box<dyn Future<Output = T> + 'f>> {
+    Box::pin(future)
 }
 
 fn build(
     mut base: Base,
-    adapters: Vec<Adapter>,
+    mut adapters: Vec<Adapter>,
     options: &PlanOptions,
     budget: &mut PatternBudget,
-) -> Result<MergePlan> {
+) -> Result<(MergePlan, Vec<Pair>)> {
     let checked = options.check()?;
     match (&checked.rules, adapters.iter().find(|adapter| adapter.density.is_some())) {
         (Some(rules), _) => rules.check(&adapters)?,
@@ -113,10 +157,14 @@ fn build(
         findings.push(Finding::warning("not-quantised", None, message));
     }
     findings.extend(wrapped::unwrap(&mut base)?);
+    if options.unmerge {
+        adapters.iter_mut().for_each(|adapter| adapter.weight = -adapter.weight);
+    }
     let replication = replicate(&mut base, &adapters, &mut findings)?;
     let head = TiedHead::of(&base, &model);
-    let Changes { tensors: mut changes, mut added } =
+    let Changes { tensors: mut changes, mut added, left_out, pairs } =
         match_adapters(&base, head.as_ref(), &adapters, &checked, &model, budget, &mut findings)?;
+    adapters.iter_mut().zip(left_out).for_each(|(adapter, left_out)| adapter.left_out = left_out);
     if changes.is_empty()
         && added.is_empty()
         && !adapters.is_empty()
@@ -124,9 +172,16 @@ fn build(
     {
         return Err(nothing_to_merge(&adapters, &checked));
     }
-    if !adapters.is_empty() && adapters.iter().all(|adapter| adapter.idle || adapter.weight == 0.0) {
+    let is_idle = |adapter: &Adapter| {
+        adapter.idle || adapter.weight == 0.0 || adapter.tuned.as_ref().is_some_and(|tuned| tuned.is_base(&base))
+    };
+    if !adapters.is_empty() && adapters.iter().all(is_idle) {
         let message = "nothing changes: the output has the weights of the base itself";
         findings.push(Finding::warning("output-is-base", None, message.into()));
+    }
+    if options.unmerge {
+        let names: Vec<&str> = base.shards.iter().flat_map(|shard| shard.header.iter()).map(|info| info.name).collect();
+        unmerge::undo(&mut changes, &mut added, &names, &mut findings)?;
     }
     let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).max();
     if let Some(tokens) = vocabulary {
@@ -141,7 +196,10 @@ fn build(
     if let Some(seed) = checked.stochastic {
         findings.extend(rounding::stochastic(&mut tensors, &adapters, seed));
     }
-    let untie = untied || config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?;
+    let untie = match untied {
+        Some(untied) => untied,
+        None => config.is_some() && must_untie(tensors.programs(), &model, &mut findings)?,
+    };
     let layers = replication;
     let changes = ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels, plain, layers };
     let config = config.map(|config| (config, changes));
@@ -154,7 +212,12 @@ fn build(
         let message = format!("not copied to the output: {}", base.left_behind.join(", "));
         findings.push(Finding::warning("left-behind", None, message));
     }
-    Ok(MergePlan { tensors, files, findings, recipe, base, adapters })
+    // The recipe knows hashes of adapters, and not always those of whole models: their states tell outputs apart, as the base's do.
+    for adapter in &adapters {
+        let versions = adapter.tuned.iter().flat_map(|tuned| &tuned.versions);
+        base.versions.extend(versions.map(|(name, version)| (format!("{}/{name}", adapter.name), version.clone())));
+    }
+    Ok((MergePlan { tensors, files, findings, recipe, base, adapters, evidence: Vec::new() }, pairs))
 }
 
 /// The number of labels of a classifier's head.
@@ -168,6 +231,10 @@ fn labels(name: &str, update: &Update) -> Option<u64> {
 }
 
 fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
+    if let Some(adapter) = adapters.iter().find(|adapter| !adapter.left_out.is_empty()) {
+        let option = adapter.choice.option();
+        return Error::bad_option(option, "what is asked for leaves no tensor to merge").adapter(adapter.name.clone());
+    }
     if options.selects_all() {
         return Error::unmatched_key(
             adapters[0].name.clone(),
@@ -179,101 +246,8 @@ fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
     Error::bad_option(options.selecting_option(), "the pattern leaves no tensor to merge")
 }
 
-fn plan_tensors(
-    base: &Base,
-    head: Option<&TiedHead>,
-    mut changes: HashMap<usize, Change>,
-    added: Vec<(String, Update)>,
-    asked: &Asked,
-) -> Result<Tensors> {
-    let mut tensors = Tensors::default();
-    let plain = |shard: usize, info: &TensorInfo| {
-        let Shard { input, header, .. } = &base.shards[shard];
-        Float::of(info.dtype).map(|float| Plain { float, input: *input, start: header.data_start + info.start })
-    };
-    let to = |info: &TensorInfo| {
-        Float::of(info.dtype).map_or(info.dtype, |from| asked.options.dtype.unwrap_or(from).dtype())
-    };
-    let resized = |info: &TensorInfo, plain: Plain, shape: &[u64]| Added {
-        name: info.name.into(),
-        shape: shape.into(),
-        dtype: info.dtype,
-        input: plain.input,
-        start: plain.start,
-    };
-    for (shard, file) in base.shards.iter().enumerate() {
-        for (index, info) in file.header.iter().enumerate() {
-            match (changes.remove(&tensors.len()), plain(shard, &info)) {
-                (Some(Change { shape: Some(shape), updates, base, .. }), Some(plain)) => {
-                    let program = program(&info, &shape, base.unwrap_or(plain), plain.float, updates, asked)?;
-                    tensors.push_added(shard, resized(&info, plain, &shape), to(&info), Some(program));
-                }
-                (Some(mut change), Some(plain)) => {
-                    let source = change.base.unwrap_or(plain);
-                    let stack = change.rows_of_stack(info.shape);
-                    let shape = stack.as_ref().map_or(info.shape, |shape| shape.as_slice());
-                    let program = program(&info, shape, source, plain.float, change.updates, asked)?;
-                    tensors.push_base(shard, index, to(&info), Some(program));
-                }
-                _ => tensors.push_base(shard, index, to(&info), None),
-            }
-        }
-    }
-    // A tied output layer gets a tensor of its own once something changes it.
-    if let (Some(head), Some(change)) = (head, changes.remove(&tensors.len())) {
-        let info = head.info(base);
-        if let Some(plain) = plain(head.shard, &info) {
-            let shape = change.shape.as_deref().unwrap_or(info.shape);
-            let source = change.base.unwrap_or(plain);
-            let added = resized(&info, plain, shape);
-            let program = program(&info, shape, source, plain.float, change.updates, asked)?;
-            tensors.push_added(head.shard, added, to(&info), Some(program));
-        }
-    }
-    // A tensor that only an adapter has gets the model's type.
-    let Some(last) = base.shards.len().checked_sub(1) else { return Ok(tensors) };
-    let model = base.shards.iter().flat_map(|shard| shard.header.iter()).find_map(|info| Float::of(info.dtype));
-    for (name, update) in added {
-        let Some(replace) = update.op.replacement.clone() else { continue };
-        let (plain, float) = (replace.stored, model.unwrap_or(replace.stored.float));
-        let info = TensorInfo { name: &name, dtype: plain.float.dtype(), shape: &replace.shape, start: 0, end: 0 };
-        let program = program(&info, info.shape, plain, float, vec![update], asked)?;
-        let to = program.to.dtype();
-        tensors.push_added(last, resized(&info, plain, info.shape), to, Some(program));
-    }
-    Ok(tensors)
-}
-
-/// What decides how updates become one.
-struct Asked<'a> {
-    options: &'a CheckedOptions,
-    adapters: &'a [Adapter],
-}
-
-/// How a tensor is computed. `source` is the weight that is read: the base's, of type `float`, or the one that an adapter brings instead.
-fn program(
-    info: &TensorInfo,
-    shape: &[u64],
-    source: Plain,
-    float: Float,
-    mut updates: Vec<Update>,
-    Asked { options, adapters }: &Asked,
-) -> Result<Program> {
-    // A convolution's kernels are part of its columns; a vector is a column.
-    let (rows, cols) = match shape {
-        [] => (1, 1),
-        [rows, rest @ ..] => (*rows, rest.iter().product()),
-    };
-    let combine = match &options.rules {
-        Some(rules) => rules.combine(info.name, rows.saturating_mul(cols), &mut updates, adapters)?,
-        None => Combine::Linear,
-    };
-    let (tensor, source, to) = (info.name.into(), Stored::Plain(source), options.dtype.unwrap_or(float));
-    Ok(Program { tensor, rows, cols, source, updates, combine, to, rounding: Rounding::Nearest })
-}
-
 /// Whether the base's weights are quantised, as far as the headers show; `model` knows the method.
-fn is_quantised(base: &Base, model: &mut Model) -> bool {
+pub(super) fn is_quantised(base: &Base, model: &mut Model) -> bool {
     let is_number = |dtype: Dtype| Float::of(dtype).is_some() || matches!(dtype, Dtype::BOOL | Dtype::I64 | Dtype::U64);
     let tensors = || base.shards.iter().flat_map(|shard| shard.header.iter());
     let packed = |name: &str| name.ends_with(".qweight") || name.ends_with(".weight_packed");

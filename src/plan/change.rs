@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::program::{Region, Update};
+use super::task_vectors::Pair;
 use crate::encoding::Plain;
 
 /// What the adapters do to one tensor of the base.
@@ -44,4 +45,8 @@ pub(crate) struct Changes {
     pub(crate) tensors: HashMap<usize, Change>,
     /// Parameters that the base does not have: their names and what they become.
     pub(crate) added: Vec<(String, Update)>,
+    /// Of each adapter, the tensors that it would change, and does not because its modules were chosen so.
+    pub(crate) left_out: Vec<Vec<String>>,
+    /// What models and the base should have the same of.
+    pub(crate) pairs: Vec<Pair>,
 }

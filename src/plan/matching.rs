@@ -6,11 +6,14 @@ use super::adapter::Adapter;
 use super::change::{Change, Changes};
 use super::experts::Experts;
 use super::missing_layers::missing_layers;
+use super::module_weights::Selection;
 use super::open::Base;
 use super::options::CheckedOptions;
-use super::program::{Region, Update};
-use super::tied::{self, TiedHead};
-use super::unmerged;
+use super::program::{COMMON_ROWS, Region, Update};
+use super::refusals::{NOT_QUANTISED, two_bases};
+use super::task_vectors::{common_rows, head_left_out, intersected, missing, pair, unrelated};
+use super::tied::TiedHead;
+use super::tuned::Other;
 use super::vocabulary::Resized;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::pattern::PatternBudget;
@@ -18,21 +21,20 @@ use crate::adapter::stack::Share;
 use crate::container::TensorInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
+use crate::json::sorted;
 use crate::model::Model;
 use crate::model::orientation::{Evidence, Fit};
-use crate::model::placement::{Placement, SeveralParts};
+use crate::model::placement::Placement;
 use crate::op::Op;
+use crate::order::sort_by;
 use crate::tensor::Float;
 
-/// What the user can do about a quantised base.
-const NOT_QUANTISED: &str = "merge into the base that is not quantised";
-
 /// The base's tensors by name: their numbers, and what the headers say about each. A tied output layer comes last.
-struct BaseTensors<'a> {
+pub(super) struct BaseTensors<'a> {
     numbers: HashMap<&'a str, usize>,
-    infos: Vec<TensorInfo<'a>>,
+    pub(super) infos: Vec<TensorInfo<'a>>,
     /// A short name of a weight, shown as an example if another one is missing.
-    example: &'a str,
+    pub(super) example: &'a str,
 }
 
 /// Most bytes of such a name: it is shown with each missing name.
@@ -67,56 +69,82 @@ pub(crate) fn match_adapters(
     let mut experts = Experts::of(&tensors.infos, &model.types);
     let mut expanded = Vec::with_capacity(adapters.len());
     for adapter in adapters {
-        expanded.push(experts.updates(adapter, findings)?);
+        expanded.push(match &adapter.tuned {
+            Some(tuned) => {
+                let updates = tuned.with_head(&adapter.updates, base, head.is_some());
+                if updates.len() < adapter.updates.len() && tuned.tied.is_none() {
+                    findings.push(head_left_out(adapter));
+                }
+                updates
+            }
+            None => experts.updates(adapter, findings)?,
+        });
     }
+    let is_tuned = adapters.iter().any(|adapter| adapter.tuned.is_some());
+    let mut others: Vec<Other> = if is_tuned { Other::of(base).collect() } else { Vec::new() };
+    sort_by(&mut others, |one, other| one.name.cmp(&other.name));
+    let stored = tensors.infos.len() - usize::from(head.is_some());
     let mut placed = Vec::new();
     for (adapter, updates) in adapters.iter().zip(&expanded) {
-        let matcher = Matcher { adapter, updates, tensors: &tensors, options, model };
+        let matcher = Matcher { adapter, updates, tensors: &tensors, stored, others: &others, options, model };
         matcher.check_mismatches(findings)?;
-        let updates = matcher.place(&mut changes.added, budget, findings)?;
-        placed.push((matcher, updates));
+        let mut selection = match adapter.choice.is_all() {
+            true => None,
+            false => Some(adapter.choice.selection()?),
+        };
+        let updates = matcher.place(&mut changes, &mut selection, budget, findings)?;
+        let weights = matcher.weights(&updates, &mut selection, &mut changes.left_out, budget, findings)?;
+        placed.push((matcher, updates, weights));
     }
     let mut resized = Resized::default();
-    for (matcher, updates) in &placed {
-        for &(update, tensor) in updates {
-            resized.note(matcher.adapter, update, tensor, &tensors.infos[tensor])?;
+    for (matcher, updates, weights) in &placed {
+        for (&(update, tensor), &weight) in updates.iter().zip(weights) {
+            if let Some(weight) = weight {
+                resized.note(matcher.adapter, weight, update, tensor, &tensors.infos[tensor])?;
+            }
         }
     }
     let flag = adapters.iter().any(|adapter| adapter.summary.fan_in_fan_out);
     let mut evidence = Evidence::new(&model.types, flag);
-    for (_, updates) in &placed {
+    for (_, updates, _) in &placed {
         updates.iter().for_each(|&(update, tensor)| {
             if update.share.is_none() {
                 evidence.note(&update.module, update.op.fit(resized.shape(tensor, &tensors.infos[tensor])));
             }
         });
     }
-    for (matcher, updates) in &placed {
-        matcher.add(updates, &evidence, &resized, &mut changes.tensors, budget, findings)?;
+    for (matcher, updates, weights) in &placed {
+        let mut chosen =
+            updates.iter().zip(weights).filter_map(|(&(update, tensor), weight)| Some((update, tensor, (*weight)?)));
+        matcher.add(&mut chosen, &evidence, &resized, &mut changes.tensors, budget, findings)?;
     }
-    let stored = tensors.infos.len() - usize::from(head.is_some());
     resized.check(&tensors.infos[..stored], &changes.tensors)?;
     Ok(changes)
 }
 
-struct Matcher<'a> {
-    adapter: &'a Adapter,
+pub(super) struct Matcher<'a> {
+    pub(super) adapter: &'a Adapter,
     /// The adapter's updates, fitted to the base's tensors.
     updates: &'a [ModuleUpdate],
-    tensors: &'a BaseTensors<'a>,
-    options: &'a CheckedOptions,
-    model: &'a Model,
+    pub(super) tensors: &'a BaseTensors<'a>,
+    /// How many of these the base's files have.
+    stored: usize,
+    /// In order, those of the base that are no floating-point numbers, where a whole model is merged.
+    others: &'a [Other],
+    pub(super) options: &'a CheckedOptions,
+    pub(super) model: &'a Model,
 }
 
 impl<'a> Matcher<'a> {
     /// The number of the base's tensor that each update of the adapter changes.
     fn place(
         &self,
-        added: &mut Vec<(String, Update)>,
+        changes: &mut Changes,
+        selection: &mut Option<Selection>,
         budget: &mut PatternBudget,
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<(&'a ModuleUpdate, usize)>> {
-        let BaseTensors { numbers, infos, .. } = self.tensors;
+        let BaseTensors { numbers, infos, example } = self.tensors;
         let wanted: Vec<String> = self.updates.iter().map(ModuleUpdate::tensor).collect();
         // What may be absent says nothing about where the rest is.
         let decisive = self.updates.iter().zip(&wanted).filter(|(update, _)| !update.optional && !update.adds);
@@ -126,15 +154,20 @@ impl<'a> Matcher<'a> {
         let names: Vec<&str> = infos.iter().map(|info| info.name).collect();
         let placement = Placement::choose(&decisive, &names, &self.model.types);
         let placement = placement.map_err(|several| self.ambiguous(&several))?;
+        let number = |wanted: &str| placement.place(wanted).and_then(|name| numbers.get(name).copied());
+        if self.adapter.tuned.is_some() && !decisive.iter().any(|wanted| number(wanted).is_some()) {
+            return Err(unrelated(self.adapter, example));
+        }
         findings.extend(placement.findings(&self.adapter.name));
         let mut placed = Vec::new();
         let mut takers: Vec<Option<&ModuleUpdate>> = vec![None; infos.len()];
         for (update, wanted) in self.updates.iter().zip(&wanted) {
-            let Some(tensor) = placement.place(wanted).and_then(|name| numbers.get(name).copied()) else {
+            let Some(tensor) = number(wanted) else {
                 // A head has weights and biases. Anything else may be a tensor of the base under another name, and then nobody would miss it.
                 let of_head = matches!(update.parameter.as_str(), "weight" | "bias");
-                if update.adds && of_head && self.adapter.weight == 1.0 {
-                    self.add_new(update, wanted, added, findings)?;
+                let factor = selection.as_mut().map_or(Ok(1.0), |selection| selection.factor(wanted, budget))?;
+                if update.adds && of_head && self.adapter.weight * factor == 1.0 {
+                    self.add_new(update, wanted, &mut changes.added, findings)?;
                 } else if !update.optional {
                     self.unmatched(update, wanted, findings)?;
                 }
@@ -149,14 +182,58 @@ impl<'a> Matcher<'a> {
             }
             placed.push((update, tensor));
         }
+        if self.adapter.tuned.is_some() {
+            let other = pair(self.adapter, infos, self.others, &number, &mut changes.pairs, findings)?;
+            let mut lacking = Vec::new();
+            for (number, info) in infos.iter().enumerate().take(self.stored) {
+                if takers[number].is_none()
+                    && other.binary_search(&number).is_err()
+                    && self.options.selects(info.name, budget)?
+                {
+                    lacking.push(info);
+                }
+            }
+            missing(self.adapter, &lacking, self.options.allow_unmatched, findings)?;
+        }
         findings.extend(missing_layers(self.adapter, &placed, infos, budget)?);
         Ok(placed)
     }
 
-    /// Add the adapter's updates to those of the tensors that it changes.
-    fn add(
+    /// The weight of each update that was placed: that of the adapter, times the factor for its tensor; nothing for what is left out.
+    ///
+    /// # Errors
+    /// `bad-option` for a pattern that matches none of them.
+    fn weights(
         &self,
         placed: &[(&ModuleUpdate, usize)],
+        selection: &mut Option<Selection>,
+        left_out: &mut Vec<Vec<String>>,
+        budget: &mut PatternBudget,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Vec<Option<f64>>> {
+        left_out.push(Vec::new());
+        let of_all = self.adapter.weight;
+        let Some(selection) = selection else { return Ok(vec![Some(of_all); placed.len()]) };
+        let (mut weights, mut left) = (Vec::with_capacity(placed.len()), Vec::new());
+        for &(_, tensor) in placed {
+            let name = self.tensors.infos[tensor].name;
+            let factor = selection.factor(name, budget)?;
+            if factor == 0.0 {
+                left.push(name);
+            }
+            weights.push((factor != 0.0).then_some(of_all * factor));
+        }
+        findings.extend(selection.findings(&self.adapter.name, &left, placed.len(), self.options.allow_unmatched)?);
+        if let Some(names) = left_out.last_mut() {
+            *names = sorted(left).into_iter().map(String::from).collect();
+        }
+        Ok(weights)
+    }
+
+    /// Add the adapter's updates, each with its weight, to those of the tensors that it changes.
+    fn add(
+        &self,
+        chosen: &mut dyn Iterator<Item = (&'a ModuleUpdate, usize, f64)>,
         evidence: &Evidence,
         resized: &Resized,
         changes: &mut HashMap<usize, Change>,
@@ -164,7 +241,7 @@ impl<'a> Matcher<'a> {
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
         let mut assumed = 0;
-        for &(update, tensor) in placed {
+        for (update, tensor, weight) in chosen {
             let (transposed, by_flag) = self.transposed(update, tensor, evidence, resized)?;
             let info = self.tensors.infos[tensor];
             let shape = resized.shape(tensor, &info);
@@ -172,10 +249,12 @@ impl<'a> Matcher<'a> {
                 continue;
             }
             assumed += usize::from(by_flag);
+            let common = self.common_rows(update, info.name, shape)?;
+            findings.extend(common.map(|_| intersected(self.adapter, info.name, shape[0], update)));
             let change = changes.entry(tensor).or_default();
             if let Some(share) = update.share.filter(Share::is_of_stack) {
                 change.stack = true;
-                let updates = share.updates(self.update(update, transposed, shape), shape);
+                let updates = share.updates(self.update(update, weight, transposed, shape, common), shape);
                 let same = |other: &Update| {
                     updates.iter().any(|one| one.region == other.region && one.op.input() == other.op.input())
                 };
@@ -191,7 +270,7 @@ impl<'a> Matcher<'a> {
             if square(&update.op) && others.next().is_some_and(|first| first.op.transposed != transposed) {
                 return Err(self.misfit(update, tensor, shape));
             }
-            change.updates.push(self.update(update, transposed, shape));
+            change.updates.push(self.update(update, weight, transposed, shape, common));
             change.shape = resized.get(tensor);
             change.follows.push(update.tied);
             if let Some(base) = &update.base {
@@ -215,12 +294,31 @@ impl<'a> Matcher<'a> {
         Ok(())
     }
 
-    /// The update, for a weight of this shape.
-    fn update(&self, update: &ModuleUpdate, transposed: bool, shape: &[u64]) -> Update {
+    /// How many rows a model and the base have in common of a vocabulary of which they have not the same number.
+    fn common_rows(&self, update: &ModuleUpdate, name: &str, shape: &[u64]) -> Result<Option<u64>> {
+        match update.op.is_task_vector() {
+            true => common_rows(self.adapter, update, name, shape, self.options.intersect),
+            false => Ok(None),
+        }
+    }
+
+    /// The update, for a weight of this shape, or for its first `common` rows.
+    fn update(
+        &self,
+        update: &ModuleUpdate,
+        weight: f64,
+        transposed: bool,
+        shape: &[u64],
+        common: Option<u64>,
+    ) -> Update {
         let mut op = update.op.clone();
         op.transposed = transposed;
-        let (adapter, weight) = (self.adapter.name.clone(), self.adapter.weight);
-        Update { adapter, weight, region: Region::all(shape.first().copied().unwrap_or(1)), op }
+        let adapter = self.adapter.name.clone();
+        let mut rows = shape.first().copied().unwrap_or(1);
+        if let Some(common) = common {
+            (rows, op) = (common, op.with(COMMON_ROWS, common));
+        }
+        Update { adapter, weight, region: Region::all(rows), op }
     }
 
     /// A parameter that only the adapter has.
@@ -235,66 +333,10 @@ impl<'a> Matcher<'a> {
         if added.iter().any(|(name, _)| name == wanted) {
             return Err(two_bases(self.adapter, wanted, key));
         }
-        added.push((wanted.into(), self.update(update, false, shape)));
+        added.push((wanted.into(), self.update(update, self.adapter.weight, false, shape, None)));
         let message = format!("the base does not have {wanted}: it is added as the adapter brings it");
         let finding = Finding::info("tensor-added", &self.adapter.name, message);
         findings.push(Finding { tensor: Some(wanted.into()), ..finding });
-        Ok(())
-    }
-
-    /// The delta belongs to one of these parts, and would be wrong in all others.
-    fn ambiguous(&self, several: &SeveralParts) -> Error {
-        let more = several.all - several.prefixes.len();
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let prefixes = several.prefixes.join(", ") + &more;
-        let reason = format!("the adapter fits several parts of the base ({prefixes})");
-        Error::unmatched_key(self.adapter.name.clone(), self.adapter.updates[0].key.clone(), reason)
-            .kind(ErrorKind::AmbiguousPart)
-            .found(prefixes)
-            .fix("put the prefix of the one it was trained on before its keys")
-    }
-
-    /// One module in two spellings: if both were added, the delta would be twice what was trained.
-    fn placed_twice(&self, tensor: usize, one: &ModuleUpdate, other: &ModuleUpdate) -> Error {
-        let tensor = self.tensors.infos[tensor].name;
-        let reason = format!("{:?} and {:?} both mean {tensor} of the base", one.key, other.key);
-        Error::bad_header(self.adapter.name.clone(), reason)
-            .adapter(self.adapter.name.clone())
-            .found(format!("{}, {}", one.key, other.key))
-            .fix("remove one of the two")
-    }
-
-    fn unmatched(&self, update: &ModuleUpdate, wanted: &str, findings: &mut Vec<Finding>) -> Result<()> {
-        let error = |reason: String| Error::unmatched_key(self.adapter.name.clone(), update.key.clone(), reason);
-        let error = if update.module.ends_with("lm_head") {
-            let (reason, fix) = match self.model.tied {
-                Some(false) => (
-                    "the base has no lm_head.weight, and config.json says that it is not tied to the embedding",
-                    "set tie_word_embeddings to true if it is tied after all; else weights of the base are missing",
-                ),
-                _ => {
-                    ("the base has no lm_head.weight of its own: its output layer is tied to its embedding", tied::FIX)
-                }
-            };
-            error(reason.into()).kind(ErrorKind::TiedHead).expected("lm_head.weight").fix(fix)
-        } else if let Some(method) = &self.model.quantised {
-            let reason = format!(
-                "the base is quantised ({method}): it has no plain {wanted}, and quantised weights cannot be merged into"
-            );
-            error(reason).kind(ErrorKind::QuantisedBase).expected(wanted.to_string()).fix(NOT_QUANTISED)
-        } else {
-            let example = self.tensors.example;
-            error(format!("the base has no tensor {wanted} (it has, for example, {example})"))
-                .expected(wanted.to_string())
-                .found(example)
-                .fix(self.adapter.right_base())
-        };
-        if !self.options.allow_unmatched {
-            return Err(error);
-        }
-        let mut finding = Finding::warning("unmatched-key", Some(&self.adapter.name), error.to_string());
-        finding.tensor = Some(update.key.clone());
-        findings.push(finding);
         Ok(())
     }
 
@@ -327,6 +369,13 @@ impl<'a> Matcher<'a> {
                 .fix(NOT_QUANTISED));
         }
         let shape = resized.shape(tensor, &info);
+        if update.op.is_task_vector() && resized.get(tensor).is_some() {
+            let reason = "another adapter resizes the vocabulary of which this is a part of a whole model";
+            return Err(unsupported(reason.into()).kind(ErrorKind::NotImplemented).fix("merge one after the other"));
+        }
+        if self.common_rows(update, info.name, shape)?.is_some() {
+            return Ok((false, false));
+        }
         let fit = update.share.map_or_else(|| update.op.fit(shape), |share| share.fit(&update.op, shape));
         if fit != Fit::Neither
             && let Some(reason) = (update.op.method.refuses)(shape)
@@ -341,43 +390,4 @@ impl<'a> Matcher<'a> {
             Fit::Transposed | Fit::Neither => Err(self.misfit(update, tensor, shape)),
         }
     }
-
-    fn misfit(&self, update: &ModuleUpdate, tensor: usize, shape: &[u64]) -> Error {
-        let layer = || update.op.layer.to_string();
-        let (found, expected) =
-            (format!("{shape:?}"), update.share.map_or_else(layer, |share| share.layer(&update.op)));
-        let reason = format!("the base has {found}, the adapter was trained on {expected}");
-        Error::shape_mismatch(self.adapter.name.clone(), self.tensors.infos[tensor].name, reason)
-            .kind(ErrorKind::OtherShape)
-            .found(found)
-            .expected(expected)
-            .fix(self.adapter.right_base())
-    }
-
-    /// Where the configuration and the file do not agree.
-    fn check_mismatches(&self, findings: &mut Vec<Finding>) -> Result<()> {
-        for mismatch in &self.adapter.mismatches {
-            let is_beside = mismatch.code == unmerged::CODE;
-            if !(if is_beside { self.options.allow_unmerged } else { self.options.allow_unmatched }) {
-                return Err(mismatch.error.clone());
-            }
-            let reason = mismatch.error.reason();
-            // Patterns name themselves; of files beside the adapter there may be several.
-            let message = match &mismatch.error.facts().file {
-                Some(file) if is_beside => format!("{file}: {reason}"),
-                _ => reason.to_string(),
-            };
-            findings.push(Finding::warning(mismatch.code, Some(&self.adapter.name), message));
-        }
-        Ok(())
-    }
-}
-
-/// Two adapters bring a weight in place of the base's.
-pub(super) fn two_bases(adapter: &Adapter, tensor: &str, key: &str) -> Error {
-    Error::unsupported(tensor, "two adapters bring a weight in place of the base's")
-        .kind(ErrorKind::NotImplemented)
-        .adapter(adapter.name.clone())
-        .tensor(key)
-        .fix("remove it from one of them, if the two are the same")
 }

@@ -1,5 +1,6 @@
 //! The options of a merge, as they come from JavaScript, the command line or Rust.
 
+use super::module_weights::ModuleWeight;
 use super::rules::Rules;
 use crate::adapter::pattern::{Pattern, PatternBudget};
 use crate::error::{Error, Result};
@@ -69,6 +70,23 @@ pub struct PlanOptions {
     /// embeddings, else the base's; `base`; `adapter`, which takes the first adapter's that has one.
     #[cfg_attr(test, ts(optional, type = r#""auto" | "base" | "adapter""#))]
     pub tokenizer: Option<String>,
+    /// Hash the weight files of the base whose source knows no hash, before the merge, so that the recipe has every one; `false` by default: it
+    /// reads the base once more.
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+    pub hash_base: bool,
+    /// The SHA-256 in hex that the base must have: of its weight file, or of the lines `sha256sum` prints for its several ones in order of name. Another
+    /// base is the error `base-mismatch`, before anything is written.
+    pub expect_base: Option<String>,
+    /// Compare what adapters hold of their base with this base, from samples of a few weights, and put the numbers into the report; `false` by default.
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+    pub evidence: bool,
+    /// What becomes of an embedding and an output layer of which a fine-tuned model, given as an adapter, has another number of rows than the base:
+    /// `exact` (default) is an error, `intersect` merges the rows that both have, and leaves the rest as the base's.
+    #[cfg_attr(test, ts(optional, type = r#""exact" | "intersect""#))]
+    pub vocabulary: Option<String>,
+    /// The base is a merged model, from which the adapters are taken out again; `false` by default.
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+    pub unmerge: bool,
 }
 
 from_json!(PlanOptions {
@@ -89,6 +107,11 @@ from_json!(PlanOptions {
     allow_unmatched: "allowUnmatched",
     allow_unmerged: "allowUnmerged",
     tokenizer,
+    hash_base: "hashBase",
+    expect_base: "expectBase",
+    evidence,
+    vocabulary,
+    unmerge,
 });
 
 /// What is asked of one adapter.
@@ -113,6 +136,18 @@ pub struct AdapterOptions {
     pub out_proj: Option<String>,
     /// Which adapter is meant, by its name, where a file or a folder has several.
     pub adapter: Option<String>,
+    /// Factors on its delta in some tensors, beside `weight`: of several entries for a tensor the last counts. They may be negative; 0 leaves out.
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<ModuleWeight>>"))]
+    pub weights: Vec<ModuleWeight>,
+    /// Factors on its delta in the blocks of Stable Diffusion's UNet, as sd-scripts and sd-webui-lora-block-weight have them: 17 or 26 numbers (SD
+    /// 1.5), 12 or 20 (SDXL), with commas between them, or `NONE`, `ALL`, `INS`, `IND`, `INALL`, `MIDD`, `OUTD`, `OUTS`, `OUTALL`.
+    pub block_weights: Option<String>,
+    /// Merge only its deltas of tensors in whose name one of these regular expressions matches somewhere.
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub only: Vec<String>,
+    /// Leave out its deltas of tensors in whose name one of these regular expressions matches somewhere.
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub skip: Vec<String>,
 }
 
 impl AdapterOptions {
@@ -124,6 +159,18 @@ impl AdapterOptions {
             Some(other) => Err(none_of("expertPacking", other, "rank, expert")),
         }
     }
+
+    /// The first option that is given and says something that no whole model has.
+    pub(super) fn of_adapters(&self) -> Option<&'static str> {
+        let given = [
+            (self.alpha.is_some(), "alpha"),
+            (self.expert_packing.is_some(), "expertPacking"),
+            (self.residual_base.is_some(), "residualBase"),
+            (self.out_proj.is_some(), "outProj"),
+            (self.adapter.is_some(), "adapter"),
+        ];
+        given.into_iter().find(|(is_given, _)| *is_given).map(|(_, option)| option)
+    }
 }
 
 from_json!(AdapterOptions {
@@ -134,7 +181,36 @@ from_json!(AdapterOptions {
     out_proj: "outProj",
     adapter,
     expert_packing: "expertPacking",
+    weights,
+    block_weights: "blockWeights",
+    only,
+    skip,
 });
+
+/// What is said of the modules of one adapter, as it was said.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModuleChoice {
+    /// Factors.
+    pub weights: Vec<ModuleWeight>,
+    /// Patterns of which one must match.
+    pub only: Vec<String>,
+    /// Patterns of which none may match.
+    pub skip: Vec<String>,
+    /// A list of factors for the blocks of a UNet, or its name.
+    pub block_weights: Option<String>,
+}
+
+impl ModuleChoice {
+    pub(super) fn of(options: &AdapterOptions) -> ModuleChoice {
+        let AdapterOptions { weights, only, skip, block_weights, .. } = options.clone();
+        ModuleChoice { weights, only, skip, block_weights }
+    }
+
+    /// Whether nothing is said.
+    pub(crate) fn is_all(&self) -> bool {
+        self.weights.is_empty() && self.only.is_empty() && self.skip.is_empty() && self.block_weights.is_none()
+    }
+}
 
 /// The element type of merged and other floating-point tensors in the output.
 pub type OutputDtype = Option<Float>;
@@ -166,6 +242,8 @@ pub(crate) struct CheckedOptions {
     pub(crate) allow_unmatched: bool,
     pub(crate) allow_unmerged: bool,
     pub(crate) tokenizer: Whose,
+    /// Of vocabularies of two sizes, the rows that both have are merged.
+    pub(crate) intersect: bool,
 }
 
 /// Whose tokenizer the output has.
@@ -213,6 +291,11 @@ impl PlanOptions {
             Some("adapter") => Whose::Adapter,
             Some(other) => return Err(none_of("tokenizer", other, "auto, base, adapter")),
         };
+        let intersect = match self.vocabulary.as_deref() {
+            None | Some("exact") => false,
+            Some("intersect") => true,
+            Some(other) => return Err(none_of("vocabulary", other, "exact, intersect")),
+        };
         if self.max_shard_size == Some(0) {
             return Err(bad("maxShardSize", "a shard of 0 bytes holds nothing".into()));
         }
@@ -232,6 +315,7 @@ impl PlanOptions {
             allow_unmatched: self.allow_unmatched,
             allow_unmerged: self.allow_unmerged,
             tokenizer,
+            intersect,
         })
     }
 }

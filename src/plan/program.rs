@@ -48,6 +48,9 @@ pub struct Update {
 
 wire!(Update { adapter, weight, region, op });
 
+/// The letter of an update's size that says how many rows, the first ones, its model and the base have in common, where one of them has more.
+pub(crate) const COMMON_ROWS: char = 'v';
+
 /// Rows of a tensor: all of it, or the part of a fused tensor that an update means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Region {
@@ -118,7 +121,10 @@ impl Program {
     /// Elements of a block of about `bytes` bytes of output: rows in fours where they are short enough, parts of a row where not, unless an
     /// update needs whole rows.
     pub fn block(&self, bytes: u64) -> u64 {
-        let most = (bytes / self.to.bytes() as u64).max(1);
+        // What is read beside the source takes memory, too.
+        let beside = self.updates.iter().filter_map(|update| update.op.replacement.as_ref());
+        let beside: u64 = beside.map(|replace| replace.stored.float.bytes() as u64).sum();
+        let most = (bytes / (self.to.bytes() as u64 + beside)).max(1);
         let rows = most / self.cols.max(1);
         let elements = match rows {
             _ if self.updates.is_empty() => most,
@@ -189,15 +195,25 @@ impl Program {
     /// The bytes that hold the elements: those of the source, the largest span first, then those that each update reads beside them.
     pub fn reads(&self, elements: Range<u64>) -> Vec<Span> {
         let mut spans = self.source.reads(elements.clone());
-        spans.extend(self.updates.iter().flat_map(|update| update.op.reads(elements.clone())));
+        spans.extend(self.updates.iter().flat_map(|update| update.reads(&elements, self.cols)));
         spans
+    }
+}
+
+impl Update {
+    /// What it reads beside the source for `elements` of a weight with `cols` columns: nothing for those that it does not cover.
+    pub(crate) fn reads(&self, elements: &Range<u64>, cols: u64) -> Vec<Span> {
+        let Range { start, end } = self.region.rows;
+        let (first, last) = (start * cols, end * cols);
+        let covered = elements.start.max(first)..elements.end.min(last);
+        if covered.is_empty() { Vec::new() } else { self.op.reads(covered.start - first..covered.end - first) }
     }
 }
 
 /// The adapter's parameter, where a tensor becomes that and no more.
 pub(crate) fn replacement(updates: &[Update]) -> Option<&Replace> {
     match updates {
-        [only] if only.weight == 1.0 => only.op.replacement.as_ref(),
+        [only] if only.weight == 1.0 && only.op.size(COMMON_ROWS) == 0 => only.op.replacement.as_ref(),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::adapter::Adapter;
+use super::module_weights::ModuleWeight;
 use super::open::Base;
 use super::options::{CheckedOptions, PlanOptions};
 use super::rules::RANDOM;
@@ -80,6 +81,9 @@ pub struct Recipe {
     /// Pattern of the names of the tensors that were not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip: Option<String>,
+    /// `intersect` where of vocabularies of two sizes the rows that both have were merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<String>,
 }
 
 /// The base in a recipe.
@@ -122,6 +126,9 @@ pub struct RecipeAdapter {
     pub origin: Option<String>,
     /// Its files.
     pub files: Vec<FileDigest>,
+    /// The whole fine-tuned model that it is, of which the difference to the base was merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<RecipeBase>,
     /// Which one of the adapters in them it is, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
@@ -136,6 +143,21 @@ pub struct RecipeAdapter {
     /// Share of its deltas that was kept, where that was said of this adapter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub density: Option<f64>,
+    /// Factors on its delta in some tensors, beside that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<ModuleWeight>>"))]
+    pub weights: Vec<ModuleWeight>,
+    /// Factors on its delta in the blocks of a UNet.
+    #[serde(rename = "blockWeights", skip_serializing_if = "Option::is_none")]
+    pub block_weights: Option<String>,
+    /// Patterns of the names of its tensors that were merged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub only: Vec<String>,
+    /// Patterns of the names of its tensors that were not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub skip: Vec<String>,
     /// Whether its scale is α/√r instead of α/r.
     pub rslora: bool,
     /// Each scale that it has.
@@ -184,11 +206,27 @@ wire!(Recipe {
     tied,
     tokenizer,
     only,
-    skip
+    skip,
+    vocabulary
 });
 wire!(RecipeBase { origin, files, recipe });
 wire!(RecipeFile { name, size, sha256 });
-wire!(RecipeAdapter { origin, files, adapter, residual, expert_packing, weight, density, rslora, scales });
+wire!(RecipeAdapter {
+    origin,
+    files,
+    model,
+    adapter,
+    residual,
+    expert_packing,
+    weight,
+    density,
+    weights,
+    block_weights,
+    only,
+    skip,
+    rslora,
+    scales
+});
 wire!(FileDigest { name, sha256 });
 wire!(RecipeScale { rank, alpha, scale });
 
@@ -200,16 +238,11 @@ pub(crate) fn recipe(
     options: &PlanOptions,
     checked: &CheckedOptions,
 ) -> Recipe {
-    let files = base.shards.iter().map(|shard| RecipeFile {
-        name: shard.name.clone(),
-        size: shard.header.file_bytes,
-        sha256: shard.sha256.clone(),
-    });
     let scales = Scales::of(tensors, adapters);
     let [elects, draws] = checked.rules.as_ref().map_or([false; 2], |rules| [rules.elects(), rules.is_random()]);
     Recipe {
         lorafold: env!("CARGO_PKG_VERSION").into(),
-        method: options.method.as_deref().unwrap_or("linear").into(),
+        method: if options.unmerge { "unmerge" } else { options.method.as_deref().unwrap_or("linear") }.into(),
         density: options.density,
         gamma: options.gamma,
         epsilon: options.epsilon,
@@ -220,13 +253,24 @@ pub(crate) fn recipe(
         dtype: checked.dtype.map_or("keep", torch_name).into(),
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
         seed: (draws || options.rounding.as_deref() == Some("stochastic")).then_some(options.seed),
-        base: RecipeBase { origin: base.origin.clone(), files: files.collect(), recipe: of(base) },
+        base: of_base(base),
         adapters: adapters.iter().map(|adapter| one_adapter(adapter, scales.of_adapter(adapter))).collect(),
         tied: options.tied.clone().filter(|tied| tied != "auto"),
         tokenizer: options.tokenizer.clone().filter(|tokenizer| tokenizer != "auto"),
         only: options.only.clone(),
         skip: options.skip.clone(),
+        vocabulary: options.vocabulary.clone().filter(|vocabulary| vocabulary != "exact"),
     }
+}
+
+/// What a recipe says of a model.
+pub(super) fn of_base(base: &Base) -> RecipeBase {
+    let files = base.shards.iter().map(|shard| RecipeFile {
+        name: shard.name.clone(),
+        size: shard.header.file_bytes,
+        sha256: shard.sha256.clone(),
+    });
+    RecipeBase { origin: base.origin.clone(), files: files.collect(), recipe: of(base) }
 }
 
 fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
@@ -234,11 +278,16 @@ fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
     RecipeAdapter {
         origin: adapter.origin.clone(),
         files: adapter.digests.clone(),
+        model: adapter.tuned.as_ref().map(|tuned| tuned.identity.clone()),
         adapter: adapter.wanted.clone(),
         residual: adapter.residual_base,
         expert_packing: adapter.expert_packing.clone(),
         weight: adapter.weight,
         density: adapter.density,
+        weights: adapter.choice.weights.clone(),
+        block_weights: adapter.choice.block_weights.clone(),
+        only: adapter.choice.only.clone(),
+        skip: adapter.choice.skip.clone(),
         rslora: adapter.summary.rslora,
         scales: scales.scales.into_iter().map(scale).collect(),
     }

@@ -6,7 +6,9 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::adapter::Adapter;
+use super::base_names::NamedBase;
 use super::build::MergePlan;
+use super::evidence::Evidence;
 use super::output::OutputFile;
 use super::program::Update;
 use super::recipe::Recipe;
@@ -44,6 +46,8 @@ pub struct Report {
     pub signal: Option<TotalSignal>,
     /// What the user should know.
     pub findings: Vec<Finding>,
+    /// What speaks for or against the base, where that was asked for.
+    pub evidence: Vec<Evidence>,
     /// What the merged files record of their making.
     pub recipe: Recipe,
 }
@@ -88,10 +92,17 @@ pub struct AdapterReport {
     pub rslora: bool,
     /// The base that its configuration names.
     pub base_model: Option<String>,
+    /// Whether the base is that one, by its names.
+    #[cfg_attr(test, ts(inline))]
+    pub named_base: NamedBase,
     /// Number of modules that it has tensors for.
     pub modules: usize,
     /// Number of its modules that are merged.
     pub matched: usize,
+    /// The tensors that it would change, and does not: `only`, `skip` or a factor of 0 leaves them out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub left_out: Vec<String>,
     /// Each scale that it has.
     pub scales: Vec<ScaleReport>,
 }
@@ -227,6 +238,7 @@ impl MergePlan {
             tensors: Vec::new(),
             signal,
             findings,
+            evidence: self.evidence.clone(),
             recipe: self.recipe.clone(),
         }
     }
@@ -259,8 +271,10 @@ impl MergePlan {
             r#type: adapter.summary.peft_type.clone(),
             rslora: adapter.summary.rslora,
             base_model: adapter.summary.base_name.clone(),
+            named_base: adapter.named_base,
             modules: adapter.modules,
             matched: updates,
+            left_out: adapter.left_out.clone(),
             scales: scales.into_iter().map(scale).collect(),
         }
     }
@@ -323,7 +337,7 @@ impl TensorStatistics {
 
 /// `value` to six digits. Powers of ten up to 10²² are exact, so the last division gives the number nearest to those digits;
 /// what would take a larger power is left as it is.
-pub(super) fn six(value: f64) -> f64 {
+pub(crate) fn six(value: f64) -> f64 {
     let magnitude = value.abs();
     if !(1e-16..1e22).contains(&magnitude) {
         return value;

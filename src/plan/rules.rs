@@ -151,6 +151,11 @@ impl Rules {
             ("gamma", options.gamma.is_some(), rules.prunes(Prune::Outliers), "drops no outliers"),
             ("epsilon", options.epsilon.is_some(), rules.prunes(Prune::Ranks), "does not prune by ranks"),
         ];
+        if options.unmerge && method.is_some() {
+            let reason = format!("what method {name} makes of several adapters cannot be taken away again");
+            return Err(Error::bad_option("unmerge", reason)
+                .fix("leave the method out: that of the merge must have been linear"));
+        }
         for (option, given, used, why) in useless {
             if given && !used {
                 return Err(Error::bad_option(option, format!("method {name} has no use for it: it {why}"))
@@ -222,7 +227,9 @@ impl Rules {
                 let error = Error::bad_option("epsilon", reason).found(epsilon).adapter(adapter.name.clone());
                 return Err(error.fix("give a smaller epsilon, or a density nearer to 0.5"));
             }
-            if self.method.is_some_and(|method| !method.knows_weights()) && adapter.weight != 1.0 {
+            let weighed =
+                adapter.weight != 1.0 || !adapter.choice.weights.is_empty() || adapter.choice.block_weights.is_some();
+            if self.method.is_some_and(|method| !method.knows_weights()) && weighed {
                 return useless(adapter, "weight", "takes its weights from the deltas");
             }
         }
@@ -338,6 +345,10 @@ impl Rules {
         for (number, file) in weights.enumerate() {
             hash.update(if number == 0 { "" } else { "," });
             hash.update(&file.sha256);
+        }
+        // Of a whole model not every hash is known.
+        for file in adapter.tuned.iter().flat_map(|tuned| &tuned.identity.files) {
+            hash.update(format!("{} {} {},", file.name, file.size, file.sha256.as_deref().unwrap_or_default()));
         }
         // Two adapters of one file have masks of their own.
         if let Some(name) = &adapter.wanted {

@@ -37,6 +37,16 @@ pub(crate) fn is_vocabulary(name: &str) -> bool {
     ends_in_one_of(name, &EMBEDDINGS) || ends_in_one_of(name, &HEADS)
 }
 
+/// Whether a tensor is the embedding of a model's tokens.
+pub(super) fn is_embedding(name: &str) -> bool {
+    ends_in_one_of(name, &EMBEDDINGS)
+}
+
+/// Whether a tensor is the weight of an output layer.
+pub(super) fn is_head(name: &str) -> bool {
+    ends_in_one_of(name, &HEADS[..2])
+}
+
 /// An output layer that the base does not have, because it is the embedding.
 pub(crate) struct TiedHead {
     /// Shard of the embedding.
@@ -91,7 +101,8 @@ fn numbers(base: &Base, head: Option<&TiedHead>, model: &Model) -> Option<(usize
 }
 
 /// Decide what becomes of an output layer that is tied to the embedding: whether it changes with it, and whether the two must be untied. The
-/// output layer gets the updates that it had in training: its own, and those of the embedding's that it followed.
+/// output layer gets the updates that it had in training: its own, and those of the embedding's that it followed. Nothing where neither changes, or
+/// no such two are there.
 pub(crate) fn resolve(
     base: &Base,
     head: Option<&TiedHead>,
@@ -99,13 +110,13 @@ pub(crate) fn resolve(
     option: Tied,
     changes: &mut HashMap<usize, Change>,
     findings: &mut Vec<Finding>,
-) -> bool {
-    let Some((embedding, output)) = numbers(base, head, model) else { return false };
+) -> Option<bool> {
+    let (embedding, output) = numbers(base, head, model)?;
     let (Some(mut ours), mut theirs) = (
         changes.remove(&embedding).or_else(|| changes.get(&output).map(|_| Change::default())),
         changes.remove(&output),
     ) else {
-        return false;
+        return None;
     };
     let is_copy = |change: &Change| change.follows.iter().all(|&follows| follows);
     // Both have the same update if they were one tensor: PEFT saves both when the vocabulary was resized, and when it ties what it trains.
@@ -150,7 +161,7 @@ pub(crate) fn resolve(
     if !stays || head.is_none() {
         changes.insert(output, followed);
     }
-    !stays
+    Some(!stays)
 }
 
 /// Whether config.json must untie the output layer from the embedding, because one of `programs` changes it.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::adapter::Adapter;
 use super::change::Change;
-use super::matching::two_bases;
+use super::refusals::two_bases;
 use super::tied::is_vocabulary;
 use crate::adapter::dialect::ModuleUpdate;
 use crate::container::TensorInfo;
@@ -23,6 +23,7 @@ impl Resized {
     pub(crate) fn note(
         &mut self,
         adapter: &Adapter,
+        weight: f64,
         update: &ModuleUpdate,
         tensor: usize,
         info: &TensorInfo,
@@ -38,8 +39,8 @@ impl Resized {
                 .found(found)
                 .fix(adapter.right_base()));
         }
-        if adapter.weight != 1.0 {
-            let weight = json::number(adapter.weight);
+        if weight != 1.0 {
+            let weight = json::number(weight);
             let reason = format!("the adapter resizes the vocabulary, which cannot be done with weight {weight}");
             return Err(Error::unsupported(info.name, reason).adapter(adapter.name.clone()).fix("use a weight of 1"));
         }

@@ -10,7 +10,8 @@ mod stochastic;
 
 pub use dtype::{Dtype, dtype_named};
 pub use float::Float;
-pub use stochastic::{Rounding, write_stochastic};
+pub use rounding::Rounding;
+pub use stochastic::write_stochastic;
 
 #[cfg(test)]
 pub(crate) mod tests;

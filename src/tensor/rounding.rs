@@ -1,5 +1,19 @@
-//! Converts f64 to the 16-bit types with one rounding. `half` rounds twice: it first cuts off the lower 32 bits, or, on some processors, rounds
-//! to the nearest f32.
+//! How values are rounded, and the conversion of f64 to the 16-bit types with one rounding. `half` rounds twice: it first cuts off the lower 32
+//! bits, or, on some processors, rounds to the nearest f32.
+
+use crate::wire::wire_enum;
+
+/// How the computed values of a tensor are rounded to its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rounding {
+    /// To the nearest value, of two equally near ones to the even.
+    #[default]
+    Nearest,
+    /// To one of the two neighbours, by the random numbers of this key (see [`random_of`](super::philox::random_of)).
+    Stochastic(u64),
+}
+
+wire_enum!(Rounding { Nearest, Stochastic(key) });
 
 /// `value` rounded to f32 such that an inexact result has an odd last bit (round to odd: Boldo and Melquiond, "Emulation of
 /// FMA and correctly rounded sums: proved algorithms using rounding to odd", IEEE Transactions on Computers 57, 2008).

@@ -7,19 +7,6 @@
 
 use super::philox::philox4x32;
 use super::{Float, bf16, f16};
-use crate::wire::wire_enum;
-
-/// How the computed values of a tensor are rounded to its type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Rounding {
-    /// To the nearest value, of two equally near ones to the even.
-    #[default]
-    Nearest,
-    /// To one of the two neighbours, by the random numbers of this key (see [`random_of`](super::philox::random_of)).
-    Stochastic(u64),
-}
-
-wire_enum!(Rounding { Nearest, Stochastic(key) });
 
 /// Random bits for one element.
 const RANDOM_BITS: u32 = 32;

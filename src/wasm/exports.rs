@@ -161,15 +161,16 @@ pub fn block_bytes(budget: Option<f64>) -> JsResult<f64> {
     Ok(budget.block_bytes() as f64)
 }
 
-/// What a folder is.
+/// What a folder is; with `hash`, and which one among all others.
 #[wasm_bindgen(unchecked_return_type = "Description")]
 pub async fn inspect(
     #[wasm_bindgen(unchecked_param_type = "ListedFolder")] folder: JsValue,
     inputs: Array,
+    hash: bool,
 ) -> JsResult<JsValue> {
     let inspected = async {
         let folder = read(&folder)?;
-        crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder).await
+        crate::inspect::inspect(&JsInputs::new(&inputs)?, &folder, hash).await
     };
     write_text(&inspected.await?)
 }
@@ -213,8 +214,9 @@ impl Merger {
         write(&self.merger.missing_operands(number, &elements(first, count))?)
     }
 
-    /// Compute elements `first .. first + count` of a program. The bytes then stand in the memory at `offset`, `length`, until the next
-    /// call. Gives the block's statistics: of all its elements where wanted, else of a sample, where it has some of it. `base` has the bytes of the piece's reads where they were read ahead.
+    /// Compute elements `first .. first + count` of a program. The bytes are then in the memory at `offset`, `length`, until the next
+    /// call. Returns the block's statistics: of all its elements if they are wanted, else of a sample, if any of it is in the block. `base` has
+    /// the bytes of the piece's reads, if they were read ahead.
     pub async fn compute(
         &mut self,
         number: usize,

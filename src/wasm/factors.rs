@@ -76,35 +76,51 @@ impl Factors {
     /// The two files.
     #[wasm_bindgen(unchecked_return_type = "FileSize[]")]
     pub fn files(&self) -> JsResult<JsValue> {
-        let file = |(name, size): (&str, u64)| FileSize { name: name.into(), size };
-        write(&self.made()?.files().map(file))
+        told(self.made.as_ref(), Told::Files)
     }
 
     /// The bytes of the first file.
     pub fn config(&self) -> JsResult<Vec<u8>> {
-        Ok(self.made()?.config.clone())
+        Ok(made(self.made.as_ref())?.config.clone())
     }
 
     /// How the second file begins.
     pub fn header(&self) -> JsResult<Vec<u8>> {
-        Ok(self.made()?.header.clone())
+        Ok(made(self.made.as_ref())?.header.clone())
     }
 
     /// What follows there, in order.
     #[wasm_bindgen(unchecked_return_type = "Slot[]")]
     pub fn slots(&self) -> JsResult<JsValue> {
-        write(&self.made()?.slots)
+        told(self.made.as_ref(), Told::Slots)
     }
 
     /// What is told of it.
     #[wasm_bindgen(unchecked_return_type = "FactorsReport")]
     pub fn report(&self) -> JsResult<JsValue> {
-        write_text(&self.made()?.report)
+        told(self.made.as_ref(), Told::Report)
     }
 }
 
-impl Factors {
-    fn made(&self) -> Result<&AdapterFiles> {
-        self.made.as_ref().ok_or_else(|| Error::internal("not every part is computed"))
+fn made(made: Option<&AdapterFiles>) -> Result<&AdapterFiles> {
+    made.ok_or_else(|| Error::internal("not every part is computed"))
+}
+
+/// What is told of a finished adapter.
+#[derive(Clone, Copy)]
+enum Told {
+    Files,
+    Slots,
+    Report,
+}
+
+/// Not inlined into what wasm-bindgen exports, whose names have no path: the second half of the module could not have it.
+#[inline(never)]
+fn told(finished: Option<&AdapterFiles>, what: Told) -> JsResult<JsValue> {
+    let made = made(finished)?;
+    match what {
+        Told::Files => write(&made.files().map(|(name, size)| FileSize { name: name.into(), size })),
+        Told::Slots => write(&made.slots),
+        Told::Report => write_text(&made.report),
     }
 }

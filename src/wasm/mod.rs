@@ -11,3 +11,4 @@ pub mod factors;
 mod input;
 pub mod memory;
 mod values;
+pub mod verify;

@@ -98,11 +98,25 @@ describePage(({ scratch, withPage, withSample }) => {
       await tab.setFiles(at("base-files"), [join(folder, "model.safetensors")]);
       await tab.setFolder(at("adapter-folder"), join(folder, "ad"));
       await mergeNow(tab);
+      await page.click("summary:has-text('Options')");
       await page.waitForSelector(`${at("signal-lost")} >> text=/partly lost to BF16/`);
       await page.click(at("merge-float32"));
       await page.waitForSelector(`${at("result")}:not(.stale) >> text=Signal kept`);
       await page.waitForFunction(() => !document.querySelector("[data-testid=signal-lost]") && !document.querySelector(".result[hidden]"));
       assert.equal(await page.inputValue("[name=dtype]"), "float32");
+      // Without statistics a sample tells.
+      await page.selectOption("[name=dtype]", "keep");
+      await page.uncheck("[name=statistics]");
+      await mergeNow(tab);
+      await page.waitForSelector(`${at("result")}:not(.stale) ${at("signal-lost")}`);
+      assert.match(await page.innerText(at("report")), /Signal kept\s+0 %/);
+      assert.equal(await page.locator(`${at("report")} .finding-warning`).count(), 1, "it is said twice");
+      await page.click(at("merge-stochastic"));
+      await page.waitForFunction(() => !document.querySelector("[data-testid=merge-stochastic]") && !document.querySelector(".result[hidden]"));
+      assert.equal(await page.inputValue("[name=rounding]"), "stochastic");
+      await page.fill("[name=seed]", "1.5");
+      await page.waitForSelector("[name=seed][aria-invalid=true]");
+      await page.waitForSelector(`${at("plan")} >> text=The seed is no whole number`);
     }));
 
   test("a problem is reported without the names of files", () =>

@@ -3,7 +3,9 @@
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
-use lorafold::op::{ADALORA, DEFT, DELORA, DORA, FOURIERFT, HIRA, IA3, LORA, OLORA, Op, RowOrder, Sizes};
+use lorafold::op::{
+    ADALORA, DEFT, DELORA, DORA, FOURIERFT, HIRA, IA3, LORA, OLORA, Op, Replace, RowOrder, Sizes, TASK_VECTOR,
+};
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::{Float, Rounding};
 
@@ -77,9 +79,15 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
         op.operands.push(if is_of_inputs { of_inputs } else { magnitude });
         op = op.with('f', is_of_inputs.into());
     }
-    let op = turned.unwrap_or(op);
+    let mut op = turned.unwrap_or(op);
     let rows = start..end;
-    let order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves]);
+    let mut order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves]);
+    if source.below(8) == 0 {
+        let input = stored(source, inputs, float, (end - start) * cols).input;
+        let stored = Plain { float, input, start: 0 };
+        let replacement = Some(Replace { key: "k".into(), shape: vec![end - start, cols], stored });
+        (op, order) = (Op { replacement, ..Op::new(&TASK_VECTOR) }, RowOrder::AsIs);
+    }
     let weight = source.pick(&[1.0, 0.5, -1.0, 0.0, 1e-30]);
     Update { adapter: "a".into(), weight, region: Region { rows, order }, op }
 }

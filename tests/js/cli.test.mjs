@@ -162,9 +162,13 @@ describe("lorafold merge", { concurrency: 2 }, () => {
     const planned = JSON.parse((await lorafold([...words, "--dry-run", "--json"])).stdout);
     const merged = JSON.parse((await lorafold([...words, "--out", out, "--json"])).stdout);
     for (const tensor of merged.tensors) {
-      assert.equal("statistics" in tensor, tensor.action === "merge");
+      // What only a merge can know.
+      for (const known of ["statistics", "signal"]) assert.equal(known in tensor, tensor.action === "merge");
       delete tensor.statistics;
+      delete tensor.signal;
     }
+    assert.equal(merged.signal.sampled, 1);
+    delete merged.signal;
     assert.deepEqual(merged, planned);
     const wrong = await lorafold([...words, "--only", "nothing", "--dry-run", "--json"]);
     assert.equal(wrong.code, 1);

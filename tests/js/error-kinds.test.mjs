@@ -36,7 +36,7 @@ const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 
 /** How each kind comes about, with what its error says. @type {[kind: string, code: string, how: string, act: (given: Given) => Promise<unknown>, facts: Facts][]} */
 const CASES = [
   ["adapter-as-base", "wrong-input", "an adapter as the base", ({ model: { adapter }, options }) => plan({ ...options(), base: asFiles(adapter) }), { expected: "a base" }],
-  ["base-as-adapter", "wrong-input", "a base as an adapter", ({ model: { base }, options }) => plan({ ...options(), adapters: [asFiles(base)] }), { adapter: "adapter", expected: "an adapter" }],
+  ["base-as-adapter", "wrong-input", "a model of another kind as an adapter", ({ model: { base }, options }) => plan({ ...options(), adapters: [asFiles({ ...base, "model.safetensors": buildSafetensors({ "conv.weight": { dtype: "F32", shape: [1], values: [1] } }) })] }), { file: "adapter", expected: "an adapter, or a fine-tune of the base" }],
   ["no-weights", "wrong-input", "a base without weights", planned(({ base }) => void delete base["model.safetensors"]), { expected: "a .safetensors file" }],
   ["no-weights", "wrong-input", "an adapter without weights", planned(({ adapter }) => void delete adapter["adapter_model.safetensors"]), { adapter: "adapter", expected: "adapter_model.safetensors" }],
   ["several-models", "wrong-input", "two models in a folder", planned(({ base }) => { base["a.safetensors"] = base["b.safetensors"] = base["model.safetensors"]; delete base["model.safetensors"]; }), { fix: "give the files of one model" }],

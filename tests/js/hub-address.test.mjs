@@ -72,7 +72,7 @@ const REFUSED = [
   ["hf://org/na me", /only letters/],
   ["hf://org/name/../other", /no \. and no \.\./],
   ["hf://org/name/%zz", /two hexadecimal digits/],
-  ["https://huggingface.co/org/name/pulse", /no page of a model/],
+  ["https://huggingface.co/org/name/pulse", /not the page of a model/],
   ["https://user:hf_secret@huggingface.co/org/name", /password/],
 ];
 

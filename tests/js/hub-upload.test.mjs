@@ -123,7 +123,7 @@ describe("an upload", () => {
       [{ to: "hf://org/base@next", files, hub: user }, /no such branch/, "no-revision"],
       [{ to: "elsewhere", files, hub: user }, /hf:\/\/org\/name/, undefined],
       [{ to: "hf://org/new", files: [], hub: user }, /nothing to upload/, undefined],
-      [{ to: "hf://org/new", files: [{ name: "../x", blob: async () => new Blob() }], hub: user }, /no name of a file/, undefined],
+      [{ to: "hf://org/new", files: [{ name: "../x", blob: async () => new Blob() }], hub: user }, /not a file name/, undefined],
     ];
     for (const [options, says, kind] of wrong) {
       await assert.rejects(upload(options), (/** @type {any} */ error) => {

@@ -28,13 +28,13 @@ const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 /** What a file of weights holds, without its header: that has the recipe. @param {Uint8Array} bytes */
 const weights = (bytes) => Buffer.from(bytes).subarray(8 + Number(Buffer.from(bytes).readBigUInt64LE(0)));
 
-/** Every file of a merge: of weights those alone. @param {import("../../pkg/node.js").MergeResult} merged */
+/** Every file of a merge but the model card, which names the hub's models: of weights those alone. @param {import("../../pkg/node.js").MergeResult} merged */
 async function contents({ files }) {
   const read = async (/** @type {import("../../pkg/node.js").MergedFile} */ { name, blob }) => {
     const bytes = new Uint8Array(await (await blob()).arrayBuffer());
     return /** @type {const} */ ([name, sha256(name.endsWith(".safetensors") ? weights(bytes) : bytes)]);
   };
-  return Object.fromEntries(await Promise.all(files.map(read)));
+  return Object.fromEntries(await Promise.all(files.filter(({ name }) => name !== "README.md").map(read)));
 }
 
 describe("the hub", () => {
@@ -102,7 +102,7 @@ describe("the hub", () => {
     assert.deepEqual(planned.files.map(({ name }) => name), ["other.safetensors"]);
     assert.deepEqual(planned.recipe.adapters[0].files.map(({ name }) => name), ["adapter_config.json", "style.safetensors"]);
     const whole = await api.plan({ base: `${hub.url}/org/base/resolve/main/config.json?download=true`, adapters: ["hf://org/lora"] });
-    assert.deepEqual(whole.files.map(({ name }) => name).sort(), [...Object.keys(base), ...Object.keys(copied)].sort());
+    assert.deepEqual(whole.files.map(({ name }) => name).sort(), ["README.md", ...Object.keys(base), ...Object.keys(copied)].sort());
     await assert.rejects(api.plan({ base: `${page}/none.safetensors`, adapters: ["hf://org/lora"] }), (/** @type {any} */ error) => error.code === "fetch-failed" && error.facts.kind === "not-found");
   });
 

@@ -56,9 +56,9 @@ describe("help", { concurrency: 2 }, () => {
 /** Words, what is said of them, and what of it helps. @type {[words: string[], says: string, fix?: string][]} */
 const WRONG = [
   [[], "lorafold: no command is given"],
-  [["fold"], "lorafold: there is no command fold", "the commands are merge, serve, inspect, upload, completions"],
+  [["fold"], "lorafold: there is no command fold", "the commands are merge, verify, unmerge, combine, extract, serve, inspect, upload, completions"],
   [["merg"], "lorafold: there is no command merg", "did you mean merge?"],
-  [["--base", "x"], "lorafold: --base comes before the command", "begin with one of merge, serve, inspect, upload, completions"],
+  [["--base", "x"], "lorafold: --base comes before the command", "begin with one of merge, verify, unmerge, combine, extract, serve, inspect, upload, completions"],
   [["help", "mrge"], "lorafold: there is no command mrge", "did you mean merge?"],
   [["inspect"], "lorafold inspect: no path is given", "give folders, files or URLs"],
   [["inspect", "--fast", "x"], "lorafold inspect: there is no flag --fast"],

@@ -196,7 +196,7 @@ test("what the manifest names exists, and every entry point counts as having sid
 
 test("every entry point exports all of the API", async () => {
   const exportsOf = async (/** @type {string} */ file) => Object.keys(await import(pathToFileURL(join(project.installed, file)).href));
-  const api = ["LorafoldError", "inspect", "merge", "openMerged", "plan"];
+  const api = ["LorafoldError", "inspect", "merge", "openMerged", "plan", "repeat"];
   for (const entry of ["node.js", "browser.js", "edge.js", "slim.js"]) {
     const found = await exportsOf(entry);
     assert.deepEqual(api.filter((name) => !found.includes(name)), [], entry);

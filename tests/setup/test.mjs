@@ -15,6 +15,9 @@ import { outputInTurns } from "./turns.mjs";
 
 /** @typedef {{ stage: import("./stages.mjs").Stage, ok: boolean, seconds: number, counts: import("./counts.mjs").Counts }} Result */
 
+/** One stage more than there are processors: those with browsers and servers wait for much of their time. More than three would want more memory. */
+const PLACES = Math.min(availableParallelism() + 1, 3);
+
 /** @param {string} title */
 const headingLine = (title) => `\n=== ${title} ${"=".repeat(Math.max(3, 90 - title.length))}\n`;
 /** @param {string} title */
@@ -82,7 +85,7 @@ async function main() {
   }
   const began = Date.now();
   const turns = outputInTurns((text) => process.stdout.write(text));
-  const ended = await schedule(stages, Math.max(1, Math.min(availableParallelism(), 3)), async (stage) => {
+  const ended = await schedule(stages, PLACES, async (stage) => {
     const { show, end } = turns.begin(headingLine(stage.name));
     const result = await runStage(stage, show);
     if (stage.essential && !result.ok) show(`\n${stage.name} failed, and others need it: nothing more is begun.\n`);

@@ -64,6 +64,10 @@ const ADVICE: Record<ErrorCode, Advice> = {
     title: "A file changed while it was being read",
     todo: "Choose its folder again; leave the files alone while they are merged.",
   },
+  "base-mismatch": {
+    title: "This is another base",
+    todo: "Its hash is not the one that was asked for: choose the base with that hash.",
+  },
   "fetch-failed": {
     title: "A file could not be read",
     todo: "For an address: check it, and that its server lets other pages read it (CORS). For a file: check that it is still there, and choose it again.",

@@ -1,12 +1,5 @@
 import type { Report, TensorReport } from "lorafold";
 
-/** An estimate from a sample of the elements: packages that make one have it in their reports. */
-interface Signal {
-  kept?: number | null;
-  margin?: number | null;
-  sampled?: number | null;
-}
-
 /** What rounding kept of the change of all tensors, as a share of ‖ΔW‖². */
 export interface Kept {
   share: number | null;
@@ -20,12 +13,12 @@ export interface Kept {
 const ENOUGH = 0.9;
 
 /** Which share of ‖ΔW‖² rounding kept of a tensor; `null` where that is not known, `undefined` where nothing was rounded or measured. */
-export function keptOf(tensor: TensorReport & { signal?: Signal }): number | null | undefined {
+export function keptOf(tensor: TensorReport): number | null | undefined {
   return tensor.statistics ? tensor.statistics.signalKept : tensor.signal?.kept;
 }
 
 /** The same over all tensors, where statistics were off; `undefined` where nothing was estimated. */
-export function keptOfAll({ signal }: Report & { signal?: Signal }): Kept | undefined {
+export function keptOfAll({ signal }: Report): Kept | undefined {
   return signal && { share: signal.kept ?? null, margin: signal.margin ?? null, sampled: signal.sampled ?? null };
 }
 

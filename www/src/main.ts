@@ -186,7 +186,7 @@ async function startMerge(): Promise<void> {
   setBusy(false);
   switch (ending.kind) {
     case "done":
-      await showResult({ ...ending, name, ...output.destination, watch, onSaving, askToken: () => hubToken.ask(), mergeAs }).catch((error: unknown) =>
+      await showResult({ ...ending, name, ...output.destination, watch, onSaving, askToken: () => hubToken.ask(), keepMore }).catch((error: unknown) =>
         complain(byId("merge-error"), error, () => void startMerge()));
       break;
     case "cancelled":
@@ -200,9 +200,9 @@ async function startMerge(): Promise<void> {
   }
 }
 
-/** Merge the same once more, in another number type. */
-function mergeAs(dtype: "float32"): void {
-  options.setDtype(dtype);
+/** Merge the same once more, so that more of the change is kept. */
+function keepMore(by: "float32" | "stochastic"): void {
+  options.keepMore(by);
   mergePressed();
 }
 

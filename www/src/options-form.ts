@@ -2,7 +2,7 @@ import type { MergeOptions } from "lorafold";
 import { parseBytes } from "./format.js";
 
 /** The part of the API's options that the form holds. */
-export type FormOptions = Pick<MergeOptions, "dtype" | "only" | "skip" | "maxShardSize" | "tokenizer" | "tied" | "allowUnmatched" | "allowUnmerged" | "allowNonfinite"> & { statistics: boolean };
+export type FormOptions = Pick<MergeOptions, "dtype" | "only" | "skip" | "maxShardSize" | "rounding" | "seed" | "tokenizer" | "tied" | "allowUnmatched" | "allowUnmerged" | "allowNonfinite"> & { statistics: boolean };
 
 type Switch = "statistics" | "allowUnmatched" | "allowUnmerged" | "allowNonfinite";
 
@@ -25,6 +25,13 @@ export class OptionsForm {
     const options: FormOptions = { statistics: this.isTicked("statistics") };
     const dtype = this.#text("dtype") as NonNullable<FormOptions["dtype"]>;
     if (dtype !== "keep") options.dtype = dtype;
+    const rounding = this.#text("rounding") as NonNullable<FormOptions["rounding"]>;
+    if (rounding !== "nearest") options.rounding = rounding;
+    const seed = this.#text("seed");
+    if (seed) {
+      if (!/^\d+$/.test(seed) || !Number.isSafeInteger(Number(seed))) return "The seed is no whole number such as 42.";
+      options.seed = Number(seed);
+    }
     const tokenizer = this.#text("tokenizer") as NonNullable<FormOptions["tokenizer"]>;
     if (tokenizer !== "auto") options.tokenizer = tokenizer;
     const tied = this.#text("tied") as NonNullable<FormOptions["tied"]>;
@@ -55,15 +62,18 @@ export class OptionsForm {
     this.#changed();
   }
 
-  /** Ask for this number type, as the report offers. */
-  setDtype(dtype: NonNullable<FormOptions["dtype"]>): void {
-    (this.#form.elements.namedItem("dtype") as HTMLSelectElement).value = dtype;
+  /** Choose what keeps more of the change, as the report offers. */
+  keepMore(by: "float32" | "stochastic"): void {
+    const [name, value] = by === "float32" ? ["dtype", by] : ["rounding", by];
+    (this.#form.elements.namedItem(name) as HTMLSelectElement).value = value;
     this.#changed();
   }
 
   #changed(): void {
     const options = this.options();
-    this.#mark("maxShardSize", typeof options === "string", "plan-body");
+    const wrong = typeof options === "string" ? options : "";
+    this.#mark("seed", wrong.includes("seed"), "plan-body");
+    this.#mark("maxShardSize", wrong !== "" && !wrong.includes("seed"), "plan-body");
     const changes = typeof options === "string" ? 1 : this.#changes(options);
     this.#note.textContent = changes > 0 ? `${changes} changed` : "";
     this.#onChange();

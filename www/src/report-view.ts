@@ -16,15 +16,18 @@ const TOP = 8;
 /** Where every tensor has kept this much, a map of it is one colour. */
 const WHOLE = 0.99;
 
+/** Merges once more, in a way that keeps more of the change: float32 keeps all, rounding by chance keeps it on average. */
+export type KeepMore = (by: "float32" | "stochastic") => void;
+
 /** What the merge did to the numbers. */
-export function reportView(report: Report, mergeAs: (dtype: "float32") => void): HTMLElement {
+export function reportView(report: Report, keepMore: KeepMore): HTMLElement {
   const json = new Blob([`${JSON.stringify(report, null, 2)}\n`], { type: "application/json" });
   const summary = summarise(report);
   const kept = summary ? { share: summary.signalKept, margin: 0, sampled: 1 } : keptOfAll(report);
   return make("div", { class: "report", "data-testid": "report" },
     make("h3", {}, "What it did"),
     summary || kept ? make("dl", { class: "facts" }, ...figures(summary, kept)) : make("p", { class: "hint" }, "Statistics were off."),
-    kept && isLost(kept) && lostWarning(report.tensors, mergeAs),
+    kept && isLost(kept) && lostWarning(report, keepMore),
     // The package says the same of what is lost, without a button.
     findingsList(report.findings.filter(({ code }) => code !== "signal-lost")),
     ...maps(report.tensors),
@@ -47,7 +50,7 @@ function figures(summary: Summary | undefined, kept: Kept | undefined): HTMLElem
 }
 
 /** That rounding lost much, where it lost most, and a way to keep it. */
-function lostWarning(tensors: readonly TensorReport[], mergeAs: (dtype: "float32") => void): HTMLElement {
+function lostWarning({ tensors, recipe }: Report, keepMore: KeepMore): HTMLElement {
   const types = [...new Set(tensors.filter((tensor) => tensor.action === "merge").map((tensor) => tensor.outputDtype))].join(", ");
   let least: { name: string; kept: number } | undefined;
   for (const tensor of tensors) {
@@ -57,7 +60,9 @@ function lostWarning(tensors: readonly TensorReport[], mergeAs: (dtype: "float32
   const lost = `The change is partly lost to ${types}: its steps are wider than much of what was added.${least ? ` Least is kept of ${least.name}: ${percent(Math.max(0, least.kept))}.` : ""}`;
   return make("div", { class: "finding finding-warning", "data-testid": "signal-lost" },
     make("strong", { class: "finding-level" }, "Warning"),
-    make("div", {}, make("p", {}, lost), button("Merge again in float32", { "data-testid": "merge-float32" }, () => mergeAs("float32"))));
+    make("div", {}, make("p", {}, lost), make("div", { class: "choices" },
+      button("Merge again in float32", { "data-testid": "merge-float32" }, () => keepMore("float32")),
+      recipe.rounding === "nearest" && button("Merge again, rounding by chance", { "data-testid": "merge-stochastic" }, () => keepMore("stochastic")))));
 }
 
 /** One map for the change, and one for what rounding kept of it where that is not nearly everything everywhere. */

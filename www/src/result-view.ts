@@ -4,7 +4,7 @@ import { downloadUrl, revokeDownloads, saveToFolder } from "./downloads.js";
 import { button, byId, make } from "./dom.js";
 import { bytes, counted, duration } from "./format.js";
 import { openPlanDetails } from "./plan-view.js";
-import { reportView } from "./report-view.js";
+import { type KeepMore, reportView } from "./report-view.js";
 import { announce } from "./status.js";
 import { uploadView } from "./upload-view.js";
 import { inPageWords } from "./words.js";
@@ -24,13 +24,13 @@ export interface Finished {
   onSaving: (begun: boolean) => void;
   /** Shows where the hub's token is given. */
   askToken: () => void;
-  /** Merges once more with this number type. */
-  mergeAs: (dtype: "float32") => void;
+  /** Merges once more, so that more of the change is kept. */
+  keepMore: KeepMore;
 }
 
 /** Show the merged files and the report, and bring them to the user. */
 export async function showResult(finished: Finished): Promise<void> {
-  const { result, seconds, download, note, mergeAs } = finished;
+  const { result, seconds, download, note, keepMore } = finished;
   const section = byId("result");
   const total = result.files.reduce((sum, file) => sum + file.size, 0);
   const outcome = `${bytes(total)} in ${counted(result.files.length, "file")}, ${duration(seconds)}`;
@@ -39,7 +39,7 @@ export async function showResult(finished: Finished): Promise<void> {
     make("div", { class: "outcome-line" }, make("p", {}, outcome), note !== undefined && make("p", { class: "hint" }, note)),
     ...files,
     uploadView({ files: result.files, refuseChanged: () => refuseChanged(finished.watch), onBusy: finished.onSaving, askToken: finished.askToken }),
-    reportView(result.report, mergeAs),
+    reportView(result.report, keepMore),
   );
   openPlanDetails(false);
   section.hidden = false;

@@ -6,8 +6,12 @@ const METHODS = ["linear", "magnitude_prune", "ties", "dare_linear", "dare_ties"
 /** The flags that say what is merged, whatever is done with it. */
 export const PLAN_FLAGS = {
   base: { type: "string", short: "b", value: "B", completes: "path", says: "the base model" },
-  adapter: { type: "string", short: "a", multiple: true, value: "A[@weight]", completes: "path", says: "an adapter, and a factor on its whole delta (1 by default); may be repeated; A#NAME is one of several in A, A@weight:density=D keeps the share D of its deltas" },
+  adapter: { type: "string", short: "a", multiple: true, value: "A[@weight]", completes: "path", says: "an adapter, or a whole model fine-tuned from B, and a factor on its delta (1 by default); may be repeated; A#NAME is one of several in A, A@weight:density=D keeps the share D of its deltas" },
   alpha: { type: "string", multiple: true, value: "N", says: "the alpha of the adapter before it, in place of the one in its configuration" },
+  weights: { type: "string", multiple: true, value: "REGEX=W", says: "a factor on the delta of the adapter before it in tensors whose name matches REGEX somewhere, beside its weight; layers:0-7=W of layers, blocks:IN04-MID=W of blocks of a UNet; of several that match the last counts" },
+  "block-weights": { type: "string", multiple: true, value: "LIST", says: "factors on the delta of the adapter before it in the blocks of Stable Diffusion's UNet: 17 or 26 numbers (SD 1.5), 12 or 20 (SDXL), with commas, or NONE, ALL, INS, IND, INALL, MIDD, OUTD, OUTS, OUTALL" },
+  "adapter-only": { type: "string", multiple: true, value: "REGEX", says: "merge of the adapter before it only what changes tensors whose name matches REGEX somewhere; may be repeated" },
+  "adapter-skip": { type: "string", multiple: true, value: "REGEX", says: "leave out of the adapter before it what changes tensors whose name matches REGEX somewhere; may be repeated" },
   method: { type: "string", short: "m", value: "M", choices: METHODS, says: "how the deltas of several adapters combine: linear (default), the exact weighted sum; magnitude_prune and ties keep the largest values of each, dare_linear and dare_ties random ones; ties and dare_ties add up those whose sign is elected; the others are mergekit's" },
   density: { type: "string", value: "D", says: "share of each delta that is kept, above 0 and up to 1" },
   "majority-sign": { type: "string", value: "S", choices: ["total", "frequency"], says: "how ties elects a sign: total (default) by the sum of the deltas, frequency by how many are positive or negative" },
@@ -27,8 +31,11 @@ export const PLAN_FLAGS = {
   skip: { type: "string", value: "REGEX", says: "do not merge tensors whose name matches REGEX somewhere" },
   "token-env": { type: "string", value: "VAR", says: "the environment variable with the hub's token, in place of HF_TOKEN" },
   tokenizer: { type: "string", value: "T", choices: ["auto", "base", "adapter"], says: "whose tokenizer, chat template and generation settings the output has: auto (default) takes the adapter's where it brings embeddings, else the base's" },
+  vocabulary: { type: "string", value: "V", choices: ["exact", "intersect"], says: "of a whole model given as an adapter, with more or fewer tokens than the base: exact (default) is an error, intersect merges the rows that both have" },
   "allow-unmatched": { type: "boolean", says: "adapter keys that match nothing become findings" },
   "allow-unmerged": { type: "boolean", says: "trained weights beside an adapter that are not merged become findings" },
+  "hash-base": { type: "boolean", says: "hash the base's weight files where their source knows no hash, so that the recipe has every one; reads the base once more" },
+  "expect-base": { type: "string", value: "SHA256", says: "stop before anything is written where the base has another SHA-256 (inspect --hash prints it)" },
   "allow-nonfinite": { type: "boolean", says: "values may become infinite or NaN in the output's type" },
 } as const satisfies Flags;
 
@@ -42,12 +49,35 @@ export const MERGE_FLAGS = {
   force: { type: "boolean", short: "f", says: "replace the model in DIR; an adapter_config.json in it goes, too, because tools would add its adapter" },
   "dry-run": { type: "boolean", short: "n", says: "show the plan, read no weights, write nothing" },
   report: { type: "string", short: "r", value: "FILE", completes: "path", says: "write the report, with statistics of every tensor, to FILE" },
+  receipt: { type: "string", value: "FILE", completes: "path", says: "write a receipt to FILE: an in-toto statement with the hashes of all inputs and outputs, from which the merge can be repeated" },
   workers: { type: "string", short: "w", value: "N", says: "worker threads; 0 computes in the main one" },
   "memory-budget": { type: "string", value: "S", says: "memory of each worker beside the adapters' factors (64MiB by default)" },
   part: { type: "string", value: "I/N", says: "merge only the I-th of N parts of the output: run all of them, on any machines that share DIR …" },
   finish: { type: "boolean", says: "… and then this, with --out: checks every part and completes the model" },
   json: { ...JSON_FLAG, says: "print one JSON document on stdout: the report, or the plan with --dry-run" },
   quiet: { ...QUIET_FLAG, says: "no progress" },
+} as const satisfies Flags;
+
+const { dtype: _dtype, rounding: _rounding, "max-shard-size": _size, tokenizer: _tokenizer, "allow-nonfinite": _nonfinite, ...EXPECTED_FLAGS } = PLAN_FLAGS;
+
+/** The flags of `lorafold verify`. */
+export const VERIFY_FLAGS = {
+  ...EXPECTED_FLAGS,
+  merged: { type: "string", value: "M", completes: "path", says: "the merged model, whoever made it" },
+  workers: MERGE_FLAGS.workers,
+  json: { ...JSON_FLAG, says: "print one JSON document: the verdict on the model and on every tensor" },
+} as const satisfies Flags;
+
+const { base: _base, ...UNMERGED_FLAGS } = EXPECTED_FLAGS;
+
+/** The flags of `lorafold unmerge`. */
+export const UNMERGE_FLAGS = {
+  ...UNMERGED_FLAGS,
+  merged: { ...VERIFY_FLAGS.merged, says: "the merged model" },
+  out: { ...MERGE_FLAGS.out, says: "where the model without the adapters goes" },
+  force: { type: "boolean", short: "f", says: "replace the model in DIR" },
+  workers: MERGE_FLAGS.workers,
+  json: { ...JSON_FLAG, says: "print one JSON document: the report, and which tensors cannot be had back exactly" },
 } as const satisfies Flags;
 
 /** The flags of both commands that make adapters. */
@@ -97,6 +127,7 @@ export const SERVE_FLAGS = {
 /** The flags of `lorafold inspect`. */
 export const INSPECT_FLAGS = {
   tensors: { type: "boolean", short: "t", says: "list every tensor and module; without it alike ones are counted" },
+  hash: { type: "boolean", says: "hash the weight files of models, as --expect-base takes it; reads all of them" },
   "token-env": PLAN_FLAGS["token-env"],
   json: { ...JSON_FLAG, says: "print one JSON document, an array: for each path a description, or { path, error }" },
 } as const satisfies Flags;
@@ -128,9 +159,30 @@ export const COMMANDS: readonly Command[] = [
       ["Two adapters with weights, in float32", "merge -b base -a style@0.8 -a detail@-0.3 -o merged --dtype f32"],
       ["Only the largest fifth of each delta, where most agree on the sign", "merge -b base -a style@0.8 -a detail -o merged --method ties --density 0.2"],
       ["From the hub, first only the plan", "merge -b hf://org/model -a hf://org/lora@main@0.5 --dry-run"],
+      ["One adapter at half its weight in the first eight layers", "merge -b base -a style --weights layers:0-7=0.5 -o merged"],
+      ["Half the way to a fine-tuned model", "merge -b base -a tuned@0.5 -o merged"],
       ["An adapter without a configuration", "merge -b base -a lora.safetensors --alpha 16 -o merged"],
       ["On two machines that share a folder", "merge -b base -a adapter -o shared --part 1/2"],
     ],
+    notes: [SOURCES, HUB],
+  },
+  {
+    name: "verify",
+    purpose: "check whether a merged model, whoever made it, is exactly this base with these adapters, and what it is where it is not",
+    usage: ["verify --base B --adapter A[@weight] [--adapter …] --merged M [options]"],
+    flags: VERIFY_FLAGS,
+    examples: [
+      ["A merge by any tool, in any type, sharded anyhow", "verify -b base -a adapter --merged merged"],
+      ["As JSON, with a verdict on every tensor", "verify -b base -a style@0.8 --merged hf://org/merged --json"],
+    ],
+    notes: ["Exit status 0 means that every tensor is the exact merge, or what the roundings of another tool make of it; 1 that something differs, is missing, or cannot be decided.", SOURCES, HUB],
+  },
+  {
+    name: "unmerge",
+    purpose: "take adapters out of a merged model again",
+    usage: ["unmerge --merged M --adapter A[@weight] [--adapter …] --out DIR [options]"],
+    flags: UNMERGE_FLAGS,
+    examples: [["What the base was, but for bits that rounding has lost", "unmerge --merged merged -a adapter@0.8 -o base-again"]],
     notes: [SOURCES, HUB],
   },
   {

@@ -10,7 +10,7 @@ export function descriptionText(description: Description, all: boolean, paint: P
 function adapterLines({ name, type, r, alpha, rslora, baseModel, modules }: AdapterDescription, all: boolean, paint: Paint): string[] {
   const facts = [`${type} adapter`, r !== null && `r ${r}`, alpha !== null && `alpha ${rounded(alpha)}`, rslora && "rsLoRA", counted(modules.length, "module")];
   const lines = [`${paint("bold", name)}: ${facts.filter(Boolean).join(", ")}`];
-  if (baseModel) lines.push(`  made for ${baseModel}`);
+  if (baseModel) lines.push(`  trained on ${baseModel}`);
   const rows = modules.map(({ module, parameter, method, rank, scale, inputs, outputs, dtype }) => {
     const facts = [`${inputs ?? "*"} → ${outputs ?? "*"}`, rank === null ? method : `rank ${rank}`, scale !== null && `scale ${rounded(scale)}`, dtype];
     return { name: parameter === "weight" ? module : `${module}.${parameter}`, facts: facts.filter(Boolean).join("  ") };
@@ -18,9 +18,11 @@ function adapterLines({ name, type, r, alpha, rslora, baseModel, modules }: Adap
   return [...lines, ...listed(rows, all, "modules")];
 }
 
-function modelLines({ name, kind, modelType, tied, parameters, dtypes, files, recipe, tensors }: ModelDescription, all: boolean, paint: Paint): string[] {
+function modelLines({ name, kind, modelType, tied, parameters, dtypes, files, sha256, named, recipe, tensors }: ModelDescription, all: boolean, paint: Paint): string[] {
   const lines = [`${paint("bold", name)}: ${kind} model${modelType ? ` (${modelType})` : ""}, ${many(parameters)} parameters in ${counted(files.length, "file")}`];
   if (tied) lines.push("  embeddings are tied");
+  if (named) lines.push(`  loaded from ${named} when it was saved`);
+  if (sha256) lines.push(`  sha256 ${sha256}`);
   for (const [dtype, { tensors: count, bytes }] of Object.entries(dtypes)) lines.push(`  ${dtype}: ${counted(count, "tensor")}, ${size(bytes)}`);
   if (recipe) lines.push(`  recipe: ${recipeText(recipe)}`);
   const rows = tensors.map(({ name, dtype, shape, file }) => ({ name, facts: `${dtype} [${shape.join(", ")}]`, more: `  ${file}` }));

@@ -12,10 +12,12 @@ import { mergeCommand } from "./merge.js";
 import { errorLine, type SaidError, saidError } from "./said-error.js";
 import { serveCommand } from "./serve.js";
 import { snippetFor } from "./snippets.js";
+import { unmergeCommand } from "./unmerge.js";
 import { uploadCommand } from "./upload.js";
+import { verifyCommand } from "./verify.js";
 import { asksForHelp, UsageError } from "./usage.js";
 
-const RUNS: Record<string, (argv: string[]) => Promise<number> | number> = { merge: mergeCommand, combine: combineCommand, extract: extractCommand, serve: serveCommand, inspect: inspectCommand, upload: uploadCommand, completions: completionsCommand };
+const RUNS: Record<string, (argv: string[]) => Promise<number> | number> = { merge: mergeCommand, verify: verifyCommand, unmerge: unmergeCommand, combine: combineCommand, extract: extractCommand, serve: serveCommand, inspect: inspectCommand, upload: uploadCommand, completions: completionsCommand };
 
 /** Exit codes: 0 done, 1 failed, 2 usage, 130 aborted. */
 export async function main(argv: string[]): Promise<number> {

@@ -9,7 +9,7 @@ import type { Values } from "./flag.js";
 import { nextSteps } from "./next-steps.js";
 import { finishCommand, mergePartCommand, partOption } from "./parts.js";
 import { planOptions } from "./plan-flags.js";
-import { checkReport, printReport, writeReport } from "./report.js";
+import { checkReport, printReport, writeParts, writeReport } from "./report.js";
 import { planText, resultText } from "./text.js";
 import { ProgressLine } from "./progress.js";
 import { bytes, number, parse, type Parsed, UsageError } from "./usage.js";
@@ -35,13 +35,17 @@ export async function mergeCommand(argv: string[]): Promise<number> {
   if (values.out === undefined && !values["dry-run"]) throw outMissing();
   const share = part === undefined ? undefined : partOption(part);
   if (share && values.report !== undefined) throw new UsageError("--part goes without --report: statistics are of whole tensors");
+  if (share && values.receipt !== undefined) throw new UsageError("--part goes without --receipt: that is of the whole output");
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   const dry = values["dry-run"] ?? false;
   const paint = paintFor(process.stdout);
   try {
-    if (values.report !== undefined) await checkReport(values.report, { ...options, signal: stop.signal }, { output: values.out, made: !dry });
+    for (const option of ["report", "receipt"] as const) {
+      const file = values[option];
+      if (file !== undefined) await checkReport(file, { ...options, signal: stop.signal }, { output: values.out, made: !dry, option });
+    }
     if (dry) {
       checkWorkOptions(options);
       const planned = await plan({ ...options, signal: stop.signal });
@@ -57,9 +61,10 @@ export async function mergeCommand(argv: string[]): Promise<number> {
     const line = quiet ? undefined : new ProgressLine(process.stderr);
     try {
       const begun = performance.now();
-      const { report } = await merge({ ...options, signal: stop.signal, onProgress: (progress) => line?.show(progress) });
+      const { report, receipt } = await merge({ ...options, signal: stop.signal, onProgress: (progress) => line?.show(progress) });
       line?.end();
       const seconds = (performance.now() - begun) / 1000;
+      if (values.receipt !== undefined) await writeParts(values.receipt, [`${JSON.stringify(receipt, null, 2)}\n`]);
       const next = values.json ? [] : await nextSteps(values.out!);
       await print(report, values, () => resultText(report, { out: values.out!, seconds, next }, paint));
     } finally {
@@ -83,6 +88,7 @@ function mergeOptions(parsed: Parsed<typeof MERGE_FLAGS>): MergeOptions {
     ...(budget !== undefined && { memoryBudget: bytes("memory-budget", budget) }),
     ...(values.workers !== undefined && { workers: number("workers", values.workers) }),
     force: values.force ?? false,
+    ...(values.receipt !== undefined && { receipt: true }),
     // They cost time, so only where someone will see them.
     statistics: values.report !== undefined || (values.json ?? false),
   };

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { asPath } from "../node/source.js";
-import type { AdapterOptions, HubOptions, OpenOptions } from "../types.js";
+import type { AdapterOptions, HubOptions, ModuleWeight, OpenOptions } from "../types.js";
 import type { PLAN_FLAGS } from "./commands.js";
 import { bytes, type Given, number, type Parsed, UsageError } from "./usage.js";
 
@@ -34,6 +34,9 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
     ...(values.skip !== undefined && { skip: values.skip }),
     ...(size !== undefined && { maxShardSize: bytes("max-shard-size", size) }),
     ...(values.tokenizer !== undefined && { tokenizer: values.tokenizer as NonNullable<OpenOptions["tokenizer"]> }),
+    ...(values["hash-base"] && { hashBase: true }),
+    ...(values["expect-base"] !== undefined && { expectBase: values["expect-base"] }),
+    ...(values.vocabulary !== undefined && { vocabulary: values.vocabulary as NonNullable<OpenOptions["vocabulary"]> }),
     allowUnmatched: values["allow-unmatched"] ?? false,
     allowUnmerged: values["allow-unmerged"] ?? false,
     allowNonfinite: values["allow-nonfinite"] ?? false,
@@ -49,23 +52,55 @@ export function hubOptions(variable: string | undefined): { hub?: HubOptions } {
   return { hub: { token } };
 }
 
-/** Every adapter, also one of several in a folder, with the alpha that comes after it. */
+/** Every adapter, also one of several in a folder, with what comes after it. */
 export function namedAdapters(given: readonly Given[]): AdapterOptions[] {
   return adapterOptions(given).map(named);
 }
 
-/** Every adapter, with the alpha that comes after it. */
+/** What the flags say of the adapter before them. */
+const OF_ADAPTER: Readonly<Record<string, (adapter: AdapterOptions, value: string) => void>> = {
+  alpha(adapter, value) {
+    if (adapter.alpha !== undefined) throw twice("alpha");
+    adapter.alpha = number("alpha", value);
+  },
+  weights(adapter, value) {
+    (adapter.weights ??= []).push(moduleWeight(value));
+  },
+  "block-weights"(adapter, value) {
+    if (adapter.blockWeights !== undefined) throw twice("block-weights");
+    adapter.blockWeights = value;
+  },
+  "adapter-only"(adapter, value) {
+    (adapter.only ??= []).push(value);
+  },
+  "adapter-skip"(adapter, value) {
+    (adapter.skip ??= []).push(value);
+  },
+};
+
+const twice = (flag: string): UsageError => new UsageError(`--${flag} is given twice for one adapter`, "give each after its --adapter");
+
+/** Every adapter, with what comes after it. */
 function adapterOptions(given: readonly Given[]): AdapterOptions[] {
   const adapters: AdapterOptions[] = [];
   for (const { name, value } of given) {
     if (name === "adapter") adapters.push(adapterOption(value));
-    if (name !== "alpha") continue;
+    const say = Object.hasOwn(OF_ADAPTER, name) ? OF_ADAPTER[name] : undefined;
+    if (!say) continue;
     const adapter = adapters.at(-1);
-    if (!adapter) throw new UsageError("--alpha is of the adapter before it, and there is none", "give it after --adapter");
-    if (adapter.alpha !== undefined) throw new UsageError("--alpha is given twice for one adapter", "give each after its --adapter");
-    adapter.alpha = number("alpha", value);
+    if (!adapter) throw new UsageError(`--${name} is of the adapter before it, and there is none`, "give it after --adapter");
+    say(adapter, value);
   }
   return adapters;
+}
+
+/** `REGEX=0.5`, `layers:0-7=0.5`, `blocks:MID=0.5`. */
+function moduleWeight(text: string): ModuleWeight {
+  const at = text.lastIndexOf("=");
+  const [what, weight] = [text.slice(0, Math.max(at, 0)), text.slice(at + 1)];
+  if (what === "" || !WEIGHT.test(weight)) throw new UsageError(`--weights ${text}: this is no pattern with = and a number behind it`, "give it as REGEX=0.5, layers:0-7=0.5 or blocks:MID=0.5");
+  const [, kind, of] = /^(layers|blocks):(.*)$/s.exec(what) ?? [];
+  return { ...(kind === undefined ? { match: what } : { [kind]: of }), weight: Number(weight) };
 }
 
 /** What a weight looks like. */

@@ -20,8 +20,9 @@ const OPEN = new Map<string, NodeJS.WritableStream>([["/dev/stdout", process.std
  * @param output the merge's folder; `made`: it is made by the merge, where it is not there.
  * @throws {LorafoldError} `bad-option` where the report cannot go there.
  */
-export async function checkReport(report: string, merge: PlanOptions, { output, made }: { output: string | undefined; made: boolean }): Promise<void> {
+export async function checkReport(report: string, merge: PlanOptions, { output, made, option = "report" }: { output: string | undefined; made: boolean; option?: Written }): Promise<void> {
   if (OPEN.has(report)) return;
+  const unfit = unfitFor(option);
   try {
     const path = await destination(report);
     const folder = await identity(dirname(path));
@@ -33,14 +34,15 @@ export async function checkReport(report: string, merge: PlanOptions, { output, 
     if (target === path || target?.startsWith(path + sep)) throw unfit(report, `${report} is a folder that the merge makes`);
     if (there) await access(report, constants.W_OK);
     else if (folder !== undefined || !inOutput || !made) await access(dirname(path), constants.W_OK);
-    if (there || inOutput) await refuseFiles(report, path, merge, inOutput);
+    if (there || inOutput) await refuseFiles(report, path, merge, inOutput, option);
   } catch (error) {
-    throw refused(report, error);
+    throw refused(report, error, unfit);
   }
 }
 
 /** Refuse a report that is a file which the merge reads, or a file of its output. */
-async function refuseFiles(report: string, path: string, merge: PlanOptions, inOutput: boolean): Promise<void> {
+async function refuseFiles(report: string, path: string, merge: PlanOptions, inOutput: boolean, option: Written): Promise<void> {
+  const unfit = unfitFor(option);
   const there = await identity(path);
   const { plan, inputs } = await prepare<MergeOptions>(nodeContext, "merge", merge, MERGE_OPTIONS);
   try {
@@ -67,32 +69,37 @@ async function destination(given: string): Promise<string> {
     if (next === undefined) return path;
     path = resolve(folder, next);
   }
-  throw unfit(given, `${given}: too many links`);
+  throw unfitFor("report")(given, `${given}: too many links`);
 }
 
 /** Write a report after {@link checkReport}: all of it, or nothing. */
-export async function writeReport(report: string, content: Report): Promise<void> {
-  const open = OPEN.get(report);
-  if (open) return printReport(open, content);
+export const writeReport = (report: string, content: Report): Promise<void> => writeParts(report, linesOf(content));
+
+/** Write a text, in parts, to a file that was checked as reports are: all of it, or nothing. */
+export async function writeParts(file: string, parts: Iterable<string>): Promise<void> {
+  const open = OPEN.get(file);
+  if (open) return print(open, parts);
   try {
-    const path = await destination(report);
-    if (await isWrittenInPlace(report, path)) return await writeFile(report, linesOf(content));
+    const path = await destination(file);
+    if (await isWrittenInPlace(file, path)) return await writeFile(file, parts);
     const beside = join(dirname(path), partial("lorafold-report", newToken()));
     try {
-      await writeFile(beside, linesOf(content));
+      await writeFile(beside, parts);
       await rename(beside, path);
     } catch (error) {
       await rm(beside, { force: true });
       throw error;
     }
   } catch (error) {
-    throw writeFailed(report, error);
+    throw writeFailed(file, error);
   }
 }
 
 /** Write a report to a stream that stays open, until its reader closes it. What else goes wrong there the stream itself tells. */
-export async function printReport(stream: NodeJS.WritableStream, report: Report): Promise<void> {
-  for (const part of linesOf(report)) {
+export const printReport = (stream: NodeJS.WritableStream, report: Report): Promise<void> => print(stream, linesOf(report));
+
+async function print(stream: NodeJS.WritableStream, parts: Iterable<string>): Promise<void> {
+  for (const part of parts) {
     const failed = await new Promise<unknown>((resolve) => stream.write(part, resolve));
     if (failed) return;
   }
@@ -120,11 +127,15 @@ async function isWrittenInPlace(report: string, path: string): Promise<boolean> 
   return !there.isFile() || /^\/(dev|proc)\//.test(resolve(report)) || !(await access(dirname(path), constants.W_OK).then(() => true, () => false));
 }
 
-/** Why the report cannot go there. */
-const unfit = (report: string, reason: string, about: About = {}) => optionError("report", reason, { file: report, ...about });
+/** The options that name a file which is written beside the model. */
+type Written = "report" | "receipt";
+type Unfit = (file: string, reason: string, about?: About) => LorafoldError;
+
+/** Why the file of an option cannot go there. */
+const unfitFor = (option: Written): Unfit => (file, reason, about = {}) => optionError(option, reason, { file, ...about });
 
 /** What the operating system refuses, as an error about the option; whatever else was thrown as it is. */
-function refused(report: string, error: unknown): unknown {
+function refused(report: string, error: unknown, unfit: Unfit): unknown {
   const { code, message } = thrown(error);
   return error instanceof LorafoldError || typeof code !== "string" ? error : unfit(report, message, platformFacts(error));
 }

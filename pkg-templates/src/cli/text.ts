@@ -1,4 +1,4 @@
-import type { Finding, Report } from "../types.js";
+import type { AdapterReport, Finding, Report } from "../types.js";
 import type { Paint } from "./colour.js";
 
 /** Bytes for people. */
@@ -42,11 +42,19 @@ export function findingLines(findings: readonly Finding[], paint: Paint): string
   return ordered.map(({ level, code, message }) => `${level === "warning" ? paint("yellow", level) : level} [${code}]: ${message}`);
 }
 
+/** Which base an adapter was trained on, and whether it is this one. */
+export function baseText({ baseModel, namedBase }: Pick<AdapterReport, "baseModel" | "namedBase">): string {
+  if (!baseModel) return "";
+  const verdict = { same: "this base", quantised: "a quantised copy of this base, or the other way round", mirror: "a copy of this base, by its name", other: "another base than this", unknown: "" }[namedBase];
+  return `trained on ${baseModel}${verdict && `: ${verdict}`}`;
+}
+
 /** A plan, for people. */
 export function planText({ base, merged, adapters, outputBytes, files, findings }: Report, paint: Paint): string {
   const lines = [`base ${paint("bold", base.name)}: ${counted(base.tensors, "tensor")}, ${merged} to merge`];
   for (const adapter of adapters) {
     lines.push(`adapter ${paint("bold", adapter.name)} × ${rounded(adapter.weight)}: ${adapter.matched} of ${counted(adapter.modules, "module")}`);
+    if (baseText(adapter)) lines.push(`  ${baseText(adapter)}`);
     for (const { scale, why, tensors } of adapter.scales) lines.push(`  scale ${rounded(scale)} (${why}) on ${counted(tensors, "tensor")}`);
   }
   lines.push(`output ${size(outputBytes)} in ${counted(files.length, "file")}`);
@@ -73,9 +81,10 @@ export interface Done {
 }
 
 /** A finished merge, for people. */
-export function resultText({ merged, base, outputBytes, signal, findings }: Report, { out, seconds, next }: Done, paint: Paint): string {
+export function resultText({ merged, base, adapters, outputBytes, signal, findings }: Report, { out, seconds, next }: Done, paint: Paint): string {
   const speed = `${size(outputBytes)} in ${duration(seconds)}, ${size(outputBytes / Math.max(seconds, 1e-3))}/s`;
   const lines = [`${paint("green", "merged")} ${counted(merged, "tensor")} of ${base.tensors} into ${paint("bold", out)} (${speed})`];
+  for (const adapter of adapters) if (baseText(adapter)) lines.push(`adapter ${adapter.name}: ${baseText(adapter)}`);
   if (signal) lines.push(`signal kept after rounding: ${signalText(signal)}`);
   lines.push(...findingLines(findings, paint));
   lines.push(...next.map((step, number) => `${number === 0 ? "next: " : "      "}${step}`));

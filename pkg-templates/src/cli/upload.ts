@@ -15,7 +15,7 @@ export async function uploadCommand(argv: string[]): Promise<number> {
   const [folder, to, ...more] = words;
   if (folder === undefined || to === undefined || more.length > 0) throw new UsageError("a folder and a repository are wanted", "give them as lorafold upload DIR hf://org/name");
   const path = asPath(folder);
-  if (path === undefined) throw new UsageError(`${folder} is no folder of this machine`);
+  if (path === undefined) throw new UsageError(`${folder} is not a folder on this machine`);
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);

@@ -51,7 +51,7 @@ export async function searchModels({ query = "", adaptersOf, limit = 20, signal 
   const url = `${access.endpoint}/api/models`;
   const options = await asHub("the search", { network: NETWORK, ...(signal && { signal }) }, access);
   const found = await readAll(`${url}?${search}`, (response) => response.json() as Promise<unknown>, options);
-  if (!Array.isArray(found)) throw fileError("fetch-failed", url, "the hub's answer to a search is no list");
+  if (!Array.isArray(found)) throw fileError("fetch-failed", url, "the hub's answer to a search is not a list");
   return found.flatMap(model);
 }
 

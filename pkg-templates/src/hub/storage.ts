@@ -51,7 +51,7 @@ export class Storage {
       }
       // Its addresses held for too short a time: the hub gives others.
       onStored(-stored);
-      if (attempt > 0) throw fileError("fetch-failed", file.name, "the addresses that the hub gives for the upload do not hold", { kind: "access-denied" });
+      if (attempt > 0) throw fileError("fetch-failed", file.name, "the addresses that the hub gave for the upload have expired", { kind: "access-denied" });
     }
   }
 

@@ -105,13 +105,13 @@ export async function upload({ to, files, message = "Upload with lorafold", crea
   // Asked once: had the hub heard it, a second time would be another commit.
   const once = posting({ ...options, network: { ...NETWORK, stallTimeout: PATIENCE, retryDelays: [] } }, lines.map((line) => JSON.stringify(line)).join("\n"), "application/x-ndjson");
   const { commitOid } = await readAll(`${api}/commit/${encodeURIComponent(branch)}`, (response) => response.json() as Promise<{ commitOid?: unknown }>, once);
-  if (typeof commitOid !== "string") throw fileError("fetch-failed", api, "the hub does not say which commit it has made");
+  if (typeof commitOid !== "string") throw fileError("fetch-failed", api, "the hub does not say which commit it made");
   return { commit: commitOid, url: `${access.endpoint}/${name}`, created };
 }
 
 function checked(name: unknown): string {
   if (typeof name === "string" && name !== "" && !/[/\\]|^\.{1,2}$/.test(name)) return name;
-  throw optionError("files", `${JSON.stringify(name)} is no name of a file`, { found: String(name) });
+  throw optionError("files", `${JSON.stringify(name)} is not a file name`, { found: String(name) });
 }
 
 const posting = (options: RequestOptions, body: string, type: string): RequestOptions => ({ ...options, method: "POST", headers: { ...(options.headers as Record<string, string>), "content-type": type }, body });

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
@@ -22,6 +23,10 @@ export const nodePlatform: Platform = {
     return { module, rest };
   },
   startWorker,
+  newHasher() {
+    const hash = createHash("sha256");
+    return { update: (bytes) => hash.update(bytes), hex: () => hash.digest("hex") };
+  },
   processors: availableParallelism,
   openSource: listPath,
   hubEndpoint: userEndpoint,

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { fileError, LorafoldError, platformFacts, readFailed, thrown } from "../errors.js";
 import type { BoundInput, Input } from "../sources/input.js";
 import { WRITING } from "./own-file.js";
@@ -66,7 +67,7 @@ export function bindPath(input: Input): BoundInput | undefined {
     open: (start) => new PathReader(path, version, start),
     sha256: async () => {
       try {
-        return hashFile(path);
+        return await hashFile(path);
       } catch (error) {
         throw readFailed(path, error);
       }
@@ -86,17 +87,25 @@ function fill(path: string, descriptor: number, view: Uint8Array, start: number)
   }
 }
 
-/** Bytes hashed at a time. */
-const HASH_STEP = 1 << 20;
+/** Bytes hashed at a time, between which the thread answers. */
+const HASH_STEP = 4 << 20;
 
-function hashFile(path: string): string {
+async function hashFile(path: string): Promise<string> {
   const hash = createHash("sha256");
-  const buffer = new Uint8Array(HASH_STEP);
-  const descriptor = openSync(path, "r");
+  const [one, other] = [new Uint8Array(HASH_STEP), new Uint8Array(HASH_STEP)];
+  const file = await open(path);
   try {
-    for (let got = readSync(descriptor, buffer); got > 0; got = readSync(descriptor, buffer)) hash.update(buffer.subarray(0, got));
+    // While one part is hashed, the next is read.
+    let next = file.read(one, 0, HASH_STEP, 0);
+    for (let at = 0, number = 0; ; number++) {
+      const { bytesRead, buffer } = await next;
+      if (bytesRead === 0) break;
+      at += bytesRead;
+      next = file.read(number % 2 === 0 ? other : one, 0, HASH_STEP, at);
+      hash.update(buffer.subarray(0, bytesRead));
+    }
   } finally {
-    closeSync(descriptor);
+    await file.close();
   }
   return hash.digest("hex");
 }

@@ -10,7 +10,7 @@ const set = (name: string): string | undefined => process.env[name]?.trim() || u
 export function userEndpoint(): string | undefined {
   const endpoint = set("HF_ENDPOINT");
   if (endpoint === undefined || /^https?:\/\/[^/?#@\s]+(\/[^?#\s]*)?$/i.test(endpoint)) return endpoint;
-  throw optionError("HF_ENDPOINT", "this environment variable is no address of a hub", { expected: "https://…" });
+  throw optionError("HF_ENDPOINT", "this environment variable is not the address of a hub", { expected: "https://…" });
 }
 
 /**

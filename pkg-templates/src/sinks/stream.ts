@@ -57,7 +57,7 @@ export class StreamSink implements Sink {
 
   async finish(): Promise<MergedFile[]> {
     const gone = () => {
-      throw optionError("output", "it was a stream, so its bytes are where the stream led");
+      throw optionError("output", "it was written to a stream, so its bytes are wherever the stream put them");
     };
     return this.#files.map((file) => ({ ...file, blob: async () => gone(), stream: gone }));
   }

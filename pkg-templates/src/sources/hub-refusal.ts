@@ -42,7 +42,7 @@ function byStatus(status: number, repository: string, known: boolean): { kind: E
   if (status === 401) {
     return known
       ? { kind: "access-denied", reason: "the hub does not take the token", fix: "check that it is whole, and neither expired nor revoked" }
-      : { kind: "access-denied", reason: `the hub shows ${repository} to nobody whom it does not know`, fix: GIVE_TOKEN };
+      : { kind: "access-denied", reason: `the hub shows ${repository} only to those who give a token`, fix: GIVE_TOKEN };
   }
   if (status === 403) {
     return { kind: "access-denied", reason: `the hub does not let ${known ? "the token's account" : "everybody"} do this with ${repository}`, fix: known ? "check what the token may do: it may be for reading alone, or for other repositories" : GIVE_TOKEN };

@@ -7,7 +7,7 @@ import type { RequestOptions } from "./network.js";
 import { probe } from "./probe.js";
 import { parseRepository, type Repository } from "./repository.js";
 import { readAll, readBody, refused, request } from "./request.js";
-import { mayBeWeights } from "./weights.js";
+import { holdsModel, mayBeWeights } from "./weights.js";
 
 /** Where the hub is, and who asks. */
 export interface HubAccess {
@@ -52,13 +52,16 @@ export async function listHub(text: string, role: Role, init: RequestOptions, li
   // The crate decides which files are copied. Of an adapter, only the configuration and the weights are asked for before something is read of them.
   const names = entries.filter(isThere).map(({ path }) => named(path));
   const only = onlyFile(repository, names);
-  const isWeights = only === undefined ? mayBeWeights(names, role) : (file: string) => file === only;
-  const isRead = (file: string) => role === "base" || file === "adapter_config.json" || isWeights(file);
+  // A whole model in an adapter's place is read as a base is.
+  const tuned = role === "adapter" && only === undefined && holdsModel(names);
+  const as = tuned ? "base" : role;
+  const isWeights = only === undefined ? mayBeWeights(names, as) : (file: string) => file === only;
+  const isRead = (file: string) => as === "base" || file === "adapter_config.json" || isWeights(file);
   const wanted = (file: string) => only === undefined || file === only || (role === "adapter" && file === "adapter_config.json");
   const file = async ({ path, size, lfs, oid = "" }: Entry): Promise<Input> => {
     const within = named(path);
     const url = `${access.endpoint}/${name}/resolve/${encodeURIComponent(revision)}/${escaped(path)}`;
-    const found = !isRead(within) || (size > MOST_BESIDE && !isWeights(within)) ? { name: within, url, init: options, size } : await probe(url, within, role, options, limits);
+    const found = !isRead(within) || (size > MOST_BESIDE && !isWeights(within)) ? { name: within, url, init: options, size } : await probe(url, within, as, options, limits);
     if (!found) throw fileError("fetch-failed", url, "the hub lists this file and does not have it", { kind: "not-found" });
     const content = lfs?.oid ?? oid;
     return { ...found, ...(content && { oid: content }), ...(SHA256.test(lfs?.oid ?? "") && { digest: lfs!.oid! }) };
@@ -79,7 +82,7 @@ export async function asHub(repository: string, init: RequestOptions, { token: g
 
 /** A token that can be sent. What is wrong with another is said without it. */
 function checked(token: string): string {
-  if (!/^[\x21-\x7e]+$/.test(token)) throw optionError("hub.token", "there are characters in the token that no token has", { fix: "copy it again, whole and without spaces" });
+  if (!/^[\x21-\x7e]+$/.test(token)) throw optionError("hub.token", "the token has characters that no token can have", { fix: "copy it again, whole and without spaces" });
   return token;
 }
 
@@ -91,7 +94,7 @@ export function checkHub(hub: HubOptions | undefined): void {
   const { endpoint, token } = hub;
   if (token !== undefined && token !== false && typeof token !== "string") throw optionError("hub.token", "the token is neither text nor false");
   if (typeof token === "string") checked(token);
-  if (endpoint !== undefined && !(typeof endpoint === "string" && /^https?:\/\/[^/?#@\s]+(\/[^?#\s]*)?$/i.test(endpoint))) throw optionError("hub.endpoint", "this is no address of a hub", { expected: "https://…" });
+  if (endpoint !== undefined && !(typeof endpoint === "string" && /^https?:\/\/[^/?#@\s]+(\/[^?#\s]*)?$/i.test(endpoint))) throw optionError("hub.endpoint", "this is not the address of a hub", { expected: "https://…" });
 }
 
 /** The commit that a revision is now, and the name that the repository has by now; no commit where a mirror tells none. */
@@ -112,7 +115,7 @@ async function tree(url: string, options: RequestOptions): Promise<Entry[]> {
     if (!response.ok) throw await refused(url, response, options);
     const next = /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(response.headers.get("link") ?? "")?.[1];
     const listed = await readBody(url, response, (answer) => answer.json() as Promise<unknown>, options);
-    if (!Array.isArray(listed)) throw fileError("fetch-failed", url, "the hub's listing is no list");
+    if (!Array.isArray(listed)) throw fileError("fetch-failed", url, "the hub's listing is not a list");
     entries.push(...(listed as Entry[]).filter(({ type, path, size }) => typeof type === "string" && typeof path === "string" && (type !== "file" || Number.isSafeInteger(size))));
     if (next === undefined) return entries;
     // Only where it goes on: the token stays with this server, whatever the link says.

@@ -27,5 +27,5 @@ export async function send(url: string, init: RequestInit): Promise<Response> {
     if (next.origin !== new URL(at).origin) headers = new Headers([...headers].filter(([name]) => !isPersonal({ [name]: "" })));
     at = next.href;
   }
-  throw new TypeError("the server redirects too often, or to something that is no URL of the web");
+  throw new TypeError("the server redirects too often, or to something that is not a web address");
 }

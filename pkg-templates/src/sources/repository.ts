@@ -70,7 +70,7 @@ function ofUri(address: string, uri: string): Repository {
 function ofPage(address: string, all: string[]): Repository {
   const [name, [verb, ...rest]] = named(address, all);
   if (verb === undefined || ABOUT.has(verb)) return place(address, name, undefined, [], false);
-  if (!BEFORE_REVISION.has(verb)) throw wrong(address, "this is no page of a model");
+  if (!BEFORE_REVISION.has(verb)) throw wrong(address, "this is not the page of a model");
   const [revision, path] = ofRevision(rest);
   return place(address, name, revision, path, BEFORE_FILE.has(verb) && path.length > 0);
 }
@@ -82,7 +82,7 @@ function named(address: string, all: string[]): [string, string[]] {
   const [owner, name, ...path] = rest;
   const kind = OTHER_KINDS[owner ?? ""];
   if (kind !== undefined) throw wrong(address, `this is ${kind}, not a model`);
-  if (owner === undefined || name === undefined || PAGES.has(owner)) throw wrong(address, "this names no model: a name is that of its owner, a slash and its own");
+  if (owner === undefined || name === undefined || PAGES.has(owner)) throw wrong(address, "this names no model: a model is OWNER/NAME");
   const bare = name.replace(/\.git$/, "");
   if (![owner, bare].every((part) => /^[\w.-]+$/.test(part))) throw wrong(address, "names on the hub have only letters, digits, - _ and .");
   return [`${owner}/${bare}`, path];

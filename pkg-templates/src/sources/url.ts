@@ -47,7 +47,7 @@ function lastPart(path: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
-    throw fileError("bad-option", path, `${part} is no part of a URL`, { found: part });
+    throw fileError("bad-option", path, `${part} is not part of a URL`, { found: part });
   }
 }
 
@@ -62,25 +62,37 @@ async function listFile(url: URL, role: Role, init: RequestOptions, limits: List
 }
 
 async function listFolder(url: URL, role: Role, init: RequestOptions, limits: ListingLimits): Promise<Listing> {
-  const find = async (names: readonly string[]) => {
-    const found = await limits.turns.all(names, (name) => probe(fileIn(url, name), name, role, init, limits));
-    return found.filter((file) => file !== undefined);
-  };
   const name = lastPart(url.pathname) || role;
   if (role === "adapter") {
+    const find = (names: readonly string[]) => found(url, names, role, init, limits);
     const files = await find(["adapter_config.json", "adapter_model.safetensors"]);
     const safetensors = files.some((file) => file.name.endsWith(".safetensors"));
-    return { name, files: safetensors ? files : [...files, ...(await find(["adapter_model.bin"]))] };
+    if (!safetensors) files.push(...(await find(["adapter_model.bin"])));
+    if (files.length > 0) return { name, files };
+    // A whole fine-tuned model.
+    return listModel(url, name, ["config.json"], init, limits);
   }
+  const listing = await listModel(url, name, SIDE_FILES, init, limits);
+  if (listing.files.length === 0) throw fileError("fetch-failed", address(url.href), "there is no model.safetensors, no pytorch_model.bin and no index", { kind: "no-weights", expected: "model.safetensors" });
+  return listing;
+}
+
+/** The weights of a model in a folder, and what stands beside them. */
+async function listModel(url: URL, name: string, others: readonly string[], init: RequestOptions, limits: ListingLimits): Promise<Listing> {
+  const find = (names: readonly string[]) => found(url, names, "base", init, limits);
   let weights = await find(["model.safetensors.index.json", "model.safetensors"]);
   if (weights.length === 0) weights = await find(["pytorch_model.bin.index.json", "pytorch_model.bin"]);
   const index = weights.find((file) => file.name.endsWith(".index.json"));
   const shards = index ? await limits.turns.run(() => shardNames(index)) : [];
   const listed = (shard: string) => weights.some((file) => file.name === shard);
-  const [others, beside] = await Promise.all([find(shards.filter((shard) => !listed(shard))), find(SIDE_FILES)]);
-  const files = [...weights, ...others, ...beside];
-  if (files.length === 0) throw fileError("fetch-failed", address(url.href), "there is no model.safetensors, no pytorch_model.bin and no index", { kind: "no-weights", expected: "model.safetensors" });
-  return { name, files };
+  const [rest, beside] = await Promise.all([find(shards.filter((shard) => !listed(shard))), find(others)]);
+  return { name, files: [...weights, ...rest, ...beside] };
+}
+
+/** Those of the files that a folder has. */
+async function found(url: URL, names: readonly string[], role: Role, init: RequestOptions, limits: ListingLimits): Promise<Input[]> {
+  const files = await limits.turns.all(names, (name) => probe(fileIn(url, name), name, role, init, limits));
+  return files.filter((file) => file !== undefined);
 }
 
 /** The largest index, in bytes, that the crate reads. */

@@ -6,6 +6,9 @@ export const standsForFolder = (name: string): boolean => /^((adapter_)?config|.
 /** What a model or adapter in one file is called: the file's name without its ending. */
 export const withoutEnding = (name: string): string => name.replace(/\.(safetensors|bin)$/, "");
 
+/** Whether a folder of files of these names, given as an adapter, holds a whole fine-tuned model (`plan/tuned.rs`): it is read beside the base, and never held. */
+export const holdsModel = (names: readonly string[]): boolean => !names.some((name) => name.startsWith("adapter_")) && names.some((name) => name === "config.json" || name.endsWith(".index.json"));
+
 /** Files of torch that trainers leave beside weights. */
 const NO_WEIGHTS = /^(training_args|optimizer|scheduler|scaler)\.bin$/;
 

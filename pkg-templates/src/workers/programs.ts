@@ -40,8 +40,8 @@ export class HeldPrograms {
 }
 
 /** Give a merger what it lacks. */
-export function apply(merger: Merger, { drop, load, learn }: ProgramUpdate): void {
+export function apply(merger: Pick<Merger, "drop" | "load"> & Partial<Pick<Merger, "learn">>, { drop, load, learn }: ProgramUpdate): void {
   if (drop !== undefined) merger.drop(drop);
   if (load) merger.load(load.number, load.program);
-  if (learn) merger.learn(learn.number, learn.facts);
+  if (learn) merger.learn?.(learn.number, learn.facts);
 }

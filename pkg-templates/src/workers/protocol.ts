@@ -27,6 +27,8 @@ export type Job = { target?: Target; asBlob?: boolean } & JobWork;
 type JobWork =
   | { kind: "compute"; program: number; first: number; count: number; skip: number; bytes: number; statistics: boolean; reads: Span[] }
   | { kind: "gather"; program: number; first: number; count: number; reads: Span[] }
+  /** Of a verification. Its worker reads what it needs. */
+  | { kind: "check"; program: number; first: number; count: number; reads: [] }
   | { kind: "copy"; bytes: number; reads: [Span] };
 
 /** The result of a job. */
@@ -37,7 +39,7 @@ export interface JobResult {
   blob?: Blob;
   /** Statistics of the block, where wanted, for the plan. */
   statistics?: Uint8Array;
-  /** What a job gathered. */
+  /** What a job gathered, or found. */
   facts?: Uint8Array;
 }
 

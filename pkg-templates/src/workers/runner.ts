@@ -1,6 +1,6 @@
 import { collectBuffers } from "../collection.js";
 import { aborted, readFailed } from "../errors.js";
-import { Merger } from "../lorafold.js";
+import { Merger, Verifier } from "../lorafold.js";
 import type { BoundInput } from "../sources/input.js";
 import { apply, type ProgramUpdate } from "./programs.js";
 import type { Job, JobResult, Target } from "./protocol.js";
@@ -20,6 +20,7 @@ export class JobRunner {
   readonly #inputs: BoundInput[];
   readonly #writer: Writer | undefined;
   #last: Promise<unknown> = Promise.resolve();
+  #verifier: Verifier | undefined;
   #stopped = false;
 
   constructor(memory: WebAssembly.Memory, inputs: BoundInput[], allowNonfinite: boolean, writer?: Writer) {
@@ -40,8 +41,8 @@ export class JobRunner {
   }
 
   /** The bytes of the job's reads, where all of them are in Blobs. */
-  #readAhead({ reads }: Job): Promise<Uint8Array<ArrayBuffer>[]> | undefined {
-    if (!reads.every(({ input }) => this.#inputs[input]!.blob)) return undefined;
+  #readAhead({ kind, reads }: Job): Promise<Uint8Array<ArrayBuffer>[]> | undefined {
+    if (kind === "check" || !reads.every(({ input }) => this.#inputs[input]!.blob)) return undefined;
     return Promise.all(
       reads.map(async ({ input, start, bytes }) => {
         const { blob, name } = this.#inputs[input]!;
@@ -58,12 +59,18 @@ export class JobRunner {
     this.#stopped = true;
     await this.#last;
     this.#merger.free();
+    this.#verifier?.free();
     for (const input of this.#inputs) input.close?.();
   }
 
   async #perform(job: Job, update: ProgramUpdate | undefined, ahead: Promise<Uint8Array<ArrayBuffer>[]> | undefined): Promise<JobResult> {
     const merger = this.#merger;
     this.#unlessStopped();
+    if (job.kind === "check") {
+      const verifier = (this.#verifier ??= new Verifier(this.#inputs));
+      if (update) apply(verifier, update);
+      return { facts: await verifier.run(job.program, job.first, job.count) };
+    }
     if (update) apply(merger, update);
     if (job.kind === "gather") return { facts: await merger.gather(job.program, job.first, job.count, await ahead) };
     const { target } = job;

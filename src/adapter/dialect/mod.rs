@@ -96,6 +96,7 @@ impl ModuleUpdate {
     /// The shape of the weight that the adapter brings along, in place of the base's.
     pub(crate) fn brought(&self) -> Option<(&str, &[u64])> {
         match (&self.base, &self.op.replacement) {
+            _ if self.op.is_task_vector() => None,
             (Some(base), _) => Some((&base.key, &base.shape)),
             (None, Some(replace)) => Some((&replace.key, &replace.shape)),
             (None, None) => None,
@@ -104,7 +105,7 @@ impl ModuleUpdate {
 
     /// The name that the parameter has in a model without prefixes.
     pub fn tensor(&self) -> String {
-        format!("{}.{}", self.module, self.parameter)
+        if self.module.is_empty() { self.parameter.clone() } else { format!("{}.{}", self.module, self.parameter) }
     }
 }
 

@@ -1,0 +1,76 @@
+import { verify } from "../node.js";
+import type { InsteadCount, TensorVerdict, VerifyReport } from "../types.js";
+import { type Paint, paintFor } from "./colour.js";
+import { VERIFY_FLAGS } from "./commands.js";
+import { planOptions } from "./plan-flags.js";
+import { counted, findingLines, firstOf, rounded } from "./text.js";
+import { number, parse, UsageError } from "./usage.js";
+
+/** `lorafold verify` */
+export async function verifyCommand(argv: string[]): Promise<number> {
+  const parsed = parse(argv, VERIFY_FLAGS);
+  const { allowNonfinite: _, ...expected } = planOptions(parsed);
+  const { merged, workers, json } = parsed.values;
+  if (merged === undefined) throw new UsageError("--merged is missing", "give the merged model as --merged PATH");
+  const stop = new AbortController();
+  const interrupt = () => stop.abort();
+  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  try {
+    const report = await verify({ ...expected, merged, ...(workers !== undefined && { workers: number("workers", workers) }), signal: stop.signal });
+    console.log(json ? JSON.stringify(report, null, 2) : verdictText(report, paintFor(process.stdout)));
+    return report.verdict === "bits" || report.verdict === "rounding" ? 0 : 1;
+  } finally {
+    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+  }
+}
+
+/** What the words of the report mean. */
+const MEANS: Record<string, string> = {
+  "not-applied": "the base's own: not applied",
+  twice: "applied twice",
+  "sign-flipped": "applied with the other sign",
+  "scale-alpha-over-r": "scaled by alpha/r",
+  "scale-alpha-over-sqrt-r": "scaled by alpha/√r",
+  "scale-alpha": "scaled by alpha alone",
+  "scale-one": "not scaled at all",
+  "scale-twice": "scaled twice",
+  "weight-ignored": "applied at weight 1",
+  "weight-twice": "multiplied with the weight twice",
+  "other-weight": "applied with another weight",
+  transposed: "the delta is transposed",
+  "halves-swapped": "the halves (gate and up) are swapped",
+  "no-magnitude": "DoRA without its magnitudes",
+  "not-the-base": "not the base's, although no adapter changes it",
+  "other-base": "not the base's, although no adapter changes them: another base",
+  "other-shape": "of another shape",
+  "other-type": "of another kind of element type",
+  "not-finite": "not finite where it should be, or the other way round",
+  missing: "missing",
+  unexplained: "something else",
+};
+
+function verdictText(report: VerifyReport, paint: Paint): string {
+  const { verdict, counts, instead, tensors, merged, base, adapters, findings } = report;
+  const of = `${base}${adapters.map(({ name, weight }) => ` + ${rounded(weight)} × ${name}`).join("")}`;
+  const good = verdict === "bits" || verdict === "rounding";
+  const says = { bits: `is ${of}, in every bit`, rounding: `is ${of}, up to rounding`, undecidable: `cannot be told from the base: the deltas are below what its element types show`, different: `is not ${of}`, missing: "" }[verdict];
+  const lines = [`${paint(good ? "green" : "red", good ? "verified" : verdict)}: ${paint("bold", merged)} ${says}`];
+  const parts = (["bits", "rounding", "undecidable", "different", "missing"] as const).filter((name) => counts[name] > 0);
+  const word = { bits: "equal in every bit", rounding: "equal up to rounding", undecidable: "undecidable", different: "different", missing: "missing" };
+  lines.push(`${counted(tensors.length, "tensor")}: ${parts.map((name) => `${counts[name]} ${word[name]}`).join(", ")}`);
+  const ways = new Set(tensors.flatMap(({ rounding }) => rounding ?? []));
+  if (ways.size > 0) lines.push(`roundings that explain the rest: ${[...ways].join(", ")}`);
+  lines.push(...instead.map((one) => `${counted(one.tensors, "tensor")}: ${meaning(one)}`));
+  const wrong = tensors.filter(({ verdict }) => verdict === "different" || verdict === "missing");
+  lines.push(...firstOf(wrong, (tensor) => `  ${tensorText(tensor)}`, (left) => `  … and ${left.length} more`));
+  return [...lines, ...findingLines(findings, paint)].join("\n");
+}
+
+const meaning = ({ what, adapter }: Pick<InsteadCount, "what" | "adapter">): string => `${adapter === undefined ? "" : `${adapter} `}${MEANS[what] ?? what}`;
+
+function tensorText({ name, verdict, instead = [], estimate, outside, elements }: TensorVerdict): string {
+  if (verdict === "missing") return `${name}: missing`;
+  const what = instead.map((one) => `${meaning(one)}${one.factor ? ` (× ${rounded(one.factor[0])} to ${rounded(one.factor[1])})` : ""}`).join(", or ");
+  const about = estimate === undefined ? "" : `; about ${rounded(estimate)} times the delta`;
+  return `${name}: ${what || `${outside ?? 0} of ${counted(elements, "element")} differ${about}`}`;
+}

@@ -1,0 +1,40 @@
+import type { Context } from "../context.js";
+import { throwIfAborted, wrongValue } from "../errors.js";
+import { checkOptions, RECEIPT_METADATA } from "../options.js";
+import { NETWORK } from "../sources/network.js";
+import type { MergedFile, MergeOptions, MergeResult } from "../types.js";
+import { hasherOf, hashOf, StreamHashes } from "./hashes.js";
+import { statementOf } from "./statement.js";
+import type { Receipt, ReceiptMetadata } from "./types.js";
+
+/** A merge with a receipt: the output that it is to have, and the receipt once it is done. */
+export interface Receipted {
+  output: MergeOptions["output"];
+  receipt(result: MergeResult): Promise<Receipt>;
+}
+
+/**
+ * Have a merge give a receipt. Streams are hashed as they are written; every other output, which workers write in shares and in any order, is read once more.
+ *
+ * @throws {LorafoldError} `bad-option` where the option is none.
+ */
+export async function receipted({ platform }: Context, merge: MergeOptions): Promise<Receipted> {
+  const metadata: ReceiptMetadata = merge.receipt === true ? {} : (merge.receipt as ReceiptMetadata);
+  if (merge.receipt !== true) {
+    checkOptions("receipt", metadata, RECEIPT_METADATA);
+    for (const [name, value] of Object.entries(metadata)) if (typeof value !== "string") throw wrongValue(`receipt.${name}`, value, "a text");
+  }
+  const { output } = merge;
+  const newHasher = await hasherOf(platform);
+  const streams = typeof output === "function" ? new StreamHashes(newHasher) : undefined;
+  const hash = (file: MergedFile) => streams?.of(file.name) ?? hashOf(file, newHasher, () => throwIfAborted(merge.signal));
+  return {
+    output: streams ? streams.around(output as Exclude<typeof output, string | FileSystemDirectoryHandle | undefined>) : output,
+    async receipt({ files, report }) {
+      const subject: Receipt["subject"] = [];
+      for (const file of files) subject.push({ name: file.name, digest: { sha256: await hash(file) } });
+      const endpoint = merge.hub?.endpoint ?? platform.hubEndpoint?.() ?? (platform.network ?? NETWORK).hubEndpoint;
+      return statementOf(report, subject, { ...merge, hashBase: true }, metadata, endpoint);
+    },
+  };
+}

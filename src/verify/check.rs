@@ -1,0 +1,238 @@
+//! What is to be checked of one tensor, as a worker gets it.
+
+use std::ops::Range;
+
+use crate::encoding::Plain;
+use crate::error::{Error, Result};
+use crate::inputs::Span;
+use crate::op::{AMPLITUDE, DORA, LORA, RowOrder};
+use crate::plan::{Program, Update};
+use crate::wire::{Wire, wire, wire_enum};
+
+/// One look at one tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Check {
+    /// The tensor's name, for errors.
+    pub(super) tensor: String,
+    /// How it is looked at.
+    pub(super) look: Look,
+    /// Elements, or bytes where only bytes are compared.
+    pub(super) length: u64,
+}
+
+/// How a tensor is looked at.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Look {
+    /// Bytes against bytes: expected, found.
+    Bytes(Span, Span),
+    /// The merge that is expected against what was found.
+    Bits(Box<Program>, Plain),
+    /// Element by element in f64, with the bounds of rounding.
+    Values(Box<Values>),
+}
+
+/// What is needed to tell a rounding from a difference, or one difference from another.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Values {
+    /// What was found.
+    pub(super) found: Plain,
+    /// The expected merge.
+    pub(super) expected: Delta,
+    /// The base's own tensor, where the expected merge does not start from it.
+    pub(super) origin: Option<Plain>,
+    /// Other deltas that M may have.
+    pub(super) others: Vec<Delta>,
+    /// Whether the others are parts of the expected one, one for each adapter.
+    pub(super) parts: bool,
+}
+
+/// A delta as two programs: W + Δ, and W + the amplitude of Δ.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Delta {
+    pub(super) program: Program,
+    /// None where the errors of the method are not those of a product.
+    pub(super) amplitude: Option<Program>,
+    /// Whether the halves of its rows stand the other way round.
+    pub(super) swapped: bool,
+}
+
+wire!(Check { tensor, look, length });
+wire_enum!(Look { Bytes(expected, found), Bits(expected, found), Values(values) });
+wire!(Values { found, expected, origin, others, parts });
+wire!(Delta { program, amplitude, swapped });
+
+/// Elements of a job, about.
+const JOB_ELEMENTS: u64 = 128 << 10;
+
+/// Bytes that are compared in a job.
+const JOB_BYTES: u64 = 4 << 20;
+
+impl Check {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.put(&mut bytes);
+        bytes
+    }
+
+    pub(super) fn from_bytes(mut bytes: &[u8]) -> Result<Check> {
+        Check::take(&mut bytes).ok_or_else(|| Error::internal("these are not the bytes of a check"))
+    }
+
+    /// The elements of each job, in the order in which their results are added.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = Range<u64>> + use<> {
+        let step = match &self.look {
+            Look::Bytes(..) => JOB_BYTES,
+            Look::Bits(program, _) => step(program),
+            Look::Values(values) => step(&values.expected.program),
+        };
+        let length = self.length;
+        (0..length.div_ceil(step)).map(move |job| job * step..((job + 1) * step).min(length))
+    }
+}
+
+/// Elements of a job of a program: whole rows, and as many as its updates need together.
+fn step(program: &Program) -> u64 {
+    let unit = match program.updates.as_slice() {
+        [] => 1,
+        _ => program.footprint(0..program.cols.max(1)).end.max(1),
+    };
+    (JOB_ELEMENTS / unit).max(1).saturating_mul(unit)
+}
+
+impl Delta {
+    pub(super) fn of(program: Program) -> Delta {
+        let amplitude = amplitude(&program);
+        Delta { program, amplitude, swapped: false }
+    }
+}
+
+/// W + the amplitude of all products of a program, where all of its updates are products.
+fn amplitude(program: &Program) -> Option<Program> {
+    let of = |update: &Update| {
+        let mut update = update.clone();
+        (*update.op.method == LORA || *update.op.method == DORA).then(|| {
+            update.op.method = &AMPLITUDE;
+            update.weight = update.weight.abs();
+            update
+        })
+    };
+    let updates = program.updates.iter().map(of).collect::<Option<Vec<_>>>()?;
+    Some(Program { updates, ..program.clone() })
+}
+
+/// Another merge that somebody may have made instead, and what it is called.
+pub(super) struct Alternative {
+    pub(super) what: &'static str,
+    pub(super) delta: Delta,
+}
+
+/// The merges that may have been made instead of `program`, beyond another weight of the same delta. `matrix`: rows of each of its matrices;
+/// `counterpart`: the updates of the tensor that it may have been taken for, as gate and up of a fused pair are.
+pub(super) fn alternatives(program: &Program, matrix: u64, counterpart: Option<Vec<Update>>) -> Vec<Alternative> {
+    let mut all = Vec::new();
+    let mut add = |what, updates: Option<Vec<Update>>, swapped| {
+        if let Some(updates) = updates {
+            let delta = Delta { swapped, ..Delta::of(Program { updates, ..program.clone() }) };
+            all.push(Alternative { what, delta });
+        }
+    };
+    let each = |change: &dyn Fn(&mut Update) -> bool| {
+        let mut updates = program.updates.clone();
+        let mut changed = false;
+        updates.iter_mut().for_each(|update| changed |= change(update));
+        changed.then_some(updates)
+    };
+    add("transposed", each(&|update| transpose(update, program.cols)), false);
+    add("halves-swapped", each(&|update| swap_halves(update, matrix)), false);
+    if program.cols.is_multiple_of(2) && program.updates.iter().any(|update| *update.op.method == LORA) {
+        add("halves-swapped", Some(program.updates.clone()), true);
+    }
+    if let Some(updates) = counterpart {
+        add("halves-swapped", Some(updates), false);
+    }
+    add("no-magnitude", each(&without_magnitude), false);
+    if program.updates.iter().any(|update| *update.op.method == DORA) {
+        for (what, _) in factors(program) {
+            add(what, each(&|update| rescale(update, what)), false);
+        }
+    }
+    all
+}
+
+/// Take the update of a square matrix the other way round.
+fn transpose(update: &mut Update, cols: u64) -> bool {
+    let square = update.region.rows.end - update.region.rows.start == cols;
+    let is_product = *update.op.method == LORA;
+    update.op.transposed ^= square && is_product;
+    square && is_product
+}
+
+/// Exchange the halves of the matrix that the update is in.
+fn swap_halves(update: &mut Update, matrix: u64) -> bool {
+    let rows = &mut update.region.rows;
+    let length = rows.end - rows.start;
+    if *update.op.method != LORA || matrix < 2 || !matrix.is_multiple_of(2) {
+        return false;
+    }
+    if length == matrix {
+        update.region.order = match update.region.order {
+            RowOrder::AsIs => RowOrder::SwapHalves,
+            RowOrder::SwapHalves => RowOrder::AsIs,
+        };
+        return true;
+    }
+    let half = matrix / 2;
+    if length == half && rows.start.is_multiple_of(half) {
+        let start = if (rows.start / half).is_multiple_of(2) { rows.start + half } else { rows.start - half };
+        *rows = start..start + half;
+        return true;
+    }
+    false
+}
+
+fn without_magnitude(update: &mut Update) -> bool {
+    let is_dora = *update.op.method == DORA;
+    if is_dora {
+        update.op.method = &LORA;
+        update.op.operands.truncate(2);
+    }
+    is_dora
+}
+
+fn rescale(update: &mut Update, what: &str) -> bool {
+    let named = factors_of(update).into_iter().find(|(name, _)| *name == what);
+    let (Some((_, factor)), Some(scale)) = (named, &mut update.op.scale) else { return false };
+    scale.scale *= factor;
+    true
+}
+
+/// What the deltas of all updates may have been multiplied with by mistake, as far as it is the same for all of them.
+pub(super) fn factors(program: &Program) -> Vec<(&'static str, f64)> {
+    let mut updates = program.updates.iter().map(factors_of);
+    let Some(mut common) = updates.next() else { return Vec::new() };
+    for other in updates {
+        common.retain(|(what, factor)| other.iter().any(|(name, same)| name == what && same == factor));
+    }
+    common
+}
+
+/// The same of one update: the name of the mistake and the factor on the delta.
+fn factors_of(update: &Update) -> Vec<(&'static str, f64)> {
+    let mut factors = vec![("twice", 2.0), ("sign-flipped", -1.0)];
+    if let Some(scale) = update.op.scale {
+        let rank = scale.rank as f64;
+        let named = [
+            ("scale-alpha-over-r", scale.alpha / rank),
+            ("scale-alpha-over-sqrt-r", scale.alpha / rank.sqrt()),
+            ("scale-alpha", scale.alpha),
+            ("scale-one", 1.0),
+            ("scale-twice", scale.scale * scale.scale),
+        ];
+        factors.extend(named.map(|(what, value)| (what, value / scale.scale)));
+    }
+    factors.push(("weight-ignored", 1.0 / update.weight));
+    factors.push(("weight-twice", update.weight));
+    // What is the same as what was expected is no mistake.
+    factors.retain(|(_, factor)| factor.is_finite() && (factor - 1.0).abs() > 1e-9);
+    factors
+}

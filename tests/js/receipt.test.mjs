@@ -1,0 +1,214 @@
+// @ts-check
+// The receipt of a merge: what it says, that it is a statement of in-toto, and that the merge can be repeated from it.
+import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { createApi } from "../../pkg/api.js";
+import { verifyReceipt } from "../../pkg/cli/verify-receipt.js";
+import { createContext } from "../../pkg/context.js";
+import { merge, repeat } from "../../pkg/node.js";
+import { nodePlatform } from "../../pkg/node/context.js";
+import { mergeOptionsOf } from "../../pkg/provenance/repeat.js";
+import { NETWORK } from "../../pkg/sources/network.js";
+import { fakeHub } from "../fake-hub.mjs";
+import { lorafold } from "./command.mjs";
+import { faultsOf } from "./in-toto.mjs";
+import { hashes, scratch, sha256, snapshot, writeFolder } from "./scratch.mjs";
+import { asFiles, randomModel, tinyModel } from "./tiny-model.mjs";
+
+const { base, adapter } = tinyModel();
+const inputs = () => ({ base: asFiles(base), adapters: [{ source: asFiles(adapter), weight: 0.5 }] });
+
+/** @param {import("../../pkg/node.js").Receipt | undefined} receipt */
+const subjects = (receipt) => Object.fromEntries((receipt?.subject ?? []).map(({ name, digest }) => [name, digest.sha256]));
+
+/** A copy, changed. @param {unknown} value @param {(copy: any) => void} change */
+function changed(value, change) {
+  const copy = structuredClone(value);
+  change(copy);
+  return copy;
+}
+
+describe("a receipt", () => {
+  test("is a statement of in-toto with SLSA's provenance", async () => {
+    const { receipt } = await merge({ ...inputs(), receipt: true });
+    assert.deepEqual(faultsOf(receipt), []);
+    assert.deepEqual(faultsOf(JSON.parse(JSON.stringify(receipt))), []);
+    const timed = await merge({ ...inputs(), receipt: { invocationId: "run 1", startedOn: "2026-11-28T08:00:00Z", finishedOn: "2026-11-28T08:00:01.5+01:00" } });
+    assert.deepEqual(faultsOf(timed.receipt), []);
+    // The rules find what breaks them.
+    for (const change of [
+      (/** @type {any} */ copy) => (copy._type = "https://in-toto.io/Statement/v0.1"),
+      (/** @type {any} */ copy) => (copy.subject = []),
+      (/** @type {any} */ copy) => delete copy.subject[0].digest,
+      (/** @type {any} */ copy) => (copy.subject[0].digest.sha256 = "abc"),
+      (/** @type {any} */ copy) => delete copy.predicate.runDetails.builder.id,
+      (/** @type {any} */ copy) => delete copy.predicate.buildDefinition.externalParameters,
+      (/** @type {any} */ copy) => (copy.predicate.buildDefinition.resolvedDependencies[0] = {}),
+      (/** @type {any} */ copy) => (copy.predicate.buildDefinition.buildType = "merge"),
+      (/** @type {any} */ copy) => (copy.predicate.runDetails.metadata = { startedOn: "yesterday" }),
+      (/** @type {any} */ copy) => (copy.more = 1),
+    ]) {
+      assert.notDeepEqual(faultsOf(changed(receipt, change)), [], String(change));
+    }
+  });
+
+  test("has the hashes of every file, and no time and no place of its own", async () => {
+    const result = await merge({ ...inputs(), receipt: true });
+    const { receipt } = result;
+    assert.deepEqual(Object.fromEntries(Object.entries(subjects(receipt)).sort()), await hashes(result));
+    const { resolvedDependencies, externalParameters } = /** @type {import("../../pkg/node.js").Receipt} */ (receipt).predicate.buildDefinition;
+    const files = { ...base, ...adapter };
+    assert.deepEqual(resolvedDependencies.map(({ name, digest, annotations }) => [annotations?.role, name, digest?.sha256]), [
+      ["base", "model.safetensors", sha256(files["model.safetensors"])],
+      ["adapter", "adapter_config.json", sha256(files["adapter_config.json"])],
+      ["adapter", "adapter_model.safetensors", sha256(files["adapter_model.safetensors"])],
+    ]);
+    assert.deepEqual(externalParameters.adapters, [{ weight: 0.5 }]);
+    assert.deepEqual(externalParameters.recipe, result.report.recipe);
+    assert.deepEqual((await merge({ ...inputs(), receipt: true, workers: 2 })).receipt, receipt);
+  });
+
+  test("is the same wherever the output goes", async (t) => {
+    const folder = await scratch(t);
+    const blob = await merge({ ...inputs(), receipt: true });
+    const disk = await merge({ ...inputs(), receipt: true, output: join(folder, "out"), workers: 2 });
+    assert.deepEqual(disk.receipt, blob.receipt);
+    /** @type {Record<string, Buffer[]>} */
+    const written = {};
+    const stream = await merge({
+      ...inputs(),
+      receipt: true,
+      output: ({ name }) => new WritableStream({ write: (/** @type {Uint8Array} */ chunk) => void (written[name] ??= []).push(Buffer.from(chunk)) }),
+    });
+    assert.deepEqual(stream.receipt, blob.receipt);
+    assert.deepEqual(Object.fromEntries(Object.entries(written).map(([name, chunks]) => [name, sha256(Buffer.concat(chunks))])), subjects(blob.receipt));
+  });
+
+  test("is asked for in a way that it can be given", async () => {
+    for (const receipt of ["yes", 1, null, { startedAt: "x" }, { startedOn: 5 }]) await assert.rejects(merge({ ...inputs(), receipt: /** @type {any} */ (receipt) }), { code: "bad-option" });
+    assert.equal((await merge({ ...inputs(), receipt: false })).receipt, undefined);
+  });
+});
+
+describe("repeating a merge", () => {
+  test("gives the same files, of any model", async () => {
+    for (const seed of [1, 2, 3]) {
+      const model = randomModel(seed);
+      const adapters = model.adapters.map(({ files, weight }) => ({ source: asFiles(files), weight }));
+      const { receipt, files } = await merge({ base: asFiles(model.base), adapters, dtype: "float32", maxShardSize: 600, receipt: true });
+      const { same, files: compared } = await repeat(JSON.parse(JSON.stringify(receipt)), { base: asFiles(model.base), adapters: model.adapters.map(({ files }) => asFiles(files)) });
+      assert.ok(same, JSON.stringify(compared));
+      assert.deepEqual(compared.map(({ name }) => name).sort(), files.map(({ name }) => name).sort());
+    }
+  });
+
+  test("finds another base, another adapter, another option and another merged model", async (t) => {
+    const folder = await scratch(t);
+    const { receipt } = await merge({ ...inputs(), receipt: true, output: join(folder, "out") });
+    const sources = { base: asFiles(base), adapters: [asFiles(adapter)] };
+    assert.equal((await repeat(receipt, { ...sources, merged: join(folder, "out") })).same, true);
+    const other = { ...base, "tokenizer.json": Buffer.from("{ }") };
+    const { same, files } = await repeat(receipt, { ...sources, base: asFiles(other) });
+    assert.equal(same, false);
+    assert.deepEqual(files.filter(({ same }) => !same).map(({ name }) => name), ["tokenizer.json"]);
+    const heavier = changed(receipt, (copy) => (copy.predicate.buildDefinition.externalParameters.adapters[0].weight = 0.25));
+    assert.deepEqual((await repeat(heavier, sources)).files.filter(({ same }) => !same).map(({ name }) => name), ["model.safetensors"]);
+    await writeFile(join(folder, "out", "config.json"), "{}");
+    const damaged = await repeat(receipt, { ...sources, merged: join(folder, "out") });
+    assert.deepEqual([damaged.same, damaged.files.find(({ name }) => name === "config.json")?.merged], [false, sha256(Buffer.from("{}"))]);
+  });
+
+  test("needs a receipt, and what it does not say", async () => {
+    const { receipt } = await merge({ ...inputs(), receipt: true });
+    assert.throws(() => mergeOptionsOf(receipt), { code: "bad-option", message: /base: the receipt does not say where it is; give it/ });
+    assert.throws(() => mergeOptionsOf(receipt, { base: "b", adapters: ["a", "c"] }), { code: "bad-option" });
+    assert.deepEqual(mergeOptionsOf(receipt, { base: "b", adapters: ["a"] }), { base: "b", adapters: [{ weight: 0.5, source: "a" }], hashBase: true });
+    for (const [wrong, words] of /** @type {[unknown, RegExp][]} */ ([
+      [null, /no in-toto statement/],
+      [{ payloadType: "application/vnd.in-toto+json", payload: "" }, /envelope/],
+      [changed(receipt, (copy) => (copy.predicateType = "https://slsa.dev/provenance/v0.2")), /predicate/],
+      [changed(receipt, (copy) => (copy.predicate.buildDefinition.buildType = "https://example.org/x")), /another build/],
+      [changed(receipt, (copy) => (copy.subject[0].digest = {})), /sha256/],
+      [changed(receipt, (copy) => copy.subject.push(copy.subject[0])), /twice/],
+      [changed(receipt, (copy) => (copy.predicate.buildDefinition.externalParameters.adapters = {})), /parameters/],
+    ])) {
+      await assert.rejects(repeat(wrong), (/** @type {any} */ error) => error.code === "bad-config" && words.test(error.message), String(words));
+    }
+    const unknown = changed(receipt, (copy) => (copy.predicate.buildDefinition.externalParameters.options.later = 1));
+    await assert.rejects(repeat(unknown, { base: "b", adapters: ["a"] }), { code: "bad-option", message: /later/ });
+  });
+});
+
+describe("of the hub", () => {
+  /** @type {Awaited<ReturnType<typeof fakeHub>>} */
+  let hub;
+  before(async () => void (hub = await fakeHub()));
+  after(() => hub.close());
+
+  test("a receipt says where everything is, and needs nothing else", async () => {
+    const commit = hub.push("org/tiny", base);
+    hub.push("org/lora", Object.fromEntries(Object.entries(adapter).map(([name, bytes]) => [`a folder/${name}`, bytes])));
+    const context = createContext({ ...nodePlatform, hubToken: async () => undefined, network: { ...NETWORK, hubEndpoint: hub.url, retryDelays: [1] } });
+    const api = createApi(() => context);
+    const { receipt } = await api.merge({ base: "hf://org/tiny", adapters: ["hf://org/lora/a%20folder"], receipt: true });
+    assert.deepEqual(faultsOf(receipt), []);
+    const uris = receipt?.predicate.buildDefinition.resolvedDependencies.map(({ uri }) => uri) ?? [];
+    assert.equal(uris[0], `hf://org/tiny/model.safetensors@${commit}`);
+    assert.match(uris[1] ?? "", /^hf:\/\/org\/lora\/a%20folder\/adapter_config\.json@[0-9a-f]{40}$/);
+    // The branch moves on; the receipt's commit does not.
+    hub.push("org/tiny", { ...base, "config.json": Buffer.from("{}") });
+    assert.equal((await api.repeat(receipt)).same, true);
+  });
+});
+
+describe("on the command line", () => {
+  /** What the command prints, and how it ends. @param {import("../../pkg/cli/verify-receipt.js").VerifyReceipt} given */
+  async function verified(given) {
+    /** @type {string[]} */
+    const lines = [];
+    const { log } = console;
+    console.log = (line) => void lines.push(line);
+    try {
+      return { code: await verifyReceipt({ quiet: true, ...given }), stdout: lines.join("\n") };
+    } finally {
+      console.log = log;
+    }
+  }
+
+  test("merge writes it, and it is verified", async (t) => {
+    const cwd = await scratch(t);
+    await writeFolder(join(cwd, "base"), base);
+    await writeFolder(join(cwd, "adapter"), adapter);
+    const { code, stderr } = await lorafold(["merge", "-b", "base", "-a", "adapter@0.5", "-o", "out", "--receipt", join("out", "lorafold.intoto.json")], { cwd });
+    assert.equal(code, 0, stderr);
+    const path = join(cwd, "out", "lorafold.intoto.json");
+    const receipt = JSON.parse(await readFile(path, "utf8"));
+    assert.deepEqual(faultsOf(receipt), []);
+    const { "lorafold.intoto.json": _, ...files } = await snapshot(join(cwd, "out"));
+    assert.deepEqual(Object.fromEntries(Object.entries(subjects(receipt)).sort()), files);
+    assert.ok(!JSON.stringify(receipt).includes(cwd), "it has a path of this machine");
+    const sources = { receipt: path, base: join(cwd, "base"), adapter: [join(cwd, "adapter")], merged: join(cwd, "out") };
+    assert.deepEqual(await verified(sources), { code: 0, stdout: `the same: the merge of ${path} was repeated, 3 files` });
+    await writeFile(join(cwd, "out", "tokenizer.json"), "x");
+    const wrong = await verified(sources);
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.stdout, /^not the same: .*\n {2}tokenizer\.json: in the merged model it has sha256 2d711642/);
+    assert.equal(JSON.parse((await verified({ ...sources, json: true })).stdout).same, false);
+  });
+
+  test("it goes nowhere where it would replace something", async (t) => {
+    const cwd = await scratch(t);
+    await writeFolder(join(cwd, "base"), base);
+    await writeFolder(join(cwd, "adapter"), adapter);
+    for (const file of [join("base", "config.json"), join("out", "config.json"), join("nowhere", "x.json"), "base"]) {
+      const { code, stderr } = await lorafold(["merge", "-b", "base", "-a", "adapter", "-o", "out", "--receipt", file], { cwd });
+      assert.equal(code, 1, file);
+      assert.match(stderr, /\[bad-option\]: receipt: /, file);
+    }
+    const part = await lorafold(["merge", "-b", "base", "-a", "adapter", "-o", "out", "--receipt", "x", "--part", "1/2"], { cwd });
+    assert.equal(part.code, 2);
+    assert.deepEqual(Object.keys(await snapshot(cwd)).sort(), ["adapter", "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "base", "base/config.json", "base/model.safetensors", "base/tokenizer.json"]);
+  });
+});
