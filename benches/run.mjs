@@ -1,7 +1,7 @@
 // @ts-check
 // `npm run bench`: makes its models, measures everything and prints one table. No network, no Python.
 //   --toy                    tiny models, one round: only shows that it works
-//   --only kernel,node,…     only these of kernel, native, methods, node, extract, browser, edge, size
+//   --only kernel,node,…     only these of kernel, native, methods, combining, node, extract, browser, edge, size
 //   --rounds N               of everything that is measured in turn
 //   --json FILE              the table's rows, the machine and the versions
 // LORAFOLD_BENCH_DIR and LORAFOLD_BENCH_PKG: see model.mjs and package.mjs.
@@ -16,7 +16,7 @@ import { tableText } from "./table.mjs";
 
 /** @typedef {import("./table.mjs").Row} Row */
 
-const PARTS = ["kernel", "native", "methods", "node", "extract", "browser", "edge", "size"];
+const PARTS = ["kernel", "native", "methods", "combining", "node", "extract", "browser", "edge", "size"];
 
 /** @param {string} text */
 const say = (text) => console.log(`bench: ${text}`);
@@ -63,6 +63,10 @@ async function main() {
   if (wanted.has("methods")) {
     const { methodRows } = await import("./methods.mjs");
     rows.push(...(await methodRows({ toy, say, ...rounds })));
+  }
+  if (wanted.has("combining")) {
+    const { combiningRows } = await import("./combining.mjs");
+    rows.push(...(await combiningRows({ toy, say, ...rounds })));
   }
   if (wanted.has("node")) {
     const { nodeRows } = await import("./node.mjs");

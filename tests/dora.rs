@@ -199,18 +199,20 @@ fn one_byte_reads_one_row() {
 /// The merged bytes, with facts that jobs gathered in `order`, each by a worker of its own, some of them twice.
 fn with_facts_in(model: &Model, plan: &MergePlan, order: &[usize]) -> Vec<u8> {
     let program = plan.program(0).unwrap().into_owned();
-    let jobs: Vec<_> = program.fact_jobs().collect();
-    assert_eq!(jobs.len(), order.len());
     let mut facts = FactSum::of(&program);
+    let jobs = facts.jobs(&program);
+    assert_eq!(jobs.len(), order.len());
     for &job in order.iter().chain(&order[..1]) {
         let mut worker = Merger::new(false, 0);
         worker.load(0, program.clone());
-        facts.add(job, &block_on(worker.gather(0, jobs[job].clone(), &model.inputs)).unwrap());
+        let elements = jobs[job].first..jobs[job].first + jobs[job].count;
+        facts.add(&program, &block_on(worker.gather(0, elements, &model.inputs)).unwrap());
     }
     let mut merger = Merger::new(false, 0);
     let elements = program.elements();
     merger.load(0, program);
-    merger.learn(0, &facts.to_bytes().expect("every job is in")).unwrap();
+    assert!(facts.is_done());
+    merger.learn(0, &facts.to_bytes()).unwrap();
     block_on(merger.compute(0, 0..elements, &model.inputs, None)).unwrap().to_vec()
 }
 

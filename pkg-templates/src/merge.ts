@@ -14,8 +14,8 @@ import type { MergeOptions, MergeResult } from "./types.js";
 import type { Job } from "./workers/protocol.js";
 import { type RunJob, WorkerPool } from "./workers/worker-pool.js";
 
-/** A piece of an output file and the job that makes it (none where the plan holds its bytes), or the job of that number for facts. */
-type Task = { kind: "write"; file: number; piece: Piece; job?: Job } | { kind: "gather"; program: number; number: number; job: Job };
+/** A piece of an output file and the job that makes it (none where the plan holds its bytes). */
+type Task = { file: number; piece: Piece; job?: Job };
 
 /** See {@link Api.merge}. */
 export async function merge(context: Context, options: MergeOptions): Promise<MergeResult> {
@@ -100,7 +100,7 @@ async function runTasks(
   // Workers that write the files themselves have a share each: two that write one file at once wait for each other, and both would pack the
   // factors of each weight. Any other sink takes the bytes in order.
   const shares = sink.target ? pool.size : 1;
-  const tasks = Array.from({ length: shares }, (_, share) => planTasks(plan, facts, shareOf(wanted, share + 1, shares), block, sink, statistics));
+  const tasks = Array.from({ length: shares }, (_, share) => planTasks(plan, shareOf(wanted, share + 1, shares), block, sink, statistics));
   const total = wanted.reduce((sum, { start, end }) => sum + end - start, 0);
   let bytes = 0;
 
@@ -110,20 +110,18 @@ async function runTasks(
     if (!signal?.aborted) onProgress?.({ bytes, total, file: files[file]!.name });
   };
 
-  const perform = async (task: Task, runJob: RunJob): Promise<void> => {
-    for (const { input } of task.job?.reads ?? []) used.add(input);
-    if (task.kind === "gather") {
-      const { program, number, job } = task;
-      return facts.add(program, number, (await runJob(job)).facts!);
-    }
-    const { file, piece } = task;
+  const perform = async ({ file, piece, job }: Task, runJob: RunJob): Promise<void> => {
+    for (const { input } of job?.reads ?? []) used.add(input);
     if (piece.kind === "plan") {
       await sink.write(file, piece.at, plan.plannedBytes(file, piece.at, piece.at + piece.bytes) as Uint8Array<ArrayBuffer>);
-    } else if (piece.kind === "copy" && !task.job!.target && inputs[piece.input]!.blob) {
+    } else if (piece.kind === "copy" && !job!.target && inputs[piece.input]!.blob) {
       await sink.write(file, piece.at, inputs[piece.input]!.blob!.slice(piece.start, piece.start + piece.bytes));
     } else {
-      if (piece.kind === "compute") await facts.ready(piece.program);
-      const result = await runJob(task.job!);
+      if (piece.kind === "compute") {
+        const { program } = piece;
+        await facts.gather(program, async (fact) => (await runJob({ kind: "gather", program, ...fact })).facts!);
+      }
+      const result = await runJob(job!);
       if (piece.kind === "compute" && result.statistics !== undefined) plan.addStatistics(piece.program, result.statistics);
       if (result.bytes) collectBuffers();
       const made = result.blob ?? (result.bytes && new Uint8Array(result.bytes));
@@ -135,22 +133,20 @@ async function runTasks(
   await unlessAborted(pool.runAll<Task>(tasks, perform), signal);
 }
 
-/** A task for every piece of the wanted bytes, in their order. Facts are gathered before the first piece that needs them; copies are cut into blocks. */
-function* planTasks(plan: Plan, facts: Facts, wanted: FileRange[], block: number, sink: Sink<unknown>, statistics: boolean): Generator<Task> {
+/** A task for every piece of the wanted bytes, in their order; copies are cut into blocks. */
+function* planTasks(plan: Plan, wanted: FileRange[], block: number, sink: Sink<unknown>, statistics: boolean): Generator<Task> {
   for (const { file, start, end } of wanted) {
     for (const piece of eachPiece(plan, file, start, end, block)) {
       switch (piece.kind) {
         case "plan":
-          yield { kind: "write", file, piece };
+          yield { file, piece };
           break;
         case "copy":
           yield* copyTasks(file, piece, block, sink);
           break;
         case "compute": {
-          const { program } = piece;
-          for (const [number, job] of facts.jobs(program).entries()) yield { kind: "gather", program, number, job: { kind: "gather", program, ...job } };
           const { at, ...work } = piece;
-          yield { kind: "write", file, piece, job: { ...work, statistics, ...destination(sink, file, at) } };
+          yield { file, piece, job: { ...work, statistics, ...destination(sink, file, at) } };
         }
       }
     }
@@ -174,7 +170,7 @@ function* copyTasks(file: number, piece: Piece & { kind: "copy" }, block: number
     const bytes = Math.min(block, piece.bytes - done);
     const part = { ...piece, at: piece.at + done, start: piece.start + done, bytes };
     const reads: [Span] = [{ input: piece.input, start: part.start, bytes }];
-    yield { kind: "write", file, piece: part, job: { kind: "copy", bytes, reads, ...destination(sink, file, part.at) } };
+    yield { file, piece: part, job: { kind: "copy", bytes, reads, ...destination(sink, file, part.at) } };
   }
 }
 

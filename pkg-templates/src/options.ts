@@ -7,8 +7,8 @@ import type { AdapterOptions, CombineOptions, ExtractOptions, HubOptions, Inspec
 export type Names<T> = Readonly<Record<keyof T, true>>;
 
 /** The settings that the crate knows: what else callers give (a signal, functions) stays here. */
-export const PLAN_SETTINGS: Names<PlanSettings> = { dtype: true, method: true, rounding: true, seed: true, tied: true, only: true, skip: true, maxShardSize: true, allowUnmatched: true, allowUnmerged: true, tokenizer: true, hashBase: true, expectBase: true, evidence: true, vocabulary: true, unmerge: true };
-export const ADAPTER_SETTINGS: Names<AdapterSettings> = { weight: true, alpha: true, adapter: true, residualBase: true, outProj: true, expertPacking: true, weights: true, blockWeights: true, only: true, skip: true };
+export const PLAN_SETTINGS: Names<PlanSettings> = { dtype: true, method: true, density: true, majoritySign: true, gamma: true, epsilon: true, normalize: true, flavor: true, rounding: true, seed: true, tied: true, only: true, skip: true, maxShardSize: true, allowUnmatched: true, allowUnmerged: true, tokenizer: true, hashBase: true, expectBase: true, evidence: true, vocabulary: true, unmerge: true };
+export const ADAPTER_SETTINGS: Names<AdapterSettings> = { weight: true, density: true, alpha: true, adapter: true, residualBase: true, outProj: true, expertPacking: true, weights: true, blockWeights: true, only: true, skip: true };
 
 export const PLAN_OPTIONS: Names<PlanOptions> = { base: true, adapters: true, hub: true, signal: true, ...PLAN_SETTINGS };
 export const OPEN_OPTIONS: Names<OpenOptions> = { ...PLAN_OPTIONS, allowNonfinite: true };

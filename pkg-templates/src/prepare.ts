@@ -62,6 +62,7 @@ export function checkPlanOptions<T extends PlanOptions>(whose: string, options: 
   checkOptions(whose, options ?? {}, known);
   if ((options?.base ?? undefined) === undefined) throw optionError("base", "not given");
   const adapters = checkedAdapters(options, "and the base would be written as the merge");
+  checkDensity(options.density);
   checkNumber("seed", options.seed, (seed) => Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0 to 2^53 - 1");
   checkNumber("maxShardSize", options.maxShardSize, (bytes) => Number.isSafeInteger(bytes) && bytes > 0, "a number of bytes");
   return adapters;
@@ -106,12 +107,15 @@ function checkedAdapters({ adapters, signal }: Pick<PlanOptions, "adapters" | "s
   checkSignal(signal);
   throwIfAborted(signal);
   const checked = adapters.map(asAdapter);
-  for (const { weight, alpha } of checked) {
+  for (const { weight, alpha, density } of checked) {
+    checkDensity(density);
     checkNumber("weight", weight, Number.isFinite, "a finite number");
     checkNumber("alpha", alpha, Number.isFinite, "a finite number");
   }
   return checked;
 }
+
+const checkDensity = (density: number | undefined) => checkNumber("density", density, Number.isFinite, "a number above 0, up to 1");
 
 /** List an adapter, and read it into memory where there is room. */
 async function openAdapter(platform: Platform, { source, adapter }: AdapterOptions, limits: ListingLimits, options: Pick<PlanOptions, "hub" | "signal">): Promise<AdapterListing> {

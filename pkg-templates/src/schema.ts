@@ -116,6 +116,10 @@ export type AdapterSettings = {
    */
   weight?: number,
   /**
+   * Share of its deltas that is kept, in place of the one of all adapters.
+   */
+  density?: number,
+  /**
    * Replaces the `lora_alpha` of its configuration, patterns included.
    */
   alpha?: number,
@@ -844,10 +848,42 @@ export type PlanSettings = {
    */
   dtype?: "keep" | "float32" | "float16" | "bfloat16",
   /**
-   * How several deltas combine: `linear` (default), the exact weighted sum, is the only way so far.
+   * How the deltas of several adapters combine: `linear` (default), the exact weighted sum; `magnitude_prune` and `ties` keep the largest values
+   * of each delta, `dare_linear` and `dare_ties` random ones; `ties` and `dare_ties` add up only those whose sign is elected. The others are
+   * mergekit's; docs/combining.md describes all of them.
    * @default "linear"
    */
-  method?: "linear",
+  method?: "linear" | "magnitude_prune" | "ties" | "dare_linear" | "dare_ties" | "breadcrumbs" | "breadcrumbs_ties" | "della_linear" | "della" | "sce" | "model_stock" | "slerp" | "nuslerp" | "karcher",
+  /**
+   * Share of each delta that is kept, above 0 and up to 1: needed by every method that prunes, unless each adapter has its own.
+   */
+  density?: number,
+  /**
+   * How a sign is elected: `total` (default) by the sum of the deltas, `frequency` by how many are positive or negative.
+   * @default "total"
+   */
+  majoritySign?: "total" | "frequency",
+  /**
+   * Share of the largest values that `breadcrumbs` drops; `0.01` by default.
+   * @default 0.01
+   */
+  gamma?: number,
+  /**
+   * How far the probability to be kept is from the density for the smallest and the largest value of a row, in `della`; `0.15` by default.
+   * @default 0.15
+   */
+  epsilon?: number,
+  /**
+   * Whether the sum is divided: by how many deltas agree on the sign (`mergekit`: by the sum of their weights), or where no sign is elected by
+   * the sum of all weights. By default `ties` and `dare_ties` do (`mergekit`: `ties` alone).
+   */
+  normalize?: boolean,
+  /**
+   * Whose definition of the method is meant where the two differ: `peft` (default), or `mergekit`, which elects signs by weight times delta,
+   * divides by the sum of weights, and scales random values so that the sum of magnitudes stays.
+   * @default "peft"
+   */
+  flavor?: "peft" | "mergekit",
   /**
    * How the sums of merged tensors are rounded to the output's type: `nearest` (default), to even, or `stochastic`, up or down by chance, the
    * likelier the nearer, so that deltas smaller than the type's steps are kept on average.
@@ -934,6 +970,34 @@ export type Recipe = {
    */
   method: string,
   /**
+   * Share of each delta that was kept, where that was said of all adapters.
+   */
+  density?: number,
+  /**
+   * Share of the largest values that was dropped, where that was said.
+   */
+  gamma?: number,
+  /**
+   * How far probabilities were from the density, where that was said.
+   */
+  epsilon?: number,
+  /**
+   * How signs were elected, where they were.
+   */
+  majoritySign?: string,
+  /**
+   * How they were made.
+   */
+  random?: string,
+  /**
+   * Whether the sum was divided, where that was said.
+   */
+  normalize?: boolean,
+  /**
+   * Whose definition of the method it was, where it was not PEFT's.
+   */
+  flavor?: string,
+  /**
    * Element type that was asked for, or `keep`.
    */
   dtype: string,
@@ -1007,6 +1071,10 @@ export type RecipeAdapter = {
    * Factor on its whole delta.
    */
   weight: number,
+  /**
+   * Share of its deltas that was kept, where that was said of this adapter.
+   */
+  density?: number,
   /**
    * Factors on its delta in some tensors, beside that.
    */

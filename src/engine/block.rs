@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use super::deltas::Kept;
+use super::facts::{Gathered, Known, Stage};
 use super::prepared::{Band, PreparedProgram};
 use super::sample::Sample;
-use crate::combine::{Combine, add_weighted};
+use crate::combine::add_weighted;
 use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize};
@@ -28,9 +30,9 @@ pub(super) struct BlockBuffers {
 }
 
 impl BlockBuffers {
-    /// Read the source's bytes of `block`.
-    pub(super) async fn read(&mut self, block: &Block<'_>, inputs: &impl Inputs) -> Result<()> {
-        self.spans = block.program.reads(block.elements.clone());
+    /// Read the bytes that `block` needs, which are in `spans`.
+    pub(super) async fn read(&mut self, block: &Block<'_>, spans: Vec<Span>, inputs: &impl Inputs) -> Result<()> {
+        self.spans = spans;
         resize(&mut self.base, &block.program.tensor, self.spans.iter().map(|span| span.bytes).sum())?;
         let mut rest = self.base.as_mut_slice();
         for span in &self.spans {
@@ -62,6 +64,8 @@ pub(super) struct Block<'a> {
     pub(super) prepared: &'a PreparedProgram,
     pub(super) elements: Range<u64>,
     pub(super) allow_nonfinite: bool,
+    /// What is known of the whole weight, where the program must know something.
+    pub(super) known: Option<&'a Known>,
 }
 
 impl Block<'_> {
@@ -74,7 +78,9 @@ impl Block<'_> {
         let to = self.program.to;
         let nearest = self.program.rounding == Rounding::Nearest;
         match self.program.source {
-            Stored::Plain(Plain { float, .. }) if nearest && !self.prepared.has_others() => {
+            Stored::Plain(Plain { float, .. })
+                if nearest && self.program.combine.rule().is_none() && !self.prepared.has_others() =>
+            {
                 let mut statistics = match statistics {
                     Some(sample) if sample.spread.is_some() => {
                         self.sample(buffers, float, sample)?;
@@ -108,12 +114,17 @@ impl Block<'_> {
     pub(super) fn values(&self, buffers: &BlockBuffers) -> Result<(Vec<f64>, Vec<f64>)> {
         let (mut before, mut after) = (Vec::new(), Vec::new());
         let (mut base, mut sum, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut kept = Kept::default();
         for tile in self.tiles() {
             self.decode(&tile, buffers, &mut base)?;
             sum.resize(base.len(), 0.0);
             for (band, part) in self.parts(&tile) {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
-                self.update(band, &part, buffers, &base[inside.clone()], &mut sum[inside], &mut changed);
+                let (base, sum) = (&base[inside.clone()], &mut sum[inside]);
+                match self.program.combine.rule() {
+                    Some(rule) => self.combine(rule, band, &part, buffers, base, sum, &mut changed, &mut kept),
+                    None => self.update(band, &part, buffers, base, sum, &mut changed),
+                }
             }
             before.extend_from_slice(&base);
             after.extend_from_slice(&sum);
@@ -133,7 +144,7 @@ impl Block<'_> {
                 resize(sampled, tensor, (part.end - part.start) * to.bytes() as u64)?;
                 let first = part.start - band.rows.start * cols;
                 // What leaves the finite range is found by the fold of the block.
-                let _ = fold_into(&band.factors, first, float, bytes, *to, sampled, Some(&mut found));
+                let _ = fold_into(&band.sum.factors, first, float, bytes, *to, sampled, Some(&mut found));
             }
             statistics.add_run(&found);
         }
@@ -153,11 +164,11 @@ impl Block<'_> {
         &bytes[at(part.start)..at(part.end)]
     }
 
-    /// Add the facts of the block's rows to `sums`.
-    pub(super) fn gather(&self, buffers: &BlockBuffers, sums: &mut [f64]) -> Result<()> {
+    /// Gather what the round that is under way asks of the block's elements.
+    pub(super) fn gather(&self, buffers: &BlockBuffers, known: &Known, result: &mut Gathered) -> Result<()> {
         match self.program.source.float() {
-            Some(Float::F64) => self.gather_as::<f64>(buffers, sums),
-            _ => self.gather_as::<f32>(buffers, sums),
+            Some(Float::F64) => self.gather_as::<f64>(buffers, known, result),
+            _ => self.gather_as::<f32>(buffers, known, result),
         }
     }
 
@@ -166,7 +177,7 @@ impl Block<'_> {
     }
 
     /// Each band that some of `elements` are in, and its part of them.
-    fn parts(&self, elements: &Range<u64>) -> impl Iterator<Item = (&Band, Range<u64>)> {
+    pub(super) fn parts(&self, elements: &Range<u64>) -> impl Iterator<Item = (&Band, Range<u64>)> {
         let (cols, elements) = (self.program.cols, elements.clone());
         self.prepared.bands.iter().filter_map(move |band| {
             let part = elements.start.max(band.rows.start * cols)..elements.end.min(band.rows.end * cols);
@@ -186,7 +197,7 @@ impl Block<'_> {
             let (bytes, next) = rest.split_at_mut((part.end - part.start) as usize * float.bytes());
             rest = next;
             let start = band.rows.start * self.program.cols;
-            if let Err(NonFinite { element }) = fold(&band.factors, part.start - start, bytes)
+            if let Err(NonFinite { element }) = fold(&band.sum.factors, part.start - start, bytes)
                 && !self.allow_nonfinite
             {
                 return Err(self.non_finite(start + element));
@@ -205,13 +216,18 @@ impl Block<'_> {
         let mut merged = std::mem::take(&mut buffers.merged);
         resize(&mut merged, &self.program.tensor, self.count() * to.bytes() as u64)?;
         let (mut base, mut sum, mut changed) = (Vec::<R>::new(), Vec::<R>::new(), Vec::<R>::new());
+        let mut kept = Kept::default();
         for tile in self.tiles() {
             self.decode(&tile, buffers, &mut base)?;
             // The bands cover every row, so all of it is written.
             sum.resize(base.len(), R::ZERO);
             for (band, part) in self.parts(&tile) {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
-                self.update(band, &part, buffers, &base[inside.clone()], &mut sum[inside], &mut changed);
+                let (base, sum) = (&base[inside.clone()], &mut sum[inside]);
+                match self.program.combine.rule() {
+                    Some(rule) => self.combine(rule, band, &part, buffers, base, sum, &mut changed, &mut kept),
+                    None => self.update(band, &part, buffers, base, sum, &mut changed),
+                }
             }
             let offset = (tile.start - self.elements.start) as usize * to.bytes();
             let out = &mut merged[offset..offset + sum.len() * to.bytes()];
@@ -248,27 +264,31 @@ impl Block<'_> {
             update.apply(&self.tile(band, part.start, base, &beside), out);
         };
         // One update at weight 1 is what it makes of the weight, without a difference that rounds.
-        if let ([(1.0, number, only)], 0) = (band.others.as_slice(), band.factors.rank()) {
+        if let ([(1.0, number, only)], 0) = (band.sum.others.as_slice(), band.sum.factors.rank()) {
             return apply(*number, only, sum);
         }
-        fold_tile(&band.factors, part.start - start, R::FLOAT, bytes_of(base), sum);
-        for (weight, number, update) in &band.others {
+        fold_tile(&band.sum.factors, part.start - start, R::FLOAT, bytes_of(base), sum);
+        for (weight, number, update) in &band.sum.others {
             changed.resize(base.len(), R::ZERO);
             apply(*number, update, changed);
-            match self.program.combine {
-                Combine::Linear => add_weighted(sum, base, changed, *weight),
-            }
+            add_weighted(sum, base, changed, *weight);
         }
     }
 
     /// The elements of `band` that begin with element `first`.
-    fn tile<'t, R: Real>(&self, band: &Band, first: u64, base: &'t [R], beside: &'t [&'t [u8]]) -> Tile<'t, R> {
+    pub(super) fn tile<'t, R: Real>(
+        &self,
+        band: &Band,
+        first: u64,
+        base: &'t [R],
+        beside: &'t [&'t [u8]],
+    ) -> Tile<'t, R> {
         let cols = self.program.cols.max(1);
         let row = first / cols - band.rows.start;
         Tile {
             row: row as usize,
             col: (first % cols) as usize,
-            cols: band.factors.cols(),
+            cols: band.sum.factors.cols(),
             float: R::FLOAT,
             base,
             beside,
@@ -298,13 +318,17 @@ impl Block<'_> {
         }
     }
 
-    fn gather_as<R: Real>(&self, buffers: &BlockBuffers, sums: &mut [f64]) -> Result<()> {
+    fn gather_as<R: Real>(&self, buffers: &BlockBuffers, known: &Known, result: &mut Gathered) -> Result<()> {
+        if let (Some(rule), Stage::Largest | Stage::Sums) = (self.program.combine.rule(), known.stage) {
+            return self.gather_deltas::<R>(rule, known, buffers, result);
+        }
+        let mut sums = vec![0.0; self.program.fact_length()];
         let (mut base, mut changed) = (Vec::<R>::new(), Vec::<R>::new());
         for tile in self.tiles() {
             self.decode(&tile, buffers, &mut base)?;
             for (band, part) in self.parts(&tile) {
                 let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
-                for (_, number, update) in &band.others {
+                for (_, number, update) in band.others() {
                     let Some(facts) = self.program.fact_range(*number) else { continue };
                     let beside = self.beside(*number, &part, buffers);
                     let rows = self.tile(band, part.start, &base[inside.clone()], &beside);
@@ -312,12 +336,18 @@ impl Block<'_> {
                 }
             }
         }
+        result.sums = sums;
         Ok(())
     }
 
     /// The block in tiles: runs that methods can work on, of rows in fours where there are enough, as the kernel wants them.
-    fn tiles(&self) -> impl Iterator<Item = Range<u64>> + use<'_> {
-        let step = self.program.block(TILE_ELEMENTS * self.program.to.bytes() as u64);
+    pub(super) fn tiles(&self) -> impl Iterator<Item = Range<u64>> + use<'_> {
+        let most = match self.program.combine.rule() {
+            None => TILE_ELEMENTS,
+            // Each adapter has a tile of its own: four rows suffice.
+            Some(_) => self.program.cols.saturating_mul(4).clamp(TILE_ELEMENTS / 4, TILE_ELEMENTS),
+        };
+        let step = self.program.block(most * self.program.to.bytes() as u64);
         let mut start = self.elements.start;
         std::iter::from_fn(move || {
             let end = self.program.footprint(start..(start + step).min(self.elements.end)).end;
@@ -328,14 +358,14 @@ impl Block<'_> {
     }
 
     /// The source's values of a tile of the block.
-    fn decode<R: Real>(&self, tile: &Range<u64>, buffers: &BlockBuffers, values: &mut Vec<R>) -> Result<()> {
+    pub(super) fn decode<R: Real>(&self, tile: &Range<u64>, buffers: &BlockBuffers, values: &mut Vec<R>) -> Result<()> {
         values.resize((tile.end - tile.start) as usize, R::ZERO);
         let parts = buffers.held(0, &self.program.source.reads(tile.clone()));
         self.program.source.decode(tile.clone(), &parts, &self.prepared.side, values)
     }
 
     /// The bytes that update number `number` reads beside the source's for `elements`.
-    fn beside<'b>(&self, number: usize, elements: &Range<u64>, buffers: &'b BlockBuffers) -> Vec<&'b [u8]> {
+    pub(super) fn beside<'b>(&self, number: usize, elements: &Range<u64>, buffers: &'b BlockBuffers) -> Vec<&'b [u8]> {
         let Program { source, updates, cols, .. } = self.program;
         let wanted = updates[number].reads(elements, *cols);
         if wanted.is_empty() {

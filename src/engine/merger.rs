@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use super::block::{Block, BlockBuffers};
-use super::facts::{from_bytes, to_bytes};
+use super::facts::{Gathered, Known, Stage};
 use super::operands::Operands;
 use super::prepared::{PreparedProgram, bands, updates_of};
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize};
 use crate::kernel::Statistics;
 use crate::plan::Program;
+use crate::wire::Wire;
 
 /// Holds programs and computes blocks of them. Packed operands are kept while there is room, and read again where there was none.
 pub struct Merger {
@@ -30,7 +31,8 @@ const OF_EXPERTS: u64 = 64 << 20;
 struct Loaded {
     id: usize,
     program: Program,
-    facts: Option<Vec<f64>>,
+    /// What is known of its whole weight, where something must be.
+    known: Option<Known>,
     prepared: Option<PreparedProgram>,
 }
 
@@ -47,7 +49,8 @@ impl Merger {
     /// Take a program, which is called `id` from now on.
     pub fn load(&mut self, id: usize, program: Program) {
         self.drop_program(id);
-        self.programs.push(Loaded { id, program, facts: None, prepared: None });
+        let known = program.has_facts().then(|| Known::start(&program));
+        self.programs.push(Loaded { id, program, known, prepared: None });
     }
 
     /// Forget a program.
@@ -55,17 +58,17 @@ impl Merger {
         self.programs.retain(|loaded| loaded.id != id);
     }
 
-    /// Take the facts of a program: little-endian f64, as [`FactSum`](super::FactSum) has them.
+    /// Take what is known of a program's whole weight, as [`FactSum`](super::FactSum) has it.
     ///
     /// # Errors
-    /// `internal` when the program was not loaded.
+    /// `internal` when the program was not loaded, or for other bytes.
     pub fn learn(&mut self, id: usize, facts: &[u8]) -> Result<()> {
         let loaded = self.find(id)?;
-        let facts = from_bytes(facts);
+        let known = Known::take(&mut &*facts).ok_or_else(|| Error::internal("these are not the bytes of facts"))?;
         if let Some(prepared) = &mut loaded.prepared {
-            prepared.learn(&loaded.program, &facts);
+            prepared.learn(&loaded.program, &known.updates);
         }
-        loaded.facts = Some(facts);
+        loaded.known = Some(known);
         Ok(())
     }
 
@@ -92,6 +95,14 @@ impl Merger {
     /// `internal` when the program was not loaded.
     pub fn reads(&mut self, id: usize, elements: Range<u64>) -> Result<Vec<Span>> {
         self.find(id).map(|loaded| loaded.program.reads(elements))
+    }
+
+    /// Those that [`gather`](Self::gather) would read.
+    ///
+    /// # Errors
+    /// `internal` when the program was not loaded.
+    pub fn fact_reads(&mut self, id: usize, elements: Range<u64>) -> Result<Vec<Span>> {
+        self.find(id).map(|loaded| loaded.program.fact_reads(elements))
     }
 
     /// The bytes of `elements` of the output tensor that program `id` computes. The elements are those of a piece of the plan: whole
@@ -135,32 +146,40 @@ impl Merger {
     ) -> Result<(Block<'_>, &mut BlockBuffers)> {
         self.prepare(id, &elements, inputs).await?;
         let Merger { programs, buffers, allow_nonfinite, .. } = self;
-        let Some(Loaded { program, prepared: Some(prepared), facts, .. }) = programs.last() else {
+        let Some(Loaded { program, prepared: Some(prepared), known, .. }) = programs.last() else {
             return Err(Error::internal(format!("program {id} was not prepared")));
         };
-        if facts.is_none() && program.has_facts() {
+        if known.as_ref().is_some_and(|known| known.stage != Stage::Done) && program.elements() > 0 {
             return Err(Error::internal(format!("{}: its facts are missing", program.tensor)));
         }
-        let block = Block { program, prepared, elements, allow_nonfinite: *allow_nonfinite };
-        buffers.read(&block, inputs).await?;
+        let spans = program.reads(elements.clone());
+        let block = Block { program, prepared, elements, allow_nonfinite: *allow_nonfinite, known: known.as_ref() };
+        buffers.read(&block, spans, inputs).await?;
         Ok((block, buffers))
     }
 
-    /// The result of the fact job that goes through `elements`: little-endian f64.
+    /// The result of the job that goes through `elements` in the round of which the program has learned, as
+    /// [`FactSum::add`](super::FactSum::add) takes it.
     ///
     /// # Errors
     /// As [`compute`](Self::compute).
     pub async fn gather(&mut self, id: usize, elements: Range<u64>, inputs: &impl Inputs) -> Result<Vec<u8>> {
         self.prepare(id, &elements, inputs).await?;
         let Merger { programs, buffers, .. } = self;
-        let Some(Loaded { program, prepared: Some(prepared), .. }) = programs.last() else {
-            return Err(Error::internal(format!("program {id} was not prepared")));
+        let Some(Loaded { program, prepared: Some(prepared), known: Some(known), .. }) = programs.last() else {
+            return Err(Error::internal(format!("program {id} was not prepared, or has no facts")));
         };
-        let block = Block { program, prepared, elements, allow_nonfinite: true };
-        buffers.read(&block, inputs).await?;
-        let mut sums = vec![0.0; program.fact_length()];
-        block.gather(buffers, &mut sums)?;
-        Ok(to_bytes(&sums))
+        let spans = program.fact_reads(elements.clone());
+        let mut result = Gathered {
+            round: known.round,
+            first: elements.start,
+            count: elements.end - elements.start,
+            ..Gathered::default()
+        };
+        let block = Block { program, prepared, elements, allow_nonfinite: true, known: Some(known) };
+        buffers.read(&block, spans, inputs).await?;
+        block.gather(buffers, known, &mut result)?;
+        Ok(result.to_bytes())
     }
 
     /// Bytes of an input as they are.
@@ -213,8 +232,8 @@ impl Merger {
                 None => prepared.side = read,
             }
         }
-        if let Some(facts) = &loaded.facts {
-            prepared.learn(program, facts);
+        if let Some(known) = &loaded.known {
+            prepared.learn(program, &known.updates);
         }
         loaded.prepared = Some(prepared);
         Ok(())

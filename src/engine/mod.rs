@@ -4,6 +4,7 @@
 //! Streaming, workers and reads of a merged model that was never written all drive this one room.
 
 mod block;
+mod deltas;
 mod facts;
 mod memory;
 mod merger;

@@ -54,12 +54,64 @@ pub(super) fn updates_of<'p>(program: &'p Program, bands: &[Range<u64>]) -> impl
 pub(super) struct Band {
     /// The rows, as stored.
     pub(super) rows: Range<u64>,
-    /// The packed factors of all updates that are low-rank products, in the order of the adapters.
+    /// All updates, where they are added up as they are.
+    pub(super) sum: Deltas,
+    /// Those of each adapter that has some, where a rule combines them.
+    pub(super) members: Vec<Member>,
+}
+
+/// Updates that are added up.
+pub(super) struct Deltas {
+    /// The packed factors of all that are low-rank products, in the order of the adapters.
     pub(super) factors: Factors,
     /// Rank positions of `factors` that are packed.
     packed: usize,
-    /// The other updates, each with its weight and its number in the program.
+    /// The others, each with its weight and its number in the program.
     pub(super) others: Vec<(f64, usize, Prepared)>,
+}
+
+/// The updates of one adapter.
+pub(super) struct Member {
+    /// Which of the adapters that change the weight it is.
+    pub(super) number: usize,
+    /// Its weight, which is not in the deltas.
+    pub(super) weight: f64,
+    pub(super) deltas: Deltas,
+}
+
+impl Band {
+    /// Everything that is added up.
+    fn deltas(&self) -> impl Iterator<Item = &Deltas> {
+        std::iter::once(&self.sum).chain(self.members.iter().map(|member| &member.deltas))
+    }
+
+    /// The updates that are no low-rank products.
+    pub(super) fn others(&self) -> impl Iterator<Item = &(f64, usize, Prepared)> {
+        self.deltas().flat_map(|deltas| &deltas.others)
+    }
+}
+
+impl Deltas {
+    /// Room for the factors of `updates`.
+    fn begin<'p>(program: &Program, rows: &Range<u64>, updates: impl Iterator<Item = &'p Update>) -> Result<Deltas> {
+        let rank = updates.map(|update| if update.op.is_low_rank() { update.op.positions() } else { 0 }).sum();
+        let (rows, cols, rank) =
+            (size(program, rows.end - rows.start)?, size(program, program.cols)?, size(program, rank)?);
+        Ok(Deltas { factors: Factors::try_new(rows, cols, rank)?, packed: 0, others: Vec::new() })
+    }
+
+    /// Add an update, whose number is `number`, with its operands.
+    fn add(&mut self, number: usize, update: &Update, weight: f64, place: &Place, operands: &[Vec<u8>]) -> Result<()> {
+        let Update { op, adapter, .. } = update;
+        if op.is_low_rank() {
+            op.pack(&mut self.factors, self.packed, place, operands, weight, adapter)?;
+            self.packed += op.positions() as usize;
+        } else {
+            let given = Given { op, place, bytes: operands, adapter };
+            self.others.push((weight, number, (op.method.prepare)(&given)?));
+        }
+        Ok(())
+    }
 }
 
 /// A program with its operands in memory, or those of them that have been added so far: for some of its rows, where different updates cover
@@ -73,13 +125,24 @@ pub(super) struct PreparedProgram {
 impl PreparedProgram {
     /// Room for the operands of these bands of `program`.
     pub(super) fn begin(program: &Program, bands: &[Range<u64>]) -> Result<PreparedProgram> {
-        let cols = size(program, program.cols)?;
+        let members = program.members();
         let bands = bands.iter().map(|rows| {
-            let rank = |update: &Update| if update.op.is_low_rank() { update.op.positions() } else { 0 };
-            let covering = program.updates.iter().filter(|update| covers(update, rows));
-            let rank = size(program, covering.map(rank).sum())?;
-            let factors = Factors::try_new(size(program, rows.end - rows.start)?, cols, rank)?;
-            Ok(Band { rows: rows.clone(), factors, packed: 0, others: Vec::new() })
+            let covering = || program.updates.iter().filter(|update| covers(update, rows));
+            let Some(_) = program.combine.rule() else {
+                let sum = Deltas::begin(program, rows, covering())?;
+                return Ok(Band { rows: rows.clone(), sum, members: Vec::new() });
+            };
+            let mut band = Band {
+                rows: rows.clone(),
+                sum: Deltas::begin(program, rows, std::iter::empty())?,
+                members: Vec::new(),
+            };
+            for (number, name) in members.iter().enumerate() {
+                let own = || covering().filter(|update| update.adapter == *name);
+                let Some(Update { weight, .. }) = own().next() else { continue };
+                band.members.push(Member { number, weight: *weight, deltas: Deltas::begin(program, rows, own())? });
+            }
+            Ok(band)
         });
         Ok(PreparedProgram { bands: bands.collect::<Result<_>>()?, side: Vec::new() })
     }
@@ -94,7 +157,7 @@ impl PreparedProgram {
 
     /// Add the operands of update number `number`.
     pub(super) fn add(&mut self, program: &Program, number: usize, operands: &[Vec<u8>]) -> Result<()> {
-        let update = &program.updates[number];
+        let (update, members) = (&program.updates[number], program.members());
         let region = &update.region.rows;
         for band in &mut self.bands {
             if !covers(update, &band.rows) {
@@ -104,16 +167,15 @@ impl PreparedProgram {
             let place = Place {
                 rows: row(band.rows.start)?..row(band.rows.end)?,
                 of: row(region.end)?,
-                cols: band.factors.cols(),
+                cols: band.sum.factors.cols(),
                 order: update.region.order,
             };
-            let (op, adapter) = (&update.op, &update.adapter);
-            if op.is_low_rank() {
-                op.pack(&mut band.factors, band.packed, &place, operands, update.weight, adapter)?;
-                band.packed += op.positions() as usize;
-            } else {
-                let given = Given { op, place: &place, bytes: operands, adapter };
-                band.others.push((update.weight, number, (op.method.prepare)(&given)?));
+            if program.combine.rule().is_none() {
+                band.sum.add(number, update, update.weight, &place, operands)?;
+            } else if let Some(name) = members.iter().position(|name| *name == update.adapter)
+                && let Some(member) = band.members.iter_mut().find(|member| member.number == name)
+            {
+                member.deltas.add(number, update, 1.0, &place, operands)?;
             }
         }
         Ok(())
@@ -121,13 +183,14 @@ impl PreparedProgram {
 
     /// Whether some update is more than a low-rank product.
     pub(super) fn has_others(&self) -> bool {
-        self.bands.iter().any(|band| !band.others.is_empty())
+        self.bands.iter().any(|band| band.others().next().is_some())
     }
 
     /// Give each update its part of the facts.
     pub(super) fn learn(&mut self, program: &Program, facts: &[f64]) {
         for band in &mut self.bands {
-            for (_, number, prepared) in &mut band.others {
+            let deltas = std::iter::once(&mut band.sum).chain(band.members.iter_mut().map(|member| &mut member.deltas));
+            for (_, number, prepared) in deltas.flat_map(|deltas| &mut deltas.others) {
                 if let Some(facts) = program.fact_range(*number).and_then(|range| facts.get(range)) {
                     prepared.learn(facts);
                 }
@@ -137,8 +200,9 @@ impl PreparedProgram {
 
     /// Bytes of memory.
     pub(super) fn bytes(&self) -> u64 {
-        let others = |band: &Band| band.others.iter().map(|(.., prepared)| prepared.bytes()).sum::<u64>();
-        let bands: u64 = self.bands.iter().map(|band| band.factors.bytes() + others(band)).sum();
+        let others = |deltas: &Deltas| deltas.others.iter().map(|(.., prepared)| prepared.bytes()).sum::<u64>();
+        let deltas = self.bands.iter().flat_map(Band::deltas);
+        let bands: u64 = deltas.map(|deltas| deltas.factors.bytes() + others(deltas)).sum();
         bands + self.side.iter().map(|side| side.len() as u64).sum::<u64>()
     }
 }

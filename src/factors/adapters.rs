@@ -41,6 +41,10 @@ pub async fn plan_combine(
     let (mut updates, mut described) = (Vec::new(), Vec::new());
     for (number, (listing, options)) in adapters.iter().enumerate() {
         inputs.pause().await?;
+        if options.density.is_some() {
+            let error = Error::bad_option("density", "one density holds for all adapters that are combined");
+            return Err(error.adapter(listing.name.clone()).fix("give density beside the adapters"));
+        }
         let mut adapter = open_adapter(inputs, listing, options, &mut budget).await?;
         if !adapter.choice.is_all() {
             let reason = "an adapter is combined as a whole";

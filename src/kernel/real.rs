@@ -4,6 +4,7 @@ use std::ops::{Add, AddAssign, Mul, MulAssign, Sub};
 
 use super::factors::Factors;
 use super::fold::fold_into;
+use super::four::{Four, fours};
 use crate::tensor::Float;
 
 /// The type that a method computes in: f32, or f64 if the base is f64.
@@ -28,6 +29,10 @@ pub trait Real:
     fn from_f64(value: f64) -> Self;
     /// The same value.
     fn from_f32(value: f32) -> Self;
+    /// The nearest value of f32.
+    fn to_f32(self) -> f32;
+    /// The sums of values and deltas, into `out`, which has as many.
+    fn add_all(values: &[Self], deltas: &[f32], out: &mut [Self]);
     /// Whether it is neither NaN nor infinite.
     fn is_finite(self) -> bool;
 }
@@ -51,6 +56,18 @@ impl Real for f32 {
         value
     }
 
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    fn add_all(values: &[f32], deltas: &[f32], out: &mut [f32]) {
+        let ((values, tail), (deltas, rest), (out, end)) = (fours(values), fours(deltas), out.as_chunks_mut());
+        for ((out, value), delta) in out.iter_mut().zip(values).zip(deltas) {
+            Four::load(value).plus(Four::load(delta)).store(out);
+        }
+        end.iter_mut().zip(tail).zip(rest).for_each(|((out, value), delta)| *out = value + delta);
+    }
+
     fn is_finite(self) -> bool {
         f32::is_finite(self)
     }
@@ -66,6 +83,16 @@ impl Real for f64 {
 
     fn from_f32(value: f32) -> f64 {
         value.into()
+    }
+
+    fn to_f32(self) -> f32 {
+        self as f32
+    }
+
+    fn add_all(values: &[f64], deltas: &[f32], out: &mut [f64]) {
+        for ((out, value), &delta) in out.iter_mut().zip(values).zip(deltas) {
+            *out = value + f64::from(delta);
+        }
     }
 
     fn is_finite(self) -> bool {

@@ -31,6 +31,12 @@ impl AdapterFolder {
         self
     }
 
+    /// Share of the adapter's deltas that is kept, in place of the one of all adapters.
+    pub fn density(mut self, density: f64) -> AdapterFolder {
+        self.options.density = Some(density);
+        self
+    }
+
     /// Replaces `lora_alpha` of the adapter's configuration, patterns included.
     pub fn alpha(mut self, alpha: f64) -> AdapterFolder {
         self.options.alpha = Some(alpha);
@@ -156,6 +162,18 @@ impl MergeBuilder {
     /// The type of floating-point tensors in the output: "keep" (default), "float32", "float16" or "bfloat16".
     pub fn dtype(mut self, dtype: impl Into<String>) -> MergeBuilder {
         self.plan.dtype = Some(dtype.into());
+        self
+    }
+
+    /// How the deltas of several adapters combine; "linear" when not given. See [`PlanOptions::method`].
+    pub fn method(mut self, method: impl Into<String>) -> MergeBuilder {
+        self.plan.method = Some(method.into());
+        self
+    }
+
+    /// Share of each delta that is kept.
+    pub fn density(mut self, density: f64) -> MergeBuilder {
+        self.plan.density = Some(density);
         self
     }
 

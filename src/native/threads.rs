@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
-use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
 
 use super::files::{Files, block_on};
 use super::merge::{Merge, Progress};
 use super::output::{OutputFolder, write_failed};
-use crate::engine::{FactSum, Merger};
+use crate::engine::{FactJob, FactSum, Merger};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::kernel::Statistics;
-use crate::plan::Piece;
+use crate::plan::{Piece, Program};
 
 /// Write all files of the plan under their hidden names. Returns the statistics of each tensor by number: of all its elements if they were asked
 /// for, else of a sample of them.
@@ -26,29 +25,31 @@ pub(super) fn write_files(merge: &Merge, folder: &OutputFolder) -> Result<BTreeM
     for (number, file) in merge.plan.files.iter().enumerate() {
         folder.create(number, file.size)?;
         let pieces = merge.plan.pieces(number, 0..file.size, merge.block, usize::MAX);
-        writes.extend(pieces.into_iter().map(|piece| Job::Write(number, piece)));
+        writes.extend(pieces.into_iter().map(|piece| (number, piece)));
     }
-    let (mut facts, mut gathers) = (BTreeMap::new(), Vec::new());
-    for number in 0..merge.plan.tensor_count() {
-        let Some(program) = merge.plan.program(number).filter(|program| program.has_facts()) else { continue };
-        facts.insert(number, FactSum::of(&program));
-        let jobs = program.fact_jobs().enumerate();
-        gathers.extend(jobs.map(|(job, elements)| Job::Gather { program: number, job, elements }));
-    }
-    let shared =
-        Shared { merge, folder, facts: Mutex::new(facts), statistics: Mutex::default(), written: Mutex::new(0) };
-    shared.run_all(&gathers)?;
+    let shared = Shared {
+        merge,
+        folder,
+        facts: Mutex::default(),
+        gathered: Condvar::new(),
+        statistics: Mutex::default(),
+        written: Mutex::new(0),
+    };
     shared.run_all(&writes)?;
     Ok(shared.statistics.into_inner().unwrap_or_default())
 }
 
-/// One job of a thread.
-enum Job {
-    /// Write a piece of the file of that number.
-    Write(usize, Piece),
-    /// Gather facts.
-    Gather { program: usize, job: usize, elements: Range<u64> },
+/// A piece of the file of that number.
+type Task = (usize, Piece);
+
+/// The facts of a program, and which job of the round is the next to be taken.
+struct Gathering {
+    sum: FactSum,
+    next: usize,
 }
+
+/// The number of the next job once a thread has failed: beyond that of any other.
+const FAILED: usize = usize::MAX / 2;
 
 /// Do the same work in several threads, as many as the machine runs at once where `threads` is 0, but no more than there are jobs.
 ///
@@ -74,7 +75,9 @@ struct Shared<'a> {
     merge: &'a Merge,
     folder: &'a OutputFolder,
     /// By program.
-    facts: Mutex<BTreeMap<usize, FactSum>>,
+    facts: Mutex<BTreeMap<usize, Gathering>>,
+    /// Told of whenever a round of facts ends, or a thread fails.
+    gathered: Condvar,
     /// By tensor.
     statistics: Mutex<BTreeMap<usize, Statistics>>,
     /// Bytes of output.
@@ -83,7 +86,7 @@ struct Shared<'a> {
 
 impl Shared<'_> {
     /// Let every thread take the next job until none is left.
-    fn run_all(&self, jobs: &[Job]) -> Result<()> {
+    fn run_all(&self, jobs: &[Task]) -> Result<()> {
         let next = AtomicUsize::new(0);
         run_threads(self.merge.request.threads, jobs.len(), || Thread::new(self).run(jobs, &next))
     }
@@ -104,8 +107,8 @@ struct Thread<'a> {
     shared: &'a Shared<'a>,
     inputs: Files<'a>,
     merger: Merger,
-    /// The program that the merger has.
-    loaded: Option<usize>,
+    /// The program that the merger has, and the round of its facts that it has learned of.
+    loaded: Option<(usize, u64)>,
     /// The output file that is open.
     output: Option<(usize, File)>,
 }
@@ -117,55 +120,86 @@ impl<'a> Thread<'a> {
         Thread { shared, inputs: Files::new(files, &request.cancel), merger, loaded: None, output: None }
     }
 
-    fn run(&mut self, jobs: &[Job], next: &AtomicUsize) -> Result<()> {
-        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let done = match job {
-                Job::Write(number, piece) => self.write_piece(*number, piece),
-                Job::Gather { program, job, elements } => self.gather(*program, *job, elements.clone()),
-            };
+    fn run(&mut self, jobs: &[Task], next: &AtomicUsize) -> Result<()> {
+        while let Some((number, piece)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let stopped = || next.load(Ordering::Relaxed) >= FAILED;
+            let done = self.write_piece(*number, piece, &stopped);
             if done.is_err() {
-                // The others stop at their next job.
-                next.store(jobs.len(), Ordering::Relaxed);
+                // The others stop at their next job, or where they wait for this one.
+                next.store(FAILED, Ordering::Relaxed);
+                let _facts = self.shared.facts.lock();
+                self.shared.gathered.notify_all();
                 return done;
             }
         }
         Ok(())
     }
 
-    /// Make sure that the merger has the program.
-    fn load(&mut self, number: usize) -> Result<()> {
-        if self.loaded == Some(number) {
+    /// Have the program in the merger, and what is known of its weight.
+    fn load(&mut self, number: usize, program: &Program, round: u64, known: impl FnOnce() -> Vec<u8>) -> Result<()> {
+        let before = self.loaded.replace((number, round));
+        if before == self.loaded {
             return Ok(());
         }
-        let program = self.shared.merge.plan.program(number).map(|program| program.into_owned());
+        if before.is_none_or(|(before, _)| before != number) {
+            if let Some((before, _)) = before {
+                self.merger.drop_program(before);
+            }
+            self.merger.load(number, program.clone());
+        }
+        if round > 0 { self.merger.learn(number, &known()) } else { Ok(()) }
+    }
+
+    /// Have all facts of a program gathered: this thread does one job after another until every one is taken, and waits for the others'. False
+    /// where another thread has failed.
+    fn gather(&mut self, number: usize, stopped: &dyn Fn() -> bool) -> Result<bool> {
+        let Shared { merge, facts, gathered, .. } = self.shared;
+        let program = merge.plan.program(number);
         let program = program.ok_or_else(|| Error::internal(format!("tensor {number} has no program")))?;
-        if let Some(before) = self.loaded.replace(number) {
-            self.merger.drop_program(before);
+        if !program.has_facts() {
+            self.load(number, &program, 0, Vec::new)?;
+            return Ok(true);
         }
-        self.merger.load(number, program);
-        if let Ok(facts) = self.shared.facts.lock()
-            && let Some(bytes) = facts.get(&number).and_then(FactSum::to_bytes)
-        {
-            self.merger.learn(number, &bytes)?;
+        let poisoned = |_| Error::internal("a thread has failed");
+        loop {
+            let mut all = facts.lock().map_err(|_| poisoned(()))?;
+            let of = all.entry(number).or_insert_with(|| Gathering { sum: FactSum::of(&program), next: 0 });
+            let round = of.sum.round_number();
+            if of.sum.is_done() {
+                self.load(number, &program, round, || of.sum.to_bytes())?;
+                return Ok(true);
+            }
+            let Some(FactJob { first, count, .. }) = of.sum.job(&program, of.next) else {
+                drop(gathered.wait_while(all, |all| {
+                    let waits = |of: &Gathering| of.sum.round_number() == round && !of.sum.is_done();
+                    !stopped() && all.get(&number).is_some_and(waits)
+                }));
+                if stopped() {
+                    return Ok(false);
+                }
+                continue;
+            };
+            of.next += 1;
+            self.load(number, &program, round, || of.sum.to_bytes())?;
+            drop(all);
+            let result = block_on(self.merger.gather(number, first..first + count, &self.inputs))?;
+            let mut all = facts.lock().map_err(|_| poisoned(()))?;
+            if let Some(of) = all.get_mut(&number) {
+                of.sum.add(&program, &result);
+                if of.sum.round_number() != round {
+                    of.next = 0;
+                    gathered.notify_all();
+                }
+            }
         }
-        Ok(())
     }
 
-    fn gather(&mut self, program: usize, job: usize, elements: Range<u64>) -> Result<()> {
-        self.load(program)?;
-        let result = block_on(self.merger.gather(program, elements, &self.inputs))?;
-        if let Ok(mut facts) = self.shared.facts.lock()
-            && let Some(sum) = facts.get_mut(&program)
-        {
-            sum.add(job, &result);
-        }
-        Ok(())
-    }
-
-    fn write_piece(&mut self, number: usize, piece: &Piece) -> Result<()> {
+    fn write_piece(&mut self, number: usize, piece: &Piece, stopped: &dyn Fn() -> bool) -> Result<()> {
         let Shared { merge, folder, .. } = *self.shared;
-        if let Piece::Compute { program, .. } = piece {
-            self.load(*program)?;
+        if let Piece::Compute { program, .. } = piece
+            && !self.gather(*program, stopped)?
+        {
+            return Ok(());
         }
         let Thread { shared, inputs, merger, output, .. } = self;
         let path = folder.partial(number);

@@ -7,6 +7,7 @@ use super::elsewhere::elsewhere;
 use super::open::{check_gathered, check_listing, hex, read_header, read_json};
 use super::options::{AdapterOptions, ModuleChoice, none_of};
 use super::recipe::FileDigest;
+use super::rules::check_density;
 use super::tokenizer::is_tokenizer;
 use super::tuned::TunedModel;
 use super::unmerged;
@@ -29,6 +30,8 @@ pub struct Adapter {
     pub name: String,
     /// Factor on its whole delta.
     pub weight: f64,
+    /// Share of its deltas that is kept, where that was said.
+    pub density: Option<f64>,
     /// Which of several adapters in its file or folder it is, if the caller chose one.
     pub wanted: Option<String>,
     /// Whether the base is already the one that its initialisation changed, if the caller said so.
@@ -74,7 +77,7 @@ pub struct Adapter {
 }
 
 // The plan's programs and findings hold the rest.
-wire!(Adapter { name, weight, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin, named_base, left_out } without { updates, replication, mismatches, findings, targets, idle, companions, revision, choice, tuned });
+wire!(Adapter { name, weight, density, wanted, residual_base, expert_packing, modules, summary, input, shards, digests, origin, named_base, left_out } without { updates, replication, mismatches, findings, targets, idle, companions, revision, choice, tuned });
 
 /// Most bytes of the name of a base that an error shows.
 const BASE_NAME_BYTES: usize = 120;
@@ -113,6 +116,7 @@ async fn open_in(
 ) -> Result<Adapter> {
     let name = &folder.name;
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
+    let density = options.density.map(|density| check_density("density", density)).transpose()?;
     let choice = ModuleChoice::of(options);
     if !choice.is_all() {
         choice.selection()?;
@@ -190,6 +194,7 @@ async fn open_in(
     Ok(Adapter {
         name: name.clone(),
         weight,
+        density,
         wanted: options.adapter.clone(),
         residual_base: options.residual_base,
         expert_packing: options.expert_packing.clone(),

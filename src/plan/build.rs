@@ -9,36 +9,35 @@ use super::adapter::{Adapter, open_adapter};
 use super::base_hash;
 use super::base_names::{BaseNames, NamedBase};
 use super::card;
-use super::change::{Change, Changes};
+use super::change::Changes;
 use super::evidence::Evidence;
 use super::given::is_model;
 use super::matching::match_adapters;
-use super::open::{Base, Shard, open_base};
+use super::open::{Base, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
 use super::output::{self, Body, OutputFile};
 use super::pieces::{Piece, Run};
 use super::program::{Program, Update};
+use super::programs::{Asked, plan_tensors};
 use super::recipe::{Recipe, recipe};
 use super::replication::replicate;
 use super::rounding;
 use super::task_vectors::{self, Pair};
-use super::tensors::{Added, TensorView, Tensors};
+use super::tensors::{TensorView, Tensors};
 use super::tied::{self, TiedHead, must_untie};
 use super::tokenizer;
 use super::tuned::open_model;
 use super::unmerge;
 use super::wrapped;
 use crate::adapter::pattern::PatternBudget;
-use crate::combine::Combine;
-use crate::container::{TensorInfo, says_quantised};
-use crate::encoding::{Plain, Stored};
+use crate::container::says_quantised;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::inputs::{FileInfo, Inputs, Listing};
 use crate::model::Model;
 use crate::model::config_json::{Config, ConfigChanges};
 use crate::order::sort_by;
-use crate::tensor::{Dtype, Float, Rounding};
+use crate::tensor::{Dtype, Float};
 use crate::wire::wire;
 
 /// A whole merge, decided: the files of the output, and where each of their bytes comes from.
@@ -141,6 +140,14 @@ fn build(
     budget: &mut PatternBudget,
 ) -> Result<(MergePlan, Vec<Pair>)> {
     let checked = options.check()?;
+    match (&checked.rules, adapters.iter().find(|adapter| adapter.density.is_some())) {
+        (Some(rules), _) => rules.check(&adapters)?,
+        (None, Some(adapter)) => {
+            let error = Error::bad_option("density", "method linear has no use for it: it prunes nothing");
+            return Err(error.adapter(adapter.name.clone()).fix("leave it out, or choose another method"));
+        }
+        (None, None) => {}
+    }
     let config = base.config.as_deref().map(Config::parse).transpose()?;
     let mut model = config.as_ref().map(Config::model).unwrap_or_default();
     let plain = !is_quantised(&base, &mut model);
@@ -184,7 +191,8 @@ fn build(
     sort_by(&mut added, |(one, _), (other, _)| one.cmp(other));
     let labels = added.iter().find_map(|(name, update)| labels(name, update));
     let untied = tied::resolve(&base, head.as_ref(), &model, checked.tied, &mut changes, &mut findings);
-    let mut tensors = plan_tensors(&base, head.as_ref(), changes, added, &checked);
+    let mut tensors =
+        plan_tensors(&base, head.as_ref(), changes, added, &Asked { options: &checked, adapters: &adapters })?;
     if let Some(seed) = checked.stochastic {
         findings.extend(rounding::stochastic(&mut tensors, &adapters, seed));
     }
@@ -195,7 +203,7 @@ fn build(
     let layers = replication;
     let changes = ConfigChanges { dtype: checked.dtype, untie, vocabulary, labels, plain, layers };
     let config = config.map(|config| (config, changes));
-    let recipe = recipe(&base, &adapters, &tensors, options, checked.dtype);
+    let recipe = recipe(&base, &adapters, &tensors, options, &checked);
     if plain {
         base.leave_behind(says_quantised);
     }
@@ -236,95 +244,6 @@ fn nothing_to_merge(adapters: &[Adapter], options: &CheckedOptions) -> Error {
         .fix(adapters[0].right_base());
     }
     Error::bad_option(options.selecting_option(), "the pattern leaves no tensor to merge")
-}
-
-fn plan_tensors(
-    base: &Base,
-    head: Option<&TiedHead>,
-    mut changes: HashMap<usize, Change>,
-    added: Vec<(String, Update)>,
-    options: &CheckedOptions,
-) -> Tensors {
-    let mut tensors = Tensors::default();
-    let plain = |shard: usize, info: &TensorInfo| {
-        let Shard { input, header, .. } = &base.shards[shard];
-        Float::of(info.dtype).map(|float| Plain { float, input: *input, start: header.data_start + info.start })
-    };
-    let to = |info: &TensorInfo| Float::of(info.dtype).map_or(info.dtype, |from| options.dtype.unwrap_or(from).dtype());
-    let resized = |info: &TensorInfo, plain: Plain, shape: &[u64]| Added {
-        name: info.name.into(),
-        shape: shape.into(),
-        dtype: info.dtype,
-        input: plain.input,
-        start: plain.start,
-    };
-    for (shard, file) in base.shards.iter().enumerate() {
-        for (index, info) in file.header.iter().enumerate() {
-            match (changes.remove(&tensors.len()), plain(shard, &info)) {
-                (Some(Change { shape: Some(shape), updates, base, .. }), Some(plain)) => {
-                    let program = program(&info, &shape, base.unwrap_or(plain), plain.float, updates, options);
-                    tensors.push_added(shard, resized(&info, plain, &shape), to(&info), Some(program));
-                }
-                (Some(mut change), Some(plain)) => {
-                    let source = change.base.unwrap_or(plain);
-                    let stack = change.rows_of_stack(info.shape);
-                    let shape = stack.as_ref().map_or(info.shape, |shape| shape.as_slice());
-                    let program = program(&info, shape, source, plain.float, change.updates, options);
-                    tensors.push_base(shard, index, to(&info), Some(program));
-                }
-                _ => tensors.push_base(shard, index, to(&info), None),
-            }
-        }
-    }
-    // A tied output layer gets a tensor of its own once something changes it.
-    if let (Some(head), Some(change)) = (head, changes.remove(&tensors.len())) {
-        let info = head.info(base);
-        if let Some(plain) = plain(head.shard, &info) {
-            let shape = change.shape.as_deref().unwrap_or(info.shape);
-            let source = change.base.unwrap_or(plain);
-            let added = resized(&info, plain, shape);
-            let program = program(&info, shape, source, plain.float, change.updates, options);
-            tensors.push_added(head.shard, added, to(&info), Some(program));
-        }
-    }
-    // A tensor that only an adapter has gets the model's type.
-    let Some(last) = base.shards.len().checked_sub(1) else { return tensors };
-    let model = base.shards.iter().flat_map(|shard| shard.header.iter()).find_map(|info| Float::of(info.dtype));
-    for (name, update) in added {
-        let Some(replace) = update.op.replacement.clone() else { continue };
-        let (plain, float) = (replace.stored, model.unwrap_or(replace.stored.float));
-        let info = TensorInfo { name: &name, dtype: plain.float.dtype(), shape: &replace.shape, start: 0, end: 0 };
-        let program = program(&info, info.shape, plain, float, vec![update], options);
-        let to = program.to.dtype();
-        tensors.push_added(last, resized(&info, plain, info.shape), to, Some(program));
-    }
-    tensors
-}
-
-/// How a tensor is computed. `source` is the weight that is read: the base's, of type `float`, or the one that an adapter brings instead.
-fn program(
-    info: &TensorInfo,
-    shape: &[u64],
-    source: Plain,
-    float: Float,
-    updates: Vec<Update>,
-    options: &CheckedOptions,
-) -> Program {
-    // A convolution's kernels are part of its columns; a vector is a column.
-    let (rows, cols) = match shape {
-        [] => (1, 1),
-        [rows, rest @ ..] => (*rows, rest.iter().product()),
-    };
-    Program {
-        tensor: info.name.into(),
-        rows,
-        cols,
-        source: Stored::Plain(source),
-        updates,
-        combine: Combine::Linear,
-        to: options.dtype.unwrap_or(float),
-        rounding: Rounding::Nearest,
-    }
 }
 
 /// Whether the base's weights are quantised, as far as the headers show; `model` knows the method.

@@ -1,8 +1,9 @@
 //! The options of a merge, as they come from JavaScript, the command line or Rust.
 
 use super::module_weights::ModuleWeight;
+use super::rules::Rules;
 use crate::adapter::pattern::{Pattern, PatternBudget};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::json::from_json;
 use crate::op::Packing;
 use crate::tensor::Float;
@@ -15,9 +16,33 @@ pub struct PlanOptions {
     /// Element type of the floating-point tensors of the output; `keep` (default) keeps every tensor's own.
     #[cfg_attr(test, ts(optional, type = r#""keep" | "float32" | "float16" | "bfloat16""#))]
     pub dtype: Option<String>,
-    /// How several deltas combine: `linear` (default), the exact weighted sum, is the only way so far.
-    #[cfg_attr(test, ts(optional, type = r#""linear""#))]
+    /// How the deltas of several adapters combine: `linear` (default), the exact weighted sum; `magnitude_prune` and `ties` keep the largest values
+    /// of each delta, `dare_linear` and `dare_ties` random ones; `ties` and `dare_ties` add up only those whose sign is elected. The others are
+    /// mergekit's; docs/combining.md describes all of them.
+    #[cfg_attr(
+        test,
+        ts(
+            optional,
+            type = r#""linear" | "magnitude_prune" | "ties" | "dare_linear" | "dare_ties" | "breadcrumbs" | "breadcrumbs_ties" | "della_linear" | "della" | "sce" | "model_stock" | "slerp" | "nuslerp" | "karcher""#
+        )
+    )]
     pub method: Option<String>,
+    /// Share of each delta that is kept, above 0 and up to 1: needed by every method that prunes, unless each adapter has its own.
+    pub density: Option<f64>,
+    /// How a sign is elected: `total` (default) by the sum of the deltas, `frequency` by how many are positive or negative.
+    #[cfg_attr(test, ts(optional, type = r#""total" | "frequency""#))]
+    pub majority_sign: Option<String>,
+    /// Share of the largest values that `breadcrumbs` drops; `0.01` by default.
+    pub gamma: Option<f64>,
+    /// How far the probability to be kept is from the density for the smallest and the largest value of a row, in `della`; `0.15` by default.
+    pub epsilon: Option<f64>,
+    /// Whether the sum is divided: by how many deltas agree on the sign (`mergekit`: by the sum of their weights), or where no sign is elected by
+    /// the sum of all weights. By default `ties` and `dare_ties` do (`mergekit`: `ties` alone).
+    pub normalize: Option<bool>,
+    /// Whose definition of the method is meant where the two differ: `peft` (default), or `mergekit`, which elects signs by weight times delta,
+    /// divides by the sum of weights, and scales random values so that the sum of magnitudes stays.
+    #[cfg_attr(test, ts(optional, type = r#""peft" | "mergekit""#))]
+    pub flavor: Option<String>,
     /// How the sums of merged tensors are rounded to the output's type: `nearest` (default), to even, or `stochastic`, up or down by chance, the
     /// likelier the nearer, so that deltas smaller than the type's steps are kept on average.
     #[cfg_attr(test, ts(optional, type = r#""nearest" | "stochastic""#))]
@@ -67,6 +92,12 @@ pub struct PlanOptions {
 from_json!(PlanOptions {
     dtype,
     method,
+    density,
+    majority_sign: "majoritySign",
+    gamma,
+    epsilon,
+    normalize,
+    flavor,
     rounding,
     seed or 0,
     tied,
@@ -90,6 +121,8 @@ from_json!(PlanOptions {
 pub struct AdapterOptions {
     /// Factor on the whole delta, any finite number; `1` by default.
     pub weight: Option<f64>,
+    /// Share of its deltas that is kept, in place of the one of all adapters.
+    pub density: Option<f64>,
     /// Replaces the `lora_alpha` of its configuration, patterns included.
     pub alpha: Option<f64>,
     /// How the columns of `lora_B` are ordered where it has the factors of many experts: `rank` (default), for each position of the rank those of
@@ -142,6 +175,7 @@ impl AdapterOptions {
 
 from_json!(AdapterOptions {
     weight,
+    density,
     alpha,
     residual_base: "residualBase",
     out_proj: "outProj",
@@ -196,6 +230,8 @@ pub(crate) enum Tied {
 #[derive(Debug, Clone)]
 pub(crate) struct CheckedOptions {
     pub(crate) dtype: OutputDtype,
+    /// How several adapters combine, where it is not by the weighted sum.
+    pub(crate) rules: Option<Box<Rules>>,
     /// The seed, where rounding is stochastic.
     pub(crate) stochastic: Option<u64>,
     pub(crate) tied: Tied,
@@ -220,6 +256,15 @@ pub(crate) enum Whose {
 }
 
 impl PlanOptions {
+    /// Whether there is more to check than that the weighted sum is wanted: what checks it is rarely needed.
+    fn asks_for_rules(&self) -> bool {
+        let PlanOptions { method, density, majority_sign, gamma, epsilon, normalize, flavor, .. } = self;
+        method.as_ref().is_some_and(|method| method != "linear")
+            || [density, gamma, epsilon].iter().any(|number| number.is_some())
+            || [majority_sign, flavor].iter().any(|text| text.is_some())
+            || normalize.is_some()
+    }
+
     pub(crate) fn check(&self) -> Result<CheckedOptions> {
         let bad = |option: &str, reason: String| Error::bad_option(option, reason);
         let dtype = match self.dtype.as_deref() {
@@ -229,7 +274,6 @@ impl PlanOptions {
             Some("bfloat16" | "bf16") => Some(Float::Bf16),
             Some(other) => return Err(none_of("dtype", other, "keep, float32, float16, bfloat16")),
         };
-        not_yet("method", self.method.as_deref(), "linear", &["ties", "dare_linear", "dare_ties", "magnitude_prune"])?;
         let stochastic = match self.rounding.as_deref() {
             None | Some("nearest") => None,
             Some("stochastic") => Some(self.seed),
@@ -262,6 +306,7 @@ impl PlanOptions {
         };
         Ok(CheckedOptions {
             dtype,
+            rules: self.asks_for_rules().then(|| Rules::of(self).map(Box::new)).transpose()?,
             stochastic,
             tied,
             only: pattern("only", &self.only)?,
@@ -299,21 +344,4 @@ impl CheckedOptions {
 /// The error for a value that is none of those that an option has.
 pub(super) fn none_of(option: &str, value: &str, expected: &str) -> Error {
     Error::bad_option(option, format!("{value:?} is none of {expected}")).found(value).expected(expected)
-}
-
-/// `value` must be `default`; a planned value is `unsupported`, any other a `bad-option`.
-fn not_yet(option: &str, value: Option<&str>, default: &str, planned: &[&str]) -> Result<()> {
-    match value {
-        None => Ok(()),
-        Some(value) if value == default => Ok(()),
-        Some(value) if planned.contains(&value) => {
-            let reason = format!("{value:?} is not implemented yet, only {default:?}");
-            let error = Error::unsupported(format!("option {option}"), reason).kind(ErrorKind::NotImplemented);
-            Err(error.field(option).found(value).expected(default))
-        }
-        Some(value) => {
-            let error = Error::bad_option(option, format!("{value:?} is not a {option}"));
-            Err(error.found(value).expected(default))
-        }
-    }
 }

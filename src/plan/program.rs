@@ -107,7 +107,8 @@ impl Program {
             }
             Footprint::RowGroups(_) => self.elements().max(1),
         };
-        self.updates.iter().map(granule).fold(self.source.granule(), lcm)
+        let rows = if self.combine.rule().is_some_and(|rule| rule.whole_rows()) { self.cols.max(1) } else { 1 };
+        self.updates.iter().map(granule).fold(lcm(self.source.granule(), rows), lcm)
     }
 
     /// The elements that must be computed together with those of `wanted`: whole rows where an update needs them.
@@ -135,17 +136,39 @@ impl Program {
         (elements / granule * granule).max(granule)
     }
 
-    /// What some update must know of the whole weight.
+    /// Whether something must be known of the whole weight before any block is computed.
     pub fn has_facts(&self) -> bool {
-        self.updates.iter().any(|update| update.op.fact().is_some())
+        self.combine.rule().is_some() || self.updates.iter().any(|update| update.op.fact().is_some())
     }
 
-    /// The elements of each job for the facts, in the order of their sums.
-    pub fn fact_jobs(&self) -> impl Iterator<Item = Range<u64>> + use<> {
+    /// The adapters that change the weight, in their order.
+    pub(crate) fn members(&self) -> Vec<&str> {
+        let mut members: Vec<&str> = Vec::new();
+        for update in &self.updates {
+            if !members.contains(&update.adapter.as_str()) {
+                members.push(&update.adapter);
+            }
+        }
+        members
+    }
+
+    /// Whether the adapters' deltas do not depend on the weight: they are products alone.
+    pub(crate) fn deltas_alone(&self) -> bool {
+        self.updates.iter().all(|update| update.op.is_low_rank())
+    }
+
+    /// The elements of each job for facts, in the order of their sums; each job has as many as `jobs` of the smallest.
+    pub(crate) fn fact_jobs(&self, jobs: u64) -> impl Iterator<Item = Range<u64>> + use<> {
         let rows = (FACT_ELEMENTS / self.cols.max(1) / KERNEL_ROWS * KERNEL_ROWS).max(KERNEL_ROWS);
-        let (step, end) = (rows * self.cols.max(1), self.elements());
-        let jobs = if self.has_facts() { end.div_ceil(step) } else { 0 };
-        (0..jobs).map(move |job| job * step..((job + 1) * step).min(end))
+        let (least, end) = (rows * self.cols.max(1), self.elements());
+        // What is computed together is gathered together.
+        let step = least.saturating_mul(jobs).next_multiple_of(self.granule());
+        (0..end.div_ceil(step)).map(move |job| job * step..((job + 1) * step).min(end))
+    }
+
+    /// The bytes of inputs that a job for facts reads for its elements.
+    pub(crate) fn fact_reads(&self, elements: Range<u64>) -> Vec<Span> {
+        if self.deltas_alone() { Vec::new() } else { self.reads(elements) }
     }
 
     /// Which of the program's facts are those of update number `number`, where it has some.
@@ -156,7 +179,7 @@ impl Program {
     }
 
     /// Numbers that the facts of all updates have together.
-    pub fn fact_length(&self) -> usize {
+    pub(crate) fn fact_length(&self) -> usize {
         self.updates.iter().filter_map(|update| self.facts_of(update)).sum()
     }
 

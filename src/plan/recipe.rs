@@ -9,13 +9,13 @@ use serde_json::Value;
 use super::adapter::Adapter;
 use super::module_weights::ModuleWeight;
 use super::open::Base;
-use super::options::PlanOptions;
+use super::options::{CheckedOptions, PlanOptions};
+use super::rules::RANDOM;
 use super::scales::{AdapterScales, Scales};
 use super::tensors::Tensors;
 use crate::json;
 use crate::model::config_json::torch_name;
 use crate::op::Scale;
-use crate::tensor::Float;
 use crate::wire::wire;
 
 /// Key of the recipe in `__metadata__`.
@@ -37,6 +37,27 @@ pub struct Recipe {
     pub lorafold: String,
     /// How the deltas were combined.
     pub method: String,
+    /// Share of each delta that was kept, where that was said of all adapters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub density: Option<f64>,
+    /// Share of the largest values that was dropped, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gamma: Option<f64>,
+    /// How far probabilities were from the density, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
+    /// How signs were elected, where they were.
+    #[serde(rename = "majoritySign", skip_serializing_if = "Option::is_none")]
+    pub majority_sign: Option<String>,
+    /// How they were made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random: Option<String>,
+    /// Whether the sum was divided, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<bool>,
+    /// Whose definition of the method it was, where it was not PEFT's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flavor: Option<String>,
     /// Element type that was asked for, or `keep`.
     pub dtype: String,
     /// How sums were rounded.
@@ -119,6 +140,9 @@ pub struct RecipeAdapter {
     pub expert_packing: Option<String>,
     /// Factor on its whole delta.
     pub weight: f64,
+    /// Share of its deltas that was kept, where that was said of this adapter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub density: Option<f64>,
     /// Factors on its delta in some tensors, beside that.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, ts(optional, as = "Option<Vec<ModuleWeight>>"))]
@@ -164,7 +188,27 @@ pub struct RecipeScale {
     pub scale: f64,
 }
 
-wire!(Recipe { lorafold, method, dtype, rounding, seed, base, adapters, tied, tokenizer, only, skip, vocabulary });
+wire!(Recipe {
+    lorafold,
+    method,
+    density,
+    gamma,
+    epsilon,
+    majority_sign,
+    seed,
+    random,
+    normalize,
+    flavor,
+    dtype,
+    rounding,
+    base,
+    adapters,
+    tied,
+    tokenizer,
+    only,
+    skip,
+    vocabulary
+});
 wire!(RecipeBase { origin, files, recipe });
 wire!(RecipeFile { name, size, sha256 });
 wire!(RecipeAdapter {
@@ -175,6 +219,7 @@ wire!(RecipeAdapter {
     residual,
     expert_packing,
     weight,
+    density,
     weights,
     block_weights,
     only,
@@ -185,21 +230,29 @@ wire!(RecipeAdapter {
 wire!(FileDigest { name, sha256 });
 wire!(RecipeScale { rank, alpha, scale });
 
-/// The recipe of a merge. `dtype` is that of the options, checked.
+/// The recipe of a merge. `checked` are the options, checked.
 pub(crate) fn recipe(
     base: &Base,
     adapters: &[Adapter],
     tensors: &Tensors,
     options: &PlanOptions,
-    dtype: Option<Float>,
+    checked: &CheckedOptions,
 ) -> Recipe {
     let scales = Scales::of(tensors, adapters);
+    let [elects, draws] = checked.rules.as_ref().map_or([false; 2], |rules| [rules.elects(), rules.is_random()]);
     Recipe {
         lorafold: env!("CARGO_PKG_VERSION").into(),
         method: if options.unmerge { "unmerge" } else { options.method.as_deref().unwrap_or("linear") }.into(),
-        dtype: dtype.map_or("keep", torch_name).into(),
+        density: options.density,
+        gamma: options.gamma,
+        epsilon: options.epsilon,
+        majority_sign: elects.then(|| options.majority_sign.clone().unwrap_or_else(|| "total".into())),
+        random: draws.then(|| RANDOM.into()),
+        normalize: options.normalize,
+        flavor: options.flavor.clone().filter(|flavor| flavor != "peft"),
+        dtype: checked.dtype.map_or("keep", torch_name).into(),
         rounding: options.rounding.as_deref().unwrap_or("nearest").into(),
-        seed: (options.rounding.as_deref() == Some("stochastic")).then_some(options.seed),
+        seed: (draws || options.rounding.as_deref() == Some("stochastic")).then_some(options.seed),
         base: of_base(base),
         adapters: adapters.iter().map(|adapter| one_adapter(adapter, scales.of_adapter(adapter))).collect(),
         tied: options.tied.clone().filter(|tied| tied != "auto"),
@@ -230,6 +283,7 @@ fn one_adapter(adapter: &Adapter, scales: AdapterScales) -> RecipeAdapter {
         residual: adapter.residual_base,
         expert_packing: adapter.expert_packing.clone(),
         weight: adapter.weight,
+        density: adapter.density,
         weights: adapter.choice.weights.clone(),
         block_weights: adapter.choice.block_weights.clone(),
         only: adapter.choice.only.clone(),

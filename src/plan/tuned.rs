@@ -8,6 +8,7 @@ use super::build::is_quantised;
 use super::open::{Base, open_base, read_header};
 use super::options::{AdapterOptions, ModuleChoice};
 use super::recipe::{self, RecipeBase};
+use super::rules::check_density;
 use super::tied::{is_embedding, is_head};
 use super::tokenizer::is_tokenizer;
 use super::wrapped;
@@ -99,6 +100,7 @@ pub(super) async fn open_model(inputs: &impl Inputs, folder: &Listing, options: 
 
 async fn open(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) -> Result<Adapter> {
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
+    let density = options.density.map(|density| check_density("density", density)).transpose()?;
     let choice = ModuleChoice::of(options);
     if !choice.is_all() {
         choice.selection()?;
@@ -146,6 +148,7 @@ async fn open(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) 
     Ok(Adapter {
         name: folder.name.clone(),
         weight,
+        density,
         wanted: None,
         residual_base: None,
         expert_packing: None,

@@ -7,7 +7,7 @@ use super::check::{Check, Delta, Look, Values};
 use super::comparison::{Column, Comparison};
 use super::evidence::Evidence;
 use crate::encoding::Plain;
-use crate::engine::{FactSum, Merger};
+use crate::engine::{FactJob, FactSum, Merger};
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize};
 use crate::kernel::Statistics;
@@ -148,10 +148,13 @@ async fn learn(merger: &mut Merger, number: usize, program: &Program, inputs: &i
         return Ok(());
     }
     let mut sum = FactSum::of(program);
-    for (job, elements) in program.fact_jobs().enumerate() {
-        sum.add(job, &merger.gather(number, elements, inputs).await?);
+    while !sum.is_done() {
+        for FactJob { first, count, .. } in sum.jobs(program) {
+            sum.add(program, &merger.gather(number, first..first + count, inputs).await?);
+        }
+        merger.learn(number, &sum.to_bytes())?;
     }
-    sum.to_bytes().map_or(Ok(()), |facts| merger.learn(number, &facts))
+    Ok(())
 }
 
 async fn read(buffer: &mut Vec<u8>, subject: &str, span: Span, inputs: &impl Inputs) -> Result<()> {

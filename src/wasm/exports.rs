@@ -12,7 +12,7 @@ use web_sys::AbortSignal;
 
 use super::input::{Given, JsInputs};
 use super::values::{read, write, write_text};
-use crate::engine::{self, Budget, FactJob, FactSum};
+use crate::engine::{self, Budget, FactSum};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::kernel::Statistics;
@@ -99,23 +99,32 @@ impl Plan {
         self.plan.program(number).map(|program| program.to_bytes())
     }
 
-    /// The jobs that gather the facts of a program. Empty if it needs none, or has them already.
+    /// The jobs of the round that gathers facts of a program, none where it needs no facts or has them all.
     #[wasm_bindgen(js_name = factJobs, unchecked_return_type = "FactJob[]")]
-    pub fn fact_jobs(&self, number: usize) -> JsResult<JsValue> {
-        let program = self.plan.program(number).filter(|_| self.facts(number).is_none());
-        write(&program.map(|program| FactJob::all(&program)).unwrap_or_default())
+    pub fn fact_jobs(&mut self, number: usize) -> JsResult<JsValue> {
+        let jobs = self.plan.program(number).filter(|program| program.has_facts()).map(|program| {
+            let facts = self.facts.entry(number).or_insert_with(|| FactSum::of(&program));
+            facts.jobs(&program)
+        });
+        write(&jobs.unwrap_or_default())
     }
 
-    /// Add the result of a job of [`fact_jobs`](Self::fact_jobs), by its number there.
+    /// Add the result of a job of [`fact_jobs`](Self::fact_jobs). Once all jobs of the round are in, that gives the jobs of the next one.
     #[wasm_bindgen(js_name = addFacts)]
-    pub fn add_facts(&mut self, number: usize, job: usize, result: &[u8]) {
+    pub fn add_facts(&mut self, number: usize, result: &[u8]) {
         let Some(program) = self.plan.program(number) else { return };
-        self.facts.entry(number).or_insert_with(|| FactSum::of(&program)).add(job, result);
+        self.facts.entry(number).or_insert_with(|| FactSum::of(&program)).add(&program, result);
     }
 
-    /// The facts of a program, as `Merger.learn` takes them, once every job is in.
+    /// How many rounds of facts of a program are over: then its mergers must learn them anew.
+    #[wasm_bindgen(js_name = factRounds)]
+    pub fn fact_rounds(&self, number: usize) -> u32 {
+        self.facts.get(&number).map_or(0, |facts| facts.round_number() as u32)
+    }
+
+    /// What is known of a program's weight, as `Merger.learn` takes it.
     pub fn facts(&self, number: usize) -> Option<Vec<u8>> {
-        self.facts.get(&number)?.to_bytes()
+        self.facts.get(&number).map(FactSum::to_bytes)
     }
 
     /// Add the statistics of a block of a tensor, as `Merger.compute` gives them.
@@ -219,7 +228,8 @@ impl Merger {
         let elements = elements(first, count);
         let mut found = if statistics { Statistics::default() } else { Statistics::sampled() };
         let Merger { inputs, merger, output } = self;
-        let given = given(merger, Some(inputs), number, &elements, (base, None))?;
+        let spans = merger.reads(number, elements.clone())?;
+        let given = given(merger, Some(inputs), number, &elements, spans, (base, None))?;
         let computed = merger.compute(number, elements, &given, Some(&mut found)).await?;
         *output = (computed.as_ptr() as usize, computed.len());
         Ok((found.elements > 0).then(|| found.to_bytes()))
@@ -237,7 +247,8 @@ impl Merger {
         operands: Vec<Uint8Array>,
     ) -> JsResult<()> {
         let elements = elements(first, count);
-        let given = given(&mut self.merger, None, number, &elements, (Some(base), Some(operands)))?;
+        let spans = self.merger.reads(number, elements.clone())?;
+        let given = given(&mut self.merger, None, number, &elements, spans, (Some(base), Some(operands)))?;
         let computed = at_once(self.merger.compute(number, elements, &given, None))?;
         self.output = (computed.as_ptr() as usize, computed.len());
         Ok(())
@@ -252,7 +263,8 @@ impl Merger {
         base: Option<Vec<Uint8Array>>,
     ) -> JsResult<Vec<u8>> {
         let elements = elements(first, count);
-        let given = given(&mut self.merger, Some(&self.inputs), number, &elements, (base, None))?;
+        let spans = self.merger.fact_reads(number, elements.clone())?;
+        let given = given(&mut self.merger, Some(&self.inputs), number, &elements, spans, (base, None))?;
         Ok(self.merger.gather(number, elements, &given).await?)
     }
 
@@ -267,7 +279,8 @@ impl Merger {
         operands: Vec<Uint8Array>,
     ) -> JsResult<Vec<u8>> {
         let elements = elements(first, count);
-        let given = given(&mut self.merger, None, number, &elements, (Some(base), Some(operands)))?;
+        let spans = self.merger.fact_reads(number, elements.clone())?;
+        let given = given(&mut self.merger, None, number, &elements, spans, (Some(base), Some(operands)))?;
         Ok(at_once(self.merger.gather(number, elements, &given))?)
     }
 
@@ -298,11 +311,12 @@ fn given<'a>(
     rest: Option<&'a JsInputs>,
     number: usize,
     elements: &Range<u64>,
+    reads: Vec<Span>,
     (base, operands): (Option<Vec<Uint8Array>>, Option<Vec<Uint8Array>>),
 ) -> Result<Given<'a>> {
     let mut given = Given::with(rest);
     if let Some(bytes) = base {
-        given.add(merger.reads(number, elements.clone())?, bytes);
+        given.add(reads, bytes);
     }
     if let Some(bytes) = operands {
         given.add(merger.missing_operands(number, elements)?, bytes);

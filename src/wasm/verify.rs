@@ -50,6 +50,12 @@ impl Verification {
         None
     }
 
+    /// So none are gathered.
+    #[wasm_bindgen(js_name = factRounds)]
+    pub fn fact_rounds(&self, _check: usize) -> u32 {
+        0
+    }
+
     /// Add the result of a job, as `Verifier.run` gives it.
     pub fn add(&mut self, check: usize, job: usize, result: &[u8]) {
         self.0.add(&CheckJob { check, job, first: 0, count: 0 }, result);

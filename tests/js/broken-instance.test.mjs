@@ -51,7 +51,7 @@ async function planLarge() {
 /** @type {Record<string, (plan: Plan, merger: Merger) => unknown>} */
 const CALLS = {
   "Plan.pieces, in its result": (plan) => plan.pieces(0, 0, Number.MAX_SAFE_INTEGER, 1, undefined),
-  "Plan.addFacts, in its argument": (plan) => plan.addFacts(0, 0, new Uint8Array(LARGE)),
+  "Plan.addFacts, in its argument": (plan) => plan.addFacts(0, new Uint8Array(LARGE)),
   "Merger.load, in its argument": (_, merger) => merger.load(0, new Uint8Array(LARGE)),
   "Merger.learn, in its argument": (_, merger) => merger.learn(0, new Uint8Array(LARGE)),
   "Merger.computeGiven, in its argument": (_, merger) => merger.computeGiven(0, 0, 1, new Array(LARGE >> 2).fill(new Uint8Array()), []),

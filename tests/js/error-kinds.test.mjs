@@ -63,7 +63,6 @@ const CASES = [
   }), { found: "one., two." }],
   ["other-shape", "shape-mismatch", "an adapter of a smaller base", planned(tensors("base", (all) => void (all[`${Q}.weight`] = { dtype: "F32", shape: [2, 10], values: Array(20).fill(1) }))), { tensor: `${Q}.weight`, expected: "[5, 4]", found: "[2, 10]" }],
   ["not-implemented", "unsupported", "a field that is known", planned(config({ kasa_config: { beta: 1 } })), { field: "kasa_config", found: '{"beta":1}', fix: "merge this adapter with PEFT" }],
-  ["not-implemented", "unsupported", "a method that is planned", ({ options }) => plan({ ...options(), method: /** @type {any} */ ("ties") }), { field: "method", found: "ties", expected: "linear" }],
   ["unknown-field", "unsupported", "a field that nobody knows", planned(config({ field_of_tomorrow: 1 })), { adapter: "adapter", field: "field_of_tomorrow", found: "1" }],
   ["no-config", "bad-config", "an adapter without its configuration", planned(({ adapter }) => void delete adapter["adapter_config.json"]), { adapter: "adapter", file: "adapter/adapter_config.json" }],
   ["unmatched-pattern", "bad-config", "a pattern that matches nothing", planned(config({ alpha_pattern: { k_proj: 2 } })), { adapter: "adapter", field: "alpha_pattern", found: "k_proj" }],

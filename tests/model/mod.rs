@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use lorafold::container::{HeaderWriter, TensorInfo};
-use lorafold::engine::{FactSum, Merger};
+use lorafold::engine::{FactJob, FactSum, Merger};
 use lorafold::inputs::{FileInfo, Inputs, Listing};
 use lorafold::plan::{AdapterOptions, MergePlan, Piece, PlanOptions, Program, plan};
 use lorafold::tensor::Dtype;
@@ -287,12 +287,14 @@ pub fn compute(program: &Program, inputs: &Memory, block: u64) -> Result<Vec<u8>
 }
 
 fn load_program(merger: &mut Merger, number: usize, program: Program, inputs: &impl Inputs) -> Result<()> {
-    let jobs: Vec<_> = program.fact_jobs().collect();
     let mut facts = FactSum::of(&program);
-    merger.load(number, program);
-    // In the wrong order: it must not show.
-    for (job, elements) in jobs.into_iter().enumerate().rev() {
-        facts.add(job, &block_on(merger.gather(number, elements, inputs))?);
+    merger.load(number, program.clone());
+    while !facts.is_done() {
+        // In the wrong order: it must not show.
+        for FactJob { first, count, .. } in facts.jobs(&program).into_iter().rev() {
+            facts.add(&program, &block_on(merger.gather(number, first..first + count, inputs))?);
+        }
+        merger.learn(number, &facts.to_bytes())?;
     }
-    merger.learn(number, &facts.to_bytes().expect("every job is in"))
+    Ok(())
 }

@@ -1,15 +1,24 @@
 import type { Command, Flags } from "./flag.js";
 
+/** How several adapters combine. */
+const METHODS = ["linear", "magnitude_prune", "ties", "dare_linear", "dare_ties", "breadcrumbs", "breadcrumbs_ties", "della_linear", "della", "sce", "model_stock", "slerp", "nuslerp", "karcher"] as const;
+
 /** The flags that say what is merged, whatever is done with it. */
 export const PLAN_FLAGS = {
   base: { type: "string", short: "b", value: "B", completes: "path", says: "the base model" },
-  adapter: { type: "string", short: "a", multiple: true, value: "A[@weight]", completes: "path", says: "an adapter, or a whole model fine-tuned from B, and a factor on its delta (1 by default); may be repeated; A#NAME is one of several in A" },
+  adapter: { type: "string", short: "a", multiple: true, value: "A[@weight]", completes: "path", says: "an adapter, or a whole model fine-tuned from B, and a factor on its delta (1 by default); may be repeated; A#NAME is one of several in A, A@weight:density=D keeps the share D of its deltas" },
   alpha: { type: "string", multiple: true, value: "N", says: "the alpha of the adapter before it, in place of the one in its configuration" },
   weights: { type: "string", multiple: true, value: "REGEX=W", says: "a factor on the delta of the adapter before it in tensors whose name matches REGEX somewhere, beside its weight; layers:0-7=W of layers, blocks:IN04-MID=W of blocks of a UNet; of several that match the last counts" },
   "block-weights": { type: "string", multiple: true, value: "LIST", says: "factors on the delta of the adapter before it in the blocks of Stable Diffusion's UNet: 17 or 26 numbers (SD 1.5), 12 or 20 (SDXL), with commas, or NONE, ALL, INS, IND, INALL, MIDD, OUTD, OUTS, OUTALL" },
   "adapter-only": { type: "string", multiple: true, value: "REGEX", says: "merge of the adapter before it only what changes tensors whose name matches REGEX somewhere; may be repeated" },
   "adapter-skip": { type: "string", multiple: true, value: "REGEX", says: "leave out of the adapter before it what changes tensors whose name matches REGEX somewhere; may be repeated" },
-  method: { type: "string", short: "m", value: "M", choices: ["linear"], says: "how several deltas combine: linear (default), the exact weighted sum" },
+  method: { type: "string", short: "m", value: "M", choices: METHODS, says: "how the deltas of several adapters combine: linear (default), the exact weighted sum; magnitude_prune and ties keep the largest values of each, dare_linear and dare_ties random ones; ties and dare_ties add up those whose sign is elected; the others are mergekit's" },
+  density: { type: "string", value: "D", says: "share of each delta that is kept, above 0 and up to 1" },
+  "majority-sign": { type: "string", value: "S", choices: ["total", "frequency"], says: "how ties elects a sign: total (default) by the sum of the deltas, frequency by how many are positive or negative" },
+  gamma: { type: "string", value: "G", says: "share of the largest values that breadcrumbs drops (0.01 by default)" },
+  epsilon: { type: "string", value: "E", says: "how far from the density the probability of a row's smallest and largest value is, in della (0.15 by default)" },
+  normalize: { type: "string", value: "Y", choices: ["yes", "no"], says: "whether the sum is divided: by how many deltas agree on the sign, or where none is elected by the sum of the weights" },
+  flavor: { type: "string", value: "F", choices: ["peft", "mergekit"], says: "whose definition of the method is meant where they differ: peft (default) or mergekit" },
   dtype: { type: "string", short: "t", value: "T", choices: ["keep", "float32", "float16", "bfloat16"], says: "keep (default), float32 (or f32), float16 (f16), bfloat16 (bf16)" },
   rounding: { type: "string", value: "R", choices: ["nearest", "stochastic"], says: "of merged tensors: nearest (default), to even, or stochastic, up or down by chance, so that bfloat16 keeps small deltas on average" },
   seed: { type: "string", value: "N", says: "what random numbers begin with, a whole number (0 by default): the same give the same bytes everywhere" },
@@ -148,6 +157,7 @@ export const COMMANDS: readonly Command[] = [
     examples: [
       ["Merge one adapter", "merge -b base -a adapter -o merged"],
       ["Two adapters with weights, in float32", "merge -b base -a style@0.8 -a detail@-0.3 -o merged --dtype f32"],
+      ["Only the largest fifth of each delta, where most agree on the sign", "merge -b base -a style@0.8 -a detail -o merged --method ties --density 0.2"],
       ["From the hub, first only the plan", "merge -b hf://org/model -a hf://org/lora@main@0.5 --dry-run"],
       ["One adapter at half its weight in the first eight layers", "merge -b base -a style --weights layers:0-7=0.5 -o merged"],
       ["Half the way to a fine-tuned model", "merge -b base -a tuned@0.5 -o merged"],

@@ -20,9 +20,15 @@ export function planOptions({ values, given }: Pick<Parsed<typeof PLAN_FLAGS>, "
     })),
     // The crate says which values there are.
     ...(values.dtype !== undefined && { dtype: values.dtype as NonNullable<OpenOptions["dtype"]> }),
-    ...(values.method !== undefined && { method: values.method as "linear" }),
-    ...(values.rounding !== undefined && { rounding: values.rounding as NonNullable<OpenOptions["rounding"]> }),
+    ...(values.method !== undefined && { method: values.method as NonNullable<OpenOptions["method"]> }),
+    ...(values.density !== undefined && { density: number("density", values.density) }),
+    ...(values["majority-sign"] !== undefined && { majoritySign: values["majority-sign"] as NonNullable<OpenOptions["majoritySign"]> }),
+    ...(values.gamma !== undefined && { gamma: number("gamma", values.gamma) }),
+    ...(values.epsilon !== undefined && { epsilon: number("epsilon", values.epsilon) }),
     ...(values.seed !== undefined && { seed: number("seed", values.seed) }),
+    ...(values.normalize !== undefined && { normalize: values.normalize === "yes" }),
+    ...(values.flavor !== undefined && { flavor: values.flavor as NonNullable<OpenOptions["flavor"]> }),
+    ...(values.rounding !== undefined && { rounding: values.rounding as NonNullable<OpenOptions["rounding"]> }),
     ...(values.tied !== undefined && { tied: values.tied as NonNullable<OpenOptions["tied"]> }),
     ...(values.only !== undefined && { only: values.only }),
     ...(values.skip !== undefined && { skip: values.skip }),
@@ -103,8 +109,14 @@ const WEIGHT = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 /** Behind the name of a repository only this is a weight: dates, versions of digits and hashes are revisions. */
 const SHORT_WEIGHT = /^[+-]?(\d{1,3}(\.\d*)?|\.\d+)$/;
 
-/** `A@0.5`: the weight is what follows the last @, where that is a number and no part of a name. */
+/** `A@0.5:density=0.3`: what follows the last `:density=`, unless that is the name of a file. */
 function adapterOption(text: string): AdapterOptions {
+  const [, weighted, density] = /^(.+):density=(.*)$/.exec(text) ?? [];
+  return weighted === undefined || isThere(text) ? weightedOption(text) : { ...weightedOption(weighted), density: number("adapter", density!) };
+}
+
+/** `A@0.5`: the weight is what follows the last @, where that is a number and no part of a name. */
+function weightedOption(text: string): AdapterOptions {
   const at = text.lastIndexOf("@");
   if (at <= 0) return { source: text };
   const [source, weight] = [text.slice(0, at), text.slice(at + 1)];

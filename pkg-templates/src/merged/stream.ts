@@ -89,12 +89,16 @@ async function compute(state: OpenMergedState, piece: Piece & { kind: "compute" 
  * runtimes a request cannot wait for what another one reads.
  */
 async function gatherFacts(state: OpenMergedState, program: number, signal?: AbortSignal): Promise<void> {
-  for (const [number, { first, count, reads }] of state.plan.factJobs(program).entries()) {
-    if (state.plan.facts(program)) return;
-    const missing = state.mergerWith(program).missingOperands(program, first, count);
-    const [base, operands] = await state.permits.run(async () => [await readSpans(state, reads, signal), await readSpans(state, missing, signal)] as const, signal);
-    const still = state.mergerWith(program).missingOperands(program, first, count);
-    const given = sameSpans(still, missing) ? operands : await readSpans(state, still, signal);
-    state.plan.addFacts(program, number, state.mergerWith(program).gatherGiven(program, first, count, base, given));
+  for (let jobs = state.plan.factJobs(program); jobs.length > 0; jobs = state.plan.factJobs(program)) {
+    const round = state.plan.factRounds(program);
+    for (const { first, count, reads } of jobs) {
+      const missing = state.mergerWith(program).missingOperands(program, first, count);
+      const [base, operands] = await state.permits.run(async () => [await readSpans(state, reads, signal), await readSpans(state, missing, signal)] as const, signal);
+      const still = state.mergerWith(program).missingOperands(program, first, count);
+      const given = sameSpans(still, missing) ? operands : await readSpans(state, still, signal);
+      // Another reader may have ended the round meanwhile.
+      if (state.plan.factRounds(program) !== round) break;
+      state.plan.addFacts(program, state.mergerWith(program).gatherGiven(program, first, count, base, given));
+    }
   }
 }

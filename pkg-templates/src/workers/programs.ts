@@ -9,19 +9,20 @@ export interface ProgramUpdate {
 
 /** The programs that a merger holds, the latest used last. A program is sent once, and again only after it has been forgotten. */
 export class HeldPrograms {
-  readonly #plan: () => Pick<Plan, "program" | "facts">;
+  readonly #plan: () => Pick<Plan, "program" | "facts" | "factRounds">;
   readonly #most: number;
-  /** Whether the merger has the program's facts. */
-  readonly #held = new Map<number, boolean>();
+  /** How many rounds of facts of each program the merger has learned of. */
+  readonly #held = new Map<number, number>();
 
-  constructor(plan: () => Pick<Plan, "program" | "facts">, most: number) {
+  constructor(plan: () => Pick<Plan, "program" | "facts" | "factRounds">, most: number) {
     this.#plan = plan;
     this.#most = most;
   }
 
   /** What the merger lacks for a job of this program; nothing where it has all. */
   admit(number: number): ProgramUpdate | undefined {
-    let learned = this.#held.get(number);
+    const learned = this.#held.get(number);
+    const rounds = this.#plan().factRounds(number);
     const update: ProgramUpdate = {};
     if (learned === undefined) {
       update.load = { number, program: this.#plan().program(number)! };
@@ -31,13 +32,9 @@ export class HeldPrograms {
         update.drop = oldest!;
       }
     }
-    if (!learned) {
-      const facts = this.#plan().facts(number);
-      if (facts) update.learn = { number, facts };
-      learned = facts !== undefined;
-    }
+    if (rounds !== (learned ?? 0)) update.learn = { number, facts: this.#plan().facts(number)! };
     this.#held.delete(number);
-    this.#held.set(number, learned);
+    this.#held.set(number, rounds);
     return update.load || update.learn ? update : undefined;
   }
 }

@@ -37,12 +37,12 @@ export class WorkerPool {
   readonly #inThisThread: boolean;
   /** Has holes where a worker has not been started. */
   readonly #executors: { executor: JobExecutor; programs: HeldPrograms }[] = [];
-  readonly #plan: Pick<Plan, "program" | "facts">;
+  readonly #plan: Pick<Plan, "program" | "facts" | "factRounds">;
   #sliceBegan = performance.now();
   #stopped = false;
 
   /** `workers`: how many; 0 for the calling thread, by default one for each processor. */
-  constructor(platform: Platform, engine: Engine, plan: Pick<Plan, "program" | "facts">, inputs: Input[], workers: number | undefined, allowNonfinite: boolean) {
+  constructor(platform: Platform, engine: Engine, plan: Pick<Plan, "program" | "facts" | "factRounds">, inputs: Input[], workers: number | undefined, allowNonfinite: boolean) {
     this.#plan = plan;
     const { startWorker, processors, bindInput, writer } = platform;
     const size = startWorker ? (workers ?? Math.max(1, Math.min(processors(), DEFAULT_MOST_WORKERS))) : 0;

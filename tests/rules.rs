@@ -1,0 +1,271 @@
+//! Methods that merge several adapters, against PEFT's and mergekit's own code on the deltas in float64 (tests/fixtures/maker/rules.py).
+#![cfg(not(target_arch = "wasm32"))]
+
+mod folders;
+mod model;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use folders::{Scratch, decode, files, values};
+use lorafold::plan::{AdapterOptions, PlanOptions};
+use lorafold::tensor::Dtype;
+use lorafold::{AdapterFolder, Merge};
+use model::{Memory, Model, Random, add_folder, check_ranges, encode, file, read_file, with};
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rules")
+}
+
+/// The cases: each with its number, its options, and its adapters' folders, weights and densities.
+struct Case {
+    number: usize,
+    options: PlanOptions,
+    adapters: Vec<(PathBuf, AdapterOptions)>,
+    what: String,
+}
+
+fn cases() -> Vec<Case> {
+    let spec: Value = serde_json::from_slice(&fs::read(folder().join("rules.json")).unwrap()).unwrap();
+    let of = |(number, case): (usize, &Value)| {
+        let text = |field: &str| case[field].as_str().map(String::from);
+        let densities = case["densities"].as_array();
+        let method = text("method").unwrap();
+        let options = with(|options: &mut PlanOptions| {
+            options.method = text("method");
+            options.density = if prunes(&method) { case["density"].as_f64() } else { None };
+            options.majority_sign = text("majoritySign");
+            options.flavor = text("flavor");
+            options.gamma = case["gamma"].as_f64();
+            options.epsilon = case["epsilon"].as_f64();
+            options.normalize = case["normalize"].as_bool();
+            options.seed = if draws(&method) { spec["seed"].as_u64().unwrap() } else { 0 };
+        });
+        let adapter = |number: usize| {
+            let path = folder().join(spec["adapters"][number].as_str().unwrap());
+            let asked = with(|options: &mut AdapterOptions| {
+                options.weight = weighs(&method).then(|| case["weights"][number].as_f64().unwrap());
+                options.density = densities.and_then(|all| all[number].as_f64());
+            });
+            (path, asked)
+        };
+        let count = case["adapters"].as_u64().unwrap() as usize;
+        Case { number, options, adapters: (0..count).map(adapter).collect(), what: case.to_string() }
+    };
+    spec["cases"].as_array().unwrap().iter().enumerate().map(of).collect()
+}
+
+/// Methods that know a density, random numbers, weights.
+fn prunes(method: &str) -> bool {
+    !["model_stock", "slerp", "nuslerp", "karcher"].contains(&method)
+}
+
+fn draws(method: &str) -> bool {
+    ["dare_linear", "dare_ties", "della", "della_linear"].contains(&method)
+}
+
+fn weighs(method: &str) -> bool {
+    !["sce", "model_stock", "karcher"].contains(&method)
+}
+
+fn merge(case: &Case) -> Merge {
+    let mut merge = Merge::builder().base(folder().join("base")).options(case.options.clone());
+    for (path, options) in &case.adapters {
+        let mut adapter = AdapterFolder::new(path).weight(options.weight.unwrap_or(1.0));
+        if let Some(density) = options.density {
+            adapter = adapter.density(density);
+        }
+        merge = merge.adapter(adapter);
+    }
+    merge.plan().unwrap_or_else(|error| panic!("{}: {error}", case.what))
+}
+
+#[test]
+fn the_deltas_are_those_of_peft_and_mergekit() {
+    let scratch = Scratch::new("rules");
+    let bytes = fs::read(folder().join("expected.safetensors")).unwrap();
+    let expected = SafeTensors::deserialize(&bytes).unwrap();
+    let base = values(&folder().join("base"));
+    let all = cases();
+    assert!(all.len() >= 60, "{}", all.len());
+    for case in all {
+        let out = scratch.0.join(case.number.to_string());
+        merge(&case).run(&out).unwrap_or_else(|error| panic!("{}: {error}", case.what));
+        for (tensor, (_, merged)) in values(&out) {
+            let delta = expected.tensor(&format!("{}.{tensor}", case.number)).unwrap();
+            let delta = decode(delta.dtype(), delta.data());
+            let exact: Vec<f64> = base[&tensor].1.iter().zip(&delta).map(|(base, delta)| base + delta).collect();
+            let largest = exact.iter().fold(0f64, |largest, value| largest.max(value.abs()));
+            for (at, (found, exact)) in merged.iter().zip(&exact).enumerate() {
+                let off = (found - exact).abs();
+                assert!(off <= 5e-7 * largest, "{} {tensor}[{at}]: {found} is not {exact}", case.what);
+            }
+        }
+    }
+}
+
+#[test]
+fn neither_ranges_nor_blocks_nor_threads_show() {
+    let scratch = Scratch::new("rules-ranges");
+    let mut random = Random(31);
+    // Each method once, with three adapters, of which one is DoRA.
+    let mut seen = Vec::new();
+    for case in cases() {
+        let kind = (case.options.method.clone(), case.options.flavor.clone());
+        if case.adapters.len() != 3 && !case.what.contains("slerp") || seen.contains(&kind) {
+            continue;
+        }
+        seen.push(kind);
+        let mut inputs = Memory::default();
+        let listing = add_folder(&mut inputs, "base", files(&folder().join("base")));
+        let mut adapters = Vec::new();
+        for (path, options) in &case.adapters {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            adapters.push((add_folder(&mut inputs, &name, files(path)), options.clone()));
+        }
+        let model = Model { inputs, base: listing, adapters };
+        let plan = model.plan(&case.options).unwrap_or_else(|error| panic!("{}: {error}", case.what));
+        let out = scratch.0.join(seen.len().to_string());
+        merge(&case).run(&out).unwrap();
+        let written = files(&out);
+        for (number, file) in plan.files.iter().enumerate() {
+            let whole = read_file(&plan, &model.inputs, number, 1 << 20).unwrap();
+            assert!(whole == written[&file.name], "{}: {} differs", case.what, file.name);
+            check_ranges(&plan, &model.inputs, number, &whole, 300, &mut random, &case.what);
+        }
+    }
+    assert!(seen.len() >= 7, "{seen:?}");
+}
+
+/// Every fixture with several adapters, of any method: whole deltas add up to what the weighted sum is, and ranges of pruned ones do not show.
+#[test]
+fn adapters_of_any_method_have_deltas() {
+    let (mut random, mut merged, mut refused) = (Random(5), 0, 0);
+    for folders::cases::Case { name, base, adapters, .. } in folders::cases::cases() {
+        if adapters.len() < 2 {
+            continue;
+        }
+        let mut inputs = Memory::default();
+        let listing = add_folder(&mut inputs, "base", files(&base));
+        let adapters = adapters.iter().map(|(path, weight)| {
+            let called = path.file_name().unwrap().to_string_lossy().into_owned();
+            let options = with(|options: &mut AdapterOptions| options.weight = Some(*weight));
+            (add_folder(&mut inputs, &called, files(path)), options)
+        });
+        let adapters = adapters.collect();
+        let model = Model { inputs, base: listing, adapters };
+        let plan = |method: &str, density: Option<f64>| {
+            model.plan(&with(|options: &mut PlanOptions| {
+                options.method = Some(method.into());
+                options.density = density;
+                options.dtype = Some("float32".into());
+            }))
+        };
+        let whole = match plan("magnitude_prune", Some(1.0)) {
+            Ok(whole) => whole,
+            Err(error) => {
+                assert!(error.to_string().contains("brings values of its own"), "{name}: {error}");
+                refused += 1;
+                continue;
+            }
+        };
+        let linear = plan("linear", None).unwrap();
+        for (number, file) in linear.files.iter().enumerate().filter(|(_, file)| file.name.ends_with(".safetensors")) {
+            let [whole, linear] =
+                [&whole, &linear].map(|plan| read_file(plan, &model.inputs, number, 1 << 12).unwrap());
+            let [whole, linear] = [&whole, &linear].map(|bytes| SafeTensors::deserialize(bytes).unwrap());
+            for (tensor, view) in linear.tensors() {
+                let [found, expected] =
+                    [whole.tensor(&tensor).unwrap(), view].map(|view| decode(view.dtype(), view.data()));
+                let largest = expected.iter().fold(0f64, |largest, value| largest.max(value.abs()));
+                let off = found.iter().zip(&expected).fold(0f64, |off, (a, b)| off.max((a - b).abs()));
+                assert!(off <= 1e-6 * largest, "{name}/{} {tensor} is off by {off}", file.name);
+            }
+        }
+        let ties = plan("ties", Some(0.4)).unwrap();
+        for (number, file) in ties.files.iter().enumerate() {
+            let whole = read_file(&ties, &model.inputs, number, 1 << 20).unwrap();
+            check_ranges(&ties, &model.inputs, number, &whole, 90, &mut random, &format!("{name}/{}", file.name));
+        }
+        merged += 1;
+    }
+    assert!(merged >= 10 && refused >= 1, "{merged} merged, {refused} refused");
+}
+
+/// Two adapters of low rank on one large weight: every element as a sort says, in F64 from the factors as they are packed.
+#[test]
+fn ties_of_a_large_weight_are_those_of_a_sort() {
+    let mut random = Random(77);
+    let (rows, cols) = (1031usize, 517usize);
+    let mut numbers = |count: usize| (0..count).map(|_| random.unit()).collect::<Vec<f32>>();
+    let base = numbers(rows * cols);
+    let factors = [3, 2].map(|rank| (rank, numbers(rank * cols), numbers(rows * rank)));
+    let tensor = |name: &str, rows: usize, cols: usize, values: &[f32]| {
+        file(&[(name.into(), Dtype::F32, vec![rows as u64, cols as u64], encode(Dtype::F32, values))])
+    };
+    let mut inputs = Memory::default();
+    let listing = add_folder(
+        &mut inputs,
+        "base",
+        [("model.safetensors".into(), tensor("proj.weight", rows, cols, &base))].into(),
+    );
+    let adapter = |(number, (rank, a, b)): (usize, &(usize, Vec<f32>, Vec<f32>))| {
+        let tensors = [("A", *rank, cols, a), ("B", rows, *rank, b)].map(|(half, rows, cols, values)| {
+            let name = format!("base_model.model.proj.lora_{half}.weight");
+            (name, Dtype::F32, vec![rows as u64, cols as u64], encode(Dtype::F32, values))
+        });
+        let config = format!(r#"{{"peft_type":"LORA","r":{rank},"lora_alpha":{rank},"target_modules":["proj"]}}"#);
+        let folder =
+            [("adapter_config.json".into(), config.into_bytes()), ("adapter_model.safetensors".into(), file(&tensors))];
+        let weight = with(|options: &mut AdapterOptions| options.weight = Some([0.7, -1.25][number]));
+        (add_folder(&mut inputs, &format!("adapter-{number}"), folder.into()), weight)
+    };
+    let adapters = factors.iter().enumerate().map(adapter).collect();
+    let model = Model { inputs, base: listing, adapters };
+    let deltas = factors.each_ref().map(|(rank, a, b)| {
+        let value =
+            |row: usize, col: usize| (0..*rank).fold(-0.0f32, |sum, k| sum + b[row * rank + k] * a[k * cols + col]);
+        (0..rows * cols).map(|at| value(at / cols, at % cols)).collect::<Vec<f32>>()
+    });
+    for (density, method) in [(0.01, "ties"), (0.3, "ties"), (0.77, "magnitude_prune")] {
+        let plan = model
+            .plan(&with(|options: &mut PlanOptions| {
+                options.method = Some(method.into());
+                options.density = Some(density);
+            }))
+            .unwrap();
+        let whole = read_file(&plan, &model.inputs, 0, 1 << 16).unwrap();
+        let merged = &whole[whole.len() - rows * cols * 4..];
+        let kept: Vec<Vec<f32>> = deltas
+            .iter()
+            .map(|delta| {
+                let mut order: Vec<usize> = (0..delta.len()).collect();
+                order.sort_by(|&a, &b| delta[b].abs().total_cmp(&delta[a].abs()).then(a.cmp(&b)));
+                let mut kept = vec![0.0f32; delta.len()];
+                order[..(density * delta.len() as f64) as usize].iter().for_each(|&at| kept[at] = delta[at]);
+                kept
+            })
+            .collect();
+        for at in 0..rows * cols {
+            let [a, b]: [f32; 2] = [kept[0][at], kept[1][at]];
+            let weighed = [0.7f32 * a, -1.25f32 * b];
+            let mixed = if method == "ties" {
+                let plus = a + b >= 0.0;
+                let agrees = [a, b].map(|value| if plus { value > 0.0 } else { value < 0.0 });
+                let sum = (0..2).filter(|&i| agrees[i]).fold(-0.0, |sum: f32, i| sum + weighed[i]);
+                sum / (agrees[0] as u8 + agrees[1] as u8).max(1) as f32
+            } else {
+                weighed[0] + weighed[1]
+            };
+            let expected = if mixed == 0.0 { base[at] } else { base[at] + mixed };
+            let found = f32::from_le_bytes(merged[4 * at..4 * at + 4].try_into().unwrap());
+            assert_eq!(
+                found.to_bits(),
+                expected.to_bits(),
+                "{method} {density} element {at}: {found} is not {expected}"
+            );
+        }
+    }
+}
