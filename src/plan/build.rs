@@ -90,7 +90,7 @@ pub async fn plan(
             since_pause = 0;
         }
         let mut adapter = match is_model(inputs, folder, &base).await {
-            true => open_model(inputs, folder, options).await?,
+            true => apart(open_model(inputs, folder, options)).await?,
             false => open_adapter(inputs, folder, options, &mut budget).await?,
         };
         let named = adapter.summary.base_name.as_deref();

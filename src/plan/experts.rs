@@ -54,6 +54,11 @@ impl<'a> Experts<'a> {
         if !adapter.updates.iter().any(|update| update.wrapper.is_some() || of_expert(update).is_some()) {
             return Ok(Cow::Borrowed(&adapter.updates));
         }
+        self.expand(adapter, findings).map(Cow::Owned)
+    }
+
+    #[inline(never)] // In the WebAssembly it is in the second half.
+    fn expand(&mut self, adapter: &Adapter, findings: &mut Vec<Finding>) -> Result<Vec<ModuleUpdate>> {
         let mut updates = Vec::with_capacity(adapter.updates.len());
         let mut squares = 0;
         // They are in the order of their modules.
@@ -74,7 +79,7 @@ impl<'a> Experts<'a> {
             );
             findings.push(Finding::warning("expert-layout-assumed", Some(&adapter.name), message));
         }
-        Ok(Cow::Owned(updates))
+        Ok(updates)
     }
 
     /// The parameters of a module that its factors may belong to, and where the base has them; in the order of registration, as far as it is known.

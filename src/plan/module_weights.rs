@@ -91,6 +91,7 @@ impl ModuleChoice {
     ///
     /// # Errors
     /// `bad-option` for a pattern, a range or a list that is none, and for a factor that is not finite.
+    #[inline(never)] // In the WebAssembly it is in the second half.
     pub(super) fn selection(&self) -> Result<Selection> {
         let mut rules = Vec::new();
         if let Some(text) = &self.block_weights {
@@ -180,6 +181,7 @@ impl Selection {
     ///
     /// # Errors
     /// `limit-exceeded` where a pattern takes too many steps.
+    #[inline(never)] // In the WebAssembly it is in the second half.
     pub(super) fn factor(&mut self, tensor: &str, budget: &mut PatternBudget) -> Result<f64> {
         let [only, skip, _] = self.starts;
         let (mut factor, mut is_wanted, mut is_skipped) = (1.0, only == skip, false);
@@ -200,6 +202,7 @@ impl Selection {
     ///
     /// # Errors
     /// `bad-option` for what matches none of them, unless the user allows it.
+    #[inline(never)] // In the WebAssembly it is in the second half.
     pub(super) fn findings(&self, adapter: &str, left: &[&str], all: usize, allow: bool) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
         for error in self.unmatched(adapter) {

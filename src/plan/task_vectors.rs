@@ -27,6 +27,7 @@ pub(crate) struct Pair {
 }
 
 /// The error that a model has nothing to do with the base.
+#[inline(never)] // In the WebAssembly it is in the second half.
 pub(super) fn unrelated(adapter: &Adapter, example: &str) -> Error {
     let first = adapter.updates.first().map_or("nothing", |update| &update.key);
     let reason = format!(
@@ -40,6 +41,7 @@ pub(super) fn unrelated(adapter: &Adapter, example: &str) -> Error {
 }
 
 /// What is said of an output layer that the base does not have, where nothing says that the model's is tied.
+#[inline(never)] // In the WebAssembly it is in the second half.
 pub(super) fn head_left_out(adapter: &Adapter) -> Finding {
     let message = "the base has no output layer of its own, so the model's is taken for its embedding, and left out";
     Finding::warning("head-left-out", Some(&adapter.name), message.into())
@@ -47,6 +49,7 @@ pub(super) fn head_left_out(adapter: &Adapter) -> Finding {
 
 /// The tensors of the base that a model lacks, which must be given: an error for the first that has been trained, or where the user allows it a
 /// finding for each. `has` says which it has.
+#[inline(never)] // In the WebAssembly it is in the second half.
 pub(super) fn missing(
     adapter: &Adapter,
     lacking: &[&TensorInfo],
@@ -77,6 +80,7 @@ pub(super) fn missing(
 ///
 /// # Errors
 /// `unsupported` where the base has floating-point numbers there.
+#[inline(never)] // In the WebAssembly it is in the second half.
 pub(super) fn pair(
     adapter: &Adapter,
     infos: &[TensorInfo],
@@ -179,6 +183,7 @@ pub(super) async fn compare(inputs: &impl Inputs, pairs: &[Pair], findings: &mut
 ///
 /// # Errors
 /// `shape-mismatch` unless `intersect`.
+#[inline(never)] // In the WebAssembly it is in the second half.
 pub(super) fn common_rows(
     adapter: &Adapter,
     update: &ModuleUpdate,
@@ -205,6 +210,7 @@ pub(super) fn common_rows(
 }
 
 /// What is said of a vocabulary of which only common rows are merged.
+#[inline(never)] // In the WebAssembly it is in the second half.
 pub(super) fn intersected(adapter: &Adapter, name: &str, ours: u64, update: &ModuleUpdate) -> Finding {
     let theirs = update.op.replacement.as_ref().and_then(|replace| replace.shape.first().copied()).unwrap_or(0);
     let (common, rest) = match ours < theirs {

@@ -53,8 +53,13 @@ pub(super) fn read(
     let mut stacks = false;
     for pair in &pairs {
         let (module, inside) = unwrapped(&pair.module);
-        let wrapper = parameters.wrapper(pair, (module, inside), &mut lookup, budget);
-        if let Some(wrapper) = wrapper.map_err(|error| error.adapter(adapter))? {
+        let wrapper = match inside == 0 && config.target_parameters.is_empty() {
+            true => None,
+            false => parameters
+                .wrapper(pair, (module, inside), &mut lookup, budget)
+                .map_err(|error| error.adapter(adapter))?,
+        };
+        if let Some(wrapper) = wrapper {
             stacks |= pair.rank > config.r;
             updates.push(reader.of_parameter(pair, module, wrapper));
             continue;

@@ -25,6 +25,7 @@ const TRAINING: &str = "auto_mapping base_model_name_or_path bias ensure_weight_
 const TABLES: [&str; 3] = ["rank_pattern", "alpha_pattern", "n_frequency_pattern"];
 
 /// Read an adapter of `method`.
+#[inline(never)] // In the WebAssembly it is in the second half.
 pub(super) fn read(
     method: &Spelling,
     files: &AdapterFiles,

@@ -46,6 +46,7 @@ pub(super) struct Parameters<'a> {
 
 impl Parameters<'_> {
     /// What is known about a pair that may belong to a bare parameter of `module`; `None` for any other pair.
+    #[inline(never)] // In the WebAssembly it is in the second half.
     pub(super) fn wrapper(
         &self,
         pair: &Pair,
