@@ -144,16 +144,16 @@ export interface Api {
 
 /** The API on the context that `context` gives at the time of each call; what it throws rejects the call. */
 export function createApi(context: () => Context): Api {
+  const seldom = () => part(import("./seldom.js"));
+  // The context is that of the call, whatever is set up while the code is loaded.
   return {
     async combine(options) {
       const current = context();
-      const { combine } = await part(import("./factors/combine.js"));
-      return combine(current, options);
+      return (await seldom()).combine(current, options);
     },
     async extract(options) {
       const current = context();
-      const { extract } = await part(import("./factors/extract.js"));
-      return extract(current, options);
+      return (await seldom()).extract(current, options);
     },
     inspect: async (source, options) => inspect(context(), source, options),
     merge: async (options) => merge(context(), options),
@@ -166,17 +166,15 @@ export function createApi(context: () => Context): Api {
     plan: async (options) => plan(context(), options),
     async repeat(receipt, options) {
       const current = context();
-      return (await part(import("./provenance/repeat.js"))).repeat(current, receipt, options);
+      return (await seldom()).repeat(current, receipt, options);
     },
     async unmerge(options) {
       const current = context();
-      const { unmerge } = await part(import("./unmerge.js"));
-      return unmerge(current, options);
+      return (await seldom()).unmerge(current, options);
     },
     async verify(options) {
       const current = context();
-      const { verify } = await part(import("./verify.js"));
-      return verify(current, options);
+      return (await seldom()).verify(current, options);
     },
   };
 }

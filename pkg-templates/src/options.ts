@@ -1,7 +1,7 @@
 import { LorafoldError, wrongValue } from "./errors.js";
 import { nearest } from "./nearest.js";
-import type { AdapterSettings, CombineSettings, ExtractSettings, PlanSettings } from "./schema.js";
-import type { AdapterOptions, CombineOptions, ExtractOptions, HubOptions, InspectOptions, MakeOptions, MergeOptions, OpenOptions, PlanOptions, ReadOptions, ReceiptMetadata, RemoteFolder, RepeatOptions, ResponseOptions } from "./types.js";
+import type { AdapterSettings, PlanSettings } from "./schema.js";
+import type { AdapterOptions, HubOptions, InspectOptions, MergeOptions, OpenOptions, PlanOptions, ReadOptions, RemoteFolder, ResponseOptions } from "./types.js";
 
 /** The names of all options of a type. The compiler refuses a list that lacks one, or has one that the type has not. */
 export type Names<T> = Readonly<Record<keyof T, true>>;
@@ -13,14 +13,7 @@ export const ADAPTER_SETTINGS: Names<AdapterSettings> = { weight: true, density:
 export const PLAN_OPTIONS: Names<PlanOptions> = { base: true, adapters: true, hub: true, signal: true, ...PLAN_SETTINGS };
 export const OPEN_OPTIONS: Names<OpenOptions> = { ...PLAN_OPTIONS, allowNonfinite: true };
 export const MERGE_OPTIONS: Names<MergeOptions> = { ...OPEN_OPTIONS, output: true, workers: true, memoryBudget: true, onProgress: true, statistics: true, receipt: true, force: true };
-export const RECEIPT_METADATA: Names<ReceiptMetadata> = { invocationId: true, startedOn: true, finishedOn: true };
-export const REPEAT_OPTIONS: Names<RepeatOptions> = { base: true, adapters: true, merged: true, workers: true, hub: true, onProgress: true, signal: true };
 export const ADAPTER_OPTIONS: Names<AdapterOptions> = { source: true, name: true, ...ADAPTER_SETTINGS };
-export const COMBINE_SETTINGS: Names<CombineSettings> = { method: true, rank: true, energy: true, density: true, majoritySign: true, seed: true, dtype: true };
-export const EXTRACT_SETTINGS: Names<ExtractSettings> = { rank: true, energy: true, others: true, only: true, skip: true, seed: true, dtype: true };
-const MAKE_OPTIONS: Names<MakeOptions> = { hub: true, signal: true, output: true, workers: true, onProgress: true, force: true };
-export const COMBINE_OPTIONS: Names<CombineOptions> = { adapters: true, ...COMBINE_SETTINGS, ...MAKE_OPTIONS };
-export const EXTRACT_OPTIONS: Names<ExtractOptions> = { base: true, tuned: true, ...EXTRACT_SETTINGS, ...MAKE_OPTIONS };
 export const INSPECT_OPTIONS: Names<InspectOptions> = { signal: true, hub: true, hash: true };
 export const HUB_OPTIONS: Names<HubOptions> = { endpoint: true, token: true };
 export const READ_OPTIONS: Names<ReadOptions> = { signal: true };

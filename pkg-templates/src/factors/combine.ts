@@ -1,6 +1,7 @@
 import type { Context } from "../context.js";
 import { asLorafoldError } from "../errors.js";
-import { COMBINE_OPTIONS, COMBINE_SETTINGS, checkOptions } from "../options.js";
+import { checkOptions } from "../options.js";
+import { COMBINE_OPTIONS, COMBINE_SETTINGS } from "./options.js";
 import { listAdapters, picked } from "../prepare.js";
 import { isDirectoryHandle } from "../sources/directory.js";
 import type { CombineOptions, FactorsResult } from "../types.js";

@@ -1,6 +1,7 @@
 import type { Context } from "../context.js";
 import { asLorafoldError, optionError, unlessAborted } from "../errors.js";
-import { EXTRACT_OPTIONS, EXTRACT_SETTINGS, checkOptions } from "../options.js";
+import { checkOptions } from "../options.js";
+import { EXTRACT_OPTIONS, EXTRACT_SETTINGS } from "./options.js";
 import { listed, picked } from "../prepare.js";
 import { isDirectoryHandle } from "../sources/directory.js";
 import { listingLimits } from "../sources/limits.js";

@@ -1,11 +1,13 @@
 import type { Context } from "../context.js";
 import { throwIfAborted, wrongValue } from "../errors.js";
-import { checkOptions, RECEIPT_METADATA } from "../options.js";
+import { checkOptions, type Names } from "../options.js";
 import { NETWORK } from "../sources/network.js";
 import type { MergedFile, MergeOptions, MergeResult } from "../types.js";
 import { hasherOf, hashOf, StreamHashes } from "./hashes.js";
 import { statementOf } from "./statement.js";
 import type { Receipt, ReceiptMetadata } from "./types.js";
+
+const RECEIPT_METADATA: Names<ReceiptMetadata> = { invocationId: true, startedOn: true, finishedOn: true };
 
 /** A merge with a receipt: the output that it is to have, and the receipt once it is done. */
 export interface Receipted {

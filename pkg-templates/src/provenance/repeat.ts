@@ -1,13 +1,15 @@
 import type { Context } from "../context.js";
 import { asLorafoldError, checkSignal, fileError, throwIfAborted } from "../errors.js";
 import { merge } from "../merge.js";
-import { ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS, REPEAT_OPTIONS } from "../options.js";
+import { ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS } from "../options.js";
 import { listingLimits } from "../sources/limits.js";
 import { bind, openReader } from "../sources/bind.js";
 import { listSource } from "../sources/listing.js";
 import type { AdapterOptions, MergeOptions, RepeatOptions, RepeatResult, SourceLike } from "../types.js";
 import { hasherOf, StreamHashes } from "./hashes.js";
 import { BUILD_TYPE, PROVENANCE, type Receipt, type ReceiptParameters, STATEMENT } from "./types.js";
+
+const REPEAT_OPTIONS: Names<RepeatOptions> = { base: true, adapters: true, merged: true, workers: true, hub: true, onProgress: true, signal: true };
 
 /** What a receipt is called in errors. */
 const NAME = "the receipt";
