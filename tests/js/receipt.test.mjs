@@ -5,7 +5,6 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { createApi } from "../../pkg/api.js";
-import { verifyReceipt } from "../../pkg/cli/verify-receipt.js";
 import { createContext } from "../../pkg/context.js";
 import { merge, repeat } from "../../pkg/node.js";
 import { nodePlatform } from "../../pkg/node/context.js";
@@ -164,18 +163,8 @@ describe("of the hub", () => {
 });
 
 describe("on the command line", () => {
-  /** What the command prints, and how it ends. @param {import("../../pkg/cli/verify-receipt.js").VerifyReceipt} given */
-  async function verified(given) {
-    /** @type {string[]} */
-    const lines = [];
-    const { log } = console;
-    console.log = (line) => void lines.push(line);
-    try {
-      return { code: await verifyReceipt({ quiet: true, ...given }), stdout: lines.join("\n") };
-    } finally {
-      console.log = log;
-    }
-  }
+  /** @param {{ receipt: string, base: string, adapter: string, merged: string }} given @param {string[]} more */
+  const verified = ({ receipt, base, adapter, merged }, ...more) => lorafold(["verify", "--receipt", receipt, "-b", base, "-a", adapter, "--merged", merged, ...more]);
 
   test("merge writes it, and it is verified", async (t) => {
     const cwd = await scratch(t);
@@ -189,13 +178,15 @@ describe("on the command line", () => {
     const { "lorafold.intoto.json": _, ...files } = await snapshot(join(cwd, "out"));
     assert.deepEqual(Object.fromEntries(Object.entries(subjects(receipt)).sort()), files);
     assert.ok(!JSON.stringify(receipt).includes(cwd), "it has a path of this machine");
-    const sources = { receipt: path, base: join(cwd, "base"), adapter: [join(cwd, "adapter")], merged: join(cwd, "out") };
-    assert.deepEqual(await verified(sources), { code: 0, stdout: `the same: the merge of ${path} was repeated, 3 files` });
+    const sources = { receipt: path, base: join(cwd, "base"), adapter: join(cwd, "adapter"), merged: join(cwd, "out") };
+    const right = await verified(sources);
+    assert.equal(right.code, 0, right.stderr);
+    assert.equal(right.stdout, `the same: the merge of ${path} was repeated, 3 files\n`);
     await writeFile(join(cwd, "out", "tokenizer.json"), "x");
     const wrong = await verified(sources);
     assert.equal(wrong.code, 1);
     assert.match(wrong.stdout, /^not the same: .*\n {2}tokenizer\.json: in the merged model it has sha256 2d711642/);
-    assert.equal(JSON.parse((await verified({ ...sources, json: true })).stdout).same, false);
+    assert.equal(JSON.parse((await verified(sources, "--json")).stdout).same, false);
   });
 
   test("it goes nowhere where it would replace something", async (t) => {

@@ -64,6 +64,7 @@ const { dtype: _dtype, rounding: _rounding, "max-shard-size": _size, tokenizer: 
 export const VERIFY_FLAGS = {
   ...EXPECTED_FLAGS,
   merged: { type: "string", value: "M", completes: "path", says: "the merged model, whoever made it" },
+  receipt: { type: "string", value: "FILE", completes: "path", says: "repeat the merge of this receipt, and compare the hashes; --base and --adapter then say where they are now" },
   workers: MERGE_FLAGS.workers,
   json: { ...JSON_FLAG, says: "print one JSON document: the verdict on the model and on every tensor" },
 } as const satisfies Flags;
@@ -169,11 +170,12 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "verify",
     purpose: "check whether a merged model, whoever made it, is exactly this base with these adapters, and what it is where it is not",
-    usage: ["verify --base B --adapter A[@weight] [--adapter …] --merged M [options]"],
+    usage: ["verify --base B --adapter A[@weight] [--adapter …] --merged M [options]", "verify --receipt FILE [--merged M] [options]"],
     flags: VERIFY_FLAGS,
     examples: [
       ["A merge by any tool, in any type, sharded anyhow", "verify -b base -a adapter --merged merged"],
       ["As JSON, with a verdict on every tensor", "verify -b base -a style@0.8 --merged hf://org/merged --json"],
+      ["Repeat the merge that a receipt tells of", "verify --receipt merged.intoto.json --merged merged"],
     ],
     notes: ["Exit status 0 means that every tensor is the exact merge, or what the roundings of another tool make of it; 1 that something differs, is missing, or cannot be decided.", SOURCES, HUB],
   },

@@ -2,21 +2,27 @@ import { verify } from "../node.js";
 import type { InsteadCount, TensorVerdict, VerifyReport } from "../types.js";
 import { type Paint, paintFor } from "./colour.js";
 import { VERIFY_FLAGS } from "./commands.js";
-import { planOptions } from "./plan-flags.js";
+import { hubOptions, planOptions } from "./plan-flags.js";
 import { counted, findingLines, firstOf, rounded } from "./text.js";
 import { number, parse, UsageError } from "./usage.js";
 
 /** `lorafold verify` */
 export async function verifyCommand(argv: string[]): Promise<number> {
   const parsed = parse(argv, VERIFY_FLAGS);
+  const { base, adapter, merged, workers: threads, json, receipt } = parsed.values;
+  const workers = threads === undefined ? {} : { workers: number("workers", threads) };
+  if (receipt !== undefined) {
+    const { verifyReceipt } = await import("./verify-receipt.js");
+    const where = { ...(base !== undefined && { base }), ...(adapter && { adapter }), ...(merged !== undefined && { merged }) };
+    return verifyReceipt({ receipt, ...where, ...workers, ...hubOptions(parsed.values["token-env"]), json: json ?? false });
+  }
   const { allowNonfinite: _, ...expected } = planOptions(parsed);
-  const { merged, workers, json } = parsed.values;
   if (merged === undefined) throw new UsageError("--merged is missing", "give the merged model as --merged PATH");
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   try {
-    const report = await verify({ ...expected, merged, ...(workers !== undefined && { workers: number("workers", workers) }), signal: stop.signal });
+    const report = await verify({ ...expected, merged, ...workers, signal: stop.signal });
     console.log(json ? JSON.stringify(report, null, 2) : verdictText(report, paintFor(process.stdout)));
     return report.verdict === "bits" || report.verdict === "rounding" ? 0 : 1;
   } finally {
