@@ -257,10 +257,18 @@ fn placed(module: &Module, table: TableId) -> Result<HashMap<FunctionId, Vec<u64
 }
 
 /// Whether the function is in `path`: `lorafold::op::loha::f`, or `<lorafold::op::loha::X as Y>::f`. Code that others have for its types, as the
-/// standard library drops them, is not.
+/// standard library drops them, is not. A path with `$` at its end is that function alone, without the closures in it.
 fn has_path(module: &Module, id: FunctionId, path: &str) -> bool {
     let Some(name) = &module.funcs.get(id).name else { return false };
+    // The optimiser has made one of those of several classes, under the name of any.
+    if name.contains(" as wasm_bindgen::") {
+        return false;
+    }
     let name = name.trim_start_matches(['<', '&']);
+    if let Some(function) = path.strip_suffix('$') {
+        // Behind the path is a hash.
+        return name.strip_prefix(function).is_some_and(|rest| rest.starts_with("::h") && !rest[3..].contains("::"));
+    }
     name.strip_prefix(path).is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_'))
 }
 
