@@ -42,6 +42,9 @@ export function compile(extra = []) {
   return join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), target, "wasm", "lorafold.wasm");
 }
 
+/** What one place alone calls mostly stays a function: LLVM has made its choice, and functions that look alike pack better. */
+const INLINING = ["--one-caller-inline-max-function-size=20"];
+
 /** Functions whose names begin alike mostly do alike: side by side they pack better. */
 const ORDER = ["--reorder-functions-by-name", "--reorder-locals"];
 
@@ -57,12 +60,10 @@ function wasmOpt(args) {
 export function optimise(from, to, { names = false } = {}) {
   // The memory begins as zeros, and with the stack at its bottom, whose last kilobyte nothing reaches.
   const facts = ["--zero-filled-memory", "--low-memory-unused"];
-  // What one place alone calls mostly stays a function: LLVM has made its choice, and functions that look alike pack better.
-  const inlining = ["--one-caller-inline-max-function-size=20"];
-  wasmOpt(["-O3", ...inlining, ...ORDER, ...(names ? ["-g"] : STRIPPED), ...facts, from, "-o", to]);
+  wasmOpt(["-O3", ...INLINING, ...ORDER, ...(names ? ["-g"] : STRIPPED), ...facts, from, "-o", to]);
 }
 
 /** Make of an optimised module with names what is published: functions in an order that packs well, without their names. @param {string} path */
 export function finish(path) {
-  wasmOpt([...ORDER, ...STRIPPED, path, "-o", path]);
+  wasmOpt(["-O3", ...INLINING, "--reorder-functions-by-name", ...STRIPPED, path, "-o", path]);
 }

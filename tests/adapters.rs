@@ -246,7 +246,7 @@ fn layers_are_repeated_in_any_way_or_refused() {
     edit(&adapter, "layer_replication", serde_json::json!([[0, 2], [1, 3]]));
     let plain = fixture("linear-r4/adapter");
     let two = Merge::builder().base(case.join("base")).adapter(&adapter).adapter(&plain).plan();
-    assert!(sentence(two, "unsupported").contains("other layers"));
+    assert!(sentence(two, "unsupported").contains("different layers"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use model::{Model, block_on};
 
 /// Everything of a plan but what was only needed to make it.
 fn whole(mut plan: MergePlan) -> String {
+    plan.base.others.clear();
     for adapter in &mut plan.adapters {
         adapter.updates.clear();
         adapter.findings.clear();

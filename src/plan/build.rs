@@ -75,10 +75,10 @@ pub async fn plan(
     options: &PlanOptions,
 ) -> Result<MergePlan> {
     let mut budget = PatternBudget::default();
-    let folder = base;
-    let mut base = open_base(inputs, folder).await?;
+    let given = base;
+    let mut base = open_base(inputs, given).await?;
     if options.hash_base || options.expect_base.is_some() {
-        apart(base_hash::check(inputs, folder, &mut base, options)).await?;
+        apart(base_hash::check(inputs, given, &mut base, options)).await?;
     }
     let called = BaseNames::of(&base);
     let mut names: usize = base.shards.iter().map(|shard| shard.header.len()).sum();
@@ -88,6 +88,9 @@ pub async fn plan(
         if since_pause > NAMES_BETWEEN_PAUSES {
             inputs.pause().await?;
             since_pause = 0;
+        }
+        if folder.name == given.name && folder.files == given.files {
+            return Err(base_itself(folder));
         }
         let mut adapter = match is_model(inputs, folder, &base).await {
             true => apart(open_model(inputs, folder, options)).await?,
@@ -126,6 +129,13 @@ pub async fn plan(
         plan.evidence = apart(plan.gather_evidence(inputs)).await?;
     }
     Ok(plan)
+}
+
+/// The error that an adapter is the base.
+fn base_itself(folder: &Listing) -> Error {
+    Error::wrong_input(folder.name.clone(), "it is the base itself, not an adapter: its merge would change nothing")
+        .kind(ErrorKind::BaseAsAdapter)
+        .fix("give the adapter, or a model that was fine-tuned from the base")
 }
 
 /// A future with code of its own, which what is awaited in line has not: in the WebAssembly it can stand in the second half.

@@ -10,8 +10,8 @@ import { initSync } from "../../pkg/lorafold.js";
 import { assemble } from "./safetensors-file.mjs";
 import { asFiles, factor, Q, tinyModel } from "./tiny-model.mjs";
 
-const wasm = await WebAssembly.compile(await readFile(new URL("../../pkg/lorafold_bg.wasm", import.meta.url)));
-await initialize(wasm);
+const [wasm, rest] = await Promise.all(["bg", "rest"].map(async (half) => WebAssembly.compile(await readFile(new URL(`../../pkg/lorafold_${half}.wasm`, import.meta.url)))));
+await initialize(wasm, { rest });
 // The instance that `initialize` made.
 const { memory } = initSync({ module: wasm });
 

@@ -127,14 +127,14 @@ test("each has a case, or is proven elsewhere", async () => {
   for (const [file, word] of Object.values(ELSEWHERE)) assert.ok((await readFile(join(root, /** @type {string} */ (file)), "utf8")).includes(/** @type {string} */ (word)));
 });
 
-test("codes and kinds are the same in Rust and TypeScript, and the README has every one", async () => {
-  const readme = await readFile(join(root, "README.md"), "utf8");
+test("codes and kinds are the same in Rust and TypeScript, and docs/errors.md has every one", async () => {
+  const page = await readFile(join(root, "docs", "errors.md"), "utf8");
   const codes = await variants("ErrorCode");
   assert.deepEqual((await union("ErrorCode")).sort(), codes.toSorted());
-  for (const code of codes) assert.match(readme, new RegExp(`^\\| \`${code}\` \\| [A-Z].*\\. \\||^\\| \`${code}\` \\| [a-zA-Z].*\\|$`, "m"), code);
+  for (const code of codes) assert.match(page, new RegExp(`^\\| \`${code}\` \\| [A-Z].*\\. \\||^\\| \`${code}\` \\| [a-zA-Z].*\\|$`, "m"), code);
   const kinds = await variants("ErrorKind");
   assert.deepEqual((await union("ErrorKind")).sort(), kinds.toSorted());
-  for (const kind of kinds) assert.ok(readme.includes(`\`${kind}\``), kind);
+  for (const kind of kinds) assert.ok(page.includes(`\`${kind}\``), kind);
 });
 
 describe("facts arrive", () => {
