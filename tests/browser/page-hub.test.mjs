@@ -62,7 +62,7 @@ describePage(({ withPage }) => {
       assert.equal(await page.evaluate(() => document.getElementById(document.activeElement?.getAttribute("aria-activedescendant") ?? "")?.dataset.name), BASE);
       await page.keyboard.press("Enter");
       await page.waitForSelector(`${at("base-chosen")} >> text=hf://${BASE}`);
-      await page.waitForSelector(`${at("base-chosen")} ${at("about")} >> text=/parameters · BF16/`);
+      await page.waitForSelector(`${at("base-chosen")} ${at("about")} >> text=/parameters\\s· BF16/`);
       // Nothing is typed: those that name this base.
       await page.click(at("adapter-url"));
       assert.deepEqual(await found(tab, "adapters"), [ADAPTER, "me/terse-rslora"]);
@@ -102,7 +102,7 @@ describePage(({ withPage }) => {
   test("the base that an adapter names is taken with one click", () =>
     withPage(async (tab) => {
       const { page } = tab;
-      await page.waitForSelector(`${at("adapter")} ${at("about")} >> text=/LoRA · rank 8 · alpha 16 · trained on org.tiny-llama/`);
+      await page.waitForSelector(`${at("adapter")} ${at("about")} >> text=/LoRA\\s· rank 8\\s· alpha 16\\s· trained on org.tiny-llama/`);
       await page.click(at("take-base"));
       await planned(tab);
       assert.equal(await page.locator(at("take-base")).isVisible(), false);
