@@ -89,7 +89,7 @@ pub async fn plan(
             inputs.pause().await?;
             since_pause = 0;
         }
-        if folder.name == given.name && folder.files == given.files {
+        if is_same(given, folder) {
             return Err(base_itself(folder));
         }
         let mut adapter = match is_model(inputs, folder, &base).await {
@@ -129,6 +129,18 @@ pub async fn plan(
         plan.evidence = apart(plan.gather_evidence(inputs)).await?;
     }
     Ok(plan)
+}
+
+/// Whether two folders are one, as far as their listings tell: the same weight files in the same state. Names and sizes alone do not tell, for a
+/// fine-tuned model has those of its base.
+fn is_same(one: &Listing, other: &Listing) -> bool {
+    let is_weights = |file: &&FileInfo| file.name.ends_with(".safetensors") || file.name.ends_with(".bin");
+    let known = |file: &FileInfo| file.version.is_some() || file.sha256.is_some();
+    let found: Vec<&FileInfo> = one.files.iter().filter(is_weights).collect();
+    one.name == other.name
+        && !found.is_empty()
+        && found.iter().all(|file| known(file))
+        && other.files.iter().filter(is_weights).eq(found)
 }
 
 /// The error that an adapter is the base.

@@ -1,7 +1,7 @@
 //! Whether a merged model, whoever made it, contains exactly a base and adapters, and what it is where it does not.
 //!
 //! The merge is planned as ever and recomputed, tensor by tensor and job by job. A tensor is looked at up to three times: its **bits** against those
-//! of the exact merge; where they differ, its **values** against the [bounds](arithmetic) within which other tools round, for every factor that
+//! of the exact merge; where they differ, its **values** against the bounds (`arithmetic.rs`) within which other tools round, for every factor that
 //! the delta may have; and where those do not hold, against **other merges** that somebody may have made instead. A driver runs the jobs of
 //! [`Verification::jobs`] on [`Verifier`]s, adds what they find, and asks again until there are none.
 
