@@ -15,8 +15,8 @@ import { outputInTurns } from "./turns.mjs";
 
 /** @typedef {{ stage: import("./stages.mjs").Stage, ok: boolean, seconds: number, counts: import("./counts.mjs").Counts }} Result */
 
-/** One stage more than there are processors: those with browsers and servers wait for much of their time. More than three would want more memory. */
-const PLACES = Math.min(availableParallelism() + 1, 3);
+/** As many stages as there are processors: with one more, tests of browsers wait too long for what they look for. More than three would want more memory. */
+const PLACES = Math.max(1, Math.min(availableParallelism(), 3));
 
 /** @param {string} title */
 const headingLine = (title) => `\n=== ${title} ${"=".repeat(Math.max(3, 90 - title.length))}\n`;
