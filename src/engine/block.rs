@@ -58,6 +58,24 @@ impl BlockBuffers {
     }
 }
 
+/// What a tile is computed in, kept from tile to tile.
+struct Work<R> {
+    /// The source's values.
+    base: Vec<R>,
+    /// What the updates make of them.
+    sum: Vec<R>,
+    /// What one update makes of them, where the sum needs it apart.
+    changed: Vec<R>,
+    /// The deltas of each adapter, where a rule needs them apart.
+    kept: Kept,
+}
+
+impl<R> Work<R> {
+    fn new() -> Work<R> {
+        Work { base: Vec::new(), sum: Vec::new(), changed: Vec::new(), kept: Kept::default() }
+    }
+}
+
 /// One run of elements of a program whose operands are in memory.
 pub(super) struct Block<'a> {
     pub(super) program: &'a Program,
@@ -113,21 +131,11 @@ impl Block<'_> {
     /// The source's values, and what the updates make of them, in f64 and not rounded; the products of low-rank factors are f32.
     pub(super) fn values(&self, buffers: &BlockBuffers) -> Result<(Vec<f64>, Vec<f64>)> {
         let (mut before, mut after) = (Vec::new(), Vec::new());
-        let (mut base, mut sum, mut changed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut kept = Kept::default();
+        let mut work = Work::new();
         for tile in self.tiles() {
-            self.decode(&tile, buffers, &mut base)?;
-            sum.resize(base.len(), 0.0);
-            for (band, part) in self.parts(&tile) {
-                let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
-                let (base, sum) = (&base[inside.clone()], &mut sum[inside]);
-                match self.program.combine.rule() {
-                    Some(rule) => self.combine(rule, band, &part, buffers, base, sum, &mut changed, &mut kept),
-                    None => self.update(band, &part, buffers, base, sum, &mut changed),
-                }
-            }
-            before.extend_from_slice(&base);
-            after.extend_from_slice(&sum);
+            self.merge_tile(&tile, buffers, &mut work)?;
+            before.extend_from_slice(&work.base);
+            after.extend_from_slice(&work.sum);
         }
         Ok((before, after))
     }
@@ -215,26 +223,16 @@ impl Block<'_> {
         let to = self.program.to;
         let mut merged = std::mem::take(&mut buffers.merged);
         resize(&mut merged, &self.program.tensor, self.count() * to.bytes() as u64)?;
-        let (mut base, mut sum, mut changed) = (Vec::<R>::new(), Vec::<R>::new(), Vec::<R>::new());
-        let mut kept = Kept::default();
+        let mut work = Work::<R>::new();
         for tile in self.tiles() {
-            self.decode(&tile, buffers, &mut base)?;
-            // The bands cover every row, so all of it is written.
-            sum.resize(base.len(), R::ZERO);
-            for (band, part) in self.parts(&tile) {
-                let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
-                let (base, sum) = (&base[inside.clone()], &mut sum[inside]);
-                match self.program.combine.rule() {
-                    Some(rule) => self.combine(rule, band, &part, buffers, base, sum, &mut changed, &mut kept),
-                    None => self.update(band, &part, buffers, base, sum, &mut changed),
-                }
-            }
+            self.merge_tile(&tile, buffers, &mut work)?;
+            let (base, sum) = (work.base.as_slice(), work.sum.as_slice());
             let offset = (tile.start - self.elements.start) as usize * to.bytes();
             let out = &mut merged[offset..offset + sum.len() * to.bytes()];
-            self.round(tile.start, &base, &sum, out)?;
+            self.round(tile.start, base, sum, out)?;
             let Some(statistics) = statistics.as_deref_mut() else { continue };
             if statistics.spread.is_none() {
-                statistics.compare(&base, &sum, to, out);
+                statistics.compare(base, sum, to, out);
                 continue;
             }
             for run in self.sampled(&tile) {
@@ -246,6 +244,23 @@ impl Block<'_> {
         }
         buffers.merged = merged;
         Ok(&buffers.merged)
+    }
+
+    /// Decode the elements of `tile`, and apply the updates to them.
+    fn merge_tile<R: Real>(&self, tile: &Range<u64>, buffers: &BlockBuffers, work: &mut Work<R>) -> Result<()> {
+        let Work { base, sum, changed, kept } = work;
+        self.decode(tile, buffers, base)?;
+        // The bands cover every row, so all of it is written.
+        sum.resize(base.len(), R::ZERO);
+        for (band, part) in self.parts(tile) {
+            let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
+            let (base, sum) = (&base[inside.clone()], &mut sum[inside]);
+            match self.program.combine.rule() {
+                Some(rule) => self.combine(rule, band, &part, buffers, base, sum, changed, kept),
+                None => self.update(band, &part, buffers, base, sum, changed),
+            }
+        }
+        Ok(())
     }
 
     /// The updates of `band` on its elements `part`, into `sum`.
