@@ -1,14 +1,13 @@
 //! Random masks: which elements are kept is decided by their numbers alone.
 
-use crate::tensor::philox::philox4x32;
+use crate::tensor::philox::random_block;
 
 /// Hand each value to `each` with the random number of its element under a key: number `element % 4` of Philox's block `element / 4`. `first` is
 /// the first value's element.
 fn with_random(values: &mut [f32], first: u64, key: u64, mut each: impl FnMut(usize, &mut f32, u32)) {
-    let key = [key as u32, (key >> 32) as u32];
     let (mut at, mut block, mut skip) = (0, first / 4, (first % 4) as usize);
     while let Some(rest) = values.get_mut(at..).filter(|rest| !rest.is_empty()) {
-        let numbers = philox4x32([block as u32, (block >> 32) as u32, 0, 0], key);
+        let numbers = random_block(block, key);
         for (place, (value, &number)) in rest.iter_mut().zip(numbers.iter().skip(skip)).enumerate() {
             each(at + place, value, number);
         }

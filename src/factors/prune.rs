@@ -5,7 +5,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::tensor::philox::philox4x32;
+use crate::tensor::philox::random_block;
 
 /// Which values are kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +93,7 @@ impl Prune {
                 let mut block = (u64::MAX, [0; 4]);
                 for (element, value) in (first..).zip(values) {
                     if block.0 != element / 4 {
-                        block = (element / 4, numbers(element / 4, key));
+                        block = (element / 4, random_block(element / 4, key));
                     }
                     let kept = f64::from(block.1[(element % 4) as usize]) < limit;
                     *value = if kept { *value / density } else { 0.0 };
@@ -109,11 +109,6 @@ pub(crate) fn key(parts: &[&[u8]]) -> u64 {
     parts.iter().for_each(|part| hash.update(part));
     let digest = hash.finalize();
     digest.iter().take(8).rev().fold(0, |key, &byte| key << 8 | u64::from(byte))
-}
-
-/// Four random numbers: those of the elements `4 · block` to `4 · block + 3` (`philox::random_of`).
-pub(crate) fn numbers(block: u64, key: u64) -> [u32; 4] {
-    philox4x32([block as u32, (block >> 32) as u32, 0, 0], [key as u32, (key >> 32) as u32])
 }
 
 /// |value|, in the order of magnitudes.

@@ -5,11 +5,11 @@
 
 use super::keep::Keep;
 use super::matrix::{Matrix, dot, turned, zeros};
-use super::prune::numbers;
 use super::qr::qr;
 use super::svd::{Svd, svd};
 use crate::error::Result;
 use crate::kernel::{STRIP, Strip, multiply};
+use crate::tensor::philox::random_block;
 
 /// A matrix that comes by row by row, any number of times.
 pub(crate) trait Rows {
@@ -100,7 +100,7 @@ async fn iterate(rows: &mut impl Rows, width: usize, key: u64) -> Result<Sketch>
 fn start(rows: usize, cols: usize, key: u64) -> Result<Matrix> {
     let mut matrix = Matrix::zeros(rows, cols)?;
     for (block, values) in matrix.values.chunks_mut(4).enumerate() {
-        for (value, number) in values.iter_mut().zip(numbers(block as u64, key)) {
+        for (value, number) in values.iter_mut().zip(random_block(block as u64, key)) {
             *value = f64::from(number as i32) / (1u64 << 31) as f64;
         }
     }

@@ -25,11 +25,15 @@ pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
-/// The number of element `element` under `key` (the first 64 bits of a hash): number `element % 4` of block `element / 4`.
+/// The numbers of the elements `4 · block` to `4 · block + 3` under `key` (the first 64 bits of a hash).
+#[inline(always)]
+pub fn random_block(block: u64, key: u64) -> [u32; 4] {
+    philox4x32([block as u32, (block >> 32) as u32, 0, 0], [key as u32, (key >> 32) as u32])
+}
+
+/// The number of element `element` under `key`: number `element % 4` of block `element / 4`.
 pub fn random_of(element: u64, key: u64) -> u32 {
-    let block = element / 4;
-    let numbers = philox4x32([block as u32, (block >> 32) as u32, 0, 0], [key as u32, (key >> 32) as u32]);
-    numbers[(element % 4) as usize]
+    random_block(element / 4, key)[(element % 4) as usize]
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! bounds, by Croci, Fasi, Higham, Mary, Mikaitis, "Stochastic rounding: implementation, error analysis and applications" (Royal Society Open
 //! Science 9, 2022).
 
-use super::philox::philox4x32;
+use super::philox::random_block;
 use super::{Float, bf16, f16};
 
 /// Random bits for one element.
@@ -92,9 +92,7 @@ pub fn write_stochastic<R: Copy + Into<f64>>(
             Some(narrow) if value.abs() <= narrow.largest => {
                 if block != Some(element / 4) {
                     block = Some(element / 4);
-                    let counter = element / 4;
-                    numbers =
-                        philox4x32([counter as u32, (counter >> 32) as u32, 0, 0], [key as u32, (key >> 32) as u32]);
+                    numbers = random_block(element / 4, key);
                 }
                 let bits = narrow.round(value, numbers[(element % 4) as usize]);
                 out.copy_from_slice(&bits.to_le_bytes()[..width]);
