@@ -1,8 +1,8 @@
-//! Methods that add a delta whose values can be computed anywhere: W' = W + Δ, or W' = W + W ∘ Δ.
+//! Methods that add a delta whose values can be computed anywhere: W' = W + Δ, or W' = W + W ∘ Δ, which a division takes back.
 
 use std::ops::Range;
 
-use super::{Apply, Given, Place, Prepared, Tile};
+use super::{Apply, Given, Inverse, Place, Prepared, Tile};
 use crate::error::Result;
 
 /// A delta as its layer sees it: outputs × inputs, or outputs × (inputs · kernel) for a convolution.
@@ -23,16 +23,27 @@ pub(crate) trait Delta {
 
 /// The update that adds `delta`: W' = W + Δ. Each value is computed in f64 and rounded once to the type of the weight before it is added.
 pub(super) fn added(delta: impl Delta + 'static, given: &Given) -> Result<Prepared> {
-    dense(Box::new(delta), given, false)
+    dense(Box::new(delta), given, Kind::Added)
 }
 
 /// The same for a delta that is relative to the weight: W' = W + W ∘ Δ.
 pub(super) fn multiplied(delta: impl Delta + 'static, given: &Given) -> Result<Prepared> {
-    dense(Box::new(delta), given, true)
+    dense(Box::new(delta), given, if Inverse::of(given) { Kind::Divided } else { Kind::Multiplied })
 }
 
-fn dense(delta: Box<dyn Delta>, given: &Given, relative: bool) -> Result<Prepared> {
-    Prepared::other(Dense { delta, place: given.place.clone(), transposed: given.op.transposed, relative })
+fn dense(delta: Box<dyn Delta>, given: &Given, kind: Kind) -> Result<Prepared> {
+    Prepared::other(Dense { delta, place: given.place.clone(), transposed: given.op.transposed, kind })
+}
+
+/// What becomes of a weight.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// W + Δ
+    Added,
+    /// W + W ∘ Δ
+    Multiplied,
+    /// W / (1 + Δ), which is infinite where nothing is left of W.
+    Divided,
 }
 
 /// A delta in its place in the weight.
@@ -41,7 +52,7 @@ struct Dense {
     delta: Box<dyn Delta>,
     place: Place,
     transposed: bool,
-    relative: bool,
+    kind: Kind,
 }
 
 impl Apply for Dense {
@@ -57,7 +68,11 @@ impl Apply for Dense {
                 true => self.delta.input(source, col, values),
             }
             for (value, &base) in values.iter_mut().zip(&tile.base[inside]) {
-                *value = if self.relative { base * (1.0 + *value) } else { base + tile.round(*value) };
+                *value = match self.kind {
+                    Kind::Added => base + tile.round(*value),
+                    Kind::Multiplied => base * (1.0 + *value),
+                    Kind::Divided => base / (1.0 + *value),
+                };
             }
         }
     }

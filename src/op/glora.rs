@@ -5,7 +5,7 @@ use super::dense::Delta;
 use super::matmul::Matmul;
 use super::method::straight;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::{Apply, Given, LayerShape, Method, Op, Prepared, Tile};
+use super::{Apply, Given, Inverse, LayerShape, Method, Op, Prepared, Tile};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The operands of A, or D, then those of B, or E. Size `a` and size `b` say how many each has: none (a path that is not there), one number for all
@@ -16,7 +16,7 @@ pub(super) static GLORA: Method =
 fn prepare(given: &Given) -> Result<Prepared> {
     let factor = path(given, 0, given.size('a'))?;
     let added = path(given, given.size('a'), given.size('b'))?;
-    Prepared::other(Paths { factor, added })
+    Prepared::other(Paths { factor, added, back: Inverse::of(given) })
 }
 
 /// What one path adds, or multiplies with: operands from number `first` on, `count` of them.
@@ -47,6 +47,8 @@ impl Delta for Column {
 struct Paths {
     factor: Option<Box<dyn Delta>>,
     added: Option<Box<dyn Delta>>,
+    /// W' = (W − B) / (1 + A) takes it back.
+    back: bool,
 }
 
 impl Apply for Paths {
@@ -60,6 +62,17 @@ impl Apply for Paths {
             let (out, base) = (&mut out[part.clone()], &tile.base[part]);
             out.copy_from_slice(base);
             values.resize(base.len(), 0.0);
+            if self.back {
+                if let Some(added) = &self.added {
+                    added.output(row, col, &mut values);
+                    out.iter_mut().zip(&values).for_each(|(out, value)| *out -= value);
+                }
+                if let Some(factor) = &self.factor {
+                    factor.output(row, col, &mut values);
+                    out.iter_mut().zip(&values).for_each(|(out, value)| *out /= 1.0 + value);
+                }
+                continue;
+            }
             if let Some(factor) = &self.factor {
                 factor.output(row, col, &mut values);
                 out.iter_mut().zip(base).zip(&values).for_each(|((out, base), value)| *out += base * value);

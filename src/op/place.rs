@@ -21,10 +21,7 @@ pub(crate) struct Place {
 impl Place {
     /// The update's row for each of [`rows`](Self::rows).
     pub(crate) fn sources(&self) -> impl Iterator<Item = usize> + '_ {
-        self.rows.clone().map(|row| match self.order {
-            RowOrder::AsIs => row,
-            RowOrder::SwapHalves => (row + self.of / 2) % self.of,
-        })
+        self.rows.clone().map(|row| self.order.source(row, self.of))
     }
 
     /// Whether these are all rows of the update, in its order.
@@ -41,9 +38,52 @@ pub enum RowOrder {
     AsIs,
     /// The second half first: scale and shift, or gate and up, if two tools store them the other way round.
     SwapHalves,
+    /// Of each pair of rows the second first: the same where gate and up alternate.
+    SwapPairs,
+    /// One row of each half in turn, where the update has one half after the other.
+    Interleave,
+    /// One half after the other, where the update has one row of each in turn.
+    Deinterleave,
 }
 
-wire_enum!(RowOrder { AsIs, SwapHalves });
+wire_enum!(RowOrder { AsIs, SwapHalves, SwapPairs, Interleave, Deinterleave });
+
+impl RowOrder {
+    /// Which of the update's rows, `of` in all, stands at `row`.
+    #[inline]
+    pub(crate) fn source(self, row: usize, of: usize) -> usize {
+        if self == RowOrder::AsIs { row } else { self.moved(row, of) }
+    }
+
+    #[inline(never)]
+    fn moved(self, row: usize, of: usize) -> usize {
+        let half = of / 2;
+        match self {
+            RowOrder::AsIs => row,
+            RowOrder::SwapHalves => (row + half) % of.max(1),
+            _ if row >= half * 2 => row,
+            RowOrder::SwapPairs => row ^ 1,
+            RowOrder::Interleave => row % 2 * half + row / 2,
+            RowOrder::Deinterleave => row % half * 2 + row / half,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RowOrder;
+
+    #[test]
+    fn rows_stand_where_their_order_says() {
+        let rows = |order: RowOrder, of| (0..of).map(|row| order.source(row, of)).collect::<Vec<_>>();
+        assert_eq!(rows(RowOrder::AsIs, 3), [0, 1, 2]);
+        assert_eq!(rows(RowOrder::SwapHalves, 6), [3, 4, 5, 0, 1, 2]);
+        assert_eq!(rows(RowOrder::SwapPairs, 6), [1, 0, 3, 2, 5, 4]);
+        assert_eq!(rows(RowOrder::Interleave, 6), [0, 3, 1, 4, 2, 5]);
+        assert_eq!(rows(RowOrder::Deinterleave, 6), [0, 2, 4, 1, 3, 5]);
+        assert_eq!(rows(RowOrder::Deinterleave, 5), [0, 2, 1, 3, 4]);
+    }
+}
 
 /// A run of elements of a weight.
 pub(crate) struct Tile<'a, R> {
