@@ -20,6 +20,7 @@ pub use sparse::{Member, Prune, Rescale, Sparse};
 
 pub(crate) use lanes::Lanes;
 pub(crate) use linear::add_weighted;
+pub(crate) use sce::NOTHING;
 pub(crate) use select::SAMPLED;
 
 use crate::wire::wire_enum;

@@ -12,6 +12,7 @@ mod operands;
 mod prepared;
 mod sample;
 
+pub(crate) use deltas::Mixed;
 pub use facts::{FactJob, FactSum};
 pub use memory::{Budget, DEFAULT_BUDGET};
 pub use merger::Merger;
