@@ -300,12 +300,14 @@ impl Rules {
         };
         let mergekit = self.mergekit || method.whose == Whose::Mergekit;
         let member = |name: &String| {
-            let adapter = adapters.iter().find(|adapter| adapter.name == *name);
+            let place = adapters.iter().position(|adapter| adapter.name == *name);
+            let adapter = place.and_then(|place| adapters.get(place));
             let density = adapter.and_then(|adapter| adapter.density).or(self.density).unwrap_or(1.0);
             let least = if mergekit && prune == Prune::Smallest { 1 } else { 0 };
             let kept = ((density * elements as f64) as u64).max(least);
             let outliers = ((self.gamma * elements as f64) as u64).min(elements - kept.min(elements));
-            let key = adapter.filter(|_| self.is_random()).map_or(0, |adapter| self.key(adapter, tensor));
+            let key =
+                adapter.filter(|_| self.is_random()).map_or(0, |adapter| self.key(adapter, place.unwrap_or(0), tensor));
             Member {
                 density,
                 kept,
@@ -338,7 +340,7 @@ impl Rules {
     }
 
     /// The key of an adapter's random numbers for a tensor.
-    fn key(&self, adapter: &Adapter, tensor: &str) -> u64 {
+    fn key(&self, adapter: &Adapter, place: usize, tensor: &str) -> u64 {
         let weights = adapter.digests.iter().filter(|file| file.name != "adapter_config.json");
         let mut hash = Sha256::new();
         hash.update(format!("{}\n", self.seed));
@@ -346,9 +348,9 @@ impl Rules {
             hash.update(if number == 0 { "" } else { "," });
             hash.update(&file.sha256);
         }
-        // Of a whole model not every hash is known.
+        // Of a whole model not every hash is known, and whether it is must not show: its files' names and sizes, and its place, tell it from others.
         for file in adapter.tuned.iter().flat_map(|tuned| &tuned.identity.files) {
-            hash.update(format!("{} {} {},", file.name, file.size, file.sha256.as_deref().unwrap_or_default()));
+            hash.update(format!("{} {} {place},", file.name, file.size));
         }
         // Two adapters of one file have masks of their own.
         if let Some(name) = &adapter.wanted {
