@@ -69,22 +69,6 @@ impl RowOrder {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::RowOrder;
-
-    #[test]
-    fn rows_stand_where_their_order_says() {
-        let rows = |order: RowOrder, of| (0..of).map(|row| order.source(row, of)).collect::<Vec<_>>();
-        assert_eq!(rows(RowOrder::AsIs, 3), [0, 1, 2]);
-        assert_eq!(rows(RowOrder::SwapHalves, 6), [3, 4, 5, 0, 1, 2]);
-        assert_eq!(rows(RowOrder::SwapPairs, 6), [1, 0, 3, 2, 5, 4]);
-        assert_eq!(rows(RowOrder::Interleave, 6), [0, 3, 1, 4, 2, 5]);
-        assert_eq!(rows(RowOrder::Deinterleave, 6), [0, 2, 4, 1, 3, 5]);
-        assert_eq!(rows(RowOrder::Deinterleave, 5), [0, 2, 1, 3, 4]);
-    }
-}
-
 /// A run of elements of a weight.
 pub(crate) struct Tile<'a, R> {
     /// First row, counted from the first of the prepared [`Place`].
@@ -121,5 +105,21 @@ impl<R> Tile<'_, R> {
             (row, col, at) = (row + 1, 0, part.2.end);
             (!part.2.is_empty()).then_some(part)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RowOrder;
+
+    #[test]
+    fn rows_stand_where_their_order_says() {
+        let rows = |order: RowOrder, of| (0..of).map(|row| order.source(row, of)).collect::<Vec<_>>();
+        assert_eq!(rows(RowOrder::AsIs, 3), [0, 1, 2]);
+        assert_eq!(rows(RowOrder::SwapHalves, 6), [3, 4, 5, 0, 1, 2]);
+        assert_eq!(rows(RowOrder::SwapPairs, 6), [1, 0, 3, 2, 5, 4]);
+        assert_eq!(rows(RowOrder::Interleave, 6), [0, 3, 1, 4, 2, 5]);
+        assert_eq!(rows(RowOrder::Deinterleave, 6), [0, 2, 4, 1, 3, 5]);
+        assert_eq!(rows(RowOrder::Deinterleave, 5), [0, 2, 1, 3, 4]);
     }
 }

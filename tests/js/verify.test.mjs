@@ -91,7 +91,7 @@ describe("merges by a method", { concurrency: 2 }, () => {
     const ties = ["--method", "ties", "--density", "0.4"];
     assert.equal((await lorafold(["merge", "-b", base, ...adapters, ...ties, "-o", out, "-t", "float32"])).code, 0);
     const good = await lorafold(["verify", "-b", base, ...adapters, ...ties, "--merged", out]);
-    assert.deepEqual([good.code, /in every bit$/m.test(good.stdout)], [0, true], good.stdout + good.stderr);
+    assert.deepEqual([good.code, /^verified: out is base .* by ties, in every bit$/m.test(good.stdout)], [0, true], good.stdout + good.stderr);
     const other = await lorafold(["verify", "-b", base, ...adapters, "--method", "ties", "--density", "0.9", "--merged", out, "--json"]);
     assert.equal(other.code, 1);
     const report = JSON.parse(other.stdout);

@@ -23,7 +23,7 @@ export async function verifyCommand(argv: string[]): Promise<number> {
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   try {
     const report = await verify({ ...expected, merged, ...workers, signal: stop.signal });
-    console.log(json ? JSON.stringify(report, null, 2) : verdictText(report, paintFor(process.stdout)));
+    console.log(json ? JSON.stringify(report, null, 2) : verdictText(report, expected.method, paintFor(process.stdout)));
     return report.verdict === "bits" || report.verdict === "rounding" ? 0 : 1;
   } finally {
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
@@ -47,7 +47,7 @@ const MEANS: Record<string, string> = {
   "halves-swapped": "the halves (gate and up) are swapped",
   "halves-interleaved": "gate and up alternate where they should stand in halves, or the other way round",
   linear: "the weighted sum of the deltas, and not what the method makes of them",
-  "other-density": "another share of the delta was kept",
+  "other-density": "another share of its delta was kept",
   "other-mask": "other random values were kept, so many as should be: another tool's random numbers, which cannot be repeated, or another seed",
   "no-magnitude": "DoRA without its magnitudes",
   "not-the-base": "not the base's, although no adapter changes it",
@@ -59,9 +59,9 @@ const MEANS: Record<string, string> = {
   unexplained: "something else",
 };
 
-function verdictText(report: VerifyReport, paint: Paint): string {
+function verdictText(report: VerifyReport, method: string | undefined, paint: Paint): string {
   const { verdict, counts, instead, tensors, merged, base, adapters, findings } = report;
-  const of = `${base}${adapters.map(({ name, weight }) => ` + ${rounded(weight)} × ${name}`).join("")}`;
+  const of = `${base}${adapters.map(({ name, weight }) => ` + ${rounded(weight)} × ${name}`).join("")}${method === undefined || method === "linear" ? "" : ` by ${method}`}`;
   const good = verdict === "bits" || verdict === "rounding";
   const says = { bits: `is ${of}, in every bit`, rounding: `is ${of}, up to rounding`, undecidable: undecided(tensors), different: `is not ${of}`, missing: "" }[verdict];
   const lines = [`${paint(good ? "green" : "red", good ? "verified" : verdict)}: ${paint("bold", merged)} ${says}`];
@@ -90,7 +90,7 @@ const meaning = ({ what, adapter }: Pick<InsteadCount, "what" | "adapter">): str
 
 function tensorText({ name, verdict, instead = [], estimate, outside, elements }: TensorVerdict): string {
   if (verdict === "missing") return `${name}: missing`;
-  const what = instead.map((one) => `${meaning(one)}${one.factor ? ` (${one.what === "other-density" ? "" : "× "}${rounded(one.factor[0])} to ${rounded(one.factor[1])})` : ""}`).join(", or ");
+  const what = instead.map((one) => `${meaning(one)}${one.factor ? ` (${one.what === "other-density" ? "" : "× "}${rounded(one.factor[0])} to ${rounded(one.factor[1])})` : ""}`).join(instead.every((one) => one.what === "other-density") ? ", and " : ", or ");
   const about = estimate === undefined ? "" : `; about ${rounded(estimate)} times the delta`;
   return `${name}: ${what || `${outside ?? 0} of ${counted(elements, "element")} differ${about}`}`;
 }
