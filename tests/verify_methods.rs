@@ -123,8 +123,10 @@ fn what_was_made_instead_is_named() {
             let nothing = deltas(&case).values().all(|(_, delta)| delta.iter().all(|value| *value == 0.0));
             assert_eq!(report.is_verified(), nothing, "{} {what}", case.what);
             if !nothing {
+                // Of a few elements angles are known so badly that it may be undecidable, and never wrong.
+                assert_ne!(report.verdict, Verdict::Bits, "{}", case.what);
                 assert!(
-                    report.instead.iter().any(|instead| instead.what == what),
+                    report.tensors.iter().flat_map(|tensor| &tensor.instead).any(|instead| instead.what == what),
                     "{} {what}: {:?}\n{}",
                     case.what,
                     report.instead,
