@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::adapter::Adapter;
-use super::program::{Region, Update};
+use super::program::{COMMON_ROWS, Region, Update};
 use crate::adapter::dialect::ModuleUpdate;
 use crate::adapter::stack::{Candidate, Share};
 use crate::container::TensorInfo;
@@ -235,8 +235,30 @@ impl<'a> Experts<'a> {
         }
     }
 
+    /// Whether a tensor of a whole model may be an expert's matrix, or a stack of them, by its name and shape.
+    pub(super) fn may_be_of_experts(&self, update: &ModuleUpdate) -> bool {
+        of_expert(update).is_some() || is_stack(update)
+    }
+
+    /// If an update of a whole model is of a stack of which the base has the matrices one by one: their names in each expert, their shape, and the
+    /// number of experts.
+    pub(super) fn matrices(&mut self, update: &ModuleUpdate) -> Option<(&'static [&'static str], Vec<u64>, u64)> {
+        match self.find(&update.module, &update.parameter).filter(|_| is_stack(update))? {
+            Found::Parts(leaves, shape) => Some((leaves, shape, self.count(&update.module, leaves[0]))),
+            Found::Whole(_) => None,
+        }
+    }
+
+    /// How many matrices a stack has that an update is a part of.
+    pub(super) fn in_stack(&mut self, update: &ModuleUpdate) -> u64 {
+        match self.find(&update.module, &update.parameter) {
+            Some(Found::Whole(shape)) => shape.first().copied().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
     /// An update of one expert's layer; if the base has a stack, of that expert's part of it.
-    fn of_stack(&mut self, update: &ModuleUpdate) -> ModuleUpdate {
+    pub(super) fn of_stack(&mut self, update: &ModuleUpdate) -> ModuleUpdate {
         let Some((module, expert, leaf)) = of_expert(update) else { return update.clone() };
         for (parameter, part) in whole_of(leaf) {
             if let Some(Found::Whole(shape)) = self.find(module, parameter)
@@ -255,9 +277,16 @@ impl<'a> Experts<'a> {
 fn of_expert(update: &ModuleUpdate) -> Option<(&str, u64, &str)> {
     let mut names = update.module.rsplitn(3, '.');
     let (leaf, number, module) = (names.next()?, names.next()?, names.next()?);
-    let may_be = update.op.is_low_rank() && update.parameter == "weight" && is_number(number);
+    let is_matrix = update.op.is_low_rank() || update.op.is_task_vector();
+    let may_be = is_matrix && update.parameter == "weight" && is_number(number);
     let expert = number.parse().ok().filter(|_| may_be && whole_of(leaf).next().is_some())?;
     Some((module, expert, leaf))
+}
+
+/// Whether an update may be of a stack of experts' matrices that a whole model has.
+fn is_stack(update: &ModuleUpdate) -> bool {
+    let has_matrices = || update.op.replacement.as_ref().is_some_and(|replace| replace.shape.len() == 3);
+    update.op.is_task_vector() && !parts(&update.parameter).is_empty() && has_matrices()
 }
 
 fn is_in_out(update: &ModuleUpdate) -> bool {
@@ -314,6 +343,8 @@ impl Share {
                 (if fit == wrong { Fit::Neither } else { fit }, transposed)
             }
             Share::All { experts, in_out, .. } => (stack_fit(&op.layer, shape, experts), in_out),
+            // Whole models have matrices one by one as (out, in).
+            Share::One { in_out: true, .. } if op.is_task_vector() => (Fit::Neither, false),
             Share::One { expert, part: (_, parts), in_out } => match *shape {
                 [experts, rows, cols] if expert < experts && rows.is_multiple_of(parts) => {
                     (op.fit(&[rows / parts, cols]), in_out && parts == 1)
@@ -352,7 +383,12 @@ impl Share {
             }
             Share::One { expert, part: (number, parts), .. } => {
                 let part = rows / parts;
-                vec![Update { region: region(expert * rows + number * part, part), ..update }]
+                // Values of a whole model are not the whole tensor's.
+                let op = match update.op.is_task_vector() {
+                    true => update.op.clone().with(COMMON_ROWS, part),
+                    false => update.op.clone(),
+                };
+                vec![Update { region: region(expert * rows + number * part, part), op, ..update }]
             }
             Share::Matrix { .. } => vec![update],
         }
