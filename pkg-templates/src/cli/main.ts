@@ -2,22 +2,25 @@ import { readFile } from "node:fs/promises";
 import { asLorafoldError, LorafoldError, thrown } from "../errors.js";
 import { nearest } from "../nearest.js";
 import { paintFor } from "./colour.js";
-import { combineCommand, extractCommand } from "./adapters.js";
 import { COMMANDS } from "./commands.js";
-import { completionsCommand } from "./completions.js";
 import type { Command } from "./flag.js";
 import { commandHelp, overview } from "./help.js";
-import { inspectCommand } from "./inspect.js";
-import { mergeCommand } from "./merge.js";
 import { errorLine, type SaidError, saidError } from "./said-error.js";
-import { serveCommand } from "./serve.js";
 import { snippetFor } from "./snippets.js";
-import { unmergeCommand } from "./unmerge.js";
-import { uploadCommand } from "./upload.js";
-import { verifyCommand } from "./verify.js";
 import { asksForHelp, UsageError } from "./usage.js";
 
-const RUNS: Record<string, (argv: string[]) => Promise<number> | number> = { merge: mergeCommand, verify: verifyCommand, unmerge: unmergeCommand, combine: combineCommand, extract: extractCommand, serve: serveCommand, inspect: inspectCommand, upload: uploadCommand, completions: completionsCommand };
+/** Each command is loaded when it is called: reading all of them takes longer than a small merge. */
+const RUNS: Record<string, (argv: string[]) => Promise<number>> = {
+  merge: async (argv) => (await import("./merge.js")).mergeCommand(argv),
+  verify: async (argv) => (await import("./verify.js")).verifyCommand(argv),
+  unmerge: async (argv) => (await import("./unmerge.js")).unmergeCommand(argv),
+  combine: async (argv) => (await import("./adapters.js")).combineCommand(argv),
+  extract: async (argv) => (await import("./adapters.js")).extractCommand(argv),
+  serve: async (argv) => (await import("./serve.js")).serveCommand(argv),
+  inspect: async (argv) => (await import("./inspect.js")).inspectCommand(argv),
+  upload: async (argv) => (await import("./upload.js")).uploadCommand(argv),
+  completions: async (argv) => (await import("./completions.js")).completionsCommand(argv),
+};
 
 /** Exit codes: 0 done, 1 failed, 2 usage, 130 aborted. */
 export async function main(argv: string[]): Promise<number> {
