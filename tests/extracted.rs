@@ -102,6 +102,19 @@ fn what_did_not_change_is_not_saved() {
 }
 
 #[test]
+fn a_difference_without_factors_is_no_adapter() {
+    let scratch = Scratch::new("extract-norm");
+    let config = json!({ "architectures": ["LlamaForCausalLM"], "model_type": "llama" });
+    save(&scratch.join("base"), &config, &LLAMA, &[]);
+    for (changed, says) in [(&["model.norm.weight"][..], "model.norm.weight"), (&[][..], "nothing to keep")] {
+        save(&scratch.join("tuned"), &config, &LLAMA, changed);
+        let new = NewAdapter::extracted(scratch.join("base"), scratch.join("tuned"), ExtractOptions::default());
+        let error = new.run(scratch.join("out")).unwrap_err();
+        assert!(error.code() == "wrong-input" && error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
 fn what_encoder_and_decoder_share_is_saved_for_both() {
     let scratch = Scratch::new("extract-t5");
     let config =
