@@ -2,15 +2,13 @@
 //! file says something else; `npm run tables` writes it.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use folders::cases::{Case, cases};
-use folders::{Scratch, decode, files, values};
+use crate::folders::cases::{Case, cases};
+use crate::folders::{Scratch, decode, files, values};
 use half::{bf16, f16};
 use lorafold::plan::report::TensorReport;
 use lorafold::{AdapterFolder, Error, Merge};

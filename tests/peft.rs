@@ -1,13 +1,11 @@
 //! The fixtures that PEFT made, merged from folder to folder. They are not in the published crate, and this test isn't either.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-
 use std::fs;
 use std::path::Path;
 
-use folders::cases::Case;
-use folders::{Scratch, decode, values};
+use crate::folders::cases::Case;
+use crate::folders::{self, Scratch, decode, values};
 use half::{bf16, f16};
 use lorafold::plan::MergePlan;
 use lorafold::{AdapterFolder, Merge};
