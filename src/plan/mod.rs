@@ -30,6 +30,7 @@ mod request;
 mod rounding;
 mod rules;
 mod scales;
+mod share;
 pub mod signal;
 mod task_vectors;
 mod tensors;

@@ -178,6 +178,7 @@ fn swap_halves(update: &mut Update, matrix: u64) -> bool {
         update.region.order = match update.region.order {
             RowOrder::AsIs => RowOrder::SwapHalves,
             RowOrder::SwapHalves => RowOrder::AsIs,
+            RowOrder::Alternating => return false,
         };
         return true;
     }
