@@ -13,6 +13,7 @@ mod experts;
 mod front_matter;
 mod given;
 mod identity;
+mod layer_weights;
 mod matching;
 mod missing_layers;
 mod module_weights;
