@@ -97,6 +97,8 @@ pub(crate) enum Needs {
     Columns,
     /// The products of as many vectors as the rank with all columns of the outputs: a fact, or of a weight stored (in, out) its rows.
     Products,
+    /// The same outputs' rows of the layer's weight: it is of the layer's bias.
+    Weight,
 }
 
 impl Needs {
@@ -105,7 +107,7 @@ impl Needs {
             Needs::Rows | Needs::Norms | Needs::Columns => Footprint::Rows,
             Needs::Groups => Footprint::RowGroups(op.size('g')),
             Needs::Products if op.transposed => Footprint::Rows,
-            Needs::Elements | Needs::Products => Footprint::Elements,
+            Needs::Elements | Needs::Products | Needs::Weight => Footprint::Elements,
         }
     }
 
