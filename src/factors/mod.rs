@@ -5,7 +5,9 @@
 //! as a whole. All sums are in f64 and in one order, so that the same bytes come out everywhere.
 
 mod adapters;
+mod bias;
 mod combine;
+mod copies;
 mod dense;
 mod extract;
 mod folder;
@@ -15,13 +17,18 @@ mod low_rank;
 mod matrix;
 mod models;
 mod options;
+mod parts;
 mod plan;
 mod prune;
 mod qr;
 mod report;
 mod request;
 mod rule;
+mod said;
+mod shapes;
 mod sketch;
+mod stack;
+mod stacks;
 mod svd;
 mod targets;
 

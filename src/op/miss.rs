@@ -6,13 +6,14 @@ use super::dense::{Delta, added};
 use super::matmul::transposed;
 use super::method::Needs;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::{Apply, Given, Method, Op, Place, Prepared, Tile};
+use super::unpacked::zeros;
+use super::{Apply, Given, Method, Op, Place, Prepared, Tile, Unpacked};
 use crate::error::Result;
 use crate::model::orientation::Fit;
 
 /// `miss_block` (rank, outputs): every output has its own column. In `mini` it is (rank, `w`), and the columns repeat.
 pub(super) static MISS: Method =
-    Method { vanishes: true, fit, spellings: &[PEFT, BONE], ..Method::new("miss", prepare) };
+    Method { vanishes: true, unpack: Some(unpack), fit, spellings: &[PEFT, BONE], ..Method::new("miss", prepare) };
 
 /// `miss_block` (outputs / rank, rank, rank), by which blocks of the weight are multiplied.
 pub(super) static BAT: Method = Method { vanishes: true, needs: Needs::Rows, fit, ..Method::new("miss", prepare_bat) };
@@ -29,6 +30,21 @@ fn fit(op: &Op, shape: &[u64]) -> Fit {
 fn prepare(given: &Given) -> Result<Prepared> {
     let width = given.size('o').max(given.size('w'));
     added(Tiled { columns: transposed(&given.values(0)?, width), rank: given.size('r') }, given)
+}
+
+/// A column that repeats is a product with ones where it does.
+fn unpack(given: &Given) -> Result<Unpacked> {
+    let (outputs, columns) = (given.place.of, given.place.cols);
+    let (values, width) = (given.values(0)?, given.size('o').max(given.size('w')));
+    let rank = given.size('r').min(columns);
+    let (mut a, mut b) = (zeros(given, columns.checked_mul(rank))?, zeros(given, outputs.checked_mul(rank))?);
+    for (k, row) in a.chunks_exact_mut(columns).enumerate() {
+        row.iter_mut().skip(k).step_by(given.size('r')).for_each(|value| *value = 1.0);
+    }
+    for (output, row) in b.chunks_exact_mut(rank).enumerate() {
+        row.iter_mut().enumerate().for_each(|(k, value)| *value = values[k * width + output % width]);
+    }
+    Ok(Unpacked { a, b, rank, scale: 1.0 })
 }
 
 fn prepare_bat(given: &Given) -> Result<Prepared> {

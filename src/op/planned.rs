@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::add_bias::ADD_BIAS;
+use super::dora::DORA;
 use super::method::Needs;
 use super::replace::REPLACE;
 use super::rows::ROWS;
@@ -175,6 +177,16 @@ impl Op {
     /// Whether it is the delta of a whole model.
     pub(crate) fn is_task_vector(&self) -> bool {
         *self.method == TASK_VECTOR
+    }
+
+    /// Whether it gives each output a trained length.
+    pub(crate) fn is_dora(&self) -> bool {
+        *self.method == DORA
+    }
+
+    /// Whether it adds the bias of `lora_B`, times its first number, to that of the layer.
+    pub(crate) fn adds_to_bias(&self) -> bool {
+        *self.method == ADD_BIAS
     }
 
     /// Whether it puts trained values in the place of the weight's own, of all its rows or of some.

@@ -297,8 +297,30 @@ impl<'a> Experts<'a> {
         Some(Share::All { experts, packing: wrapper.packing, part, order, in_out })
     }
 
+    /// Whether a tensor of a whole model may be an expert's matrix, or a stack of them, by its name and shape.
+    pub(super) fn may_be_of_experts(&self, update: &ModuleUpdate) -> bool {
+        of_expert(update).is_some() || is_stack(update)
+    }
+
+    /// If an update of a whole model is of a stack of which the base has the matrices one by one: their names in each expert, their shape, and the
+    /// number of experts.
+    pub(super) fn matrices(&mut self, update: &ModuleUpdate) -> Option<(&'static [&'static str], Vec<u64>, u64)> {
+        match self.find(&update.module, &update.parameter).filter(|_| is_stack(update))? {
+            Found::Parts(leaves, shape) => Some((leaves, shape, self.count(&update.module, leaves[0]))),
+            Found::Whole(_) | Found::Stacks(..) => None,
+        }
+    }
+
+    /// How many matrices a stack has that an update is a part of.
+    pub(super) fn in_stack(&mut self, update: &ModuleUpdate) -> u64 {
+        match self.find(&update.module, &update.parameter) {
+            Some(Found::Whole(shape)) => shape.first().copied().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
     /// An update of one expert's layer; if the base has a stack, of that expert's part of it.
-    fn of_stack(&mut self, update: &ModuleUpdate) -> ModuleUpdate {
+    pub(super) fn of_stack(&mut self, update: &ModuleUpdate) -> ModuleUpdate {
         let Some((module, expert, leaf)) = of_expert(update) else { return update.clone() };
         for (parameter, part) in whole_of(leaf) {
             if let Some(Found::Whole(shape)) = self.find(module, parameter)
@@ -318,9 +340,16 @@ impl<'a> Experts<'a> {
 fn of_expert(update: &ModuleUpdate) -> Option<(&str, u64, &str)> {
     let mut names = update.module.rsplitn(3, '.');
     let (leaf, number, module) = (names.next()?, names.next()?, names.next()?);
-    let may_be = update.op.is_low_rank() && update.parameter == "weight" && is_number(number);
+    let is_matrix = update.op.is_low_rank() || update.op.is_task_vector();
+    let may_be = is_matrix && update.parameter == "weight" && is_number(number);
     let expert = number.parse().ok().filter(|_| may_be && whole_of(leaf).next().is_some())?;
     Some((module, expert, leaf))
+}
+
+/// Whether an update may be of a stack of experts' matrices that a whole model has.
+fn is_stack(update: &ModuleUpdate) -> bool {
+    let has_matrices = || update.op.replacement.as_ref().is_some_and(|replace| replace.shape.len() == 3);
+    update.op.is_task_vector() && !parts(&update.parameter).is_empty() && has_matrices()
 }
 
 fn is_in_out(update: &ModuleUpdate) -> bool {

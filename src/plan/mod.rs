@@ -20,6 +20,7 @@ mod module_weights;
 mod open;
 mod options;
 mod output;
+mod partners;
 mod pieces;
 pub mod program;
 mod programs;

@@ -1,6 +1,6 @@
 //! What an update covers of a stack of matrices, or of a tensor that is a part of one in memory.
 
-use super::program::{Region, Update};
+use super::program::{COMMON_ROWS, Region, Update};
 use crate::adapter::stack::Share;
 use crate::model::orientation::Fit;
 use crate::op::{LayerShape, Op, RowOrder};
@@ -36,6 +36,8 @@ impl Share {
             Share::All { experts, part: (_, parts), in_out, .. } => {
                 (stack_fit(&op.layer, shape, experts, parts), in_out)
             }
+            // Whole models have matrices one by one as (out, in).
+            Share::One { in_out: true, .. } if op.is_task_vector() => (Fit::Neither, false),
             Share::One { expert, part: (_, parts), in_out } => match *shape {
                 [experts, rows, cols] if expert < experts && rows.is_multiple_of(parts) => {
                     (op.fit(&[rows / parts, cols]), in_out && parts == 1)
@@ -74,7 +76,12 @@ impl Share {
             }
             Share::One { expert, part: (number, parts), .. } => {
                 let part = rows / parts;
-                vec![Update { region: region(expert * rows + number * part, part), ..update }]
+                // Values of a whole model are not the whole tensor's.
+                let op = match update.op.is_task_vector() {
+                    true => update.op.clone().with(COMMON_ROWS, part),
+                    false => update.op.clone(),
+                };
+                vec![Update { region: region(expert * rows + number * part, part), op, ..update }]
             }
             Share::Matrix { .. } => vec![update],
         }

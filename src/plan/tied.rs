@@ -32,9 +32,13 @@ const EMBEDDINGS: [&str; 4] = ["embed_tokens.weight", "wte.weight", "word_embedd
 /// What models call their output layer, and its bias.
 const HEADS: [&str; 4] = [HEAD, "embed_out.weight", "lm_head.bias", "embed_out.bias"];
 
+/// Others with a row for each token, of which some models keep a copy.
+const COPIES: [&str; 4] =
+    ["shared.weight", "predictions.bias", "predictions.decoder.weight", "predictions.decoder.bias"];
+
 /// Whether a tensor has one row for each token of the vocabulary.
 pub(crate) fn is_vocabulary(name: &str) -> bool {
-    ends_in_one_of(name, &EMBEDDINGS) || ends_in_one_of(name, &HEADS)
+    ends_in_one_of(name, &EMBEDDINGS) || ends_in_one_of(name, &HEADS) || ends_in_one_of(name, &COPIES)
 }
 
 /// Whether a tensor is the embedding of a model's tokens.
