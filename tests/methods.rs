@@ -167,13 +167,12 @@ const REFUSED: [&str; 16] = [
 ];
 
 /// Variants of LoRA that are refused, by the field that chooses them.
-const VARIANTS: [(&str, &str); 8] = [
+const VARIANTS: [(&str, &str); 7] = [
     ("alora_invocation_tokens", "[1]"),
     ("arrow_config", r#"{"top_k": 1}"#),
     ("init_lora_weights", r#""corda""#),
     ("init_lora_weights", r#""loftq""#),
     ("init_lora_weights", r#""lora_ga""#),
-    ("init_lora_weights", r#""pissa""#),
     ("init_lora_weights", r#""pissa_niter_16""#),
     ("use_qalora", "true"),
 ];

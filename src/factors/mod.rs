@@ -12,18 +12,17 @@ mod folder;
 mod keep;
 mod layer;
 mod low_rank;
-mod matrix;
 mod models;
 mod options;
 mod plan;
 mod prune;
-mod qr;
 mod report;
 mod request;
 mod rule;
 mod sketch;
-mod svd;
 mod targets;
+
+use crate::linear::{matrix, qr, svd};
 
 pub use adapters::plan_combine;
 pub use folder::{AdapterFiles, Slot};
