@@ -291,7 +291,7 @@ impl Leading {
 
     /// Go on with the best Ritz vectors: so many that little is forgotten, and so few that several blocks have room.
     fn restart(&mut self, ritz: &Symmetric) -> Result<()> {
-        let kept = (self.most * 2 / 5).max(self.wanted + 8);
+        let kept = (self.most / 2).max(self.wanted + 8);
         self.turn(ritz, kept)?;
         self.projected.fill(0.0);
         (0..kept).for_each(|at| self.projected[at * self.most + at] = ritz.values[at]);
