@@ -2,13 +2,11 @@
 //! has changed; every method of PEFT is merged or refused by its name.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use folders::{Scratch, files, values};
+use crate::folders::{Scratch, files, values};
 use lorafold::plan::PlanOptions;
 use lorafold::{AdapterFolder, Merge, Result};
 use safetensors::SafeTensors;

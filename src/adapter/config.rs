@@ -76,6 +76,7 @@ const NEUTRAL: &[&str] = &[
     "merge_weights",
     "modules_to_save",
     "monteclora_config",
+    "peft_type",
     "qalora_group_size",
     "revision",
     "runtime_config",
@@ -108,20 +109,29 @@ impl AdapterConfig {
     /// `bad-config` when it is not valid, `unsupported` for a field that changes the result and is not implemented,
     /// `limit-exceeded` for regular expressions that are too long together.
     pub fn parse(file: &str, adapter: &str, json: &[u8]) -> Result<AdapterConfig> {
-        AdapterConfig::read(&FieldReader { file, adapter }, &entries(file, json)?, false)
+        let (reader, fields) = (FieldReader { file, adapter }, entries(file, json)?);
+        match fields.iter().find(|(name, _)| name == "peft_type").and_then(|(_, value)| value.as_str()) {
+            Some("LORA") => AdapterConfig::read(&reader, &fields, false),
+            Some(other) => {
+                let reason = format!("it is the configuration of {other:?}, not of \"LORA\"");
+                Err(Error::unsupported(file, reason).adapter(adapter).field("peft_type").found(other).expected("LORA"))
+            }
+            None => {
+                let reason = "it has no peft_type: this is not the configuration of a PEFT adapter";
+                Err(Error::bad_config(file, reason).field("peft_type").expected("LORA"))
+            }
+        }
     }
 
-    /// The same, of the configuration's fields. A `residual` base is one that the adapter's initialisation has already changed, so nothing more is
-    /// done for it.
+    /// The same, of the fields of a configuration whose `peft_type` is LORA. A `residual` base is one that the adapter's initialisation has already
+    /// changed, so nothing more is done for it.
     ///
     /// # Errors
     /// Those of [`parse`](Self::parse).
     pub(crate) fn read(reader: &FieldReader, fields: &[(String, Value)], residual: bool) -> Result<AdapterConfig> {
         let mut config = AdapterConfig::plain(8, 8.0);
-        let mut peft_type = None;
         for (name, value) in fields {
             match name.as_str() {
-                "peft_type" => peft_type = value.as_str(),
                 "r" => config.r = reader.rank(name, value)?,
                 "lora_alpha" => config.alpha = reader.number(name, value)?,
                 "use_rslora" => config.rslora = reader.flag(name, value)?,
@@ -150,7 +160,9 @@ impl AdapterConfig {
                 _ if says_nothing(value) => {}
                 refused => {
                     return Err(match REFUSED.iter().find(|row| row.0 == refused) {
-                        Some((_, meaning, fix)) => reader.not_yet(refused, value, meaning).fix(*fix),
+                        Some((_, meaning, WITH_PEFT)) => reader.not_yet(refused, value, meaning),
+                        // PEFT cannot merge it, either.
+                        Some((_, meaning, fix)) => reader.refuse(refused, value, meaning).fix(*fix),
                         None => reader
                             .refuse(refused, value, "an unknown field, which may change the result")
                             .kind(ErrorKind::UnknownField)
@@ -159,20 +171,7 @@ impl AdapterConfig {
                 }
             }
         }
-        match peft_type {
-            Some("LORA") => Ok(config),
-            Some(other) => {
-                let reason = format!("{other:?} adapters cannot be merged yet, only \"LORA\"");
-                let error = reader.not_yet("peft_type", &Value::Null, &reason);
-                Err(error.found(other).expected("LORA"))
-            }
-            None => Err(Error::bad_config(
-                reader.file,
-                "it has no peft_type: this is not the configuration of a PEFT adapter",
-            )
-            .field("peft_type")
-            .expected("LORA")),
-        }
+        Ok(config)
     }
 
     /// A configuration that only says rank and alpha, for an adapter file that comes without one.
@@ -231,7 +230,7 @@ fn start(reader: &FieldReader, value: &Value) -> Result<Start> {
             "merge into the base that was saved with it, with the option residualBase",
         ),
     };
-    Err(reader.not_yet("init_lora_weights", value, &format!("{} {reason}", text(value))).fix(fix))
+    Err(reader.refuse("init_lora_weights", value, &format!("{} {reason}", text(value))).fix(fix))
 }
 
 #[cfg(test)]
@@ -359,6 +358,9 @@ mod tests {
             let error = parse(&format!(r#"{{"peft_type":"LORA",{field}}}"#)).unwrap_err();
             let sentence = error.to_string();
             assert!(sentence.contains(reason) && sentence.contains(fix), "{sentence}");
+            // This kind says that PEFT can merge it, and shows how.
+            let is_for_peft = error.facts().kind == Some(ErrorKind::NotImplemented);
+            assert_eq!(is_for_peft, fix == "with PEFT", "{sentence}");
         }
         for (init, from) in [("pissa", Start::Pissa), ("OLoRA", Start::Olora), ("gaussian", Start::Base)] {
             let json = format!(r#"{{"peft_type":"LORA","init_lora_weights":"{init}"}}"#);

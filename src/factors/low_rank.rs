@@ -65,15 +65,27 @@ impl LowRank {
     /// # Errors
     /// `limit-exceeded` where memory does not suffice.
     pub(crate) fn deviation(&self, other: &LowRank) -> Result<f64> {
-        // By the triangles of QR: the inner products would lose what is below 10⁻⁸.
-        let norm = |product: LowRank| -> Result<f64> {
-            let (left, right) = (qr(product.left)?, qr(product.right)?);
-            let core = left.r.times(&right.r.transposed()?)?;
-            Ok(super::matrix::dot(&core.values, &core.values).sqrt())
-        };
-        let difference = norm(LowRank::sum(&[(1.0, self), (-1.0, other)])?)?;
-        let whole = norm(other.clone())?;
+        let (difference, whole) = self.distance(other)?;
         Ok(if whole > 0.0 { difference / whole } else { difference })
+    }
+
+    /// The Frobenius norm of the dense difference to `other`, and that of `other`.
+    ///
+    /// # Errors
+    /// `limit-exceeded` where memory does not suffice.
+    pub(crate) fn distance(&self, other: &LowRank) -> Result<(f64, f64)> {
+        Ok((LowRank::sum(&[(1.0, self), (-1.0, other)])?.norm()?, other.norm()?))
+    }
+
+    /// The Frobenius norm of the dense matrix.
+    ///
+    /// # Errors
+    /// `limit-exceeded` where memory does not suffice.
+    pub(crate) fn norm(&self) -> Result<f64> {
+        // By the triangles of QR: the inner products would lose what is below 10⁻⁸.
+        let (left, right) = (qr(self.left.clone())?, qr(self.right.clone())?);
+        let core = left.r.times(&right.r.transposed()?)?;
+        Ok(super::matrix::dot(&core.values, &core.values).sqrt())
     }
 }
 

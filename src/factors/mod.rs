@@ -5,7 +5,9 @@
 //! as a whole. All sums are in f64 and in one order, so that the same bytes come out everywhere.
 
 mod adapters;
+mod bias;
 mod combine;
+mod copies;
 mod dense;
 mod extract;
 mod folder;
@@ -14,12 +16,17 @@ mod layer;
 mod low_rank;
 mod models;
 mod options;
+mod parts;
 mod plan;
 mod prune;
 mod report;
 mod request;
 mod rule;
+mod said;
+mod shapes;
 mod sketch;
+mod stack;
+mod stacks;
 mod targets;
 
 use crate::linear::{matrix, qr, svd};

@@ -6,7 +6,7 @@ use super::dora::Normalised;
 use super::low_rank::Product;
 use super::numbers::Numbers;
 use super::peft::Spelling;
-use super::{Op, Place, Tile};
+use super::{Op, Place, Tile, Unpacked};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::kernel::{Real, decode};
@@ -29,6 +29,11 @@ pub struct Method {
     pub(crate) refuses: fn(&[u64]) -> Option<&'static str>,
     /// Whether nothing changes where one of its operands is all zeros.
     pub(crate) vanishes: bool,
+    /// Its factors by themselves, where its delta is a product of factors whatever the weight is.
+    ///
+    /// # Errors
+    /// As `prepare`.
+    pub(crate) unpack: Option<fn(&Given) -> Result<Unpacked>>,
     /// Make ready to be applied.
     ///
     /// # Errors
@@ -47,6 +52,7 @@ impl Method {
             fit: |op, shape| op.layer.fit(shape),
             refuses: |_| None,
             vanishes: false,
+            unpack: None,
             prepare,
         }
     }
@@ -99,6 +105,8 @@ pub(crate) enum Needs {
     Leading,
     /// The products of as many vectors as the rank with all columns of the outputs: a fact, or of a weight stored (in, out) its rows.
     Products,
+    /// The same outputs' rows of the layer's weight: it is of the layer's bias.
+    Weight,
 }
 
 impl Needs {
@@ -107,7 +115,7 @@ impl Needs {
             Needs::Rows | Needs::Norms | Needs::Columns | Needs::Leading => Footprint::Rows,
             Needs::Groups => Footprint::RowGroups(op.size('g')),
             Needs::Products if op.transposed => Footprint::Rows,
-            Needs::Elements | Needs::Products => Footprint::Elements,
+            Needs::Elements | Needs::Products | Needs::Weight => Footprint::Elements,
         }
     }
 

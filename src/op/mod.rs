@@ -71,6 +71,7 @@ pub use delora::DELORA;
 pub use dora::DORA;
 pub use expert::Packing;
 pub use fourierft::FOURIERFT;
+pub use glora::GLORA_BIAS;
 pub use hira::HIRA;
 pub use hra::HRA;
 pub use ia3::IA3;
@@ -120,6 +121,7 @@ pub static METHODS: &[&Method] = &[
     &delora::DELORA,
     &gralora::GRALORA,
     &glora::GLORA,
+    &glora::GLORA_BIAS,
     &c3a::C3A,
     &miss::MISS,
     &miss::BAT,

@@ -122,8 +122,8 @@ impl Program {
     /// update needs whole rows.
     pub fn block(&self, bytes: u64) -> u64 {
         // What is read beside the source takes memory, too.
-        let beside = self.updates.iter().filter_map(|update| update.op.replacement.as_ref());
-        let beside: u64 = beside.map(|replace| replace.stored.float.bytes() as u64).sum();
+        let beside = self.updates.iter().filter_map(|update| update.op.beside());
+        let beside: u64 = beside.map(|(stored, each)| stored.float.bytes() as u64 * each).sum();
         let most = (bytes / (self.to.bytes() as u64 + beside)).max(1);
         let rows = most / self.cols.max(1);
         let elements = match rows {
