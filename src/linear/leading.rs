@@ -19,7 +19,7 @@ const EXACT: f64 = 1.0 / (1u64 << 27) as f64;
 /// What is no longer there after rounding, of the largest eigenvalue of WᵀW. The square of what f32 resolves.
 const NOISE: f64 = 1.0 / (1u64 << 46) as f64;
 
-/// Rounds at most. Trained weights need 10 to 60.
+/// Rounds at most. 25 to 50 are usual.
 const ROUNDS: usize = 400;
 
 /// Vectors of the basis, at least, before it is restarted; and blocks of it.
