@@ -165,13 +165,12 @@ const REFUSED: [&str; 16] = [
 ];
 
 /// Variants of LoRA that are refused, by the field that chooses them.
-const VARIANTS: [(&str, &str); 9] = [
+const VARIANTS: [(&str, &str); 8] = [
     ("alora_invocation_tokens", "[1]"),
     ("arrow_config", r#"{"top_k": 1}"#),
     ("init_lora_weights", r#""corda""#),
     ("init_lora_weights", r#""loftq""#),
     ("init_lora_weights", r#""lora_ga""#),
-    ("init_lora_weights", r#""pissa""#),
     ("init_lora_weights", r#""pissa_niter_16""#),
     ("kasa_config", r#"{"beta": 0.1}"#),
     ("use_qalora", "true"),

@@ -38,12 +38,23 @@ pub struct AdapterConfig {
     pub tokens: Vec<(String, Vec<u64>)>,
     /// Which factors are stored in blocks.
     pub blocks: Blocks,
-    /// OLoRA: training began from the given base minus the product of its first factors.
-    pub olora: bool,
+    /// What training began from.
+    pub start: Start,
     /// `layer_replication`: ranges of the base's layers, each with its first layer and the one after its last.
     pub replication: Vec<[u64; 2]>,
     /// `base_model_name_or_path`, for the report.
     pub base_name: Option<String>,
+}
+
+/// What the training of an adapter began from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// The base as it is.
+    Base,
+    /// OLoRA: the base minus the product of its QR factorisation's first factors.
+    Olora,
+    /// PiSSA: the base minus its largest singular values and their vectors.
+    Pissa,
 }
 
 /// Fields that do not change the numbers of a merge from files.
@@ -144,7 +155,7 @@ impl AdapterConfig {
                 "use_bdlora" => config.blocks.read_diagonal(reader, value)?,
                 "enable_lora" => config.blocks.read_enabled(reader, value)?,
                 "init_lora_weights" if residual => {}
-                "init_lora_weights" => config.olora = is_olora(reader, value)?,
+                "init_lora_weights" => config.start = start(reader, value)?,
                 neutral if NEUTRAL.contains(&neutral) => {}
                 _ if says_nothing(value) => {}
                 refused => {
@@ -178,7 +189,7 @@ impl AdapterConfig {
             peft_version: None,
             tokens: Vec::new(),
             blocks: Blocks::default(),
-            olora: false,
+            start: Start::Base,
             replication: Vec::new(),
             base_name: None,
         }
@@ -194,20 +205,20 @@ fn target_list(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(Into::into)).collect()
 }
 
-/// Whether the adapter's initialisation is OLoRA's. Some initialisations train against a changed base, so that merging into the original would be
-/// wrong. OLoRA's base can be computed again. PiSSA's would need the singular vectors of whole weights. The others depend on random numbers, on data
-/// or on a quantisation.
-fn is_olora(reader: &FieldReader, value: &Value) -> Result<bool> {
+/// What the training of an adapter with this initialisation began from. Some change the base, so that merging into the original would be wrong. That of
+/// OLoRA and of PiSSA can be computed again. The others depend on random numbers, on data or on a quantisation.
+fn start(reader: &FieldReader, value: &Value) -> Result<Start> {
     let init = match value {
-        Value::Bool(_) | Value::Null => return Ok(false),
-        Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => return Ok(false),
-        Value::String(init) if init.eq_ignore_ascii_case("olora") => return Ok(true),
+        Value::Bool(_) | Value::Null => return Ok(Start::Base),
+        Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => return Ok(Start::Base),
+        Value::String(init) if init.eq_ignore_ascii_case("olora") => return Ok(Start::Olora),
+        Value::String(init) if init == "pissa" => return Ok(Start::Pissa),
         Value::String(init) => init.as_str(),
         _ => "",
     };
     let (reason, fix) = match init {
-        "pissa" => (
-            "trains against the base without its main part",
+        niter if niter.starts_with("pissa") => (
+            "trains against the base without what PEFT's randomised decomposition found in it, with random numbers that nobody knows",
             "merge into the base that was saved without it, with the option residualBase; or convert the adapter with PEFT: save_pretrained(path_initial_model_for_weight_conversion=…)",
         ),
         "loftq" => (
@@ -329,15 +340,14 @@ mod tests {
 
     #[test]
     fn what_changes_the_result_is_refused_by_name() {
-        for field in [r#""init_lora_weights":"pissa""#, r#""something_new":3"#, r#""rank_pattern":{"(a":2}"#] {
+        for field in [r#""init_lora_weights":"corda""#, r#""something_new":3"#, r#""rank_pattern":{"(a":2}"#] {
             let error = parse(&format!(r#"{{"peft_type":"LORA",{field}}}"#)).unwrap_err();
             assert_eq!(error.code(), "unsupported", "{field}");
             let name = field.split('"').nth(1).unwrap();
             assert!(error.to_string().contains(name), "{error}");
         }
         for (field, reason, fix) in [
-            (r#""init_lora_weights":"pissa""#, "without its main part", "convert the adapter"),
-            (r#""init_lora_weights":"pissa_niter_4""#, "cannot be made again", "residualBase"),
+            (r#""init_lora_weights":"pissa_niter_4""#, "randomised", "convert the adapter"),
             (r#""init_lora_weights":"corda""#, "cannot be made again", "saved with it"),
             (r#""init_lora_weights":"loftq""#, "LoftQ has quantised", "that LoftQ made"),
             (r#""kasa_config":{"x":1}"#, "KaSA", "with PEFT"),
@@ -351,6 +361,10 @@ mod tests {
             // This kind says that PEFT can merge it, and shows how.
             let is_for_peft = error.facts().kind == Some(ErrorKind::NotImplemented);
             assert_eq!(is_for_peft, fix == "with PEFT", "{sentence}");
+        }
+        for (init, from) in [("pissa", Start::Pissa), ("OLoRA", Start::Olora), ("gaussian", Start::Base)] {
+            let json = format!(r#"{{"peft_type":"LORA","init_lora_weights":"{init}"}}"#);
+            assert_eq!(parse(&json).unwrap().start, from);
         }
         assert_eq!(parse(r#"{"peft_type":"LOHA"}"#).unwrap_err().code(), "unsupported");
         for json in [

@@ -40,6 +40,7 @@ mod olora;
 mod orthogonal;
 mod peanut;
 pub(crate) mod peft;
+mod pissa;
 mod place;
 mod planned;
 mod projected;
@@ -82,6 +83,8 @@ pub use method::{Fact, Footprint, Method};
 pub(crate) use method::{Given, Inverse, Prepared};
 pub use oft::OFT;
 pub use olora::OLORA;
+pub use pissa::PISSA;
+pub(crate) use pissa::Rounds;
 pub use place::RowOrder;
 pub(crate) use place::{Place, Tile};
 pub use planned::{Op, Scale, Sizes};
@@ -98,6 +101,7 @@ pub static METHODS: &[&Method] = &[
     &low_rank::LORA,
     &dora::DORA,
     &olora::OLORA,
+    &pissa::PISSA,
     &bd_lora::BD_LORA,
     &merged_linear::MERGED_LINEAR,
     &add_bias::ADD_BIAS,

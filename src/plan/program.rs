@@ -6,7 +6,7 @@ use crate::combine::Combine;
 use crate::encoding::{Operand, Stored};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
-use crate::op::{Fact, Footprint, Op, Replace, RowOrder};
+use crate::op::{Fact, Footprint, Op, Replace, Rounds, RowOrder};
 use crate::tensor::{Float, Rounding};
 use crate::wire::{Wire, wire};
 
@@ -189,6 +189,7 @@ impl Program {
         update.op.fact().map(|fact| match fact {
             Fact::ColumnSquares => cols,
             Fact::Projection(rank) => (rank as usize).saturating_mul(cols),
+            Fact::Leading(rank) => Rounds::length(rank, self.cols),
         })
     }
 

@@ -4,7 +4,7 @@ use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
 use lorafold::op::{
-    ADALORA, DEFT, DELORA, DORA, FOURIERFT, GLORA_BIAS, HIRA, IA3, LORA, OLORA, Op, Replace, RowOrder, Sizes,
+    ADALORA, DEFT, DELORA, DORA, FOURIERFT, GLORA_BIAS, HIRA, IA3, LORA, OLORA, Op, PISSA, Replace, RowOrder, Sizes,
     TASK_VECTOR,
 };
 use lorafold::plan::{Program, Region, Update};
@@ -56,7 +56,7 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let (of_rank, of_inputs, one) = (operand(rank), operand(inner), operand(1));
     let scale: f64 = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
     let turned = if source.flag() { turning(source, inputs, end - start, cols) } else { None };
-    let (method, operands) = match source.below(10) {
+    let (method, operands) = match source.below(11) {
         0 | 1 => (&LORA, vec![a, b]),
         2 => (&DORA, vec![a, b, magnitude.clone()]),
         3 => (&HIRA, vec![a, b]),
@@ -65,6 +65,7 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
         6 => (&ADALORA, vec![a, b, of_rank]),
         7 => (&DELORA, vec![a, b, one, of_inputs.clone()]),
         8 => (&OLORA, vec![a, b]),
+        9 => (&PISSA, vec![a, b]),
         _ => (&FOURIERFT, vec![magnitude.clone()]),
     };
     let sizes = Sizes::of(&[('r', rank), ('i', inner), ('o', outer), ('s', scale.to_bits())]);
