@@ -1,13 +1,11 @@
 //! Adapters made of adapters and of models, against real PEFT and numpy: tests/fixtures/factors.py says how the expected values came about.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use folders::{Scratch, decode, files, values};
+use crate::folders::{Scratch, decode, files, values};
 use lorafold::{AdapterFolder, CombineOptions, ExtractOptions, FactorsReport, Merge, NewAdapter, Result};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};

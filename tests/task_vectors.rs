@@ -1,17 +1,14 @@
 //! Whole fine-tuned models in the place of adapters: against sums in float64, and what of a model has no partner in the base.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-mod model;
-
 use std::collections::BTreeMap;
 
-use folders::decode;
+use crate::folders::decode;
+use crate::model::{Memory, Model, Random, add_folder, check_ranges, encode, file, read_file, with};
 use lorafold::Result;
 use lorafold::error::ErrorKind;
 use lorafold::plan::{AdapterOptions, MergePlan, PlanOptions};
 use lorafold::tensor::Dtype;
-use model::{Memory, Model, Random, add_folder, check_ranges, encode, file, read_file, with};
 use safetensors::SafeTensors;
 
 /// A tensor: name, type, shape, bytes.

@@ -97,3 +97,30 @@ impl Svd {
         LowRank { left, right: self.v.truncated(rank) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::factors::qr::qr;
+    use crate::kernel::tests::Random;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn random(rows: usize, cols: usize, random: &mut Random) -> Matrix {
+        Matrix { rows, cols, values: (0..rows * cols).map(|_| random.weight()).collect() }
+    }
+
+    /// A product whose singular values are known: orthonormal columns times powers of two.
+    #[test]
+    fn values_of_a_product_are_those_of_the_dense_matrix() {
+        let mut numbers = Random(7);
+        let basis = |rows: usize, numbers: &mut Random| qr(random(rows, 12, numbers)).unwrap().q;
+        let (mut left, right) = (basis(90, &mut numbers), basis(31, &mut numbers));
+        let known: Vec<f64> = (0..12).map(|k| 2f64.powi(-3 * k)).collect();
+        left.scale_columns(&known);
+        let values = LowRank { left, right }.svd().unwrap().values;
+        for (found, known) in values.iter().zip(&known) {
+            assert!((found - known).abs() < 1e-14, "{found} is not {known}");
+        }
+    }
+}

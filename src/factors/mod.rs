@@ -14,13 +14,11 @@ mod folder;
 mod keep;
 mod layer;
 mod low_rank;
-mod matrix;
 mod models;
 mod options;
 mod parts;
 mod plan;
 mod prune;
-mod qr;
 mod report;
 mod request;
 mod rule;
@@ -29,8 +27,9 @@ mod shapes;
 mod sketch;
 mod stack;
 mod stacks;
-mod svd;
 mod targets;
+
+use crate::linear::{matrix, qr, svd};
 
 pub use adapters::plan_combine;
 pub use folder::{AdapterFiles, Slot};

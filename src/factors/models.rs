@@ -126,7 +126,7 @@ pub async fn plan_extract(
     }
     sort_by(&mut parts, |one, other| one.module.cmp(&other.module));
     let names: Vec<&str> = tuned.shards.iter().flat_map(|shard| shard.header.iter()).map(|info| info.name).collect();
-    fields.copies = copies(&names, fields.ties, architecture(config.as_ref()));
+    fields.copies = copies(&names, fields.ties, architecture(config.as_ref()).as_deref());
     // Of models with an encoder and a decoder PEFT cannot tie what it saves.
     fields.ties &= fields.copies.iter().all(|copy| !copy.module.ends_with("embed_tokens"));
     let renames = Renames::of(&model.types);
@@ -289,8 +289,8 @@ fn base_name(base: &Base, config: Option<&Config>) -> Option<String> {
 }
 
 /// The model's class.
-fn architecture<'a>(config: Option<&'a Config>) -> Option<&'a str> {
-    config?.get("architectures")?.as_array()?.first()?.as_str()
+fn architecture(config: Option<&Config>) -> Option<String> {
+    Some(config?.get("architectures")?.as_array()?.first()?.as_str()?.to_string())
 }
 
 /// PEFT's `task_type`, as far as the architecture tells it.

@@ -1,5 +1,6 @@
 //! MiSS (arXiv 2409.15371): W'[o, t] = W[o, t] + block[t mod r, o]; in the form `mini` a few columns repeat; PEFT's
 //! `MissLayer.get_delta_weight_miss`. The form `bat` (its `get_delta_weight`) also multiplies every r×r block of W: W'_ab = W_ab + W_ab@B_a + B_a.
+//! Until 0.17 PEFT called it Bone, which has both forms but for `mini` (`BoneLinear`).
 
 use super::dense::{Delta, added};
 use super::matmul::transposed;
@@ -12,7 +13,7 @@ use crate::model::orientation::Fit;
 
 /// `miss_block` (rank, outputs): every output has its own column. In `mini` it is (rank, `w`), and the columns repeat.
 pub(super) static MISS: Method =
-    Method { vanishes: true, unpack: Some(unpack), fit, spellings: &[PEFT], ..Method::new("miss", prepare) };
+    Method { vanishes: true, unpack: Some(unpack), fit, spellings: &[PEFT, BONE], ..Method::new("miss", prepare) };
 
 /// `miss_block` (outputs / rank, rank, rank), by which blocks of the weight are multiplied.
 pub(super) static BAT: Method = Method { vanishes: true, needs: Needs::Rows, fit, ..Method::new("miss", prepare_bat) };
@@ -106,15 +107,28 @@ impl Apply for Bat {
 const PEFT: Spelling =
     Spelling { reads: "r mini_r init_weights", training: "miss_dropout", ..Spelling::new("MISS", "miss_block", read) };
 
+/// PEFT's `BoneConfig`.
+const BONE: Spelling = Spelling { reads: "r init_weights", ..Spelling::new("BONE", "bone_block", read_bone) };
+
 fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
+    read_block(module, config, "miss_block")
+}
+
+fn read_bone(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
+    read_block(module, config, "bone_block")
+}
+
+fn read_block(module: &ModuleTensors, config: &mut dyn Settings, name: &str) -> Result<Vec<ParameterUpdate>> {
     let rank = config.whole("r", 64)?;
     // True and false say how training began, and not which form it is.
     let mut op = match config.text("init_weights").ok().flatten().as_deref() {
-        None => module.op(&MISS, "miss_block:ro", &[('r', rank)])?,
-        Some("mini") => module.op(&MISS, "miss_block:rw", &[('r', rank), ('w', config.whole("mini_r", 1)?)])?,
+        None => module.op(&MISS, &format!("{name}:ro"), &[('r', rank)])?,
+        Some("mini") if name == "miss_block" => {
+            module.op(&MISS, &format!("{name}:rw"), &[('r', rank), ('w', config.whole("mini_r", 1)?)])?
+        }
         Some("bat") => {
-            let op = module.op(&BAT, "miss_block:nrr", &[('r', rank)])?;
-            let outputs = module.product(&op, "miss_block", "nr")?;
+            let op = module.op(&BAT, &format!("{name}:nrr"), &[('r', rank)])?;
+            let outputs = module.product(&op, name, "nr")?;
             op.with('o', outputs)
         }
         Some(_) => return Err(config.wrong("init_weights", "true, false, \"mini\" or \"bat\"")),

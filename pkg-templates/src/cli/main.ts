@@ -9,17 +9,19 @@ import { errorLine, type SaidError, saidError } from "./said-error.js";
 import { snippetFor } from "./snippets.js";
 import { asksForHelp, UsageError } from "./usage.js";
 
-/** Each command is loaded when it is called: reading all of them takes longer than a small merge. */
-const RUNS: Record<string, (argv: string[]) => Promise<number>> = {
-  merge: async (argv) => (await import("./merge.js")).mergeCommand(argv),
-  verify: async (argv) => (await import("./verify.js")).verifyCommand(argv),
-  unmerge: async (argv) => (await import("./unmerge.js")).unmergeCommand(argv),
-  combine: async (argv) => (await import("./adapters.js")).combineCommand(argv),
-  extract: async (argv) => (await import("./adapters.js")).extractCommand(argv),
-  serve: async (argv) => (await import("./serve.js")).serveCommand(argv),
-  inspect: async (argv) => (await import("./inspect.js")).inspectCommand(argv),
-  upload: async (argv) => (await import("./upload.js")).uploadCommand(argv),
-  completions: async (argv) => (await import("./completions.js")).completionsCommand(argv),
+type Run = (argv: string[]) => Promise<number> | number;
+
+/** Each is loaded when it is asked for: reading the files of all of them takes as long as starting Node. */
+const RUNS: Record<string, () => Promise<Run>> = {
+  merge: async () => (await import("./merge.js")).mergeCommand,
+  verify: async () => (await import("./verify.js")).verifyCommand,
+  unmerge: async () => (await import("./unmerge.js")).unmergeCommand,
+  combine: async () => (await import("./adapters.js")).combineCommand,
+  extract: async () => (await import("./adapters.js")).extractCommand,
+  serve: async () => (await import("./serve.js")).serveCommand,
+  inspect: async () => (await import("./inspect.js")).inspectCommand,
+  upload: async () => (await import("./upload.js")).uploadCommand,
+  completions: async () => (await import("./completions.js")).completionsCommand,
 };
 
 /** Exit codes: 0 done, 1 failed, 2 usage, 130 aborted. */
@@ -32,7 +34,7 @@ export async function main(argv: string[]): Promise<number> {
   process.once("uncaughtException", (error) => process.exit(report(asLorafoldError(error), json, command)));
   try {
     if (first === "help" || asksForHelp(argv)) return help(first === "help" ? rest[0] : command?.name);
-    if (command) return await RUNS[command.name]!(rest);
+    if (command) return await (await RUNS[command.name]!())(rest);
     if (first === "--version" || first === "-V") return await version();
     throw unknown(first);
   } catch (error) {
