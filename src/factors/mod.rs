@@ -2,13 +2,14 @@
 //!
 //! A [`FactorsPlan`] says which modules the new adapter has. Each is computed by itself, from the factors of the adapters
 //! ([`plan_combine`]) or from the rows of two models ([`plan_extract`]); its singular values come from a small core, and no weight is in memory
-//! as a whole. All sums are in f64 and in one order, so that the same bytes come out everywhere.
+//! as a whole. All sums are in one order, so that the same bytes come out everywhere; in f64, but for the passes over two models of f32 or less.
 
 mod adapters;
 mod combine;
 mod dense;
 mod extract;
 mod folder;
+mod independent;
 mod keep;
 mod layer;
 mod low_rank;
@@ -23,7 +24,9 @@ mod request;
 mod rule;
 mod sketch;
 mod svd;
+mod symmetric;
 mod targets;
+mod thin;
 
 pub use adapters::plan_combine;
 pub use folder::{AdapterFiles, Slot};

@@ -14,6 +14,7 @@
 compile_error!("the kernels load little-endian tensors as they are");
 
 mod converting;
+mod difference;
 mod element;
 mod factors;
 mod fold;
@@ -26,6 +27,7 @@ mod real;
 mod rows;
 mod scalar;
 mod statistics;
+mod thin;
 mod tile;
 mod vector;
 
@@ -47,6 +49,7 @@ pub use products::sample_products;
 pub use real::{Real, bytes_of, bytes_of_mut, decode, fold_tile};
 pub use rows::{STRIP, Strip, multiply};
 pub use statistics::{Spread, Statistics};
+pub use thin::{Left, THIN};
 
 #[cfg(test)]
 pub(crate) mod tests;
