@@ -6,6 +6,7 @@ use super::matmul::Matmul;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_alpha};
 use super::{Given, LayerShape, Method, Op, Prepared, straight};
 use crate::error::Result;
+use crate::kernel::{Two, each_two};
 
 /// `hada_w1_a` (outputs, rank), `hada_w1_b` (rank, columns), and likewise `hada_w2_a`, `hada_w2_b`. With cores, `hada_t1` and `hada_t2` (rank,
 /// rank, kernel), the first of a pair is (rank, outputs), and the second (rank, inputs).
@@ -36,7 +37,7 @@ impl Delta for Hadamard {
         let mut factors = vec![0.0; out.len()];
         self.first.output(output, first, out);
         self.second.output(output, first, &mut factors);
-        out.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
+        each_two(out, &factors, Two::times);
     }
 }
 
