@@ -1,13 +1,11 @@
 //! What is extracted of models whose tensors are tied: PEFT needs a copy for each module (`tests/fixtures/extracted.py` loads the like with PEFT).
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use folders::{Scratch, decode, values};
+use crate::folders::{Scratch, decode, values};
 use lorafold::{ExtractOptions, FactorsReport, Merge, NewAdapter};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
