@@ -1,13 +1,21 @@
 import { makeZip, predictLength } from "client-zip";
-import type { MergedFile } from "lorafold";
+
+/** A file of the archive. */
+export interface Zipped {
+  name: string;
+  blob: Blob;
+}
+
+/** What an archive is made of: bytes, and files by their numbers. */
+export type ZipParts = (Uint8Array<ArrayBuffer> | number)[];
 
 /**
- * All files as one zip archive, uncompressed (weights do not shrink), in a folder of that name. The files are read once, for their checksums, and not
- * copied: what is between them is kept, and the archive is that and the Blobs themselves, which the browser reads when it is saved.
+ * The parts of a zip archive with all files in a folder of that name, uncompressed (weights do not shrink). The files are read once, for their checksums, and not
+ * copied: what is between them is kept.
  */
-export async function zipped(files: readonly MergedFile[], folder: string, onProgress: (share: number) => void): Promise<Blob> {
-  const all = await Promise.all(files.map(async ({ name, size, blob }) => ({ name: `${folder}/${name}`, size, blob: await blob() })));
-  const total = all.reduce((sum, { size }) => sum + size, 0);
+export async function zipParts(files: readonly Zipped[], folder: string, onProgress: (share: number) => void): Promise<ZipParts> {
+  const named = files.map(({ name, blob }) => ({ name: `${folder}/${name}`, size: blob.size, blob }));
+  const total = named.reduce((sum, { size }) => sum + size, 0);
   let read = 0;
   /** What the archive's stream passes on as it came, in the order in which it comes. */
   const given: Uint8Array[] = [];
@@ -18,29 +26,30 @@ export async function zipped(files: readonly MergedFile[], folder: string, onPro
     },
   }));
 
-  const entries = all.map(({ name, size, blob }) => ({ name, size, input: watched(blob), lastModified: new Date() }));
+  const entries = named.map(({ name, size, blob }) => ({ name, size, input: watched(blob), lastModified: new Date() }));
   const archive = makeZip(entries, { buffersAreUTF8: true }).getReader();
-  const parts: BlobPart[] = [];
+  const parts: ZipParts = [];
+  let bytes = 0;
   let next = 0;
   let left = 0;
   for (let step; !(step = await archive.read()).done; ) {
     const chunk = step.value as Uint8Array<ArrayBuffer>;
+    bytes += chunk.length;
     if (chunk !== given[0]) {
       parts.push(chunk);
       continue;
     }
     given.shift();
     // Of an empty file nothing comes.
-    while (left === 0 && next < all.length) {
-      left = all[next]!.size;
-      parts.push(all[next++]!.blob);
+    while (left === 0 && next < named.length) {
+      left = named[next]!.size;
+      parts.push(next++);
     }
     left -= chunk.length;
     read += chunk.length;
     onProgress(total > 0 ? read / total : 1);
   }
-  const archived = new Blob(parts, { type: "application/zip" });
-  const expected = predictLength(all.map(({ name, size }) => ({ name, size })));
-  if (read !== total || BigInt(archived.size) !== expected) throw new Error("the files are not what they were when the merge ended");
-  return archived;
+  const expected = predictLength(named.map(({ name, size }) => ({ name, size })));
+  if (read !== total || BigInt(bytes) !== expected) throw new Error("the files are not what they were when the merge ended");
+  return parts;
 }
