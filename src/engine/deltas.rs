@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::block::{Block, BlockBuffers};
 use super::facts::{Gathered, Known, Stage};
 use super::prepared::{Band, Member};
-use crate::combine::{Delta, Lanes, Part, Rule, SAMPLED, Tally};
+use crate::combine::{Delta, Fate, Lanes, Part, Rule, SAMPLED, Tally};
 use crate::error::Result;
 use crate::kernel::{Real, bytes_of, fold_tile, sample_products};
 use crate::tensor::Float;
@@ -63,10 +63,10 @@ impl Block<'_> {
         kept: &mut Kept,
     ) {
         self.deltas(band, part, buffers, base, changed, kept);
-        let Kept { deltas, mixed, .. } = kept;
+        let Kept { deltas, mixed, fates, .. } = kept;
         mixed.resize(base.len(), 0.0);
         if let Some(known) = self.known {
-            rule.combine(deltas, &self.part(part.start, known), mixed);
+            rule.combine(deltas, &self.part(part.start, known), fates.as_mut(), mixed);
         }
         R::add_all(base, mixed, sum);
     }
@@ -151,4 +151,6 @@ pub(super) struct Kept {
     nothing: Vec<f32>,
     deltas: Vec<Delta>,
     mixed: Vec<f32>,
+    /// What becomes of their values, where that is to be counted.
+    pub(super) fates: Option<Vec<Fate>>,
 }

@@ -32,8 +32,7 @@ pub(crate) fn svd(matrix: Matrix) -> Result<Svd> {
         return Ok(Svd { u: v, values, v: u });
     }
     let mut u = matrix;
-    let mut v = Matrix::zeros(u.cols, u.cols)?;
-    (0..u.cols).for_each(|col| v.col_mut(col)[col] = 1.0);
+    let mut v = Matrix::unit(u.cols)?;
     for _ in 0..SWEEPS {
         if !sweep(&mut u, &mut v) {
             break;
@@ -77,13 +76,15 @@ fn sweep(u: &mut Matrix, v: &mut Matrix) -> bool {
     turned
 }
 
-fn turn(one: &mut [f64], other: &mut [f64], cosine: f64, sine: f64) {
+/// Turn two columns towards one another.
+pub(super) fn turn(one: &mut [f64], other: &mut [f64], cosine: f64, sine: f64) {
     for (one, other) in one.iter_mut().zip(other) {
         (*one, *other) = (cosine * *one - sine * *other, sine * *one + cosine * *other);
     }
 }
 
-fn in_order(matrix: &Matrix, order: &[usize]) -> Result<Matrix> {
+/// Some columns, in this order.
+pub(super) fn in_order(matrix: &Matrix, order: &[usize]) -> Result<Matrix> {
     let mut sorted = Matrix::zeros(matrix.rows, order.len())?;
     order.iter().enumerate().for_each(|(to, &from)| sorted.col_mut(to).copy_from_slice(matrix.col(from)));
     Ok(sorted)
