@@ -5,7 +5,9 @@
 //! as a whole. All sums are in one order, so that the same bytes come out everywhere; in f64, but for the passes over two models of f32 or less.
 
 mod adapters;
+mod bias;
 mod combine;
+mod copies;
 mod dense;
 mod extract;
 mod folder;
@@ -13,20 +15,23 @@ mod independent;
 mod keep;
 mod layer;
 mod low_rank;
-mod matrix;
 mod models;
 mod options;
+mod parts;
 mod plan;
 mod prune;
-mod qr;
 mod report;
 mod request;
 mod rule;
+mod said;
+mod shapes;
 mod sketch;
-mod svd;
-mod symmetric;
+mod stack;
+mod stacks;
 mod targets;
 mod thin;
+
+use crate::linear::{matrix, qr, svd, symmetric};
 
 pub use adapters::plan_combine;
 pub use folder::{AdapterFiles, Slot};
