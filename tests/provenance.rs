@@ -1,17 +1,14 @@
 //! What a merge says of its making: the model card, and which base the adapters were trained on.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod model;
-
 use std::collections::BTreeMap;
-use std::path::Path;
 
+use crate::model::{Memory, add_folder, block_on, encode, file, read_file, with};
+use lorafold::Result;
 use lorafold::inputs::Listing;
 use lorafold::inspect::Description;
-use lorafold::plan::{AdapterOptions, EvidenceKind, EvidenceVerdict, MergePlan, NamedBase, PlanOptions, plan};
+use lorafold::plan::{AdapterOptions, EvidenceKind, MergePlan, NamedBase, PlanOptions, plan};
 use lorafold::tensor::Dtype;
-use lorafold::{Merge, Result};
-use model::{Memory, add_folder, block_on, encode, file, read_file, with};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -348,26 +345,4 @@ fn a_hash_that_the_source_knows_is_not_computed() {
         with(|options: &mut PlanOptions| (options.hash_base, options.expect_base) = (true, Some(known.clone())));
     let plan = block_on(plan(&inputs, &base, &adapters, &options)).unwrap();
     assert_eq!(plan.recipe.base.files[0].sha256, Some(known));
-}
-
-/// Adapters that PEFT has trained (tests/fixtures/maker/evidence.py), on the base of their training, one that was fine-tuned from it, and another one.
-#[test]
-fn trained_adapters_know_their_base() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/evidence");
-    for (base, verdict, code) in [
-        ("base", EvidenceVerdict::Same, "base-confirmed"),
-        ("near", EvidenceVerdict::Same, "base-confirmed"),
-        ("other", EvidenceVerdict::Other, "base-contradicted"),
-    ] {
-        for (adapter, kind) in [("dora", EvidenceKind::Magnitudes), ("head", EvidenceKind::Copies)] {
-            let merge = Merge::builder().base(folder.join(base)).adapter(folder.join(adapter)).evidence(true);
-            let merge = merge.plan().unwrap();
-            let [found] = merge.plan().evidence.as_slice() else { panic!("{:?}", merge.plan().evidence) };
-            assert_eq!((found.kind, found.verdict), (kind, verdict), "{adapter} on {base}: {found:?}");
-            assert_eq!(finding(merge.plan(), code), Some(found.says.as_str()));
-            if base == "base" && adapter == "head" {
-                assert!(found.says.ends_with("all equal: this is the base"), "{}", found.says);
-            }
-        }
-    }
 }

@@ -1,20 +1,16 @@
 //! `verify` of merges by a method: those of PEFT's and mergekit's own code (tests/fixtures/maker/rules.py), rounded as other tools round, and what was made instead.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-mod model;
-mod rule_cases;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use folders::{Scratch, decode, values};
+use crate::folders::{Scratch, decode, values};
+use crate::model::{Random, file, with};
+use crate::rule_cases::{Case, cases, draws, folder, merge, prunes};
 use lorafold::plan::PlanOptions;
 use lorafold::tensor::{Dtype, Float};
 use lorafold::verify::{Verdict, VerifyReport};
-use model::{Random, file, with};
-use rule_cases::{Case, cases, draws, folder, merge, prunes};
 use safetensors::SafeTensors;
 
 /// How a tool adds a delta.

@@ -148,8 +148,9 @@ export type AdapterSettings = {
    */
   weights?: Array<ModuleWeight>,
   /**
-   * Factors on its delta in the blocks of Stable Diffusion's UNet, as sd-scripts and sd-webui-lora-block-weight have them: 17 or 26 numbers (SD
-   * 1.5), 12 or 20 (SDXL), with commas between them, or `NONE`, `ALL`, `INS`, `IND`, `INALL`, `MIDD`, `OUTD`, `OUTS`, `OUTALL`.
+   * Factors on its delta in the blocks of an image model, as sd-scripts, sd-webui-lora-block-weight and ComfyUI-Inspire-Pack have them: 17 or 26 numbers
+   * (SD 1.5), 12 or 20 (SDXL), 58 or 61 (Flux), with commas between them, or the name of a list: `NONE`, `ALL`, `INS`, `IND`, `INALL`, `MIDD`, `OUTD`, `OUTS`,
+   * `OUTALL`, `FLUXALL`, `FLUX-ALL`, `FLUX-DBL-FRONT7`, …
    */
   blockWeights?: string,
   /**
@@ -234,6 +235,28 @@ export type CombineSettings = {
    * The type of the factors: `float32` (default; `float64` where an adapter has that), `float16`, `bfloat16`.
    */
   dtype?: "float32" | "float64" | "float16" | "bfloat16",
+};
+
+/**
+ * What a method did to the values of one adapter's delta in a tensor: numbers of elements.
+ */
+export type DeltaReport = {
+  /**
+   * The adapter's name.
+   */
+  adapter: string,
+  /**
+   * Values of its delta that are not zero.
+   */
+  values: number,
+  /**
+   * Those of them that were kept.
+   */
+  kept: number,
+  /**
+   * Those of the kept ones whose sign is the elected one, which were added: all, where no signs are elected.
+   */
+  elected: number,
 };
 
 /**
@@ -511,7 +534,7 @@ export type FactorsRequest = {
    */
   combine?: CombineSettings,
   /**
-   * The base and the model.
+   * The base and the model; where adapters are combined, their base, if it is given.
    */
   models?: Array<ListedFolder>,
   /**
@@ -768,8 +791,9 @@ export type ModuleWeight = {
    */
   layers?: string,
   /**
-   * Blocks of Stable Diffusion's UNet: `IN00` to `IN11`, `MID`, `OUT00` to `OUT11`, `BASE` for all else, `IN` and `OUT` for a side, with `-`
-   * between the first and the last of several, and commas.
+   * Blocks of an image model: `IN00` to `IN11`, `MID`, `OUT00` to `OUT11` of Stable Diffusion's UNet; `D00`, … (`double_blocks`, SD3's `joint_blocks`,
+   * also called `J00`, …) and `S00`, … (`single_blocks`) of Flux and SD3; `BASE` for all else; `IN`, `OUT`, `D`, `S` for a side; with `-` between the first and
+   * the last of several, and commas.
    */
   blocks?: string,
   /**
@@ -832,6 +856,10 @@ export type Piece = { kind: "plan",
    * Computed bytes that are before the piece.
    */
   skip: number,
+  /**
+   * Elements that are best computed at a time, where nothing else asks for more: they stay in the processor's cache from the read to the write.
+   */
+  step: number,
   /**
    * The source's bytes of these elements. The first span is the one that a `Run` streams.
    */
@@ -1394,6 +1422,10 @@ export type TensorReport = {
    * What each adapter adds.
    */
   adapters?: Array<UpdateReport>,
+  /**
+   * What the method did to the values of each adapter's delta, where it prunes or elects signs, and statistics were asked for.
+   */
+  deltas?: Array<DeltaReport>,
   /**
    * What of its delta rounding kept, after a merge.
    */

@@ -363,6 +363,11 @@ export interface MakeOptions {
 export interface CombineOptions extends CombineSettings, MakeOptions {
   /** At least one, each a source or a source with a weight. One alone is resized. */
   adapters: readonly (SourceLike | AdapterOptions)[];
+  /**
+   * The base that they were trained on. Only its headers are read: files of some methods (VeRA, RandLoRA, MiSS) do not tell both sides of a layer, and
+   * others not whether it is a convolution.
+   */
+  base?: SourceLike;
 }
 
 /**
@@ -392,7 +397,7 @@ export interface FactorsResult {
 
 export type { Receipt, ReceiptMetadata, ReceiptParameters, ResourceDescriptor } from "./provenance/types.js";
 export type {
-  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, CombineSettings, Description, DtypeTotal, Evidence, ExpectedAdapter, ExtractSettings,
+  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, CombineSettings, DeltaReport, Description, DtypeTotal, Evidence, ExpectedAdapter, ExtractSettings,
   FactorsModule, FactorsOther, FactorsReport, FileDigest, FileSize, Finding, Instead, InsteadCount, ModelDescription, ModuleDescription, ModuleWeight,
   PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeFile, RecipeScale, Report, ScaleReport, Signal, TensorDescription, TensorReport,
   TensorStatistics, TensorVerdict, TotalSignal, UpdateReport, Verdict, VerdictCounts, VerifyReport, WeightFile,

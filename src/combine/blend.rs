@@ -2,7 +2,7 @@
 //! interpolation of two, the Karcher mean. What mergekit computes of whole tensors follows from the Gram matrix alone.
 
 use super::mix::mix;
-use super::{Delta, Divide, Election, Lanes, Part, Rule, Selection};
+use super::{Delta, Divide, Election, Fate, Lanes, Part, Rule, Selection};
 use crate::wire::{wire, wire_enum};
 
 /// The rule for one weight.
@@ -208,7 +208,7 @@ impl Rule for Blend {
         }
     }
 
-    fn combine(&self, deltas: &mut [Delta], part: &Part, out: &mut [f32]) {
+    fn combine(&self, deltas: &mut [Delta], part: &Part, _: Option<&mut Vec<Fate>>, out: &mut [f32]) {
         let coefficients = self.coefficients(part.sums);
         for delta in &mut *deltas {
             delta.weight = coefficients.get(delta.member).map_or(0.0, |&value| value as f32);

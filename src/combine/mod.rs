@@ -4,6 +4,7 @@
 //! must know of whole deltas (which values are the largest, sums of products) are facts that are gathered before.
 
 mod blend;
+mod fate;
 mod lanes;
 mod linear;
 mod mask;
@@ -13,11 +14,13 @@ mod select;
 mod sparse;
 
 pub use blend::{Blend, BlendKind};
+pub use fate::Fate;
 pub use mix::{Divide, Election};
 pub use sce::Sce;
 pub use select::{Found, Search, Selection, Tally};
 pub use sparse::{Member, Prune, Rescale, Sparse};
 
+pub(crate) use fate::{absorb as absorb_fates, put as put_fates, take as take_fates};
 pub(crate) use lanes::Lanes;
 pub(crate) use linear::add_weighted;
 pub(crate) use sce::NOTHING;
@@ -93,8 +96,8 @@ pub(crate) trait Rule {
     /// Add what `deltas` are worth to the sums over the whole weight.
     fn gather(&self, deltas: &mut [Delta], part: &Part, sums: &mut [Lanes]);
 
-    /// The one delta that `deltas` become, into `out`.
-    fn combine(&self, deltas: &mut [Delta], part: &Part, out: &mut [f32]);
+    /// The one delta that `deltas` become, into `out`. What becomes of their values is added to `fates`, by a rule that takes some away.
+    fn combine(&self, deltas: &mut [Delta], part: &Part, fates: Option<&mut Vec<Fate>>, out: &mut [f32]);
 }
 
 impl Combine {

@@ -1,8 +1,9 @@
 //! SCE (arXiv 2408.07990): Select the elements in which the deltas differ most, Calculate each delta's weight from its energy there, Erase what
 //! disagrees with the elected sign; mergekit's `sce_merge`.
 
+use super::fate::{count_left, count_values};
 use super::mix::mix;
-use super::{Delta, Divide, Election, Lanes, Part, Rule, Selection};
+use super::{Delta, Divide, Election, Fate, Lanes, Part, Rule, Selection};
 use crate::wire::wire;
 
 /// The rule for one weight.
@@ -74,13 +75,19 @@ impl Rule for Sce {
         }
     }
 
-    fn combine(&self, deltas: &mut [Delta], part: &Part, out: &mut [f32]) {
+    fn combine(&self, deltas: &mut [Delta], part: &Part, mut fates: Option<&mut Vec<Fate>>, out: &mut [f32]) {
+        if let Some(fates) = fates.as_deref_mut() {
+            count_values(deltas, fates);
+        }
         self.select(deltas, part);
         let all: f64 = part.sums.iter().sum();
         for delta in &mut *deltas {
             let energy = part.sums.get(delta.member).copied().unwrap_or(0.0);
             let none = all / (self.elements.max(1) as f64) < NOTHING;
             delta.weight = if none { 1.0 / self.members.max(1) as f64 } else { energy / all } as f32;
+        }
+        if let Some(fates) = fates {
+            count_left(deltas, Election::Total, false, fates);
         }
         mix(deltas, Election::Total, false, Divide::AtLeast(NOTHING), out);
     }

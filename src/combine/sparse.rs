@@ -1,9 +1,10 @@
 //! Deltas that are pruned, each by itself, before they are summed up: magnitude pruning, TIES (arXiv 2306.01708), DARE (arXiv 2311.03099),
 //! Breadcrumbs (arXiv 2312.06795), DELLA (arXiv 2406.11617); PEFT's `merge_utils`, mergekit's generalised task arithmetic.
 
+use super::fate::{count_left, count_values};
 use super::mask::{mask_by_rank, mask_randomly};
 use super::mix::mix;
-use super::{Delta, Divide, Election, Found, Lanes, Part, Rule, Selection};
+use super::{Delta, Divide, Election, Fate, Found, Lanes, Part, Rule, Selection};
 use crate::wire::{wire, wire_enum};
 
 /// How the deltas of all adapters become one: each is pruned and rescaled, then signs are elected, then the weighted sum is taken.
@@ -163,13 +164,19 @@ impl Rule for Sparse {
         }
     }
 
-    fn combine(&self, deltas: &mut [Delta], part: &Part, out: &mut [f32]) {
+    fn combine(&self, deltas: &mut [Delta], part: &Part, mut fates: Option<&mut Vec<Fate>>, out: &mut [f32]) {
+        if let Some(fates) = fates.as_deref_mut() {
+            count_values(deltas, fates);
+        }
         for delta in &mut *deltas {
             self.prune(delta, part);
             let scale = self.scale(delta.member, part.sums);
             if scale != 1.0 {
                 delta.values.iter_mut().for_each(|value| *value *= scale);
             }
+        }
+        if let Some(fates) = fates {
+            count_left(deltas, self.election, self.weighted, fates);
         }
         mix(deltas, self.election, self.weighted, self.divide, out);
     }

@@ -6,7 +6,7 @@ use super::deltas::Kept;
 use super::facts::{Gathered, Known, Stage};
 use super::prepared::{Band, PreparedProgram};
 use super::sample::Sample;
-use crate::combine::add_weighted;
+use crate::combine::{Fate, add_weighted};
 use crate::encoding::{Plain, Stored};
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize};
@@ -27,6 +27,8 @@ pub(super) struct BlockBuffers {
     merged: Vec<u8>,
     /// Runs of a sample, which are merged once more, with statistics: what the block's own fold does stays as fast as it is.
     sampled: Vec<u8>,
+    /// What became of the values of the adapters' deltas of the latest block, where that was counted.
+    pub(super) fates: Vec<Fate>,
 }
 
 impl BlockBuffers {
@@ -224,6 +226,7 @@ impl Block<'_> {
         let mut merged = std::mem::take(&mut buffers.merged);
         resize(&mut merged, &self.program.tensor, self.count() * to.bytes() as u64)?;
         let mut work = Work::<R>::new();
+        work.kept.fates = statistics.as_ref().filter(|asked| asked.spread.is_none()).map(|_| Vec::new());
         for tile in self.tiles() {
             self.merge_tile(&tile, buffers, &mut work)?;
             let (base, sum) = (work.base.as_slice(), work.sum.as_slice());
@@ -242,6 +245,7 @@ impl Block<'_> {
                 statistics.add_run(&found);
             }
         }
+        buffers.fates = work.kept.fates.unwrap_or_default();
         buffers.merged = merged;
         Ok(&buffers.merged)
     }

@@ -6,7 +6,7 @@ use super::Merger;
 use super::block::{Block, BlockBuffers};
 use super::facts::{Gathered, Known, Stage};
 use super::prepared::{Band, Member};
-use crate::combine::{Delta, Lanes, Part, Rule, SAMPLED, Selection, Tally};
+use crate::combine::{Delta, Fate, Lanes, Part, Rule, SAMPLED, Selection, Tally};
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::kernel::{Real, bytes_of, fold_tile, sample_products};
@@ -65,10 +65,10 @@ impl Block<'_> {
         kept: &mut Kept,
     ) {
         self.deltas(band, part, buffers, base, changed, kept);
-        let Kept { deltas, mixed, .. } = kept;
+        let Kept { deltas, mixed, fates, .. } = kept;
         mixed.resize(base.len(), 0.0);
         if let Some(known) = self.known {
-            rule.combine(deltas, &self.part(part.start, known), mixed);
+            rule.combine(deltas, &self.part(part.start, known), fates.as_mut(), mixed);
         }
         R::add_all(base, mixed, sum);
     }
@@ -195,7 +195,7 @@ impl Block<'_> {
                 let Kept { deltas, mixed, .. } = &mut kept;
                 put(deltas, first, &mut all.deltas);
                 mixed.resize(inside.len(), 0.0);
-                rule.combine(deltas, &self.part(part.start, known), mixed);
+                rule.combine(deltas, &self.part(part.start, known), None, mixed);
                 put(deltas, first, &mut all.left);
                 deltas.iter().for_each(|delta| all.weights[delta.member] = delta.weight.into());
                 all.mixed.extend(mixed.iter().map(|&value| f64::from(value)));
@@ -220,4 +220,6 @@ pub(super) struct Kept {
     nothing: Vec<f32>,
     deltas: Vec<Delta>,
     mixed: Vec<f32>,
+    /// What becomes of their values, where that is to be counted.
+    pub(super) fates: Option<Vec<Fate>>,
 }

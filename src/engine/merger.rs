@@ -6,6 +6,7 @@ use super::block::{Block, BlockBuffers};
 use super::facts::{Gathered, Known, Stage};
 use super::operands::Operands;
 use super::prepared::{PreparedProgram, bands, updates_of};
+use crate::combine::Fate;
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize};
 use crate::kernel::Statistics;
@@ -61,12 +62,12 @@ impl Merger {
     /// Take what is known of a program's whole weight, as [`FactSum`](super::FactSum) has it.
     ///
     /// # Errors
-    /// `internal` when the program was not loaded, or for other bytes.
+    /// `internal` when the program was not loaded, or for other bytes; `unsupported` where the weight does not have what a method must know.
     pub fn learn(&mut self, id: usize, facts: &[u8]) -> Result<()> {
         let loaded = self.find(id)?;
         let known = Known::take(&mut &*facts).ok_or_else(|| Error::internal("these are not the bytes of facts"))?;
         if let Some(prepared) = &mut loaded.prepared {
-            prepared.learn(&loaded.program, &known.updates);
+            prepared.learn(&loaded.program, &known.updates)?;
         }
         loaded.known = Some(known);
         Ok(())
@@ -118,8 +119,15 @@ impl Merger {
         inputs: &impl Inputs,
         statistics: Option<&mut Statistics>,
     ) -> Result<&[u8]> {
+        self.buffers.fates.clear();
         let (block, buffers) = self.read_block(id, elements, inputs).await?;
         block.compute(buffers, statistics)
+    }
+
+    /// What became of the values of the adapters' deltas of the block that was computed last, by the adapters' order in the program. Counted where a
+    /// rule takes values away, and statistics of all elements were asked for.
+    pub fn fates(&self) -> &[Fate] {
+        &self.buffers.fates
     }
 
     /// The values of `elements` of the source of program `id`, and what its updates make of them, in f64 and not rounded to a type: for whoever
@@ -233,7 +241,7 @@ impl Merger {
             }
         }
         if let Some(known) = &loaded.known {
-            prepared.learn(program, &known.updates);
+            prepared.learn(program, &known.updates)?;
         }
         loaded.prepared = Some(prepared);
         Ok(())

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use super::{Apply, Given, Inverse, Place, Prepared, Tile};
 use crate::error::Result;
+use crate::kernel::{Two, each_two};
+use crate::tensor::Float;
 
 /// A delta as its layer sees it: outputs × inputs, or outputs × (inputs · kernel) for a convolution.
 pub(crate) trait Delta {
@@ -67,12 +69,15 @@ impl Apply for Dense {
                 false => self.delta.output(source, col, values),
                 true => self.delta.input(source, col, values),
             }
-            for (value, &base) in values.iter_mut().zip(&tile.base[inside]) {
-                *value = match self.kind {
-                    Kind::Added => base + tile.round(*value),
-                    Kind::Multiplied => base * (1.0 + *value),
-                    Kind::Divided => base / (1.0 + *value),
-                };
+            let base = &tile.base[inside];
+            let one = Two::splat(1.0);
+            match (self.kind, tile.float) {
+                (Kind::Multiplied, _) => each_two(values, base, |delta, base| base.times(one.plus(delta))),
+                (Kind::Divided, _) => {
+                    values.iter_mut().zip(base).for_each(|(value, &base)| *value = base / (1.0 + *value));
+                }
+                (Kind::Added, Float::F32) => each_two(values, base, |delta, base| base.plus(delta.rounded())),
+                (Kind::Added, _) => each_two(values, base, |delta, base| base.plus(delta)),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Matrices from which several methods build their deltas, in f64: a product of two factors, and a whole matrix.
 
 use super::dense::Delta;
+use crate::kernel::weighted_sum;
 
 /// scale · left @ right, computed when it is needed.
 pub(crate) struct Matmul {
@@ -45,6 +46,18 @@ impl Matmul {
     }
 }
 
+impl Matmul {
+    /// Its factors (rows, rank) and (rank, cols), without the scale.
+    pub(crate) fn factors(self) -> (Vec<f64>, Vec<f64>) {
+        (self.left, self.right)
+    }
+
+    /// Its rank.
+    pub(crate) fn rank(&self) -> usize {
+        self.rank
+    }
+}
+
 /// The transpose of a matrix with `cols` columns.
 pub(crate) fn transposed(matrix: &[f64], cols: usize) -> Vec<f64> {
     (0..cols).flat_map(|col| matrix.iter().skip(col).step_by(cols).copied()).collect()
@@ -56,11 +69,9 @@ impl Delta for Matmul {
     }
 
     fn output(&self, output: usize, first: usize, out: &mut [f64]) {
-        out.fill(0.0);
-        for (left, right) in self.left[output * self.rank..].iter().zip(self.right.chunks_exact(self.cols)) {
-            let left = left * self.scale;
-            out.iter_mut().zip(&right[first..]).for_each(|(out, right)| *out += left * right);
-        }
+        let row = self.left.iter().skip(output * self.rank).take(self.rank);
+        let weights: Vec<f64> = row.map(|left| left * self.scale).collect();
+        weighted_sum(&weights, &self.right, self.cols, first, out);
     }
 
     fn input(&self, input: usize, first: usize, out: &mut [f64]) {

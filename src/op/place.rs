@@ -38,15 +38,15 @@ pub enum RowOrder {
     AsIs,
     /// The second half first: scale and shift, or gate and up, if two tools store them the other way round.
     SwapHalves,
-    /// Of each pair of rows the second first: the same where gate and up alternate.
+    /// The rows of both halves by turns, beginning with the first half's.
+    Alternating,
+    /// Of each pair of rows the second first: halves the other way round that alternate.
     SwapPairs,
-    /// One row of each half in turn, where the update has one half after the other.
-    Interleave,
-    /// One half after the other, where the update has one row of each in turn.
+    /// One half after the other, where the update has the rows of both by turns.
     Deinterleave,
 }
 
-wire_enum!(RowOrder { AsIs, SwapHalves, SwapPairs, Interleave, Deinterleave });
+wire_enum!(RowOrder { AsIs, SwapHalves, Alternating, SwapPairs, Deinterleave });
 
 impl RowOrder {
     /// Which of the update's rows, `of` in all, stands at `row`.
@@ -55,15 +55,15 @@ impl RowOrder {
         if self == RowOrder::AsIs { row } else { self.moved(row, of) }
     }
 
-    #[inline(never)]
+    #[inline(never)] // In the WebAssembly it is in the second half.
     fn moved(self, row: usize, of: usize) -> usize {
         let half = of / 2;
         match self {
             RowOrder::AsIs => row,
             RowOrder::SwapHalves => (row + half) % of.max(1),
             _ if row >= half * 2 => row,
+            RowOrder::Alternating => row % 2 * half + row / 2,
             RowOrder::SwapPairs => row ^ 1,
-            RowOrder::Interleave => row % 2 * half + row / 2,
             RowOrder::Deinterleave => row % half * 2 + row / half,
         }
     }
@@ -110,16 +110,21 @@ impl<R> Tile<'_, R> {
 
 #[cfg(test)]
 mod tests {
-    use super::RowOrder;
+    use super::*;
 
     #[test]
-    fn rows_stand_where_their_order_says() {
-        let rows = |order: RowOrder, of| (0..of).map(|row| order.source(row, of)).collect::<Vec<_>>();
-        assert_eq!(rows(RowOrder::AsIs, 3), [0, 1, 2]);
+    fn rows_of_halves() {
+        let rows = |order: RowOrder, of: usize| Place { rows: 0..of, of, cols: 1, order }.sources().collect::<Vec<_>>();
+        assert_eq!(rows(RowOrder::AsIs, 6), [0, 1, 2, 3, 4, 5]);
         assert_eq!(rows(RowOrder::SwapHalves, 6), [3, 4, 5, 0, 1, 2]);
+        assert_eq!(rows(RowOrder::Alternating, 6), [0, 3, 1, 4, 2, 5]);
         assert_eq!(rows(RowOrder::SwapPairs, 6), [1, 0, 3, 2, 5, 4]);
-        assert_eq!(rows(RowOrder::Interleave, 6), [0, 3, 1, 4, 2, 5]);
         assert_eq!(rows(RowOrder::Deinterleave, 6), [0, 2, 4, 1, 3, 5]);
-        assert_eq!(rows(RowOrder::Deinterleave, 5), [0, 2, 1, 3, 4]);
+        // No row lies beyond the update's, whatever their number is.
+        for of in 1..8 {
+            for order in [RowOrder::SwapHalves, RowOrder::Alternating, RowOrder::SwapPairs, RowOrder::Deinterleave] {
+                assert!(rows(order, of).iter().all(|row| *row < of));
+            }
+        }
     }
 }

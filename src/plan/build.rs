@@ -12,6 +12,7 @@ use super::card;
 use super::change::Changes;
 use super::evidence::Evidence;
 use super::given::is_model;
+use super::layer_weights;
 use super::matching::match_adapters;
 use super::open::{Base, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
@@ -196,6 +197,8 @@ fn build(
     {
         return Err(nothing_to_merge(&adapters, &checked));
     }
+    // What they do is in the changes now.
+    adapters.iter_mut().for_each(|adapter| adapter.updates = Vec::new());
     let is_idle = |adapter: &Adapter| {
         adapter.idle || adapter.weight == 0.0 || adapter.tuned.as_ref().is_some_and(|tuned| tuned.is_base(&base))
     };
@@ -207,6 +210,7 @@ fn build(
         let names: Vec<&str> = base.shards.iter().flat_map(|shard| shard.header.iter()).map(|info| info.name).collect();
         unmerge::undo(&mut changes, &mut added, &names, &mut findings)?;
     }
+    layer_weights::find(&base, &mut changes)?;
     let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).max();
     if let Some(tokens) = vocabulary {
         let message = format!("the vocabulary now has {tokens} tokens: use the tokenizer of the training");

@@ -99,7 +99,10 @@ fn step(program: &Program) -> u64 {
         [] => 1,
         _ => program.footprint(0..program.cols.max(1)).end.max(1),
     };
-    (JOB_ELEMENTS / unit).max(1).saturating_mul(unit)
+    // Of each element of a bias a row of the layer's weight may be read.
+    let beside = program.updates.iter().filter_map(|update| update.op.beside());
+    let each = beside.map(|(_, each)| each).max().unwrap_or(1).max(1);
+    (JOB_ELEMENTS / each / unit).max(1).saturating_mul(unit)
 }
 
 impl Delta {
@@ -212,7 +215,7 @@ pub(super) fn prunes(program: &Program) -> Option<Prune> {
 /// What a tool may have made of gate and up where one of the two alternates and the other stands in halves, as gpt-oss and other models have them.
 const INTERLEAVED: [(&str, RowOrder); 3] = [
     ("halves-swapped", RowOrder::SwapPairs),
-    ("halves-interleaved", RowOrder::Interleave),
+    ("halves-interleaved", RowOrder::Alternating),
     ("halves-interleaved", RowOrder::Deinterleave),
 ];
 
@@ -241,7 +244,8 @@ fn swap_halves(update: &mut Update, matrix: u64) -> bool {
     if length == matrix {
         update.region.order = match update.region.order {
             RowOrder::AsIs => RowOrder::SwapHalves,
-            _ => RowOrder::AsIs,
+            RowOrder::SwapHalves => RowOrder::AsIs,
+            _ => return false,
         };
         return true;
     }

@@ -45,6 +45,31 @@ test("the bytes are those of the native library, by workers and without", async 
   }
 });
 
+/** Two models of one weight that is too large to be decomposed as a whole: the same as in tests/factors.rs. @returns {File[]} */
+function wide() {
+  const sides = [150, 61];
+  let state = 1;
+  const number = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state >>> 8) / 16777216 - 0.5;
+  };
+  const base = Float32Array.from({ length: sides[0] * sides[1] }, number);
+  const tuned = base.map((value, at) => value + Math.fround(number() / (1 + (at % sides[1]))));
+  return [base, tuned].map((values) => {
+    const header = JSON.stringify({ "up_proj.weight": { dtype: "F32", shape: sides, data_offsets: [0, values.byteLength] } });
+    return new File([new BigUint64Array([BigInt(header.length)]), header, values], "model.safetensors");
+  });
+}
+
+test("a large difference has the bytes of the native library", async () => {
+  const [base, tuned] = wide();
+  for (const workers of [0, 1]) {
+    const { files } = await extract({ base: [base], tuned: [tuned], rank: 4, workers });
+    const bytes = new Uint8Array(await (await files[1].blob()).arrayBuffer());
+    assert.equal(hashOf(bytes), hashes["extract-wide"], String(workers));
+  }
+});
+
 test("files in memory become Blobs", async () => {
   /** @param {string} name */
   const file = (name) => new File([readFileSync(join(fixtures, "a", name))], name);
@@ -126,4 +151,21 @@ test("the command line makes the same", async (t) => {
     assert.equal(code, 2);
     assert.match(stderr, message);
   }
+});
+
+test("a base tells the shapes that adapters do not", async (t) => {
+  const folder = await scratch(t);
+  const known = JSON.parse(readFileSync(new URL("../fixtures/combined.json", import.meta.url), "utf8"));
+  const of = (/** @type {string} */ name) => fileURLToPath(new URL(`../fixtures/${name}/`, import.meta.url));
+  await assert.rejects(combine({ adapters: [`${of("vera")}adapter`], method: "cat" }), (error) => error instanceof LorafoldError && error.code === "unsupported" && /--base/.test(error.message));
+  for (const [name, workers] of /** @type {const} */ ([["vera", 0], ["lokr-conv-factors", 2], ["lora-bias", 0], ["experts-mixtral", 2]])) {
+    const out = join(folder, name);
+    await combine({ adapters: [`${of(name)}adapter`], base: `${of(name)}base`, method: "cat", workers, output: out });
+    const [config, weights] = ["adapter_config.json", "adapter_model.safetensors"].map((file) => readFileSync(join(out, file)));
+    const header = Number(weights.readBigUInt64LE(0));
+    assert.equal(createHash("sha256").update(weights.subarray(8 + header)).update(config).digest("hex"), known[name].sha256, name);
+  }
+  const { code, stderr } = await run(["combine", "-a", `${of("vera")}adapter`, "-b", `${of("vera")}base`, "-m", "cat", "-o", join(folder, "cli"), "--quiet"]);
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(readFileSync(join(folder, "cli/adapter_model.safetensors")), readFileSync(join(folder, "vera/adapter_model.safetensors")));
 });
