@@ -3,7 +3,7 @@
 use core::arch::aarch64::*;
 
 use super::element::Element;
-use super::isa::{Isa, Strip};
+use super::isa::{Body, Isa, Strip};
 use super::statistics::Statistics;
 use super::tile;
 use super::vector::Vector;
@@ -55,6 +55,19 @@ impl Vector for float32x4_t {
     }
 
     #[inline(always)]
+    unsafe fn blocks() -> Self {
+        const BLOCKS: [u32; 4] = [0, 1, 2, 3];
+        // SAFETY: NEON is part of every AArch64; the constant is a vector long.
+        unsafe { vreinterpretq_f32_u32(vld1q_u32(BLOCKS.as_ptr())) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_blocks([a, b, c, d]: [Self; 4], to: *mut u32) {
+        // SAFETY: NEON is part of every AArch64; `to` points to 64 writable bytes, and this store asks for no alignment.
+        unsafe { vst4q_f32(to.cast(), float32x4x4_t(a, b, c, d)) }
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: `self` exists, so the CPU has the instruction set.
         unsafe { vaddq_f32(self, other) }
@@ -82,6 +95,12 @@ impl Vector for float32x4_t {
     fn or(self, other: Self) -> Self {
         // SAFETY: `self` exists, so the CPU has the instruction set.
         unsafe { vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(self), vreinterpretq_u32_f32(other))) }
+    }
+
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(self), vreinterpretq_u32_f32(other))) }
     }
 
     #[inline(always)]
@@ -133,6 +152,17 @@ impl Vector for float32x4_t {
     }
 
     #[inline(always)]
+    fn wide_product(self, other: Self) -> [Self; 2] {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe {
+            let (one, other) = (vreinterpretq_u32_f32(self), vreinterpretq_u32_f32(other));
+            let low = vreinterpretq_f32_u64(vmull_u32(vget_low_u32(one), vget_low_u32(other)));
+            let high = vreinterpretq_f32_u64(vmull_u32(vget_high_u32(one), vget_high_u32(other)));
+            [vuzp2q_f32(low, high), vuzp1q_f32(low, high)]
+        }
+    }
+
+    #[inline(always)]
     fn any(self) -> bool {
         // SAFETY: `self` exists, so the CPU has the instruction set.
         unsafe { vmaxvq_u32(vreinterpretq_u32_f32(self)) != 0 }
@@ -156,6 +186,12 @@ impl Isa for Neon {
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
         // SAFETY: NEON is part of every AArch64; `left` and `right` point to `rank` groups, and `delta` to room for one tile.
         unsafe { tile::store_product::<float32x4_t>(left, right, rank, delta) }
+    }
+
+    #[inline]
+    unsafe fn run<B: Body>(body: B) -> B::Out {
+        // SAFETY: NEON is part of every AArch64; the rest is what `body` asks for.
+        unsafe { body.run::<float32x4_t>() }
     }
 
     #[cfg(feature = "bench")]

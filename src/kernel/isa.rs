@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::converting;
 use super::element::{Bf16, Element, F16, F32};
 use super::statistics::Statistics;
+use super::vector::Vector;
 use crate::tensor::Float;
 
 /// Rows of a tile, and of a panel of the left factor.
@@ -34,6 +35,39 @@ pub(super) struct Strip {
     pub out_stride: usize,
 }
 
+/// Work on vectors of whichever instruction set, other than the tile's.
+pub(super) trait Body {
+    type Out;
+
+    /// Does it.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set, and whatever the work asks for.
+    unsafe fn run<V: Vector>(self) -> Self::Out;
+}
+
+/// Does work with the fastest vectors of this CPU.
+///
+/// # Safety
+/// Whatever the work asks for.
+pub(super) unsafe fn run<B: Body>(body: B) -> B::Out {
+    // SAFETY: the CPU has the instruction set, of which this is the choice; the rest is the caller's promise.
+    unsafe {
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        return super::wasm32::Simd128::run(body);
+        #[cfg(target_arch = "aarch64")]
+        return super::aarch64::Neon::run(body);
+        #[cfg(target_arch = "x86_64")]
+        return if std::arch::is_x86_feature_detected!("avx2") {
+            super::avx2::Avx2::run(body)
+        } else {
+            super::sse2::Sse2::run(body)
+        };
+        #[allow(unreachable_code, reason = "only where there is no SIMD")]
+        super::scalar::Scalar::run(body)
+    }
+}
+
 /// An instruction set: the compiled forms of [`tile`](super::tile).
 pub(super) trait Isa {
     /// Columns of a tile.
@@ -56,6 +90,12 @@ pub(super) trait Isa {
     /// - The CPU has the instruction set.
     /// - `left` points into a panel, `right` to the tile's first column in its panel, both `rank` long.
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32);
+
+    /// Does other work with its vectors.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set, and whatever the work asks for.
+    unsafe fn run<B: Body>(body: B) -> B::Out;
 
     /// Multiplies and adds, for the benchmark.
     ///
@@ -86,9 +126,9 @@ impl Kernel {
         return Kernel::of::<super::aarch64::Neon>(from, to, statistics);
         #[cfg(target_arch = "x86_64")]
         return if std::arch::is_x86_feature_detected!("avx2") {
-            Kernel::of::<super::x86_64::Avx2>(from, to, statistics)
+            Kernel::of::<super::avx2::Avx2>(from, to, statistics)
         } else {
-            Kernel::of::<super::x86_64::Sse2>(from, to, statistics)
+            Kernel::of::<super::sse2::Sse2>(from, to, statistics)
         };
         #[allow(unreachable_code, reason = "only where there is no SIMD")]
         Kernel::of::<super::scalar::Scalar>(from, to, statistics)
