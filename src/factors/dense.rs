@@ -43,7 +43,7 @@ impl<'a> DenseMix<'a> {
                 }
                 Ok(())
             });
-            parts.push((source.adapter.weight, found?, 0));
+            parts.push((source.adapter.weight, found?));
         }
         let tiles = sources.iter().map(|_| room()).collect::<Result<_>>()?;
         Ok(DenseMix { sides, sources, mixer: Mixer { elects: rule.elects, sign: options.sign, parts }, tiles })
@@ -57,9 +57,6 @@ impl Rows for DenseMix<'_> {
 
     async fn read(&mut self, first: usize, count: usize, out: &mut [f64]) -> Result<()> {
         let cols = self.sides.1;
-        if first == 0 {
-            self.mixer.rewind();
-        }
         for (source, tile) in self.sources.iter().zip(&mut self.tiles) {
             tile.resize(count * cols, 0.0);
             delta(&source.factors, cols, first, tile);

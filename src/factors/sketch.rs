@@ -3,6 +3,8 @@
 //! Halko, Martinsson, Tropp, "Finding structure with randomness" (SIAM Review 53, 2011): block power iteration from a random start. Each
 //! pass but the last one replaces the block P by an orthonormal basis of DᵀD P; then D ≈ D P Pᵀ. Memory is (rows + cols) · width, and a few rows.
 
+use sha2::{Digest, Sha256};
+
 use super::keep::Keep;
 use super::matrix::{Matrix, dot, turned, zeros};
 use super::qr::qr;
@@ -41,6 +43,14 @@ const FIRST: usize = 32;
 
 /// Passes before the last one.
 const POWERS: usize = 2;
+
+/// Where the search for the singular values of a module's weight begins: the first 64 bits, lowest first, of the sha256 of the seed (8 bytes) and the
+/// module's path.
+pub(crate) fn start_key(seed: u64, module: &str) -> u64 {
+    let mut hash = Sha256::new_with_prefix(seed.to_le_bytes());
+    hash.update(module);
+    hash.finalize().first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+}
 
 /// The largest singular values of `rows`, as many as it takes to tell what is kept. `key` decides the random start.
 ///
