@@ -8,7 +8,7 @@ use crate::folders::{self, Scratch, decode, files, values};
 use crate::model::{Memory, Model, Random, add_folder, check_ranges, encode, file, read_file, with};
 use lorafold::plan::{AdapterOptions, PlanOptions};
 use lorafold::tensor::Dtype;
-use lorafold::{AdapterFolder, Merge};
+use lorafold::{AdapterFolder, Merge, MergeBuilder};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -67,7 +67,7 @@ fn weighs(method: &str) -> bool {
     !["sce", "model_stock", "karcher"].contains(&method)
 }
 
-fn merge(case: &Case) -> Merge {
+fn builder(case: &Case) -> MergeBuilder {
     let mut merge = Merge::builder().base(folder().join("base")).options(case.options.clone());
     for (path, options) in &case.adapters {
         let mut adapter = AdapterFolder::new(path).weight(options.weight.unwrap_or(1.0));
@@ -76,7 +76,11 @@ fn merge(case: &Case) -> Merge {
         }
         merge = merge.adapter(adapter);
     }
-    merge.plan().unwrap_or_else(|error| panic!("{}: {error}", case.what))
+    merge
+}
+
+fn merge(case: &Case) -> Merge {
+    builder(case).plan().unwrap_or_else(|error| panic!("{}: {error}", case.what))
 }
 
 #[test]
@@ -134,6 +138,62 @@ fn neither_ranges_nor_blocks_nor_threads_show() {
         }
     }
     assert!(seen.len() >= 7, "{seen:?}");
+}
+
+#[test]
+fn what_becomes_of_the_deltas_is_counted() {
+    let scratch = Scratch::new("rules-counted");
+    let (base, mut counted) = (values(&folder().join("base")), 0);
+    for case in cases() {
+        let method = case.options.method.clone().unwrap();
+        let out = scratch.0.join(case.number.to_string());
+        let density = |name: &str| {
+            let of_one = case.adapters.iter().find(|(path, _)| path.ends_with(name)).and_then(|(_, one)| one.density);
+            of_one.or(case.options.density).unwrap_or(1.0)
+        };
+        let report = builder(&case).statistics(true).plan().unwrap().run(&out).unwrap().report();
+        let merged = values(&out);
+        for tensor in report.tensors {
+            let elements: u64 = tensor.shape.iter().product();
+            let Some(deltas) = tensor.deltas else {
+                let is_whole = ["model_stock", "slerp", "nuslerp", "karcher"].contains(&method.as_str());
+                let alone = tensor.adapters.as_ref().is_none_or(|adapters| adapters.len() < 2);
+                assert!(is_whole || alone, "{}: {}", case.what, tensor.name);
+                continue;
+            };
+            counted += 1;
+            assert_eq!(deltas.len(), tensor.adapters.unwrap().len(), "{}", case.what);
+            for delta in &deltas {
+                let [values, kept, elected] = [delta.values, delta.kept, delta.elected];
+                let what = format!("{} {}: {delta:?}", case.what, tensor.name);
+                assert!(elected <= kept && kept <= values && values <= elements, "{what}");
+                let share = density(&delta.adapter);
+                let exactly = ((share * elements as f64) as u64).min(values);
+                match method.as_str() {
+                    "magnitude_prune" | "ties" | "breadcrumbs" | "breadcrumbs_ties" => {
+                        assert_eq!(kept, exactly, "{what}")
+                    }
+                    "sce" => {}
+                    _ if share == 1.0 => assert_eq!(kept, values, "{what}"),
+                    // By chance: within five standard deviations.
+                    _ => {
+                        let (expected, of) = (share * values as f64, values as f64);
+                        let spread = (of * share * (1.0 - share)).sqrt();
+                        assert!((kept as f64 - expected).abs() <= 5.0 * spread, "{what}");
+                    }
+                }
+                let elects = method.contains("ties") || ["della", "sce"].contains(&method.as_str());
+                assert!(elects || elected == kept, "{what}");
+            }
+            // Where nothing is added the base's values stay; where several are, they hardly cancel out.
+            let changed =
+                base[&tensor.name].1.iter().zip(&merged[&tensor.name].1).filter(|(base, merged)| base != merged);
+            let changed = changed.count() as u64;
+            let sum: u64 = deltas.iter().map(|delta| delta.elected).sum();
+            assert!(changed <= sum, "{}: {changed} of {sum} in {}", case.what, tensor.name);
+        }
+    }
+    assert!(counted > 100, "{counted}");
 }
 
 /// Every fixture with several adapters, of any method: whole deltas add up to what the weighted sum is, and ranges of pruned ones do not show.

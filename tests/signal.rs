@@ -6,7 +6,7 @@ use crate::model::{Model, block_on, compute, with};
 use lorafold::engine::Merger;
 use lorafold::kernel::Statistics;
 use lorafold::plan::signal::TotalSignal;
-use lorafold::plan::{MergePlan, PlanOptions};
+use lorafold::plan::{Measured, MergePlan, PlanOptions};
 use lorafold::tensor::{Dtype, Float};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -22,7 +22,7 @@ fn options(dtype: &str, rounding: &str) -> PlanOptions {
 }
 
 /// The statistics of every tensor, in blocks of about `block` bytes.
-fn merged(plan: &MergePlan, model: &Model, block: u64, every: bool) -> BTreeMap<usize, Statistics> {
+fn merged(plan: &MergePlan, model: &Model, block: u64, every: bool) -> BTreeMap<usize, Measured> {
     let of_one = |number: usize| {
         let program = plan.program(number).unwrap().into_owned();
         let mut statistics = if every { Statistics::default() } else { Statistics::sampled() };
@@ -34,7 +34,7 @@ fn merged(plan: &MergePlan, model: &Model, block: u64, every: bool) -> BTreeMap<
             block_on(merger.compute(0, at..next, &model.inputs, Some(&mut statistics))).unwrap();
             at = next;
         }
-        (number, statistics)
+        (number, statistics.into())
     };
     (0..plan.tensor_count()).map(of_one).collect()
 }
@@ -72,7 +72,7 @@ fn exactly(plan: &MergePlan, model: &Model, float: Float) -> Vec<(f64, f64)> {
     (0..plan.tensor_count()).map(of_one).collect()
 }
 
-fn signal(plan: &MergePlan, statistics: &BTreeMap<usize, Statistics>) -> TotalSignal {
+fn signal(plan: &MergePlan, statistics: &BTreeMap<usize, Measured>) -> TotalSignal {
     plan.signal(statistics).unwrap()
 }
 
@@ -144,6 +144,7 @@ fn neither_blocks_nor_the_order_of_them_choose_the_sample() {
         for block in [1 << 16, 20_000, 4096, 1000] {
             let parts = merged(&plan, &model, block, false);
             for (one, other) in whole.values().zip(parts.values()) {
+                let [one, other] = [one.statistics, other.statistics];
                 assert_eq!(one.elements, other.elements, "blocks of {block}");
                 assert!((one.kept - other.kept).abs() <= 1e-5 * one.delta_sq, "blocks of {block}: {one:?} {other:?}");
                 assert!((one.delta_sq - other.delta_sq).abs() <= 1e-5 * one.delta_sq);

@@ -238,6 +238,28 @@ export type CombineSettings = {
 };
 
 /**
+ * What a method did to the values of one adapter's delta in a tensor: numbers of elements.
+ */
+export type DeltaReport = {
+  /**
+   * The adapter's name.
+   */
+  adapter: string,
+  /**
+   * Values of its delta that are not zero.
+   */
+  values: number,
+  /**
+   * Those of them that were kept.
+   */
+  kept: number,
+  /**
+   * Those of the kept ones whose sign is the elected one, which were added: all, where no signs are elected.
+   */
+  elected: number,
+};
+
+/**
  * What a folder is.
  */
 export type Description = ModelDescription | AdapterDescription;
@@ -817,6 +839,10 @@ export type Piece = { kind: "plan",
    */
   skip: number,
   /**
+   * Elements that are best computed at a time, where nothing else asks for more: they stay in the processor's cache from the read to the write.
+   */
+  step: number,
+  /**
    * The source's bytes of these elements. The first span is the one that a `Run` streams.
    */
   reads: Array<Span>,
@@ -882,7 +908,8 @@ export type PlanSettings = {
   normalize?: boolean,
   /**
    * Whose definition of the method is meant where the two differ: `peft` (default), or `mergekit`, which elects signs by weight times delta,
-   * divides by the sum of weights, and scales random values so that the sum of magnitudes stays.
+   * divides by the sum of weights, and scales random values so that the sum of magnitudes stays. Of `slerp` and `karcher`: `mergekit` blends
+   * whole weights in place of deltas.
    * @default "peft"
    */
   flavor?: "peft" | "mergekit",
@@ -1378,6 +1405,10 @@ export type TensorReport = {
    * What each adapter adds.
    */
   adapters?: Array<UpdateReport>,
+  /**
+   * What the method did to the values of each adapter's delta, where it prunes or elects signs, and statistics were asked for.
+   */
+  deltas?: Array<DeltaReport>,
   /**
    * What of its delta rounding kept, after a merge.
    */

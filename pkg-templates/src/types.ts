@@ -397,7 +397,7 @@ export interface FactorsResult {
 
 export type { Receipt, ReceiptMetadata, ReceiptParameters, ResourceDescriptor } from "./provenance/types.js";
 export type {
-  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, CombineSettings, Description, DtypeTotal, Evidence, ExpectedAdapter, ExtractSettings,
+  AdapterDescription, AdapterReport, AdapterSettings, BaseReport, CombineSettings, DeltaReport, Description, DtypeTotal, Evidence, ExpectedAdapter, ExtractSettings,
   FactorsModule, FactorsOther, FactorsReport, FileDigest, FileSize, Finding, Instead, InsteadCount, ModelDescription, ModuleDescription, ModuleWeight,
   PlanSettings, Recipe, RecipeAdapter, RecipeBase, RecipeFile, RecipeScale, Report, ScaleReport, Signal, TensorDescription, TensorReport,
   TensorStatistics, TensorVerdict, TotalSignal, UpdateReport, Verdict, VerdictCounts, VerifyReport, WeightFile,

@@ -4,6 +4,8 @@
 //! must know of whole deltas (which values are the largest, sums of products) are facts that are gathered before.
 
 mod blend;
+mod fate;
+mod found;
 mod lanes;
 mod linear;
 mod mask;
@@ -13,13 +15,17 @@ mod select;
 mod sparse;
 
 pub use blend::{Blend, BlendKind};
+pub use fate::Fate;
+pub use found::Found;
 pub use mix::{Divide, Election};
 pub use sce::Sce;
-pub use select::{Found, Search, Selection, Tally};
+pub use select::{Search, Selection, Tally};
 pub use sparse::{Member, Prune, Rescale, Sparse};
 
+pub(crate) use fate::{absorb as absorb_fates, put as put_fates, take as take_fates};
 pub(crate) use lanes::Lanes;
 pub(crate) use linear::add_weighted;
+pub(crate) use mask::limit;
 pub(crate) use select::SAMPLED;
 
 use crate::wire::wire_enum;
@@ -52,16 +58,27 @@ pub(crate) struct Delta {
     pub(crate) values: Vec<f32>,
 }
 
-/// What a rule is told of the elements that it works on.
+/// What a rule is told of the elements that it works on: a run of them, or one of each of several rows.
 pub(crate) struct Part<'a> {
     /// The first of them.
     pub(crate) first: u64,
+    /// Elements of a run, and from the start of one to that of the next.
+    pub(crate) width: usize,
+    pub(crate) step: u64,
     /// Columns of the weight.
     pub(crate) cols: usize,
     /// The facts: which values are kept …
     pub(crate) selections: &'a [Selection],
     /// … and sums over the whole weight.
     pub(crate) sums: &'a [f64],
+}
+
+impl Part<'_> {
+    /// The values of each run, with the number of its first element.
+    pub(crate) fn runs<'v>(&self, values: &'v mut [f32]) -> impl Iterator<Item = (u64, &'v mut [f32])> {
+        let (first, step) = (self.first, self.step);
+        (0..).zip(values.chunks_mut(self.width.max(1))).map(move |(number, run)| (first + number * step, run))
+    }
 }
 
 /// A rule that takes the delta of each adapter by itself.
@@ -89,11 +106,16 @@ pub(crate) trait Rule {
         false
     }
 
+    /// Whether the base's values come as one delta more, whose number is that of the members.
+    fn takes_base(&self) -> bool {
+        false
+    }
+
     /// Add what `deltas` are worth to the sums over the whole weight.
     fn gather(&self, deltas: &mut [Delta], part: &Part, sums: &mut [Lanes]);
 
-    /// The one delta that `deltas` become, into `out`.
-    fn combine(&self, deltas: &mut [Delta], part: &Part, out: &mut [f32]);
+    /// The one delta that `deltas` become, into `out`. What becomes of their values is added to `fates`, by a rule that takes some away.
+    fn combine(&self, deltas: &mut [Delta], part: &Part, fates: Option<&mut Vec<Fate>>, out: &mut [f32]);
 }
 
 impl Combine {

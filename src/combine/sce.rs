@@ -1,8 +1,9 @@
 //! SCE (arXiv 2408.07990): Select the elements in which the deltas differ most, Calculate each delta's weight from its energy there, Erase what
 //! disagrees with the elected sign; mergekit's `sce_merge`.
 
+use super::fate::{count_left, count_values};
 use super::mix::mix;
-use super::{Delta, Divide, Election, Lanes, Part, Rule, Selection};
+use super::{Delta, Divide, Election, Fate, Lanes, Part, Rule, Selection};
 use crate::wire::wire;
 
 /// The rule for one weight.
@@ -43,7 +44,7 @@ impl Sce {
         let mut variances = Vec::new();
         self.variances(deltas, &mut variances);
         // The key of a variance that is 0 is 0, and no value has a variance of -0.
-        found.mask(&mut variances, part.first, true);
+        part.runs(&mut variances).for_each(|(first, run)| found.mask(run, first, true));
         for delta in deltas {
             let selected = delta.values.iter_mut().zip(&variances).filter(|(_, variance)| **variance == 0.0);
             selected.for_each(|(value, _)| *value = 0.0);
@@ -74,13 +75,19 @@ impl Rule for Sce {
         }
     }
 
-    fn combine(&self, deltas: &mut [Delta], part: &Part, out: &mut [f32]) {
+    fn combine(&self, deltas: &mut [Delta], part: &Part, mut fates: Option<&mut Vec<Fate>>, out: &mut [f32]) {
+        if let Some(fates) = fates.as_deref_mut() {
+            count_values(deltas, fates);
+        }
         self.select(deltas, part);
         let all: f64 = part.sums.iter().sum();
         for delta in &mut *deltas {
             let energy = part.sums.get(delta.member).copied().unwrap_or(0.0);
             let none = all / (self.elements.max(1) as f64) < NOTHING;
             delta.weight = if none { 1.0 / self.members.max(1) as f64 } else { energy / all } as f32;
+        }
+        if let Some(fates) = fates {
+            count_left(deltas, Election::Total, false, fates);
         }
         mix(deltas, Election::Total, false, Divide::AtLeast(NOTHING), out);
     }

@@ -1,9 +1,11 @@
 //! Deltas that are pruned, each by itself, before they are summed up: magnitude pruning, TIES (arXiv 2306.01708), DARE (arXiv 2311.03099),
 //! Breadcrumbs (arXiv 2312.06795), DELLA (arXiv 2406.11617); PEFT's `merge_utils`, mergekit's generalised task arithmetic.
 
+use super::fate::{count_left, count_values};
 use super::mask::{mask_by_rank, mask_randomly};
 use super::mix::mix;
-use super::{Delta, Divide, Election, Found, Lanes, Part, Rule, Selection};
+use super::{Delta, Divide, Election, Fate, Found, Lanes, Part, Rule, Selection};
+use crate::kernel::{Four, each_four};
 use crate::wire::{wire, wire_enum};
 
 /// How the deltas of all adapters become one: each is pruned and rescaled, then signs are elected, then the weighted sum is taken.
@@ -92,12 +94,20 @@ impl Sparse {
         let found = |number: usize| part.selections.get(*member * self.each() + number)?.found();
         match self.prune {
             Prune::Nothing => {}
-            Prune::Smallest => found(0).unwrap_or(Found::ALL).mask(values, part.first, true),
-            Prune::Outliers => {
-                found(0).unwrap_or(Found::ALL).mask(values, part.first, true);
-                found(1).unwrap_or(Found::NONE).mask(values, part.first, false);
+            Prune::Smallest => {
+                let largest = found(0).unwrap_or(Found::ALL);
+                part.runs(values).for_each(|(first, run)| largest.mask(run, first, true));
             }
-            Prune::Random => mask_randomly(values, part.first, kept.key, kept.density),
+            Prune::Outliers => {
+                let (largest, outliers) = (found(0).unwrap_or(Found::ALL), found(1).unwrap_or(Found::NONE));
+                part.runs(values).for_each(|(first, run)| {
+                    largest.mask(run, first, true);
+                    outliers.mask(run, first, false);
+                });
+            }
+            Prune::Random => {
+                part.runs(values).for_each(|(first, run)| mask_randomly(run, first, kept.key, kept.density));
+            }
             Prune::Ranks => {
                 let (least, most) = (kept.density - kept.epsilon, kept.density + kept.epsilon);
                 mask_by_rank(values, part.cols, part.first, kept.key, least, most);
@@ -163,13 +173,20 @@ impl Rule for Sparse {
         }
     }
 
-    fn combine(&self, deltas: &mut [Delta], part: &Part, out: &mut [f32]) {
+    fn combine(&self, deltas: &mut [Delta], part: &Part, mut fates: Option<&mut Vec<Fate>>, out: &mut [f32]) {
+        if let Some(fates) = fates.as_deref_mut() {
+            count_values(deltas, fates);
+        }
         for delta in &mut *deltas {
             self.prune(delta, part);
             let scale = self.scale(delta.member, part.sums);
             if scale != 1.0 {
-                delta.values.iter_mut().for_each(|value| *value *= scale);
+                let scale = Four::splat(scale);
+                each_four(&mut delta.values, |values| values.times(scale));
             }
+        }
+        if let Some(fates) = fates {
+            count_left(deltas, self.election, self.weighted, fates);
         }
         mix(deltas, self.election, self.weighted, self.divide, out);
     }

@@ -6,6 +6,7 @@ use super::block::{Block, BlockBuffers};
 use super::facts::{Gathered, Known, Stage};
 use super::operands::Operands;
 use super::prepared::{PreparedProgram, bands, updates_of};
+use crate::combine::Fate;
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize};
 use crate::kernel::Statistics;
@@ -118,8 +119,15 @@ impl Merger {
         inputs: &impl Inputs,
         statistics: Option<&mut Statistics>,
     ) -> Result<&[u8]> {
+        self.buffers.fates.clear();
         let (block, buffers) = self.read_block(id, elements, inputs).await?;
         block.compute(buffers, statistics)
+    }
+
+    /// What became of the values of the adapters' deltas of the block that was computed last, by the adapters' order in the program. Counted where a
+    /// rule takes values away, and statistics of all elements were asked for.
+    pub fn fates(&self) -> &[Fate] {
+        &self.buffers.fates
     }
 
     /// The values of `elements` of the source of program `id`, and what its updates make of them, in f64 and not rounded to a type: for whoever

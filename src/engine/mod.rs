@@ -11,6 +11,7 @@ mod merger;
 mod operands;
 mod prepared;
 mod sample;
+mod strips;
 
 pub use facts::{FactJob, FactSum};
 pub use memory::{Budget, DEFAULT_BUDGET};

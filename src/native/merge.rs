@@ -8,8 +8,7 @@ use super::files::InputFile;
 use super::output::OutputFolder;
 use super::threads::write_files;
 use crate::error::Result;
-use crate::kernel::Statistics;
-use crate::plan::{MergePlan, Report};
+use crate::plan::{Measured, MergePlan, Report};
 
 /// A planned merge of folders. Every mistake that headers and configurations can show would have been an error before.
 ///
@@ -60,8 +59,8 @@ pub(super) type OnProgress = Box<dyn Fn(Progress<'_>) + Send + Sync>;
 pub struct Merged {
     /// What was planned.
     pub plan: MergePlan,
-    /// The statistics of each merged tensor by its number: of all its elements if they were asked for, else of a sample of them.
-    pub statistics: BTreeMap<usize, Statistics>,
+    /// What was found out of each merged tensor, by its number: of all its elements if statistics were asked for, else of a sample of them.
+    pub statistics: BTreeMap<usize, Measured>,
 }
 
 impl Merged {

@@ -13,14 +13,14 @@ use crate::engine::{FactJob, FactSum, Merger};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::kernel::Statistics;
-use crate::plan::{Piece, Program};
+use crate::plan::{Measured, Piece, Program};
 
 /// Write all files of the plan under their hidden names. Returns the statistics of each tensor by number: of all its elements if they were asked
 /// for, else of a sample of them.
 ///
 /// # Errors
 /// The first error of any thread; the others stop at their next job.
-pub(super) fn write_files(merge: &Merge, folder: &OutputFolder) -> Result<BTreeMap<usize, Statistics>> {
+pub(super) fn write_files(merge: &Merge, folder: &OutputFolder) -> Result<BTreeMap<usize, Measured>> {
     let mut writes = Vec::new();
     for (number, file) in merge.plan.files.iter().enumerate() {
         folder.create(number, file.size)?;
@@ -79,7 +79,7 @@ struct Shared<'a> {
     /// Told of whenever a round of facts ends, or a thread fails.
     gathered: Condvar,
     /// By tensor.
-    statistics: Mutex<BTreeMap<usize, Statistics>>,
+    statistics: Mutex<BTreeMap<usize, Measured>>,
     /// Bytes of output.
     written: Mutex<u64>,
 }
@@ -235,7 +235,7 @@ impl<'a> Thread<'a> {
                 let computed = merger.compute(program, first..first + count, inputs, found.as_mut());
                 write(at, &block_on(computed)?[skip as usize..(skip + bytes) as usize])?;
                 if let (Some(found), Ok(mut statistics)) = (found, shared.statistics.lock()) {
-                    statistics.entry(program).or_default().absorb(&found);
+                    statistics.entry(program).or_default().absorb(&found, merger.fates());
                 }
                 Ok(())
             }

@@ -8,7 +8,9 @@ use serde::Serialize;
 use super::adapter::Adapter;
 use super::base_names::NamedBase;
 use super::build::MergePlan;
+use super::delta_report::{self, DeltaReport};
 use super::evidence::Evidence;
+use super::measured::Measured;
 use super::output::OutputFile;
 use super::program::Update;
 use super::recipe::Recipe;
@@ -147,6 +149,9 @@ pub struct TensorReport {
     /// What each adapter adds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapters: Option<Vec<UpdateReport>>,
+    /// What the method did to the values of each adapter's delta, where it prunes or elects signs, and statistics were asked for.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "delta_report::serialize")]
+    pub deltas: Option<Vec<DeltaReport>>,
     /// What of its delta rounding kept, after a merge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<Signal>,
@@ -217,12 +222,12 @@ pub struct TensorStatistics {
 impl MergePlan {
     /// The report. `statistics` are those of the merged tensors, by number: of all elements, or of a sample, which says what rounding keeps and no
     /// more; none before a merge.
-    pub fn report(&self, statistics: &BTreeMap<usize, Statistics>) -> Report {
+    pub fn report(&self, statistics: &BTreeMap<usize, Measured>) -> Report {
         Report { tensors: self.tensor_reports(0..self.tensors.len(), statistics).collect(), ..self.summary(statistics) }
     }
 
     /// The report without its tensors: of a large model these take more memory than the plan. `statistics` as in [`report`](Self::report).
-    pub fn summary(&self, statistics: &BTreeMap<usize, Statistics>) -> Report {
+    pub fn summary(&self, statistics: &BTreeMap<usize, Measured>) -> Report {
         let signal = self.signal(statistics);
         let mut findings = self.findings.clone();
         findings.extend(signal.as_ref().and_then(|signal| self.signal_lost(signal)));
@@ -247,7 +252,7 @@ impl MergePlan {
     pub fn tensor_reports(
         &self,
         numbers: Range<usize>,
-        statistics: &BTreeMap<usize, Statistics>,
+        statistics: &BTreeMap<usize, Measured>,
     ) -> impl Iterator<Item = TensorReport> {
         let numbers = numbers.start..numbers.end.min(self.tensors.len());
         numbers.map(|number| tensor_report(&self.tensor(number), statistics.get(&number)))
@@ -280,7 +285,9 @@ impl MergePlan {
     }
 }
 
-fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> TensorReport {
+fn tensor_report(tensor: &TensorView, measured: Option<&Measured>) -> TensorReport {
+    let statistics = measured.map(|measured| &measured.statistics);
+    let fates = measured.map_or([].as_slice(), |measured| measured.fates.as_slice());
     let first = tensor.updates.first();
     TensorReport {
         name: tensor.name.into(),
@@ -295,6 +302,7 @@ fn tensor_report(tensor: &TensorView, statistics: Option<&Statistics>) -> Tensor
         output_dtype: tensor.to.to_string(),
         transposed: first.map(|first| first.op.transposed),
         adapters: first.map(|_| update_reports(tensor.updates)),
+        deltas: (!fates.is_empty()).then(|| delta_report::of_fates(fates, tensor.updates)),
         signal: first.and(statistics).map(|statistics| Signal::of(statistics, tensor.elements())),
         statistics: first.and(statistics).filter(|every| every.spread.is_none()).map(TensorStatistics::of),
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::build::MergePlan;
+use super::measured::Measured;
 use super::report::six;
 use crate::findings::Finding;
 use crate::kernel::{Spread, Statistics};
@@ -123,10 +124,10 @@ impl Signal {
 
 impl MergePlan {
     /// What of all deltas rounding kept, where something is known of it.
-    pub fn signal(&self, statistics: &BTreeMap<usize, Statistics>) -> Option<TotalSignal> {
+    pub fn signal(&self, statistics: &BTreeMap<usize, Measured>) -> Option<TotalSignal> {
         let mut sums = Sums::default();
         let mut least: Option<(f64, usize)> = None;
-        for (&number, statistics) in statistics.range(..self.tensor_count()) {
+        for (&number, Measured { statistics, .. }) in statistics.range(..self.tensor_count()) {
             let tensor = self.tensor(number);
             if tensor.updates.is_empty() {
                 continue;

@@ -33,6 +33,8 @@ const ADDITIVE: &[&str] = &[
 ///
 /// # Errors
 /// `unsupported` for a method whose merge cannot be taken back.
+// A function of its own, so that it is in the second half of the module.
+#[inline(never)]
 pub(super) fn undo(
     changes: &mut HashMap<usize, Change>,
     added: &mut Vec<(String, Update)>,

@@ -16,7 +16,7 @@ use crate::engine::{self, Budget, FactSum};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
 use crate::kernel::Statistics;
-use crate::plan::{MergePlan, PlanRequest, Program, plan};
+use crate::plan::{Measured, MergePlan, PlanRequest, Program, plan};
 
 /// The types that the signatures below name.
 #[wasm_bindgen(typescript_custom_section)]
@@ -31,7 +31,7 @@ pub struct Plan {
     /// The facts of each program that needs some.
     facts: HashMap<usize, FactSum>,
     /// The statistics of each tensor gathered so far.
-    statistics: BTreeMap<usize, Statistics>,
+    statistics: BTreeMap<usize, Measured>,
 }
 
 #[wasm_bindgen]
@@ -130,9 +130,7 @@ impl Plan {
     /// Add the statistics of a block of a tensor, as `Merger.compute` gives them.
     #[wasm_bindgen(js_name = addStatistics)]
     pub fn add_statistics(&mut self, number: usize, statistics: &[u8]) {
-        if let Some(statistics) = Statistics::from_bytes(statistics) {
-            self.statistics.entry(number).or_default().absorb(&statistics);
-        }
+        self.statistics.entry(number).or_default().absorb_bytes(statistics);
     }
 
     /// The report without its tensors.
@@ -232,7 +230,7 @@ impl Merger {
         let given = given(merger, Some(inputs), number, &elements, spans, (base, None))?;
         let computed = merger.compute(number, elements, &given, Some(&mut found)).await?;
         *output = (computed.as_ptr() as usize, computed.len());
-        Ok((found.elements > 0).then(|| found.to_bytes()))
+        Ok((found.elements > 0).then(|| Measured::bytes_of(&found, merger.fates())))
     }
 
     /// The same without waiting, from bytes that the caller has read: those of the piece's reads, and those of `missingOperands`. So a read

@@ -54,12 +54,26 @@ for (const name of browserNames) {
           await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
           await page.waitForSelector(`${at("plan-details")} table`);
           await clean(page, "planned, and unfolded");
+          await page.selectOption(at("method"), "della");
+          await planned(tab);
+          await clean(page, "with a method");
+          await page.selectOption(at("method"), "ties");
           await mergeNow(tab);
           await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
           await page.waitForSelector(`${at("result")} table`);
           await clean(page, "merged, and unfolded");
           await page.setViewportSize({ width: 360, height: 740 });
           await clean(page, "on a phone");
+          await page.click(at("mode-verify"));
+          await tab.setFolder(at("merged-folder"), join(root, "tests", "fixtures", "sample", "tiny-llama"));
+          await page.waitForSelector(`${at("verify")}:enabled`);
+          await page.click(at("verify"));
+          await page.waitForSelector(at("verdict"));
+          await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
+          await page.waitForSelector(`${at("verdict")} table`);
+          await clean(page, "a verdict on a phone");
+          await page.setViewportSize({ width: 1280, height: 900 });
+          await clean(page, "a verdict");
         } finally {
           await browser.close();
         }

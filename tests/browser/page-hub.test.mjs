@@ -93,6 +93,32 @@ describePage(({ withPage }) => {
       await linked(tab, `?adapter=${ADAPTER}@main&adapter=me/terse-rslora@-0.5`);
     }, { query: `?base=hf.co/${BASE}&adapter=${ADAPTER}@main@0.8&adapter=me/terse-rslora@-.5` }));
 
+  test("a link holds the method, its options, those of each adapter, and the others", () =>
+    withPage(async (tab) => {
+      const { page } = tab;
+      await planned(tab);
+      const values = async (/** @type {string[]} */ ...fields) => Promise.all(fields.map((field) => page.locator(field).inputValue()));
+      assert.deepEqual(await values(at("method"), at("method-density"), at("method-majoritySign"), at("method-flavor")), ["ties", "0.3", "frequency", ""]);
+      assert.deepEqual(await values("[name=dtype]", "[name=rounding]", "[name=seed]", "[name=skip]"), ["bfloat16", "stochastic", "7", "norm|lm_head"]);
+      assert.deepEqual(await page.locator(at("adapter-density")).evaluateAll((all) => all.map((one) => /** @type {HTMLInputElement} */ (one).value)), ["0.1", ""]);
+      assert.deepEqual(await page.locator(at("adapter-weights")).evaluateAll((all) => all.map((one) => /** @type {HTMLTextAreaElement} */ (one).value)), ["mlp=0.5\nlayers:1-=-2", ""]);
+      assert.deepEqual(await page.locator(at("adapter-only")).evaluateAll((all) => all.map((one) => /** @type {HTMLInputElement} */ (one).value)), ["", "q_proj"]);
+      await mergeNow(tab);
+      // What changes is followed, and what is as it was at first is not in it.
+      await page.selectOption(at("method"), "della");
+      await type(page.locator(at("adapter-density")).first(), "");
+      await page.locator(".options").evaluateAll((all) => all.forEach((one) => (/** @type {HTMLDetailsElement} */ (one).open = true)));
+      await page.selectOption("[name=dtype]", "keep");
+      await page.uncheck("[name=statistics]");
+      await type(page.locator(at("method-seed")), "9");
+      await linked(tab, `?base=${BASE}&adapter=${ADAPTER}@0.8&weights=mlp=0.5&weights=layers:1-=-2&adapter=me/terse-rslora@-0.5&adapter-only=q_proj&method=della&density=0.3&majoritySign=frequency&rounding=stochastic&seed=9&skip=norm|lm_head&statistics=no`);
+      await page.reload();
+      await planned(tab);
+      assert.deepEqual(await values(at("method"), at("method-seed"), "[name=seed]"), ["della", "9", "9"]);
+      await page.selectOption(at("method"), "linear");
+      await linked(tab, `?base=${BASE}&adapter=${ADAPTER}@0.8&weights=mlp=0.5&weights=layers:1-=-2&adapter=me/terse-rslora@-0.5&adapter-only=q_proj&rounding=stochastic&seed=9&skip=norm|lm_head&statistics=no`);
+    }, { query: `?base=${BASE}&adapter=${ADAPTER}@0.8:density=0.1&weights=mlp%3D0.5&weights=layers:1-%3D-2&adapter=me/terse-rslora@-.5&adapter-only=q_proj&method=ties&density=0.3&majoritySign=frequency&dtype=bfloat16&rounding=stochastic&seed=7&skip=norm%7Clm_head` }));
+
   test("a link that names nothing says so", () =>
     withPage(async ({ page }) => {
       await page.waitForSelector("#base .complaint >> text=/this is a data set, not a model/i");

@@ -50,6 +50,25 @@ describePage(({ scratch, withPage, withSample }) => {
       assert.equal(await page.innerText("#result-heading"), "Merged, before your latest change");
     }));
 
+  test("a plan that arrives while a button is pressed does not move it away", () =>
+    withPage(async (tab) => {
+      const { page } = tab;
+      await page.check(at("output-folder"));
+      const choose = page.locator(at("output-choose-folder"));
+      await choose.hover();
+      await page.mouse.down();
+      const before = await choose.boundingBox();
+      const arrived = page.waitForEvent("worker").then((worker) => worker.waitForEvent("close"));
+      await page.evaluate(() => /** @type {HTMLElement} */ (document.querySelector("[data-testid=try-sample]")).click());
+      // The worker that plans ends with its plan.
+      await arrived;
+      await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))));
+      assert.deepEqual(await choose.boundingBox(), before);
+      await page.mouse.up();
+      await planned(tab);
+      await page.waitForSelector("#output-folder >> text=picked");
+    }, { prepare: stubFolderPicker }));
+
   test("while a result is saved to a folder, the next merge waits", () =>
     withSample(async (tab) => {
       const { page } = tab;

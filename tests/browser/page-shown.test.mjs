@@ -43,9 +43,9 @@ describePage(({ name, withPage, withSample }) => {
       await named("Name of the adapter teller");
 
       await type(page.locator(at("adapter-weight")).first(), "5");
-      assert.equal(await page.locator(".weight-slider").first().getAttribute("aria-valuetext"), "5");
-      await page.locator(".weight-slider").first().press("ArrowLeft");
-      assert.equal(await page.locator(".weight-slider").first().getAttribute("aria-valuetext"), "1.95");
+      assert.equal(await page.locator(".slider-range").first().getAttribute("aria-valuetext"), "5");
+      await page.locator(".slider-range").first().press("ArrowLeft");
+      assert.equal(await page.locator(".slider-range").first().getAttribute("aria-valuetext"), "1.95");
 
       await page.getByText("Options").click();
       for (const field of ["only", "skip"]) {

@@ -66,6 +66,16 @@ function unzipped(zip) {
 }
 
 describePage(({ scratch, withPage, withSample }) => {
+  /** The merge of a model of many layers. @param {(tab: TestPage) => Promise<void>} use */
+  const withLayers = (use) =>
+    withPage(async (tab) => {
+      const folder = await manyLayers(scratch());
+      await tab.setFiles(at("base-files"), [join(folder, "model.safetensors")]);
+      await tab.setFolder(at("adapter-folder"), join(folder, "ad"));
+      await mergeNow(tab);
+      await use(tab);
+    });
+
   test("a result is downloaded in one piece, as an archive with the model's name", () =>
     withSample(async (tab) => {
       const { page } = tab;
@@ -84,12 +94,7 @@ describePage(({ scratch, withPage, withSample }) => {
     }));
 
   test("tensors are sorted by a click, searched, and scrolled through, however many", () =>
-    withPage(async (tab) => {
-      const { page } = tab;
-      const folder = await manyLayers(scratch());
-      await tab.setFiles(at("base-files"), [join(folder, "model.safetensors")]);
-      await tab.setFolder(at("adapter-folder"), join(folder, "ad"));
-      await mergeNow(tab);
+    withLayers(async ({ page }) => {
       const result = page.locator(at("result"));
       await result.getByText(`All ${LAYERS * 2} tensors`).click();
       const names = () => result.locator("tbody tr:not(.space) th").evaluateAll((all) => all.map((cell) => cell.textContent));
@@ -114,12 +119,7 @@ describePage(({ scratch, withPage, withSample }) => {
     }));
 
   test("a map's values are read by pointing, by keys, and by a finger; what rounding lost has a map of its own", () =>
-    withPage(async (tab) => {
-      const { page } = tab;
-      const folder = await manyLayers(scratch());
-      await tab.setFiles(at("base-files"), [join(folder, "model.safetensors")]);
-      await tab.setFolder(at("adapter-folder"), join(folder, "ad"));
-      await mergeNow(tab);
+    withLayers(async ({ page }) => {
       const maps = page.locator(`${at("result")} ${at("layer-map")}`);
       assert.deepEqual(await maps.locator(".map-title").allInnerTexts(), ["How much each tensor changed", "What rounding kept of the change"]);
       assert.match(await maps.first().locator(".map-scale").innerText(), /0 %\s*4\.5 %/);

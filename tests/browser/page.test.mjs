@@ -1,76 +1,27 @@
 // @ts-check
 // Uses the page as a person does, in Chromium and in Firefox; what it lets one download must be what the command line writes.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
-import { cp, mkdtemp, open, readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { promisify } from "node:util";
 import { root } from "../setup/tools.mjs";
+import { byCommandLine, choose, downloadAll } from "./page-outputs.mjs";
 import { describePage } from "./page-suite.mjs";
 import { at, mergeNow, planned, stubFolderPicker, type } from "./page-use.mjs";
 import { serve } from "./serve.mjs";
 
 /** @typedef {import("./harness.mjs").TestPage} TestPage */
-/** @typedef {{ path: string, weight?: number }} Adapter */
+/** @typedef {import("./page-outputs.mjs").Adapter} Adapter */
 
 const fixtures = join(root, "tests", "fixtures");
-const sha256 = (/** @type {Uint8Array} */ bytes) => createHash("sha256").update(bytes).digest("hex");
 
 /** A folder that goes with the tests. @type {() => string} */
 let scratch;
 
-/**
- * What the command line makes of the same inputs: the hash of every file.
- * @param {string} base
- * @param {Adapter[]} adapters
- * @param {string[]} [more]
- * @returns {Promise<Record<string, string>>}
- */
-async function byCommandLine(base, adapters, more = []) {
-  const out = join(await mkdtemp(join(scratch(), "cli-")), "out");
-  const flags = adapters.flatMap(({ path, weight = 1 }) => ["--adapter", `${path}@${weight}`]);
-  const args = [join(root, "pkg", "cli.js"), "merge", "--base", base, ...flags, "--out", out, "--quiet", ...more];
-  await promisify(execFile)(process.execPath, args);
-  const names = (await readdir(out)).sort();
-  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, sha256(await readFile(join(out, name)))])));
-}
-
 /** The sample, with the weights that the page gives it. */
 function sampleByCommandLine() {
   const part = (/** @type {string} */ name) => join(fixtures, "sample", name);
-  return byCommandLine(part("tiny-llama"), [{ path: part("storyteller-lora") }, { path: part("terse-rslora"), weight: -0.5 }]);
-}
-
-/**
- * The hash of every file that the result offers, each downloaded by its link.
- * @param {TestPage} tab
- */
-async function downloadAll({ page, download }) {
-  /** @type {Record<string, string>} */
-  const hashes = {};
-  for (const row of await page.locator(at("result-file")).all()) {
-    const name = (await row.getAttribute("data-name")) ?? "";
-    const link = row.getByRole("link");
-    // Not the name it is saved under: there may be one from an earlier test.
-    assert.equal(await link.getAttribute("download"), name);
-    hashes[name] = sha256((await download(() => link.click())).bytes);
-  }
-  return hashes;
-}
-
-/**
- * @param {TestPage} tab
- * @param {string} base
- * @param {Adapter[]} adapters
- */
-async function choose({ page, setFolder }, base, adapters) {
-  await setFolder(at("base-folder"), base);
-  for (const { path, weight = 1 } of adapters) {
-    await setFolder(at("adapter-folder"), path);
-    await type(page.locator(at("adapter-weight")).last(), String(weight));
-  }
+  return byCommandLine(scratch(), part("tiny-llama"), [{ path: part("storyteller-lora") }, { path: part("terse-rslora"), weight: -0.5 }]);
 }
 
 /** A base of one large tensor, mostly a hole in the file, and an adapter of rank 256 for it: seconds of work, little on disk. */
@@ -137,7 +88,7 @@ describePage((suite) => {
         const chosen = adapters.map((/** @type {Adapter} */ { path, weight }) => ({ path: join(folder, path), weight }));
         await choose(tab, join(folder, "base"), chosen);
         await mergeNow(tab);
-        assert.deepEqual(await downloadAll(tab), await byCommandLine(join(folder, "base"), chosen));
+        assert.deepEqual(await downloadAll(tab), await byCommandLine(scratch(), join(folder, "base"), chosen));
       }));
   }
 
@@ -155,7 +106,7 @@ describePage((suite) => {
       await planned(tab);
       await page.waitForSelector("text=BF16 → F32");
       await mergeNow(tab);
-      const merged = await byCommandLine(file, [{ path: join(folder, "adapter"), weight: 2.75 }], ["--dtype", "f32", "--skip", "layers\\.0\\."]);
+      const merged = await byCommandLine(scratch(), file, [{ path: join(folder, "adapter"), weight: 2.75 }], ["--dtype", "f32", "--skip", "layers\\.0\\."]);
       assert.deepEqual(await downloadAll(tab), merged);
     }));
 
@@ -177,7 +128,7 @@ describePage((suite) => {
       await page.waitForSelector("text=4 of 4 modules merged");
       await mergeNow(tab);
       const [base, path] = ["tiny-llama", "terse-rslora"].map((part) => join(fixtures, "sample", part));
-      assert.deepEqual(await downloadAll(tab), await byCommandLine(base, [{ path }]));
+      assert.deepEqual(await downloadAll(tab), await byCommandLine(scratch(), base, [{ path }]));
     }));
 
   // Only Chromium's driver can drop what is on disk.
@@ -194,7 +145,7 @@ describePage((suite) => {
       await page.locator(at("adapter")).nth(1).waitFor();
       assert.deepEqual(await page.locator(at("adapter-name")).evaluateAll((all) => all.map((field) => /** @type {HTMLInputElement} */ (field).value)), ["adapter-a", "adapter-b"]);
       await mergeNow(tab);
-      assert.deepEqual(await downloadAll(tab), await byCommandLine(files[0], files.slice(1).map((path) => ({ path }))));
+      assert.deepEqual(await downloadAll(tab), await byCommandLine(scratch(), files[0], files.slice(1).map((path) => ({ path }))));
     }));
 
   test("an address", () =>
@@ -207,7 +158,7 @@ describePage((suite) => {
         await page.fill(at("adapter-url"), `${hub.origin}/tied/adapter/`);
         await page.click(at("adapter-add-url"));
         await mergeNow(tab);
-        const merged = await byCommandLine(join(fixtures, "tied", "base"), [{ path: join(fixtures, "tied", "adapter") }]);
+        const merged = await byCommandLine(scratch(), join(fixtures, "tied", "base"), [{ path: join(fixtures, "tied", "adapter") }]);
         assert.deepEqual(await downloadAll(tab), merged);
       } finally {
         await hub.close();
@@ -225,6 +176,8 @@ describePage((suite) => {
     withPage(async (tab) => {
       const { page } = tab;
       await page.check(at("output-folder"));
+      // The plan is made, and the place is missing.
+      await page.waitForSelector("#merge-hint >> text=Choose the folder to write to.");
       assert.ok(await page.isDisabled(at("merge")));
       await page.evaluate(async () => {
         const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("picked", { create: true });

@@ -11,7 +11,7 @@ import { scratch } from "./scratch.mjs";
 
 /** @type {{ inPageWords: (text: string) => string }} */
 let words;
-/** @type {{ readLink: (query: string) => { base?: string, adapters: { address: string, weight: number }[] }, writeLink: (query: string, base: unknown, adapters: { picked: { address?: string }, weight: number }[]) => string }} */
+/** @type {{ readLink: (query: string) => { mode: string, base?: string, merged?: string, adapters: any[] }, writeLink: (query: string, shown: any, known: string[]) => string }} */
 let link;
 
 before(async (t) => {
@@ -28,7 +28,7 @@ before(async (t) => {
 });
 
 /** Names of options, as the package and the command line have them; those of other programs begin with the program's. */
-const OPTION = /\b(allow(Unmatched|Unmerged|Nonfinite)|residualBase|outProj|expertPacking|maxShardSize|HF_TOKEN)\b|--(allow|token|dtype|skip|only|tokenizer|tied)/;
+const OPTION = /\b(allow(Unmatched|Unmerged|Nonfinite)|residualBase|outProj|expertPacking|maxShardSize|HF_TOKEN)\b|--(allow|token|dtype|skip|only|tokenizer|tied|vocabulary)/;
 
 /** Lines that are no sentence for a user: names of fields, other programs' flags, what is said on the command line alone. */
 const ELSEWHERE = /^(src[\\/](native|wasm|schema|plan[\\/](options|recipe|adapter)\.rs)|pkg-templates[\\/]src[\\/](cli|node|schema|options|prepare|hub-node|types))/;
@@ -59,12 +59,15 @@ test("no sentence that the page shows has the name of an option", async () => {
 test("what a sentence says besides stays", () => {
   assert.equal(words.inPageWords("use a smaller weight or a wider dtype, or allow such values (allowNonfinite)"), "use a smaller weight or a wider number type");
   assert.equal(words.inPageWords("merge where it was trained, or allow it: --allow-unmerged, allowUnmerged: true"), "merge where it was trained");
+  assert.equal(words.inPageWords("option method: slerp lies between two adapters; give two, or take karcher"), "“Method”: slerp lies between two adapters; give two, or take the method “Karcher mean”");
+  assert.equal(words.inPageWords('adapter style: option weights: "x" matches nothing'), 'adapter style: “Weights by module”: "x" matches nothing');
   assert.equal(words.inPageWords("a tensor of shape [4, 4]"), "a tensor of shape [4, 4]");
 });
 
 test("a link says what was picked, and can be read again", () => {
   const read = (/** @type {string} */ query) => link.readLink(query);
-  const adapter = (/** @type {string} */ address, weight = 1) => ({ picked: /** @type {any} */ ({ address }), weight });
+  const adapter = (/** @type {string | undefined} */ address, weight = 1, more = {}) => ({ picked: { address }, weight, density: "all", alpha: "own", settings: {}, ...more });
+  const write = (/** @type {string} */ query, shown = {}) => link.writeLink(query, { mode: "merge", adapters: [], options: [], ...shown }, ["dtype", "method"]);
   for (const [address, weight, query] of /** @type {[string, number, string][]} */ ([
     ["hf://org/name", 1, "?adapter=org/name"],
     ["hf://org/name@v1", 0.8, "?adapter=org/name@v1@0.8"],
@@ -73,11 +76,24 @@ test("a link says what was picked, and can be read again", () => {
     ["hf://org/name/sub%20folder@main", -0.5, "?adapter=hf://org/name/sub%2520folder@main@-0.5"],
     ["https://example.org/a&b/adapter", 1e-7, "?adapter=https://example.org/a%26b/adapter@1e-7"],
   ])) {
-    assert.equal(link.writeLink("", undefined, [adapter(address, weight)]), query);
+    assert.equal(write("", { adapters: [adapter(address, weight)] }), query);
     const [again] = read(query).adapters;
     assert.deepEqual({ ...again, address: again.address.replace(/^(?=org)/, "hf://") }, { address, weight });
   }
-  assert.equal(link.writeLink("?sample&lang=en", /** @type {any} */ ({ address: "hf://org/base" }), []), "?base=org/base&lang=en");
+  assert.equal(write("?sample&lang=en", { base: { address: "hf://org/base" } }), "?base=org/base&lang=en");
   // Files of this machine have no address.
-  assert.equal(link.writeLink("?base=org/base&sample", /** @type {any} */ ({}), [adapter(/** @type {any} */ (undefined))]), "?sample");
+  assert.equal(write("?base=org/base&sample", { base: {}, adapters: [adapter(undefined)] }), "?sample");
+  // All that is said of an adapter comes behind it, and is read so; another one's is not.
+  const settings = { weights: [{ match: "a=b&c", weight: 0.5 }, { layers: "0-7", weight: -1 }], blockWeights: "MIDD", only: ["q|v", "k"], skip: ["layers\\.0"], adapter: "x", residualBase: true, outProj: "once", expertPacking: "expert" };
+  const all = write("?dtype=float16&mode=verify", {
+    mode: "verify", base: { address: "hf://org/base" }, merged: { address: "hf://org/merged@v1" }, options: [["method", "ties"]],
+    adapters: [adapter("hf://org/a", 1, { density: 0.3, alpha: 8, settings }), adapter("hf://org/b", 0.5)],
+  });
+  const found = read(all);
+  assert.deepEqual(found.adapters, [{ address: "org/a", weight: 1, density: 0.3, alpha: 8, settings }, { address: "org/b", weight: 0.5 }]);
+  assert.deepEqual([found.mode, found.base, found.merged], ["verify", "org/base", "org/merged@v1"]);
+  assert.match(all, /^\?mode=verify&base=org\/base&adapter=org\/a@1:density=0\.3&alpha=8&weights=/);
+  assert.match(all, /&merged=org\/merged@v1&method=ties$/);
+  // A density that is none, and what is said before any adapter, is nobody's.
+  assert.deepEqual(read("?weights=mlp%3D1&adapter=org/a@0.5:density=x").adapters, [{ address: "org/a", weight: 0.5 }]);
 });

@@ -50,7 +50,7 @@ export class AboutView {
   }
 
   #show({ kind, text, baseModel }: About, role: "base" | "adapter", moves: Moves): void {
-    this.element.replaceChildren(make("p", { class: "chosen-about" }, text));
+    this.element.replaceChildren(make("p", { class: "chosen-about" }, kind === "base" && role === "adapter" ? `a whole model\u00a0· ${text}` : text));
     if (kind !== role) {
       const where = kind === "adapter" ? "This is an adapter: put it under the adapters" : "This is a base: put it in the base’s place";
       this.#putRight = button(where, { "data-testid": "put-right" }, () => moves.putRight());

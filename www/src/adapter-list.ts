@@ -1,12 +1,12 @@
 import type { AdapterOptions } from "lorafold";
 import { AboutView, type Moves } from "./about-view.js";
-import { adapterSettings, type Settings } from "./adapter-settings.js";
-import { button, freshId, make } from "./dom.js";
+import { AdapterCard } from "./adapter-card.js";
+import type { Settings } from "./adapter-settings.js";
 import type { Wanted } from "./hub-search.js";
+import { METHODS, type Method } from "./methods.js";
 import type { Picked } from "./picked.js";
 import { SourceInput } from "./source-input.js";
 import { announce } from "./status.js";
-import { weightControl } from "./weight-control.js";
 
 /** Colours that tell adapters apart; the seventh has the first's again. */
 const TONES = 6;
@@ -17,7 +17,11 @@ export interface Adapter {
   name: string;
   weight: number | undefined;
   alpha: number | "own" | undefined;
+  /** Share of its change that is kept; `all`: as of all adapters. */
+  density: number | "all" | undefined;
   settings: Settings;
+  /** What is wrong with its settings, in words. */
+  wrong?: string | undefined;
   readonly tone: number;
 }
 
@@ -28,6 +32,9 @@ export class AdapterList {
   readonly #input: SourceInput;
   readonly #moves: Moves;
   readonly #views = new WeakMap<Adapter, AboutView>();
+  readonly #cards = new WeakMap<Adapter, AdapterCard>();
+  #method: Method = METHODS.linear;
+  #density: number | undefined;
   readonly #onChange: () => void;
   #offering: { wanted: boolean; chosen: string | undefined } = { wanted: true, chosen: undefined };
 
@@ -38,7 +45,7 @@ export class AdapterList {
     this.#input = new SourceInput(
       {
         prefix: "adapter",
-        invitation: "Drop adapter folders here, as many as you like: each with adapter_config.json and adapter_model.safetensors.",
+        invitation: "Drop adapter folders here, as many as you like: each with adapter_config.json and adapter_model.safetensors. A whole fine-tuned model may stand for one: its difference to the base is added.",
         add: "Add",
         address: "Type a name to search the hub, or give an address: organisation/adapter of the hub, or https://… of the adapter’s folder.",
         wanted,
@@ -57,9 +64,10 @@ export class AdapterList {
     this.#input.complain(text);
   }
 
-  add(picked: Picked, weight = 1): void {
+  /** `asked`: what a link says of it. */
+  add(picked: Picked, asked: Partial<Pick<Adapter, "weight" | "alpha" | "density" | "settings">> = {}): void {
     this.complain("");
-    const adapter: Adapter = { picked, name: this.#unused(picked.name), weight, alpha: "own", settings: {}, tone: this.#freeTone() };
+    const adapter: Adapter = { picked, name: this.#unused(picked.name), weight: 1, alpha: "own", density: "all", settings: {}, ...asked, tone: this.#freeTone() };
     this.#adapters.push(adapter);
     this.#list.append(this.#card(adapter));
     announce(`Adapter ${adapter.name} added`);
@@ -83,19 +91,30 @@ export class AdapterList {
     this.#onChange();
   }
 
+  /** Ask of every adapter what this method has a use for. `density`: what is kept of those that say nothing. */
+  follow(method: Method, density: number | undefined): void {
+    [this.#method, this.#density] = [method, density];
+    for (const adapter of this.#adapters) this.#cards.get(adapter)?.follow(method, density);
+  }
+
   /** What the API takes, or what is still wrong, in words. A weight that is being typed counts as 1 until it is a number. */
   options(): AdapterOptions[] | string {
     const options: AdapterOptions[] = [];
-    for (const { picked, name, weight, alpha, settings } of this.#adapters) {
+    for (const { picked, name, weight, alpha, density, settings, wrong } of this.#adapters) {
+      if (wrong !== undefined) return `${name}: ${wrong}`;
       if (alpha === undefined) return `The alpha of ${name} is no number such as 16 or 0.5.`;
-      options.push({ ...settings, source: picked.source, name, weight: weight ?? 1, ...(alpha !== "own" && { alpha }) });
+      const own = this.#method.density === undefined ? "all" : density;
+      if (own === undefined) return `The share kept of ${name} is no number such as 0.5.`;
+      const weighed = this.#method.weightless ? {} : { weight: weight ?? 1 };
+      const { weights: _, blockWeights: __, ...unweighed } = settings;
+      options.push({ ...(this.#method.weightless ? unweighed : settings), source: picked.source, name, ...weighed, ...(alpha !== "own" && { alpha }), ...(own !== "all" && { density: own }) });
     }
     return options.length > 0 ? options : "Add an adapter.";
   }
 
   /** Which weight is no number, in words. */
   get missingWeight(): string | undefined {
-    const adapter = this.#adapters.find(({ weight }) => weight === undefined);
+    const adapter = this.#method.weightless ? undefined : this.#adapters.find(({ weight }) => weight === undefined);
     return adapter && `The weight of ${adapter.name} is no number such as 0.5.`;
   }
 
@@ -107,35 +126,12 @@ export class AdapterList {
   }
 
   #card(adapter: Adapter): HTMLElement {
-    const changed = () => this.#onChange();
-    const name = make("input", {
-      type: "text", class: "adapter-name", id: freshId("adapter"), value: adapter.name,
-      "data-testid": "adapter-name", autocomplete: "off", spellcheck: "false",
-    });
-    const label = () => name.setAttribute("aria-label", `Name of the adapter ${adapter.name}`);
-    label();
-    name.addEventListener("change", () => {
-      const wanted = name.value.trim();
-      if (wanted !== adapter.name) adapter.name = wanted ? this.#unused(wanted) : adapter.name;
-      name.value = adapter.name;
-      label();
-      changed();
-    });
-    const remove = button("Remove", {}, () => this.remove(adapter));
-    remove.id = freshId("label");
-    // Every card has one: what it is called says of which adapter.
-    remove.setAttribute("aria-labelledby", `${remove.id} ${name.id}`);
     const view = new AboutView(adapter.picked, "adapter", this.#moves, () => this.offerBase(this.#offering.wanted, this.#offering.chosen));
     this.#views.set(adapter, view);
-    const card = make("li", { class: `adapter tone-${adapter.tone}`, "data-testid": "adapter" },
-      make("div", { class: "adapter-head" }, make("div", { class: "chosen-text" }, name, make("p", { class: "chosen-detail" }, adapter.picked.detail), view.element), remove),
-      weightControl(name.id, adapter.weight ?? 1, (weight) => {
-        adapter.weight = weight;
-        changed();
-      }),
-      adapterSettings(adapter, name.id, changed),
-    );
-    return card;
+    const card = new AdapterCard(adapter, view, { rename: (wanted) => this.#unused(wanted), remove: () => this.remove(adapter), changed: () => this.#onChange() });
+    card.follow(this.#method, this.#density);
+    this.#cards.set(adapter, card);
+    return card.element;
   }
 
   /** Take an adapter out of the list. */

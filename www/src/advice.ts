@@ -3,7 +3,7 @@ import { clueTo } from "./clues.js";
 import type { Picked } from "./picked.js";
 
 /** A button that would let the merge go on: it ticks an option, or does something else. */
-export type Offer = { label: string } & ({ option: "allowUnmatched" | "allowUnmerged" | "allowNonfinite" } | { act: "swap" | "token" });
+export type Offer = { label: string } & ({ option: "allowUnmatched" | "allowUnmerged" | "allowNonfinite" } | { act: "swap" | "token" | "intersect" });
 
 /** What to tell the user about an error. */
 export interface Advice {

@@ -120,14 +120,34 @@ const BY_OPTION: { readonly [option in NonNullable<ReturnType<typeof optionNamed
   },
 };
 
+/** Where the option that an error is about says where that is asked for. */
+const OF_METHOD: Advice = { title: "The method cannot be used like this", todo: "Change it, or the adapters, under “How they become one”." };
+const BY_FIELD: Readonly<Record<string, Advice>> = {
+  method: OF_METHOD, density: OF_METHOD, majoritySign: OF_METHOD, gamma: OF_METHOD, epsilon: OF_METHOD, normalize: OF_METHOD, flavor: OF_METHOD,
+  weights: { title: "A weight by module cannot be used", todo: "Change it under the adapter’s settings: “Weights by module”." },
+  blockWeights: { title: "The weights of the blocks cannot be used", todo: "Change them under the adapter’s settings: “Weights of a UNet’s blocks”." },
+};
+
+/** Where the two vocabularies are of two sizes, and a part of each is the other's. */
+const VOCABULARIES: Advice = {
+  title: "The vocabularies are of two sizes",
+  todo: "The model has other tokens than the base. The rows that both have can be merged; the rest stays as the base’s.",
+  offer: { act: "intersect", label: "Merge the rows that both have" },
+};
+
+const UNVERIFIABLE: Advice = { title: "A merge by this method cannot be verified yet", todo: "Merges by “Weighted sum” can." };
+
 /** Kinds that are many things: what the error itself says to do comes first. */
 export const GENERAL: ReadonlySet<ErrorKind> = new Set(["not-implemented", "unknown-field", "tied-head", "ambiguous-part", "no-weights"]);
 
 /** What an error's facts, or what was chosen, tell beyond its code. */
 export function clueTo(error: LorafoldError, inputs: readonly Picked[]): Advice | undefined {
-  const { kind, fix } = error.facts;
+  const { kind, fix, field } = error.facts;
   const option = optionNamed(fix);
   if (option && BY_OPTION[option]) return BY_OPTION[option];
+  if (fix?.includes("vocabulary:")) return VOCABULARIES;
+  if (kind === "not-implemented" && error.message.includes("cannot be verified")) return UNVERIFIABLE;
+  if (error.code === "bad-option" && kind === undefined && field !== undefined && Object.hasOwn(BY_FIELD, field)) return BY_FIELD[field];
   if (kind === undefined) return undefined;
   return BY_KIND[kind] ?? refusedByServer(error) ?? (kind === "no-weights" ? foreignFormat(inputs) : undefined);
 }

@@ -1,4 +1,5 @@
 import { LorafoldError, type MergedFile } from "lorafold";
+import { make } from "./dom.js";
 
 /** URLs of the latest result, to be given back with the next. */
 const urls: string[] = [];
@@ -55,4 +56,9 @@ async function refuseModel(folder: FileSystemDirectoryHandle, files: readonly Me
       throw new LorafoldError("bad-option", `the folder “${folder.name}” has a ${name} already. Choose an empty one.`, about);
     }
   }
+}
+
+/** A link that looks like a button, and saves a blob under its name. */
+export function downloadButton(blob: Blob, name: string): HTMLElement {
+  return make("p", {}, make("a", { class: "button", href: downloadUrl(blob), download: name, "data-testid": name.replace(/\W/g, "-") }, `Download ${name}`));
 }

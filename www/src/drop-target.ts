@@ -2,8 +2,8 @@ import { byId } from "./dom.js";
 import { droppedFiles } from "./dropped-files.js";
 import type { Picked } from "./picked.js";
 
-/** Where something may be dropped: the base's section, the adapters', or the rest of the page. */
-export type Zone = "base" | "adapters" | "page";
+/** Where something may be dropped: the base's section, the adapters', the merged model's, or the rest of the page. */
+export type Zone = "base" | "adapters" | "merged" | "page";
 
 /** Take drops anywhere on the page. `enabled` is asked at every drag. */
 export function acceptDrops(enabled: () => boolean, onDrop: (zone: Zone, things: (Picked | string)[]) => void): void {

@@ -3,10 +3,13 @@ import { make, share } from "./dom.js";
 import { percent } from "./format.js";
 import type { Shown } from "./layer-map.js";
 
+const isMerged = ({ action }: TensorReport) => action === "merge";
+
 /** Which adapters are added where, each in its colour. */
-export function shownAdapters(names: readonly string[], toneOf: (adapter: string) => number): Shown {
+export function shownAdapters(names: readonly string[], toneOf: (adapter: string) => number): Shown<TensorReport> {
   return {
     title: "What is added where",
+    counts: isMerged,
     cell: (tensors) => {
       const adapters = [...new Set(tensors.flatMap((tensor) => tensor.adapters?.map(({ adapter }) => adapter) ?? []))];
       if (adapters.length === 0) return undefined;
@@ -17,11 +20,12 @@ export function shownAdapters(names: readonly string[], toneOf: (adapter: string
 }
 
 /** How much each tensor changed, against the most changed one. `undefined` where nothing is known of that. */
-export function shownChange(tensors: readonly TensorReport[]): Shown | undefined {
+export function shownChange(tensors: readonly TensorReport[]): Shown<TensorReport> | undefined {
   if (!tensors.some(({ statistics }) => statistics)) return undefined;
   const strongest = most(tensors);
   return {
     title: "How much each tensor changed",
+    counts: isMerged,
     cell: (some) => {
       const merged = some.filter(({ statistics }) => statistics);
       if (merged.length === 0) return undefined;
@@ -33,9 +37,10 @@ export function shownChange(tensors: readonly TensorReport[]): Shown | undefined
 }
 
 /** What rounding kept of each tensor's change. */
-export function shownKept(kept: (tensor: TensorReport) => number | null | undefined): Shown {
+export function shownKept(kept: (tensor: TensorReport) => number | null | undefined): Shown<TensorReport> {
   return {
     title: "What rounding kept of the change",
+    counts: isMerged,
     cell: (some) => {
       const known = some.map(kept).filter((value) => value !== undefined);
       if (known.length === 0) return undefined;

@@ -1,10 +1,9 @@
-import { type ErrorFacts, LorafoldError } from "lorafold";
+import { type ErrorFacts, LorafoldError, type VerifyOptions } from "lorafold";
 import { AdapterList } from "./adapter-list.js";
 import type { Offer } from "./advice.js";
-import { BasePicker } from "./base-picker.js";
 import { type Watch, watchFiles } from "./base-watch.js";
 import { tidyPrivateStorage } from "./browser-storage.js";
-import { readLink, showLink } from "./deep-link.js";
+import { type Link, readLink, showLink } from "./deep-link.js";
 import { about } from "./description.js";
 import { byId } from "./dom.js";
 import { acceptDrops, type Zone } from "./drop-target.js";
@@ -13,24 +12,40 @@ import { formula } from "./formula.js";
 import { hubOptions } from "./hub-access.js";
 import { HubTokenField } from "./hub-token-field.js";
 import { MergeRun } from "./merge-run.js";
+import { METHOD_PARAMETERS, MethodChoice } from "./method-choice.js";
+import type { MethodForm } from "./method-form.js";
+import { ModelPicker } from "./model-picker.js";
 import { keepOffline } from "./offline.js";
 import { OptionsForm } from "./options-form.js";
 import { OutputChoice } from "./output-choice.js";
 import { type Picked, pickUrl } from "./picked.js";
-import { showPlan } from "./plan-view.js";
+import { showPlan, tones } from "./plan-view.js";
 import { Planner, type PlanState } from "./planner.js";
+import { unlessPressed } from "./press.js";
 import { dropResult, markResultStale, showResult } from "./result-view.js";
 import { links, problemUrl } from "./problem-report.js";
 import { loadSample } from "./sample.js";
 import { announce } from "./status.js";
+import type { VerifyMode } from "./verify-mode.js";
 
 const moves = { takeBase: (name: string) => takeBase(name), putRight: () => void putRight() };
-const base = new BasePicker(byId("base"), moves, () => adapters.adapters.length === 0, inputsChanged);
+const base = new ModelPicker(byId("base"), {
+  prefix: "base", called: "base", invitation: "Drop the model’s folder here: its .safetensors file or files, with config.json and the rest beside them.",
+}, moves, () => adapters.adapters.length === 0, inputsChanged);
+const merged = new ModelPicker(byId("merged"), {
+  prefix: "merged", called: "merged model", invitation: "Drop the folder of the model that is to be verified here, whoever merged it.",
+}, { takeBase: moves.takeBase, putRight: adapterWasMerged }, () => true, inputsChanged);
 const adapters = new AdapterList(byId("adapters"), byId("adapter-input"), moves, () => ({ adaptersOf: base.picked?.repository?.name }), inputsChanged);
 const options = new OptionsForm(byId<HTMLFormElement>("options"), byId("options-note"), inputsChanged);
+const method = new MethodChoice(inputsChanged);
+/** Where the method is asked for, once there is a choice. */
+let methodForm: MethodForm | undefined;
+let mode: "merge" | "verify" = "merge";
+/** The second mode, once it was entered. */
+let verifying: VerifyMode | undefined;
 const hubToken = new HubTokenField(tokenChanged);
 const output = new OutputChoice(showReadiness);
-const planner = new Planner(planChanged);
+const planner = new Planner(() => unlessPressed(() => planChanged(planner.state)));
 const run = new MergeRun();
 const mergeButton = byId<HTMLButtonElement>("merge");
 /** Merge was pressed while the plan was being made: the click that leaves a field begins a new one. */
@@ -50,25 +65,50 @@ function request() {
   if (!chosen.base) return "Choose a base model.";
   if (typeof chosen.adapters === "string") return chosen.adapters;
   if (typeof chosen.options === "string") return chosen.options;
+  if (method.wrong) return method.wrong.says;
   const { statistics, allowNonfinite, ...planOptions } = chosen.options;
-  const plan = { base: chosen.base.source, adapters: chosen.adapters, hub: hubOptions(), ...planOptions };
+  const plan = { base: chosen.base.source, adapters: chosen.adapters, hub: hubOptions(), ...planOptions, ...method.options() };
   return { plan, merge: { ...plan, statistics, ...(allowNonfinite && { allowNonfinite }) } };
 }
 
 function inputsChanged(): void {
+  showMethod();
   const asked = request();
   mergeWanted = false;
   planner.ask(typeof asked === "string" ? asked : asked.plan);
   clearError(byId("merge-error"));
   markResultStale();
-  showLink(base.picked, adapters.adapters);
+  verifying?.forget();
+  keepLink();
   showFormula();
   showReadiness();
+}
+
+function keepLink(): void {
+  const chosen = [...method.parameters(), ...options.parameters()];
+  showLink({ mode, base: base.picked, merged: merged.picked, adapters: adapters.adapters, options: chosen }, [...METHOD_PARAMETERS, ...options.names]);
+}
+
+/** How several adapters become one is asked as soon as there are several. */
+function showMethod(): void {
+  adapters.follow(method.method, method.density);
+  const isAsked = adapters.adapters.length > 1 || method.name !== "linear";
+  byId("method").hidden = !isAsked;
+  if (methodForm) methodForm.show();
+  else if (isAsked) void loadMethodForm();
+}
+
+async function loadMethodForm(): Promise<void> {
+  const { MethodForm } = await import("./method-form.js");
+  if (methodForm) return;
+  methodForm = new MethodForm(method, { get text() { return options.seed; }, set: (text) => (options.seed = text) });
+  byId("method").replaceChildren(methodForm.element);
 }
 
 /** Another token changes no result; it may make a plan that there was none of. */
 function tokenChanged(): void {
   base.describeAgain();
+  merged.describeAgain();
   adapters.describeAgain();
   if (planner.state.kind !== "ready") inputsChanged();
 }
@@ -83,7 +123,10 @@ function planChanged(state: PlanState): void {
   const { adapter, field } = (state.kind === "failed" && (state.error as Partial<LorafoldError>).facts) || {};
   adapters.blame(adapter);
   options.blame(field);
-  adapters.offerBase(!base.picked || state.kind === "failed", base.picked?.repository?.name);
+  methodForm?.blame(field, "plan-error");
+  // An option that cannot be used says nothing against the base.
+  const isDoubted = state.kind === "failed" && (state.error as Partial<LorafoldError>).code !== "bad-option";
+  adapters.offerBase(!base.picked || isDoubted, base.picked?.repository?.name);
   showPlan(state, adapters.adapters);
   if (state.kind === "ready") announce(`Plan: ${state.report.merged} of ${state.report.base.tensors} tensors will be merged`);
   showFormula();
@@ -98,7 +141,7 @@ function planChanged(state: PlanState): void {
 function showFormula(): void {
   const { state } = planner;
   const report = state.kind === "ready" ? state.report : state.kind === "working" ? state.last : undefined;
-  byId("formula").replaceChildren(formula(adapters.adapters, report?.adapters ?? []));
+  byId("formula").replaceChildren(formula(adapters.adapters, report?.adapters ?? [], method.name));
 }
 
 /** The merge button can be pressed when there is a plan, or will be, and a place for the output; else it is said why not. */
@@ -118,6 +161,7 @@ function showReadiness(): void {
   const waiting = mergeWanted ? "The merge begins when the plan is made." : "The plan is being made.";
   mergeButton.disabled = run.running || obstacle !== undefined;
   byId("merge-hint").textContent = run.running ? "" : (obstacle ?? (kind === "working" ? waiting : ""));
+  verifying?.refresh();
 }
 
 /** Show an error, with the ways out of it. */
@@ -130,9 +174,10 @@ function complain(region: HTMLElement, error: unknown, retry: () => void): void 
   };
   const take = (offer: Offer) => {
     if ("option" in offer) return options.isTicked(offer.option) ? undefined : follow(() => options.tick(offer.option));
-    return { swap: follow(() => void putRight(error)), token: () => hubToken.ask() }[offer.act];
+    return { swap: follow(() => void putRight(error)), token: () => hubToken.ask(), intersect: follow(() => options.intersect()) }[offer.act];
   };
-  const inputs = [...(base.picked ? [base.picked] : []), ...adapters.adapters.map(({ picked }) => picked)];
+  const models = [base.picked, mode === "verify" ? merged.picked : undefined].filter((picked) => picked !== undefined);
+  const inputs = [...models, ...adapters.adapters.map(({ picked }) => picked)];
   showError(region, error, inputs, { take, retry: follow(retry) });
 }
 
@@ -186,7 +231,7 @@ async function startMerge(): Promise<void> {
   setBusy(false);
   switch (ending.kind) {
     case "done":
-      await showResult({ ...ending, name, ...output.destination, watch, onSaving, askToken: () => hubToken.ask(), keepMore }).catch((error: unknown) =>
+      await showResult({ ...ending, name, ...output.destination, watch, onSaving, askToken: () => hubToken.ask(), keepMore, toneOf: tones(adapters.adapters) }).catch((error: unknown) =>
         complain(byId("merge-error"), error, () => void startMerge()));
       break;
     case "cancelled":
@@ -211,11 +256,11 @@ function onSaving(begun: boolean): void {
   showReadiness();
 }
 
-/** While a merge runs, what it was asked cannot be changed. */
+/** While a merge runs, or a verification, what it was asked cannot be changed. */
 function setBusy(busy: boolean): void {
   byId<HTMLFieldSetElement>("inputs").disabled = busy;
   byId<HTMLFieldSetElement>("output").disabled = busy;
-  byId<HTMLButtonElement>("try-sample").disabled = busy;
+  for (const id of ["try-sample", "mode-merge", "mode-verify"]) byId<HTMLButtonElement>(id).disabled = busy;
   document.body.classList.toggle("merging", busy);
   showReadiness();
 }
@@ -226,45 +271,82 @@ async function trySample(): Promise<void> {
     if (isTooLate("The sample")) return;
     adapters.clear();
     base.set(sample.base);
-    for (const { picked, weight } of sample.adapters) adapters.add(picked, weight);
+    for (const { picked, weight } of sample.adapters) adapters.add(picked, { weight });
   } catch (error) {
     complain(byId("plan-error"), error, () => void trySample());
   }
 }
 
 /** Choose what the page's own address names. */
-function followLink(): void {
-  const link = readLink(location.search);
-  const chosen = link.adapters.map(({ address, weight }) => ({ picked: pickUrl(address), weight }));
-  for (const { picked, weight } of chosen) if (typeof picked !== "string") adapters.add(picked, weight);
-  const picked = link.base === undefined ? undefined : pickUrl(link.base);
-  if (typeof picked === "object") base.set(picked);
+function followLink(link: Link): void {
+  options.follow(link.parameters);
+  method.follow(link.parameters);
+  const chosen = link.adapters.map(({ address, ...asked }) => ({ picked: pickUrl(address), asked }));
+  for (const { picked, asked } of chosen) if (typeof picked !== "string") adapters.add(picked, asked);
+  const models = [{ picker: base, address: link.base }, { picker: merged, address: link.merged }].map(({ picker, address }) => ({ picker, picked: address === undefined ? undefined : pickUrl(address) }));
+  for (const { picker, picked } of models) if (typeof picked === "object") picker.set(picked);
   // Said last: choosing takes complaints away.
   const complaints = chosen.map(({ picked }) => picked).filter((picked) => typeof picked === "string");
   if (complaints.length > 0) adapters.complain(complaints.join(" "));
-  if (typeof picked === "string") base.complain(picked);
+  for (const { picker, picked } of models) if (typeof picked === "string") picker.complain(picked);
+  void enter(link.mode);
+}
+
+/** Merge, or verify what was merged. */
+async function enter(wanted: "merge" | "verify"): Promise<void> {
+  mode = wanted;
+  document.body.dataset["mode"] = mode;
+  for (const name of ["merge", "verify"] as const) byId(`mode-${name}`).setAttribute("aria-pressed", String(name === mode));
+  keepLink();
+  if (mode === "merge" || verifying) return;
+  const { VerifyMode } = await import("./verify-mode.js");
+  verifying ??= new VerifyMode(byId("verify-body"), { asked: verified, complain, setBusy });
+}
+
+/** What is verified, or what is missing, in words. */
+function verified(): VerifyOptions | string {
+  const asked = request();
+  if (typeof asked === "string") return asked;
+  if (!merged.picked) return "Choose the merged model.";
+  if (adapters.missingWeight) return adapters.missingWeight;
+  const { kind } = planner.state;
+  if (kind !== "ready") return kind === "failed" ? "What it should be cannot be told: see the error there." : "What it should be is being worked out.";
+  return { ...asked.plan, merged: merged.picked.source };
+}
+
+/** What was chosen as the merged model is an adapter. */
+function adapterWasMerged(): void {
+  const picked = merged.picked;
+  if (!picked || isTooLate("The change")) return;
+  merged.set(undefined);
+  adapters.add(picked);
 }
 
 /** What arrives in the middle of a merge does not replace what is being merged. */
 function isTooLate(what: string): boolean {
-  if (run.running) adapters.complain(`${what} arrived in the middle of a merge and was not taken.`);
-  return run.running;
+  const isBusy = run.running || (verifying?.running ?? false);
+  if (isBusy) adapters.complain(`${what} arrived in the middle of ${run.running ? "a merge" : "a verification"} and was not taken.`);
+  return isBusy;
 }
 
-/** What is dropped on a section is for it; elsewhere, and of several on the base's, what looks like an adapter is one. */
+/** What is dropped on a section is for it; elsewhere, and of several on a model's, what looks like an adapter is one. */
 function dropped(zone: Zone, things: (Picked | string)[]): void {
   if (isTooLate("What was dropped")) return;
   const picked = things.filter((thing) => typeof thing !== "string");
   const isAdapter = (one: Picked) => zone === "adapters" || ((zone === "page" || picked.length > 1) && one.looksLikeAdapter);
   for (const one of picked.filter(isAdapter)) adapters.add(one);
   const [first, ...more] = picked.filter((one) => !isAdapter(one));
-  if (first) base.set(first);
+  // Beside the sections: the base comes first.
+  const place = zone === "page" ? (mode === "verify" && base.picked && !merged.picked ? "merged" : "base") : zone;
+  const picker = place === "merged" ? merged : base;
+  if (first) picker.set(first);
   // Said where it was dropped; nothing is left out without a word.
-  const place = zone === "base" || (zone === "page" && !base.picked) ? "base" : "adapters";
-  const complaints = { base: more.map(({ name }) => `There is one base: “${name}” was not taken.`), adapters: [] as string[] };
-  complaints[place].push(...things.filter((thing) => typeof thing === "string"));
-  if (complaints.base.length > 0) base.complain(complaints.base.join(" "));
-  if (complaints.adapters.length > 0) adapters.complain(complaints.adapters.join(" "));
+  const complainThere = zone === "adapters" || (zone === "page" && picker.picked) ? adapters : picker;
+  const ofModel = more.map(({ name }) => `There is one ${picker === merged ? "merged model" : "base"}: “${name}” was not taken.`);
+  const ofThings = things.filter((thing) => typeof thing === "string");
+  const said = new Map<{ complain: (text: string) => void }, string[]>([[picker, ofModel]]);
+  said.set(complainThere, [...(said.get(complainThere) ?? []), ...ofThings]);
+  for (const [place, complaints] of said) if (complaints.length > 0) place.complain(complaints.join(" "));
 }
 
 mergeButton.addEventListener("click", mergePressed);
@@ -272,14 +354,15 @@ byId("try-sample").addEventListener("click", () => void trySample());
 window.addEventListener("beforeunload", (event) => {
   if (saving) event.preventDefault();
 });
-acceptDrops(() => !run.running, dropped);
+for (const name of ["merge", "verify"] as const) byId(`mode-${name}`).addEventListener("click", () => void enter(name));
+acceptDrops(() => !run.running && !verifying?.running, dropped);
 for (const [name, address] of Object.entries(links)) byId<HTMLAnchorElement>(`link-${name}`).href = address;
 byId("version").textContent = `Version ${import.meta.env.LORAFOLD_VERSION}`;
 // Its link is made when it is followed: what went wrong last is told.
 byId("link-problem").addEventListener("click", (event) => ((event.currentTarget as HTMLAnchorElement).href = problemUrl(lastError)));
 byId<HTMLAnchorElement>("link-problem").href = problemUrl();
 void keepOffline(() => (byId("offline").hidden = false));
-followLink();
+followLink(readLink(location.search));
 inputsChanged();
 void tidyPrivateStorage();
 if (new URLSearchParams(location.search).has("sample")) void trySample();

@@ -2,7 +2,7 @@ import type { MergeOptions } from "lorafold";
 import { parseBytes } from "./format.js";
 
 /** The part of the API's options that the form holds. */
-export type FormOptions = Pick<MergeOptions, "dtype" | "only" | "skip" | "maxShardSize" | "rounding" | "seed" | "tokenizer" | "tied" | "allowUnmatched" | "allowUnmerged" | "allowNonfinite"> & { statistics: boolean };
+export type FormOptions = Pick<MergeOptions, "dtype" | "vocabulary" | "only" | "skip" | "maxShardSize" | "rounding" | "seed" | "tokenizer" | "tied" | "allowUnmatched" | "allowUnmerged" | "allowNonfinite"> & { statistics: boolean };
 
 type Switch = "statistics" | "allowUnmatched" | "allowUnmerged" | "allowNonfinite";
 
@@ -36,6 +36,8 @@ export class OptionsForm {
     if (tokenizer !== "auto") options.tokenizer = tokenizer;
     const tied = this.#text("tied") as NonNullable<FormOptions["tied"]>;
     if (tied !== "auto") options.tied = tied;
+    const vocabulary = this.#text("vocabulary") as NonNullable<FormOptions["vocabulary"]>;
+    if (vocabulary !== "exact") options.vocabulary = vocabulary;
     for (const name of ["only", "skip"] as const) if (this.#text(name)) options[name] = this.#text(name);
     const size = this.#text("maxShardSize");
     if (size) {
@@ -62,10 +64,53 @@ export class OptionsForm {
     this.#changed();
   }
 
+  /** What is typed as the seed. */
+  get seed(): string {
+    return this.#text("seed");
+  }
+
+  set seed(text: string) {
+    this.#field("seed").value = text;
+    this.#changed();
+  }
+
+  /** What a link calls the options. */
+  get names(): string[] {
+    return this.#fields().map(({ name }) => name);
+  }
+
+  /** As the parameters of a link: what is not as it was at first. */
+  parameters(): [string, string][] {
+    const changed: [string, string][] = [];
+    for (const field of this.#fields()) {
+      const text = field instanceof HTMLInputElement && field.type === "checkbox" ? (field.checked ? "yes" : "no") : field.value.trim();
+      if (text !== initial(field)) changed.push([field.name, text]);
+    }
+    return changed;
+  }
+
+  /** Take what a link says. */
+  follow(parameters: URLSearchParams): void {
+    for (const field of this.#fields()) {
+      const text = parameters.get(field.name);
+      if (text === null) continue;
+      if (field instanceof HTMLInputElement && field.type === "checkbox") field.checked = text === "yes";
+      // A value that a list does not have would empty it.
+      else if (!(field instanceof HTMLSelectElement) || [...field.options].some(({ value }) => value === text)) field.value = text;
+    }
+    this.#changed();
+  }
+
+  /** Merge the rows of the vocabularies that both have, as an error's advice offers. */
+  intersect(): void {
+    this.#field("vocabulary").value = "intersect";
+    this.#changed();
+  }
+
   /** Choose what keeps more of the change, as the report offers. */
   keepMore(by: "float32" | "stochastic"): void {
     const [name, value] = by === "float32" ? ["dtype", by] : ["rounding", by];
-    (this.#form.elements.namedItem(name) as HTMLSelectElement).value = value;
+    this.#field(name!).value = value!;
     this.#changed();
   }
 
@@ -92,10 +137,24 @@ export class OptionsForm {
   }
 
   #text(name: string): string {
-    return (this.#form.elements.namedItem(name) as HTMLInputElement | HTMLSelectElement).value.trim();
+    return this.#field(name).value.trim();
+  }
+
+  #field(name: string): HTMLInputElement | HTMLSelectElement {
+    return this.#form.elements.namedItem(name) as HTMLInputElement | HTMLSelectElement;
+  }
+
+  #fields(): (HTMLInputElement | HTMLSelectElement)[] {
+    return [...this.#form.elements].filter((field) => field instanceof HTMLInputElement || field instanceof HTMLSelectElement);
   }
 
   #box(name: Switch): HTMLInputElement {
     return this.#form.elements.namedItem(name) as HTMLInputElement;
   }
+}
+
+/** What a field has at first, as a link says it. */
+function initial(field: HTMLInputElement | HTMLSelectElement): string {
+  if (field instanceof HTMLSelectElement) return [...field.options].find(({ defaultSelected }) => defaultSelected)?.value ?? field.options[0]!.value;
+  return field.type === "checkbox" ? (field.defaultChecked ? "yes" : "no") : field.defaultValue;
 }

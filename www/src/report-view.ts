@@ -1,6 +1,7 @@
 import type { Report, TensorReport } from "lorafold";
 import { button, make, share } from "./dom.js";
-import { downloadUrl } from "./downloads.js";
+import { downloadButton } from "./downloads.js";
+import { fateChart } from "./fate-chart.js";
 import { findingsList } from "./findings.js";
 import { percent, percentIfKnown } from "./format.js";
 import { isLost, type Kept, keptOf, keptOfAll } from "./kept.js";
@@ -20,7 +21,7 @@ const WHOLE = 0.99;
 export type KeepMore = (by: "float32" | "stochastic") => void;
 
 /** What the merge did to the numbers. */
-export function reportView(report: Report, keepMore: KeepMore): HTMLElement {
+export function reportView(report: Report, keepMore: KeepMore, toneOf: (adapter: string) => number): HTMLElement {
   const json = new Blob([`${JSON.stringify(report, null, 2)}\n`], { type: "application/json" });
   const summary = summarise(report);
   const kept = summary ? { share: summary.signalKept, margin: 0, sampled: 1 } : keptOfAll(report);
@@ -30,10 +31,11 @@ export function reportView(report: Report, keepMore: KeepMore): HTMLElement {
     kept && isLost(kept) && lostWarning(report, keepMore),
     // The package says the same of what is lost, without a button.
     findingsList(report.findings.filter(({ code }) => code !== "signal-lost")),
+    fateChart(report, toneOf),
     ...maps(report.tensors),
     summary && saysMore(summary) && topTensors(summary),
     tensorTable(report.tensors, "merged"),
-    make("p", {}, make("a", { class: "button", href: downloadUrl(json), download: "report.json", "data-testid": "report-json" }, "Download report.json")),
+    downloadButton(json, "report.json"),
   );
 }
 

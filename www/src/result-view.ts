@@ -26,11 +26,13 @@ export interface Finished {
   askToken: () => void;
   /** Merges once more, so that more of the change is kept. */
   keepMore: KeepMore;
+  /** The colour of an adapter, by its name. */
+  toneOf: (adapter: string) => number;
 }
 
 /** Show the merged files and the report, and bring them to the user. */
 export async function showResult(finished: Finished): Promise<void> {
-  const { result, seconds, download, note, keepMore } = finished;
+  const { result, seconds, download, note, keepMore, toneOf } = finished;
   const section = byId("result");
   const total = result.files.reduce((sum, file) => sum + file.size, 0);
   const outcome = `${bytes(total)} in ${counted(result.files.length, "file")}, ${duration(seconds)}`;
@@ -39,7 +41,7 @@ export async function showResult(finished: Finished): Promise<void> {
     make("div", { class: "outcome-line" }, make("p", {}, outcome), note !== undefined && make("p", { class: "hint" }, note)),
     ...files,
     uploadView({ files: result.files, refuseChanged: () => refuseChanged(finished.watch), onBusy: finished.onSaving, askToken: finished.askToken }),
-    reportView(result.report, keepMore),
+    reportView(result.report, keepMore, toneOf),
   );
   openPlanDetails(false);
   section.hidden = false;

@@ -3,8 +3,10 @@ import { HubSearch, type Wanted } from "./hub-search.js";
 import { type Picked, pickFiles, pickUrl } from "./picked.js";
 
 interface Words {
-  /** Begins the test ids: "base" or "adapter". */
-  prefix: "base" | "adapter";
+  /** Begins the test ids. */
+  prefix: "base" | "adapter" | "merged";
+  /** What is chosen, within a sentence; the prefix, where nothing else is said. */
+  called?: string;
   /** What is dropped here. */
   invitation: string;
   /** What the button behind the address does. */
@@ -23,17 +25,17 @@ export class SourceInput {
   readonly #address: HTMLInputElement;
   readonly #onPick: (picked: Picked) => void;
 
-  constructor({ prefix, invitation, add, address, wanted }: Words, onPick: (picked: Picked) => void) {
+  constructor({ prefix, called = prefix, invitation, add, address, wanted }: Words, onPick: (picked: Picked) => void) {
     this.#onPick = onPick;
     const hint = make("p", { class: "hint", id: freshId("address") }, address);
     this.#address = make("input", {
       type: "text", inputmode: "url", class: "code", "data-testid": `${prefix}-url`, placeholder: "Name or address",
-      "aria-label": `Name on the hub, or address, of the ${prefix}`, "aria-describedby": `${hint.id} ${this.complaint.id}`,
+      "aria-label": `Name on the hub, or address, of the ${called}`, "aria-describedby": `${hint.id} ${this.complaint.id}`,
       autocomplete: "off", autocapitalize: "off", spellcheck: "false",
     });
-    const search = new HubSearch(this.#address, `Models of the hub for the ${prefix}`, wanted, (name) => this.#take(pickUrl(name)));
+    const search = new HubSearch(this.#address, `Models of the hub for the ${called}`, wanted, (name) => this.#take(pickUrl(name)));
     const form = make("form", { class: "address", novalidate: true }, make("div", { class: "address-field" }, this.#address, search.list), make("button", {
-      type: "submit", class: "button", "data-testid": prefix === "base" ? "base-set-url" : "adapter-add-url",
+      type: "submit", class: "button", "data-testid": prefix === "adapter" ? "adapter-add-url" : `${prefix}-set-url`,
     }, add));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -45,7 +47,7 @@ export class SourceInput {
     });
     this.element = make("div", { class: "source-input" },
       make("p", { class: "invitation" }, invitation),
-      make("div", { class: "choices" }, this.#fileInput(prefix, "Choose a folder", true), this.#fileInput(prefix, "Choose files", false)),
+      make("div", { class: "choices" }, this.#fileInput(prefix, called, "Choose a folder", true), this.#fileInput(prefix, called, "Choose files", false)),
       make("div", { class: "field" }, form, hint),
       this.complaint,
     );
@@ -68,8 +70,8 @@ export class SourceInput {
     if (typeof picked !== "string") this.#onPick(picked);
   }
 
-  #fileInput(prefix: string, label: string, folder: boolean): HTMLElement {
-    const attributes = { type: "file", class: "visually-hidden", multiple: true, webkitdirectory: folder, "aria-label": `${label} for the ${prefix}` };
+  #fileInput(prefix: string, called: string, label: string, folder: boolean): HTMLElement {
+    const attributes = { type: "file", class: "visually-hidden", multiple: true, webkitdirectory: folder, "aria-label": `${label} for the ${called}` };
     const input = make("input", { ...attributes, "data-testid": `${prefix}-${folder ? "folder" : "files"}` });
     input.addEventListener("change", () => {
       const files = [...(input.files ?? [])];

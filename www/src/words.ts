@@ -16,11 +16,26 @@ const WORDS: readonly [RegExp, string][] = [
   [/force replaces the model in it/g, "“Replace files that are there already” replaces the model in it"],
   [/give the header authorization/g, "download the files, and choose them here"],
   [/a wider dtype/g, "a wider number type"],
+  [/\(vocabulary: "intersect", --vocabulary intersect\)/g, "(“Vocabularies of two sizes” under Options)"],
+  [/with method linear\b/g, "with the method “Weighted sum”"],
+  [/leave the tensor out by skip\b/g, "leave the tensor out by “Skip tensors that match” under Options"],
+  [/give a smaller epsilon, or a density nearer to 0\.5/g, "give a smaller distance from the share, or a share nearer to 0.5"],
+  [/\bdensity (\S+) ± (\S+) is not within 0 and 1/g, "the share kept, $1 ± $2, is not within 0 and 1"],
+  [/or take karcher\b/g, "or take the method “Karcher mean”"],
 ];
+
+/** What options are called on the page, where a sentence is about one. */
+const LABELS: Readonly<Record<string, string>> = {
+  method: "Method", density: "Share kept", majoritySign: "Signs are elected", gamma: "Share of outliers dropped", epsilon: "Distance from the share", normalize: "The sum is divided",
+  flavor: "As it is done by", seed: "Seed", dtype: "Number type", rounding: "Rounding", maxShardSize: "Largest file", only: "Only tensors that match", skip: "Skip tensors that match",
+  tokenizer: "Tokenizer", tied: "Tied output layer", vocabulary: "Vocabularies of two sizes", weight: "Weight", weights: "Weights by module", blockWeights: "Weights of a UNet’s blocks",
+  alpha: "Use this lora_alpha instead", adapter: "Name, where its files hold several",
+};
 
 /** A message as the page says it. */
 export function inPageWords(text: string): string {
-  return WORDS.reduce((said, [theirs, ours]) => said.replace(theirs, ours), text);
+  const said = WORDS.reduce((said, [theirs, ours]) => said.replace(theirs, ours), text);
+  return said.replace(/(^|[:;] )option (\w+): /g, (whole, before: string, name: string) => (Object.hasOwn(LABELS, name) ? `${before}“${LABELS[name]}”: ` : whole));
 }
 
 /** The option that a fix offers, by its name in the package. */

@@ -1,46 +1,25 @@
-import { makeZip, predictLength } from "client-zip";
 import type { MergedFile } from "lorafold";
+import type { ZipAnswer, ZipRequest } from "./zip-worker.js";
 
 /**
- * All files as one zip archive, uncompressed (weights do not shrink), in a folder of that name. The files are read once, for their checksums, and not
- * copied: what is between them is kept, and the archive is that and the Blobs themselves, which the browser reads when it is saved.
+ * All files as one zip archive in a folder of that name. A worker reads them for their checksums, which would take the page's thread for a second of
+ * every few hundred MB; the archive is what it puts between them and the Blobs themselves, which the browser reads when it is saved.
  */
 export async function zipped(files: readonly MergedFile[], folder: string, onProgress: (share: number) => void): Promise<Blob> {
-  const all = await Promise.all(files.map(async ({ name, size, blob }) => ({ name: `${folder}/${name}`, size, blob: await blob() })));
-  const total = all.reduce((sum, { size }) => sum + size, 0);
-  let read = 0;
-  /** What the archive's stream passes on as it came, in the order in which it comes. */
-  const given: Uint8Array[] = [];
-  const watched = (blob: Blob) => blob.stream().pipeThrough(new TransformStream<Uint8Array, Uint8Array>({
-    transform(chunk, controller) {
-      given.push(chunk);
-      controller.enqueue(chunk);
-    },
-  }));
-
-  const entries = all.map(({ name, size, blob }) => ({ name, size, input: watched(blob), lastModified: new Date() }));
-  const archive = makeZip(entries, { buffersAreUTF8: true }).getReader();
-  const parts: BlobPart[] = [];
-  let next = 0;
-  let left = 0;
-  for (let step; !(step = await archive.read()).done; ) {
-    const chunk = step.value as Uint8Array<ArrayBuffer>;
-    if (chunk !== given[0]) {
-      parts.push(chunk);
-      continue;
-    }
-    given.shift();
-    // Of an empty file nothing comes.
-    while (left === 0 && next < all.length) {
-      left = all[next]!.size;
-      parts.push(all[next++]!.blob);
-    }
-    left -= chunk.length;
-    read += chunk.length;
-    onProgress(total > 0 ? read / total : 1);
+  const all = await Promise.all(files.map(async ({ name, blob }) => ({ name, blob: await blob() })));
+  const worker = new Worker(new URL("./zip-worker.ts", import.meta.url), { type: "module" });
+  try {
+    const parts = await new Promise<BlobPart[]>((resolve, reject) => {
+      worker.addEventListener("message", ({ data }: MessageEvent<ZipAnswer>) => {
+        if ("share" in data) onProgress(data.share);
+        else if ("failed" in data) reject(new Error(data.failed));
+        else resolve(data.parts.map((part) => (typeof part === "number" ? all[part]!.blob : part)));
+      });
+      worker.addEventListener("error", ({ message }) => reject(new Error(message || "the worker that reads the files did not start")));
+      worker.postMessage({ files: all, folder } satisfies ZipRequest);
+    });
+    return new Blob(parts, { type: "application/zip" });
+  } finally {
+    worker.terminate();
   }
-  const archived = new Blob(parts, { type: "application/zip" });
-  const expected = predictLength(all.map(({ name, size }) => ({ name, size })));
-  if (read !== total || BigInt(archived.size) !== expected) throw new Error("the files are not what they were when the merge ended");
-  return archived;
 }
