@@ -1,8 +1,8 @@
 //! Thin matrices row by row, in the type that the passes compute in; what is computed of them is in f64.
 
 use super::matrix::{Matrix, turned, zeros};
-use super::symmetric::eigenvectors;
-use crate::error::Result;
+use super::symmetric::symmetric;
+use crate::error::{Error, Result};
 use crate::kernel::{Left, Real, STRIP, Strip, column_squares, multiply, scale_columns};
 use crate::tensor::philox::random_block;
 
@@ -100,6 +100,16 @@ pub(crate) fn gram<R: Real>(parts: &[&Thin<R>]) -> Result<Matrix> {
         Ok(())
     })?;
     Ok(products)
+}
+
+/// The eigenvectors of a matrix of inner products, that of the largest value first.
+///
+/// # Errors
+/// `limit-exceeded` where memory does not suffice; `non-finite` where a value is NaN or infinite.
+pub(crate) fn eigenvectors(products: Matrix) -> Result<Matrix> {
+    let found =
+        symmetric(products)?.ok_or_else(|| Error::non_finite("factors", 0, "a singular value is beyond f64"))?;
+    Ok(found.vectors)
 }
 
 /// Some thin matrices, side by side, times a small one.

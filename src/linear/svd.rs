@@ -76,15 +76,13 @@ fn sweep(u: &mut Matrix, v: &mut Matrix) -> bool {
     turned
 }
 
-/// Turn two columns towards one another.
-pub(super) fn turn(one: &mut [f64], other: &mut [f64], cosine: f64, sine: f64) {
+fn turn(one: &mut [f64], other: &mut [f64], cosine: f64, sine: f64) {
     for (one, other) in one.iter_mut().zip(other) {
         (*one, *other) = (cosine * *one - sine * *other, sine * *one + cosine * *other);
     }
 }
 
-/// Some columns, in this order.
-pub(super) fn in_order(matrix: &Matrix, order: &[usize]) -> Result<Matrix> {
+fn in_order(matrix: &Matrix, order: &[usize]) -> Result<Matrix> {
     let mut sorted = Matrix::zeros(matrix.rows, order.len())?;
     order.iter().enumerate().for_each(|(to, &from)| sorted.col_mut(to).copy_from_slice(matrix.col(from)));
     Ok(sorted)
