@@ -4,11 +4,11 @@
 //
 // Without --wasm it builds the module itself, as the package's is built. The roofline of a rank is the time of decoding and encoding alone (rank 0)
 // plus 2 · rank operations an element at the measured peak of multiplications and additions.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
-import { compile, optimise } from "../pkg-templates/wasm.mjs";
+import { buildKernel, instantiateKernel } from "./kernel-module.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -24,23 +24,6 @@ const cols = Number(options.cols);
 const FLOATS = ["f16", "bf16", "f32"];
 const RANKS = [4, 8, 16, 32, 64, 128];
 
-function build() {
-  const wasm = compile(["bench"]);
-  optimise(wasm, `${wasm}.optimised`);
-  return `${wasm}.optimised`;
-}
-
-// The module's other imports belong to parts that a benchmark does not call.
-function instantiate(file) {
-  const module = new WebAssembly.Module(readFileSync(file));
-  const imports = {};
-  for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
-    imports[from] ??= {};
-    imports[from][name] = kind === "function" ? () => 0 : new WebAssembly.Table({ initial: 1024, element: "externref" });
-  }
-  return new WebAssembly.Instance(module, imports).exports;
-}
-
 /** Runs the functions in turn, again and again while there is time (at least three times): the least seconds of each. */
 function best(...runs) {
   const least = runs.map(() => Infinity);
@@ -55,7 +38,7 @@ function best(...runs) {
   return least;
 }
 
-const kernel = instantiate(options.wasm ?? build());
+const kernel = instantiateKernel(options.wasm ?? buildKernel());
 const elements = rows * cols;
 const turns = 200_000;
 const operations = kernel.bench_peak(turns);

@@ -3,8 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { build } from "vite";
-import { loadedCode } from "../pkg-templates/loaded.mjs";
+import { browserBundle, loadedCode } from "../pkg-templates/loaded.mjs";
 import { packageFolder } from "./package.mjs";
 
 /** @typedef {import("./table.mjs").Row} Row */
@@ -14,20 +13,10 @@ const gzipped = (bytes) => gzipSync(bytes, { level: 9 }).length / 1000;
 
 /** @returns {Promise<Row[]>} */
 export async function sizeRows() {
-  const result = await build({
-    configFile: false,
-    logLevel: "error",
-    root: packageFolder,
-    worker: { format: "es" },
-    build: {
-      write: false, minify: true, target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false },
-      rolldownOptions: { input: join(packageFolder, "browser.js"), preserveEntrySignatures: "strict" },
-    },
-  });
-  const { output } = /** @type {import("rolldown").RolldownOutput} */ (result);
+  const output = await browserBundle(packageFolder);
   const entry = gzipped(loadedCode(output));
   // The worker is a bundle of its own, with its own copy of what both need.
-  const worker = output.reduce((sum, file) => sum + (file.type === "asset" && file.fileName.endsWith(".js") ? gzipped(file.source) : 0), 0);
+  const worker = output.reduce((sum, file) => sum + (file.type === "asset" && file.fileName.endsWith(".js") ? gzipped(file.source ?? "") : 0), 0);
   const [wasm, rest] = /** @type {[number, number]} */ (["bg", "rest"].map((half) => gzipped(readFileSync(join(packageFolder, `lorafold_${half}.wasm`)))));
   const part = "start-up";
   return [

@@ -5,10 +5,9 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, write
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { build } from "vite";
 import { bindgenBuilt } from "../tests/setup/bindgen.mjs";
 import { edited } from "./glue.mjs";
-import { loadedCode } from "./loaded.mjs";
+import { browserBundle, loadedCode } from "./loaded.mjs";
 import { compile, finish, npmProgram, optimise, run } from "./wasm.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -91,26 +90,10 @@ function uncheck(folder) {
 /** @param {string | Uint8Array} bytes */
 const gzipped = (bytes) => gzipSync(bytes, { level: 9 }).length;
 
-/** What a bundler makes of the browser's entry point, minified: the code that a page loads before it merges, in one chunk or several. */
-async function browserEntry() {
-  const bundled = /** @type {{ output: import("./loaded.mjs").Output[] }} */ (
-    await build({
-      configFile: false,
-      logLevel: "silent",
-      root: pkg,
-      // Without the lines that load styles before a chunk: they are vite's.
-      build: { write: false, minify: true, modulePreload: false, rollupOptions: { input: join(pkg, "browser.js"), preserveEntrySignatures: "strict" } },
-    })
-  );
-  const code = loadedCode(bundled.output);
-  if (!code) throw new Error("the bundle of the browser's entry point is empty");
-  return code;
-}
-
 /** Print what a page loads, and fail when it is too much. */
 async function reportSizes() {
   const [first, rest] = /** @type {[Buffer, Buffer]} */ (HALVES.map((name) => readFileSync(join(pkg, name))));
-  const sizes = { wasm: gzipped(first), rest: gzipped(rest), browser: gzipped(await browserEntry()) };
+  const sizes = { wasm: gzipped(first), rest: gzipped(rest), browser: gzipped(loadedCode(await browserBundle(pkg))) };
   console.log(`build: wasm ${first.length} bytes, ${sizes.wasm} gzipped (limit ${LIMITS.wasm}); its rest ${rest.length}, ${sizes.rest} gzipped (limit ${LIMITS.rest})`);
   console.log(`build: JavaScript of the browser's entry point ${sizes.browser} bytes minified and gzipped (limit ${LIMITS.browser})`);
   if (sizes.wasm > LIMITS.wasm || sizes.rest > LIMITS.rest || sizes.browser > LIMITS.browser) {

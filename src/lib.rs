@@ -61,6 +61,7 @@ pub mod inspect;
 pub mod json;
 #[doc(hidden)]
 pub mod kernel;
+mod linear;
 #[doc(hidden)]
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]

@@ -2,13 +2,11 @@
 //! has changed; every method of PEFT is merged or refused by its name.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use folders::{Scratch, files, values};
+use crate::folders::{Scratch, files, values};
 use lorafold::plan::PlanOptions;
 use lorafold::{AdapterFolder, Merge, Result};
 use safetensors::SafeTensors;
@@ -280,10 +278,84 @@ fn the_base_that_an_initialisation_has_changed() {
         edit(&adapter, "init_lora_weights", init.into());
         let given = AdapterFolder::new(&adapter).residual_base(true);
         assert_eq!(merged(&scratch, &case.join("base"), given).unwrap(), expected, "{init}");
-        if init != "olora" {
+        if !["olora", "pissa"].contains(&init) {
             let error = sentence(merged(&scratch, &case.join("base"), AdapterFolder::new(&adapter)), "unsupported");
             assert!(error.contains("residualBase"), "{error}");
         }
+    }
+}
+
+#[test]
+fn a_weight_multiplies_what_an_adapter_of_pissa_has_changed() {
+    let scratch = Scratch::new("pissa-weights");
+    let (base, adapter, other) = (fixture("pissa/base"), fixture("pissa/adapter"), scratch.join("other"));
+    copy(&adapter, &other);
+    let (before, alone) = (values(&base), merged(&scratch, &base, AdapterFolder::new(&adapter)).unwrap());
+    let (one, other) = (AdapterFolder::new(&adapter).weight(0.5), AdapterFolder::new(&other).weight(0.25));
+    let out = scratch.join("two");
+    Merge::builder().base(&base).adapter(one).adapter(other).plan().unwrap().run(&out).unwrap();
+    let mut changed = 0;
+    for (name, (_, two)) in values(&out) {
+        changed += usize::from(before[&name] != alone[&name]);
+        for ((two, before), alone) in two.iter().zip(&before[&name].1).zip(&alone[&name].1) {
+            assert!((two - before - 0.75 * (alone - before)).abs() < 1e-6, "{name}");
+        }
+    }
+    assert_eq!(changed, 3);
+}
+
+#[test]
+fn pissa_is_refused_where_peft_has_no_such_layer_or_nothing_tells_what_it_took() {
+    let scratch = Scratch::new("pissa");
+    let adapter = scratch.join("adapter");
+    for (case, code, said) in [
+        ("dora-linear", "unsupported", "DoRA"),
+        ("bd-lora", "unsupported", "blocks"),
+        ("multihead", "unsupported", "MultiheadAttention"),
+    ] {
+        let (case, adapter) = (fixture(case), scratch.join(case));
+        let from = if case.join("adapter").exists() { case.join("adapter") } else { case.join("adapter-0") };
+        copy(&from, &adapter);
+        edit(&adapter, "init_lora_weights", "pissa".into());
+        let error = sentence(merged(&scratch, &case.join("base"), AdapterFolder::new(&adapter)), code);
+        assert!(error.contains(said) && error.contains("PiSSA") && error.contains("residualBase"), "{error}");
+    }
+    let case = fixture("pissa");
+    copy(&case.join("adapter"), &adapter);
+    edit(&adapter, "lora_alpha", (-6).into());
+    assert!(
+        sentence(merged(&scratch, &case.join("base"), AdapterFolder::new(&adapter)), "bad-config").contains("above 0")
+    );
+    edit(&adapter, "lora_alpha", 6.into());
+
+    // A base all of whose singular values are equal, and one with a value that is no number.
+    let base = scratch.join("base");
+    copy(&case.join("base"), &base);
+    let path = base.join("model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = SafeTensors::deserialize(&bytes)
+        .unwrap()
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| (name, view.shape().to_vec(), view.data().to_vec()))
+        .collect();
+    const QUERY: &str = "model.layers.0.self_attn.q_proj.weight";
+    for (value, code, said) in [(1.0f32, "unsupported", "too near"), (f32::NAN, "unsupported", "NaN")] {
+        let (_, shape, data) = tensors.iter_mut().find(|(name, ..)| name == QUERY).unwrap();
+        let cols = shape[1];
+        for (at, bytes) in data.chunks_exact_mut(4).enumerate() {
+            let number = if at / cols == at % cols { value } else { 0.0 };
+            bytes.copy_from_slice(&number.to_le_bytes());
+        }
+        let views = tensors
+            .iter()
+            .map(|(name, shape, data)| (name, TensorView::new(safetensors::Dtype::F32, shape.clone(), data).unwrap()));
+        fs::write(&path, serialize(views, None).unwrap()).unwrap();
+        let result = merged(&scratch, &base, AdapterFolder::new(&adapter));
+        let facts = result.as_ref().err().map(|error| error.facts().clone()).unwrap();
+        assert_eq!((facts.tensor.as_deref(), facts.adapter.as_deref()), (Some(QUERY), Some("adapter")));
+        let error = sentence(result, code);
+        assert!(error.contains(said) && error.contains("residualBase"), "{error}");
     }
 }
 

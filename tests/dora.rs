@@ -1,16 +1,14 @@
 //! DoRA, whose outputs are rows of a linear layer or columns of a Conv1D: against float64, in any blocks, and what is refused.
 
 #[cfg(not(target_arch = "wasm32"))]
-mod folders;
-mod model;
-
 use std::collections::BTreeMap;
 
+use crate::folders;
+use crate::model::{self, Memory, Model, Random, add_folder, block_on, check_ranges, encode, file, read, read_file};
 use lorafold::engine::{FactSum, Merger};
 use lorafold::plan::{AdapterOptions, MergePlan, Piece, PlanOptions};
 use lorafold::tensor::Dtype;
 use lorafold::{Error, Result};
-use model::{Memory, Model, Random, add_folder, block_on, check_ranges, encode, file, read, read_file};
 use sha2::{Digest, Sha256};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

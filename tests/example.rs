@@ -4,9 +4,8 @@
 #[allow(dead_code, reason = "its main function is for the command line")]
 #[path = "../examples/merge.rs"]
 mod example;
-mod folders;
 
-use folders::{Scratch, files, values};
+use crate::folders::{Scratch, files, values};
 
 #[test]
 fn the_example_merges_the_sample() {

@@ -2,18 +2,15 @@
 //! operands are read in parts.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-mod model;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use folders::{Scratch, files};
+use crate::folders::{Scratch, files};
+use crate::model::{Memory, Model, Random, add_folder, block_on, with};
 use lorafold::engine::Merger;
 use lorafold::plan::{AdapterOptions, PlanOptions};
 use lorafold::{AdapterFolder, Merge, Result};
-use model::{Memory, Model, Random, add_folder, block_on, with};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize};
 

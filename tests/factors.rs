@@ -1,13 +1,11 @@
 //! Adapters made of adapters and of models, against real PEFT and numpy: tests/fixtures/factors.py says how the expected values came about.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use folders::{Scratch, decode, files, values};
+use crate::folders::{Scratch, decode, files, values};
 use lorafold::{AdapterFolder, CombineOptions, ExtractOptions, FactorsReport, Merge, NewAdapter, Result};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
@@ -169,6 +167,28 @@ fn an_adapter_is_resized() {
 }
 
 #[test]
+fn what_cancels_is_nothing() {
+    let scratch = Scratch::new("cancel");
+    let twice = |one: f64, other: f64| {
+        vec![
+            AdapterFolder::new(fixtures().join("a")).weight(one),
+            AdapterFolder::new(fixtures().join("a")).weight(other),
+        ]
+    };
+    for method in ["svd", "cat", "linear", "dare_linear_svd"] {
+        let density = method.starts_with("dare").then_some(1.0);
+        let out = scratch.join(method);
+        let report = combine(twice(0.7, -0.7), &json!({ "method": method, "density": density }), &out).unwrap();
+        for module in &report.modules {
+            assert!(module.energy == 1.0 && module.deviation.unwrap() < 1e-12, "{method}: {module:?}");
+        }
+        for (module, delta) in deltas(&out) {
+            assert!(largest(&delta) < 1e-12, "{method} {module}: {}", largest(&delta));
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_combined_is_refused() {
     let scratch = Scratch::new("combine-refused");
     let refused = |names: &[&str], asked: Value| {
@@ -180,8 +200,23 @@ fn what_cannot_be_combined_is_refused() {
     // Of c only q has another rank than a.
     let (code, sentence) = refused(&["a", "c"], json!({ "method": "linear" }));
     assert!(code == "shape-mismatch" && sentence.contains("cat, svd"), "{sentence}");
-    let (code, sentence) = refused(&["../dora-f32/adapter"], json!({}));
-    assert!(code == "unsupported" && sentence.contains("dora"), "{sentence}");
+    for asked in [json!({}), json!({ "method": "linear" })] {
+        let (code, sentence) = refused(&["../dora-f32/adapter"], asked);
+        assert!(code == "unsupported" && sentence.contains("DoRA") && sentence.contains("extract"), "{sentence}");
+    }
+    let (code, sentence) = refused(&["../dora-two/adapter-a", "../dora-two/adapter-b"], json!({ "method": "cat" }));
+    assert!(code == "unsupported" && sentence.contains("DoRA"), "{sentence}");
+    // What depends on the base, and what has no factors.
+    for (name, method) in
+        [("hira", "hira"), ("fourierft", "fourierft"), ("oft", "oft"), ("ia3", "ia3"), ("miss-bat", "miss")]
+    {
+        let (code, sentence) = refused(&[&format!("../{name}/adapter")], json!({ "method": "cat" }));
+        assert!(code == "unsupported" && sentence.contains(method), "{name}: {sentence}");
+    }
+    for name in ["vera", "randlora", "miss"] {
+        let (code, sentence) = refused(&[&format!("../{name}/adapter")], json!({}));
+        assert!(code == "unsupported" && sentence.contains("--base"), "{name}: {sentence}");
+    }
     // A layer without elements.
     let empty = scratch.join("empty");
     fs::create_dir(&empty).unwrap();

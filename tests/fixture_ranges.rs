@@ -1,16 +1,13 @@
 //! Any range of any fixture's output, in blocks of any size, is that range of the whole, which is what the merge to a folder writes.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-mod model;
-
 use std::collections::BTreeMap;
 
-use folders::cases::Case;
-use folders::{Scratch, files};
+use crate::folders::cases::Case;
+use crate::folders::{self, Scratch, files};
+use crate::model::{Memory, Model, Random, add_folder, check_ranges, read_file, with};
 use lorafold::plan::{AdapterOptions, PlanOptions};
 use lorafold::{AdapterFolder, Merge};
-use model::{Memory, Model, Random, add_folder, check_ranges, read_file, with};
 
 #[test]
 fn any_range_of_any_fixture_is_that_of_the_file() {

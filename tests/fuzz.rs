@@ -2,13 +2,11 @@
 //! with a fuzzer.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod fuzz_targets;
-mod model;
-
 use std::fs;
 use std::path::Path;
 
-use model::Random;
+use crate::fuzz_targets;
+use crate::model::Random;
 
 fn run(target: &str, mutations: u64, body: impl Fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);

@@ -1,17 +1,14 @@
 //! What people's folders hold: inputs that were refused without need, merged wrongly, or refused in words that help nobody. Each is made here.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-mod model;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use folders::{Scratch, files, values};
+use crate::folders::{Scratch, files, values};
+use crate::model::file;
 use lorafold::tensor::Dtype;
 use lorafold::{AdapterFolder, Error, ErrorKind, Merge, PlanOptions, Result};
-use model::file;
 use serde_json::{Value, json};
 
 /// Tensors by name: shapes, filled with small whole numbers.

@@ -2,15 +2,13 @@
 //! file says something else; `npm run tables` writes it.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use folders::cases::{Case, cases};
-use folders::{Scratch, decode, files, values};
+use crate::folders::cases::{Case, cases};
+use crate::folders::{Scratch, decode, files, values};
 use half::{bf16, f16};
 use lorafold::plan::report::TensorReport;
 use lorafold::{AdapterFolder, Error, Merge};
@@ -81,7 +79,7 @@ fn layer(tensor: &TensorReport) -> &'static str {
         2 if embeds => "embedding",
         2 if tensor.transposed == Some(true) => "Conv1D of transformers",
         2 => "linear",
-        3 if tensor.name.contains("experts") => "experts in one tensor",
+        3 if ["experts", "moe."].iter().any(|part| tensor.name.contains(part)) => "experts in one tensor",
         3 => "convolution, 1 dimension",
         4 => "convolution, 2 dimensions",
         5 => "convolution, 3 dimensions",
@@ -173,8 +171,8 @@ const VARIANTS: [(&str, &str); 8] = [
     ("init_lora_weights", r#""corda""#),
     ("init_lora_weights", r#""loftq""#),
     ("init_lora_weights", r#""lora_ga""#),
-    ("init_lora_weights", r#""pissa""#),
     ("init_lora_weights", r#""pissa_niter_16""#),
+    ("kasa_config", r#"{"beta": 0.1}"#),
     ("use_qalora", "true"),
 ];
 

@@ -1,16 +1,13 @@
 //! Factors on an adapter's delta in some of its tensors, and tensors that are left out: against merges of the whole adapter at the same weights.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-mod model;
-
 use std::collections::BTreeMap;
 
+use crate::model::{Memory, Model, Random, add_folder, check_ranges, encode, file, read_file, with};
 use lorafold::Result;
 use lorafold::error::ErrorKind;
 use lorafold::plan::{AdapterOptions, MergePlan, ModuleWeight, PlanOptions};
 use lorafold::tensor::Dtype;
-use model::{Memory, Model, Random, add_folder, check_ranges, encode, file, read_file, with};
 use safetensors::SafeTensors;
 
 /// Names of weights of 7 × 5, and adapters of all of them, each with its options.

@@ -1,17 +1,14 @@
 //! Merges from folder to folder: any number of threads, cancelled, failed, and into folders that hold something already.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-mod model;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use folders::{Scratch, files};
+use crate::folders::{Scratch, files};
+use crate::model::Model;
 use lorafold::{AdapterFolder, Cancel, Error, Merge, MergeBuilder, PlanOptions};
-use model::Model;
 
 /// A random model in a folder of its own, and where it may be merged to.
 struct Case {

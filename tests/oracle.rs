@@ -2,11 +2,9 @@
 //! and what is written against `serde_json` and its maps.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod model;
-
+use crate::model::{Model, Random};
 use lorafold::container::{Header, HeaderWriter, IndexWriter, ShardIndex, TensorInfo};
 use lorafold::tensor::Dtype;
-use model::{Model, Random};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};

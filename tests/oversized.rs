@@ -1,10 +1,8 @@
 //! What no reader would take is refused before a byte of it is written.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod model;
-
+use crate::model::Model;
 use lorafold::PlanOptions;
-use model::Model;
 
 /// The most bytes of JSON that the format allows in a header.
 const HEADER_BYTES: usize = 100_000_000;

@@ -1,17 +1,16 @@
 //! The fixtures that PEFT made, merged from folder to folder. They are not in the published crate, and this test isn't either.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-
 use std::fs;
 use std::path::Path;
 
-use folders::cases::Case;
-use folders::{Scratch, decode, values};
+use crate::folders::cases::Case;
+use crate::folders::{self, Scratch, decode, values};
 use half::{bf16, f16};
 use lorafold::plan::MergePlan;
 use lorafold::{AdapterFolder, Merge};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors, serialize};
 
 /// The value of a type that is nearest, and the distance of neighbours there.
 fn rounded(dtype: Dtype, value: f64) -> f64 {
@@ -139,23 +138,54 @@ fn what_the_file_cannot_say_is_refused() {
     }
 }
 
-/// GLoRA makes a part of a bias of the layer's weight, which no update can see.
+/// A tensor: its shape and its bytes.
+type Tensor = (Dtype, Vec<usize>, Vec<u8>);
+
+/// A file of tensors with some of them changed or left out.
+fn rewritten(from: &Path, to: &Path, change: impl Fn(&str, &TensorView) -> Option<Tensor>) {
+    let bytes = fs::read(from).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let kept: Vec<(String, Tensor)> =
+        tensors.tensors().into_iter().filter_map(|(name, view)| Some((name.clone(), change(&name, &view)?))).collect();
+    let views =
+        kept.iter().map(|(name, (dtype, shape, bytes))| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+    fs::write(to, serialize(views, None).unwrap()).unwrap();
+}
+
+/// GLoRA's C makes a part of a bias of the layer's weight, whatever else the adapter does to that: the base must have it, and as it was trained.
 #[test]
-fn a_bias_that_depends_on_its_weight_is_refused() {
+fn a_bias_needs_the_weight_of_its_layer() {
     let scratch = Scratch::new("coupled");
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/glora-bias-two");
-    let adapter = scratch.0.join("adapter");
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/glora-coupled");
+    let (adapter, base) = (scratch.0.join("adapter"), scratch.0.join("base"));
     fs::create_dir_all(&adapter).unwrap();
-    fs::copy(case.join("adapter-0/adapter_config.json"), adapter.join("adapter_config.json")).unwrap();
-    let bytes = fs::read(case.join("adapter-0/adapter_model.safetensors")).unwrap();
-    // The same header, with another name that is as long with the spaces behind it.
-    let (from, to) = (b"q_proj.glora_C.zeros\"", b"q_proj.glora_C.X\"    ");
-    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
-    let bytes = [&bytes[..at], to, &bytes[at + to.len()..]].concat();
-    fs::write(adapter.join("adapter_model.safetensors"), bytes).unwrap();
-    let planned = Merge::builder().base(case.join("base")).adapter(AdapterFolder::new(&adapter)).plan();
-    let error = planned.err().unwrap();
-    assert_eq!((error.code(), error.facts().field.as_deref()), ("unsupported", Some("config_C")), "{error}");
+    fs::create_dir_all(&base).unwrap();
+    fs::copy(case.join("adapter/adapter_config.json"), adapter.join("adapter_config.json")).unwrap();
+    fs::copy(case.join("base/config.json"), base.join("config.json")).unwrap();
+    let own = |view: &TensorView| Some((view.dtype(), view.shape().to_vec(), view.data().to_vec()));
+    let weights = "adapter_model.safetensors";
+    rewritten(&case.join("adapter").join(weights), &adapter.join(weights), |name, view| {
+        if name.contains("glora_A.X") || name.contains("glora_B.X") { None } else { own(view) }
+    });
+    let weight = "model.layers.0.self_attn.q_proj.weight";
+    let plan = |change: &dyn Fn(&TensorView) -> Option<Tensor>| {
+        rewritten(&case.join("base/model.safetensors"), &base.join("model.safetensors"), |name, view| {
+            if name == weight { change(view) } else { own(view) }
+        });
+        Merge::builder().base(&base).adapter(AdapterFolder::new(&adapter)).plan()
+    };
+    let merge = plan(&own).unwrap();
+    let of_biases: Vec<String> = {
+        let tensors = merge.plan().report(&Default::default()).tensors;
+        tensors.into_iter().filter(|tensor| tensor.adapters.is_some()).map(|tensor| tensor.name).collect()
+    };
+    assert_eq!(of_biases, ["model.layers.0.self_attn.q_proj.bias", "model.layers.0.self_attn.v_proj.bias"]);
+    let error = plan(&|_| None).err().unwrap();
+    assert_eq!((error.code(), error.facts().expected.as_deref()), ("unmatched-key", Some(weight)), "{error}");
+    let error = plan(&|view| Some((view.dtype(), vec![8, 32], view.data().to_vec()))).err().unwrap();
+    assert_eq!((error.code(), error.facts().tensor.as_deref()), ("shape-mismatch", Some(weight)), "{error}");
+    let error = plan(&|view| Some((Dtype::I8, view.shape().to_vec(), vec![1; 256]))).err().unwrap();
+    assert_eq!((error.code(), error.facts().tensor.as_deref()), ("unsupported", Some(weight)), "{error}");
 }
 
 /// An index beyond the weight can be seen only when the operands are read: the merge says which.

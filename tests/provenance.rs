@@ -1,16 +1,14 @@
 //! What a merge says of its making: the model card, and which base the adapters were trained on.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod model;
-
 use std::collections::BTreeMap;
 
+use crate::model::{Memory, add_folder, block_on, encode, file, read_file, with};
 use lorafold::Result;
 use lorafold::inputs::Listing;
 use lorafold::inspect::Description;
 use lorafold::plan::{AdapterOptions, EvidenceKind, MergePlan, NamedBase, PlanOptions, plan};
 use lorafold::tensor::Dtype;
-use model::{Memory, add_folder, block_on, encode, file, read_file, with};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

@@ -1,10 +1,8 @@
 //! A merged model is a function from byte ranges to byte ranges: any range, any block size and any number of threads
 //! give the same bytes, natively and in wasm.
 
-mod model;
-
+use crate::model::{Model, Random, check_ranges, read_file, with};
 use lorafold::plan::PlanOptions;
-use model::{Model, Random, check_ranges, read_file, with};
 use sha2::{Digest, Sha256};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

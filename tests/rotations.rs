@@ -1,9 +1,8 @@
 //! OFT, BOFT, HRA and RoAd beyond PEFT's fixtures: what is refused and why, parts of weights, and the same bits on every engine.
 
-mod model;
-
 use std::collections::BTreeMap;
 
+use crate::model::{Memory, Model, Random, add_folder, compute, encode, file, read_file};
 use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
@@ -11,7 +10,6 @@ use lorafold::op::{self, Op, RowOrder, Sizes};
 use lorafold::plan::{AdapterOptions, PlanOptions, Program, Region, Update};
 use lorafold::tensor::{Dtype, Float, Rounding};
 use lorafold::{Error, Result};
-use model::{Memory, Model, Random, add_folder, compute, encode, file, read_file};
 use sha2::{Digest, Sha256};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -1,12 +1,10 @@
 //! Stochastic rounding: the bytes that a second implementation gives, whatever the blocks, threads and ranges, and what of a small delta it keeps.
 
-mod model;
-
+use crate::model::{self, Model, Random, block_on, check_ranges, read_file, with};
 use lorafold::engine::Merger;
 use lorafold::kernel::Statistics;
 use lorafold::plan::{MergePlan, PlanOptions};
 use lorafold::tensor::Dtype;
-use model::{Model, Random, block_on, check_ranges, read_file, with};
 use sha2::{Digest, Sha256};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -152,14 +150,11 @@ fn the_recipe_says_it() {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-mod folders;
-
-#[cfg(not(target_arch = "wasm32"))]
 mod natively {
     use std::collections::BTreeMap;
 
-    use super::folders::{Scratch, cases, files};
     use super::*;
+    use crate::folders::{Scratch, cases, files};
     use lorafold::{AdapterFolder, Merge};
     use safetensors::SafeTensors;
     use serde_json::Value;

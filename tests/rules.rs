@@ -1,17 +1,14 @@
 //! Methods that merge several adapters, against PEFT's and mergekit's own code on the deltas in float64 (tests/fixtures/maker/rules.py).
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-mod model;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use folders::{Scratch, decode, files, values};
+use crate::folders::{self, Scratch, decode, files, values};
+use crate::model::{Memory, Model, Random, add_folder, check_ranges, encode, file, read_file, with};
 use lorafold::plan::{AdapterOptions, PlanOptions};
 use lorafold::tensor::Dtype;
 use lorafold::{AdapterFolder, Merge, MergeBuilder};
-use model::{Memory, Model, Random, add_folder, check_ranges, encode, file, read_file, with};
 use safetensors::SafeTensors;
 use serde_json::Value;
 

@@ -1,12 +1,10 @@
 //! Merge-on-read as a driver does it: runs of the base, read from their beginning to their end, give the same bytes as the whole.
 
-mod model;
-
+use crate::model::{Memory, Model, Random, block_on, load, read_file, with};
 use lorafold::Result;
 use lorafold::engine::Merger;
 use lorafold::inputs::{Inputs, Span};
 use lorafold::plan::{MergePlan, Piece, PlanOptions, Run};
-use model::{Memory, Model, Random, block_on, load, read_file, with};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 

@@ -2,12 +2,11 @@
 //! tensor that the base has not, an encoding whose side tensors are in another file, and facts that only some updates need.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod model;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 
+use crate::model::{self, Memory, Model, Random, add_folder, block_on, encode, file, read, read_file, with};
 use lorafold::combine::Combine;
 use lorafold::container::Header;
 use lorafold::encoding::{Nested, Nf4, Operand, Plain, Stored};
@@ -16,7 +15,6 @@ use lorafold::inputs::Span;
 use lorafold::op::{DORA, LORA, LayerShape, Op, RowOrder, Sizes};
 use lorafold::plan::{AdapterOptions, PlanOptions, Program, Region, Update};
 use lorafold::tensor::{Dtype, Float, Rounding};
-use model::{Memory, Model, Random, add_folder, block_on, encode, file, read, read_file, with};
 use safetensors::SafeTensors;
 
 fn floats(bytes: &[u8]) -> Vec<f32> {

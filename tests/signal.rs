@@ -1,15 +1,13 @@
 //! What rounding keeps of a delta: the report's estimate against every element, computed anew.
 
-mod model;
-
 use std::collections::BTreeMap;
 
+use crate::model::{Model, block_on, compute, with};
 use lorafold::engine::Merger;
 use lorafold::kernel::Statistics;
 use lorafold::plan::signal::TotalSignal;
 use lorafold::plan::{Measured, MergePlan, PlanOptions};
 use lorafold::tensor::{Dtype, Float};
-use model::{Model, block_on, compute, with};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 

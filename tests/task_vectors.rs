@@ -1,17 +1,14 @@
 //! Whole fine-tuned models in the place of adapters: against sums in float64, and what of a model has no partner in the base.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-mod model;
-
 use std::collections::BTreeMap;
 
-use folders::decode;
+use crate::folders::decode;
+use crate::model::{Memory, Model, Random, add_folder, check_ranges, encode, file, read_file, with};
 use lorafold::Result;
 use lorafold::error::ErrorKind;
 use lorafold::plan::{AdapterOptions, MergePlan, PlanOptions};
 use lorafold::tensor::Dtype;
-use model::{Memory, Model, Random, add_folder, check_ranges, encode, file, read_file, with};
 use safetensors::SafeTensors;
 
 /// A tensor: name, type, shape, bytes.
@@ -355,4 +352,130 @@ fn what_is_no_floating_point_number_must_be_the_same() {
     tuned[1].3.truncate(13 * 9);
     let error = pair(&base, &tuned, 1.0).plan(&PlanOptions::default()).unwrap_err();
     assert_eq!((error.code(), error.facts().kind), ("unsupported", Some(ErrorKind::QuantisedBase)), "{error}");
+}
+
+/// A model with a stack of experts or one matrix after another: the same values. Of each expert gate and up side by side, then down.
+fn moe(seed: u64, dtype: Dtype, stacked: bool, prefix: &str) -> Vec<Tensor> {
+    let (experts, width, hidden) = (3u64, 4u64, 6u64);
+    let mut random = Random(seed);
+    let mut tensors =
+        vec![tensor(&mut random, &format!("{prefix}model.layers.0.mlp.gate.weight"), dtype, &[experts, hidden])];
+    let (mut gates, mut downs) = (Vec::new(), Vec::new());
+    let path = format!("{prefix}model.layers.0.mlp.experts");
+    for expert in 0..experts {
+        for (leaf, shape) in
+            [("gate_proj", [width, hidden]), ("up_proj", [width, hidden]), ("down_proj", [hidden, width])]
+        {
+            let one = tensor(&mut random, &format!("{path}.{expert}.{leaf}.weight"), dtype, &shape);
+            if leaf == "down_proj" {
+                downs.extend(&one.3)
+            } else {
+                gates.extend(&one.3)
+            }
+            if !stacked {
+                tensors.push(one);
+            }
+        }
+    }
+    if stacked {
+        tensors.push((format!("{path}.gate_up_proj"), dtype, vec![experts, 2 * width, hidden], gates));
+        tensors.push((format!("{path}.down_proj"), dtype, vec![experts, hidden, width], downs));
+    }
+    tensors
+}
+
+const MOE: &str = r#"{"model_type":"qwen3_moe","tie_word_embeddings":false}"#;
+
+fn moe_pair(base: &[Tensor], tuned: &[Tensor], weight: f64) -> Model {
+    models(files(base, 1, Some(MOE)), &[(files(tuned, 2, Some(MOE)), weight)])
+}
+
+#[test]
+fn experts_one_by_one_go_into_a_stack_and_a_stack_into_experts_one_by_one() {
+    for weight in [1.0, 0.5, -1.0] {
+        for (of_base, of_model) in [(Dtype::F32, Dtype::F32), (Dtype::BF16, Dtype::F32), (Dtype::F16, Dtype::BF16)] {
+            let plain = |stacked: bool| {
+                let model = moe_pair(&moe(5, of_base, stacked, ""), &moe(6, of_model, stacked, ""), weight);
+                merge(&model, &PlanOptions::default()).unwrap()
+            };
+            for stacked in [true, false] {
+                for prefix in ["", "base_model."] {
+                    let model = moe_pair(&moe(5, of_base, stacked, ""), &moe(6, of_model, !stacked, prefix), weight);
+                    let plan = model.plan(&PlanOptions::default()).unwrap();
+                    assert_eq!(
+                        merged(&model, &plan),
+                        plain(stacked),
+                        "{weight} {of_base} {of_model} {stacked} {prefix}"
+                    );
+                    let number = plan.files.iter().position(|file| file.name == "model.safetensors").unwrap();
+                    let whole = read_file(&plan, &model.inputs, number, 100).unwrap();
+                    check_ranges(&plan, &model.inputs, number, &whole, 60, &mut Random(7), "experts");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stack_that_does_not_fit_is_refused() {
+    let stacked = moe(5, Dtype::F32, true, "");
+    // One expert's matrix is not there.
+    let mut lacks = moe(6, Dtype::F32, false, "");
+    lacks.retain(|(name, ..)| !name.contains("experts.1.up_proj"));
+    let error = merge(&moe_pair(&stacked, &lacks, 1.0), &PlanOptions::default()).unwrap_err();
+    assert!(error.code() == "unmatched-key" && error.to_string().contains("5 of the 6 matrices"), "{error}");
+    let allow = with(|options: &mut PlanOptions| options.allow_unmatched = true);
+    let found = merge(&moe_pair(&stacked, &lacks, 1.0), &allow).unwrap();
+    let (ours, theirs) = (decode(Dtype::F32, &stacked[1].3), decode(Dtype::F32, &moe(6, Dtype::F32, true, "")[1].3));
+    let values = decode(Dtype::F32, &found["model.layers.0.mlp.experts.gate_up_proj"].1);
+    for (at, value) in values.iter().enumerate() {
+        let is_left = (24 * 3..24 * 4).contains(&at);
+        assert_eq!(*value, if is_left { ours[at] } else { theirs[at] }, "{at}");
+    }
+    // Of another number of experts, and of another shape.
+    let one = moe(5, Dtype::F32, false, "");
+    let mut other = moe(6, Dtype::F32, true, "");
+    other[1].2 = vec![2, 12, 6];
+    let error = merge(&moe_pair(&one, &other, 1.0), &PlanOptions::default()).unwrap_err();
+    assert!(error.code() == "shape-mismatch" && error.to_string().contains("3 experts"), "{error}");
+    other[1].2 = vec![3, 6, 8];
+    let error = merge(&moe_pair(&one, &other, 1.0), &PlanOptions::default()).unwrap_err();
+    assert!(error.code() == "shape-mismatch" && error.to_string().contains("(in, out)"), "{error}");
+}
+
+#[test]
+fn copies_of_one_tensor_are_seen_through() {
+    let t5 = |seed: u64, names: &[&str]| {
+        let mut random = Random(seed);
+        let shared = tensor(&mut random, "", Dtype::F32, &[7, 4]);
+        let q = "encoder.block.0.layer.0.SelfAttention.q.weight";
+        let mut tensors = vec![tensor(&mut random, q, Dtype::F32, &[4, 4])];
+        tensors.extend(names.iter().map(|name| (name.to_string(), Dtype::F32, shared.2.clone(), shared.3.clone())));
+        tensors
+    };
+    const CONFIG: &str = r#"{"model_type":"t5","is_encoder_decoder":true}"#;
+    let all = ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
+    for (ours, theirs) in
+        [(&all[..1], &all[..]), (&all[..], &all[..1]), (&all[..1], &all[1..2]), (&all[1..], &all[..2])]
+    {
+        let (base, tuned) = (t5(1, ours), t5(2, theirs));
+        let model = models(files(&base, 1, Some(CONFIG)), &[(files(&tuned, 1, Some(CONFIG)), 1.0)]);
+        let plan = model.plan(&PlanOptions::default()).unwrap();
+        assert!(plan.findings.iter().any(|finding| finding.code == "shared-copies"), "{:?}", plan.findings);
+        let found = merged(&model, &plan);
+        assert_eq!(found.len(), base.len());
+        for name in ours {
+            assert_eq!(found[*name].1, tuned[1].3, "{name} of {theirs:?}");
+        }
+    }
+    // A vocabulary that grew, in every copy.
+    let mut grown = t5(2, &all[..1]);
+    grown[1] = tensor(&mut Random(3), "shared.weight", Dtype::F32, &[9, 4]);
+    let model = models(files(&t5(1, &all), 1, Some(CONFIG)), &[(files(&grown, 1, Some(CONFIG)), 1.0)]);
+    assert_eq!(merge(&model, &PlanOptions::default()).unwrap_err().code(), "shape-mismatch");
+    let intersect = with(|options: &mut PlanOptions| options.vocabulary = Some("intersect".into()));
+    let found = merge(&model, &intersect).unwrap();
+    for name in all {
+        assert_eq!(found[name].1, grown[1].3[..7 * 4 * 4], "{name}");
+    }
 }

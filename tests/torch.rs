@@ -2,22 +2,19 @@
 //! is something else, is refused by its name. The fixtures are not in the published crate, and this test isn't either.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-mod model;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use folders::{Scratch, files};
+use crate::folders::{Scratch, files};
+use crate::model::archive::{Content, Sparse, archive};
+use crate::model::{self, Memory, block_on};
 use lorafold::container::torch::read_header;
 use lorafold::container::{Header, ShardIndex};
 use lorafold::inputs::FileInfo;
 use lorafold::inspect::{Description, inspect};
 use lorafold::tensor::Dtype;
 use lorafold::{AdapterFolder, Error, Listing, Merge};
-use model::archive::{Content, Sparse, archive};
-use model::{Memory, block_on};
 use safetensors::SafeTensors;
 use serde_json::Value;
 

@@ -1,10 +1,8 @@
 //! A plan as bytes, as it crosses from a worker of a browser to the page: what comes back is the same plan.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod model;
-
+use crate::model::{Model, block_on};
 use lorafold::plan::{MergePlan, PlanOptions, plan};
-use model::{Model, block_on};
 
 /// Everything of a plan but what was only needed to make it.
 fn whole(mut plan: MergePlan) -> String {

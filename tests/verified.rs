@@ -1,13 +1,11 @@
 //! `verify` on merges that PEFT made, and on folders: other shards, other types, several adapters, wrong bases.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use folders::Scratch;
+use crate::folders::{self, Scratch};
 use half::bf16;
 use lorafold::verify::{Verdict, VerifyReport};
 use lorafold::{AdapterFolder, Merge, MergeBuilder};

@@ -2,15 +2,13 @@
 //! The verdict is right or "undecidable", and never a wrong one.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod model;
-
 use std::collections::BTreeMap;
 
+use crate::model::{Memory, Random, add_folder, block_on, encode, file, with};
 use lorafold::inputs::Listing;
 use lorafold::plan::{AdapterOptions, PlanOptions};
 use lorafold::tensor::{Dtype, Float};
 use lorafold::verify::{Verdict, Verification, Verifier, VerifyReport};
-use model::{Memory, Random, add_folder, block_on, encode, file, with};
 
 const RANK: usize = 7;
 const ALPHA: f64 = 11.0;

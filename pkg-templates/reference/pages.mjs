@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 /** @type {Record<string, string[]>} */
 const HEADINGS = {
   "Using lorafold": ["page", "javascript", "command-line", "hub", "parts", "serve", "runtimes", "rust"],
-  "What is merged": ["methods", "limits", "combining", "task-vectors", "weights", "rounding"],
+  "What is merged": ["methods", "limits", "pissa", "combining", "task-vectors", "weights", "rounding"],
   "Adapters and merged models": ["combine", "extract", "verify", "unmerge", "provenance", "model-card"],
   "For reference": ["errors", "benchmarks", "ARCHITECTURE"],
 };

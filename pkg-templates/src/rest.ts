@@ -9,6 +9,14 @@ export type Rest = WebAssembly.Module | string;
 /** That of this thread. */
 let rest: Rest | undefined;
 
+/** How this thread reads it from its address. */
+let read = requestNow;
+
+/** Have this thread read addresses in another way. Both must give the bytes before they return. */
+export function readRestBy(reader: (url: string) => Uint8Array<ArrayBuffer>): void {
+  read = reader;
+}
+
 /** Say where this thread has it from. */
 export function restIs(from: Rest | undefined): void {
   rest = from ?? rest;
@@ -29,7 +37,7 @@ export function loadRest(first: WebAssembly.Exports, imports: WebAssembly.Module
     const fix = "give initialize the file lorafold_rest.wasm, too: initialize(wasm, { rest })";
     throw optionError("rest", "this needs the second half of lorafold's WebAssembly", { fix });
   }
-  if (typeof rest === "string") rest = new WebAssembly.Module(bytesOf(rest));
+  if (typeof rest === "string") rest = new WebAssembly.Module(read(rest));
   try {
     new WebAssembly.Instance(rest, { "./lorafold_bg.js": imports, first });
   } catch (error) {
@@ -40,7 +48,7 @@ export function loadRest(first: WebAssembly.Exports, imports: WebAssembly.Module
 }
 
 /** The bytes of a file, read while this thread waits. Only as text does every thread get them so. */
-function bytesOf(url: string): Uint8Array<ArrayBuffer> {
+function requestNow(url: string): Uint8Array<ArrayBuffer> {
   const request = new XMLHttpRequest();
   request.open("GET", url, false);
   request.overrideMimeType("text/plain; charset=x-user-defined");

@@ -148,8 +148,9 @@ export type AdapterSettings = {
    */
   weights?: Array<ModuleWeight>,
   /**
-   * Factors on its delta in the blocks of Stable Diffusion's UNet, as sd-scripts and sd-webui-lora-block-weight have them: 17 or 26 numbers (SD
-   * 1.5), 12 or 20 (SDXL), with commas between them, or `NONE`, `ALL`, `INS`, `IND`, `INALL`, `MIDD`, `OUTD`, `OUTS`, `OUTALL`.
+   * Factors on its delta in the blocks of an image model, as sd-scripts, sd-webui-lora-block-weight and ComfyUI-Inspire-Pack have them: 17 or 26 numbers
+   * (SD 1.5), 12 or 20 (SDXL), 58 or 61 (Flux), with commas between them, or the name of a list: `NONE`, `ALL`, `INS`, `IND`, `INALL`, `MIDD`, `OUTD`, `OUTS`,
+   * `OUTALL`, `FLUXALL`, `FLUX-ALL`, `FLUX-DBL-FRONT7`, …
    */
   blockWeights?: string,
   /**
@@ -517,7 +518,7 @@ export type FactorsRequest = {
    */
   combine?: CombineSettings,
   /**
-   * The base and the model.
+   * The base and the model; where adapters are combined, their base, if it is given.
    */
   models?: Array<ListedFolder>,
   /**
@@ -772,8 +773,9 @@ export type ModuleWeight = {
    */
   layers?: string,
   /**
-   * Blocks of Stable Diffusion's UNet: `IN00` to `IN11`, `MID`, `OUT00` to `OUT11`, `BASE` for all else, `IN` and `OUT` for a side, with `-`
-   * between the first and the last of several, and commas.
+   * Blocks of an image model: `IN00` to `IN11`, `MID`, `OUT00` to `OUT11` of Stable Diffusion's UNet; `D00`, … (`double_blocks`, SD3's `joint_blocks`,
+   * also called `J00`, …) and `S00`, … (`single_blocks`) of Flux and SD3; `BASE` for all else; `IN`, `OUT`, `D`, `S` for a side; with `-` between the first and
+   * the last of several, and commas.
    */
   blocks?: string,
   /**

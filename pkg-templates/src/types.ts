@@ -363,6 +363,11 @@ export interface MakeOptions {
 export interface CombineOptions extends CombineSettings, MakeOptions {
   /** At least one, each a source or a source with a weight. One alone is resized. */
   adapters: readonly (SourceLike | AdapterOptions)[];
+  /**
+   * The base that they were trained on. Only its headers are read: files of some methods (VeRA, RandLoRA, MiSS) do not tell both sides of a layer, and
+   * others not whether it is a convolution.
+   */
+  base?: SourceLike;
 }
 
 /**

@@ -38,12 +38,23 @@ pub struct AdapterConfig {
     pub tokens: Vec<(String, Vec<u64>)>,
     /// Which factors are stored in blocks.
     pub blocks: Blocks,
-    /// OLoRA: training began from the given base minus the product of its first factors.
-    pub olora: bool,
+    /// What training began from.
+    pub start: Start,
     /// `layer_replication`: ranges of the base's layers, each with its first layer and the one after its last.
     pub replication: Vec<[u64; 2]>,
     /// `base_model_name_or_path`, for the report.
     pub base_name: Option<String>,
+}
+
+/// What the training of an adapter began from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// The base as it is.
+    Base,
+    /// OLoRA: the base minus the product of its QR factorisation's first factors.
+    Olora,
+    /// PiSSA: the base minus its largest singular values and their vectors.
+    Pissa,
 }
 
 /// Fields that do not change the numbers of a merge from files.
@@ -65,6 +76,7 @@ const NEUTRAL: &[&str] = &[
     "merge_weights",
     "modules_to_save",
     "monteclora_config",
+    "peft_type",
     "qalora_group_size",
     "revision",
     "runtime_config",
@@ -97,20 +109,29 @@ impl AdapterConfig {
     /// `bad-config` when it is not valid, `unsupported` for a field that changes the result and is not implemented,
     /// `limit-exceeded` for regular expressions that are too long together.
     pub fn parse(file: &str, adapter: &str, json: &[u8]) -> Result<AdapterConfig> {
-        AdapterConfig::read(&FieldReader { file, adapter }, &entries(file, json)?, false)
+        let (reader, fields) = (FieldReader { file, adapter }, entries(file, json)?);
+        match fields.iter().find(|(name, _)| name == "peft_type").and_then(|(_, value)| value.as_str()) {
+            Some("LORA") => AdapterConfig::read(&reader, &fields, false),
+            Some(other) => {
+                let reason = format!("it is the configuration of {other:?}, not of \"LORA\"");
+                Err(Error::unsupported(file, reason).adapter(adapter).field("peft_type").found(other).expected("LORA"))
+            }
+            None => {
+                let reason = "it has no peft_type: this is not the configuration of a PEFT adapter";
+                Err(Error::bad_config(file, reason).field("peft_type").expected("LORA"))
+            }
+        }
     }
 
-    /// The same, of the configuration's fields. A `residual` base is one that the adapter's initialisation has already changed, so nothing more is
-    /// done for it.
+    /// The same, of the fields of a configuration whose `peft_type` is LORA. A `residual` base is one that the adapter's initialisation has already
+    /// changed, so nothing more is done for it.
     ///
     /// # Errors
     /// Those of [`parse`](Self::parse).
     pub(crate) fn read(reader: &FieldReader, fields: &[(String, Value)], residual: bool) -> Result<AdapterConfig> {
         let mut config = AdapterConfig::plain(8, 8.0);
-        let mut peft_type = None;
         for (name, value) in fields {
             match name.as_str() {
-                "peft_type" => peft_type = value.as_str(),
                 "r" => config.r = reader.rank(name, value)?,
                 "lora_alpha" => config.alpha = reader.number(name, value)?,
                 "use_rslora" => config.rslora = reader.flag(name, value)?,
@@ -134,12 +155,14 @@ impl AdapterConfig {
                 "use_bdlora" => config.blocks.read_diagonal(reader, value)?,
                 "enable_lora" => config.blocks.read_enabled(reader, value)?,
                 "init_lora_weights" if residual => {}
-                "init_lora_weights" => config.olora = is_olora(reader, value)?,
+                "init_lora_weights" => config.start = start(reader, value)?,
                 neutral if NEUTRAL.contains(&neutral) => {}
                 _ if says_nothing(value) => {}
                 refused => {
                     return Err(match REFUSED.iter().find(|row| row.0 == refused) {
-                        Some((_, meaning, fix)) => reader.not_yet(refused, value, meaning).fix(*fix),
+                        Some((_, meaning, WITH_PEFT)) => reader.not_yet(refused, value, meaning),
+                        // PEFT cannot merge it, either.
+                        Some((_, meaning, fix)) => reader.refuse(refused, value, meaning).fix(*fix),
                         None => reader
                             .refuse(refused, value, "an unknown field, which may change the result")
                             .kind(ErrorKind::UnknownField)
@@ -148,20 +171,7 @@ impl AdapterConfig {
                 }
             }
         }
-        match peft_type {
-            Some("LORA") => Ok(config),
-            Some(other) => {
-                let reason = format!("{other:?} adapters cannot be merged yet, only \"LORA\"");
-                let error = reader.not_yet("peft_type", &Value::Null, &reason);
-                Err(error.found(other).expected("LORA"))
-            }
-            None => Err(Error::bad_config(
-                reader.file,
-                "it has no peft_type: this is not the configuration of a PEFT adapter",
-            )
-            .field("peft_type")
-            .expected("LORA")),
-        }
+        Ok(config)
     }
 
     /// A configuration that only says rank and alpha, for an adapter file that comes without one.
@@ -179,7 +189,7 @@ impl AdapterConfig {
             peft_version: None,
             tokens: Vec::new(),
             blocks: Blocks::default(),
-            olora: false,
+            start: Start::Base,
             replication: Vec::new(),
             base_name: None,
         }
@@ -195,20 +205,20 @@ fn target_list(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(Into::into)).collect()
 }
 
-/// Whether the adapter's initialisation is OLoRA's. Some initialisations train against a changed base, so that merging into the original would be
-/// wrong. OLoRA's base can be computed again. PiSSA's would need the singular vectors of whole weights. The others depend on random numbers, on data
-/// or on a quantisation.
-fn is_olora(reader: &FieldReader, value: &Value) -> Result<bool> {
+/// What the training of an adapter with this initialisation began from. Some change the base, so that merging into the original would be wrong. That of
+/// OLoRA and of PiSSA can be computed again. The others depend on random numbers, on data or on a quantisation.
+fn start(reader: &FieldReader, value: &Value) -> Result<Start> {
     let init = match value {
-        Value::Bool(_) | Value::Null => return Ok(false),
-        Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => return Ok(false),
-        Value::String(init) if init.eq_ignore_ascii_case("olora") => return Ok(true),
+        Value::Bool(_) | Value::Null => return Ok(Start::Base),
+        Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => return Ok(Start::Base),
+        Value::String(init) if init.eq_ignore_ascii_case("olora") => return Ok(Start::Olora),
+        Value::String(init) if init == "pissa" => return Ok(Start::Pissa),
         Value::String(init) => init.as_str(),
         _ => "",
     };
     let (reason, fix) = match init {
-        "pissa" => (
-            "trains against the base without its main part",
+        niter if niter.starts_with("pissa") => (
+            "trains against the base without what PEFT's randomised decomposition found in it, with random numbers that nobody knows",
             "merge into the base that was saved without it, with the option residualBase; or convert the adapter with PEFT: save_pretrained(path_initial_model_for_weight_conversion=…)",
         ),
         "loftq" => (
@@ -220,7 +230,7 @@ fn is_olora(reader: &FieldReader, value: &Value) -> Result<bool> {
             "merge into the base that was saved with it, with the option residualBase",
         ),
     };
-    Err(reader.not_yet("init_lora_weights", value, &format!("{} {reason}", text(value))).fix(fix))
+    Err(reader.refuse("init_lora_weights", value, &format!("{} {reason}", text(value))).fix(fix))
 }
 
 #[cfg(test)]
@@ -330,15 +340,14 @@ mod tests {
 
     #[test]
     fn what_changes_the_result_is_refused_by_name() {
-        for field in [r#""init_lora_weights":"pissa""#, r#""something_new":3"#, r#""rank_pattern":{"(a":2}"#] {
+        for field in [r#""init_lora_weights":"corda""#, r#""something_new":3"#, r#""rank_pattern":{"(a":2}"#] {
             let error = parse(&format!(r#"{{"peft_type":"LORA",{field}}}"#)).unwrap_err();
             assert_eq!(error.code(), "unsupported", "{field}");
             let name = field.split('"').nth(1).unwrap();
             assert!(error.to_string().contains(name), "{error}");
         }
         for (field, reason, fix) in [
-            (r#""init_lora_weights":"pissa""#, "without its main part", "convert the adapter"),
-            (r#""init_lora_weights":"pissa_niter_4""#, "cannot be made again", "residualBase"),
+            (r#""init_lora_weights":"pissa_niter_4""#, "randomised", "convert the adapter"),
             (r#""init_lora_weights":"corda""#, "cannot be made again", "saved with it"),
             (r#""init_lora_weights":"loftq""#, "LoftQ has quantised", "that LoftQ made"),
             (r#""kasa_config":{"x":1}"#, "KaSA", "with PEFT"),
@@ -349,6 +358,13 @@ mod tests {
             let error = parse(&format!(r#"{{"peft_type":"LORA",{field}}}"#)).unwrap_err();
             let sentence = error.to_string();
             assert!(sentence.contains(reason) && sentence.contains(fix), "{sentence}");
+            // This kind says that PEFT can merge it, and shows how.
+            let is_for_peft = error.facts().kind == Some(ErrorKind::NotImplemented);
+            assert_eq!(is_for_peft, fix == "with PEFT", "{sentence}");
+        }
+        for (init, from) in [("pissa", Start::Pissa), ("OLoRA", Start::Olora), ("gaussian", Start::Base)] {
+            let json = format!(r#"{{"peft_type":"LORA","init_lora_weights":"{init}"}}"#);
+            assert_eq!(parse(&json).unwrap().start, from);
         }
         assert_eq!(parse(r#"{"peft_type":"LOHA"}"#).unwrap_err().code(), "unsupported");
         for json in [

@@ -12,5 +12,5 @@ pub mod pattern;
 pub mod stack;
 pub mod targets;
 
-pub use config::AdapterConfig;
+pub use config::{AdapterConfig, Start};
 pub use module_settings::{ModuleSettings, SettingsLookup};

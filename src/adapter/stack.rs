@@ -1,6 +1,6 @@
 //! Factors of bare parameters (`target_parameters`), which may be stacks of matrices: one for each expert.
 
-use crate::op::Packing;
+use crate::op::{Packing, RowOrder};
 
 /// Which way round PEFT takes an expert's matrix, if its shape does not tell. PEFT's versions differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,10 @@ pub enum Share {
         experts: u64,
         /// How `lora_B` orders them.
         packing: Packing,
+        /// Which of how many equal parts of the rows of each.
+        part: (u64, u64),
+        /// The order of these rows in the tensor.
+        order: RowOrder,
         /// (in, out) where it is square.
         in_out: bool,
     },

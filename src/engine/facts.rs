@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::combine::{Combine, Selection, Tally};
 use crate::inputs::Span;
+use crate::op::{Fact, Rounds};
 use crate::plan::Program;
 use crate::wire::{Wire, wire, wire_enum};
 
@@ -47,7 +48,8 @@ pub(super) struct Known {
     pub(super) round: u64,
     /// What it gathers.
     pub(super) stage: Stage,
-    /// The facts of all updates, as [`Program::fact_range`] divides them.
+    /// The facts of all updates, as [`Program::fact_range`] divides them; of what takes several rounds what the next one needs. Empty until a round
+    /// is over, where none takes several.
     pub(super) updates: Vec<f64>,
     /// The largest values.
     pub(super) selections: Vec<Selection>,
@@ -63,7 +65,14 @@ impl Known {
         let sampled = program.deltas_alone();
         let rule = program.combine.rule();
         let selections = rule.map(|rule| rule.selections(program.elements(), sampled)).unwrap_or_default();
-        let mut known = Known { round: 0, stage: Stage::Updates, updates: Vec::new(), selections, sums: Vec::new() };
+        let mut updates = Vec::new();
+        for (number, _) in leading(program) {
+            updates.resize(program.fact_length(), 0.0);
+            if let Some(fact) = program.fact_range(number).and_then(|range| updates.get_mut(range)) {
+                Rounds::start(fact);
+            }
+        }
+        let mut known = Known { round: 0, stage: Stage::Updates, updates, selections, sums: Vec::new() };
         if program.fact_length() == 0 {
             known.next_stage(&program.combine);
         }
@@ -90,6 +99,14 @@ impl Known {
             _ => program.fact_jobs(1).collect(),
         }
     }
+}
+
+/// The updates whose fact takes several rounds: which they are, and of what rank.
+fn leading(program: &Program) -> impl Iterator<Item = (usize, u64)> + '_ {
+    program.updates.iter().enumerate().filter_map(|(number, update)| match update.op.fact() {
+        Some(Fact::Leading(rank)) => Some((number, rank)),
+        _ => None,
+    })
 }
 
 /// The result of a job.
@@ -132,15 +149,19 @@ pub struct FactSum {
     /// Sums of later jobs, with their numbers: as many as are under way at the same time.
     waiting: Vec<(usize, Vec<f64>)>,
     tallies: Vec<Tally>,
+    /// By their updates' numbers, the facts that take several rounds; nothing in place of one that is known.
+    searches: Vec<(usize, Option<Rounds>)>,
 }
 
 impl FactSum {
     /// Nothing is known yet.
     pub fn of(program: &Program) -> FactSum {
-        FactSum::round(Known::start(program), program)
+        let search = |(number, rank)| (number, Some(Rounds::of(rank, program.cols)));
+        let searches = leading(program).map(search).collect();
+        FactSum::round(Known::start(program), program, searches)
     }
 
-    fn round(known: Known, program: &Program) -> FactSum {
+    fn round(known: Known, program: &Program, searches: Vec<(usize, Option<Rounds>)>) -> FactSum {
         let jobs = known.jobs(program);
         let length = match known.stage {
             Stage::Updates => program.fact_length(),
@@ -156,6 +177,7 @@ impl FactSum {
             waiting: Vec::new(),
             tallies: if known.stage == Stage::Largest { vec![Tally::default(); sought] } else { Vec::new() },
             known,
+            searches,
         };
         // Of a weight without elements nothing is gathered.
         if sum.jobs.is_empty() {
@@ -196,7 +218,8 @@ impl FactSum {
             self.added += 1;
         }
         if self.added == self.jobs.len() {
-            *self = FactSum::round(self.after(program), program);
+            let known = self.after(program);
+            *self = FactSum::round(known, program, std::mem::take(&mut self.searches));
         }
     }
 
@@ -205,7 +228,12 @@ impl FactSum {
         let mut known = self.known.clone();
         known.round += 1;
         match known.stage {
-            Stage::Updates => known.updates = std::mem::take(&mut self.sums),
+            Stage::Updates => {
+                self.learn(program, &mut known.updates);
+                if self.searches.iter().any(|(_, search)| search.is_some()) {
+                    return known;
+                }
+            }
             Stage::Sums => known.sums = std::mem::take(&mut self.sums),
             Stage::Largest => {
                 let mut tallies = self.tallies.iter();
@@ -221,6 +249,27 @@ impl FactSum {
         }
         known.next_stage(&program.combine);
         known
+    }
+
+    /// Take the sums of a round that was about the updates. Those of facts that take one round are the same in every round.
+    fn learn(&mut self, program: &Program, facts: &mut Vec<f64>) {
+        let sums = std::mem::take(&mut self.sums);
+        if self.searches.is_empty() {
+            *facts = sums;
+            return;
+        }
+        for number in 0..program.updates.len() {
+            let Some(range) = program.fact_range(number) else { continue };
+            let (Some(sums), Some(fact)) = (sums.get(range.clone()), facts.get_mut(range)) else { continue };
+            match self.searches.iter_mut().find(|(of, _)| *of == number) {
+                None => fact.copy_from_slice(sums),
+                Some((_, search)) => {
+                    if search.as_mut().is_some_and(|search| search.next(sums, fact)) {
+                        *search = None;
+                    }
+                }
+            }
+        }
     }
 
     /// The round that is under way, from 0.

@@ -62,12 +62,12 @@ impl Merger {
     /// Take what is known of a program's whole weight, as [`FactSum`](super::FactSum) has it.
     ///
     /// # Errors
-    /// `internal` when the program was not loaded, or for other bytes.
+    /// `internal` when the program was not loaded, or for other bytes; `unsupported` where the weight does not have what a method must know.
     pub fn learn(&mut self, id: usize, facts: &[u8]) -> Result<()> {
         let loaded = self.find(id)?;
         let known = Known::take(&mut &*facts).ok_or_else(|| Error::internal("these are not the bytes of facts"))?;
         if let Some(prepared) = &mut loaded.prepared {
-            prepared.learn(&loaded.program, &known.updates);
+            prepared.learn(&loaded.program, &known.updates)?;
         }
         loaded.known = Some(known);
         Ok(())
@@ -241,7 +241,7 @@ impl Merger {
             }
         }
         if let Some(known) = &loaded.known {
-            prepared.learn(program, &known.updates);
+            prepared.learn(program, &known.updates)?;
         }
         loaded.prepared = Some(prepared);
         Ok(())

@@ -187,15 +187,19 @@ impl PreparedProgram {
     }
 
     /// Give each update its part of the facts.
-    pub(super) fn learn(&mut self, program: &Program, facts: &[f64]) {
+    ///
+    /// # Errors
+    /// Those of a method, where the weight has no such fact.
+    pub(super) fn learn(&mut self, program: &Program, facts: &[f64]) -> Result<()> {
         for band in &mut self.bands {
             let deltas = std::iter::once(&mut band.sum).chain(band.members.iter_mut().map(|member| &mut member.deltas));
             for (_, number, prepared) in deltas.flat_map(|deltas| &mut deltas.others) {
                 if let Some(facts) = program.fact_range(*number).and_then(|range| facts.get(range)) {
-                    prepared.learn(facts);
+                    prepared.learn(facts).map_err(|error| error.tensor(program.tensor.clone()))?;
                 }
             }
         }
+        Ok(())
     }
 
     /// Bytes of memory.

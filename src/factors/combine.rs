@@ -29,11 +29,11 @@ pub(crate) struct Source<'a> {
 
 impl Source<'_> {
     /// Weight and scale together.
-    fn factor(&self) -> f64 {
+    pub(super) fn factor(&self) -> f64 {
         self.adapter.weight * self.factors.scale
     }
 
-    fn low_rank(&self, (rows, cols): (usize, usize)) -> Result<LowRank> {
+    pub(super) fn low_rank(&self, (rows, cols): (usize, usize)) -> Result<LowRank> {
         let Unpacked { a, b, rank, .. } = &self.factors;
         Ok(LowRank {
             left: Matrix { rows, cols: *rank, values: turned(b, rows, *rank)? },
@@ -57,18 +57,45 @@ pub(crate) async fn combined(
     let mut sources = Vec::with_capacity(parts.len());
     for (number, op) in parts {
         let adapter = adapters.get(*number).ok_or_else(|| Error::internal("an adapter is not there"))?;
-        let mut bytes = Vec::with_capacity(op.operands.len());
-        for operand in &op.operands {
-            let mut read = try_buffer(&operand.key, operand.at.bytes)?;
-            inputs.read(operand.at.input, operand.at.start, &mut read).await?;
-            bytes.push(read);
-        }
+        let bytes = read_operands(op, inputs).await?;
         sources.push(Source { adapter, factors: op.unpacked(sides.0, sides.1, &bytes, &adapter.name)? });
     }
     inputs.pause().await?;
+    made(module, layer.keys(module), sides, &sources, options).await
+}
+
+/// The bytes of all operands.
+pub(super) async fn read_operands(op: &Op, inputs: &impl Inputs) -> Result<Vec<Vec<u8>>> {
+    let mut bytes = Vec::with_capacity(op.operands.len());
+    for operand in &op.operands {
+        let mut read = try_buffer(&operand.key, operand.at.bytes)?;
+        inputs.read(operand.at.input, operand.at.start, &mut read).await?;
+        bytes.push(read);
+    }
+    Ok(bytes)
+}
+
+/// What the factors of some adapters become. `keys` are those of A and of B.
+pub(super) async fn made(
+    module: &str,
+    keys: [String; 2],
+    sides: (usize, usize),
+    sources: &[Source<'_>],
+    options: &Combining,
+) -> Result<(LowRank, Outcome)> {
     let low_rank: Vec<LowRank> = sources.iter().map(|source| source.low_rank(sides)).collect::<Result<_>>()?;
     let weighted: Vec<(f64, &LowRank)> = sources.iter().map(Source::factor).zip(&low_rank).collect();
-    let exact = LowRank::sum(&weighted)?;
+    let mut exact = LowRank::sum(&weighted)?;
+    // Where the deltas cancel, what rounding leaves of them is nothing.
+    let mut size = 0.0;
+    for (factor, part) in &weighted {
+        size += factor.abs() * part.inner(part)?.max(0.0).sqrt();
+    }
+    // The inner product tells only what is not near it.
+    let may_cancel = sources.len() > 1 && exact.inner(&exact)?.max(0.0).sqrt() <= 1e-6 * size;
+    if may_cancel && exact.norm()? <= ZERO * size {
+        exact.right.values.fill(0.0);
+    }
     drop(low_rank);
     match options.method {
         Method::Cat => {
@@ -83,7 +110,7 @@ pub(crate) async fn combined(
             Ok((factors, Outcome { deviation, ..outcome }))
         }
         Method::Deltas(rule) => {
-            let mut mix = DenseMix::of(module, sides, &sources, rule, options)?;
+            let mut mix = DenseMix::of(module, sides, sources, rule, options)?;
             let start = key(&[&options.seed.to_le_bytes(), module.as_bytes()]);
             let found = sketch(&mut mix, options.keep, start).await?;
             let (factors, outcome) = chosen(found.svd, found.total, options);
@@ -91,7 +118,7 @@ pub(crate) async fn combined(
             Ok((factors, Outcome { deviation, ..outcome }))
         }
         Method::Factors(rule) => {
-            let factors = mixed(module, layer, sides, &sources, rule, options)?;
+            let factors = mixed(module, keys, sides, sources, rule, options)?;
             let norm = factors.inner(&factors)?.max(0.0).sqrt();
             let deviation = Some(factors.deviation(&exact)?);
             Ok((factors, Outcome { norm: Some(norm), deviation, ..Outcome::NOTHING }))
@@ -115,9 +142,9 @@ pub(crate) fn keep(svd: Svd, total: f64, keep: super::keep::Keep) -> (LowRank, O
 
 /// A rule on the matrices A, and on the matrices B (`_generalized_task_arithmetic_weighted_adapter`): the weights' square roots go to both, the
 /// sign to A.
-fn mixed(
+pub(super) fn mixed(
     module: &str,
-    layer: &Layer,
+    [key_a, key_b]: [String; 2],
     sides: (usize, usize),
     sources: &[Source],
     rule: Rule,
@@ -132,7 +159,6 @@ fn mixed(
             .expected(rank.to_string())
             .fix("use cat, svd, or a method that ends in _svd: they take any ranks"));
     }
-    let [key_a, key_b] = layer.keys(module);
     let mix = |name: &str, tensors: Vec<Vec<f64>>, weight: &dyn Fn(f64) -> f64| {
         let part = |(source, values): (&Source, &Vec<f64>)| {
             let prune = prune(rule, options, source.adapter, name, values.len() as u64, &mut |take| {

@@ -3,9 +3,11 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::copies::Copies;
 use super::layer::saved_key;
 use super::plan::{Body, FactorsPlan, Making, Outcome, Part};
 use super::report::{FactorsReport, ModuleReport, OtherReport};
+use super::stacks::Stack;
 use crate::container::{HeaderWriter, TensorInfo};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
@@ -30,6 +32,16 @@ pub(crate) struct Fields {
     pub(crate) bias: Option<String>,
     /// The output layer is tied to the embedding.
     pub(crate) ties: bool,
+    /// Modules whose parameters are tensors of others.
+    pub(crate) copies: Vec<Copies>,
+    /// Modules that have another path in memory than in files, in order, with that path.
+    pub(crate) in_memory: Vec<(String, String)>,
+    /// `target_parameters`.
+    pub(crate) parameters: Vec<String>,
+    /// The version of PEFT that trained them.
+    pub(crate) peft_version: Option<String>,
+    /// The factors are those of DoRA.
+    pub(crate) dora: bool,
 }
 
 /// The key of what was made of what, in the file's metadata.
@@ -116,15 +128,27 @@ impl FactorsPlan {
                         let slot = Slot::Values { part, side, bytes };
                         stored.push(Stored { key, dtype: self.dtype.dtype(), shape, slot });
                     }
-                    modules.push(ModuleReport {
-                        module: module.clone(),
-                        rank: outcome.rank,
-                        norm: outcome.norm.unwrap_or(0.0),
-                        energy: outcome.energy,
-                        deviation: outcome.deviation,
-                    });
+                    modules.push(ModuleReport::of(module.clone(), outcome));
                 }
-                Body::Factors(..) | Body::Weights { .. } => {}
+                Body::Stack(stack, _) if outcome.rank > 0 => {
+                    let Stack { layer, experts, .. } = &**stack;
+                    let (keys, rows) = (layer.keys(&stack.path(module)), outcome.rank * experts);
+                    for (side, (key, shape)) in keys.into_iter().zip(layer.shapes(rows)).enumerate() {
+                        let slot = Slot::Values { part, side, bytes: shape.iter().product::<u64>() * width };
+                        stored.push(Stored { key, dtype: self.dtype.dtype(), shape, slot });
+                    }
+                    modules.push(ModuleReport::of(stack.name(module), outcome));
+                }
+                Body::Factors(..) | Body::Stack(..) | Body::Weights { .. } => {}
+                Body::Bias(outputs, parts) => {
+                    let key = saved_key(module, "lora_B.bias");
+                    let slot = Slot::Values { part, side: 0, bytes: outputs * width };
+                    if !parts.is_empty() {
+                        let tensor = format!("{module}.lora_B.bias");
+                        others.push(OtherReport { tensor, norm: outcome.norm, saved: true });
+                    }
+                    stored.push(Stored { key, dtype: self.dtype.dtype(), shape: vec![*outputs], slot });
+                }
                 Body::Whole { name, dtype, shape, at, .. } => {
                     let key = whole.key(module, body, outcome);
                     let saved = key.is_some();
@@ -137,12 +161,25 @@ impl FactorsPlan {
                 }
             }
         }
+        for Copies { module, parameters } in &whole.copies {
+            for (source, parameter) in parameters {
+                let of_source = |part: &&Part| matches!(&part.body, Body::Whole { name, .. } if name == source);
+                let Some(Body::Whole { dtype, shape, at, .. }) =
+                    self.parts.iter().find(of_source).map(|part| &part.body)
+                else {
+                    continue;
+                };
+                let (key, tensor) = (saved_key(module, parameter), format!("{module}.{parameter}"));
+                stored.push(Stored { key, dtype: *dtype, shape: shape.clone(), slot: Slot::Copy(*at) });
+                others.push(OtherReport { tensor, norm: None, saved: true });
+            }
+        }
         if modules.is_empty() {
             return Err(Error::wrong_input("the adapter", "there is nothing to keep: no weight differs")
                 .fix("give a model that was trained from this base"));
         }
         let rank = usual(modules.iter().map(|module| module.rank));
-        let config = self.config(rank, &modules, &whole);
+        let config = self.config(rank, outcomes, &whole);
         let method = self.recipe.get("method").and_then(Value::as_str).unwrap_or_default();
         let report = FactorsReport {
             method: method.into(),
@@ -173,20 +210,48 @@ impl FactorsPlan {
     }
 
     /// `adapter_config.json`: α is the rank everywhere, so that the scale is 1.
-    fn config(&self, rank: u64, modules: &[ModuleReport], whole: &Wholes) -> Vec<u8> {
-        let Fields { base_name, task_type, fan_in_fan_out, targets, untouched, modules_to_save, bias, ties } =
-            &self.fields;
+    fn config(&self, rank: u64, outcomes: &[Outcome], whole: &Wholes) -> Vec<u8> {
+        let Fields {
+            base_name,
+            task_type,
+            fan_in_fan_out,
+            targets,
+            untouched,
+            modules_to_save,
+            bias,
+            ties,
+            in_memory,
+            ..
+        } = &self.fields;
         let saved: Vec<&str> =
             modules_to_save.iter().map(String::as_str).chain(whole.modules.iter().copied()).collect();
         let ties = *ties && saved.iter().any(|module| is_vocabulary(&format!("{module}.weight")));
         let bias = bias.as_deref().unwrap_or(if whole.biases { "all" } else { "none" });
-        let mut ranks: Vec<(&str, u64)> =
-            modules.iter().filter(|module| module.rank != rank).map(|module| (&*module.module, module.rank)).collect();
+        let (mut ranks, mut paths, mut stacks, mut biases) = (Vec::new(), Vec::new(), false, false);
+        for (Part { module, body }, outcome) in self.parts.iter().zip(outcomes) {
+            match body {
+                Body::Factors(..) | Body::Weights { .. } if outcome.rank > 0 => {
+                    paths.push(module.as_str());
+                    ranks.push((module.clone(), outcome.rank));
+                    // PEFT looks a module up by its path in memory.
+                    if let Ok(at) = in_memory.binary_search_by(|(of, _)| of.cmp(module)) {
+                        ranks.push((in_memory[at].1.clone(), outcome.rank));
+                    }
+                }
+                Body::Stack(stack, _) if outcome.rank > 0 => {
+                    stacks = true;
+                    let names = stack.parameters.iter().map(|name| format!("{module}.{name}"));
+                    ranks.extend(names.map(|name| (name, outcome.rank)));
+                }
+                Body::Bias(..) => biases = true,
+                _ => {}
+            }
+        }
+        ranks.retain(|(_, other)| *other != rank);
         // PEFT takes the first that the path ends with: the longest first, so that none hides another.
         sort_by(&mut ranks, |one, other| other.0.len().cmp(&one.0.len()));
-        let ranks: Map<String, Value> = ranks.into_iter().map(|(module, rank)| (module.into(), rank.into())).collect();
-        let paths = || modules.iter().map(|module| module.module.as_str());
-        let targets = targets.clone().unwrap_or_else(|| super::targets::named(paths(), untouched));
+        let ranks: Map<String, Value> = ranks.into_iter().map(|(module, rank)| (module, rank.into())).collect();
+        let targets = targets.clone().unwrap_or_else(|| super::targets::named(paths.iter().copied(), untouched));
         let mut config = json!({
             "peft_type": "LORA",
             "task_type": task_type,
@@ -203,11 +268,18 @@ impl FactorsPlan {
             "rank_pattern": ranks,
             "alpha_pattern": ranks,
             "use_rslora": false,
-            "use_dora": false,
+            "use_dora": self.fields.dora,
         });
         // Versions of PEFT before 0.18 do not know it, and refuse what they do not know.
         if let (true, Some(fields)) = (ties, config.as_object_mut()) {
             fields.insert("ensure_weight_tying".into(), true.into());
+        }
+        if let (true, Some(fields)) = (biases, config.as_object_mut()) {
+            fields.insert("lora_bias".into(), true.into());
+        }
+        if let (true, Some(fields)) = (stacks, config.as_object_mut()) {
+            fields.insert("target_parameters".into(), json!(self.fields.parameters));
+            fields.extend(self.fields.peft_version.iter().map(|version| ("peft_version".into(), json!(version))));
         }
         format!("{}\n", json::pretty(&config, "  ", "\n")).into_bytes()
     }
@@ -221,6 +293,8 @@ struct Wholes<'a> {
     modules: Vec<&'a str>,
     /// Whether there are biases of other modules.
     biases: bool,
+    /// Modules that are saved because what they have copies of is.
+    copies: Vec<&'a Copies>,
     /// Of adapters, everything that they bring is kept, under its key.
     all: bool,
     saves: bool,
@@ -229,8 +303,17 @@ struct Wholes<'a> {
 impl<'a> Wholes<'a> {
     fn of(plan: &'a FactorsPlan, outcomes: &[Outcome]) -> Wholes<'a> {
         let all = matches!(plan.making, Making::Combine(..));
-        let mut wholes = Wholes { factored: Vec::new(), modules: Vec::new(), biases: false, all, saves: plan.saves() };
+        let (factored, modules, copies) = (Vec::new(), Vec::new(), Vec::new());
+        let mut wholes = Wholes { factored, modules, copies, biases: false, all, saves: plan.saves() };
+        let mut saved = Vec::new();
         for (Part { module, body }, outcome) in plan.parts.iter().zip(outcomes) {
+            if let Body::Whole { name, .. } = body
+                && !all
+                && wholes.saves
+                && outcome.norm != Some(0.0)
+            {
+                saved.push(name.as_str());
+            }
             match body {
                 Body::Whole { name, .. }
                     if !all
@@ -247,6 +330,13 @@ impl<'a> Wholes<'a> {
                 }
                 _ => {}
             }
+        }
+        let is_saved = |(source, _): &(String, &str)| saved.contains(&source.as_str());
+        for copy in plan.fields.copies.iter().filter(|copy| copy.parameters.iter().any(is_saved)) {
+            if let Err(at) = wholes.modules.binary_search(&copy.module.as_str()) {
+                wholes.modules.insert(at, &copy.module);
+            }
+            wholes.copies.push(copy);
         }
         let biases = plan.parts.iter().zip(outcomes);
         wholes.biases = !all

@@ -39,6 +39,14 @@ impl Layer {
         Some((rows, cols))
     }
 
+    /// The shape of its weight, in a model that stores outputs first; that of an embedding has them last.
+    pub(crate) fn stored(&self) -> Vec<u64> {
+        match self.embedding {
+            true => vec![self.inputs, self.outputs],
+            false => [self.outputs, self.inputs].into_iter().chain(self.kernel.iter().copied()).collect(),
+        }
+    }
+
     /// The keys of A and of B.
     pub(crate) fn keys(&self, module: &str) -> [String; 2] {
         let ends = match self.embedding {

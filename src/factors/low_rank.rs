@@ -65,15 +65,27 @@ impl LowRank {
     /// # Errors
     /// `limit-exceeded` where memory does not suffice.
     pub(crate) fn deviation(&self, other: &LowRank) -> Result<f64> {
-        // By the triangles of QR: the inner products would lose what is below 10⁻⁸.
-        let norm = |product: LowRank| -> Result<f64> {
-            let (left, right) = (qr(product.left)?, qr(product.right)?);
-            let core = left.r.times(&right.r.transposed()?)?;
-            Ok(super::matrix::dot(&core.values, &core.values).sqrt())
-        };
-        let difference = norm(LowRank::sum(&[(1.0, self), (-1.0, other)])?)?;
-        let whole = norm(other.clone())?;
+        let (difference, whole) = self.distance(other)?;
         Ok(if whole > 0.0 { difference / whole } else { difference })
+    }
+
+    /// The Frobenius norm of the dense difference to `other`, and that of `other`.
+    ///
+    /// # Errors
+    /// `limit-exceeded` where memory does not suffice.
+    pub(crate) fn distance(&self, other: &LowRank) -> Result<(f64, f64)> {
+        Ok((LowRank::sum(&[(1.0, self), (-1.0, other)])?.norm()?, other.norm()?))
+    }
+
+    /// The Frobenius norm of the dense matrix.
+    ///
+    /// # Errors
+    /// `limit-exceeded` where memory does not suffice.
+    pub(crate) fn norm(&self) -> Result<f64> {
+        // By the triangles of QR: the inner products would lose what is below 10⁻⁸.
+        let (left, right) = (qr(self.left.clone())?, qr(self.right.clone())?);
+        let core = left.r.times(&right.r.transposed()?)?;
+        Ok(super::matrix::dot(&core.values, &core.values).sqrt())
     }
 }
 
@@ -83,5 +95,32 @@ impl Svd {
         let mut left = self.u.truncated(rank);
         left.scale_columns(&self.values);
         LowRank { left, right: self.v.truncated(rank) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::factors::qr::qr;
+    use crate::kernel::tests::Random;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn random(rows: usize, cols: usize, random: &mut Random) -> Matrix {
+        Matrix { rows, cols, values: (0..rows * cols).map(|_| random.weight()).collect() }
+    }
+
+    /// A product whose singular values are known: orthonormal columns times powers of two.
+    #[test]
+    fn values_of_a_product_are_those_of_the_dense_matrix() {
+        let mut numbers = Random(7);
+        let basis = |rows: usize, numbers: &mut Random| qr(random(rows, 12, numbers)).unwrap().q;
+        let (mut left, right) = (basis(90, &mut numbers), basis(31, &mut numbers));
+        let known: Vec<f64> = (0..12).map(|k| 2f64.powi(-3 * k)).collect();
+        left.scale_columns(&known);
+        let values = LowRank { left, right }.svd().unwrap().values;
+        for (found, known) in values.iter().zip(&known) {
+            assert!((found - known).abs() < 1e-14, "{found} is not {known}");
+        }
     }
 }

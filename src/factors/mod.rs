@@ -5,25 +5,31 @@
 //! as a whole. All sums are in f64 and in one order, so that the same bytes come out everywhere.
 
 mod adapters;
+mod bias;
 mod combine;
+mod copies;
 mod dense;
 mod extract;
 mod folder;
 mod keep;
 mod layer;
 mod low_rank;
-mod matrix;
 mod models;
 mod options;
+mod parts;
 mod plan;
 mod prune;
-mod qr;
 mod report;
 mod request;
 mod rule;
+mod said;
+mod shapes;
 mod sketch;
-mod svd;
+mod stack;
+mod stacks;
 mod targets;
+
+use crate::linear::{matrix, qr, svd};
 
 pub use adapters::plan_combine;
 pub use folder::{AdapterFiles, Slot};

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::copies::copies;
 use super::folder::Fields;
 use super::keep::Keep;
 use super::layer::{Layer, saved_key};
@@ -15,6 +16,7 @@ use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing, Span};
 use crate::model::config_json::Config;
 use crate::model::orientation::Evidence;
+use crate::model::renames::{Renames, Spelling};
 use crate::order::sort_by;
 use crate::plan::{Base, is_vocabulary, open_base};
 use crate::tensor::Float;
@@ -123,6 +125,13 @@ pub async fn plan_extract(
         }
     }
     sort_by(&mut parts, |one, other| one.module.cmp(&other.module));
+    let names: Vec<&str> = tuned.shards.iter().flat_map(|shard| shard.header.iter()).map(|info| info.name).collect();
+    fields.copies = copies(&names, fields.ties, architecture(config.as_ref()).as_deref());
+    // Of models with an encoder and a decoder PEFT cannot tie what it saves.
+    fields.ties &= fields.copies.iter().all(|copy| !copy.module.ends_with("embed_tokens"));
+    let renames = Renames::of(&model.types);
+    let in_memory = |part: &Part| Some((part.module.clone(), renames.respell(&part.module, Spelling::InMemory)?));
+    fields.in_memory = parts.iter().filter_map(in_memory).collect();
     fields.untouched.extend(chooser.left);
     Ok(FactorsPlan {
         parts,
@@ -279,10 +288,14 @@ fn base_name(base: &Base, config: Option<&Config>) -> Option<String> {
     of_hub.or_else(said).or_else(|| Some(base.name.clone()))
 }
 
+/// The model's class.
+fn architecture(config: Option<&Config>) -> Option<String> {
+    Some(config?.get("architectures")?.as_array()?.first()?.as_str()?.to_string())
+}
+
 /// PEFT's `task_type`, as far as the architecture tells it.
 fn task_type(config: Option<&Config>) -> Option<&'static str> {
-    let architectures = config?.get("architectures")?;
-    let name = architectures.as_array()?.first()?.as_str()?;
+    let name = architecture(config)?;
     if name.ends_with("ForCausalLM") || name.ends_with("LMHeadModel") {
         Some("CAUSAL_LM")
     } else if name.ends_with("ForConditionalGeneration") {

@@ -2,14 +2,17 @@
 
 use serde_json::{Map, Value};
 
+use super::bias::biases;
 use super::combine::combined;
 use super::extract::{difference, extracted};
 use super::folder::Fields;
 use super::keep::Keep;
-use super::layer::Layer;
+use super::layer::{Layer, saved_key};
 use super::low_rank::LowRank;
 use super::matrix::turned;
 use super::options::Combining;
+use super::stack::stacked;
+use super::stacks::Stack;
 use crate::encoding::Plain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
@@ -71,6 +74,10 @@ pub(crate) struct Part {
 pub(crate) enum Body {
     /// Factors of a layer, from those of some adapters, each by its number.
     Factors(Layer, Vec<(usize, Op)>),
+    /// Factors of the experts in a stack, from those of some adapters.
+    Stack(Box<Stack>, Vec<(usize, Op)>),
+    /// The bias of B, of so many outputs: those of some adapters, or zeros.
+    Bias(u64, Vec<(usize, Op)>),
     /// Factors of a layer, from its weight before and after. The weight is stored (inputs, outputs) where it says so.
     Weights { layer: Layer, base: Plain, tuned: Plain, transposed: bool },
     /// A tensor of the tuned model or of an adapter that is taken as it is; of a model, where it differs from the base's, of the same shape.
@@ -116,6 +123,11 @@ impl FactorsPlan {
             Some(Body::Factors(layer, _) | Body::Weights { layer, .. }) => {
                 layer.columns().and_then(|columns| columns.checked_mul(layer.outputs)).unwrap_or(0)
             }
+            Some(Body::Stack(stack, _)) => {
+                let sides = [stack.layer.inputs, stack.layer.outputs];
+                sides.iter().try_fold(stack.experts, |product, side| product.checked_mul(*side)).unwrap_or(0)
+            }
+            Some(Body::Bias(outputs, _)) => *outputs,
             Some(Body::Whole { shape, .. }) => shape.iter().product(),
             None => 0,
         }
@@ -134,6 +146,19 @@ impl FactorsPlan {
             (Body::Factors(layer, parts), Making::Combine(options, adapters)) => {
                 let (factors, outcome) = combined(module, layer, parts, options, adapters, inputs).await?;
                 self.encoded(module, factors, outcome)
+            }
+            (Body::Stack(stack, parts), Making::Combine(options, adapters)) => {
+                let (factors, outcome) = stacked(module, stack, parts, options, adapters, inputs).await?;
+                let factored = self.encoded(module, factors, outcome)?;
+                // A has as many rows for each expert, and B columns.
+                let rank = factored.outcome.rank / stack.experts.max(1);
+                Ok(Factored { outcome: Outcome { rank, ..factored.outcome }, ..factored })
+            }
+            (Body::Bias(outputs, parts), Making::Combine(_, adapters)) => {
+                let sum = biases(*outputs, parts, adapters, inputs).await?;
+                let norm = Some(super::matrix::dot(&sum, &sum).sqrt());
+                let values = [self.values(&saved_key(module, "lora_B.bias"), &sum)?, Vec::new()];
+                Ok(Factored { outcome: Outcome { norm, ..Outcome::NOTHING }, values })
             }
             (Body::Weights { layer, base, tuned, transposed }, Making::Extract { keep, seed, .. }) => {
                 let weights = (*base, *tuned, *transposed);
@@ -180,21 +205,27 @@ impl FactorsPlan {
     fn encoded(&self, module: &str, factors: LowRank, outcome: Outcome) -> Result<Factored> {
         let rank = factors.rank();
         let b = turned(&factors.left.values, rank, factors.left.rows)?;
-        let encode = |side: &str, values: &[f64]| {
-            let width = self.dtype.bytes();
-            let mut bytes = crate::inputs::try_buffer(module, (values.len() * width) as u64)?;
-            for (element, (value, out)) in values.iter().zip(bytes.chunks_exact_mut(width)).enumerate() {
-                self.dtype.write(*value, out);
-                if !self.dtype.read(out).is_finite() {
-                    let reason = "it is beyond the type of the factors";
-                    let error = Error::non_finite(format!("{module}.lora_{side}"), element as u64, reason);
-                    return Err(error.fix("write the factors in float32"));
-                }
-            }
-            Ok(bytes)
-        };
-        let values = [encode("A", &factors.right.values)?, encode("B", &b)?];
+        let values = [
+            self.values(&format!("{module}.lora_A"), &factors.right.values)?,
+            self.values(&format!("{module}.lora_B"), &b)?,
+        ];
         Ok(Factored { outcome: Outcome { rank: rank as u64, ..outcome }, values })
+    }
+
+    /// Values in the type of the factors.
+    fn values(&self, name: &str, values: &[f64]) -> Result<Vec<u8>> {
+        let width = self.dtype.bytes();
+        let mut bytes = crate::inputs::try_buffer(name, (values.len() * width) as u64)?;
+        for (element, (value, out)) in values.iter().zip(bytes.chunks_exact_mut(width)).enumerate() {
+            self.dtype.write(*value, out);
+            if !self.dtype.read(out).is_finite() {
+                let reason = "it is beyond the type of the factors";
+                let wider = if self.dtype == Float::F32 { "float64" } else { "float32" };
+                let fix = format!("write the factors in {wider} (dtype, --dtype)");
+                return Err(Error::non_finite(name, element as u64, reason).fix(fix));
+            }
+        }
+        Ok(bytes)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::plan::Outcome;
 use crate::findings::Finding;
 
 /// What `combine` or `extract` made.
@@ -42,6 +43,14 @@ pub struct ModuleReport {
     /// methods on the matrices A and B add by cross terms (A of one adapter times B of another) shows here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deviation: Option<f64>,
+}
+
+impl ModuleReport {
+    /// That of a module whose factors are made.
+    pub(super) fn of(module: String, outcome: &Outcome) -> ModuleReport {
+        let Outcome { rank, norm, energy, deviation } = *outcome;
+        ModuleReport { module, rank, norm: norm.unwrap_or(0.0), energy, deviation }
+    }
 }
 
 /// A tensor that LoRA has no factors for.

@@ -19,7 +19,7 @@ pub struct FactorsRequest {
     pub adapters: Vec<AdapterRequest>,
     /// How they become one.
     pub combine: Option<CombineOptions>,
-    /// The base and the model.
+    /// The base and the model; where adapters are combined, their base, if it is given.
     #[cfg_attr(test, ts(optional, as = "Option<Vec<Listing>>"))]
     pub models: Vec<Listing>,
     /// How their difference becomes an adapter.
@@ -40,10 +40,10 @@ impl FactorsRequest {
             first += folder.files.len();
         }
         match (self.combine, self.extract, self.models.as_slice()) {
-            (Some(options), None, []) => {
+            (Some(options), None, base @ ([] | [_])) => {
                 let adapters: Vec<(Listing, AdapterOptions)> =
                     self.adapters.into_iter().map(|adapter| (adapter.folder, adapter.options)).collect();
-                plan_combine(inputs, &adapters, &options).await
+                plan_combine(inputs, &adapters, base.first(), &options).await
             }
             (None, Some(options), [base, tuned]) => plan_extract(inputs, base, tuned, &options).await,
             _ => Err(Error::internal("an adapter is made either of adapters or of two models")),

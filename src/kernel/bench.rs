@@ -145,6 +145,12 @@ pub extern "C" fn bench_prepare(rows: usize, cols: usize, rank: usize, float_num
     })
 }
 
+/// Where the bytes of the prepared tensor are in the memory; 0 where none is prepared.
+#[unsafe(no_mangle)]
+pub extern "C" fn bench_bytes() -> usize {
+    SUBJECT.with_borrow(|subject| subject.as_ref().map_or(0, |subject| subject.bytes.as_ptr() as usize))
+}
+
 /// Folds the prepared tensor once.
 #[unsafe(no_mangle)]
 pub extern "C" fn bench_fold(statistics: u32) {

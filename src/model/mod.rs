@@ -4,13 +4,13 @@
 pub mod config_json;
 pub(crate) mod experts;
 mod fitting;
+pub(crate) mod image_blocks;
 pub mod orientation;
 mod paths;
 pub mod placement;
 mod relatives;
 pub mod renames;
 pub(crate) mod suffixes;
-pub(crate) mod unet_blocks;
 
 /// What config.json says that matters to a merge.
 #[derive(Debug, Clone, Default)]

@@ -74,7 +74,7 @@ impl AdapterFolder {
         self
     }
 
-    /// Factors on its delta in the blocks of Stable Diffusion's UNet: numbers with commas between them, or the name of a list.
+    /// Factors on its delta in the blocks of an image model: numbers with commas between them, or the name of a list.
     pub fn block_weights(mut self, weights: impl Into<String>) -> AdapterFolder {
         self.options.block_weights = Some(weights.into());
         self

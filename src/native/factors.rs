@@ -40,14 +40,14 @@ pub struct NewAdapter {
 }
 
 enum From {
-    Adapters(Vec<AdapterFolder>, CombineOptions),
+    Adapters(Vec<AdapterFolder>, Option<PathBuf>, CombineOptions),
     Models(PathBuf, PathBuf, ExtractOptions),
 }
 
 impl NewAdapter {
     /// Of adapters, each with its weight.
     pub fn combined(adapters: impl IntoIterator<Item = AdapterFolder>, options: CombineOptions) -> NewAdapter {
-        NewAdapter::of(From::Adapters(adapters.into_iter().collect(), options))
+        NewAdapter::of(From::Adapters(adapters.into_iter().collect(), None, options))
     }
 
     /// Of a fine-tuned model and its base: folders, or `.safetensors` files.
@@ -57,6 +57,15 @@ impl NewAdapter {
 
     fn of(from: From) -> NewAdapter {
         NewAdapter { from, threads: 0, force: false, on_progress: None, cancel: Cancel::default() }
+    }
+
+    /// The base of the adapters that are combined: a folder, or a `.safetensors` file. Its headers are read, for the shapes of layers that the
+    /// adapters do not tell.
+    pub fn base(mut self, folder: impl Into<PathBuf>) -> NewAdapter {
+        if let From::Adapters(_, base, _) = &mut self.from {
+            *base = Some(folder.into());
+        }
+        self
     }
 
     /// Number of threads; as many as the machine runs at once when 0, the default.
@@ -91,9 +100,10 @@ impl NewAdapter {
     pub fn run(self, out: impl AsRef<Path>) -> Result<FactorsReport> {
         let mut files = Vec::new();
         let plan = match &self.from {
-            From::Adapters(adapters, options) => {
+            From::Adapters(adapters, base, options) => {
                 let listed = adapters.iter().map(|adapter| adapter.list(&mut files)).collect::<Result<Vec<_>>>()?;
-                block_on(plan_combine(&Files::new(&files, &self.cancel), &listed, options))?
+                let base = base.as_ref().map(|base| list_folder(base, &mut files)).transpose()?;
+                block_on(plan_combine(&Files::new(&files, &self.cancel), &listed, base.as_ref(), options))?
             }
             From::Models(base, tuned, options) => {
                 let (base, tuned) = (list_folder(base, &mut files)?, list_folder(tuned, &mut files)?);

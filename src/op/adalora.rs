@@ -3,13 +3,19 @@
 
 use super::factored::product;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, alpha};
+use super::unpacked::product_factors;
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::Result;
 
 /// `lora_A` (rank, inputs · kernel), `lora_B` (outputs, rank) and `lora_E` (rank, 1), with the rank that is left after training. The scale is
 /// α/(initial rank + 10⁻⁵).
-pub static ADALORA: Method =
-    Method { vanishes: true, packed: 1, spellings: &[PEFT], ..Method::new("adalora", prepare) };
+pub static ADALORA: Method = Method {
+    vanishes: true,
+    packed: 1,
+    unpack: Some(product_factors),
+    spellings: &[PEFT],
+    ..Method::new("adalora", prepare)
+};
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let (rank, scale) = (given.size('r'), given.op.scaling());

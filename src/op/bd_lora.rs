@@ -2,12 +2,14 @@
 //! `BdLoraLinearVariant._get_bdlora_delta_weight`.
 
 use super::factored::product;
+use super::unpacked::product_factors;
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::{Error, Result};
 
 /// `lora_A`, shape (rank, inputs) or (rank, inputs / blocks), and `lora_B`, shape (outputs, rank) or (outputs, rank / blocks). There are `n`
 /// blocks, in `lora_B` if `b` is 1.
-pub(super) static BD_LORA: Method = Method { vanishes: true, packed: 1, ..Method::new("bd-lora", prepare) };
+pub(super) static BD_LORA: Method =
+    Method { vanishes: true, packed: 1, unpack: Some(product_factors), ..Method::new("bd-lora", prepare) };
 
 /// A factor of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

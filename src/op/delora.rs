@@ -3,6 +3,7 @@
 
 use super::factored::product;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_alpha};
+use super::unpacked::product_factors;
 use super::{Given, Method, Prepared};
 use crate::error::Result;
 
@@ -11,7 +12,8 @@ const SHORTEST: f64 = 1e-4;
 
 /// `delora_A` (rank, inputs) and `delora_B` (outputs, rank), whose norms do not matter; `delora_lambda` (1,), the norm of their product;
 /// and `delora_w_norm` (inputs,).
-pub static DELORA: Method = Method { packed: 1, spellings: &[PEFT], ..Method::new("delora", prepare) };
+pub static DELORA: Method =
+    Method { packed: 1, unpack: Some(product_factors), spellings: &[PEFT], ..Method::new("delora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let rank = given.size('r');

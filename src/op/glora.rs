@@ -1,22 +1,45 @@
-//! GLoRA (arXiv 2306.07967): W' = W + W ∘ A + B, and for a layer with a bias b' = b + b ∘ D + E; PEFT's `GloraLayer.merge`. What it adds to a bias
-//! by C, W @ C, is refused: no file of the adapter has the layer's weight.
+//! GLoRA (arXiv 2306.07967): W' = W + W ∘ A + B, and for a layer with a bias b' = b + b ∘ D + E + W @ C; PEFT's `GloraLayer.merge`.
 
 use super::dense::Delta;
 use super::matmul::Matmul;
-use super::method::straight;
+use super::method::{Needs, straight};
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{Apply, Given, LayerShape, Method, Op, Prepared, Tile};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::kernel::decode;
+use crate::tensor::Float;
 
 /// The operands of A, or D, then those of B, or E. Size `a` and size `b` say how many each has: none (a path that is not there), one number for all
 /// or for each output, or two factors of rank `r`.
 pub(super) static GLORA: Method =
     Method { fit: straight, packed: 4, spellings: &[PEFT], ..Method::new("glora", prepare) };
 
+/// The update of a bias with a C as well. Its operands come last: one of shape (`i`, 1), or two factors of rank `c`.
+pub static GLORA_BIAS: Method =
+    Method { fit: straight, needs: Needs::Weight, packed: 4, ..Method::new("glora", prepare) };
+
 fn prepare(given: &Given) -> Result<Prepared> {
     let factor = path(given, 0, given.size('a'))?;
     let added = path(given, given.size('a'), given.size('b'))?;
-    Prepared::other(Paths { factor, added })
+    let coupled = match given.op.weight {
+        _ if !given.op.needs_weight() => None,
+        Some(weight) => {
+            Some(Coupled { column: column(given, given.size('a') + given.size('b'))?, float: weight.float })
+        }
+        None => return Err(Error::internal("the plan has no weight of the layer whose bias this is")),
+    };
+    Prepared::other(Paths { factor, added, coupled })
+}
+
+/// C as one column: operand number `first`, or its product with the next one.
+fn column(given: &Given, first: usize) -> Result<Vec<f64>> {
+    let left = given.values(first)?;
+    if first + 1 >= given.bytes.len() {
+        return Ok(left);
+    }
+    let right = given.values(first + 1)?;
+    let dot = |row: &[f64]| row.iter().zip(&right).map(|(left, right)| left * right).sum();
+    Ok(left.chunks_exact(right.len().max(1)).map(dot).collect())
 }
 
 /// What one path adds, or multiplies with: operands from number `first` on, `count` of them.
@@ -44,14 +67,34 @@ impl Delta for Column {
     }
 }
 
+/// W @ C, whose rows are read beside the bias.
+struct Coupled {
+    column: Vec<f64>,
+    /// The type of the weight.
+    float: Float,
+}
+
+impl Coupled {
+    /// Add the products of the rows in `weight` with C, each in f64 and from the first column on.
+    fn add(&self, weight: &[u8], out: &mut [f64]) {
+        let mut row = vec![0.0; self.column.len()];
+        for (out, bytes) in out.iter_mut().zip(weight.chunks_exact((row.len() * self.float.bytes()).max(1))) {
+            decode(self.float, bytes, &mut row);
+            *out += row.iter().zip(&self.column).map(|(value, factor)| value * factor).sum::<f64>();
+        }
+    }
+}
+
 struct Paths {
     factor: Option<Box<dyn Delta>>,
     added: Option<Box<dyn Delta>>,
+    coupled: Option<Coupled>,
 }
 
 impl Apply for Paths {
     fn bytes(&self) -> u64 {
-        [&self.factor, &self.added].into_iter().flatten().map(|path| path.bytes()).sum()
+        let paths: u64 = [&self.factor, &self.added].into_iter().flatten().map(|path| path.bytes()).sum();
+        paths + self.coupled.as_ref().map_or(0, |coupled| size_of_val(coupled.column.as_slice()) as u64)
     }
 
     fn apply(&self, tile: &Tile<f64>, out: &mut [f64]) {
@@ -69,6 +112,9 @@ impl Apply for Paths {
                 out.iter_mut().zip(&values).for_each(|(out, value)| *out += value);
             }
         }
+        if let (Some(coupled), [weight]) = (&self.coupled, tile.beside) {
+            coupled.add(weight, out);
+        }
     }
 }
 
@@ -84,17 +130,8 @@ const PEFT: Spelling = Spelling {
 };
 
 fn read(module: &ModuleTensors, _: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
-    if let Some(coupled) = module.find("glora_C.X").or(module.find("glora_C.Xu")) {
-        let reason = "it makes a part of the layer's bias of its weight, for which whole layers must be known";
-        return Err(Error::unsupported(coupled.key.clone(), reason)
-            .adapter(module.adapter)
-            .tensor(coupled.key.clone())
-            .kind(ErrorKind::NotImplemented)
-            .field("config_C")
-            .fix("merge this adapter with PEFT, on the machine that has the base"));
-    }
     let weight = both(module, ["glora_A", "glora_B"])?;
-    let bias = both(module, ["glora_D", "glora_E"])?;
+    let bias = coupled(module, both(module, ["glora_D", "glora_E"])?)?;
     let mut updates = Vec::new();
     if !weight.operands.is_empty() {
         updates.push(ParameterUpdate::of("weight", weight));
@@ -104,6 +141,19 @@ fn read(module: &ModuleTensors, _: &mut dyn Settings) -> Result<Vec<ParameterUpd
         updates.push(ParameterUpdate::of("bias", Op { layer, ..bias }));
     }
     Ok(updates)
+}
+
+/// The update of a bias with what C adds, where the module has a C.
+fn coupled(module: &ModuleTensors, mut op: Op) -> Result<Op> {
+    let sides: &[&str] = match (module.find("glora_C.X"), module.find("glora_C.Xd").or(module.find("glora_C.Xu"))) {
+        (Some(_), _) => &["glora_C.X:i1"],
+        (None, Some(_)) => &["glora_C.Xd:ic", "glora_C.Xu:c1"],
+        (None, None) => return Ok(op),
+    };
+    for tensor in sides {
+        module.add(&mut op, tensor)?;
+    }
+    Ok(Op { method: &GLORA_BIAS, ..op })
 }
 
 /// The update by two paths of these names.

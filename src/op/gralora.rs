@@ -4,13 +4,15 @@
 
 use super::factored::product;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, alpha};
+use super::unpacked::product_factors;
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::Result;
 
 /// `gralora_A` (`n` blocks, inputs / blocks, rank) and `gralora_B` (blocks, rank, outputs / blocks); in a hybrid adapter also
 /// `gralora_A_general` (hybrid rank `h`, inputs) and `gralora_B_general` (outputs, hybrid rank). The scale is α/(r + hybrid r). The rank positions
 /// are those of all blocks side by side, each with zeros outside its block.
-pub(super) static GRALORA: Method = Method { packed: 1, spellings: &[PEFT], ..Method::new("gralora", prepare) };
+pub(super) static GRALORA: Method =
+    Method { packed: 1, unpack: Some(product_factors), spellings: &[PEFT], ..Method::new("gralora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let (blocks, rank, hybrid, scale) = (given.size('n'), given.size('r'), given.size('h'), given.op.scaling());

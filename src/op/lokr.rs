@@ -7,40 +7,102 @@
 use super::dense::{Delta, added};
 use super::matmul::{Matmul, Matrix};
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_alpha};
-use super::{Given, LayerShape, Method, Op, Prepared, straight};
+use super::unpacked::{dense_factors, zeros};
+use super::{Given, LayerShape, Method, Op, Prepared, Unpacked, straight};
 use crate::error::Result;
 
 /// w1 (`l`, `m`), which has `f` operands, then w2 (`k`, `c` columns, kernel included). Each is the whole matrix; or a left (rows, rank) and a right
 /// (rank, cols) factor; or a left (rank, rows), a right (rank, inputs) and a core (rank, rank, kernel). If w2 is whole, the layer has the kernel
 /// of its convolution.
 pub(super) static LOKR: Method =
-    Method { vanishes: true, fit: straight, spellings: &[PEFT], ..Method::new("lokr", prepare) };
+    Method { vanishes: true, unpack: Some(unpack), fit: straight, spellings: &[PEFT], ..Method::new("lokr", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
-    let rank = given.size('r');
+    let [first, second] = matrices(given)?;
+    added(kronecker(given, &first, second), given)
+}
+
+/// w1 and w2.
+fn matrices(given: &Given) -> Result<[Matrix; 2]> {
     let matrix = |first: usize, count: usize, cols: usize| -> Result<Matrix> {
         Ok(match count {
             1 => Matrix::Whole(given.values(first)?, cols),
             _ => {
                 let core = if count > 2 { Some(given.values(first + 2)?) } else { None };
-                Matrix::Product(Matmul::of(given.values(first)?, given.values(first + 1)?, core, rank, 1.0))
+                Matrix::Product(Matmul::of(given.values(first)?, given.values(first + 1)?, core, given.size('r'), 1.0))
             }
         })
     };
-    let (count, cols) = (given.size('f'), given.size('m'));
-    let first = matrix(0, count, cols)?;
+    let count = given.size('f');
     let second = matrix(count, given.bytes.len().saturating_sub(count), given.size('c'))?;
+    Ok([matrix(0, count, given.size('m'))?, second])
+}
+
+/// The product of two factors each is one of two factors: (U₁V₁) ⊗ (U₂V₂) = (U₁ ⊗ U₂)(V₁ ⊗ V₂). A whole matrix has an identity on its shorter
+/// side.
+fn unpack(given: &Given) -> Result<Unpacked> {
+    let [first, second] = matrices(given)?;
+    if line(given).is_some() {
+        return dense_factors(given, &kronecker(given, &first, second));
+    }
+    let [(left, right, one), (other_left, other_right, other)] =
+        [factors(given, first, given.size('l'))?, factors(given, second, given.size('k'))?];
+    let (outputs, columns) = (given.place.of, given.place.cols);
+    let rank = one.saturating_mul(other);
+    let (mut a, mut b) = (zeros(given, columns.checked_mul(rank))?, zeros(given, outputs.checked_mul(rank))?);
+    let (width, height) = (other_right.len() / other.max(1), other_left.len() / other.max(1));
+    for (k, row) in a.chunks_exact_mut(columns).enumerate() {
+        let inner = &other_right[k % other * width..][..width];
+        for (out, factor) in row.chunks_exact_mut(width).zip(&right[k / other * (columns / width)..]) {
+            out.iter_mut().zip(inner).for_each(|(out, value)| *out = factor * value);
+        }
+    }
+    for (output, row) in b.chunks_exact_mut(rank).enumerate() {
+        let (outer, inner) = (&left[output / height * one..], &other_left[output % height * other..]);
+        row.iter_mut().enumerate().for_each(|(k, out)| *out = outer[k / other] * inner[k % other]);
+    }
+    Ok(Unpacked { a, b, rank, scale: given.op.scaling() })
+}
+
+/// The factors of a matrix with so many rows, (rows, rank) and (rank, cols), of the least rank that its shape and its own factors allow.
+fn factors(given: &Given, matrix: Matrix, rows: usize) -> Result<(Vec<f64>, Vec<f64>, usize)> {
+    let cols = matrix.cols();
+    let whole = match matrix {
+        Matrix::Product(product) if product.rank() < rows.min(cols) => {
+            let rank = product.rank();
+            let (left, right) = product.factors();
+            return Ok((left, right, rank));
+        }
+        Matrix::Whole(values, _) => values,
+        matrix => {
+            let mut values = zeros(given, rows.checked_mul(cols))?;
+            values.chunks_exact_mut(cols.max(1)).enumerate().for_each(|(row, values)| matrix.row(row, 0, values));
+            values
+        }
+    };
+    let side = rows.min(cols);
+    let mut identity = zeros(given, side.checked_mul(side))?;
+    identity.iter_mut().step_by(side + 1).for_each(|value| *value = 1.0);
+    Ok(if cols <= rows { (whole, identity, side) } else { (identity, whole, side) })
+}
+
+fn kronecker(given: &Given, first: &Matrix, second: Matrix) -> Kronecker {
+    let cols = given.size('m');
     let mut whole = vec![0.0; given.size('l') * cols];
     for (number, row) in whole.chunks_exact_mut(cols).enumerate() {
         first.row(number, 0, row);
         row.iter_mut().for_each(|value| *value *= given.op.scaling());
     }
-    let line = match *given.op.layer.kernel {
+    let (rows, second_rows) = (given.size('l'), given.size('k'));
+    Kronecker { first: whole, rows, cols, second, second_rows, line: line(given) }
+}
+
+/// For a convolution in one dimension whose w2 is whole: the length of its kernel.
+fn line(given: &Given) -> Option<usize> {
+    match *given.op.layer.kernel {
         [length] => Some(length as usize),
         _ => None,
-    };
-    let (rows, second_rows) = (given.size('l'), given.size('k'));
-    added(Kronecker { first: whole, rows, cols, second, second_rows, line }, given)
+    }
 }
 
 /// Both matrices in memory.
@@ -133,7 +195,13 @@ fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<Paramet
     }
     let name = if whole.is_some() { "lokr_w2" } else { "lokr_w2_b" };
     let cols = module.product(&op, name, "nhw")?;
-    let kernel = whole.and_then(|tensor| tensor.shape.get(2..)).unwrap_or_default();
+    let core = [op.size('h'), op.size('w')];
+    let kernel: &[u64] = match whole {
+        Some(tensor) => tensor.shape.get(2..).unwrap_or_default(),
+        // A core whose last side is 1 may be of a convolution in one dimension.
+        None if core[1] > 1 => &core,
+        None => &[],
+    };
     let (outputs, columns) = (op.size('l').saturating_mul(op.size('k')), op.size('m').saturating_mul(cols));
     let layer = match kernel {
         [] => LayerShape::flattened(outputs, columns),

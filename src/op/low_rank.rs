@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::unpacked::pair_factors;
 use super::{Given, Method, Op, Place, Prepared, Tile};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
@@ -12,7 +13,8 @@ use crate::kernel::{FactorLayout, Factors, Real, Unrepresentable, bytes_of, fold
 use crate::tensor::{Dtype, Float};
 
 /// `lora_A`, shape (rank, inputs · kernel), and `lora_B`, shape (outputs, rank). The scale is α/r, or α/√r with rsLoRA.
-pub static LORA: Method = Method { vanishes: true, packed: 1, ..Method::new("lora", prepare) };
+pub static LORA: Method =
+    Method { vanishes: true, packed: 1, unpack: Some(pair_factors), ..Method::new("lora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     product(given).map(Prepared::Product)

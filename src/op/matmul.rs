@@ -45,6 +45,18 @@ impl Matmul {
     }
 }
 
+impl Matmul {
+    /// Its factors (rows, rank) and (rank, cols), without the scale.
+    pub(crate) fn factors(self) -> (Vec<f64>, Vec<f64>) {
+        (self.left, self.right)
+    }
+
+    /// Its rank.
+    pub(crate) fn rank(&self) -> usize {
+        self.rank
+    }
+}
+
 /// The transpose of a matrix with `cols` columns.
 pub(crate) fn transposed(matrix: &[f64], cols: usize) -> Vec<f64> {
     (0..cols).flat_map(|col| matrix.iter().skip(col).step_by(cols).copied()).collect()

@@ -3,12 +3,14 @@
 //! its own rows. The rows of all groups, in order, are those of the enabled parts.
 
 use super::factored::product;
+use super::unpacked::product_factors;
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::{Error, Result};
 
 /// `lora_A`, shape (r · enabled parts, inputs), and `lora_B`, shape (rows of the enabled parts, `g` ranks of a group, 1). The list has a 1 for
 /// each part of the output with a delta (`enable_lora`), and a 0 for the others. A part is `w` wide.
-pub(super) static MERGED_LINEAR: Method = Method { vanishes: true, packed: 1, ..Method::new("merged-linear", prepare) };
+pub(super) static MERGED_LINEAR: Method =
+    Method { vanishes: true, packed: 1, unpack: Some(product_factors), ..Method::new("merged-linear", prepare) };
 
 /// The pair `lora` as stored. `rank_of_group` is the number of columns of `lora_B`.
 ///

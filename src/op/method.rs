@@ -6,7 +6,7 @@ use super::dora::Normalised;
 use super::low_rank::Product;
 use super::numbers::Numbers;
 use super::peft::Spelling;
-use super::{Op, Place, Tile};
+use super::{Op, Place, Tile, Unpacked};
 use crate::encoding::Operand;
 use crate::error::{Error, Result};
 use crate::kernel::{Real, decode};
@@ -29,6 +29,11 @@ pub struct Method {
     pub(crate) refuses: fn(&[u64]) -> Option<&'static str>,
     /// Whether nothing changes where one of its operands is all zeros.
     pub(crate) vanishes: bool,
+    /// Its factors by themselves, where its delta is a product of factors whatever the weight is.
+    ///
+    /// # Errors
+    /// As `prepare`.
+    pub(crate) unpack: Option<fn(&Given) -> Result<Unpacked>>,
     /// Make ready to be applied.
     ///
     /// # Errors
@@ -47,6 +52,7 @@ impl Method {
             fit: |op, shape| op.layer.fit(shape),
             refuses: |_| None,
             vanishes: false,
+            unpack: None,
             prepare,
         }
     }
@@ -95,17 +101,21 @@ pub(crate) enum Needs {
     Norms,
     /// The rows, and the products of the first columns, as many as the rank, with all columns: a fact.
     Columns,
+    /// The rows, and the leading singular vectors, as many as the rank: a fact that takes several rounds.
+    Leading,
     /// The products of as many vectors as the rank with all columns of the outputs: a fact, or of a weight stored (in, out) its rows.
     Products,
+    /// The same outputs' rows of the layer's weight: it is of the layer's bias.
+    Weight,
 }
 
 impl Needs {
     pub(super) fn footprint(self, op: &Op) -> Footprint {
         match self {
-            Needs::Rows | Needs::Norms | Needs::Columns => Footprint::Rows,
+            Needs::Rows | Needs::Norms | Needs::Columns | Needs::Leading => Footprint::Rows,
             Needs::Groups => Footprint::RowGroups(op.size('g')),
             Needs::Products if op.transposed => Footprint::Rows,
-            Needs::Elements | Needs::Products => Footprint::Elements,
+            Needs::Elements | Needs::Products | Needs::Weight => Footprint::Elements,
         }
     }
 
@@ -113,6 +123,7 @@ impl Needs {
         match self {
             Needs::Norms => op.transposed.then_some(Fact::ColumnSquares),
             Needs::Columns => Some(Fact::Projection(op.size('r'))),
+            Needs::Leading => Some(Fact::Leading(op.size('r'))),
             Needs::Products => (!op.transposed).then_some(Fact::Projection(op.size('r'))),
             _ => None,
         }
@@ -139,6 +150,9 @@ pub enum Fact {
     ColumnSquares,
     /// The products of so many vectors with the weight from the left, one after another: each as long as a row.
     Projection(u64),
+    /// So many right singular vectors, those of the largest singular values. It takes several rounds, each of which gathers the products of WᵀW
+    /// with a block of vectors.
+    Leading(u64),
 }
 
 /// An update whose operands have been read.
@@ -239,8 +253,13 @@ pub(crate) trait Apply {
     /// Add the partial fact of the rows of `tile` to `sums`.
     fn gather(&self, _tile: &Tile<f64>, _sums: &mut [f64]) {}
 
-    /// Take the fact of the whole weight, where there is one.
-    fn learn(&mut self, _fact: &[f64]) {}
+    /// Take the fact of the whole weight, where there is one; while it is gathered in rounds, what the round needs.
+    ///
+    /// # Errors
+    /// Where the weight has no such fact.
+    fn learn(&mut self, _fact: &[f64]) -> Result<()> {
+        Ok(())
+    }
 
     /// The weight as the update alone would make it, into `out`, which has the size of the tile. It is rounded to the type of the weight
     /// afterwards; what must be rounded before, [`Tile::round`] rounds.
@@ -277,12 +296,16 @@ impl Prepared {
     }
 
     /// Take the fact of the whole weight.
-    pub(crate) fn learn(&mut self, fact: &[f64]) {
+    ///
+    /// # Errors
+    /// Those of the method, where the weight has no such fact.
+    pub(crate) fn learn(&mut self, fact: &[f64]) -> Result<()> {
         match self {
             Prepared::Product(_) | Prepared::Beside(_) => {}
             Prepared::Normalised(normalised) => normalised.learn(fact),
-            Prepared::Other(other) => other.learn(fact),
+            Prepared::Other(other) => return other.learn(fact),
         }
+        Ok(())
     }
 
     /// The weight as the update alone would make it, into `out`, which has the size of the tile.

@@ -1,16 +1,19 @@
 //! MiSS (arXiv 2409.15371): W'[o, t] = W[o, t] + block[t mod r, o]; in the form `mini` a few columns repeat; PEFT's
 //! `MissLayer.get_delta_weight_miss`. The form `bat` (its `get_delta_weight`) also multiplies every r×r block of W: W'_ab = W_ab + W_ab@B_a + B_a.
+//! Until 0.17 PEFT called it Bone, which has both forms but for `mini` (`BoneLinear`).
 
 use super::dense::{Delta, added};
 use super::matmul::transposed;
 use super::method::Needs;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::{Apply, Given, Method, Op, Place, Prepared, Tile};
+use super::unpacked::zeros;
+use super::{Apply, Given, Method, Op, Place, Prepared, Tile, Unpacked};
 use crate::error::Result;
 use crate::model::orientation::Fit;
 
 /// `miss_block` (rank, outputs): every output has its own column. In `mini` it is (rank, `w`), and the columns repeat.
-pub(super) static MISS: Method = Method { vanishes: true, fit, spellings: &[PEFT], ..Method::new("miss", prepare) };
+pub(super) static MISS: Method =
+    Method { vanishes: true, unpack: Some(unpack), fit, spellings: &[PEFT, BONE], ..Method::new("miss", prepare) };
 
 /// `miss_block` (outputs / rank, rank, rank), by which blocks of the weight are multiplied.
 pub(super) static BAT: Method = Method { vanishes: true, needs: Needs::Rows, fit, ..Method::new("miss", prepare_bat) };
@@ -27,6 +30,21 @@ fn fit(op: &Op, shape: &[u64]) -> Fit {
 fn prepare(given: &Given) -> Result<Prepared> {
     let width = given.size('o').max(given.size('w'));
     added(Tiled { columns: transposed(&given.values(0)?, width), rank: given.size('r') }, given)
+}
+
+/// A column that repeats is a product with ones where it does.
+fn unpack(given: &Given) -> Result<Unpacked> {
+    let (outputs, columns) = (given.place.of, given.place.cols);
+    let (values, width) = (given.values(0)?, given.size('o').max(given.size('w')));
+    let rank = given.size('r').min(columns);
+    let (mut a, mut b) = (zeros(given, columns.checked_mul(rank))?, zeros(given, outputs.checked_mul(rank))?);
+    for (k, row) in a.chunks_exact_mut(columns).enumerate() {
+        row.iter_mut().skip(k).step_by(given.size('r')).for_each(|value| *value = 1.0);
+    }
+    for (output, row) in b.chunks_exact_mut(rank).enumerate() {
+        row.iter_mut().enumerate().for_each(|(k, value)| *value = values[k * width + output % width]);
+    }
+    Ok(Unpacked { a, b, rank, scale: 1.0 })
 }
 
 fn prepare_bat(given: &Given) -> Result<Prepared> {
@@ -89,15 +107,28 @@ impl Apply for Bat {
 const PEFT: Spelling =
     Spelling { reads: "r mini_r init_weights", training: "miss_dropout", ..Spelling::new("MISS", "miss_block", read) };
 
+/// PEFT's `BoneConfig`.
+const BONE: Spelling = Spelling { reads: "r init_weights", ..Spelling::new("BONE", "bone_block", read_bone) };
+
 fn read(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
+    read_block(module, config, "miss_block")
+}
+
+fn read_bone(module: &ModuleTensors, config: &mut dyn Settings) -> Result<Vec<ParameterUpdate>> {
+    read_block(module, config, "bone_block")
+}
+
+fn read_block(module: &ModuleTensors, config: &mut dyn Settings, name: &str) -> Result<Vec<ParameterUpdate>> {
     let rank = config.whole("r", 64)?;
     // True and false say how training began, and not which form it is.
     let mut op = match config.text("init_weights").ok().flatten().as_deref() {
-        None => module.op(&MISS, "miss_block:ro", &[('r', rank)])?,
-        Some("mini") => module.op(&MISS, "miss_block:rw", &[('r', rank), ('w', config.whole("mini_r", 1)?)])?,
+        None => module.op(&MISS, &format!("{name}:ro"), &[('r', rank)])?,
+        Some("mini") if name == "miss_block" => {
+            module.op(&MISS, &format!("{name}:rw"), &[('r', rank), ('w', config.whole("mini_r", 1)?)])?
+        }
         Some("bat") => {
-            let op = module.op(&BAT, "miss_block:nrr", &[('r', rank)])?;
-            let outputs = module.product(&op, "miss_block", "nr")?;
+            let op = module.op(&BAT, &format!("{name}:nrr"), &[('r', rank)])?;
+            let outputs = module.product(&op, name, "nr")?;
             op.with('o', outputs)
         }
         Some(_) => return Err(config.wrong("init_weights", "true, false, \"mini\" or \"bat\"")),

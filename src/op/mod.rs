@@ -40,6 +40,7 @@ mod olora;
 mod orthogonal;
 mod peanut;
 pub(crate) mod peft;
+mod pissa;
 mod place;
 mod planned;
 mod projected;
@@ -70,6 +71,7 @@ pub use delora::DELORA;
 pub use dora::DORA;
 pub use expert::Packing;
 pub use fourierft::FOURIERFT;
+pub use glora::GLORA_BIAS;
 pub use hira::HIRA;
 pub use hra::HRA;
 pub use ia3::IA3;
@@ -81,6 +83,8 @@ pub use method::{Fact, Footprint, Method};
 pub(crate) use method::{Given, Inverse, Prepared};
 pub use oft::OFT;
 pub use olora::OLORA;
+pub use pissa::PISSA;
+pub(crate) use pissa::Rounds;
 pub use place::RowOrder;
 pub(crate) use place::{Place, Tile};
 pub use planned::{Op, Scale, Sizes};
@@ -97,6 +101,7 @@ pub static METHODS: &[&Method] = &[
     &low_rank::LORA,
     &dora::DORA,
     &olora::OLORA,
+    &pissa::PISSA,
     &bd_lora::BD_LORA,
     &merged_linear::MERGED_LINEAR,
     &add_bias::ADD_BIAS,
@@ -116,6 +121,7 @@ pub static METHODS: &[&Method] = &[
     &delora::DELORA,
     &gralora::GRALORA,
     &glora::GLORA,
+    &glora::GLORA_BIAS,
     &c3a::C3A,
     &miss::MISS,
     &miss::BAT,

@@ -44,11 +44,12 @@ impl Apply for Orthogonal {
         }
     }
 
-    fn learn(&mut self, fact: &[f64]) {
+    fn learn(&mut self, fact: &[f64]) -> Result<()> {
         self.projection = fact.to_vec();
         let cols = fact.len() / self.rank.max(1);
         solve(&mut self.projection, self.rank, cols);
         self.projection.iter_mut().for_each(|value| *value *= -self.scale);
+        Ok(())
     }
 
     fn apply(&self, tile: &Tile<f64>, out: &mut [f64]) {

@@ -24,6 +24,7 @@ impl Place {
         self.rows.clone().map(|row| match self.order {
             RowOrder::AsIs => row,
             RowOrder::SwapHalves => (row + self.of / 2) % self.of,
+            RowOrder::Alternating => row / 2 + row % 2 * (self.of / 2),
         })
     }
 
@@ -41,9 +42,11 @@ pub enum RowOrder {
     AsIs,
     /// The second half first: scale and shift, or gate and up, if two tools store them the other way round.
     SwapHalves,
+    /// The rows of both halves by turns, beginning with the first half's.
+    Alternating,
 }
 
-wire_enum!(RowOrder { AsIs, SwapHalves });
+wire_enum!(RowOrder { AsIs, SwapHalves, Alternating });
 
 /// A run of elements of a weight.
 pub(crate) struct Tile<'a, R> {
@@ -81,5 +84,22 @@ impl<R> Tile<'_, R> {
             (row, col, at) = (row + 1, 0, part.2.end);
             (!part.2.is_empty()).then_some(part)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_halves() {
+        let rows = |order: RowOrder, of: usize| Place { rows: 0..of, of, cols: 1, order }.sources().collect::<Vec<_>>();
+        assert_eq!(rows(RowOrder::AsIs, 6), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(rows(RowOrder::SwapHalves, 6), [3, 4, 5, 0, 1, 2]);
+        assert_eq!(rows(RowOrder::Alternating, 6), [0, 3, 1, 4, 2, 5]);
+        // No row lies beyond the update's, whatever their number is.
+        for of in 1..8 {
+            assert!(rows(RowOrder::Alternating, of).iter().all(|row| *row < of));
+        }
     }
 }

@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use super::add_bias::ADD_BIAS;
+use super::dora::DORA;
+use super::method::Needs;
 use super::replace::REPLACE;
 use super::rows::ROWS;
 use super::{Fact, Footprint, LayerShape, METHODS, Method, Replace, TASK_VECTOR};
-use crate::encoding::{Operand, Stored};
+use crate::encoding::{Encoding, Operand, Plain};
 use crate::inputs::Span;
 use crate::model::orientation::Fit;
 use crate::wire::{Wire, wire};
@@ -31,9 +34,11 @@ pub struct Op {
     pub transposed: bool,
     /// The parameter that is taken as it is, where the method does no more.
     pub replacement: Option<Replace>,
+    /// The weight of the layer whose bias is updated, (outputs, `i`), where the method [needs](Op::needs_weight) it. A plan finds it.
+    pub weight: Option<Plain>,
 }
 
-wire!(Op { method, operands, sizes, numbers, list, layer, scale, transposed, replacement });
+wire!(Op { method, operands, sizes, numbers, list, layer, scale, transposed, replacement, weight });
 
 /// What a report says of the size of an update that is scaled by its rank.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,6 +113,7 @@ impl Op {
             scale: None,
             transposed: false,
             replacement: None,
+            weight: None,
         }
     }
 
@@ -141,9 +147,21 @@ impl Op {
         replacement.or_else(|| self.operands.first().map(|operand| operand.at.input))
     }
 
-    /// What is read beside the weight's own bytes for some elements of what the update covers: of a parameter as large as that.
+    /// What is read beside the weight's own bytes for some elements of what the update covers.
     pub(crate) fn reads(&self, elements: Range<u64>) -> Vec<Span> {
-        self.replacement.as_ref().map_or_else(Vec::new, |replace| Stored::Plain(replace.stored).reads(elements))
+        self.beside().map_or_else(Vec::new, |(stored, each)| stored.reads(elements.start * each..elements.end * each))
+    }
+
+    /// The tensor that is read beside the weight, and how many elements of it for each of the weight's: a parameter as large as that, or of each
+    /// element of a bias the row of the layer's weight.
+    pub(crate) fn beside(&self) -> Option<(Plain, u64)> {
+        let parameter = self.replacement.as_ref().map(|replace| (replace.stored, 1));
+        parameter.or_else(|| self.weight.map(|stored| (stored, self.size('i'))))
+    }
+
+    /// Whether it is of a bias, and computed from the layer's weight.
+    pub(crate) fn needs_weight(&self) -> bool {
+        self.method.needs == Needs::Weight
     }
 
     /// What it must know of the weight for some elements.
@@ -159,6 +177,16 @@ impl Op {
     /// Whether it is the delta of a whole model.
     pub(crate) fn is_task_vector(&self) -> bool {
         *self.method == TASK_VECTOR
+    }
+
+    /// Whether it gives each output a trained length.
+    pub(crate) fn is_dora(&self) -> bool {
+        *self.method == DORA
+    }
+
+    /// Whether it adds the bias of `lora_B`, times its first number, to that of the layer.
+    pub(crate) fn adds_to_bias(&self) -> bool {
+        *self.method == ADD_BIAS
     }
 
     /// Whether it puts trained values in the place of the weight's own, of all its rows or of some.

@@ -75,9 +75,10 @@ impl Apply for Projected {
         }
     }
 
-    fn learn(&mut self, projection: &[f64]) {
+    fn learn(&mut self, projection: &[f64]) -> Result<()> {
         self.factor = projection.to_vec();
         self.middle.change(&mut self.factor, self.place.cols, 0);
+        Ok(())
     }
 
     fn apply(&self, tile: &Tile<f64>, out: &mut [f64]) {

@@ -7,13 +7,15 @@
 
 use super::factored::product;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, alpha};
+use super::unpacked::product_factors;
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::Result;
 use crate::model::orientation::{self, Fit};
 
 /// `randlora_lambda` (rank, `b` bases), `randlora_gamma` (bases, `s`, the shorter side of the weight), `randlora_A` (rank, 1, `x`), and
 /// `randlora_B` (`y`, `c`, rank): `x`, `y` and `c` are the dimensions and bases of the projections. The scale is α/r.
-pub(super) static RANDLORA: Method = Method { packed: 1, fit, spellings: &[PEFT], ..Method::new("randlora", prepare) };
+pub(super) static RANDLORA: Method =
+    Method { packed: 1, unpack: Some(product_factors), fit, spellings: &[PEFT], ..Method::new("randlora", prepare) };
 
 /// A weight that is not square gets the same delta either way round.
 fn fit(op: &Op, shape: &[u64]) -> Fit {

@@ -4,21 +4,26 @@
 use super::dense::added;
 use super::matmul::Matmul;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::{Given, Method, Prepared};
+use super::{Given, Method, Prepared, Unpacked};
 use crate::error::Result;
 
 /// `unilora_theta_d` (`n`,), and for each element of a pair of factors its place in that vector: `unilora_indices_A` and `unilora_scales_A` (rank, inputs),
 /// `unilora_indices_B` and `unilora_scales_B` (outputs, rank).
-pub(super) static UNILORA: Method = Method { packed: 2, spellings: &[PEFT], ..Method::new("unilora", prepare) };
+pub(super) static UNILORA: Method =
+    Method { packed: 2, unpack: Some(unpack), spellings: &[PEFT], ..Method::new("unilora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
+    let Unpacked { a, b, rank, scale } = unpack(given)?;
+    added(Matmul::new(b, a, rank, scale), given)
+}
+
+fn unpack(given: &Given) -> Result<Unpacked> {
     let vector = given.values(0)?;
     let factor = |first: usize| -> Result<Vec<f64>> {
         let (indices, scales) = (given.indices(first, vector.len() as u64)?, given.values(first + 1)?);
         Ok(indices.iter().zip(scales).map(|(index, scale)| vector[*index] * scale).collect())
     };
-    let (a, b) = (factor(1)?, factor(3)?);
-    added(Matmul::new(b, a, given.size('r'), 1.0), given)
+    Ok(Unpacked { a: factor(1)?, b: factor(3)?, rank: given.size('r'), scale: 1.0 })
 }
 
 /// PEFT's `UniLoraConfig`.

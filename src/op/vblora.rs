@@ -4,13 +4,15 @@
 use super::factored::product;
 use super::numbers::Numbers;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
+use super::unpacked::product_factors;
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::error::{Error, Result};
 
 /// `vblora_vector_bank` (`v` vectors, `l`), and which `t` of its vectors make each piece of A (rank, inputs / length, …) and of B (outputs
 /// / length, rank, …): `vblora_logits_…`, with a logit for each vector of the bank; or, with `save_only_topk_weights`, `…_topk_indices`, the
 /// vectors, and `…_topk_weights`, the weights of all but the last of them.
-pub(super) static VBLORA: Method = Method { packed: 1, spellings: &[PEFT], ..Method::new("vblora", prepare) };
+pub(super) static VBLORA: Method =
+    Method { packed: 1, unpack: Some(product_factors), spellings: &[PEFT], ..Method::new("vblora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let values = given.numbers()?;

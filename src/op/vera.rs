@@ -4,6 +4,7 @@
 
 use super::factored::product;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
+use super::unpacked::product_factors;
 use super::{Given, LayerShape, Method, Op, Prepared};
 use crate::encoding::Operand;
 use crate::error::Result;
@@ -11,8 +12,14 @@ use crate::model::orientation::{self, Fit};
 
 /// `vera_lambda_d` (rank,), or `pvera_lambda_d` (2 · rank,), `vera_lambda_b` (outputs,), the first rows of `vera_A`, (rank, `m`), and those of
 /// `vera_B`, (outputs, rank). The projections are for at most `m` inputs.
-pub(super) static VERA: Method =
-    Method { vanishes: true, packed: 1, fit, spellings: &[PEFT, PROBABILISTIC], ..Method::new("vera", prepare) };
+pub(super) static VERA: Method = Method {
+    vanishes: true,
+    packed: 1,
+    unpack: Some(product_factors),
+    fit,
+    spellings: &[PEFT, PROBABILISTIC],
+    ..Method::new("vera", prepare)
+};
 
 fn fit(op: &Op, shape: &[u64]) -> Fit {
     let fits = |outputs: u64, inputs: u64| outputs == op.size('o') && inputs <= op.size('m');

@@ -12,6 +12,7 @@ use super::card;
 use super::change::Changes;
 use super::evidence::Evidence;
 use super::given::is_model;
+use super::layer_weights;
 use super::matching::match_adapters;
 use super::open::{Base, open_base};
 use super::options::{AdapterOptions, CheckedOptions, PlanOptions};
@@ -205,6 +206,7 @@ fn build(
         let names: Vec<&str> = base.shards.iter().flat_map(|shard| shard.header.iter()).map(|info| info.name).collect();
         unmerge::undo(&mut changes, &mut added, &names, &mut findings)?;
     }
+    layer_weights::find(&base, &mut changes)?;
     let vocabulary = changes.values().filter_map(|change| change.shape.as_ref()?.first().copied()).max();
     if let Some(tokens) = vocabulary {
         let message = format!("the vocabulary now has {tokens} tokens: use the tokenizer of the training");

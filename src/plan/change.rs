@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::program::{Region, Update};
+use super::program::{COMMON_ROWS, Region, Update};
 use super::task_vectors::Pair;
 use crate::encoding::Plain;
 
@@ -30,7 +30,8 @@ impl Change {
         }
         let all = matrices * rows;
         for update in &mut self.updates {
-            if !update.op.is_low_rank() {
+            // A matrix of a whole model has its rows already.
+            if !update.op.is_low_rank() && update.op.size(COMMON_ROWS) == 0 {
                 update.region = Region::all(all);
             }
         }

@@ -2,15 +2,16 @@
 //! tensor for each expert, and the other way round.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::adapter::Adapter;
-use super::program::{Region, Update};
+use super::share::stack_fit;
 use crate::adapter::dialect::ModuleUpdate;
-use crate::adapter::stack::{Candidate, Share};
+use crate::adapter::stack::{Candidate, Share, SquareLayout, Wrapper};
 use crate::container::TensorInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-use crate::model::experts::{is_transposed, parts, registered, whole_of};
+use crate::model::experts::{Stacked, halved, is_transposed, is_turned_in_files, parts, registered, stacked, whole_of};
 use crate::model::orientation::Fit;
 use crate::model::renames::{Renames, Spelling, is_number};
 use crate::op::{LayerShape, Op, RowOrder, Sizes};
@@ -23,6 +24,8 @@ enum Found {
     Whole(Vec<u64>),
     /// As matrices of this shape, one for each expert and each of these parts.
     Parts(&'static [&'static str], Vec<u64>),
+    /// As one stack of this shape for each of its parts, called otherwise.
+    Stacks(&'static Stacked, Vec<u64>),
 }
 
 /// The ways to read a path of the adapter.
@@ -32,14 +35,15 @@ const SPELLINGS: [Spelling; 3] = [Spelling::Own, Spelling::InFiles, Spelling::In
 pub(super) struct Experts<'a> {
     infos: &'a [TensorInfo<'a>],
     renames: Renames,
-    is_transposed: bool,
+    /// The model's types.
+    types: &'a [String],
     /// The ends of paths that were looked up before: the layers of a model are alike.
     known: Vec<(String, Option<Found>)>,
 }
 
 impl<'a> Experts<'a> {
-    pub(super) fn of(infos: &'a [TensorInfo<'a>], types: &[String]) -> Experts<'a> {
-        Experts { infos, renames: Renames::of(types), is_transposed: is_transposed(types), known: Vec::new() }
+    pub(super) fn of(infos: &'a [TensorInfo<'a>], types: &'a [String]) -> Experts<'a> {
+        Experts { infos, renames: Renames::of(types), types, known: Vec::new() }
     }
 
     /// The adapter's updates, each of one tensor of the base.
@@ -100,7 +104,7 @@ impl<'a> Experts<'a> {
     /// Where the base has a parameter, as far as the end of its path tells.
     fn find(&mut self, module: &str, parameter: &str) -> Option<Found> {
         let path = format!("{module}.{parameter}");
-        let end = last(&path, 2);
+        let end = last(&path, 3);
         if let Some((_, found)) = self.known.iter().find(|(known, _)| known == end) {
             return found.clone();
         }
@@ -109,15 +113,44 @@ impl<'a> Experts<'a> {
             let (module, parameter) = path.rsplit_once('.')?;
             let whole = self.infos.iter().find(|info| last(info.name, 2) == last(&path, 2));
             let whole = whole.map(|info| Found::Whole(info.shape.into()));
-            whole.or_else(|| {
-                parts(parameter).iter().find_map(|leaves| {
-                    let part = |info: &&TensorInfo| expert_of(info.name, module, leaves[0]);
-                    self.infos.iter().find(part).map(|info| Found::Parts(leaves, info.shape.into()))
-                })
-            })
+            whole.or_else(|| self.find_parts(module, parameter))
         });
+        let found = found.or_else(|| self.find_stacks(&path));
         self.known.push((end.into(), found.clone()));
         found
+    }
+
+    /// The same, of layers of experts.
+    fn find_parts(&self, module: &str, parameter: &str) -> Option<Found> {
+        parts(parameter).iter().find_map(|leaves| {
+            let (list, experts) = self.list(module, leaves[0]);
+            let part = |info: &&TensorInfo| {
+                let number = expert_of(info.name, &list, leaves[0]);
+                number.is_some_and(|number| experts.as_ref().is_none_or(|experts| experts.contains(&number)))
+            };
+            self.infos.iter().find(part).map(|info| Found::Parts(leaves, info.shape.into()))
+        })
+    }
+
+    /// The same, of stacks that are called otherwise than in memory.
+    fn find_stacks(&self, path: &str) -> Option<Found> {
+        stacked(path).find_map(|stacked| {
+            let file = stacked.file(path, 0);
+            let stack = |info: &&TensorInfo| info.shape.len() == 3 && last(info.name, 3) == last(&file, 3);
+            self.infos.iter().find(stack).map(|info| Found::Stacks(stacked, info.shape.into()))
+        })
+    }
+
+    /// The list in files that has the experts of a module, and which of them, if not all.
+    fn list(&self, module: &str, leaf: &str) -> (String, Option<Range<u64>>) {
+        match halved(module) {
+            None => (module.into(), None),
+            Some((list, half)) => {
+                let numbers = self.infos.iter().filter_map(|info| expert_of(info.name, &list, leaf));
+                let count = numbers.max().map_or(0, |last| last.saturating_add(1));
+                (list, Some(half.of(count)))
+            }
+        }
     }
 
     /// The number of experts in a module of the base that is a list of their layers.
@@ -126,7 +159,7 @@ impl<'a> Experts<'a> {
         let spelled: Vec<String> = spelled.collect();
         let experts = self.infos.iter().filter(|info| {
             let is_of = |path: &str| spelled.iter().any(|spelled| last(spelled, 3) == last(path, 3));
-            expert_of(info.name, module, leaf) && info.name.rsplitn(4, '.').nth(3).is_some_and(is_of)
+            expert_of(info.name, module, leaf).is_some() && info.name.rsplitn(4, '.').nth(3).is_some_and(is_of)
         });
         experts.count() as u64
     }
@@ -149,7 +182,10 @@ impl<'a> Experts<'a> {
             let experts = candidate(name).map_or(0, |one| columns / one.rank);
             match found {
                 Found::Whole(shape) if shape.len() == 2 => experts == 1 && *shape == [outputs, inputs],
-                Found::Whole(shape) => stack_fit(layer, shape, experts) != Fit::Neither,
+                Found::Whole(shape) => stack_fit(layer, shape, experts, 1) != Fit::Neither,
+                Found::Stacks(stacked, shape) => {
+                    stack_fit(layer, shape, experts, stacked.files.len() as u64) != Fit::Neither
+                }
                 Found::Parts(leaves, shape) => part_fit(layer, shape, leaves.len() as u64) != Fit::Neither,
             }
         };
@@ -186,8 +222,11 @@ impl<'a> Experts<'a> {
         let experts = columns / rank;
         let there = match &found {
             Found::Whole(shape) if shape.len() < 3 => 1,
-            Found::Whole(shape) => shape[0],
-            Found::Parts(leaves, _) => self.count(&update.module, leaves[0]),
+            Found::Whole(shape) | Found::Stacks(_, shape) => shape[0],
+            Found::Parts(leaves, _) => match self.list(&update.module, leaves[0]) {
+                (_, Some(experts)) => experts.end - experts.start,
+                (_, None) => self.count(&update.module, leaves[0]),
+            },
         };
         if experts != there {
             let reason = format!(
@@ -207,26 +246,39 @@ impl<'a> Experts<'a> {
                 Ok(0)
             }
             Found::Whole(shape) => {
-                // PEFT does not transpose the product of a single expert.
-                let in_out = experts > 1 && wrapper.square.is_in_out(self.is_transposed);
-                let share = Share::All { experts, packing: wrapper.packing, in_out };
-                let is_square = experts > 1 && stack_fit(&op.layer, &shape, experts) == Fit::Either;
-                updates.push(ModuleUpdate { op, share: Some(share), ..base });
+                let share = self.all(wrapper, experts, (0, 1), RowOrder::AsIs);
+                let is_square = experts > 1 && stack_fit(&op.layer, &shape, experts, 1) == Fit::Either;
+                updates.push(ModuleUpdate { op, share, ..base });
                 Ok(is_square.into())
+            }
+            Found::Stacks(stacked, shape) => {
+                let path = format!("{}.{}", base.module, base.parameter);
+                let count = stacked.files.len() as u64;
+                let order = if stacked.alternating { RowOrder::Alternating } else { RowOrder::AsIs };
+                for part in 0..count {
+                    let file = stacked.file(&path, part as usize);
+                    let (module, parameter) = file.rsplit_once('.').unwrap_or(("", &file));
+                    let (module, parameter) = (module.into(), parameter.into());
+                    let share = self.all(wrapper, experts, (part, count), order);
+                    updates.push(ModuleUpdate { module, parameter, op: op.clone(), share, ..base.clone() });
+                }
+                Ok((experts > 1 && stack_fit(&op.layer, &shape, experts, count) == Fit::Either).into())
             }
             Found::Parts(leaves, shape) => {
                 let count = leaves.len() as u64;
                 let fit = part_fit(&op.layer, &shape, count);
                 let transposed = match fit {
-                    Fit::Either => wrapper.square.is_in_out(self.is_transposed),
+                    Fit::Either => wrapper.square.is_in_out(is_transposed(self.types)),
                     fit => fit == Fit::Transposed,
                 };
                 let op = Op { transposed, ..op };
                 let share = Some(Share::Matrix { transposed });
+                let (list, of_list) = self.list(&base.module, leaves[0]);
+                let first = of_list.map_or(0, |experts| experts.start);
                 for expert in 0..experts {
                     for (number, leaf) in (0..).zip(leaves) {
                         let op = op.of_expert(expert, experts, wrapper.packing, (number, count));
-                        let (module, parameter) = (format!("{}.{expert}.{leaf}", base.module), "weight".into());
+                        let (module, parameter) = (format!("{list}.{}.{leaf}", first + expert), "weight".into());
                         updates.push(ModuleUpdate { module, parameter, op, share, ..base.clone() });
                     }
                 }
@@ -235,14 +287,47 @@ impl<'a> Experts<'a> {
         }
     }
 
+    /// All matrices of a stack, each with this part of its rows.
+    fn all(&self, wrapper: &Wrapper, experts: u64, part: (u64, u64), order: RowOrder) -> Option<Share> {
+        // PEFT does not transpose the product of a single expert.
+        let in_memory = experts > 1 && wrapper.square.is_in_out(is_transposed(self.types));
+        // Before transformers 5, memory was as files are.
+        let in_out =
+            if wrapper.square == SquareLayout::InOut { in_memory } else { in_memory != is_turned_in_files(self.types) };
+        Some(Share::All { experts, packing: wrapper.packing, part, order, in_out })
+    }
+
+    /// Whether a tensor of a whole model may be an expert's matrix, or a stack of them, by its name and shape.
+    pub(super) fn may_be_of_experts(&self, update: &ModuleUpdate) -> bool {
+        of_expert(update).is_some() || is_stack(update)
+    }
+
+    /// If an update of a whole model is of a stack of which the base has the matrices one by one: their names in each expert, their shape, and the
+    /// number of experts.
+    pub(super) fn matrices(&mut self, update: &ModuleUpdate) -> Option<(&'static [&'static str], Vec<u64>, u64)> {
+        match self.find(&update.module, &update.parameter).filter(|_| is_stack(update))? {
+            Found::Parts(leaves, shape) => Some((leaves, shape, self.count(&update.module, leaves[0]))),
+            Found::Whole(_) | Found::Stacks(..) => None,
+        }
+    }
+
+    /// How many matrices a stack has that an update is a part of.
+    pub(super) fn in_stack(&mut self, update: &ModuleUpdate) -> u64 {
+        match self.find(&update.module, &update.parameter) {
+            Some(Found::Whole(shape)) => shape.first().copied().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
     /// An update of one expert's layer; if the base has a stack, of that expert's part of it.
-    fn of_stack(&mut self, update: &ModuleUpdate) -> ModuleUpdate {
+    pub(super) fn of_stack(&mut self, update: &ModuleUpdate) -> ModuleUpdate {
         let Some((module, expert, leaf)) = of_expert(update) else { return update.clone() };
         for (parameter, part) in whole_of(leaf) {
             if let Some(Found::Whole(shape)) = self.find(module, parameter)
                 && shape.len() == 3
             {
-                let share = Some(Share::One { expert, part, in_out: self.is_transposed });
+                let in_out = is_transposed(self.types) != is_turned_in_files(self.types);
+                let share = Some(Share::One { expert, part, in_out });
                 let (module, parameter) = (module.to_string(), parameter.to_string());
                 return ModuleUpdate { module, parameter, share, ..update.clone() };
             }
@@ -255,9 +340,16 @@ impl<'a> Experts<'a> {
 fn of_expert(update: &ModuleUpdate) -> Option<(&str, u64, &str)> {
     let mut names = update.module.rsplitn(3, '.');
     let (leaf, number, module) = (names.next()?, names.next()?, names.next()?);
-    let may_be = update.op.is_low_rank() && update.parameter == "weight" && is_number(number);
+    let is_matrix = update.op.is_low_rank() || update.op.is_task_vector();
+    let may_be = is_matrix && update.parameter == "weight" && is_number(number);
     let expert = number.parse().ok().filter(|_| may_be && whole_of(leaf).next().is_some())?;
     Some((module, expert, leaf))
+}
+
+/// Whether an update may be of a stack of experts' matrices that a whole model has.
+fn is_stack(update: &ModuleUpdate) -> bool {
+    let has_matrices = || update.op.replacement.as_ref().is_some_and(|replace| replace.shape.len() == 3);
+    update.op.is_task_vector() && !parts(&update.parameter).is_empty() && has_matrices()
 }
 
 fn is_in_out(update: &ModuleUpdate) -> bool {
@@ -270,91 +362,18 @@ fn last(path: &str, parts: usize) -> &str {
     dots.nth(parts - 1).map_or(path, |at| &path[at..])
 }
 
-/// Whether a name is that of the layer `leaf` of an expert in a list such as `module`.
-fn expert_of(name: &str, module: &str, leaf: &str) -> bool {
+/// If a name is that of the layer `leaf` of an expert in a list such as `module`: the expert's number.
+fn expert_of(name: &str, module: &str, leaf: &str) -> Option<u64> {
     let mut names = name.rsplit('.');
-    names.next() == Some("weight")
-        && names.next() == Some(leaf)
-        && names.next().is_some_and(is_number)
-        && names.next() == module.rsplit('.').next()
+    let is_leaf = names.next() == Some("weight") && names.next() == Some(leaf);
+    let number = names.next().filter(|number| is_leaf && is_number(number))?;
+    if names.next() == module.rsplit('.').next() { number.parse().ok() } else { None }
 }
 
-/// How a stack of matrices would have to be stored for the factors of each to fit.
-fn stack_fit(layer: &LayerShape, shape: &[u64], experts: u64) -> Fit {
-    match shape {
-        [count, matrix @ ..] if *count == experts => layer.fit(matrix),
-        _ => Fit::Neither,
-    }
-}
-
-/// The same for a matrix whose rows are stored as so many parts of this shape.
+/// How a matrix would have to be stored for factors to fit whose rows are stored as so many parts of this shape.
 fn part_fit(layer: &LayerShape, shape: &[u64], parts: u64) -> Fit {
     match shape {
         [rows, cols] => layer.fit(&[rows.saturating_mul(parts), *cols]),
         _ => Fit::Neither,
-    }
-}
-
-impl Share {
-    /// The tensor that the update is for, written as a shape.
-    pub(super) fn layer(&self, op: &Op) -> String {
-        let layer = op.layer.to_string();
-        match self {
-            Share::All { experts, .. } => format!("{experts} experts of {layer}"),
-            _ => layer,
-        }
-    }
-
-    /// How a tensor of this shape would have to be stored for the update to fit. Nothing else has to be looked up.
-    pub(super) fn fit(&self, op: &Op, shape: &[u64]) -> Fit {
-        let (fit, in_out) = match *self {
-            Share::Matrix { transposed } => {
-                let fit = op.fit(shape);
-                let wrong = if transposed { Fit::Straight } else { Fit::Transposed };
-                (if fit == wrong { Fit::Neither } else { fit }, transposed)
-            }
-            Share::All { experts, in_out, .. } => (stack_fit(&op.layer, shape, experts), in_out),
-            Share::One { expert, part: (_, parts), in_out } => match *shape {
-                [experts, rows, cols] if expert < experts && rows.is_multiple_of(parts) => {
-                    (op.fit(&[rows / parts, cols]), in_out && parts == 1)
-                }
-                _ => (Fit::Neither, false),
-            },
-        };
-        match fit {
-            Fit::Straight => Fit::Certain { transposed: false },
-            // If a matrix is stored (in, out), its parts are columns.
-            Fit::Transposed if matches!(self, Share::One { part: (_, 2..), .. }) => Fit::Neither,
-            Fit::Transposed => Fit::Certain { transposed: true },
-            Fit::Either => Fit::Certain { transposed: in_out },
-            fit => fit,
-        }
-    }
-
-    /// Whether the update is of a stack.
-    pub(super) fn is_of_stack(&self) -> bool {
-        !matches!(self, Share::Matrix { .. })
-    }
-
-    /// `update`, which is of a stack of this shape, as one update for each matrix.
-    pub(super) fn updates(&self, update: Update, shape: &[u64]) -> Vec<Update> {
-        let rows = shape.get(1).copied().unwrap_or(1);
-        let region = |start: u64, rows: u64| Region { rows: start..start + rows, order: RowOrder::AsIs };
-        match *self {
-            Share::All { experts, packing, .. } => {
-                let one = |expert: u64| Update {
-                    region: region(expert * rows, rows),
-                    op: update.op.of_expert(expert, experts, packing, (0, 1)),
-                    adapter: update.adapter.clone(),
-                    weight: update.weight,
-                };
-                (0..experts).map(one).collect()
-            }
-            Share::One { expert, part: (number, parts), .. } => {
-                let part = rows / parts;
-                vec![Update { region: region(expert * rows + number * part, part), ..update }]
-            }
-            Share::Matrix { .. } => vec![update],
-        }
     }
 }

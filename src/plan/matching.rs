@@ -9,6 +9,7 @@ use super::missing_layers::missing_layers;
 use super::module_weights::Selection;
 use super::open::Base;
 use super::options::CheckedOptions;
+use super::partners::partners;
 use super::program::{COMMON_ROWS, Region, Update};
 use super::refusals::{NOT_QUANTISED, two_bases};
 use super::task_vectors::{common_rows, head_left_out, intersected, missing, pair, unrelated};
@@ -65,6 +66,7 @@ pub(crate) fn match_adapters(
     findings: &mut Vec<Finding>,
 ) -> Result<Changes> {
     let tensors = BaseTensors::of(base, head);
+    let stored = tensors.infos.len() - usize::from(head.is_some());
     let mut changes = Changes::default();
     let mut experts = Experts::of(&tensors.infos, &model.types);
     let mut expanded = Vec::with_capacity(adapters.len());
@@ -75,7 +77,7 @@ pub(crate) fn match_adapters(
                 if updates.len() < adapter.updates.len() && tuned.tied.is_none() {
                     findings.push(head_left_out(adapter));
                 }
-                updates
+                partners(adapter, updates, &tensors.infos[..stored], &mut experts, options.allow_unmatched, findings)?
             }
             None => experts.updates(adapter, findings)?,
         });
@@ -83,7 +85,6 @@ pub(crate) fn match_adapters(
     let is_tuned = adapters.iter().any(|adapter| adapter.tuned.is_some());
     let mut others: Vec<Other> = if is_tuned { Other::of(base).collect() } else { Vec::new() };
     sort_by(&mut others, |one, other| one.name.cmp(&other.name));
-    let stored = tensors.infos.len() - usize::from(head.is_some());
     let mut placed = Vec::new();
     for (adapter, updates) in adapters.iter().zip(&expanded) {
         let matcher = Matcher { adapter, updates, tensors: &tensors, stored, others: &others, options, model };

@@ -9,7 +9,7 @@ use crate::adapter::pattern::{Pattern, PatternBudget};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
 use crate::json::from_json;
-use crate::model::unet_blocks::{self, BlockSet};
+use crate::model::image_blocks::{self, BlockSet};
 use crate::wire::wire;
 
 /// A factor on an adapter's delta in some of its tensors, beside the factor on all of it. What is given of `match`, `layers` and `blocks`, one at
@@ -24,8 +24,9 @@ pub struct ModuleWeight {
     /// Layers, counted from 0: `0-7`, `8-`, `-3`, `5`, with commas between them. A tensor's layer is the first number in its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<String>,
-    /// Blocks of Stable Diffusion's UNet: `IN00` to `IN11`, `MID`, `OUT00` to `OUT11`, `BASE` for all else, `IN` and `OUT` for a side, with `-`
-    /// between the first and the last of several, and commas.
+    /// Blocks of an image model: `IN00` to `IN11`, `MID`, `OUT00` to `OUT11` of Stable Diffusion's UNet; `D00`, … (`double_blocks`, SD3's `joint_blocks`,
+    /// also called `J00`, …) and `S00`, … (`single_blocks`) of Flux and SD3; `BASE` for all else; `IN`, `OUT`, `D`, `S` for a side; with `-` between the first and
+    /// the last of several, and commas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocks: Option<String>,
     /// The factor.
@@ -43,7 +44,7 @@ impl ModuleWeight {
         ModuleWeight { layers: Some(layers.into()), weight, ..ModuleWeight::default() }
     }
 
-    /// `weight` in blocks of a UNet: `IN04-IN08,MID`.
+    /// `weight` in blocks of an image model: `IN04-IN08,MID`, `D00-D06,S12`.
     pub fn of_blocks(blocks: impl Into<String>, weight: f64) -> ModuleWeight {
         ModuleWeight { blocks: Some(blocks.into()), weight, ..ModuleWeight::default() }
     }
@@ -95,7 +96,7 @@ impl ModuleChoice {
     pub(super) fn selection(&self) -> Result<Selection> {
         let mut rules = Vec::new();
         if let Some(text) = &self.block_weights {
-            let list = unet_blocks::weights(text).map_err(|reason| bad("blockWeights", text, reason))?;
+            let list = image_blocks::weights(text).map_err(|reason| bad("blockWeights", text, reason))?;
             for (blocks, weight) in list {
                 let may_be_idle = true;
                 rules.push(Rule { blocks: Some(blocks), weight, may_be_idle, ..Rule::of("blockWeights", text) });
@@ -147,7 +148,7 @@ fn factor(ModuleWeight { pattern: matches, layers, blocks, weight }: &ModuleWeig
     }
     rule.blocks = blocks
         .as_deref()
-        .map(|text| unet_blocks::blocks(text).map_err(|reason| bad(FIELD, text, reason)))
+        .map(|text| image_blocks::blocks(text).map_err(|reason| bad(FIELD, text, reason)))
         .transpose()?;
     Ok(rule)
 }
@@ -165,9 +166,9 @@ impl Rule {
 
     fn holds(&mut self, tensor: &str, budget: &mut PatternBudget) -> Result<bool> {
         let is_in = |layer: u64| self.layers.iter().any(|&(first, last)| (first..=last).contains(&layer));
-        let block = || unet_blocks::block_of(tensor);
+        let block = || image_blocks::block_of(tensor);
         let mut holds = (self.layers.is_empty() || layer_of(tensor).is_some_and(is_in))
-            && self.blocks.is_none_or(|blocks| blocks >> block() & 1 == 1);
+            && self.blocks.is_none_or(|blocks| blocks.has(block()));
         if let (true, Some(pattern)) = (holds, &self.pattern) {
             holds = pattern.matches(tensor, budget).map_err(|error| error.of_pattern(self.field, &self.text))?;
         }
@@ -221,10 +222,10 @@ impl Selection {
     /// What matches none of the tensors that were asked for: an error for each.
     fn unmatched(&self, adapter: &str) -> Vec<Error> {
         let of_list = |rule: &&Rule| rule.may_be_idle;
-        // A list for the blocks of a UNet means one of them at least.
-        let is_unet = |rule: &Rule| rule.used && rule.blocks.is_some_and(|blocks| blocks > 1);
+        // A list for blocks means one of them at least.
+        let is_block = |rule: &Rule| rule.used && rule.blocks.is_some_and(BlockSet::has_blocks);
         let mut list = self.rules.iter().filter(of_list).peekable();
-        let list = list.peek().copied().filter(|_| !self.rules.iter().filter(of_list).any(is_unet));
+        let list = list.peek().copied().filter(|_| !self.rules.iter().filter(of_list).any(is_block));
         let single = self.rules.iter().filter(|rule| !rule.used && !rule.may_be_idle);
         let error = |rule: &Rule| {
             let reason = format!("{:?} matches none of the tensors that the adapter changes", rule.text);

@@ -139,8 +139,9 @@ pub struct AdapterOptions {
     /// Factors on its delta in some tensors, beside `weight`: of several entries for a tensor the last counts. They may be negative; 0 leaves out.
     #[cfg_attr(test, ts(optional, as = "Option<Vec<ModuleWeight>>"))]
     pub weights: Vec<ModuleWeight>,
-    /// Factors on its delta in the blocks of Stable Diffusion's UNet, as sd-scripts and sd-webui-lora-block-weight have them: 17 or 26 numbers (SD
-    /// 1.5), 12 or 20 (SDXL), with commas between them, or `NONE`, `ALL`, `INS`, `IND`, `INALL`, `MIDD`, `OUTD`, `OUTS`, `OUTALL`.
+    /// Factors on its delta in the blocks of an image model, as sd-scripts, sd-webui-lora-block-weight and ComfyUI-Inspire-Pack have them: 17 or 26 numbers
+    /// (SD 1.5), 12 or 20 (SDXL), 58 or 61 (Flux), with commas between them, or the name of a list: `NONE`, `ALL`, `INS`, `IND`, `INALL`, `MIDD`, `OUTD`, `OUTS`,
+    /// `OUTALL`, `FLUXALL`, `FLUX-ALL`, `FLUX-DBL-FRONT7`, …
     pub block_weights: Option<String>,
     /// Merge only its deltas of tensors in whose name one of these regular expressions matches somewhere.
     #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
@@ -196,7 +197,7 @@ pub struct ModuleChoice {
     pub only: Vec<String>,
     /// Patterns of which none may match.
     pub skip: Vec<String>,
-    /// A list of factors for the blocks of a UNet, or its name.
+    /// A list of factors for the blocks of an image model, or its name.
     pub block_weights: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use crate::combine::Combine;
 use crate::encoding::{Operand, Stored};
 use crate::error::{Error, Result};
 use crate::inputs::Span;
-use crate::op::{Fact, Footprint, Op, Replace, RowOrder};
+use crate::op::{Fact, Footprint, Op, Replace, Rounds, RowOrder};
 use crate::tensor::{Float, Rounding};
 use crate::wire::{Wire, wire};
 
@@ -122,8 +122,8 @@ impl Program {
     /// update needs whole rows.
     pub fn block(&self, bytes: u64) -> u64 {
         // What is read beside the source takes memory, too.
-        let beside = self.updates.iter().filter_map(|update| update.op.replacement.as_ref());
-        let beside: u64 = beside.map(|replace| replace.stored.float.bytes() as u64).sum();
+        let beside = self.updates.iter().filter_map(|update| update.op.beside());
+        let beside: u64 = beside.map(|(stored, each)| stored.float.bytes() as u64 * each).sum();
         let most = (bytes / (self.to.bytes() as u64 + beside)).max(1);
         let rows = most / self.cols.max(1);
         let elements = match rows {
@@ -189,6 +189,7 @@ impl Program {
         update.op.fact().map(|fact| match fact {
             Fact::ColumnSquares => cols,
             Fact::Projection(rank) => (rank as usize).saturating_mul(cols),
+            Fact::Leading(rank) => Rounds::length(rank, self.cols),
         })
     }
 

@@ -26,6 +26,7 @@ impl Matcher<'_> {
     }
 
     /// One module in two spellings: if both were added, the delta would be twice what was trained.
+    #[inline(never)] // In the WebAssembly it is in the second half.
     pub(super) fn placed_twice(&self, tensor: usize, one: &ModuleUpdate, other: &ModuleUpdate) -> Error {
         let tensor = self.tensors.infos[tensor].name;
         let reason = format!("{:?} and {:?} both mean {tensor} of the base", one.key, other.key);
@@ -69,6 +70,7 @@ impl Matcher<'_> {
         Ok(())
     }
 
+    #[inline(never)] // In the WebAssembly it is in the second half.
     pub(super) fn misfit(&self, update: &ModuleUpdate, tensor: usize, shape: &[u64]) -> Error {
         let layer = || update.op.layer.to_string();
         let (found, expected) =

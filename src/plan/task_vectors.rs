@@ -15,7 +15,7 @@ use crate::tensor::Float;
 const LISTED: usize = 8;
 
 /// What the user can do about a model that lacks a tensor, or has one too many.
-const RIGHT_MODEL: &str =
+pub(super) const RIGHT_MODEL: &str =
     "check that it is a fine-tune of this base, or allow such tensors to stay the base's (allowUnmatched)";
 
 /// Two tensors that are no floating-point numbers, and should be the same.

@@ -32,9 +32,13 @@ const EMBEDDINGS: [&str; 4] = ["embed_tokens.weight", "wte.weight", "word_embedd
 /// What models call their output layer, and its bias.
 const HEADS: [&str; 4] = [HEAD, "embed_out.weight", "lm_head.bias", "embed_out.bias"];
 
+/// Others with a row for each token, of which some models keep a copy.
+const COPIES: [&str; 4] =
+    ["shared.weight", "predictions.bias", "predictions.decoder.weight", "predictions.decoder.bias"];
+
 /// Whether a tensor has one row for each token of the vocabulary.
 pub(crate) fn is_vocabulary(name: &str) -> bool {
-    ends_in_one_of(name, &EMBEDDINGS) || ends_in_one_of(name, &HEADS)
+    ends_in_one_of(name, &EMBEDDINGS) || ends_in_one_of(name, &HEADS) || ends_in_one_of(name, &COPIES)
 }
 
 /// Whether a tensor is the embedding of a model's tokens.
@@ -146,14 +150,7 @@ pub(crate) fn resolve(
         followed.shape = theirs.shape.or(followed.shape);
     }
     let name = if head.is_some() { HEAD } else { "the output layer" };
-    let message = match stays {
-        true => "the output layer is tied to the embedding, and changes with it".to_string(),
-        false => format!(
-            "{name} is no longer the embedding: it keeps the value that it had in training, and config.json unties the two"
-        ),
-    };
-    let code = if stays { "tied-shared" } else { "untied" };
-    findings.push(Finding::warning(code, None, message));
+    findings.push(finding(stays, option, name));
     if !ours.updates.is_empty() {
         changes.insert(embedding, ours);
     }
@@ -162,6 +159,24 @@ pub(crate) fn resolve(
         changes.insert(output, followed);
     }
     Some(!stays)
+}
+
+/// What is said of an output layer that was tied to the embedding, of which something changes.
+#[inline(never)] // In the WebAssembly it is in the second half.
+fn finding(stays: bool, option: Tied, name: &str) -> Finding {
+    if stays {
+        let message = "the output layer is tied to the embedding, and changes with it";
+        return Finding::warning("tied-shared", None, message.into());
+    }
+    let what = match option {
+        Tied::Untie => "it gets only what changes the output layer itself, as was asked for",
+        Tied::Auto | Tied::Share => "it keeps the value that it had in training",
+    };
+    Finding::warning(
+        "untied",
+        None,
+        format!("{name} is no longer the embedding: {what}, and config.json unties the two"),
+    )
 }
 
 /// Whether config.json must untie the output layer from the embedding, because one of `programs` changes it.

@@ -96,7 +96,10 @@ fn step(program: &Program) -> u64 {
         [] => 1,
         _ => program.footprint(0..program.cols.max(1)).end.max(1),
     };
-    (JOB_ELEMENTS / unit).max(1).saturating_mul(unit)
+    // Of each element of a bias a row of the layer's weight may be read.
+    let beside = program.updates.iter().filter_map(|update| update.op.beside());
+    let each = beside.map(|(_, each)| each).max().unwrap_or(1).max(1);
+    (JOB_ELEMENTS / each / unit).max(1).saturating_mul(unit)
 }
 
 impl Delta {
@@ -178,6 +181,7 @@ fn swap_halves(update: &mut Update, matrix: u64) -> bool {
         update.region.order = match update.region.order {
             RowOrder::AsIs => RowOrder::SwapHalves,
             RowOrder::SwapHalves => RowOrder::AsIs,
+            RowOrder::Alternating => return false,
         };
         return true;
     }

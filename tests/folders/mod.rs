@@ -6,6 +6,7 @@ pub mod cases;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
@@ -15,7 +16,10 @@ pub struct Scratch(pub PathBuf);
 
 impl Scratch {
     pub fn new(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("lorafold-{}-{name}", std::process::id()));
+        // Tests of the same name run side by side.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("lorafold-{}-{number}-{name}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Scratch(path)
     }

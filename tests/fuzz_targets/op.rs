@@ -4,7 +4,8 @@ use lorafold::combine::Combine;
 use lorafold::encoding::{Operand, Plain, Stored};
 use lorafold::inputs::Span;
 use lorafold::op::{
-    ADALORA, DEFT, DELORA, DORA, FOURIERFT, HIRA, IA3, LORA, OLORA, Op, Replace, RowOrder, Sizes, TASK_VECTOR,
+    ADALORA, DEFT, DELORA, DORA, FOURIERFT, GLORA_BIAS, HIRA, IA3, LORA, OLORA, Op, PISSA, Replace, RowOrder, Sizes,
+    TASK_VECTOR,
 };
 use lorafold::plan::{Program, Region, Update};
 use lorafold::tensor::{Float, Rounding};
@@ -55,7 +56,7 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     let (of_rank, of_inputs, one) = (operand(rank), operand(inner), operand(1));
     let scale: f64 = source.pick(&[1.0, 2.0, 1e-3, 0.0, 1e30, -0.7]);
     let turned = if source.flag() { turning(source, inputs, end - start, cols) } else { None };
-    let (method, operands) = match source.below(10) {
+    let (method, operands) = match source.below(11) {
         0 | 1 => (&LORA, vec![a, b]),
         2 => (&DORA, vec![a, b, magnitude.clone()]),
         3 => (&HIRA, vec![a, b]),
@@ -64,6 +65,7 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
         6 => (&ADALORA, vec![a, b, of_rank]),
         7 => (&DELORA, vec![a, b, one, of_inputs.clone()]),
         8 => (&OLORA, vec![a, b]),
+        9 => (&PISSA, vec![a, b]),
         _ => (&FOURIERFT, vec![magnitude.clone()]),
     };
     let sizes = Sizes::of(&[('r', rank), ('i', inner), ('o', outer), ('s', scale.to_bits())]);
@@ -81,12 +83,22 @@ fn update(source: &mut Source, inputs: &mut Memory, rows: u64, cols: u64) -> Upd
     }
     let mut op = turned.unwrap_or(op);
     let rows = start..end;
-    let mut order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves]);
-    if source.below(8) == 0 {
-        let input = stored(source, inputs, float, (end - start) * cols).input;
-        let stored = Plain { float, input, start: 0 };
-        let replacement = Some(Replace { key: "k".into(), shape: vec![end - start, cols], stored });
-        (op, order) = (Op { replacement, ..Op::new(&TASK_VECTOR) }, RowOrder::AsIs);
+    let mut order = source.pick(&[RowOrder::AsIs, RowOrder::SwapHalves, RowOrder::Alternating]);
+    let beside = source.below(8);
+    if beside < 2 {
+        // Of each element one of another tensor, or a row.
+        let each = if beside == 0 { 1 } else { 1 + source.below(9) };
+        let input = stored(source, inputs, float, (end - start) * cols * each).input;
+        let tensor = Plain { float, input, start: 0 };
+        op = if beside == 0 {
+            let replacement = Some(Replace { key: "k".into(), shape: vec![end - start, cols], stored: tensor });
+            Op { replacement, ..Op::new(&TASK_VECTOR) }
+        } else {
+            let factor = Operand::whole("k", stored(source, inputs, float, each), float.dtype());
+            let sizes = Sizes::of(&[('i', each)]);
+            Op { operands: vec![factor], sizes, weight: Some(tensor), ..Op::new(&GLORA_BIAS) }
+        };
+        order = RowOrder::AsIs;
     }
     let weight = source.pick(&[1.0, 0.5, -1.0, 0.0, 1e-30]);
     Update { adapter: "a".into(), weight, region: Region { rows, order }, op }

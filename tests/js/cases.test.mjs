@@ -5,6 +5,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { lorafold } from "./command.mjs";
+import { fixture } from "./fixture.mjs";
 import { scratch, writeFolder } from "./scratch.mjs";
 import { tinyModel } from "./tiny-model.mjs";
 
@@ -81,4 +82,27 @@ test("what PEFT can merge and lorafold cannot comes with the lines that do it", 
   const { code, stderr } = await merge();
   assert.equal(code, 1);
   assert.match(stderr, /KaSA[^]*In Python:[^]*merge_and_unload/);
+});
+
+test("what PEFT cannot merge, either, comes without them", async (t) => {
+  for (const [field, value, says] of [["alora_invocation_tokens", [1], /aLoRA/], ["use_qalora", true, /QA-LoRA/], ["init_lora_weights", "lora_ga", /residualBase/]]) {
+    const { merge } = await folders(t, ({ adapter }) => {
+      const config = JSON.parse(adapter["adapter_config.json"].toString());
+      adapter["adapter_config.json"] = Buffer.from(JSON.stringify({ ...config, [/** @type {string} */ (field)]: value }));
+    });
+    const { code, stderr } = await merge();
+    assert.equal(code, 1);
+    assert.match(stderr, /** @type {RegExp} */ (says));
+    assert.doesNotMatch(stderr, /Python/);
+  }
+});
+
+test("an output layer that was to be untied is not said to be as in the training", async () => {
+  const { base, adapters: [{ path }] } = fixture("tied-embedding");
+  const untied = async (/** @type {string[]} */ ...more) => {
+    const { stdout, stderr } = await lorafold(["merge", "--base", base, "--adapter", path, "--dry-run", ...more]);
+    return stdout + stderr;
+  };
+  assert.match(await untied(), /\[untied\][^\n]*that it had in training/);
+  assert.match(await untied("--tied", "untie"), /\[untied\][^\n]*as was asked for/);
 });

@@ -1,7 +1,9 @@
 // @ts-check
 // The command line, run as users run it.
 import { spawn } from "node:child_process";
+import { mock } from "node:test";
 import { fileURLToPath } from "node:url";
+import { mergeCommand } from "../../pkg/cli/merge.js";
 
 export const CLI = fileURLToPath(new URL("../../pkg/cli.js", import.meta.url));
 
@@ -23,3 +25,16 @@ export function start(args, options = {}) {
 
 /** Run `lorafold …args` to its end. @param {string[]} args @param {import("node:child_process").SpawnOptions} [options] */
 export const lorafold = (args, options) => start(args, options).ended;
+
+/** @type {unknown} */
+let muted;
+
+/**
+ * Run `lorafold merge …args` in this process, where each of many would start one of its own: all of the command but what a process does at its beginning
+ * and its end, which other tests see to. What it prints is nobody's from now on, and what goes wrong is thrown.
+ * @param {string[]} args with the word `merge`
+ */
+export function mergeHere([, ...args]) {
+  muted ??= mock.method(console, "log", () => {});
+  return mergeCommand([...args, "--quiet"]);
+}

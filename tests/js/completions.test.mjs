@@ -2,9 +2,10 @@
 // `lorafold completions`: the scripts as the shells themselves read them.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { COMMANDS, MERGE_FLAGS, SHELLS } from "../../pkg/cli/commands.js";
 import { lorafold } from "./command.mjs";
 import { scratch } from "./scratch.mjs";
@@ -69,12 +70,64 @@ for (const [shell, flags] of READERS) {
   });
 }
 
+describe("zsh", { skip: missing("zsh") || (spawnSync("zsh", ["-f", "-c", "zmodload zsh/zpty"]).status === 0 ? false : "this zsh has no zsh/zpty") }, () => {
+  /** What zsh offers for the last word of a line, in a folder with `file.txt` and the folder `merge`. @param {import("node:test").TestContext} t */
+  const shell = async (t) => {
+    const folder = await scratch(t);
+    mkdirSync(join(folder, "here", "merge"), { recursive: true });
+    writeFileSync(join(folder, "here", "file.txt"), "");
+    mkdirSync(join(folder, "functions"));
+    writeFileSync(join(folder, "functions", "_lorafold"), scripts.zsh ?? "");
+    /** @param {string} line @param {"sourced" | "loaded"} [how] */
+    return (line, how = "sourced") => {
+      const args = ["-f", fileURLToPath(new URL("offered.zsh", import.meta.url)), join(folder, "functions"), how, line];
+      const { stdout, stderr, status } = spawnSync("zsh", args, { cwd: join(folder, "here"), encoding: "utf8" });
+      assert.deepEqual([status, stderr], [0, ""]);
+      return stdout.split(/\r?\n/).filter((word) => word.trim() !== "").sort();
+    };
+  };
+
+  test("offers commands, flags and values", async (t) => {
+    const offered = await shell(t);
+    for (const how of /** @type {const} */ (["sourced", "loaded"])) assert.deepEqual(offered("lorafold mer", how), ["merge"], how);
+    assert.deepEqual(offered("lorafold "), [...COMMANDS.map(({ name }) => name), "help"].sort());
+    assert.deepEqual(offered("lorafold --v"), ["--version"]);
+    assert.deepEqual(offered("lorafold merge -b x --dr"), ["--dry-run"]);
+    assert.ok(offered("lorafold merge --base x -").every((word) => word !== "--base" && word !== "-b"));
+    const flags = offered("lorafold merge -");
+    for (const flag of Object.keys(MERGE_FLAGS)) assert.ok(flags.includes(`--${flag}`), flag);
+    assert.deepEqual(offered("lorafold merge --tied u"), ["untie"]);
+    assert.deepEqual(offered("lorafold merge --tied=u"), ["untie"]);
+    assert.deepEqual(offered("lorafold merge -t bf"), ["bfloat16"]);
+    assert.deepEqual(offered("lorafold completions f"), ["fish"]);
+    assert.deepEqual(offered("lorafold help se"), ["serve"]);
+  });
+
+  test("offers files and folders where paths are meant", async (t) => {
+    const offered = await shell(t);
+    for (const line of ["merge --base ", "merge -a x -a ", "merge --base=", "inspect ", "inspect x "]) assert.deepEqual(offered(`lorafold ${line}`), ["file.txt", "merge"], line);
+    assert.deepEqual([...new Set(offered("lorafold merge --out "))], ["merge"]);
+    assert.deepEqual(offered("lorafold merge --seed "), []);
+  });
+});
+
 test("fish offers flags and values", { skip: missing("fish") }, async (t) => {
-  const file = join(await scratch(t), "script.fish");
+  const folder = await scratch(t);
+  const file = join(folder, "script.fish");
   writeFileSync(file, scripts.fish ?? "");
+  mkdirSync(join(folder, "here", "merge"), { recursive: true });
   /** @param {string} line */
-  const offered = (line) => execFileSync("fish", ["--no-config", "-c", `source ${file}; complete -C ${JSON.stringify(line)}`], { encoding: "utf8" }).split("\n").map((row) => row.split("\t")[0]).filter(Boolean);
+  const offered = (line) => execFileSync("fish", ["--no-config", "-c", `source ${file}; complete -C ${JSON.stringify(line)}`], { encoding: "utf8", cwd: join(folder, "here") }).split("\n").map((row) => row.split("\t")[0]).filter(Boolean);
   assert.deepEqual(offered("lorafold mer"), ["merge"]);
+  assert.deepEqual(offered("lorafold --v"), ["--version"]);
   assert.deepEqual(offered("lorafold merge --dr"), ["--dry-run"]);
   assert.deepEqual(offered("lorafold merge --tied u"), ["untie"]);
+  assert.deepEqual(offered("lorafold merge -t bf"), ["bfloat16"]);
+  assert.deepEqual(offered("lorafold merge --base m"), ["merge/"]);
+  assert.deepEqual(offered("lorafold inspect m"), ["merge/"]);
+  assert.deepEqual(offered("lorafold merge x"), []);
+  // The first word is the command, whatever folders are called.
+  assert.deepEqual(offered("lorafold inspect merge --dr"), []);
+  assert.deepEqual(offered("lorafold merge --base verify --merged"), []);
+  assert.deepEqual(offered("lorafold help merge --"), []);
 });

@@ -127,3 +127,20 @@ test("the command line makes the same", async (t) => {
     assert.match(stderr, message);
   }
 });
+
+test("a base tells the shapes that adapters do not", async (t) => {
+  const folder = await scratch(t);
+  const known = JSON.parse(readFileSync(new URL("../fixtures/combined.json", import.meta.url), "utf8"));
+  const of = (/** @type {string} */ name) => fileURLToPath(new URL(`../fixtures/${name}/`, import.meta.url));
+  await assert.rejects(combine({ adapters: [`${of("vera")}adapter`], method: "cat" }), (error) => error instanceof LorafoldError && error.code === "unsupported" && /--base/.test(error.message));
+  for (const [name, workers] of /** @type {const} */ ([["vera", 0], ["lokr-conv-factors", 2], ["lora-bias", 0], ["experts-mixtral", 2]])) {
+    const out = join(folder, name);
+    await combine({ adapters: [`${of(name)}adapter`], base: `${of(name)}base`, method: "cat", workers, output: out });
+    const [config, weights] = ["adapter_config.json", "adapter_model.safetensors"].map((file) => readFileSync(join(out, file)));
+    const header = Number(weights.readBigUInt64LE(0));
+    assert.equal(createHash("sha256").update(weights.subarray(8 + header)).update(config).digest("hex"), known[name].sha256, name);
+  }
+  const { code, stderr } = await run(["combine", "-a", `${of("vera")}adapter`, "-b", `${of("vera")}base`, "-m", "cat", "-o", join(folder, "cli"), "--quiet"]);
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(readFileSync(join(folder, "cli/adapter_model.safetensors")), readFileSync(join(folder, "vera/adapter_model.safetensors")));
+});

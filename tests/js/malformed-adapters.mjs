@@ -14,7 +14,7 @@ const spoiled = (half, value, at) => tensors("adapter", (all) => {
 
 /** Fields that change what is merged: each is refused by its name. @type {[string, unknown][]} */
 const REFUSED = [
-  ["init_lora_weights", "pissa"], ["init_lora_weights", "pissa_niter_16"], ["init_lora_weights", "loftq"],
+  ["init_lora_weights", "pissa_niter_16"], ["init_lora_weights", "loftq"],
   ["init_lora_weights", "corda"], ["init_lora_weights", "lora_ga"], ["use_qalora", true], ["kasa_config", { beta: 1 }], ["arrow_config", { top_k: 3 }], ["alora_invocation_tokens", [5]],
   ["field_of_tomorrow", 1], ["field_of_tomorrow", { on: true }],
 ];

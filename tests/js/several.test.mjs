@@ -106,7 +106,7 @@ test("what PEFT does twice is done once when asked for, and a base that has been
   assert.ok((await codes({})).includes("out-proj-twice"));
   assert.deepEqual(await codes({ outProj: "once" }), []);
 
-  const residual = { ...tinyModel().adapter, "adapter_config.json": Buffer.from(JSON.stringify({ ...CONFIGS.adapter, init_lora_weights: "pissa" })) };
+  const residual = { ...tinyModel().adapter, "adapter_config.json": Buffer.from(JSON.stringify({ ...CONFIGS.adapter, init_lora_weights: "pissa_niter_4" })) };
   await assert.rejects(merged(asFiles(residual)), /residualBase/);
   assert.deepEqual((await merged({ source: asFiles(residual), residualBase: true })).values, expected.speech);
   const paths = [await writeFolder(join(folder, "base"), base), await writeFolder(join(folder, "adapter"), residual)];

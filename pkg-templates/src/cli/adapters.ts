@@ -12,10 +12,11 @@ import { number, parse, UsageError } from "./usage.js";
 export async function combineCommand(argv: string[]): Promise<number> {
   const { values, given } = parse(argv, COMBINE_FLAGS);
   if (values.adapter === undefined) throw new UsageError("--adapter is missing", "give an adapter as --adapter PATH");
-  const { density, method } = values;
+  const { base, density, method } = values;
   const sign = values["majority-sign"];
   const options = {
     adapters: namedAdapters(given),
+    ...(base !== undefined && { base }),
     ...(method !== undefined && { method: method as NonNullable<CombineOptions["method"]> }),
     ...(density !== undefined && { density: number("density", density) }),
     ...(sign !== undefined && { majoritySign: sign as NonNullable<CombineOptions["majoritySign"]> }),

@@ -9,7 +9,7 @@ export const PLAN_FLAGS = {
   adapter: { type: "string", short: "a", multiple: true, value: "A[@weight]", completes: "path", says: "an adapter, or a whole model fine-tuned from B, and a factor on its delta (1 by default); may be repeated; A#NAME is one of several in A, A@weight:density=D keeps the share D of its deltas" },
   alpha: { type: "string", multiple: true, value: "N", says: "the alpha of the adapter before it, in place of the one in its configuration" },
   weights: { type: "string", multiple: true, value: "REGEX=W", says: "a factor on the delta of the adapter before it in tensors whose name matches REGEX somewhere, beside its weight; layers:0-7=W of layers, blocks:IN04-MID=W of blocks of a UNet; of several that match the last counts" },
-  "block-weights": { type: "string", multiple: true, value: "LIST", says: "factors on the delta of the adapter before it in the blocks of Stable Diffusion's UNet: 17 or 26 numbers (SD 1.5), 12 or 20 (SDXL), with commas, or NONE, ALL, INS, IND, INALL, MIDD, OUTD, OUTS, OUTALL" },
+  "block-weights": { type: "string", multiple: true, value: "LIST", says: "factors on the delta of the adapter before it in the blocks of an image model: 17 or 26 numbers (SD 1.5), 12 or 20 (SDXL), 58 or 61 (Flux), with commas, or the name of a list such as INALL, MIDD, OUTALL, FLUX-DBL-FRONT7" },
   "adapter-only": { type: "string", multiple: true, value: "REGEX", says: "merge of the adapter before it only what changes tensors whose name matches REGEX somewhere; may be repeated" },
   "adapter-skip": { type: "string", multiple: true, value: "REGEX", says: "leave out of the adapter before it what changes tensors whose name matches REGEX somewhere; may be repeated" },
   method: { type: "string", short: "m", value: "M", choices: METHODS, says: "how the deltas of several adapters combine: linear (default), the exact weighted sum; magnitude_prune and ties keep the largest values of each, dare_linear and dare_ties random ones; ties and dare_ties add up those whose sign is elected; the others are mergekit's" },
@@ -100,6 +100,7 @@ const COMBINATIONS = ["svd", "cat", "linear", "ties", "ties_svd", "dare_linear",
 /** The flags of `lorafold combine`. */
 export const COMBINE_FLAGS = {
   adapter: PLAN_FLAGS.adapter,
+  base: { ...PLAN_FLAGS.base, says: "the base, of which only headers are read: for methods whose files do not tell the shapes of layers (VeRA, RandLoRA, MiSS; LoHa, LoKr and AdaLoRA of convolutions)" },
   alpha: PLAN_FLAGS.alpha,
   method: { type: "string", short: "m", value: "M", choices: COMBINATIONS, says: "svd (default) keeps the largest singular values of the weighted sum; cat is exact, its rank the sum of all; the others are those of PEFT's add_weighted_adapter: linear, ties, dare_linear, dare_ties, magnitude_prune on the matrices A and B, and with _svd on the deltas" },
   density: { type: "string", value: "D", says: "the share of values that ties, dare_… and magnitude_prune keep" },
@@ -189,13 +190,14 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: "combine",
-    purpose: "make one adapter of several, or another rank of one; no base is needed",
+    purpose: "make one adapter of several, or another rank of one; most need no base",
     usage: ["combine --adapter A[#NAME][@weight] [--adapter …] --out DIR [options]"],
     flags: COMBINE_FLAGS,
     examples: [
       ["The best of rank 16", "combine -a style@0.7 -a detail -r 16 -o both"],
       ["Exact, of any ranks", "combine -a style@0.7 -a detail -m cat -o both"],
       ["A smaller one", "combine -a style --energy 0.95 -o style-small"],
+      ["As LoRA, exactly", "combine -a loha -b base -m cat -o lora"],
     ],
     notes: [SOURCES, HUB],
   },

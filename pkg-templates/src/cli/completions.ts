@@ -82,6 +82,10 @@ function zsh(): string {
 # lorafold in zsh: the output of \`lorafold completions zsh\`
 _lorafold() {
   if (( CURRENT == 2 )); then
+    if [[ $PREFIX == -* ]]; then
+      compadd -- --help -h --version -V
+      return
+    fi
     local -a commands
     commands=(
 ${[...COMMANDS, { name: "help", purpose: "print the help of a command" }].map(({ name, purpose }) => `      '${name}:${zshText(short(purpose))}'`).join("\n")}
@@ -108,9 +112,10 @@ fi`;
 const fishText = (text: string): string => `'${text.replace(/[\\']/g, "\\$&")}'`;
 
 function fish(): string {
+  const of = (command: string) => `complete -c lorafold -n '__lorafold_command_is ${command}'`;
   const commands = [...COMMANDS, { name: "help", purpose: "print the help of a command" }].map(({ name, purpose }) => `complete -c lorafold -n __fish_use_subcommand -a ${name} -d ${fishText(short(purpose))}`);
   const flags = COMMANDS.flatMap((command) => {
-    const here = `complete -c lorafold -n '__fish_seen_subcommand_from ${command.name}'`;
+    const here = of(command.name);
     const own = flagsOf(command).map(([name, { type, short: letter, choices, completes, says }]) => {
       const value = type === "boolean" ? "" : choices ? ` -x -a '${choices.join(" ")}'` : completes ? " -r -F" : " -x";
       return `${here} -l ${name}${letter === undefined ? "" : ` -s ${letter}`}${value} -d ${fishText(short(says))}`;
@@ -121,10 +126,16 @@ function fish(): string {
   });
   return [
     "# lorafold in fish: the output of `lorafold completions fish`",
+    // The first word alone: fish's own function would take a folder of that name for the command, too.
+    "function __lorafold_command_is",
+    "  set -l words (commandline -opc)",
+    '  test (count $words) -gt 1; and test "$words[2]" = $argv[1]',
+    "end",
     "complete -c lorafold -f",
     ...commands,
     ...flags,
-    `complete -c lorafold -n '__fish_seen_subcommand_from help' -a '${COMMANDS.map(({ name }) => name).join(" ")}'`,
+    `${of("help")} -a '${COMMANDS.map(({ name }) => name).join(" ")}'`,
     "complete -c lorafold -n __fish_use_subcommand -l version -s V -d 'print the version'",
+    "complete -c lorafold -n __fish_use_subcommand -l help -s h -d 'print the help'",
   ].join("\n");
 }

@@ -2,22 +2,27 @@ import { readFile } from "node:fs/promises";
 import { asLorafoldError, LorafoldError, thrown } from "../errors.js";
 import { nearest } from "../nearest.js";
 import { paintFor } from "./colour.js";
-import { combineCommand, extractCommand } from "./adapters.js";
 import { COMMANDS } from "./commands.js";
-import { completionsCommand } from "./completions.js";
 import type { Command } from "./flag.js";
 import { commandHelp, overview } from "./help.js";
-import { inspectCommand } from "./inspect.js";
-import { mergeCommand } from "./merge.js";
 import { errorLine, type SaidError, saidError } from "./said-error.js";
-import { serveCommand } from "./serve.js";
 import { snippetFor } from "./snippets.js";
-import { unmergeCommand } from "./unmerge.js";
-import { uploadCommand } from "./upload.js";
-import { verifyCommand } from "./verify.js";
 import { asksForHelp, UsageError } from "./usage.js";
 
-const RUNS: Record<string, (argv: string[]) => Promise<number> | number> = { merge: mergeCommand, verify: verifyCommand, unmerge: unmergeCommand, combine: combineCommand, extract: extractCommand, serve: serveCommand, inspect: inspectCommand, upload: uploadCommand, completions: completionsCommand };
+type Run = (argv: string[]) => Promise<number> | number;
+
+/** Each is loaded when it is asked for: reading the files of all of them takes as long as starting Node. */
+const RUNS: Record<string, () => Promise<Run>> = {
+  merge: async () => (await import("./merge.js")).mergeCommand,
+  verify: async () => (await import("./verify.js")).verifyCommand,
+  unmerge: async () => (await import("./unmerge.js")).unmergeCommand,
+  combine: async () => (await import("./adapters.js")).combineCommand,
+  extract: async () => (await import("./adapters.js")).extractCommand,
+  serve: async () => (await import("./serve.js")).serveCommand,
+  inspect: async () => (await import("./inspect.js")).inspectCommand,
+  upload: async () => (await import("./upload.js")).uploadCommand,
+  completions: async () => (await import("./completions.js")).completionsCommand,
+};
 
 /** Exit codes: 0 done, 1 failed, 2 usage, 130 aborted. */
 export async function main(argv: string[]): Promise<number> {
@@ -29,7 +34,7 @@ export async function main(argv: string[]): Promise<number> {
   process.once("uncaughtException", (error) => process.exit(report(asLorafoldError(error), json, command)));
   try {
     if (first === "help" || asksForHelp(argv)) return help(first === "help" ? rest[0] : command?.name);
-    if (command) return await RUNS[command.name]!(rest);
+    if (command) return await (await RUNS[command.name]!())(rest);
     if (first === "--version" || first === "-V") return await version();
     throw unknown(first);
   } catch (error) {

@@ -1,9 +1,11 @@
 import type { Context } from "../context.js";
-import { asLorafoldError } from "../errors.js";
+import { asLorafoldError, unlessAborted } from "../errors.js";
 import { checkOptions } from "../options.js";
 import { COMBINE_OPTIONS, COMBINE_SETTINGS } from "./options.js";
-import { listAdapters, picked } from "../prepare.js";
+import { listAdapters, listed, picked } from "../prepare.js";
 import { isDirectoryHandle } from "../sources/directory.js";
+import { listingLimits } from "../sources/limits.js";
+import { listSource } from "../sources/listing.js";
 import type { CombineOptions, FactorsResult } from "../types.js";
 import { checkMaking } from "./check.js";
 import { make } from "./make.js";
@@ -14,8 +16,12 @@ export async function combine(context: Context, options: CombineOptions): Promis
     checkOptions("combine", options ?? {}, COMBINE_OPTIONS);
     checkMaking(options);
     const { adapters, inputs, sources } = await listAdapters(context, options);
-    const request = { adapters, combine: picked(options, COMBINE_SETTINGS) };
-    return await make(context, { request, inputs, directories: sources.filter(isDirectoryHandle) }, options);
+    const settings = picked(options, COMBINE_SETTINGS);
+    const { base } = options;
+    if (base === undefined) return await make(context, { request: { adapters, combine: settings }, inputs, directories: sources.filter(isDirectoryHandle) }, options);
+    const model = await unlessAborted(listSource(context.platform, base, "base", listingLimits(), options), options.signal);
+    const request = { adapters, models: [listed(model)], combine: settings };
+    return await make(context, { request, inputs: [...inputs, ...model.files], directories: [...sources, base].filter(isDirectoryHandle) }, options);
   } catch (error) {
     throw asLorafoldError(error);
   }

@@ -5,22 +5,21 @@ import { Worker } from "node:worker_threads";
 import { createContext } from "../context.js";
 import { workerDied } from "../errors.js";
 import type { Platform } from "../platform.js";
+import { readRestBy } from "../rest.js";
 import type { Port } from "../workers/protocol.js";
 import { bindPath, FileTargets } from "./files.js";
 import { FolderSink } from "./folder-sink.js";
 import { userEndpoint, userToken } from "./hub-user.js";
+import { readRest } from "./rest-file.js";
 import { asPath, checkInputs, listPath } from "./source.js";
+
+readRestBy(readRest);
 
 /** Node: paths as sources and outputs, and threads that read and write files themselves. */
 export const nodePlatform: Platform = {
   async loadWasm() {
-    const compiled = async (url: URL) => WebAssembly.compile(await readFile(url));
-    // Both are on the disk: there is nothing to save.
-    const [module, rest] = await Promise.all([
-      compiled(new URL("../lorafold_bg.wasm", import.meta.url)),
-      compiled(new URL("../lorafold_rest.wasm", import.meta.url)),
-    ]);
-    return { module, rest };
+    const module = await WebAssembly.compile(await readFile(new URL("../lorafold_bg.wasm", import.meta.url)));
+    return { module, rest: new URL("../lorafold_rest.wasm", import.meta.url).href };
   },
   startWorker,
   newHasher() {

@@ -1,11 +1,9 @@
-import { optionError, wrongValue } from "../errors.js";
+import { optionError, part, wrongValue } from "../errors.js";
 import type { Platform } from "../platform.js";
 import type { Prepared } from "../prepare.js";
 import { isDirectoryHandle } from "../sources/directory.js";
 import type { Output } from "../types.js";
 import { BlobSink } from "./blob.js";
-import { DirectorySink } from "./directory.js";
-import { openPrivateFileSystem } from "./opfs.js";
 import type { Sink } from "./sink.js";
 import { StreamSink } from "./stream.js";
 
@@ -18,11 +16,11 @@ export async function openSink(platform: Platform, output: Output, force: boolea
   const own = await platform.openSink?.(output, force, inputs);
   if (own) return own;
   if (output === "blob") return new BlobSink();
-  if (output === "opfs") return openPrivateFileSystem(platform);
+  if (output === "opfs") return (await part(import("./opfs.js"))).openPrivateFileSystem(platform);
   if (typeof output === "function") return new StreamSink(output);
   if (isDirectoryHandle(output)) {
     await refuseInputs(output, directories);
-    return new DirectorySink(output, force);
+    return new (await part(import("./directory.js"))).DirectorySink(output, force);
   }
   throw wrongValue("output", output, "a place that files can be written to here");
 }

@@ -1,5 +1,7 @@
 import { parentPort } from "node:worker_threads";
 import { FileTargets, bindPath } from "../node/files.js";
+import { readRest } from "../node/rest-file.js";
+import { readRestBy } from "../rest.js";
 import type { Port } from "./protocol.js";
 import { serve } from "./serve.js";
 
@@ -13,5 +15,6 @@ const port: Port = {
   terminate: () => process.exit(0),
 };
 
+readRestBy(readRest);
 const targets = new FileTargets();
 serve(port, bindPath, { write: ({ path, at }, bytes) => targets.write(path, at, bytes) });

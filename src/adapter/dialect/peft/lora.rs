@@ -12,12 +12,12 @@ use crate::adapter::pairs::{Pair, Tensors, tensors};
 use crate::adapter::pattern::PatternBudget;
 use crate::adapter::stack::{Candidate, Wrapper};
 use crate::adapter::targets::{Targets, without_factors};
-use crate::adapter::{AdapterConfig, ModuleSettings, SettingsLookup};
+use crate::adapter::{AdapterConfig, ModuleSettings, SettingsLookup, Start};
 use crate::container::Header;
 use crate::encoding::{Operand, Plain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
-use crate::op::{DORA, LORA, LayerShape, OLORA, Op, Sizes, add_bias, trained_rows};
+use crate::op::{DORA, LORA, LayerShape, Method, OLORA, Op, PISSA, Sizes, add_bias, trained_rows};
 
 /// Read an adapter of LoRA or DoRA. `fields` are those of its configuration; empty if it comes without one.
 pub(super) fn read(
@@ -60,6 +60,7 @@ pub(super) fn read(
                 .map_err(|error| error.adapter(adapter))?,
         };
         if let Some(wrapper) = wrapper {
+            reader.unchanged("bare parameters (target_parameters)", &pair.a.key)?;
             stacks |= pair.rank > config.r;
             updates.push(reader.of_parameter(pair, module, wrapper));
             continue;
@@ -141,19 +142,20 @@ impl Reader<'_> {
         .scaled(pair.rank, alpha, scale);
         let op = match (&pair.magnitude, self.config.dora) {
             (None, false) => match &block {
-                None if self.config.olora && !pair.embedding => self.olora(pair, lora)?,
+                // PEFT initialises embeddings as usual.
+                None if !pair.embedding => self.started(pair, lora)?,
                 None => lora,
-                Some(block) => block.op(lora, pair.rank_of_b).map_err(|error| error.adapter(adapter))?,
+                Some(block) => {
+                    self.unchanged("factors stored in blocks", &pair.a.key)?;
+                    block.op(lora, pair.rank_of_b).map_err(|error| error.adapter(adapter))?
+                }
             },
-            (Some(magnitude), _) if self.config.olora => {
-                let reason = "DoRA that was initialised by OLoRA cannot be merged yet";
-                return Err(Error::unsupported(magnitude.key.clone(), reason).adapter(adapter).field("use_dora"));
-            }
             _ if block.is_some() => {
                 let reason = "factors stored in blocks have no DoRA magnitudes";
                 return Err(Error::unsupported(pair.a.key.clone(), reason).adapter(adapter).field("use_dora"));
             }
             (Some(magnitude), true) => {
+                self.unchanged("DoRA", &magnitude.key)?;
                 lora.operands.push(magnitude.clone());
                 Op { method: &DORA, ..lora }
             }
@@ -222,13 +224,43 @@ impl Reader<'_> {
         }
     }
 
-    /// PEFT initialises only linear layers this way; embeddings are initialised as usual.
-    fn olora(&self, pair: &Pair, lora: Op) -> Result<Op> {
-        if pair.rank <= pair.inputs.min(pair.outputs) && pair.kernel.is_empty() {
-            return Ok(Op { method: &OLORA, ..lora });
+    /// The initialisation that has changed the base, if there was one, and the method that does so again.
+    fn changes(&self) -> Option<(&'static str, &'static Method)> {
+        match self.config.start {
+            Start::Base => None,
+            Start::Olora => Some(("OLoRA", &OLORA)),
+            Start::Pissa => Some(("PiSSA", &PISSA)),
         }
-        let reason = format!("OLoRA has no factors of rank {} for this layer", pair.rank);
-        Err(Error::shape_mismatch(self.files.adapter, pair.a.key.clone(), reason))
+    }
+
+    /// Refuse what an initialisation that changes the base is not done again for.
+    fn unchanged(&self, what: &str, key: &str) -> Result<()> {
+        let Some((name, _)) = self.changes() else { return Ok(()) };
+        let reason = format!("{what}, initialised by {name}, cannot be merged yet");
+        let error = Error::unsupported(key, reason).kind(ErrorKind::NotImplemented).adapter(self.files.adapter);
+        let fix = "merge into the base that was saved with it, with the option residualBase";
+        Err(error.tensor(key).field("init_lora_weights").fix(fix))
+    }
+
+    /// The update of a linear layer, which began from a base that the initialisation had changed. PEFT initialises no other layer this way.
+    fn started(&self, pair: &Pair, lora: Op) -> Result<Op> {
+        let Some((name, method)) = self.changes() else { return Ok(lora) };
+        let (adapter, key) = (self.files.adapter, pair.a.key.clone());
+        let attention = pair.module.strip_suffix(".out_proj").unwrap_or(&pair.module);
+        if self.is_attention(&pair.module) || self.is_attention(attention) {
+            self.unchanged("nn.MultiheadAttention", &key)?;
+        }
+        if pair.rank > pair.inputs.min(pair.outputs) || !pair.kernel.is_empty() {
+            let reason = format!("{name} has no factors of rank {} for this layer", pair.rank);
+            return Err(Error::shape_mismatch(adapter, key, reason));
+        }
+        // PEFT divides the singular values by it, and takes their roots.
+        if self.config.start == Start::Pissa && lora.scaling() <= 0.0 {
+            let reason = format!("PiSSA needs a scale above 0, and that of {} is {}", pair.module, lora.scaling());
+            let file = self.files.config.map_or("adapter_config.json", |(file, _)| file);
+            return Err(Error::bad_config(file, reason).adapter(adapter).field("lora_alpha").tensor(key));
+        }
+        Ok(Op { method, ..lora })
     }
 
     fn is_attention(&self, module: &str) -> bool {

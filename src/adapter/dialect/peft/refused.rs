@@ -38,7 +38,6 @@ const WITH_PEFT: &[(&str, &str)] = &[
         "OSF replaces the lower singular vectors of the base's weights, and the adapter does not have those that must be taken away",
     ),
     ("FROD", "FRoD's left factors are solutions for the base's weights; the adapter does not have them"),
-    ("BONE", "PEFT has replaced Bone by MiSS, and no longer reads it"),
     ("ADAMSS", "AdaMSS clusters the singular vectors of the base's weights; the adapter does not have the clusters"),
 ];
 
