@@ -7,8 +7,18 @@ use std::cmp::Ordering;
 pub(crate) fn sort_by<T>(items: &mut Vec<T>, compare: impl Fn(&T, &T) -> Ordering) {
     let mut order: Vec<u32> = (0..items.len() as u32).collect();
     sort_numbers(&mut order, &|one, other| compare(&items[one as usize], &items[other as usize]));
-    let mut slots: Vec<Option<T>> = items.drain(..).map(Some).collect();
-    items.extend(order.into_iter().filter_map(|number| slots[number as usize].take()));
+    // Along each cycle of the permutation, one exchange after another: a second list would take as much memory as the first.
+    for start in 0..order.len() {
+        let mut at = start;
+        loop {
+            let from = std::mem::replace(&mut order[at], at as u32) as usize;
+            if from == start {
+                break;
+            }
+            items.swap(at, from);
+            at = from;
+        }
+    }
 }
 
 /// Sort, equal values in the order that they have.

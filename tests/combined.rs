@@ -3,14 +3,12 @@
 //! `tests/fixtures/combined.py` loads the same adapters with PEFT; combined.json has the hashes of those that it has loaded.
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use folders::cases::{Case, cases};
-use folders::{Scratch, decode, values};
+use crate::folders::cases::{Case, cases};
+use crate::folders::{Scratch, decode, values};
 use lorafold::json::FromJson;
 use lorafold::{AdapterFolder, CombineOptions, FactorsReport, Merge, NewAdapter, Result};
 use safetensors::SafeTensors;

@@ -1,13 +1,11 @@
 //! What is extracted of models whose tensors are tied: PEFT needs a copy for each module (`tests/fixtures/extracted.py` loads the like with PEFT).
 #![cfg(not(target_arch = "wasm32"))]
 
-mod folders;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use folders::{Scratch, decode, values};
+use crate::folders::{Scratch, decode, values};
 use lorafold::{ExtractOptions, FactorsReport, Merge, NewAdapter};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -99,6 +97,19 @@ fn what_did_not_change_is_not_saved() {
     let (_, config, tensors) = extracted(&scratch, &untied, &LLAMA, &changed);
     assert!(!tensors.contains_key("lm_head.weight"), "{:?}", tensors.keys());
     assert_eq!(config["modules_to_save"], json!(["model.embed_tokens"]));
+}
+
+#[test]
+fn a_difference_without_factors_is_no_adapter() {
+    let scratch = Scratch::new("extract-norm");
+    let config = json!({ "architectures": ["LlamaForCausalLM"], "model_type": "llama" });
+    save(&scratch.join("base"), &config, &LLAMA, &[]);
+    for (changed, says) in [(&["model.norm.weight"][..], "model.norm.weight"), (&[][..], "nothing to keep")] {
+        save(&scratch.join("tuned"), &config, &LLAMA, changed);
+        let new = NewAdapter::extracted(scratch.join("base"), scratch.join("tuned"), ExtractOptions::default());
+        let error = new.run(scratch.join("out")).unwrap_err();
+        assert!(error.code() == "wrong-input" && error.to_string().contains(says), "{error}");
+    }
 }
 
 #[test]

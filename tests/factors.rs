@@ -362,6 +362,31 @@ fn hash(folder: &Path) -> String {
     Sha256::digest(&bytes[8 + header..]).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Two models of one weight that is too large to be decomposed as a whole, of numbers that JavaScript makes as well.
+fn wide(scratch: &Scratch) -> [PathBuf; 2] {
+    const SIDES: [usize; 2] = [150, 61];
+    let mut state = 1u32;
+    let mut number = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 16_777_216.0 - 0.5
+    };
+    let base: Vec<f32> = (0..SIDES[0] * SIDES[1]).map(|_| number()).collect();
+    let tuned: Vec<f32> =
+        base.iter().enumerate().map(|(at, value)| value + number() / (1 + at % SIDES[1]) as f32).collect();
+    [("base", base), ("tuned", tuned)].map(|(name, values)| {
+        let folder = scratch.join(&format!("wide-{name}"));
+        fs::create_dir(&folder).unwrap();
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let [rows, cols] = SIDES;
+        let about =
+            json!({ "up_proj.weight": { "dtype": "F32", "shape": [rows, cols], "data_offsets": [0, bytes.len()] } });
+        let header = about.to_string();
+        let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &bytes].concat();
+        fs::write(folder.join("model.safetensors"), file).unwrap();
+        folder
+    })
+}
+
 /// The same bytes on every machine: tests/js/factors.test.mjs compares those of WebAssembly with the same hashes.
 #[test]
 fn the_bytes_are_the_same_everywhere() {
@@ -372,6 +397,11 @@ fn the_bytes_are_the_same_everywhere() {
     for name in known.keys() {
         let out = scratch.join(name);
         match &about["cases"][name] {
+            Value::Null if name == "extract-wide" => {
+                let [base, tuned] = wide(&scratch);
+                let options = options::<ExtractOptions>(&json!({ "rank": 4 }));
+                NewAdapter::extracted(base, tuned, options).run(&out).unwrap()
+            }
             Value::Null => extract(json!({ "rank": 4 }), &out).unwrap(),
             case => {
                 let mut asked = asked(case);

@@ -6,6 +6,7 @@ mod folders;
 mod fuzz_targets;
 mod model;
 
+mod combined;
 mod experts;
 mod factors;
 mod fixture_ranges;

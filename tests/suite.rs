@@ -9,6 +9,7 @@ mod adapters;
 mod codes;
 mod dora;
 mod example;
+mod extracted;
 mod inputs;
 mod module_weights;
 mod native;

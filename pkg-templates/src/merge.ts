@@ -122,7 +122,7 @@ async function runTasks(
         await facts.gather(program, async (fact) => (await runJob({ kind: "gather", program, ...fact })).facts!);
       }
       const result = await runJob(job!);
-      if (piece.kind === "compute" && result.statistics !== undefined) plan.addStatistics(piece.program, result.statistics);
+      if (piece.kind === "compute") result.statistics?.forEach((found) => plan.addStatistics(piece.program, found));
       if (result.bytes) collectBuffers();
       const made = result.blob ?? (result.bytes && new Uint8Array(result.bytes));
       if (made) await sink.write(file, piece.at, made);

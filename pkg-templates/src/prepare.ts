@@ -16,11 +16,10 @@ import { hashed } from "./sources/hashed.js";
 import { address } from "./sources/address.js";
 import { holdsModel, mayBeWeights } from "./sources/weights.js";
 import type { AdapterOptions, MergeOptions, PlanOptions, SourceLike } from "./types.js";
-import { planInWorker } from "./workers/planner.js";
+import { type Planned, planInWorker } from "./workers/planner.js";
 
 /** A plan and the inputs that it refers to by number. */
-export interface Prepared {
-  plan: Plan;
+export interface Prepared extends Planned {
   inputs: Input[];
   /** Numbers of the inputs that were read, for the plan or for the output. */
   used: Set<number>;
@@ -29,11 +28,12 @@ export interface Prepared {
 }
 
 /**
- * List every source and make the plan. `known` are the options of the function `whose` they are.
+ * List every source and make the plan. `known` are the options of the function `whose` they are. `tagged`: a worker
+ * that makes the plan gives the entity tags of its files, too.
  *
  * @throws {LorafoldError} for everything that headers, configurations and options can show to be wrong.
  */
-export async function prepare<T extends PlanOptions & Pick<MergeOptions, "workers">>(context: Context, whose: string, options: T, known: Names<T>): Promise<Prepared> {
+export async function prepare<T extends PlanOptions & Pick<MergeOptions, "workers">>(context: Context, whose: string, options: T, known: Names<T>, tagged = false): Promise<Prepared> {
   const adapters = checkPlanOptions(whose, options, known);
   const { signal } = options;
   const prepared = async (): Promise<Prepared> => {
@@ -42,10 +42,10 @@ export async function prepare<T extends PlanOptions & Pick<MergeOptions, "worker
     const used = new Set<number>();
     const bound = inputs.map((input, number) => noting(bind(input, platform.bindInput), () => used.add(number)));
     try {
-      const moved = platform.plansInWorker && options.workers !== 0 ? await planInWorker(platform, wasm, request, bound, signal) : undefined;
-      const plan = moved ?? (await Plan.open(request, bound.map(hashed), signal));
+      const moved = platform.plansInWorker && options.workers !== 0 ? await planInWorker(platform, wasm, request, bound, tagged, signal) : undefined;
+      const planned = moved ?? { plan: await Plan.open(request, bound.map(hashed), signal) };
       // The first bytes of files were kept for the plan alone: merging reads the file as it is then.
-      return { plan, inputs: inputs.map(({ head: _, ...input }) => input), used, directories };
+      return { ...planned, inputs: inputs.map(({ head: _, ...input }) => input), used, directories };
     } finally {
       for (const input of bound) input.close?.();
     }

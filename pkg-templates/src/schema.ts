@@ -839,6 +839,10 @@ export type Piece = { kind: "plan",
    */
   skip: number,
   /**
+   * Elements that are best computed at a time, where nothing else asks for more: they stay in the processor's cache from the read to the write.
+   */
+  step: number,
+  /**
    * The source's bytes of these elements. The first span is the one that a `Run` streams.
    */
   reads: Array<Span>,

@@ -109,9 +109,12 @@ pub(crate) fn tensors(files: &AdapterFiles, header: &Header) -> Result<Tensors> 
             return Err(twice(file, &other.tensor, &named.tensor, "factor"));
         }
     }
-    let each = modules.into_iter().zip(halves);
-    let pairs = each.map(|(module, halves)| pair(adapter, input, header, module.into(), halves));
-    let mut pairs = pairs.collect::<Result<Vec<Pair>>>()?;
+    // Collected as results, they would grow to twice their size.
+    let mut pairs = Vec::with_capacity(halves.len());
+    for (module, halves) in modules.into_iter().zip(halves) {
+        pairs.push(pair(adapter, input, header, module.into(), halves)?);
+    }
+    drop(factors);
     for (module, tensor) in bases {
         match find(&mut pairs, &module) {
             Some(pair) => pair.base = Some((factor(adapter, input, header, &tensor)?, tensor.shape.into())),

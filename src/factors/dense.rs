@@ -6,6 +6,7 @@ use super::options::Combining;
 use super::rule::{Mixer, Rule};
 use super::sketch::{ROWS_TOGETHER, Rows};
 use crate::error::Result;
+use crate::kernel::Real;
 use crate::op::Unpacked;
 
 /// What the deltas of some adapters become.
@@ -15,6 +16,8 @@ pub(crate) struct DenseMix<'a> {
     mixer: Mixer,
     /// Some rows of each delta.
     tiles: Vec<Vec<f64>>,
+    /// The same rows of what they become.
+    mixed: Vec<f64>,
 }
 
 impl<'a> DenseMix<'a> {
@@ -46,7 +49,13 @@ impl<'a> DenseMix<'a> {
             parts.push((source.adapter.weight, found?, 0));
         }
         let tiles = sources.iter().map(|_| room()).collect::<Result<_>>()?;
-        Ok(DenseMix { sides, sources, mixer: Mixer { elects: rule.elects, sign: options.sign, parts }, tiles })
+        Ok(DenseMix {
+            sides,
+            sources,
+            mixer: Mixer { elects: rule.elects, sign: options.sign, parts },
+            tiles,
+            mixed: Vec::new(),
+        })
     }
 }
 
@@ -55,7 +64,11 @@ impl Rows for DenseMix<'_> {
         self.sides
     }
 
-    async fn read(&mut self, first: usize, count: usize, out: &mut [f64]) -> Result<()> {
+    fn is_narrow(&self) -> bool {
+        false
+    }
+
+    async fn read<R: Real>(&mut self, first: usize, count: usize, stride: usize, out: &mut [R]) -> Result<()> {
         let cols = self.sides.1;
         if first == 0 {
             self.mixer.rewind();
@@ -64,7 +77,11 @@ impl Rows for DenseMix<'_> {
             tile.resize(count * cols, 0.0);
             delta(&source.factors, cols, first, tile);
         }
-        self.mixer.mix((first * cols) as u64, &mut self.tiles, out);
+        self.mixed.resize(count * cols, 0.0);
+        self.mixer.mix((first * cols) as u64, &mut self.tiles, &mut self.mixed);
+        for (to, from) in out.chunks_mut(stride).zip(self.mixed.chunks_exact(cols.max(1))) {
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = R::from_f64(*from));
+        }
         Ok(())
     }
 }

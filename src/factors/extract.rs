@@ -4,7 +4,7 @@ use super::combine::keep as keep_of;
 use super::keep::Keep;
 use super::layer::Layer;
 use super::low_rank::LowRank;
-use super::matrix::{Matrix, dot, zeros};
+use super::matrix::Matrix;
 use super::plan::Outcome;
 use super::prune::key;
 use super::sketch::{ROWS_TOGETHER, Rows, sketch};
@@ -12,6 +12,7 @@ use super::svd::Svd;
 use crate::encoding::Plain;
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize};
+use crate::kernel::{Real, row_squares};
 use crate::tensor::{Dtype, Float};
 
 /// The factors of a layer whose weight was `base` and is `tuned`; and whether both are stored (inputs, outputs).
@@ -50,26 +51,31 @@ pub(crate) async fn difference(
     let Some(float) = Float::of(dtype) else { return Err(Error::internal(format!("{name} is of type {dtype}"))) };
     let tuned = Plain { float, input: at.input, start: at.start };
     // As rows of a size that is read well; the last one may be shorter.
-    const ROW: u64 = 4096;
-    let mut total = 0.0;
-    let mut at = 0;
+    const ROW: u64 = 1 << 18;
+    let (mut total, mut at, mut values) = (0.0, 0, Vec::new());
     while at < elements {
-        let step = (ROW * ROWS_TOGETHER as u64).min(elements - at);
-        let width = |plain: Plain| plain.float.bytes() as u64;
-        let shifted = |plain: Plain| Plain { start: plain.start + at * width(plain), ..plain };
-        let cols = usize::try_from(step).unwrap_or(usize::MAX);
+        let cols = ROW.min(elements - at) as usize;
+        let shifted = |plain: Plain| Plain { start: plain.start + at * plain.float.bytes() as u64, ..plain };
         let mut part = Difference::new(name, (1, cols), shifted(base), shifted(tuned), inputs);
         part.before = at;
-        let mut values = zeros(Some(cols))?;
-        part.read(0, 1, &mut values).await?;
-        total += dot(&values, &values);
-        at += step;
+        total += if part.is_narrow() {
+            part.squares::<f32>(&mut values).await?
+        } else {
+            part.squares::<f64>(&mut Vec::new()).await?
+        };
+        at += cols as u64;
+        if at.is_multiple_of(PAUSE as u64) {
+            inputs.pause().await?;
+        }
     }
     Ok(total.sqrt())
 }
 
 /// Bytes of each weight that are read at a time, at least as many as are multiplied at a time.
 const READ: usize = 1 << 20;
+
+/// Elements between two pauses, which take some milliseconds in browsers: about ten of work.
+const PAUSE: usize = 1 << 22;
 
 /// tuned − base.
 struct Difference<'a, I> {
@@ -83,13 +89,24 @@ struct Difference<'a, I> {
     /// The rows whose bytes are here: the first, and how many.
     held: (usize, usize),
     bytes: [Vec<u8>; 2],
-    values: Vec<f64>,
+    /// Elements that were read since the last pause.
+    since_pause: usize,
 }
 
 impl<'a, I: Inputs> Difference<'a, I> {
     fn new(name: &'a str, sides: (usize, usize), base: Plain, tuned: Plain, inputs: &'a I) -> Difference<'a, I> {
-        let (held, bytes, values) = ((0, 0), [Vec::new(), Vec::new()], Vec::new());
-        Difference { name, sides, base, tuned, inputs, before: 0, held, bytes, values }
+        let bytes = [Vec::new(), Vec::new()];
+        Difference { name, sides, base, tuned, inputs, before: 0, held: (0, 0), bytes, since_pause: 0 }
+    }
+
+    /// The sum of the squares of a difference of one row. `values` is room for it.
+    async fn squares<R: Real>(&mut self, values: &mut Vec<R>) -> Result<f64> {
+        let cols = self.sides.1;
+        values.resize(cols, R::ZERO);
+        self.read(0, 1, cols, values).await?;
+        let mut sum = [0.0];
+        row_squares(values, cols, &mut sum);
+        Ok(sum[0])
     }
 
     /// Read the rows from `first` on, `count` of them or more.
@@ -103,6 +120,11 @@ impl<'a, I: Inputs> Difference<'a, I> {
             self.inputs.read(plain.input, plain.start + first as u64 * width, bytes).await?;
         }
         self.held = (first, some);
+        self.since_pause += some * cols;
+        if self.since_pause < PAUSE {
+            return Ok(());
+        }
+        self.since_pause = 0;
         self.inputs.pause().await
     }
 }
@@ -112,26 +134,29 @@ impl<I: Inputs> Rows for Difference<'_, I> {
         self.sides
     }
 
-    async fn read(&mut self, first: usize, count: usize, out: &mut [f64]) -> Result<()> {
+    fn is_narrow(&self) -> bool {
+        self.base.float != Float::F64 && self.tuned.float != Float::F64
+    }
+
+    async fn read<R: Real>(&mut self, first: usize, count: usize, stride: usize, out: &mut [R]) -> Result<()> {
         let (start, some) = self.held;
         if first < start || first + count > start + some {
             self.hold(first, count).await?;
         }
-        let (cols, skipped) = (self.sides.1, first - self.held.0);
-        self.values.resize(out.len(), 0.0);
+        let cols = self.sides.1;
         let [base, tuned] = &self.bytes;
-        let part = |plain: Plain, bytes: &'_ [u8]| {
-            let width = plain.float.bytes();
-            let start = skipped * cols * width;
-            start..(start + out.len() * width).min(bytes.len())
-        };
-        let ranges = [part(self.base, base), part(self.tuned, tuned)];
-        self.base.float.read_all(&base[ranges[0].clone()], &mut self.values);
-        self.tuned.float.read_all(&tuned[ranges[1].clone()], out);
-        for (element, (out, base)) in out.iter_mut().zip(&self.values).enumerate() {
-            *out -= base;
-            if !out.is_finite() {
-                let element = self.before + (first * cols + element) as u64;
+        let (base_is, tuned_is) = (self.base.float, self.tuned.float);
+        for (row, out) in (first..first + count).zip(out.chunks_mut(stride)) {
+            let of_row = |float: Float, bytes: &'_ [u8]| {
+                let bytes_of_row = cols * float.bytes();
+                let start = (row - self.held.0) * bytes_of_row;
+                start.min(bytes.len())..(start + bytes_of_row).min(bytes.len())
+            };
+            let (base, tuned) = (&base[of_row(base_is, base)], &tuned[of_row(tuned_is, tuned)]);
+            let out = &mut out[..cols];
+            if !R::subtract((tuned_is, tuned), (base_is, base), out) {
+                let at = out.iter().position(|value| !value.is_finite()).unwrap_or(0);
+                let element = self.before + (row * cols + at) as u64;
                 let reason = "the difference of the two models is NaN or infinite there";
                 return Err(Error::non_finite(self.name, element, reason));
             }

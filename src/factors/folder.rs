@@ -174,6 +174,16 @@ impl FactorsPlan {
                 others.push(OtherReport { tensor, norm: None, saved: true });
             }
         }
+        if let (true, Some(other)) = (modules.is_empty(), others.first()) {
+            let reason = format!(
+                "no weight differs for which LoRA has factors, only others ({}, …): PEFT has no LoRA adapter without factors",
+                other.tensor
+            );
+            let error = Error::wrong_input("the adapter", reason).tensor(other.tensor.clone());
+            return Err(
+                error.fix("merge the model itself in the place of an adapter: its difference is taken as a whole")
+            );
+        }
         if modules.is_empty() {
             return Err(Error::wrong_input("the adapter", "there is nothing to keep: no weight differs")
                 .fix("give a model that was trained from this base"));

@@ -2,7 +2,7 @@
 //!
 //! A [`FactorsPlan`] says which modules the new adapter has. Each is computed by itself, from the factors of the adapters
 //! ([`plan_combine`]) or from the rows of two models ([`plan_extract`]); its singular values come from a small core, and no weight is in memory
-//! as a whole. All sums are in f64 and in one order, so that the same bytes come out everywhere.
+//! as a whole. All sums are in one order, so that the same bytes come out everywhere; in f64, but for the passes over two models of f32 or less.
 
 mod adapters;
 mod bias;
@@ -11,6 +11,7 @@ mod copies;
 mod dense;
 mod extract;
 mod folder;
+mod independent;
 mod keep;
 mod layer;
 mod low_rank;
@@ -28,8 +29,9 @@ mod sketch;
 mod stack;
 mod stacks;
 mod targets;
+mod thin;
 
-use crate::linear::{matrix, qr, svd};
+use crate::linear::{matrix, qr, svd, symmetric};
 
 pub use adapters::plan_combine;
 pub use folder::{AdapterFiles, Slot};

@@ -2,9 +2,11 @@
 
 use core::arch::aarch64::*;
 
+use super::difference;
 use super::element::Element;
 use super::isa::{Isa, Strip};
 use super::statistics::Statistics;
+use super::thin::{self, Product};
 use super::tile;
 use super::vector::Vector;
 
@@ -156,6 +158,16 @@ impl Isa for Neon {
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
         // SAFETY: NEON is part of every AArch64; `left` and `right` point to `rank` groups, and `delta` to room for one tile.
         unsafe { tile::store_product::<float32x4_t>(left, right, rank, delta) }
+    }
+
+    unsafe fn add_product(product: &Product) {
+        // SAFETY: NEON is part of every AArch64; the product's pointers cover all that `add_tiles` touches.
+        unsafe { thin::add_tiles::<float32x4_t>(product) }
+    }
+
+    unsafe fn subtract<F: Element>(tuned: *const u8, base: *const u8, count: usize, out: *mut f32) -> u32 {
+        // SAFETY: NEON is part of every AArch64; the pointers cover `count` elements, which is all that `subtract_all` touches.
+        unsafe { difference::subtract_all::<float32x4_t, F>(tuned, base, count, out) }
     }
 
     #[cfg(feature = "bench")]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::converting;
 use super::element::{Bf16, Element, F16, F32};
 use super::statistics::Statistics;
+use super::thin::Product;
 use crate::tensor::Float;
 
 /// Rows of a tile, and of a panel of the left factor.
@@ -57,12 +58,51 @@ pub(super) trait Isa {
     /// - `left` points into a panel, `right` to the tile's first column in its panel, both `rank` long.
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32);
 
+    /// Adds a product of a [thin](super::thin) matrix to what is there.
+    ///
+    /// # Safety
+    /// - The CPU has the instruction set.
+    /// - The product's pointers cover its rows, depth and width; the width is a multiple of [`THIN`](super::thin::THIN), the depth not 0.
+    unsafe fn add_product(product: &Product);
+
+    /// Writes `tuned` − `base` to `out`. Returns the bits of the largest magnitude: infinity's or more if any is not finite.
+    ///
+    /// # Safety
+    /// - The CPU has the instruction set.
+    /// - `count` is a multiple of `2 * THIN`, and the pointers cover so many elements.
+    unsafe fn subtract<F: Element>(tuned: *const u8, base: *const u8, count: usize, out: *mut f32) -> u32;
+
     /// Multiplies and adds, for the benchmark.
     ///
     /// # Safety
     /// The CPU has the instruction set.
     #[cfg(feature = "bench")]
     unsafe fn peak(turns: usize) -> f32;
+}
+
+/// Something that each instruction set does.
+pub(super) trait Work {
+    type Out;
+
+    /// Do it by this one, which the CPU has.
+    fn by<I: Isa>(self) -> Self::Out;
+}
+
+/// Do something by the fastest instruction set of this CPU.
+#[inline(always)]
+pub(super) fn on_this_cpu<W: Work>(work: W) -> W::Out {
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    return work.by::<super::wasm32::Simd128>();
+    #[cfg(target_arch = "aarch64")]
+    return work.by::<super::aarch64::Neon>();
+    #[cfg(target_arch = "x86_64")]
+    return if std::arch::is_x86_feature_detected!("avx2") {
+        work.by::<super::x86_64::Avx2>()
+    } else {
+        work.by::<super::x86_64::Sse2>()
+    };
+    #[allow(unreachable_code, reason = "only where there is no SIMD")]
+    work.by::<super::scalar::Scalar>()
 }
 
 pub(super) type StripFn = unsafe fn(&Strip, &mut Statistics) -> usize;
@@ -80,18 +120,15 @@ pub(super) struct Kernel {
 impl Kernel {
     /// The fastest on this CPU.
     pub(super) fn detect(from: Float, to: Float, statistics: bool) -> Kernel {
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        return Kernel::of::<super::wasm32::Simd128>(from, to, statistics);
-        #[cfg(target_arch = "aarch64")]
-        return Kernel::of::<super::aarch64::Neon>(from, to, statistics);
-        #[cfg(target_arch = "x86_64")]
-        return if std::arch::is_x86_feature_detected!("avx2") {
-            Kernel::of::<super::x86_64::Avx2>(from, to, statistics)
-        } else {
-            Kernel::of::<super::x86_64::Sse2>(from, to, statistics)
-        };
-        #[allow(unreachable_code, reason = "only where there is no SIMD")]
-        Kernel::of::<super::scalar::Scalar>(from, to, statistics)
+        struct Detect(Float, Float, bool);
+        impl Work for Detect {
+            type Out = Kernel;
+
+            fn by<I: Isa>(self) -> Kernel {
+                Kernel::of::<I>(self.0, self.1, self.2)
+            }
+        }
+        on_this_cpu(Detect(from, to, statistics))
     }
 
     pub(super) fn of<I: Isa>(from: Float, to: Float, statistics: bool) -> Kernel {
@@ -122,3 +159,21 @@ fn strip_from_to<I: Isa, F: Element, T: Element>(statistics: bool) -> StripFn {
         (false, false) => converting::strip::<I, F, T, false>,
     }
 }
+
+/// Runs what is given by every instruction set that this CPU has, the fastest last.
+#[cfg(test)]
+macro_rules! by_each {
+    ($work:expr, $then:expr) => {
+        let by_scalar = $work.by::<crate::kernel::scalar::Scalar>();
+        $then(by_scalar);
+        #[cfg(target_arch = "x86_64")]
+        {
+            let by_sse2 = $work.by::<crate::kernel::x86_64::Sse2>();
+            $then(by_sse2);
+        }
+        let by_fastest = crate::kernel::isa::on_this_cpu($work);
+        $then(by_fastest);
+    };
+}
+#[cfg(test)]
+pub(super) use by_each;

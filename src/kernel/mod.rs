@@ -14,6 +14,7 @@
 compile_error!("the kernels load little-endian tensors as they are");
 
 mod converting;
+mod difference;
 mod element;
 mod factors;
 mod fold;
@@ -26,7 +27,9 @@ mod real;
 mod rows;
 mod scalar;
 mod statistics;
+mod thin;
 mod tile;
+mod two;
 mod vector;
 
 #[cfg(target_arch = "aarch64")]
@@ -45,8 +48,10 @@ pub use four::{FOUR, Four, Mask, each_four, fours, padded};
 pub use norms::{Value, column_squares, row_squares, scale_columns, scale_rows};
 pub use products::sample_products;
 pub use real::{Real, bytes_of, bytes_of_mut, decode, fold_tile};
-pub use rows::{STRIP, Strip, multiply};
+pub use rows::{STRIP, Strip, multiply, weighted_sum};
 pub use statistics::{Spread, Statistics};
+pub use thin::{Left, THIN};
+pub use two::{TWO, Two, each_two};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -2,9 +2,11 @@
 
 use std::ops::{Add, AddAssign, Mul, MulAssign, Sub};
 
+use super::difference;
 use super::factors::Factors;
 use super::fold::fold_into;
 use super::four::{Four, fours};
+use super::thin::{self, Left};
 use crate::tensor::Float;
 
 /// The type that a method computes in: f32, or f64 if the base is f64.
@@ -35,6 +37,16 @@ pub trait Real:
     fn add_all(values: &[Self], deltas: &[f32], out: &mut [Self]);
     /// Whether it is neither NaN nor infinite.
     fn is_finite(self) -> bool;
+    /// Add `left` × `right` (depth × width) to `out` (rows × width). Each value is summed from zero on, in the order of the depth, and then added.
+    ///
+    /// # Panics
+    /// If the width is no multiple of [`THIN`](super::THIN), or a factor or `out` is not of its size.
+    fn add_product(left: Left<Self>, right: &[Self], width: usize, out: &mut [Self]);
+    /// Write `tuned` − `base` to `out`, elements of the types that stand beside them, rounded once. Returns whether all are finite.
+    ///
+    /// # Panics
+    /// If the bytes are not as many elements as `out` has, or are f64 where this is f32.
+    fn subtract(tuned: (Float, &[u8]), base: (Float, &[u8]), out: &mut [Self]) -> bool;
 }
 
 mod private {
@@ -71,6 +83,14 @@ impl Real for f32 {
     fn is_finite(self) -> bool {
         f32::is_finite(self)
     }
+
+    fn add_product(left: Left<f32>, right: &[f32], width: usize, out: &mut [f32]) {
+        thin::add_product(left, right, width, out);
+    }
+
+    fn subtract(tuned: (Float, &[u8]), base: (Float, &[u8]), out: &mut [f32]) -> bool {
+        difference::subtract(tuned, base, out)
+    }
 }
 
 impl Real for f64 {
@@ -97,6 +117,14 @@ impl Real for f64 {
 
     fn is_finite(self) -> bool {
         f64::is_finite(self)
+    }
+
+    fn add_product(left: Left<f64>, right: &[f64], width: usize, out: &mut [f64]) {
+        thin::add_product_f64(left, right, width, out);
+    }
+
+    fn subtract(tuned: (Float, &[u8]), base: (Float, &[u8]), out: &mut [f64]) -> bool {
+        difference::subtract_f64(tuned, base, out)
     }
 }
 

@@ -88,6 +88,70 @@ fn sums(rows: &[&[f64]; STRIP], matrix: &[f64], width: usize) -> [[f64; WIDE]; S
     })
 }
 
+/// Columns of a [`weighted_sum`] that are computed together: as many as keep the CPU's adders busy.
+const ACROSS: usize = 8;
+
+/// Writes Σ weight · row of `matrix`, whose rows have `width` values, to `out`: of each row as many values as that has, from value `first` on. Each
+/// value is summed up from zero on, in the order of the rows.
+///
+/// # Panics
+/// If `first` and the length of `out` go beyond a row.
+pub fn weighted_sum(weights: &[f64], matrix: &[f64], width: usize, first: usize, out: &mut [f64]) {
+    assert!(first.checked_add(out.len()).is_some_and(|end| end <= width), "{} values of rows of {width}", out.len());
+    let (tiles, rest) = out.as_chunks_mut::<ACROSS>();
+    for (number, tile) in tiles.iter_mut().enumerate() {
+        *tile = sums_across(weights, matrix.get(first + number * ACROSS..).unwrap_or_default(), width);
+    }
+    let first = first + tiles.len() * ACROSS;
+    for (number, out) in rest.iter_mut().enumerate() {
+        let column = matrix.get(first + number..).unwrap_or_default().iter().step_by(width);
+        *out = weights.iter().zip(column).fold(0.0, |sum, (weight, value)| sum + weight * value);
+    }
+}
+
+/// The first eight columns of `matrix`.
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+#[inline(always)]
+fn sums_across(weights: &[f64], matrix: &[f64], width: usize) -> [f64; ACROSS] {
+    let mut sums = [0.0; ACROSS];
+    for (weight, line) in weights.iter().zip(matrix.chunks(width)) {
+        let Some(line) = line.first_chunk::<ACROSS>() else { break };
+        for (sum, value) in sums.iter_mut().zip(line) {
+            *sum += weight * value;
+        }
+    }
+    sums
+}
+
+/// The same with explicit vectors, as in [`sums`].
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[inline(always)]
+fn sums_across(weights: &[f64], matrix: &[f64], width: usize) -> [f64; ACROSS] {
+    use core::arch::wasm32::*;
+    let zero = f64x2_splat(0.0);
+    let (mut s01, mut s23, mut s45, mut s67) = (zero, zero, zero, zero);
+    for (weight, line) in weights.iter().zip(matrix.chunks(width)) {
+        let Some(line) = line.first_chunk::<ACROSS>() else { break };
+        let (weight, line) = (f64x2_splat(*weight), line.as_ptr());
+        // SAFETY: eight f64 are four vectors, and these loads ask for no alignment.
+        let [v01, v23, v45, v67] = unsafe {
+            [
+                v128_load(line.cast()),
+                v128_load(line.add(2).cast()),
+                v128_load(line.add(4).cast()),
+                v128_load(line.add(6).cast()),
+            ]
+        };
+        s01 = f64x2_add(s01, f64x2_mul(weight, v01));
+        s23 = f64x2_add(s23, f64x2_mul(weight, v23));
+        s45 = f64x2_add(s45, f64x2_mul(weight, v45));
+        s67 = f64x2_add(s67, f64x2_mul(weight, v67));
+    }
+    let pair = |sums| [f64x2_extract_lane::<0>(sums), f64x2_extract_lane::<1>(sums)];
+    let ([s0, s1], [s2, s3], [s4, s5], [s6, s7]) = (pair(s01), pair(s23), pair(s45), pair(s67));
+    [s0, s1, s2, s3, s4, s5, s6, s7]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +177,24 @@ mod tests {
                 }
                 assert!(out[row * out_stride..][..out_first].iter().all(|&value| value == 7.0));
                 assert!(out[row * out_stride + out_first + width..(row + 1) * out_stride].iter().all(|&v| v == 7.0));
+            }
+        }
+    }
+
+    #[test]
+    fn weighted_sums_are_in_order_wherever_they_begin() {
+        let mut random = Random(47);
+        for (rows, width, first, count) in
+            [(0, 9, 0, 9), (1, 8, 0, 8), (3, 20, 0, 20), (5, 20, 3, 17), (16, 33, 9, 11), (2, 5, 5, 0)]
+        {
+            let mut values = |count: usize| (0..count).map(|_| random.weight()).collect::<Vec<f64>>();
+            let (weights, matrix) = (values(rows), values(rows * width));
+            let mut out = vec![7.0; count];
+            weighted_sum(&weights, &matrix, width, first, &mut out);
+            for (number, found) in out.iter().enumerate() {
+                let term = |k: usize| weights[k] * matrix[k * width + first + number];
+                let sum = (0..rows).fold(0.0, |sum, k| sum + term(k));
+                assert_eq!(found.to_bits(), sum.to_bits(), "{number} of {rows} × {width} from {first}");
             }
         }
     }

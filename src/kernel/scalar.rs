@@ -1,8 +1,10 @@
 //! One lane in plain Rust: for targets without SIMD, and as the reference in tests of the others.
 
+use super::difference;
 use super::element::Element;
 use super::isa::{Isa, Strip};
 use super::statistics::Statistics;
+use super::thin::{self, Product};
 use super::tile;
 use super::vector::Vector;
 use crate::tensor::f16;
@@ -147,6 +149,16 @@ impl Isa for Scalar {
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
         // SAFETY: `left` and `right` point to `rank` groups, and `delta` to room for one tile.
         unsafe { tile::store_product::<f32>(left, right, rank, delta) }
+    }
+
+    unsafe fn add_product(product: &Product) {
+        // SAFETY: f32 needs no instruction set; the product's pointers cover all that `add_tiles` touches.
+        unsafe { thin::add_tiles::<f32>(product) }
+    }
+
+    unsafe fn subtract<F: Element>(tuned: *const u8, base: *const u8, count: usize, out: *mut f32) -> u32 {
+        // SAFETY: f32 needs no instruction set; the pointers cover `count` elements, which is all that `subtract_all` touches.
+        unsafe { difference::subtract_all::<f32, F>(tuned, base, count, out) }
     }
 
     #[cfg(feature = "bench")]

@@ -2,9 +2,11 @@
 
 use core::arch::wasm32::*;
 
+use super::difference;
 use super::element::Element;
 use super::isa::{Isa, Strip};
 use super::statistics::Statistics;
+use super::thin::{self, Product};
 use super::tile;
 use super::vector::Vector;
 
@@ -139,6 +141,16 @@ impl Isa for Simd128 {
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
         // SAFETY: the module is compiled with simd128; `left` and `right` point to `rank` groups, and `delta` to room for one tile.
         unsafe { tile::store_product::<v128>(left, right, rank, delta) }
+    }
+
+    unsafe fn add_product(product: &Product) {
+        // SAFETY: the module is compiled with simd128; the product's pointers cover all that `add_tiles` touches.
+        unsafe { thin::add_tiles::<v128>(product) }
+    }
+
+    unsafe fn subtract<F: Element>(tuned: *const u8, base: *const u8, count: usize, out: *mut f32) -> u32 {
+        // SAFETY: the module is compiled with simd128; the pointers cover `count` elements, which is all that `subtract_all` touches.
+        unsafe { difference::subtract_all::<v128, F>(tuned, base, count, out) }
     }
 
     #[cfg(feature = "bench")]

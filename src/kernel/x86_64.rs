@@ -2,9 +2,11 @@
 
 use core::arch::x86_64::*;
 
+use super::difference;
 use super::element::Element;
 use super::isa::{Isa, Strip};
 use super::statistics::Statistics;
+use super::thin::{self, Product};
 use super::tile;
 use super::vector::Vector;
 
@@ -288,6 +290,16 @@ impl Isa for Sse2 {
         unsafe { tile::store_product::<__m128>(left, right, rank, delta) }
     }
 
+    unsafe fn add_product(product: &Product) {
+        // SAFETY: SSE2 is part of every x86-64; the product's pointers cover all that `add_tiles` touches.
+        unsafe { thin::add_tiles::<__m128>(product) }
+    }
+
+    unsafe fn subtract<F: Element>(tuned: *const u8, base: *const u8, count: usize, out: *mut f32) -> u32 {
+        // SAFETY: SSE2 is part of every x86-64; the pointers cover `count` elements, which is all that `subtract_all` touches.
+        unsafe { difference::subtract_all::<__m128, F>(tuned, base, count, out) }
+    }
+
     #[cfg(feature = "bench")]
     unsafe fn peak(turns: usize) -> f32 {
         // SAFETY: SSE2 is part of every x86-64; no memory is touched.
@@ -314,6 +326,18 @@ impl Isa for Avx2 {
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32) {
         // SAFETY: the CPU has AVX2, as this function requires; `left` and `right` point to `rank` groups, and `delta` to room for one tile.
         unsafe { tile::store_product::<__m256>(left, right, rank, delta) }
+    }
+
+    #[target_feature(enable = "avx2")]
+    unsafe fn add_product(product: &Product) {
+        // SAFETY: the CPU has AVX2, as this function requires; the product's pointers cover all that `add_tiles` touches.
+        unsafe { thin::add_tiles::<__m256>(product) }
+    }
+
+    #[target_feature(enable = "avx2")]
+    unsafe fn subtract<F: Element>(tuned: *const u8, base: *const u8, count: usize, out: *mut f32) -> u32 {
+        // SAFETY: the CPU has AVX2, as this function requires; the pointers cover `count` elements, which is all that `subtract_all` touches.
+        unsafe { difference::subtract_all::<__m256, F>(tuned, base, count, out) }
     }
 
     #[cfg(feature = "bench")]

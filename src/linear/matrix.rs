@@ -1,6 +1,7 @@
 //! Matrices in f64, column by column: a column is one position of a rank.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::Real;
 
 /// A matrix of `rows` × `cols`.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,11 +38,11 @@ pub(crate) fn add_multiple(to: &mut [f64], factor: f64, from: &[f64]) {
 ///
 /// # Errors
 /// `limit-exceeded` where memory does not suffice, or the count overflows.
-pub(crate) fn zeros(count: Option<usize>) -> Result<Vec<f64>> {
+pub(crate) fn zeros<R: Real>(count: Option<usize>) -> Result<Vec<R>> {
     let mut values = Vec::new();
     match count.filter(|&count| values.try_reserve_exact(count).is_ok()) {
         Some(count) => {
-            values.resize(count, 0.0);
+            values.resize(count, R::ZERO);
             Ok(values)
         }
         None => Err(Error::limit_exceeded("factors", "there is not enough memory for the factors of one module")
@@ -54,7 +55,7 @@ pub(crate) fn zeros(count: Option<usize>) -> Result<Vec<f64>> {
 ///
 /// # Errors
 /// `limit-exceeded` where memory does not suffice.
-pub(crate) fn turned(values: &[f64], rows: usize, cols: usize) -> Result<Vec<f64>> {
+pub(crate) fn turned<R: Real>(values: &[R], rows: usize, cols: usize) -> Result<Vec<R>> {
     let mut turned = zeros(rows.checked_mul(cols))?;
     if rows > 0 && cols > 0 {
         for (row, values) in values.chunks_exact(cols).enumerate() {
@@ -71,6 +72,16 @@ impl Matrix {
     /// `limit-exceeded` where memory does not suffice.
     pub(crate) fn zeros(rows: usize, cols: usize) -> Result<Matrix> {
         Ok(Matrix { rows, cols, values: zeros(rows.checked_mul(cols))? })
+    }
+
+    /// Ones on the diagonal, zeros elsewhere.
+    ///
+    /// # Errors
+    /// `limit-exceeded` where memory does not suffice.
+    pub(crate) fn unit(size: usize) -> Result<Matrix> {
+        let mut unit = Matrix::zeros(size, size)?;
+        (0..size).for_each(|at| unit.col_mut(at)[at] = 1.0);
+        Ok(unit)
     }
 
     /// One column.

@@ -6,4 +6,4 @@ pub(crate) mod leading;
 pub(crate) mod matrix;
 pub(crate) mod qr;
 pub(crate) mod svd;
-mod symmetric;
+pub(crate) mod symmetric;

@@ -32,8 +32,7 @@ pub(crate) fn svd(matrix: Matrix) -> Result<Svd> {
         return Ok(Svd { u: v, values, v: u });
     }
     let mut u = matrix;
-    let mut v = Matrix::zeros(u.cols, u.cols)?;
-    (0..u.cols).for_each(|col| v.col_mut(col)[col] = 1.0);
+    let mut v = Matrix::unit(u.cols)?;
     for _ in 0..SWEEPS {
         if !sweep(&mut u, &mut v) {
             break;

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use super::{Apply, Given, Place, Prepared, Tile};
 use crate::error::Result;
+use crate::kernel::{Two, each_two};
+use crate::tensor::Float;
 
 /// A delta as its layer sees it: outputs × inputs, or outputs × (inputs · kernel) for a convolution.
 pub(crate) trait Delta {
@@ -56,8 +58,12 @@ impl Apply for Dense {
                 false => self.delta.output(source, col, values),
                 true => self.delta.input(source, col, values),
             }
-            for (value, &base) in values.iter_mut().zip(&tile.base[inside]) {
-                *value = if self.relative { base * (1.0 + *value) } else { base + tile.round(*value) };
+            let base = &tile.base[inside];
+            let one = Two::splat(1.0);
+            match (self.relative, tile.float) {
+                (true, _) => each_two(values, base, |delta, base| base.times(one.plus(delta))),
+                (false, Float::F32) => each_two(values, base, |delta, base| base.plus(delta.rounded())),
+                (false, _) => each_two(values, base, |delta, base| base.plus(delta)),
             }
         }
     }

@@ -7,6 +7,7 @@ use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_a
 use super::unpacked::{dense_factors, zeros};
 use super::{Given, LayerShape, Method, Op, Prepared, Unpacked, straight};
 use crate::error::Result;
+use crate::kernel::{Two, each_two};
 
 /// `hada_w1_a` (outputs, rank), `hada_w1_b` (rank, columns), and likewise `hada_w2_a`, `hada_w2_b`. With cores, `hada_t1` and `hada_t2` (rank,
 /// rank, kernel), the first of a pair is (rank, outputs), and the second (rank, inputs).
@@ -68,7 +69,7 @@ impl Delta for Hadamard {
         let mut factors = vec![0.0; out.len()];
         self.first.output(output, first, out);
         self.second.output(output, first, &mut factors);
-        out.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
+        each_two(out, &factors, Two::times);
     }
 }
 

@@ -10,6 +10,7 @@ use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling, rank_and_a
 use super::unpacked::{dense_factors, zeros};
 use super::{Given, LayerShape, Method, Op, Prepared, Unpacked, straight};
 use crate::error::Result;
+use crate::kernel::{Two, each_two};
 
 /// w1 (`l`, `m`), which has `f` operands, then w2 (`k`, `c` columns, kernel included). Each is the whole matrix; or a left (rows, rank) and a right
 /// (rank, cols) factor; or a left (rank, rows), a right (rank, inputs) and a core (rank, rank, kernel). If w2 is whole, the layer has the kernel
@@ -134,9 +135,8 @@ impl Delta for Kronecker {
         while at < out.len() {
             let (j, q) = (col / row.len(), col % row.len());
             let count = (row.len() - q).min(out.len() - at);
-            for (out, value) in out[at..at + count].iter_mut().zip(&row[q..]) {
-                *out = factors[j] * value;
-            }
+            let factor = Two::splat(factors[j]);
+            each_two(&mut out[at..at + count], &row[q..q + count], |_, value| factor.times(value));
             (at, col) = (at + count, col + count);
         }
     }

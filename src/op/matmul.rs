@@ -1,6 +1,7 @@
 //! Matrices from which several methods build their deltas, in f64: a product of two factors, and a whole matrix.
 
 use super::dense::Delta;
+use crate::kernel::weighted_sum;
 
 /// scale · left @ right, computed when it is needed.
 pub(crate) struct Matmul {
@@ -68,11 +69,9 @@ impl Delta for Matmul {
     }
 
     fn output(&self, output: usize, first: usize, out: &mut [f64]) {
-        out.fill(0.0);
-        for (left, right) in self.left[output * self.rank..].iter().zip(self.right.chunks_exact(self.cols)) {
-            let left = left * self.scale;
-            out.iter_mut().zip(&right[first..]).for_each(|(out, right)| *out += left * right);
-        }
+        let row = self.left.iter().skip(output * self.rank).take(self.rank);
+        let weights: Vec<f64> = row.map(|left| left * self.scale).collect();
+        weighted_sum(&weights, &self.right, self.cols, first, out);
     }
 
     fn input(&self, input: usize, first: usize, out: &mut [f64]) {

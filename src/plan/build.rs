@@ -195,6 +195,8 @@ fn build(
     {
         return Err(nothing_to_merge(&adapters, &checked));
     }
+    // What they do is in the changes now.
+    adapters.iter_mut().for_each(|adapter| adapter.updates = Vec::new());
     let is_idle = |adapter: &Adapter| {
         adapter.idle || adapter.weight == 0.0 || adapter.tuned.as_ref().is_some_and(|tuned| tuned.is_base(&base))
     };

@@ -304,6 +304,7 @@ impl<'a> Experts<'a> {
 
     /// If an update of a whole model is of a stack of which the base has the matrices one by one: their names in each expert, their shape, and the
     /// number of experts.
+    #[inline(never)] // In the WebAssembly it is in the second half.
     pub(super) fn matrices(&mut self, update: &ModuleUpdate) -> Option<(&'static [&'static str], Vec<u64>, u64)> {
         match self.find(&update.module, &update.parameter).filter(|_| is_stack(update))? {
             Found::Parts(leaves, shape) => Some((leaves, shape, self.count(&update.module, leaves[0]))),
@@ -312,6 +313,7 @@ impl<'a> Experts<'a> {
     }
 
     /// How many matrices a stack has that an update is a part of.
+    #[inline(never)] // In the WebAssembly it is in the second half.
     pub(super) fn in_stack(&mut self, update: &ModuleUpdate) -> u64 {
         match self.find(&update.module, &update.parameter) {
             Some(Found::Whole(shape)) => shape.first().copied().unwrap_or(0),

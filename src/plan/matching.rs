@@ -271,6 +271,8 @@ impl<'a> Matcher<'a> {
             if square(&update.op) && others.next().is_some_and(|first| first.op.transposed != transposed) {
                 return Err(self.misfit(update, tensor, shape));
             }
+            // Most weights have one adapter's update, and a list that grows begins with room for four.
+            change.updates.reserve_exact(1);
             change.updates.push(self.update(update, weight, transposed, shape, common));
             change.shape = resized.get(tensor);
             change.follows.push(update.tied);

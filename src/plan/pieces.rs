@@ -45,6 +45,8 @@ pub enum Piece {
         count: u64,
         /// Computed bytes that are before the piece.
         skip: u64,
+        /// Elements that are best computed at a time, where nothing else asks for more: they stay in the processor's cache from the read to the write.
+        step: u64,
         /// The source's bytes of these elements. The first span is the one that a [`Run`] streams.
         reads: Vec<Span>,
     },
@@ -75,6 +77,9 @@ pub struct RunSource {
 
 /// A gap between two tensors of at most this many bytes is read along with them: in files of torch gaps are some hundred bytes.
 const GAP_BYTES: u64 = 4 << 10;
+
+/// Bytes that are computed at a time.
+const STEP_BYTES: u64 = 1 << 20;
 
 impl RunSource {
     fn of(span: Span) -> RunSource {
@@ -195,6 +200,7 @@ fn tensor_pieces(plan: &MergePlan, part: &Part, block: u64, limit: usize, pieces
     };
     let width = program.to.bytes() as u64;
     let per_block = program.block(block) * width;
+    let step = program.block(STEP_BYTES);
     let mut at = wanted.start;
     while at < wanted.end && pieces.len() < limit {
         // Blocks end where they would if the whole tensor were asked for, so that every range costs the same.
@@ -208,6 +214,7 @@ fn tensor_pieces(plan: &MergePlan, part: &Part, block: u64, limit: usize, pieces
             first: elements.start,
             count: elements.end - elements.start,
             skip: offset - elements.start * width,
+            step,
             reads: program.reads(elements),
         });
         at = end;

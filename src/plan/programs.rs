@@ -27,6 +27,7 @@ pub(super) fn plan_tensors(
     asked: &Asked,
 ) -> Result<Tensors> {
     let mut tensors = Tensors::default();
+    tensors.reserve(base.shards.iter().map(|file| file.header.len()).sum(), changes.len());
     let plain = |shard: usize, info: &TensorInfo| {
         let Shard { input, header, .. } = &base.shards[shard];
         Float::of(info.dtype).map(|float| Plain { float, input: *input, start: header.data_start + info.start })

@@ -110,6 +110,12 @@ impl TensorView<'_> {
 }
 
 impl Tensors {
+    /// Make room for so many tensors, and so many programs: lists that grow would hold twice as much for a moment.
+    pub(crate) fn reserve(&mut self, tensors: usize, programs: usize) {
+        self.rows.reserve_exact(tensors);
+        self.programs.reserve_exact(programs);
+    }
+
     /// Add a tensor of the base, with its type in the output.
     pub(crate) fn push_base(&mut self, shard: usize, index: usize, to: Dtype, program: Option<Program>) {
         let program = program.map(|program| self.keep(program));

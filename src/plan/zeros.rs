@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Span, try_buffer};
+use crate::order::sort_by;
 
 use crate::adapter::dialect::ModuleUpdate;
 
@@ -35,27 +36,33 @@ impl Zeros {
         });
     }
 
-    /// Read as much of each operand in an input as is needed.
+    /// Read as much of each operand in an input as is needed. Small ones that lie side by side are read together: there may be hundreds of thousands.
     ///
     /// # Errors
     /// Those of reading.
     pub(super) async fn look(&mut self, inputs: &impl Inputs, input: usize) -> Result<()> {
+        sort_by(&mut self.open, |(one, _), (other, _)| one.start.cmp(&other.start));
+        let ends = self.open.iter().filter(|(span, _)| span.input == input);
+        let last = ends.map(|(span, _)| span.start.saturating_add(span.bytes)).max().unwrap_or(0);
         let mut buffer = try_buffer("an adapter", STEP)?;
-        let mut kept = 0;
-        while let Some((span, _)) = self.open.get(kept) {
+        let mut held = 0..0;
+        let mut kept = Vec::new();
+        for &(span, number) in &self.open {
             let (mut at, end, mut zero) = (span.start, span.start.saturating_add(span.bytes), true);
             while span.input == input && zero && at < end {
-                let part = &mut buffer[..STEP.min(end - at) as usize];
-                inputs.read(input, at, part).await?;
-                zero = is_zero(part);
-                at += STEP;
+                if !held.contains(&at) {
+                    held = at..at.saturating_add(STEP).min(last);
+                    inputs.read(input, at, &mut buffer[..(held.end - held.start) as usize]).await?;
+                }
+                let upto = end.min(held.end);
+                zero = is_zero(&buffer[(at - held.start) as usize..(upto - held.start) as usize]);
+                at = upto;
             }
             if zero {
-                kept += 1;
-            } else {
-                self.open.swap_remove(kept);
+                kept.push((span, number));
             }
         }
+        self.open = kept;
         Ok(())
     }
 
@@ -82,7 +89,10 @@ fn is_zero(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::ops::Range;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
 
     use super::*;
 
@@ -100,5 +110,36 @@ mod tests {
             let left: Vec<usize> = zeros.open.into_iter().map(|(_, number)| number).collect();
             assert_eq!(left, [0, 3, 5, 6], "{step}");
         }
+    }
+
+    /// A file that counts how often it is read.
+    struct Counted(Vec<u8>, Cell<usize>);
+
+    impl Inputs for Counted {
+        async fn read(&self, _: usize, start: u64, buffer: &mut [u8]) -> Result<()> {
+            self.1.set(self.1.get() + 1);
+            buffer.copy_from_slice(&self.0[start as usize..start as usize + buffer.len()]);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn small_operands_are_read_together_and_large_ones_as_far_as_they_are_zero() {
+        let size = 4 * STEP as usize;
+        let mut bytes = vec![0; 8000 + 2 * size];
+        bytes[..8000].fill(1);
+        bytes[80..88].fill(0);
+        bytes[8000 + 2 * size - 1] = 1;
+        let small = (0..1000).map(|number| Span { input: 0, start: 8 * (999 - number), bytes: 8 });
+        let large = [8000, 8000 + size as u64].map(|start| Span { input: 0, start, bytes: size as u64 });
+        let spans = small.chain(large).chain([Span { input: 1, start: 3, bytes: 5 }]);
+        let mut zeros = Zeros { open: spans.zip(0..).collect() };
+        let file = Counted(bytes, Cell::new(0));
+        let done = pin!(zeros.look(&file, 0)).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(done, Poll::Ready(Ok(()))));
+        let mut left: Vec<usize> = zeros.open.into_iter().map(|(_, number)| number).collect();
+        left.sort_unstable();
+        assert_eq!(left, [989, 1000, 1002]);
+        assert!(file.1.get() <= 10, "{} reads", file.1.get());
     }
 }

@@ -1,5 +1,7 @@
 //! What JavaScript sees of an adapter that is made of others, or of two models.
 
+use std::pin::Pin;
+
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -8,7 +10,7 @@ use web_sys::AbortSignal;
 use super::input::JsInputs;
 use super::values::{read, write, write_text};
 use crate::error::{Error, Result};
-use crate::factors::{AdapterFiles, FactorsPlan, FactorsRequest, Outcome};
+use crate::factors::{AdapterFiles, Factored, FactorsPlan, FactorsRequest, Outcome};
 use crate::plan::FileSize;
 
 /// The types that the signatures below name.
@@ -60,7 +62,10 @@ impl Factors {
 
     /// Compute a part: its outcome, as `finish` takes it, and the values of A and of B.
     pub async fn compute(&self, part: usize) -> JsResult<Vec<Uint8Array>> {
-        let computed = self.plan.compute(part, &self.inputs).await?;
+        // Boxed, so that it is a function of its own, and not a part of what turns futures into promises: that one is in the first half.
+        let computing: Pin<Box<dyn Future<Output = Result<Factored>> + '_>> =
+            Box::pin(self.plan.compute(part, &self.inputs));
+        let computed = computing.await?;
         let outcome = computed.outcome.to_bytes();
         Ok([&outcome, &computed.values[0], &computed.values[1]].map(|bytes| Uint8Array::from(bytes.as_slice())).into())
     }

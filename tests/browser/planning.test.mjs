@@ -31,6 +31,7 @@ const HOSTILE = {
 const html = `<!doctype html><meta charset="utf-8"><title>planning</title><link rel="icon" href="data:,"><script type="module" src="page.mjs"></script>`;
 
 const page = `import { merge, openMerged, plan, LorafoldError } from "/pkg/browser.js";
+import { Plan } from "/pkg/lorafold.js";
 const started = [];
 const NativeWorker = globalThis.Worker;
 globalThis.Worker = class extends NativeWorker {
@@ -95,6 +96,30 @@ globalThis.report = async (given, options = {}) => {
   const before = started.length;
   const report = await plan({ base, adapters: [{ source: adapter, weight: 0.5 }], onProgress: () => 0, ...options });
   return { report: JSON.stringify(report), started: started.length - before, alive: aliveWorkers() };
+};
+/** The entity tags of the sample's files with workers and without, and how often this thread computed them. */
+globalThis.tags = async (given) => {
+  const [base, adapter] = [await files("sample/tiny-llama", given.base), await files("sample/storyteller-lora", given.adapter)];
+  const { etags } = Plan.prototype;
+  const { Worker } = globalThis;
+  let here = 0;
+  Plan.prototype.etags = function () {
+    here++;
+    return etags.call(this);
+  };
+  const opened = async () => {
+    here = 0;
+    const model = await openMerged({ base, adapters: [adapter] });
+    return { etags: model.files.map(({ name, etag }) => [name, etag]), here };
+  };
+  try {
+    const there = await opened();
+    globalThis.Worker = undefined;
+    return [there, await opened()];
+  } finally {
+    Plan.prototype.etags = etags;
+    globalThis.Worker = Worker;
+  }
 };
 /** What a wrong option is called. */
 globalThis.wrong = (given) => report(given, { only: () => 0 }).then(() => "done", (error) => error.code);
@@ -172,6 +197,13 @@ for (const name of browserNames) {
       assert.equal(made.report, here.report);
       // What cannot be sent to a worker is an error all the same.
       assert.equal(await inPage(`wrong(${JSON.stringify(sample)})`), "bad-option");
+    });
+
+    test("it computes the entity tags, too, which of many tensors take long", async () => {
+      const [made, here] = await inPage(`tags(${JSON.stringify(sample)})`);
+      assert.deepEqual([made.here, here.here], [0, 1]);
+      assert.match(made.etags[0][1], /^"[0-9a-f]{32}"$/);
+      assert.deepEqual(made.etags, here.etags);
     });
 
     test("where no worker can be had, this thread plans", async () => {

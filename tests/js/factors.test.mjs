@@ -45,6 +45,31 @@ test("the bytes are those of the native library, by workers and without", async 
   }
 });
 
+/** Two models of one weight that is too large to be decomposed as a whole: the same as in tests/factors.rs. @returns {File[]} */
+function wide() {
+  const sides = [150, 61];
+  let state = 1;
+  const number = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state >>> 8) / 16777216 - 0.5;
+  };
+  const base = Float32Array.from({ length: sides[0] * sides[1] }, number);
+  const tuned = base.map((value, at) => value + Math.fround(number() / (1 + (at % sides[1]))));
+  return [base, tuned].map((values) => {
+    const header = JSON.stringify({ "up_proj.weight": { dtype: "F32", shape: sides, data_offsets: [0, values.byteLength] } });
+    return new File([new BigUint64Array([BigInt(header.length)]), header, values], "model.safetensors");
+  });
+}
+
+test("a large difference has the bytes of the native library", async () => {
+  const [base, tuned] = wide();
+  for (const workers of [0, 1]) {
+    const { files } = await extract({ base: [base], tuned: [tuned], rank: 4, workers });
+    const bytes = new Uint8Array(await (await files[1].blob()).arrayBuffer());
+    assert.equal(hashOf(bytes), hashes["extract-wide"], String(workers));
+  }
+});
+
 test("files in memory become Blobs", async () => {
   /** @param {string} name */
   const file = (name) => new File([readFileSync(join(fixtures, "a", name))], name);

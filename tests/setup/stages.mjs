@@ -140,10 +140,7 @@ export function allStages() {
     },
     ...nodeTests("browser tests", "browser", testFiles("tests/browser"), { oneByOne: true, needs: ["packages", "browsers"] }),
     wasmTests(wasmInNode, "wasm", { simd: true, runner: () => bindgenPath("runner") }),
-    // Once, and most of it compiling: not optimised at all, it is done sooner.
-    wasmTests("wasm tests in Node without simd128", "wasm", {
-      simd: false, runner: () => bindgenPath("runner"), env: { CARGO_PROFILE_DEV_OPT_LEVEL: "0" },
-    }),
+    wasmTests("wasm tests in Node without simd128", "wasm", { simd: false, runner: () => bindgenPath("runner") }),
     cargoCheck("clippy, native", "lint", ["clippy", "--all-targets", "--", "-D", "warnings"]),
     cargoCheck("clippy, wasm32", "lint", [
       "clippy", "--target", "wasm32-unknown-unknown", "--features", "module", "--lib", "--tests", "--", "-D", "warnings",

@@ -21,7 +21,7 @@ const FACTOR_BYTES = 24 << 20;
 /** See {@link Api.openMerged}. */
 export async function openMerged(context: Context, options: OpenOptions): Promise<MergedModel> {
   try {
-    const { plan, inputs } = await prepare(context, "openMerged", options, OPEN_OPTIONS);
+    const { plan, inputs, etags } = await prepare(context, "openMerged", options, OPEN_OPTIONS, true);
     const onePass = inputs.find((input) => input.ranges === false);
     if (onePass) {
       plan.free();
@@ -31,7 +31,7 @@ export async function openMerged(context: Context, options: OpenOptions): Promis
     const { bindInput, blockBytes = BLOCK, factorBytes = FACTOR_BYTES } = context.platform;
     const merger = new Merger([], options.allowNonfinite ?? false, factorBytes);
     const state = new OpenMergedState(plan, merger, inputs.map((input) => bind(withoutSignal(input), bindInput)), memory, blockBytes);
-    return new OpenModel(state);
+    return new OpenModel(state, etags ?? plan.etags());
   } catch (error) {
     throw asLorafoldError(error);
   }
@@ -54,9 +54,8 @@ class OpenModel implements MergedModel {
   #readers = 0;
   #released = false;
 
-  constructor(state: OpenMergedState) {
+  constructor(state: OpenMergedState, etags: string[]) {
     this.#state = state;
-    const etags = state.plan.etags();
     const files = state.plan.files() as { name: string; size: number }[];
     this.files = files.map((file, number) => ({ ...file, etag: etags[number]! }));
   }

@@ -7,12 +7,18 @@ import type { BoundInput, Input } from "../sources/input.js";
 import { toPosted } from "./protocol.js";
 import { WorkerClient } from "./worker-client.js";
 
+/** A plan, and the entity tags of its files where somebody else has computed them. */
+export interface Planned {
+  plan: Plan;
+  etags?: string[] | undefined;
+}
+
 /**
  * Make a plan in a worker of its own, which ends with it: patterns that backtrack and headers of many tensors keep only that worker busy, and an
  * abort ends it in the middle. The plan comes back as bytes. `undefined` where no worker can be had, or the request cannot be sent to one: planning
- * needs none.
+ * needs none. `tagged`: with the entity tags of its files, which of many tensors take long, too.
  */
-export async function planInWorker({ startWorker }: Platform, wasm: Wasm, request: PlanRequest, inputs: BoundInput[], signal?: AbortSignal): Promise<Plan | undefined> {
+export async function planInWorker({ startWorker }: Platform, wasm: Wasm, request: PlanRequest, inputs: BoundInput[], tagged: boolean, signal?: AbortSignal): Promise<Planned | undefined> {
   let worker: WorkerClient;
   try {
     const readable = inputs.map(posted);
@@ -25,7 +31,9 @@ export async function planInWorker({ startWorker }: Platform, wasm: Wasm, reques
   try {
     const loaded = await worker.loaded;
     throwIfAborted(signal);
-    return loaded ? Plan.fromBytes(new Uint8Array(await worker.plan(request))) : undefined;
+    if (!loaded) return undefined;
+    const { plan, etags } = await worker.plan(request, tagged);
+    return { plan: Plan.fromBytes(new Uint8Array(plan)), etags };
   } catch (error) {
     if (thrown(error).name === "DataCloneError") return undefined;
     throw error;

@@ -25,7 +25,7 @@ export type Job = { target?: Target; asBlob?: boolean } & JobWork;
 
 /** `reads`: the bytes of inputs that the job needs, as far as they are not operands of its program. */
 type JobWork =
-  | { kind: "compute"; program: number; first: number; count: number; skip: number; bytes: number; statistics: boolean; reads: Span[] }
+  | { kind: "compute"; program: number; first: number; count: number; skip: number; step: number; bytes: number; statistics: boolean; reads: Span[] }
   | { kind: "gather"; program: number; first: number; count: number; reads: Span[] }
   /** Of a verification. Its worker reads what it needs. */
   | { kind: "check"; program: number; first: number; count: number; reads: [] }
@@ -37,17 +37,23 @@ export interface JobResult {
   bytes?: ArrayBuffer;
   /** The bytes as a Blob, where the job asks for one. */
   blob?: Blob;
-  /** Statistics of the block, where wanted, for the plan. */
-  statistics?: Uint8Array;
+  /** Statistics of the block's steps, where wanted, for the plan. */
+  statistics?: Uint8Array[];
   /** What a job gathered, or found. */
   facts?: Uint8Array;
+}
+
+/** A plan as bytes, and the entity tags of its files. */
+export interface PlannedBytes {
+  plan: ArrayBuffer;
+  etags?: string[];
 }
 
 /** What an owner says. */
 export type ToWorker =
   | ({ type: "start" } & Wasm & { inputs: PostedInput[]; allowNonfinite: boolean })
-  /** Make a plan of the inputs; the answer has it as bytes. */
-  | { type: "plan"; id: number; request: PlanRequest }
+  /** Make a plan of the inputs; the answer has it as bytes, and where `tagged` is wanted the entity tags of its files. */
+  | { type: "plan"; id: number; request: PlanRequest; tagged: boolean }
   | { type: "job"; id: number; job: Job; update?: ProgramUpdate }
   /** Compute a part of the adapter that is asked for: the same one in all messages to a worker. */
   | { type: "part"; id: number; request: FactorsRequest; part: number }
@@ -60,7 +66,7 @@ export type FromWorker =
   /** The first: its code is loaded. */
   | { type: "ready" }
   | ({ type: "done"; id: number } & JobResult)
-  | { type: "planned"; id: number; plan: ArrayBuffer }
+  | ({ type: "planned"; id: number } & PlannedBytes)
   | { type: "computed"; id: number; values: Uint8Array<ArrayBuffer>[] }
   | { type: "error"; id: number; error: PlainError }
   /** The worker wants bytes of an input that only its owner can read. */

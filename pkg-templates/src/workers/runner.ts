@@ -13,6 +13,9 @@ export interface Writer {
   write(target: Target, bytes: Uint8Array<ArrayBuffer>): void;
 }
 
+/** Bytes that are copied at a time where they are written here: they stay in the processor's cache from the read to the write. */
+const STEP_BYTES = 1 << 20;
+
 /** Runs jobs in this thread, one at a time. */
 export class JobRunner {
   readonly #memory: WebAssembly.Memory;
@@ -77,28 +80,38 @@ export class JobRunner {
     if (target) await this.#writer?.open?.(target);
     const given = await ahead;
     if (given) collectBuffers();
-    let statistics: Uint8Array | undefined;
-    let skip = 0;
-    if (job.kind === "compute") {
-      statistics = await merger.compute(job.program, job.first, job.count, job.statistics, given);
-      skip = job.skip;
-    } else if (given) {
+    const result: JobResult = {};
+    if (job.kind === "copy" && given) {
       const [bytes] = given as [Uint8Array<ArrayBuffer>];
       if (job.asBlob) return { blob: new Blob([bytes]) };
       if (!target) return { bytes: bytes.buffer };
       this.#write(target, bytes);
-      return {};
-    } else {
-      const [{ input, start, bytes }] = job.reads;
-      await merger.read(input, start, bytes);
+      return result;
     }
-    // A new view each time: when the memory grows, older views become empty.
-    const bytes = new Uint8Array(this.#memory.buffer as ArrayBuffer, merger.offset + skip, job.bytes);
-    const result = statistics === undefined ? {} : { statistics };
-    // Browsers keep Blobs outside this process: made here, the bytes cross once, and from all workers in parallel.
-    if (job.asBlob) return { ...result, blob: new Blob([bytes]) };
-    if (!target) return { ...result, bytes: bytes.slice().buffer };
-    this.#write(target, bytes);
+    const all = job.kind === "copy" ? job.bytes : job.count;
+    // What is not written here is to be in one piece, and what comes from elsewhere is asked for as a whole.
+    const stepwise = target && job.reads.every(({ input }) => this.#inputs[input]!.readInto);
+    const step = !stepwise ? all : job.kind === "copy" ? STEP_BYTES : job.step;
+    let written = 0;
+    for (let done = 0; done < all; done += step) {
+      const count = Math.min(step, all - done);
+      let skip = 0;
+      if (job.kind === "copy") {
+        const [{ input, start }] = job.reads;
+        await merger.read(input, start + done, count);
+      } else {
+        const found = await merger.compute(job.program, job.first + done, count, job.statistics, given);
+        if (found) (result.statistics ??= []).push(found);
+        skip = done === 0 ? job.skip : 0;
+      }
+      // A new view each time: when the memory grows, older views become empty.
+      const bytes = new Uint8Array(this.#memory.buffer as ArrayBuffer, merger.offset + skip, Math.min(merger.length - skip, job.bytes - written));
+      // Browsers keep Blobs outside this process: made here, the bytes cross once, and from all workers in parallel.
+      if (job.asBlob) result.blob = new Blob([bytes]);
+      else if (target) this.#write({ ...target, at: target.at + written }, bytes);
+      else result.bytes = bytes.slice().buffer;
+      written += bytes.length;
+    }
     return result;
   }
 

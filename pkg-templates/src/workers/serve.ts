@@ -5,7 +5,7 @@ import type { PlanRequest } from "../schema.js";
 import { bind } from "../sources/bind.js";
 import { hashed } from "../sources/hashed.js";
 import type { BoundInput, Input } from "../sources/input.js";
-import type { Port, PostedInput, ToWorker } from "./protocol.js";
+import type { PlannedBytes, Port, PostedInput, ToWorker } from "./protocol.js";
 import { JobRunner, type Writer } from "./runner.js";
 
 /** The worker's end of the protocol: run the jobs that come in on `port`. `bindInput` gives readers to inputs that only this platform knows. */
@@ -31,8 +31,8 @@ export function serve(port: Port, bindInput?: (input: Input) => BoundInput | und
         break;
       }
       case "plan": {
-        const { id, request } = message;
-        answer(id, planned(request, inputs), (plan) => port.post({ type: "planned", id, plan }, [plan]));
+        const { id, request, tagged } = message;
+        answer(id, planned(request, inputs, tagged), (planned) => port.post({ type: "planned", id, ...planned }, [planned.plan]));
         break;
       }
       case "part": {
@@ -50,10 +50,9 @@ export function serve(port: Port, bindInput?: (input: Input) => BoundInput | und
   port.post({ type: "ready" });
 }
 
-/** A plan as bytes. */
-async function planned(request: PlanRequest, inputs: BoundInput[]): Promise<ArrayBuffer> {
+async function planned(request: PlanRequest, inputs: BoundInput[], tagged: boolean): Promise<PlannedBytes> {
   const plan = await Plan.open(request, inputs.map(hashed));
-  return plan.toBytes().buffer as ArrayBuffer;
+  return { plan: plan.toBytes().buffer as ArrayBuffer, ...(tagged && { etags: plan.etags() }) };
 }
 
 /** Inputs that only the owner of this worker can read: asks it for their bytes. */

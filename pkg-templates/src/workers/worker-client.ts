@@ -3,7 +3,7 @@ import { asLorafoldError, fromPlain, toPlain } from "../errors.js";
 import type { Input } from "../sources/input.js";
 import type { FactorsRequest, PlanRequest } from "../schema.js";
 import type { ProgramUpdate } from "./programs.js";
-import { type FromWorker, type Job, type JobResult, type Port, type PostedInput, type ToWorker } from "./protocol.js";
+import { type FromWorker, type Job, type JobResult, type PlannedBytes, type Port, type PostedInput, type ToWorker } from "./protocol.js";
 
 type Answer = FromWorker & { type: "done" | "planned" | "computed" };
 
@@ -32,9 +32,9 @@ export class WorkerClient {
     return this.#ask<"done">((id) => ({ type: "job", id, job, ...(update && { update }) }));
   }
 
-  /** Make a plan of the inputs. Gives it as bytes. */
-  async plan(request: PlanRequest): Promise<ArrayBuffer> {
-    return (await this.#ask<"planned">((id) => ({ type: "plan", id, request }))).plan;
+  /** Make a plan of the inputs. */
+  plan(request: PlanRequest, tagged: boolean): Promise<PlannedBytes> {
+    return this.#ask<"planned">((id) => ({ type: "plan", id, request, tagged }));
   }
 
   /** Compute a part of an adapter: its outcome, and the values of A and of B. */

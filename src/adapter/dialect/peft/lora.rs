@@ -51,7 +51,12 @@ pub(super) fn read(
     let AdapterFiles { adapter, alpha, packing, .. } = *files;
     let parameters = Parameters { adapter, config: &config, alpha, packing };
     let mut stacks = false;
-    for pair in &pairs {
+    let mut findings = reader.targets_without_factors(&pairs);
+    let doubled = pairs.iter().any(|pair| reader.is_doubled(&pair.module));
+    // There may be hundreds of thousands: no room is left over, and each pair goes as soon as it is read.
+    updates.reserve_exact(pairs.len());
+    for pair in pairs {
+        let pair = &pair;
         let (module, inside) = unwrapped(&pair.module);
         let wrapper = match inside == 0 && config.target_parameters.is_empty() {
             true => None,
@@ -68,7 +73,6 @@ pub(super) fn read(
         let settings = lookup.find(&pair.module, budget).map_err(|error| error.adapter(adapter))?;
         updates.extend(reader.updates(pair, settings, saved.ties())?);
     }
-    let mut findings = reader.targets_without_factors(&pairs);
     if updates.iter().any(|update| update.wrapper.is_some()) {
         parameters::check(&fields_of, fields)?;
         findings.extend(parameters::packing_doubt(files, stacks));
@@ -79,7 +83,7 @@ pub(super) fn read(
     in_order(&mut updates);
     let mut mismatches = saved.missing(files.adapter, &wholes);
     mismatches.extend(lookup.unmatched().map(|(field, key)| unmatched_pattern(files.adapter, field, key)));
-    if pairs.iter().any(|pair| reader.is_doubled(&pair.module)) {
+    if doubled {
         let message = "the delta of out_proj in nn.MultiheadAttention is added twice, as PEFT does in training; outProj: \"once\" adds it once";
         findings.push(Finding::warning("out-proj-twice", Some(files.adapter), message.into()));
     }
