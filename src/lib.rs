@@ -86,5 +86,7 @@ pub use factors::{CombineOptions, ExtractOptions, FactorsPlan, FactorsReport, pl
 pub use findings::Finding;
 pub use inputs::{FileInfo, Inputs, Listing, Span};
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{AdapterFolder, Cancel, Inexact, Merge, MergeBuilder, Merged, NewAdapter, Progress, Unmerged};
+pub use native::{
+    AdapterFolder, Cancel, Inexact, Merge, MergeBuilder, Merged, NewAdapter, Progress, ReceiptMetadata, Unmerged,
+};
 pub use plan::{AdapterOptions, MergePlan, Piece, PlanOptions, plan};

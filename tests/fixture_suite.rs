@@ -5,15 +5,20 @@ mod folders;
 #[cfg(not(target_arch = "wasm32"))]
 mod fuzz_targets;
 mod model;
+#[cfg(not(target_arch = "wasm32"))]
+mod rule_cases;
 
 mod combined;
+mod evidence;
 mod experts;
 mod factors;
 mod fixture_ranges;
 mod fuzz;
 mod methods;
 mod peft;
+mod receipts;
 mod rounding;
 mod rules;
 mod torch;
 mod verified;
+mod verify_methods;

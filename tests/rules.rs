@@ -2,86 +2,13 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use crate::folders::{self, Scratch, decode, files, values};
 use crate::model::{Memory, Model, Random, add_folder, check_ranges, encode, file, read_file, with};
+use crate::rule_cases::{cases, folder, merge};
 use lorafold::plan::{AdapterOptions, PlanOptions};
 use lorafold::tensor::Dtype;
-use lorafold::{AdapterFolder, Merge, MergeBuilder};
 use safetensors::SafeTensors;
-use serde_json::Value;
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rules")
-}
-
-/// The cases: each with its number, its options, and its adapters' folders, weights and densities.
-struct Case {
-    number: usize,
-    options: PlanOptions,
-    adapters: Vec<(PathBuf, AdapterOptions)>,
-    what: String,
-}
-
-fn cases() -> Vec<Case> {
-    let spec: Value = serde_json::from_slice(&fs::read(folder().join("rules.json")).unwrap()).unwrap();
-    let of = |(number, case): (usize, &Value)| {
-        let text = |field: &str| case[field].as_str().map(String::from);
-        let densities = case["densities"].as_array();
-        let method = text("method").unwrap();
-        let options = with(|options: &mut PlanOptions| {
-            options.method = text("method");
-            options.density = if prunes(&method) { case["density"].as_f64() } else { None };
-            options.majority_sign = text("majoritySign");
-            options.flavor = text("flavor");
-            options.gamma = case["gamma"].as_f64();
-            options.epsilon = case["epsilon"].as_f64();
-            options.normalize = case["normalize"].as_bool();
-            options.seed = if draws(&method) { spec["seed"].as_u64().unwrap() } else { 0 };
-        });
-        let adapter = |number: usize| {
-            let path = folder().join(spec["adapters"][number].as_str().unwrap());
-            let asked = with(|options: &mut AdapterOptions| {
-                options.weight = weighs(&method).then(|| case["weights"][number].as_f64().unwrap());
-                options.density = densities.and_then(|all| all[number].as_f64());
-            });
-            (path, asked)
-        };
-        let count = case["adapters"].as_u64().unwrap() as usize;
-        Case { number, options, adapters: (0..count).map(adapter).collect(), what: case.to_string() }
-    };
-    spec["cases"].as_array().unwrap().iter().enumerate().map(of).collect()
-}
-
-/// Methods that know a density, random numbers, weights.
-fn prunes(method: &str) -> bool {
-    !["model_stock", "slerp", "nuslerp", "karcher"].contains(&method)
-}
-
-fn draws(method: &str) -> bool {
-    ["dare_linear", "dare_ties", "della", "della_linear"].contains(&method)
-}
-
-fn weighs(method: &str) -> bool {
-    !["sce", "model_stock", "karcher"].contains(&method)
-}
-
-fn builder(case: &Case) -> MergeBuilder {
-    let mut merge = Merge::builder().base(folder().join("base")).options(case.options.clone());
-    for (path, options) in &case.adapters {
-        let mut adapter = AdapterFolder::new(path).weight(options.weight.unwrap_or(1.0));
-        if let Some(density) = options.density {
-            adapter = adapter.density(density);
-        }
-        merge = merge.adapter(adapter);
-    }
-    merge
-}
-
-fn merge(case: &Case) -> Merge {
-    builder(case).plan().unwrap_or_else(|error| panic!("{}: {error}", case.what))
-}
 
 #[test]
 fn the_deltas_are_those_of_peft_and_mergekit() {
@@ -93,7 +20,11 @@ fn the_deltas_are_those_of_peft_and_mergekit() {
     assert!(all.len() >= 60, "{}", all.len());
     for case in all {
         let out = scratch.0.join(case.number.to_string());
-        merge(&case).run(&out).unwrap_or_else(|error| panic!("{}: {error}", case.what));
+        merge(&case)
+            .plan()
+            .unwrap_or_else(|error| panic!("{}: {error}", case.what))
+            .run(&out)
+            .unwrap_or_else(|error| panic!("{}: {error}", case.what));
         for (tensor, (_, merged)) in values(&out) {
             let delta = expected.tensor(&format!("{}.{tensor}", case.number)).unwrap();
             let delta = decode(delta.dtype(), delta.data());
@@ -129,7 +60,7 @@ fn neither_ranges_nor_blocks_nor_threads_show() {
         let model = Model { inputs, base: listing, adapters };
         let plan = model.plan(&case.options).unwrap_or_else(|error| panic!("{}: {error}", case.what));
         let out = scratch.0.join(seen.len().to_string());
-        merge(&case).run(&out).unwrap();
+        merge(&case).plan().unwrap_or_else(|error| panic!("{}: {error}", case.what)).run(&out).unwrap();
         let written = files(&out);
         for (number, file) in plan.files.iter().enumerate() {
             let whole = read_file(&plan, &model.inputs, number, 1 << 20).unwrap();
@@ -151,7 +82,7 @@ fn what_becomes_of_the_deltas_is_counted() {
             let of_one = case.adapters.iter().find(|(path, _)| path.ends_with(name)).and_then(|(_, one)| one.density);
             of_one.or(case.options.density).unwrap_or(1.0)
         };
-        let report = builder(&case).statistics(true).plan().unwrap().run(&out).unwrap().report();
+        let report = merge(&case).statistics(true).plan().unwrap().run(&out).unwrap().report();
         let merged = values(&out);
         for tensor in report.tensors {
             let elements: u64 = tensor.shape.iter().product();

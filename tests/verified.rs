@@ -149,35 +149,55 @@ fn swap_halves((_, shape, bytes): &mut (Dtype, Vec<usize>, Vec<u8>), rows: bool)
     bytes.chunks_exact_mut(run).for_each(|run| run.rotate_left(run.len() / 2));
 }
 
+/// One column of each half in turn, or back.
+fn interleave((_, shape, bytes): &mut (Dtype, Vec<usize>, Vec<u8>), there: bool) {
+    let cols = shape[1];
+    for row in bytes.chunks_exact_mut(cols * 4) {
+        let before = row.to_vec();
+        for (col, value) in row.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            let from = if there { col % 2 * (cols / 2) + col / 2 } else { col % (cols / 2) * 2 + col / (cols / 2) };
+            value.copy_from_slice(&before[from * 4..][..4]);
+        }
+    }
+}
+
+/// Exchange each column with its neighbour.
+fn swap_pairs((.., bytes): &mut (Dtype, Vec<usize>, Vec<u8>)) {
+    bytes.chunks_exact_mut(8).for_each(|pair| pair.rotate_left(4));
+}
+
 #[test]
 fn gate_and_up_that_were_taken_for_each_other_are_named() {
     let scratch = Scratch::new("verified-halves");
-    // Of one the base has a tensor for each expert, of the other a stack, stored (in, out).
-    for (case, factor, rows) in
-        [("experts-olmoe", "base_layer.lora_B", true), ("experts-llama4", "base_layer.lora_A", false)]
-    {
+    // Of one the base has a tensor for each expert, of the others a stack, stored (in, out); gpt-oss has gate and up alternate.
+    type Change = fn(&mut (Dtype, Vec<usize>, Vec<u8>));
+    let cases: [(&str, &str, &str, Change); 5] = [
+        ("experts-olmoe", "base_layer.lora_B", "halves-swapped", |tensor| swap_halves(tensor, true)),
+        ("experts-llama4", "base_layer.lora_A", "halves-swapped", |tensor| swap_halves(tensor, false)),
+        ("experts-gpt-oss", "base_layer.lora_A", "halves-interleaved", |tensor| interleave(tensor, true)),
+        ("experts-gpt-oss", "base_layer.lora_A", "halves-interleaved", |tensor| interleave(tensor, false)),
+        ("experts-gpt-oss", "base_layer.lora_A", "halves-swapped", swap_pairs),
+    ];
+    for (number, (case, factor, what, change)) in cases.into_iter().enumerate() {
         let (base, adapter) = (fixture(case).join("base"), fixture(case).join("adapter"));
-        let swapped = scratch.join(&format!("{case}-swapped"));
+        let swapped = scratch.join(&format!("{case}-{number}-swapped"));
         changed(
             &adapter,
             &swapped,
             |_| {},
             |tensors| {
-                tensors
-                    .iter_mut()
-                    .filter(|(name, _)| name.contains(factor))
-                    .for_each(|(_, tensor)| swap_halves(tensor, rows));
+                tensors.iter_mut().filter(|(name, _)| name.contains(factor)).for_each(|(_, tensor)| change(tensor));
             },
         );
-        let report = says(&scratch, case, &base, &swapped, &adapter);
+        let report = says(&scratch, &format!("{case}-{number}"), &base, &swapped, &adapter);
         let named: Vec<_> = report.tensors.iter().filter(|tensor| tensor.verdict == Verdict::Different).collect();
         assert!(!named.is_empty());
         assert!(
-            named.iter().all(|tensor| tensor.instead.iter().any(|one| one.what == "halves-swapped")),
-            "{}",
+            named.iter().all(|tensor| tensor.instead.iter().any(|one| one.what == what)),
+            "{case} {what}: {}",
             verdicts(&report)
         );
-        assert!(says(&scratch, &format!("{case}-right"), &base, &adapter, &adapter).is_verified());
+        assert!(says(&scratch, &format!("{case}-{number}-right"), &base, &adapter, &adapter).is_verified());
     }
 }
 
@@ -255,7 +275,42 @@ fn adapters_are_taken_out_again() {
 #[test]
 fn what_multiplies_is_taken_back_where_it_has_an_inverse() {
     let scratch = Scratch::new("unmerged-inverse");
-    for case in ["ia3", "ia3-gpt2", "ia3-conv", "hra", "hra-orthogonal", "road-1", "road-2", "road-4"] {
+    for case in [
+        "ia3",
+        "ia3-gpt2",
+        "ia3-conv",
+        "hra",
+        "hra-orthogonal",
+        "road-1",
+        "road-2",
+        "road-4",
+        // Rotations, and what the series makes of them.
+        "oft",
+        "oft-cayley",
+        "oft-constrained",
+        "oft-f64",
+        "oft-layers",
+        "oft-shared",
+        "oft-before-0.18",
+        "boft",
+        "boft-butterfly",
+        "boft-layers",
+        // Elements, blocks and projections that were multiplied, and what was added to them.
+        "hira",
+        "hira-conv",
+        "hira-embedding",
+        "hira-gpt2",
+        "glora",
+        "glora-constant",
+        "miss-bat",
+        "deft",
+        "olora",
+        "olora-gpt2",
+        // Sums whose terms only look as if they depended on the weight.
+        "delora",
+        "supertuning",
+        "miss",
+    ] {
         let (base, adapter) = (fixture(case).join("base"), fixture(case).join("adapter"));
         let (merged, back) = (scratch.join(case), scratch.join(&format!("{case}-back")));
         Merge::builder().base(&base).adapter(&adapter).dtype("float32").plan().unwrap().run(&merged).unwrap();
@@ -275,5 +330,35 @@ fn what_multiplies_is_taken_back_where_it_has_an_inverse() {
     };
     let (code, text) = refused(&[fixture("verified/dora")], 1.0);
     assert!(code == "unsupported" && text.contains("dora cannot be taken back"), "{text}");
-    assert_eq!(refused(&[fixture("verified/oft")], 1.0).0, "unsupported");
+    let (code, text) = refused(&[fixture("verified/oft")], 0.5);
+    assert!(code == "unsupported" && text.contains("only at weight 1"), "{text}");
+    let (code, text) = refused(&[fixture("verified/oft"), fixture("verified/lora")], 1.0);
+    assert!(code == "unsupported" && text.contains("only alone"), "{text}");
+    for (case, reason) in [("deft-qr", "replaced a part of the weight"), ("peanut", "no formula")] {
+        let (base, adapter) = (fixture(case).join("base"), fixture(case).join("adapter"));
+        let error = Merge::builder().base(base).adapter(adapter).unmerge(scratch.join("refused")).unwrap_err();
+        assert!(error.code() == "unsupported" && error.to_string().contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn whole_models_are_taken_out_again_unless_nothing_of_the_base_is_left() {
+    let scratch = Scratch::new("unmerge-model");
+    let (base, tuned, lora) = (fixture("verified/base"), scratch.join("tuned"), fixture("verified/lora"));
+    Merge::builder().base(&base).adapter(fixture("verified/other")).plan().unwrap().run(&tuned).unwrap();
+    for (weight, with) in [(0.3, false), (-0.5, false), (0.6, true)] {
+        let request = |base: &Path| {
+            let builder = Merge::builder().base(base).adapter(AdapterFolder::new(&tuned).weight(weight));
+            if with { builder.adapter(AdapterFolder::new(&lora).weight(0.5)) } else { builder }
+        };
+        let name = format!("{weight}-{with}");
+        let (merged, back) = (scratch.join(&name), scratch.join(&format!("{name}-back")));
+        request(&base).dtype("float32").plan().unwrap().run(&merged).unwrap();
+        request(&merged).unmerge(&back).unwrap();
+        for (tensor, (_, far)) in distance(&back, &base) {
+            assert!(far <= 1e-6, "{name} {tensor}: {far}");
+        }
+    }
+    let error = Merge::builder().base(&tuned).adapter(&tuned).unmerge(scratch.join("none")).unwrap_err();
+    assert!(error.to_string().contains("nothing of the base is left"), "{error}");
 }

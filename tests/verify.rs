@@ -95,6 +95,8 @@ impl Weight {
             let (r, c) = match what {
                 "transposed" if self.rows == self.cols => (col, row),
                 "halves-swapped" if self.rows != self.cols => ((row + self.rows / 2) % self.rows, col),
+                "pairs-swapped" if self.rows != self.cols => (row ^ 1, col),
+                "halves-interleaved" if self.rows != self.cols => (row % 2 * (self.rows / 2) + row / 2, col),
                 _ => (row, col),
             };
             let delta = self.delta(r, c, scale, arithmetic);
@@ -220,7 +222,7 @@ fn verdicts_on_wrong_merges_are_right_or_undecidable() {
     let root = ALPHA / (RANK as f64).sqrt();
     let weight = 0.8;
     // What was done, with which scale and weight, and what it is called.
-    let merges: [(&str, f64); 11] = [
+    let merges: [(&str, f64); 13] = [
         ("expected", weight * scale),
         ("not-applied", 0.0),
         ("twice", 2.0 * weight * scale),
@@ -232,6 +234,8 @@ fn verdicts_on_wrong_merges_are_right_or_undecidable() {
         ("other-weight", 0.61 * weight * scale),
         ("transposed", weight * scale),
         ("halves-swapped", weight * scale),
+        ("pairs-swapped", weight * scale),
+        ("halves-interleaved", weight * scale),
     ];
     let (mut table, mut wrong, mut undecidable) = (String::new(), Vec::new(), 0);
     for float in [Float::F32, Float::F16, Float::Bf16] {
@@ -246,7 +250,8 @@ fn verdicts_on_wrong_merges_are_right_or_undecidable() {
                         let what = match what {
                             _ if tensor.name.contains("norm") => "expected",
                             "transposed" if !square => "expected",
-                            "halves-swapped" if square => "expected",
+                            "halves-swapped" | "pairs-swapped" | "halves-interleaved" if square => "expected",
+                            "pairs-swapped" => "halves-swapped",
                             what => what,
                         };
                         let named = tensor.instead.iter().any(|instead| {

@@ -7,8 +7,7 @@ import { type Api, createApi } from "./api.js";
 import { setDefaultContext } from "./default-context.js";
 import { nodeContext } from "./node/context.js";
 import * as parts from "./node/parts.js";
-import type { FinishOptions, Part, PartOptions, PartResult } from "./node/parts.js";
-import type { MergedFile } from "./types.js";
+import type { FinishedFiles, FinishOptions, Part, PartOptions, PartResult } from "./node/parts.js";
 
 setDefaultContext(nodeContext);
 
@@ -46,15 +45,15 @@ export function mergePart(options: PartOptions, share: Part): Promise<PartResult
 
 /**
  * Check that every part of a folder is there and on the disk as it was written, then give the files their names. `merge` says what was merged:
- * then the parts must be those of this merge. With `force` they replace the model that is in the folder.
+ * then the parts must be those of this merge, and `receipt` may be asked for. With `force` they replace the model that is in the folder.
  *
  * @throws {LorafoldError} `source-changed` where the parts are of several states of the base, `truncated` where a part is missing or damaged, which is then to be merged again.
  */
-export function finishParts(output: string, options?: FinishOptions): Promise<MergedFile[]> {
+export function finishParts(output: string, options?: FinishOptions): Promise<FinishedFiles> {
   return parts.finishParts(nodeContext, output, options);
 }
 
-export type { FinishOptions, Part, PartOptions, PartResult } from "./node/parts.js";
+export type { FinishedFiles, FinishOptions, Part, PartOptions, PartResult } from "./node/parts.js";
 export { LorafoldError, type ErrorCode, type ErrorFacts, type ErrorKind } from "./errors.js";
 export type { Api } from "./api.js";
 export type * from "./types.js";

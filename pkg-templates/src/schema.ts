@@ -358,6 +358,22 @@ export type Evidence = {
    * The largest of them.
    */
   largest: number,
+  /**
+   * The median of the relative deviations of the base's values from others of the same weight: how well they can be told apart.
+   */
+  spread: number,
+  /**
+   * The share of the values that are nearer to the base's own than to another one: half of them, by chance.
+   */
+  closer: number,
+  /**
+   * What that means.
+   */
+  verdict: "same" | "other" | "unclear",
+  /**
+   * The same in a sentence.
+   */
+  says: string,
 };
 
 /**
@@ -587,8 +603,9 @@ export type Finding = {
 export type Instead = {
   /**
    * `not-applied`, `twice`, `sign-flipped`, `scale-alpha-over-r`, `scale-alpha-over-sqrt-r`, `scale-alpha`, `scale-one`, `scale-twice`,
-   * `weight-ignored`, `weight-twice`, `other-weight`, `transposed`, `halves-swapped`, `no-magnitude`, `not-the-base` (of a tensor that no adapter
-   * changes), `other-shape`, `other-type`, `not-finite`.
+   * `weight-ignored`, `weight-twice`, `other-weight`, `transposed`, `halves-swapped`, `halves-interleaved`, `no-magnitude`, `linear` (the weighted
+   * sum), `other-density`, `other-mask` (other random numbers), `not-the-base` (of a tensor that no adapter changes), `other-shape`, `other-type`,
+   * `not-finite`.
    */
   what: string,
   /**
@@ -596,7 +613,8 @@ export type Instead = {
    */
   adapter?: string,
   /**
-   * The least and the most that the factor on the expected delta can be, of `other-weight`.
+   * The least and the most that the factor on the expected delta can be, of `other-weight`; that the share of the adapter's delta can be which was kept, of
+   * `other-density`.
    */
   factor?: [number, number],
 };
@@ -958,8 +976,8 @@ export type PlanSettings = {
    */
   tokenizer?: "auto" | "base" | "adapter",
   /**
-   * Hash the weight files of the base whose source knows no hash, before the merge, so that the recipe has every one; `false` by default: it
-   * reads the base once more.
+   * Hash the weight files of the base, and of whole models among the adapters, whose source knows no hash, before the merge, so that the recipe has every
+   * one; `false` by default: it reads them once more.
    * @default false
    */
   hashBase?: boolean,
@@ -1484,6 +1502,11 @@ export type TensorVerdict = {
    * Elements whose bits are those of the exact merge.
    */
   equal: number,
+  /**
+   * Elements in which a merge by a method may have kept other values, or elected another sign, because ours is so near a limit: there every such value is
+   * taken for right.
+   */
+  either?: number,
   /**
    * Elements that no rounding explains.
    */

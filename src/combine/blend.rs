@@ -73,6 +73,28 @@ impl Blend {
         self.members + usize::from(self.takes_base())
     }
 
+    /// How far each coefficient may be off where every product is: by `relative` of itself, and by `angle` of the product of both lengths.
+    pub(crate) fn sway(&self, products: &[f64], relative: f64, angle: f64) -> Vec<f64> {
+        let exact = self.coefficients(products);
+        let mut sway = vec![0.0; exact.len()];
+        let gram = Gram { products, members: self.vectors() };
+        for (one, other) in (0..self.vectors()).flat_map(|one| (one..self.vectors()).map(move |other| (one, other))) {
+            let at = place(self.vectors(), one, other);
+            let Some(&product) = products.get(at) else { continue };
+            let error = relative * product.abs() + angle * gram.norm(one) * gram.norm(other);
+            let off = |error: f64| {
+                let mut products = products.to_vec();
+                products[at] += error;
+                self.coefficients(&products)
+            };
+            let (less, more) = (off(-error), off(error));
+            for (number, sway) in sway.iter_mut().enumerate() {
+                *sway += (less[number] - exact[number]).abs().max((more[number] - exact[number]).abs());
+            }
+        }
+        sway
+    }
+
     /// The coefficient of each delta, and of the base's weight, where it is one of the vectors: what is added to it.
     fn coefficients(&self, products: &[f64]) -> Vec<f64> {
         let vectors = Gram { products, members: self.vectors() };

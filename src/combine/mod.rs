@@ -26,6 +26,7 @@ pub(crate) use fate::{absorb as absorb_fates, put as put_fates, take as take_fat
 pub(crate) use lanes::Lanes;
 pub(crate) use linear::add_weighted;
 pub(crate) use mask::limit;
+pub(crate) use sce::NOTHING;
 pub(crate) use select::SAMPLED;
 
 use crate::wire::wire_enum;

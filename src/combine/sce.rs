@@ -20,7 +20,7 @@ pub struct Sce {
 wire!(Sce { density, members, elements });
 
 /// Below which the mean energies of all deltas together are none, and a sum of weights is not divided by.
-const NOTHING: f64 = 1e-6;
+pub(crate) const NOTHING: f64 = 1e-6;
 
 impl Sce {
     /// How much the deltas differ in each element: their variance. An adapter whose region does not have the element has 0 there.

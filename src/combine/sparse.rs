@@ -79,7 +79,7 @@ const NO_MAGNITUDE: f64 = 1e-7;
 
 impl Sparse {
     /// Selections of each member.
-    fn each(&self) -> usize {
+    pub(crate) fn each(&self) -> usize {
         match self.prune {
             Prune::Smallest => 1,
             Prune::Outliers => 2,
@@ -116,7 +116,7 @@ impl Sparse {
     }
 
     /// What the values that are left are multiplied with.
-    fn scale(&self, member: usize, sums: &[f64]) -> f32 {
+    pub(crate) fn scale(&self, member: usize, sums: &[f64]) -> f32 {
         let Some(kept) = self.members.get(member).filter(|kept| kept.density < 1.0) else { return 1.0 };
         match (self.rescale, sums.get(2 * member..2 * member + 2)) {
             (Rescale::Density, _) => (1.0 / kept.density) as f32,

@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
+use super::Merger;
 use super::block::{Block, BlockBuffers};
 use super::facts::{Gathered, Known, Stage};
 use super::prepared::{Band, Member};
-use crate::combine::{Delta, Fate, Lanes, Part, Rule, SAMPLED, Tally};
+use crate::combine::{Delta, Fate, Lanes, Part, Rule, SAMPLED, Selection, Tally};
 use crate::error::Result;
+use crate::inputs::Inputs;
 use crate::kernel::{Real, bytes_of, fold_tile, sample_products};
 use crate::plan::Program;
 use crate::tensor::Float;
@@ -153,6 +155,73 @@ impl Block<'_> {
                 });
             }
         }
+    }
+}
+
+/// The deltas of some elements of a weight, and what a rule makes of them.
+#[derive(Debug, Default)]
+pub(crate) struct Mixed {
+    /// The source's values.
+    pub(crate) base: Vec<f64>,
+    /// The delta of each adapter that changes the weight; zeros where it does not.
+    pub(crate) deltas: Vec<Vec<f64>>,
+    /// What is left of each after pruning, scaled.
+    pub(crate) left: Vec<Vec<f64>>,
+    /// What each is multiplied with in the sum.
+    pub(crate) weights: Vec<f64>,
+    /// The delta that they become.
+    pub(crate) mixed: Vec<f64>,
+    /// The facts: which values are the largest …
+    pub(crate) selections: Vec<Selection>,
+    /// … and sums over the whole weight.
+    pub(crate) sums: Vec<f64>,
+}
+
+impl Merger {
+    /// The deltas of `elements` of a program that a rule combines, each by itself and not rounded, and what becomes of them: for whoever compares a
+    /// merge with another.
+    ///
+    /// # Errors
+    /// As [`compute`](Self::compute).
+    pub(crate) async fn mixed(&mut self, id: usize, elements: Range<u64>, inputs: &impl Inputs) -> Result<Mixed> {
+        let (block, buffers) = self.read_block(id, elements, inputs).await?;
+        block.mixed(buffers)
+    }
+}
+
+impl Block<'_> {
+    fn mixed(&self, buffers: &BlockBuffers) -> Result<Mixed> {
+        let (Some(rule), Some(known)) = (self.program.combine.rule(), self.known) else { return Ok(Mixed::default()) };
+        let (count, members) = ((self.elements.end - self.elements.start) as usize, self.program.members().len());
+        let zeros = || vec![vec![0.0; count]; members];
+        let mut all = Mixed { deltas: zeros(), left: zeros(), weights: vec![0.0; members], ..Mixed::default() };
+        (all.selections, all.sums) = (known.selections.clone(), known.sums.clone());
+        let (mut base, mut changed, mut kept) = (Vec::<f64>::new(), Vec::new(), Kept::default());
+        for tile in self.tiles() {
+            self.decode(&tile, buffers, &mut base)?;
+            all.base.extend_from_slice(&base);
+            for (band, part) in self.parts(&tile) {
+                let inside = (part.start - tile.start) as usize..(part.end - tile.start) as usize;
+                let first = (part.start - self.elements.start) as usize;
+                self.deltas(band, &part, buffers, &base[inside.clone()], &mut changed, &mut kept);
+                let Kept { deltas, mixed, .. } = &mut kept;
+                put(deltas, first, &mut all.deltas);
+                mixed.resize(inside.len(), 0.0);
+                rule.combine(deltas, &self.part(part.start, known), None, mixed);
+                put(deltas, first, &mut all.left);
+                deltas.iter().for_each(|delta| all.weights[delta.member] = delta.weight.into());
+                all.mixed.extend(mixed.iter().map(|&value| f64::from(value)));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The values of each delta, into those of its member from `first` on.
+fn put(deltas: &[Delta], first: usize, all: &mut [Vec<f64>]) {
+    for Delta { member, values, .. } in deltas {
+        let to = all[*member][first..].iter_mut();
+        to.zip(values).for_each(|(to, &value)| *to = value.into());
     }
 }
 

@@ -146,7 +146,7 @@ impl Merger {
     }
 
     /// A block of a program, prepared and with its source's bytes read.
-    async fn read_block(
+    pub(super) async fn read_block(
         &mut self,
         id: usize,
         elements: Range<u64>,

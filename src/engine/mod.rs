@@ -13,6 +13,7 @@ mod prepared;
 mod sample;
 mod strips;
 
+pub(crate) use deltas::Mixed;
 pub use facts::{FactJob, FactSum};
 pub use memory::{Budget, DEFAULT_BUDGET};
 pub use merger::Merger;

@@ -56,7 +56,7 @@ pub async fn plan_combine(
         fields.push(said(inputs, listing, &adapter).await?);
         updates.extend(std::mem::take(&mut adapter.updates).into_iter().map(|update| (number, update)));
         described.push(description(&adapter));
-        let identity = identity(&adapter);
+        let identity = identity(&adapter, number);
         given.push(Given { name: adapter.name, weight: adapter.weight, identity });
     }
     let shapes = match base {

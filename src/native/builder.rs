@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::cancel::Cancel;
 use super::files::{Files, InputFile, block_on, list_folder};
 use super::merge::{Merge, OnProgress, Progress};
+use super::receipt::ReceiptMetadata;
 use crate::engine::Budget;
 use crate::error::{Error, Result};
 use crate::inputs::Listing;
@@ -138,6 +139,7 @@ pub struct MergeBuilder {
     block_bytes: Option<u64>,
     pub(super) on_progress: Option<OnProgress>,
     pub(super) cancel: Cancel,
+    pub(super) receipt: Option<ReceiptMetadata>,
 }
 
 impl MergeBuilder {
@@ -156,6 +158,7 @@ impl MergeBuilder {
     /// What is merged, and to which type.
     pub fn options(mut self, options: PlanOptions) -> MergeBuilder {
         self.plan = options;
+        self.plan.hash_base |= self.receipt.is_some();
         self
     }
 
@@ -179,7 +182,15 @@ impl MergeBuilder {
 
     /// Hash the base's weight files before the merge, so that the recipe has their hashes; it reads the base once more.
     pub fn hash_base(mut self, hash: bool) -> MergeBuilder {
-        self.plan.hash_base = hash;
+        self.plan.hash_base = hash || self.receipt.is_some();
+        self
+    }
+
+    /// Have the merge give a receipt ([`Merged::receipt`](super::Merged::receipt)). The base is hashed before and the output after the merge, each by a read of its
+    /// own.
+    pub fn receipt(mut self, metadata: ReceiptMetadata) -> MergeBuilder {
+        self.receipt = Some(metadata);
+        self.plan.hash_base = true;
         self
     }
 
@@ -266,6 +277,11 @@ impl MergeBuilder {
         let (base, adapters, files) = self.listings()?;
         let planned = block_on(plan(&Files::new(&files, &self.cancel), &base, &adapters, &self.plan))?;
         Ok(Merge { plan: planned, files, block, request: self })
+    }
+
+    /// What is asked of each adapter.
+    pub(super) fn adapter_options(&self) -> impl Iterator<Item = &AdapterOptions> {
+        self.adapters.iter().map(|adapter| &adapter.options)
     }
 
     /// The same adapters for another base, to be compared with something.

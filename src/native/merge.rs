@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::builder::MergeBuilder;
 use super::files::InputFile;
 use super::output::OutputFolder;
+use super::receipt::{hash, statement};
 use super::threads::write_files;
 use crate::error::Result;
 use crate::plan::{Measured, MergePlan, Report};
@@ -61,6 +64,8 @@ pub struct Merged {
     pub plan: MergePlan,
     /// What was found out of each merged tensor, by its number: of all its elements if statistics were asked for, else of a sample of them.
     pub statistics: BTreeMap<usize, Measured>,
+    /// The receipt, where one was [asked for](MergeBuilder::receipt): an in-toto Statement in JSON.
+    pub receipt: Option<Value>,
 }
 
 impl Merged {
@@ -95,7 +100,18 @@ impl Merge {
         // The output comes from several reads. If an input was replaced between two of them, the output would be a mixture.
         self.files.iter().try_for_each(InputFile::check_unchanged)?;
         self.request.cancel.check()?;
+        let receipt = self.receipt(&folder)?;
         folder.publish()?;
-        Ok(Merged { plan: self.plan, statistics })
+        Ok(Merged { plan: self.plan, statistics, receipt })
+    }
+
+    /// The receipt of what was written to `folder`, where one is asked for.
+    fn receipt(&self, folder: &OutputFolder) -> Result<Option<Value>> {
+        let Some(metadata) = &self.request.receipt else { return Ok(None) };
+        let mut files = Vec::with_capacity(self.plan.files.len());
+        for (number, file) in self.plan.files.iter().enumerate() {
+            files.push((file.name.clone(), hash(&folder.partial(number), &self.request.cancel)?));
+        }
+        Ok(Some(statement(&self.plan, &self.request, &files, metadata)))
     }
 }

@@ -1,11 +1,12 @@
 //! BOFT (arXiv 2311.06243): the layer's input is rotated by butterfly factors, and every output has a scale; PEFT's
 //! `BOFTLayer.get_delta_weight`: W' = s · (F_{N−1}·…·F_0·Wᵀ)ᵀ, F = P · (blocks along the diagonal) · Pᵀ with a permutation P.
 
+use super::inverse::no_inverse;
 use super::method::Needs;
 use super::orthogonal::{SPARES, cayley, transpose, try_zeros};
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::turn::{Blocks, RowMap, fit_columns, turned};
-use super::{Given, Method, Prepared};
+use super::{Given, Inverse, Method, Prepared};
 use crate::error::Result;
 use crate::kernel::STRIP;
 
@@ -17,7 +18,7 @@ pub static BOFT: Method =
 fn prepare(given: &Given) -> Result<Prepared> {
     let (values, scales) = (given.values(0)?, given.values(1)?);
     let (key, count, side) = (given.key(), given.size('n'), given.size('b'));
-    let square = side * side;
+    let (square, back) = (side * side, Inverse::of(given));
     let mut spare = try_zeros(key, square.checked_mul(SPARES))?;
     let mut factors = Vec::new();
     for (number, stored) in values.chunks_exact((count * square).max(1)).enumerate() {
@@ -28,14 +29,27 @@ fn prepare(given: &Given) -> Result<Prepared> {
             transpose(block, side);
             block.iter_mut().zip(stored).for_each(|(back, value)| *back = 0.5 * (value - *back));
             cayley(block, side, &mut spare);
-            // A row of the weight is multiplied by the factor's transpose.
-            transpose(block, side);
+            // A row of the weight is multiplied by the factor's transpose, which the factor takes back.
+            if !back {
+                transpose(block, side);
+            }
         }
         // The first factor (and so an only one) takes the inputs in their own order.
         let order = if number == 0 { Vec::new() } else { butterfly(count * side, side, number) };
         factors.push((order, blocks));
     }
-    let scales = given.place.sources().filter_map(|row| scales.get(row).copied()).collect();
+    let mut scales: Vec<f64> = given.place.sources().filter_map(|row| scales.get(row).copied()).collect();
+    if back {
+        factors.reverse();
+        if let Some(row) = scales.iter().position(|&scale| scale == 0.0) {
+            return Err(no_inverse(
+                given,
+                row,
+                "the scale of this output is 0: what it was is not in the merged model",
+            ));
+        }
+        scales.iter_mut().for_each(|scale| *scale = 1.0 / *scale);
+    }
     turned(Butterflies { factors }, scales)
 }
 

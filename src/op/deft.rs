@@ -2,10 +2,11 @@
 //! `DeftLinear.get_delta_weight`.
 
 use super::householder::orthonormal;
+use super::inverse::{invert, no_inverse};
 use super::method::Needs;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::projected::{Middle, projected};
-use super::{Given, Method, Prepared};
+use super::{Given, Inverse, Method, Prepared};
 use crate::error::Result;
 
 /// `deft_P` (outputs, rank), and `deft_R` (rank, inputs), which PaRa (`para`) does not have. If `q` is 1, Q and right are both the orthonormal
@@ -15,15 +16,41 @@ pub static DEFT: Method =
 
 fn prepare(given: &Given) -> Result<Prepared> {
     let (values, rank) = (given.values(0)?, given.size('r'));
-    let (project, back) = if given.size('q') == 0 {
+    let (project, mut back): (Vec<f64>, _) = if given.size('q') == 0 {
         (values.iter().map(|value| value.max(0.0)).collect(), values)
     } else {
         let q = orthonormal(&values, rank);
         (q.clone(), q)
     };
+    if Inverse::of(given) && !take_back(&project, &mut back, rank) {
+        return Err(no_inverse(given, 0, "a part of the weight was taken away, which is not in the merged model"));
+    }
     let mut injection = if given.bytes.len() > 1 { given.values(1)? } else { Vec::new() };
     injection.iter_mut().for_each(|value| *value *= given.op.scaling());
     projected(project, back, Injection { values: injection, rank }, given)
+}
+
+/// Make −Q@(I − rightᵀ@Q)⁻¹ of Q: W = W' − Q@(I − rightᵀ@Q)⁻¹@(s·R − rightᵀ@W'), by Woodbury's identity. False where there is none.
+fn take_back(project: &[f64], back: &mut [f64], rank: usize) -> bool {
+    let mut middle = vec![0.0; rank * rank];
+    for (project, back) in project.chunks_exact(rank.max(1)).zip(back.chunks_exact(rank.max(1))) {
+        for (row, factor) in middle.chunks_exact_mut(rank.max(1)).zip(project) {
+            row.iter_mut().zip(back).for_each(|(value, back)| *value -= factor * back);
+        }
+    }
+    middle.iter_mut().step_by(rank + 1).for_each(|value| *value += 1.0);
+    if !invert(&mut middle, rank) {
+        return false;
+    }
+    let mut sums = vec![0.0; rank];
+    for row in back.chunks_exact_mut(rank.max(1)) {
+        sums.fill(0.0);
+        for (value, inverse) in row.iter().zip(middle.chunks_exact(rank.max(1))) {
+            sums.iter_mut().zip(inverse).for_each(|(sum, factor)| *sum -= value * factor);
+        }
+        row.copy_from_slice(&sums);
+    }
+    true
 }
 
 /// s·R, (rank, inputs), or nothing.

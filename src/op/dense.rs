@@ -1,8 +1,8 @@
-//! Methods that add a delta whose values can be computed anywhere: W' = W + Δ, or W' = W + W ∘ Δ.
+//! Methods that add a delta whose values can be computed anywhere: W' = W + Δ, or W' = W + W ∘ Δ, which a division takes back.
 
 use std::ops::Range;
 
-use super::{Apply, Given, Place, Prepared, Tile};
+use super::{Apply, Given, Inverse, Place, Prepared, Tile};
 use crate::error::Result;
 use crate::kernel::{Two, each_two};
 use crate::tensor::Float;
@@ -25,16 +25,27 @@ pub(crate) trait Delta {
 
 /// The update that adds `delta`: W' = W + Δ. Each value is computed in f64 and rounded once to the type of the weight before it is added.
 pub(super) fn added(delta: impl Delta + 'static, given: &Given) -> Result<Prepared> {
-    dense(Box::new(delta), given, false)
+    dense(Box::new(delta), given, Kind::Added)
 }
 
 /// The same for a delta that is relative to the weight: W' = W + W ∘ Δ.
 pub(super) fn multiplied(delta: impl Delta + 'static, given: &Given) -> Result<Prepared> {
-    dense(Box::new(delta), given, true)
+    dense(Box::new(delta), given, if Inverse::of(given) { Kind::Divided } else { Kind::Multiplied })
 }
 
-fn dense(delta: Box<dyn Delta>, given: &Given, relative: bool) -> Result<Prepared> {
-    Prepared::other(Dense { delta, place: given.place.clone(), transposed: given.op.transposed, relative })
+fn dense(delta: Box<dyn Delta>, given: &Given, kind: Kind) -> Result<Prepared> {
+    Prepared::other(Dense { delta, place: given.place.clone(), transposed: given.op.transposed, kind })
+}
+
+/// What becomes of a weight.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// W + Δ
+    Added,
+    /// W + W ∘ Δ
+    Multiplied,
+    /// W / (1 + Δ), which is infinite where nothing is left of W.
+    Divided,
 }
 
 /// A delta in its place in the weight.
@@ -43,7 +54,7 @@ struct Dense {
     delta: Box<dyn Delta>,
     place: Place,
     transposed: bool,
-    relative: bool,
+    kind: Kind,
 }
 
 impl Apply for Dense {
@@ -60,10 +71,13 @@ impl Apply for Dense {
             }
             let base = &tile.base[inside];
             let one = Two::splat(1.0);
-            match (self.relative, tile.float) {
-                (true, _) => each_two(values, base, |delta, base| base.times(one.plus(delta))),
-                (false, Float::F32) => each_two(values, base, |delta, base| base.plus(delta.rounded())),
-                (false, _) => each_two(values, base, |delta, base| base.plus(delta)),
+            match (self.kind, tile.float) {
+                (Kind::Multiplied, _) => each_two(values, base, |delta, base| base.times(one.plus(delta))),
+                (Kind::Divided, _) => {
+                    values.iter_mut().zip(base).for_each(|(value, &base)| *value = base / (1.0 + *value));
+                }
+                (Kind::Added, Float::F32) => each_two(values, base, |delta, base| base.plus(delta.rounded())),
+                (Kind::Added, _) => each_two(values, base, |delta, base| base.plus(delta)),
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::kernel::{Real, column_squares, row_squares, scale_columns, scale_rows
 pub static DORA: Method = Method { needs: Needs::Norms, packed: 1, ..Method::new("dora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
-    let product = low_rank::product(given)?;
+    let product = low_rank::product(given, 1.0)?;
     let all = given.values(2)?;
     let transposed = given.op.transposed;
     let magnitudes = if transposed { all } else { given.place.sources().map(|row| all[row]).collect() };

@@ -1,10 +1,11 @@
 //! GLoRA (arXiv 2306.07967): W' = W + W ∘ A + B, and for a layer with a bias b' = b + b ∘ D + E + W @ C; PEFT's `GloraLayer.merge`.
 
 use super::dense::Delta;
+use super::inverse::no_inverse;
 use super::matmul::Matmul;
 use super::method::{Needs, straight};
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
-use super::{Apply, Given, LayerShape, Method, Op, Prepared, Tile};
+use super::{Apply, Given, Inverse, LayerShape, Method, Op, Prepared, Tile};
 use crate::error::{Error, Result};
 use crate::kernel::decode;
 use crate::tensor::Float;
@@ -21,14 +22,18 @@ pub static GLORA_BIAS: Method =
 fn prepare(given: &Given) -> Result<Prepared> {
     let factor = path(given, 0, given.size('a'))?;
     let added = path(given, given.size('a'), given.size('b'))?;
+    let back = Inverse::of(given);
     let coupled = match given.op.weight {
         _ if !given.op.needs_weight() => None,
+        _ if back => {
+            return Err(no_inverse(given, 0, "it added what the weight gives, which is not in the merged model"));
+        }
         Some(weight) => {
             Some(Coupled { column: column(given, given.size('a') + given.size('b'))?, float: weight.float })
         }
         None => return Err(Error::internal("the plan has no weight of the layer whose bias this is")),
     };
-    Prepared::other(Paths { factor, added, coupled })
+    Prepared::other(Paths { factor, added, back, coupled })
 }
 
 /// C as one column: operand number `first`, or its product with the next one.
@@ -88,6 +93,8 @@ impl Coupled {
 struct Paths {
     factor: Option<Box<dyn Delta>>,
     added: Option<Box<dyn Delta>>,
+    /// W' = (W − B) / (1 + A) takes it back.
+    back: bool,
     coupled: Option<Coupled>,
 }
 
@@ -103,6 +110,17 @@ impl Apply for Paths {
             let (out, base) = (&mut out[part.clone()], &tile.base[part]);
             out.copy_from_slice(base);
             values.resize(base.len(), 0.0);
+            if self.back {
+                if let Some(added) = &self.added {
+                    added.output(row, col, &mut values);
+                    out.iter_mut().zip(&values).for_each(|(out, value)| *out -= value);
+                }
+                if let Some(factor) = &self.factor {
+                    factor.output(row, col, &mut values);
+                    out.iter_mut().zip(&values).for_each(|(out, value)| *out /= 1.0 + value);
+                }
+                continue;
+            }
             if let Some(factor) = &self.factor {
                 factor.output(row, col, &mut values);
                 out.iter_mut().zip(base).zip(&values).for_each(|((out, base), value)| *out += base * value);

@@ -1,9 +1,10 @@
 //! IA3 (arXiv 2205.05638): every output of a layer (with its bias), or every input, is multiplied by a trained number; PEFT's
 //! `IA3Layer.merge`.
 
+use super::inverse::no_inverse;
 use super::peft::{AdapterTensor, ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{Apply, Given, Inverse, LayerShape, Method, Op, Prepared, Tile};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::orientation::Fit;
 
 /// `ia3_l`, `n` numbers. They multiply the inputs if `f` is 1, as in feed-forward layers, otherwise the outputs. For a convolution, `c` is the
@@ -27,8 +28,7 @@ fn prepare(given: &Given) -> Result<Prepared> {
     let (mut values, place) = (given.values(0)?, given.place);
     if Inverse::of(given) {
         if let Some(zero) = values.iter().position(|&value| value == 0.0) {
-            let reason = "it is 0: what it multiplied is not in the merged model";
-            return Err(Error::non_finite(given.key(), zero as u64, reason).adapter(given.adapter));
+            return Err(no_inverse(given, zero, "it is 0: what it multiplied is not in the merged model"));
         }
         values.iter_mut().for_each(|value| *value = 1.0 / *value);
     }

@@ -17,14 +17,14 @@ pub static LORA: Method =
     Method { vanishes: true, packed: 1, unpack: Some(pair_factors), ..Method::new("lora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
-    product(given).map(Prepared::Product)
+    product(given, 1.0).map(Prepared::Product)
 }
 
-/// The product of the first two operands.
-pub(super) fn product(given: &Given) -> Result<Product> {
+/// The product of the first two operands, multiplied by `factor`.
+pub(super) fn product(given: &Given, factor: f64) -> Result<Product> {
     let Given { op, place, bytes, adapter } = given;
     let mut factors = Factors::try_new(place.rows.len(), place.cols, given.size('r'))?;
-    op.pack(&mut factors, 0, place, bytes, 1.0, adapter)?;
+    op.pack(&mut factors, 0, place, bytes, factor, adapter)?;
     Ok(Product(factors))
 }
 

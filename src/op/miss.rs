@@ -3,11 +3,12 @@
 //! Until 0.17 PEFT called it Bone, which has both forms but for `mini` (`BoneLinear`).
 
 use super::dense::{Delta, added};
+use super::inverse::{invert, no_inverse};
 use super::matmul::transposed;
 use super::method::Needs;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::unpacked::zeros;
-use super::{Apply, Given, Method, Op, Place, Prepared, Tile, Unpacked};
+use super::{Apply, Given, Inverse, Method, Op, Place, Prepared, Tile, Unpacked};
 use crate::error::Result;
 use crate::model::orientation::Fit;
 
@@ -16,7 +17,8 @@ pub(super) static MISS: Method =
     Method { vanishes: true, unpack: Some(unpack), fit, spellings: &[PEFT, BONE], ..Method::new("miss", prepare) };
 
 /// `miss_block` (outputs / rank, rank, rank), by which blocks of the weight are multiplied.
-pub(super) static BAT: Method = Method { vanishes: true, needs: Needs::Rows, fit, ..Method::new("miss", prepare_bat) };
+pub(super) static BAT: Method =
+    Method { vanishes: true, needs: Needs::Rows, fit, ..Method::new("miss-bat", prepare_bat) };
 
 fn fit(op: &Op, shape: &[u64]) -> Fit {
     let [rows, cols] = *shape else { return Fit::Neither };
@@ -48,7 +50,19 @@ fn unpack(given: &Given) -> Result<Unpacked> {
 }
 
 fn prepare_bat(given: &Given) -> Result<Prepared> {
-    Prepared::other(Bat { values: given.values(0)?, rank: given.size('r'), place: given.place.clone() })
+    let (values, rank) = (given.values(0)?, given.size('r'));
+    let mut inverses = Vec::new();
+    if Inverse::of(given) {
+        inverses.clone_from(&values);
+        for (number, matrix) in inverses.chunks_exact_mut((rank * rank).max(1)).enumerate() {
+            matrix.iter_mut().step_by(rank + 1).for_each(|value| *value += 1.0);
+            if !invert(matrix, rank) {
+                let reason = "a block of the weight is multiplied by a matrix that has no inverse";
+                return Err(no_inverse(given, number * rank * rank, reason));
+            }
+        }
+    }
+    Prepared::other(Bat { values, inverses, rank, place: given.place.clone() })
 }
 
 /// A column for each output, as long as the rank. After the last value it begins again at the first.
@@ -73,13 +87,15 @@ impl Delta for Tiled {
 /// A matrix (rank, rank) for each `rank` outputs.
 struct Bat {
     values: Vec<f64>,
+    /// (I + B)⁻¹ of each, where it is taken back: W_ab = (W'_ab − B_a)@(I + B_a)⁻¹.
+    inverses: Vec<f64>,
     rank: usize,
     place: Place,
 }
 
 impl Apply for Bat {
     fn bytes(&self) -> u64 {
-        size_of_val(self.values.as_slice()) as u64
+        (size_of_val(self.values.as_slice()) + size_of_val(self.inverses.as_slice())) as u64
     }
 
     /// Apply it to a tile of whole rows.
@@ -90,7 +106,15 @@ impl Apply for Bat {
             let start = source / self.rank * self.rank * self.rank;
             let matrix = &self.values[start..start + self.rank * self.rank];
             let own = &matrix[source % self.rank * self.rank..][..self.rank];
+            let inverse = self.inverses.get(start..start + self.rank * self.rank);
             for (base, out) in base.chunks_exact(self.rank).zip(out.chunks_exact_mut(self.rank)) {
+                if let Some(inverse) = inverse {
+                    out.fill(0.0);
+                    for ((value, own), row) in base.iter().zip(own).zip(inverse.chunks_exact(self.rank)) {
+                        out.iter_mut().zip(row).for_each(|(sum, factor)| *sum += (value - own) * factor);
+                    }
+                    continue;
+                }
                 sums.copy_from_slice(own);
                 for (value, row) in base.iter().zip(matrix.chunks_exact(self.rank)) {
                     sums.iter_mut().zip(row).for_each(|(sum, factor)| *sum += value * factor);

@@ -25,6 +25,7 @@ mod hira;
 mod householder;
 mod hra;
 mod ia3;
+mod inverse;
 mod layer;
 mod ln_tuning;
 mod loha;

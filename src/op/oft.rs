@@ -2,11 +2,12 @@
 //! W' = W·Rᵀ; an embedding gives W·R. R has a rotation for each run of inputs, made from a skew-symmetric Q by the Cayley transform or by the
 //! first terms of its series.
 
+use super::inverse::{invert, no_inverse};
 use super::method::Needs;
 use super::orthogonal::{SPARES, cayley, neumann, skew, transpose, try_zeros};
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::turn::{Blocks, fit_rows, turned};
-use super::{Given, LayerShape, Method, Op, Prepared};
+use super::{Given, Inverse, LayerShape, Method, Op, Prepared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::orientation::Fit;
 
@@ -44,8 +45,9 @@ fn prepare(given: &Given) -> Result<Prepared> {
     let mut blocks = Blocks::try_new(key, count, side)?;
     let mut spare = try_zeros(key, side.checked_mul(side).and_then(|square| square.checked_mul(SPARES)))?;
     let triangle = upper.len() / count.max(1);
+    let (back, embedding) = (Inverse::of(given), given.size('e') == 1);
     let all = blocks.values.chunks_exact_mut((side * side).max(1));
-    for (block, upper) in all.zip(upper.chunks_exact(triangle.max(1))) {
+    for (number, (block, upper)) in all.zip(upper.chunks_exact(triangle.max(1))).enumerate() {
         skew(upper, side, block);
         if let Some(radius) = given.op.numbers.first() {
             shorten(block, *radius);
@@ -54,8 +56,13 @@ fn prepare(given: &Given) -> Result<Prepared> {
             None => cayley(block, side, &mut spare),
             Some(powers) => neumann(block, side, powers, given.size('h') == 1, &mut spare),
         }
-        if given.size('e') == 0 {
+        // The inverse of a rotation is its transpose. What the series gives is one only nearly.
+        let is_rotation = given.op.sizes.get('p').is_none();
+        if embedding == (back && is_rotation) {
             transpose(block, side);
+        }
+        if back && !is_rotation && !invert(block, side) {
+            return Err(no_inverse(given, number * triangle, "the matrix that the series gives has no inverse"));
         }
     }
     turned(blocks, Vec::new())

@@ -6,7 +6,7 @@
 
 use super::low_rank::{self, Product};
 use super::method::Needs;
-use super::{Apply, Given, Method, Prepared, Tile};
+use super::{Apply, Given, Inverse, Method, Prepared, Tile};
 use crate::error::Result;
 
 /// A column that depends on those before it by more than this has no direction of its own, so that the result of a factorisation is arbitrary.
@@ -17,8 +17,11 @@ const DEPENDENT: f64 = 1e-11;
 pub static OLORA: Method = Method { needs: Needs::Columns, packed: 3, ..Method::new("olora", prepare) };
 
 fn prepare(given: &Given) -> Result<Prepared> {
-    let (product, rank, scale) = (low_rank::product(given)?, given.size('r'), given.op.scaling());
-    Prepared::other(Orthogonal { product, rank, scale, projection: Vec::new() })
+    let (rank, scale, back) = (given.size('r'), given.op.scaling(), Inverse::of(given));
+    let product = low_rank::product(given, if back { -1.0 } else { 1.0 })?;
+    // What is left of the projection on C is 1 − s of it.
+    let scale = if back { scale / (1.0 - scale) } else { -scale };
+    Prepared::other(Orthogonal { product, rank, scale, back, projection: Vec::new() })
 }
 
 /// The update in memory.
@@ -26,8 +29,11 @@ struct Orthogonal {
     product: Product,
     /// At most the number of columns.
     rank: usize,
+    /// −s, or what takes that back.
     scale: f64,
-    /// −s·(CᵀC)⁻¹@CᵀW, (rank, columns), once the weight is known.
+    /// W = V + s/(1 − s)·Q@Qᵀ@V, V = W' − s·B@A, takes it back: the first columns of V lead in the same directions as those of W.
+    back: bool,
+    /// −s·(CᵀC)⁻¹@CᵀW, (rank, columns), once the weight is known; to take it back, the same of V.
     projection: Vec<f64>,
 }
 
@@ -37,7 +43,16 @@ impl Apply for Orthogonal {
     }
 
     fn gather(&self, tile: &Tile<f64>, sums: &mut [f64]) {
-        for row in tile.base.chunks_exact(tile.cols) {
+        let mut without = Vec::new();
+        let rows = match self.back {
+            false => tile.base,
+            true => {
+                without.resize(tile.base.len(), 0.0);
+                self.product.apply_wide(tile, &mut without);
+                &without
+            }
+        };
+        for row in rows.chunks_exact(tile.cols) {
             for (sums, first) in sums.chunks_exact_mut(tile.cols).zip(row) {
                 sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += first * value);
             }
@@ -48,7 +63,7 @@ impl Apply for Orthogonal {
         self.projection = fact.to_vec();
         let cols = fact.len() / self.rank.max(1);
         solve(&mut self.projection, self.rank, cols);
-        self.projection.iter_mut().for_each(|value| *value *= -self.scale);
+        self.projection.iter_mut().for_each(|value| *value *= self.scale);
         Ok(())
     }
 
@@ -57,6 +72,7 @@ impl Apply for Orthogonal {
         let mut sums = vec![0.0; tile.cols];
         for (row, out) in tile.base.chunks_exact(tile.cols).zip(out.chunks_exact_mut(tile.cols)) {
             sums.fill(0.0);
+            let row = if self.back { &*out } else { row };
             for (projection, first) in self.projection.chunks_exact(tile.cols).zip(row) {
                 sums.iter_mut().zip(projection).for_each(|(sum, value)| *sum += first * value);
             }

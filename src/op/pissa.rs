@@ -20,7 +20,7 @@ pub static PISSA: Method = Method { needs: Needs::Leading, packed: 4, ..Method::
 const FIX: &str = "merge into the base that was saved without it, with the option residualBase; or convert the adapter with PEFT: save_pretrained(path_initial_model_for_weight_conversion=…)";
 
 fn prepare(given: &Given) -> Result<Prepared> {
-    let (product, rank, adapter) = (low_rank::product(given)?, given.size('r'), given.adapter.to_string());
+    let (product, rank, adapter) = (low_rank::product(given, 1.0)?, given.size('r'), given.adapter.to_string());
     Prepared::other(Residual { product, rank, adapter, block: Vec::new() })
 }
 

@@ -21,11 +21,7 @@ pub(crate) struct Place {
 impl Place {
     /// The update's row for each of [`rows`](Self::rows).
     pub(crate) fn sources(&self) -> impl Iterator<Item = usize> + '_ {
-        self.rows.clone().map(|row| match self.order {
-            RowOrder::AsIs => row,
-            RowOrder::SwapHalves => (row + self.of / 2) % self.of,
-            RowOrder::Alternating => row / 2 + row % 2 * (self.of / 2),
-        })
+        self.rows.clone().map(|row| self.order.source(row, self.of))
     }
 
     /// Whether these are all rows of the update, in its order.
@@ -44,9 +40,34 @@ pub enum RowOrder {
     SwapHalves,
     /// The rows of both halves by turns, beginning with the first half's.
     Alternating,
+    /// Of each pair of rows the second first: halves the other way round that alternate.
+    SwapPairs,
+    /// One half after the other, where the update has the rows of both by turns.
+    Deinterleave,
 }
 
-wire_enum!(RowOrder { AsIs, SwapHalves, Alternating });
+wire_enum!(RowOrder { AsIs, SwapHalves, Alternating, SwapPairs, Deinterleave });
+
+impl RowOrder {
+    /// Which of the update's rows, `of` in all, stands at `row`.
+    #[inline]
+    pub(crate) fn source(self, row: usize, of: usize) -> usize {
+        if self == RowOrder::AsIs { row } else { self.moved(row, of) }
+    }
+
+    #[inline(never)] // In the WebAssembly it is in the second half.
+    fn moved(self, row: usize, of: usize) -> usize {
+        let half = of / 2;
+        match self {
+            RowOrder::AsIs => row,
+            RowOrder::SwapHalves => (row + half) % of.max(1),
+            _ if row >= half * 2 => row,
+            RowOrder::Alternating => row % 2 * half + row / 2,
+            RowOrder::SwapPairs => row ^ 1,
+            RowOrder::Deinterleave => row % half * 2 + row / half,
+        }
+    }
+}
 
 /// A run of elements of a weight.
 pub(crate) struct Tile<'a, R> {
@@ -97,9 +118,13 @@ mod tests {
         assert_eq!(rows(RowOrder::AsIs, 6), [0, 1, 2, 3, 4, 5]);
         assert_eq!(rows(RowOrder::SwapHalves, 6), [3, 4, 5, 0, 1, 2]);
         assert_eq!(rows(RowOrder::Alternating, 6), [0, 3, 1, 4, 2, 5]);
+        assert_eq!(rows(RowOrder::SwapPairs, 6), [1, 0, 3, 2, 5, 4]);
+        assert_eq!(rows(RowOrder::Deinterleave, 6), [0, 2, 4, 1, 3, 5]);
         // No row lies beyond the update's, whatever their number is.
         for of in 1..8 {
-            assert!(rows(RowOrder::Alternating, of).iter().all(|row| *row < of));
+            for order in [RowOrder::SwapHalves, RowOrder::Alternating, RowOrder::SwapPairs, RowOrder::Deinterleave] {
+                assert!(rows(order, of).iter().all(|row| *row < of));
+            }
         }
     }
 }

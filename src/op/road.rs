@@ -3,6 +3,7 @@
 //! Outputs are in groups. Output i of a group's first half and output i of its second half form a pair:
 //! y1 = a1·cos θ1·x1 − b1·sin φ1·x2 and y2 = a2·cos θ2·x2 + b2·sin φ2·x1.
 
+use super::inverse::no_inverse;
 use super::method::Needs;
 use super::peft::{ModuleTensors, ParameterUpdate, Settings, Spelling};
 use super::{Apply, Given, Inverse, LayerShape, Method, Op, Prepared, RowOrder, Tile};
@@ -45,7 +46,7 @@ fn prepare(given: &Given) -> Result<Prepared> {
     if Inverse::of(given) {
         invert(&mut own, &mut other, group).map_err(|output| {
             let reason = "its pair of outputs became one line: what they were is not in the merged model";
-            Error::non_finite(given.key(), (rows.start + output) as u64, reason).adapter(given.adapter)
+            no_inverse(given, rows.start + output, reason)
         })?;
     }
     Prepared::other(Pairs { own, other, group })

@@ -85,7 +85,7 @@ pub async fn plan(
     let mut names: usize = base.shards.iter().map(|shard| shard.header.len()).sum();
     let mut since_pause = names;
     let mut opened = Vec::with_capacity(adapters.len());
-    for (folder, options) in adapters {
+    for (folder, own) in adapters {
         if since_pause > NAMES_BETWEEN_PAUSES {
             inputs.pause().await?;
             since_pause = 0;
@@ -94,8 +94,8 @@ pub async fn plan(
             return Err(base_itself(folder));
         }
         let mut adapter = match is_model(inputs, folder, &base).await {
-            true => apart(open_model(inputs, folder, options)).await?,
-            false => open_adapter(inputs, folder, options, &mut budget).await?,
+            true => apart(open_model(inputs, folder, own, options.hash_base)).await?,
+            false => open_adapter(inputs, folder, own, &mut budget).await?,
         };
         let named = adapter.summary.base_name.as_deref();
         adapter.named_base = named.map(|named| called.is_named(named)).unwrap_or_default();
@@ -127,7 +127,9 @@ pub async fn plan(
     tokenizer::choose(inputs, &mut plan, whose, brings).await?;
     card::correct(inputs, &mut plan).await?;
     if options.evidence {
-        plan.evidence = apart(plan.gather_evidence(inputs)).await?;
+        let (evidence, findings) = apart(plan.gather_evidence(inputs)).await?;
+        plan.evidence = evidence;
+        plan.findings.extend(findings);
     }
     Ok(plan)
 }

@@ -5,11 +5,11 @@ use sha2::{Digest, Sha256};
 use super::adapter::Adapter;
 
 /// What tells an adapter's masks from those of others: the sha256 of its weight files, joined by commas. Of a whole model the names and sizes of its
-/// files stand beside them, as not every hash is known; and where one of several adapters of a file was chosen, its name.
-pub(crate) fn identity(adapter: &Adapter) -> String {
+/// files stand there, and its place among the adapters; and where one of several adapters of a file was chosen, its name.
+pub(crate) fn identity(adapter: &Adapter, place: usize) -> String {
     let weights = adapter.digests.iter().filter(|file| file.name != "adapter_config.json");
     let mut identity = weights.map(|file| file.sha256.as_str()).collect::<Vec<_>>().join(",");
-    for file in tuned(adapter) {
+    for file in tuned(adapter, place) {
         identity += &file;
         identity += ",";
     }
@@ -20,10 +20,10 @@ pub(crate) fn identity(adapter: &Adapter) -> String {
     identity
 }
 
-/// Name, size and sha256, where it is known, of each file of an adapter that is a whole model.
-pub(super) fn tuned(adapter: &Adapter) -> impl Iterator<Item = String> {
+/// Name and size of each file of an adapter that is a whole model, and the adapter's place. Not every hash is known, and whether one is must not show.
+pub(super) fn tuned(adapter: &Adapter, place: usize) -> impl Iterator<Item = String> {
     let files = adapter.tuned.iter().flat_map(|tuned| &tuned.identity.files);
-    files.map(|file| format!("{} {} {}", file.name, file.size, file.sha256.as_deref().unwrap_or_default()))
+    files.map(move |file| format!("{} {} {place}", file.name, file.size))
 }
 
 /// The key of an adapter's mask for a tensor: the first 64 bits, highest first, of the sha256 of three lines without a last line feed.

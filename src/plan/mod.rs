@@ -52,7 +52,7 @@ mod zeros;
 pub use adapter::{Adapter, open_adapter};
 pub use base_names::NamedBase;
 pub use build::{MergePlan, plan};
-pub use evidence::{Evidence, EvidenceKind};
+pub use evidence::{Evidence, EvidenceKind, EvidenceVerdict};
 pub use measured::Measured;
 pub use module_weights::ModuleWeight;
 pub use open::{Base, Shard, open_base};

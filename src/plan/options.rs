@@ -1,5 +1,7 @@
 //! The options of a merge, as they come from JavaScript, the command line or Rust.
 
+use serde::Serialize;
+
 use super::module_weights::ModuleWeight;
 use super::rules::Rules;
 use crate::adapter::pattern::{Pattern, PatternBudget};
@@ -9,7 +11,8 @@ use crate::op::Packing;
 use crate::tensor::Float;
 
 /// What is asked of a merge.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "PlanSettings", rename_all = "camelCase", optional_fields))]
 #[non_exhaustive]
 pub struct PlanOptions {
@@ -71,8 +74,8 @@ pub struct PlanOptions {
     /// embeddings, else the base's; `base`; `adapter`, which takes the first adapter's that has one.
     #[cfg_attr(test, ts(optional, type = r#""auto" | "base" | "adapter""#))]
     pub tokenizer: Option<String>,
-    /// Hash the weight files of the base whose source knows no hash, before the merge, so that the recipe has every one; `false` by default: it
-    /// reads the base once more.
+    /// Hash the weight files of the base, and of whole models among the adapters, whose source knows no hash, before the merge, so that the recipe has every
+    /// one; `false` by default: it reads them once more.
     #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
     pub hash_base: bool,
     /// The SHA-256 in hex that the base must have: of its weight file, or of the lines `sha256sum` prints for its several ones in order of name. Another
@@ -116,7 +119,8 @@ from_json!(PlanOptions {
 });
 
 /// What is asked of one adapter.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AdapterSettings", rename_all = "camelCase", optional_fields))]
 #[non_exhaustive]
 pub struct AdapterOptions {

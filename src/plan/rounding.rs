@@ -45,7 +45,7 @@ fn key(seed: u64, adapters: &[Adapter], tensor: &str) -> u64 {
         hash.update("\n");
         hash.update(&file.sha256);
     }
-    for file in adapters.iter().flat_map(tuned) {
+    for file in adapters.iter().enumerate().flat_map(|(place, adapter)| tuned(adapter, place)) {
         hash.update("\n");
         hash.update(file);
     }

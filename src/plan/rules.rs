@@ -311,14 +311,15 @@ impl Rules {
         };
         let mergekit = self.mergekit || method.whose == Whose::Mergekit;
         let member = |name: &String| {
-            let adapter = adapters.iter().find(|adapter| adapter.name == *name);
+            let place = adapters.iter().position(|adapter| adapter.name == *name);
+            let adapter = place.and_then(|place| adapters.get(place));
             let density = adapter.and_then(|adapter| adapter.density).or(self.density).unwrap_or(1.0);
             let least = if mergekit && prune == Prune::Smallest { 1 } else { 0 };
             let kept = ((density * elements as f64) as u64).max(least);
             let outliers = ((self.gamma * elements as f64) as u64).min(elements - kept.min(elements));
             let key = adapter
                 .filter(|_| self.is_random())
-                .map_or(0, |adapter| mask_key(self.seed, &identity(adapter), tensor));
+                .map_or(0, |adapter| mask_key(self.seed, &identity(adapter, place.unwrap_or(0)), tensor));
             Member {
                 density,
                 kept,

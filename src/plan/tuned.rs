@@ -90,15 +90,20 @@ fn behind(name: &str) -> Option<&str> {
     name.split_once('.').map(|(_, rest)| rest)
 }
 
-/// Read the headers of a fine-tuned model.
+/// Read the headers of a fine-tuned model. `hash`: hash its weight files whose sources do not know their hashes.
 ///
 /// # Errors
 /// Those of [`open_base`]; `bad-option` for options that only adapters have, `unsupported` for quantised weights, `wrong-input` without weights.
-pub(super) async fn open_model(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) -> Result<Adapter> {
-    open(inputs, folder, options).await.map_err(|error| error.in_adapter(&folder.name))
+pub(super) async fn open_model(
+    inputs: &impl Inputs,
+    folder: &Listing,
+    options: &AdapterOptions,
+    hash: bool,
+) -> Result<Adapter> {
+    open(inputs, folder, options, hash).await.map_err(|error| error.in_adapter(&folder.name))
 }
 
-async fn open(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) -> Result<Adapter> {
+async fn open(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions, hash: bool) -> Result<Adapter> {
     let weight = finite("weight", options.weight.unwrap_or(1.0))?;
     let density = options.density.map(|density| check_density("density", density)).transpose()?;
     let choice = ModuleChoice::of(options);
@@ -117,6 +122,9 @@ async fn open(inputs: &impl Inputs, folder: &Listing, options: &AdapterOptions) 
         only.name = if end == "bin" { "pytorch_model.bin".into() } else { format!("model.{end}") };
     }
     let mut model = open_base(inputs, &folder).await?;
+    if hash {
+        model.hash(inputs, &folder).await?;
+    }
     let config = model.config.as_deref().map(Config::parse).transpose()?;
     let mut said = config.as_ref().map(Config::model).unwrap_or_default();
     if is_quantised(&model, &mut said) {

@@ -156,6 +156,23 @@ pub(super) struct Element {
     pub(super) rest_amplitude: f64,
     /// The amplitude of `delta`.
     pub(super) amplitude: f64,
+    /// How far `delta` may be off beside its rounding errors.
+    pub(super) spread: f64,
+}
+
+/// How far a tool's delta may be off.
+#[derive(Clone, Copy)]
+pub(super) struct Errors {
+    /// Relative to its amplitude.
+    pub(super) of_amplitude: f64,
+    /// Relative to itself.
+    pub(super) of_delta: f64,
+    /// What is added to the relative error of DoRA's norms.
+    pub(super) of_norm: f64,
+    /// What is below the smallest number of a type.
+    tiny: f64,
+    /// The unit roundoff of the type that it is computed in, or stored.
+    pub(super) unit: f64,
 }
 
 /// What holds for all elements of a tensor.
@@ -185,32 +202,26 @@ impl Tool {
 
     /// The factors on the delta, those of at least 0 and the absolute values of those of at most 0, with which the tool may give the element's M.
     pub(super) fn factors(&self, numbers: &mut Numbers, element: &Element, terms: Terms) -> [Range; 2] {
-        let Element { rest, delta, rest_amplitude, amplitude } = *element;
-        let Some((low, high)) = numbers.sums(self.last) else { return [Range::NONE; 2] };
+        let Element { rest, delta, rest_amplitude, amplitude, spread } = *element;
+        let Some(([low, high], errors)) = self.window(numbers, element, terms) else { return [Range::NONE; 2] };
+        let error = errors.of_amplitude * amplitude + errors.of_delta * delta.abs() + spread;
+        let slack = errors.of_amplitude * rest_amplitude + errors.of_delta * rest.abs();
+        let (low, high) = (low - slack - rest, high + slack - rest);
+        [delta, -delta].map(|delta| Range::of(delta, error, low, high))
+    }
+
+    /// The deltas with which the tool gives the element's M, and how far one may be off.
+    pub(super) fn window(&self, numbers: &mut Numbers, element: &Element, terms: Terms) -> Option<([f64; 2], Errors)> {
+        let Element { rest, delta, .. } = *element;
+        let (low, high) = numbers.sums(self.last)?;
         let (found, base) = (numbers.found, self.cast.map_or(numbers.base, |cast| numbers.cast(cast)));
         let total = delta.abs() + rest.abs();
         let (single, tiny) = units(Float::F32);
         let sum = if self.last == Float::F64 { 2.0 * units(Float::F64).0 } else { 2.0 * single };
         let mut slack = sum * found.abs() + 2.0 * tiny;
-        // Relative to the amplitude, and to the delta.
-        let (mut of_amplitude, mut of_delta) = (2.0 * terms.gamma, 0.0);
-        let mut norm = terms.norm;
-        match self.delta {
-            Delta::Single => {}
-            Delta::Rounded(half) => {
-                let (unit, tiny) = units(half);
-                (of_amplitude, of_delta) = (of_amplitude * (1.0 + unit), unit);
-                slack += 2.0 * tiny;
-                norm = norm.map(|norm| norm + 4.0 * unit);
-            }
-            Delta::Computed(half) => {
-                let (unit, tiny) = units(half);
-                let once = 1.0 + unit;
-                of_amplitude += once * once * once * once * once - 1.0;
-                slack += 8.0 * tiny;
-                norm = norm.map(|norm| norm + 4.0 * unit);
-            }
-        }
+        let errors = self.errors(terms.gamma);
+        slack += errors.tiny;
+        let norm = terms.norm.map(|norm| norm + errors.of_norm);
         if let Some(via) = self.via {
             let (unit, tiny) = units(via);
             slack += unit * (1.0 + 2.0 * units(self.last).0) * found.abs() + tiny;
@@ -218,10 +229,27 @@ impl Tool {
         if let Some(norm) = norm {
             slack += norm * (base.abs() + total);
         }
-        slack += of_amplitude * rest_amplitude + of_delta * rest.abs();
-        let error = of_amplitude * amplitude + of_delta * delta.abs();
-        let (low, high) = (low - slack - base - rest, high + slack - base - rest);
-        [delta, -delta].map(|delta| Range::of(delta, error, low, high))
+        Some(([low - slack - base, high + slack - base], errors))
+    }
+
+    /// How far a delta may be off that is a sum of products with this γ.
+    pub(super) fn errors(&self, gamma: f64) -> Errors {
+        let single =
+            Errors { of_amplitude: 2.0 * gamma, of_delta: 0.0, of_norm: 0.0, tiny: 0.0, unit: units(Float::F32).0 };
+        match self.delta {
+            Delta::Single => single,
+            Delta::Rounded(half) => {
+                let (unit, tiny) = units(half);
+                let of_amplitude = single.of_amplitude * (1.0 + unit);
+                Errors { of_amplitude, of_delta: unit, of_norm: 4.0 * unit, tiny: 2.0 * tiny, unit }
+            }
+            Delta::Computed(half) => {
+                let (unit, tiny) = units(half);
+                let once = 1.0 + unit;
+                let of_amplitude = single.of_amplitude + once * once * once * once * once - 1.0;
+                Errors { of_amplitude, of_norm: 4.0 * unit, tiny: 8.0 * tiny, unit, ..single }
+            }
+        }
     }
 }
 
@@ -266,7 +294,7 @@ mod tests {
         let (w, a, b) = (rounded(Float::Bf16, 0.1234), 0.0377, 0.411);
         let delta = a * b;
         let round = |value| rounded(Float::Bf16, value);
-        let element = Element { rest: 0.0, delta, rest_amplitude: 0.0, amplitude: delta };
+        let element = Element { rest: 0.0, delta, rest_amplitude: 0.0, amplitude: delta, spread: 0.0 };
         let terms = Terms { gamma: gamma(4), norm: None };
         let weights = |tool: &Tool, found: f64| tool.factors(&mut Numbers::new(w, found), &element, terms)[0];
         let tools = tools(Float::Bf16, Float::Bf16);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::combine::{Combine, Divide, Election, Member, Prune, Rescale, Sparse};
 use crate::encoding::Plain;
 use crate::error::{Error, Result};
 use crate::inputs::Span;
@@ -44,6 +45,8 @@ pub(super) struct Values {
     pub(super) others: Vec<Delta>,
     /// Whether the others are parts of the expected one, one for each adapter.
     pub(super) parts: bool,
+    /// Whether it is asked what else may have been kept of each delta.
+    pub(super) open: bool,
 }
 
 /// A delta as two programs: W + Δ, and W + the amplitude of Δ.
@@ -52,14 +55,14 @@ pub(super) struct Delta {
     pub(super) program: Program,
     /// None where the errors of the method are not those of a product.
     pub(super) amplitude: Option<Program>,
-    /// Whether the halves of its rows stand the other way round.
-    pub(super) swapped: bool,
+    /// How its columns are ordered.
+    pub(super) columns: RowOrder,
 }
 
 wire!(Check { tensor, look, length });
 wire_enum!(Look { Bytes(expected, found), Bits(expected, found), Values(values) });
-wire!(Values { found, expected, origin, others, parts });
-wire!(Delta { program, amplitude, swapped });
+wire!(Values { found, expected, origin, others, parts, open });
+wire!(Delta { program, amplitude, columns });
 
 /// Elements of a job, about.
 const JOB_ELEMENTS: u64 = 128 << 10;
@@ -105,7 +108,7 @@ fn step(program: &Program) -> u64 {
 impl Delta {
     pub(super) fn of(program: Program) -> Delta {
         let amplitude = amplitude(&program);
-        Delta { program, amplitude, swapped: false }
+        Delta { program, amplitude, columns: RowOrder::AsIs }
     }
 }
 
@@ -120,7 +123,20 @@ fn amplitude(program: &Program) -> Option<Program> {
         })
     };
     let updates = program.updates.iter().map(of).collect::<Option<Vec<_>>>()?;
-    Some(Program { updates, ..program.clone() })
+    let combine = if program.combine.rule().is_some() { apart(program) } else { Combine::Linear };
+    Some(Program { updates, combine, ..program.clone() })
+}
+
+/// A rule that keeps the adapters apart and needs to know nothing.
+fn apart(program: &Program) -> Combine {
+    Combine::Sparse(Sparse {
+        prune: Prune::Nothing,
+        rescale: Rescale::No,
+        election: Election::None,
+        weighted: false,
+        divide: Divide::No,
+        members: vec![Member { density: 1.0, ..Member::default() }; program.members().len()],
+    })
 }
 
 /// Another merge that somebody may have made instead, and what it is called.
@@ -133,9 +149,9 @@ pub(super) struct Alternative {
 /// `counterpart`: the updates of the tensor that it may have been taken for, as gate and up of a fused pair are.
 pub(super) fn alternatives(program: &Program, matrix: u64, counterpart: Option<Vec<Update>>) -> Vec<Alternative> {
     let mut all = Vec::new();
-    let mut add = |what, updates: Option<Vec<Update>>, swapped| {
+    let mut add = |what, updates: Option<Vec<Update>>, columns| {
         if let Some(updates) = updates {
-            let delta = Delta { swapped, ..Delta::of(Program { updates, ..program.clone() }) };
+            let delta = Delta { columns, ..Delta::of(Program { updates, ..program.clone() }) };
             all.push(Alternative { what, delta });
         }
     };
@@ -145,18 +161,31 @@ pub(super) fn alternatives(program: &Program, matrix: u64, counterpart: Option<V
         updates.iter_mut().for_each(|update| changed |= change(update));
         changed.then_some(updates)
     };
-    add("transposed", each(&|update| transpose(update, program.cols)), false);
-    add("halves-swapped", each(&|update| swap_halves(update, matrix)), false);
-    if program.cols.is_multiple_of(2) && program.updates.iter().any(|update| *update.op.method == LORA) {
-        add("halves-swapped", Some(program.updates.clone()), true);
+    let as_is = RowOrder::AsIs;
+    if program.combine.rule().is_some() {
+        return vec![Alternative { what: "linear", delta: linear(program) }];
+    }
+    add("transposed", each(&|update| transpose(update, program.cols)), as_is);
+    add("halves-swapped", each(&|update| swap_halves(update, matrix)), as_is);
+    let both_ways = program.cols.is_multiple_of(2) && program.updates.iter().any(|update| *update.op.method == LORA);
+    if both_ways {
+        add("halves-swapped", Some(program.updates.clone()), RowOrder::SwapHalves);
+    }
+    if has_both(&program.tensor) {
+        for (what, order) in INTERLEAVED {
+            add(what, each(&|update| reorder(update, matrix, order)), as_is);
+            if both_ways {
+                add(what, Some(program.updates.clone()), order);
+            }
+        }
     }
     if let Some(updates) = counterpart {
-        add("halves-swapped", Some(updates), false);
+        add("halves-swapped", Some(updates), as_is);
     }
-    add("no-magnitude", each(&without_magnitude), false);
+    add("no-magnitude", each(&without_magnitude), as_is);
     if program.updates.iter().any(|update| *update.op.method == DORA) {
         for (what, _) in factors(program) {
-            add(what, each(&|update| rescale(update, what)), false);
+            add(what, each(&|update| rescale(update, what)), as_is);
         }
     }
     all
@@ -170,6 +199,41 @@ fn transpose(update: &mut Update, cols: u64) -> bool {
     square && is_product
 }
 
+/// The weighted sum in place of a rule.
+pub(super) fn linear(program: &Program) -> Delta {
+    Delta::of(Program { combine: Combine::Linear, ..program.clone() })
+}
+
+/// Whether a program prunes deltas, so that others may have been kept.
+pub(super) fn prunes(program: &Program) -> Option<Prune> {
+    match &program.combine {
+        Combine::Sparse(sparse) => Some(sparse.prune).filter(|prune| *prune != Prune::Nothing),
+        _ => None,
+    }
+}
+
+/// What a tool may have made of gate and up where one of the two alternates and the other stands in halves, as gpt-oss and other models have them.
+const INTERLEAVED: [(&str, RowOrder); 3] = [
+    ("halves-swapped", RowOrder::SwapPairs),
+    ("halves-interleaved", RowOrder::Alternating),
+    ("halves-interleaved", RowOrder::Deinterleave),
+];
+
+/// Whether a tensor has gate and up in one, by its name.
+fn has_both(tensor: &str) -> bool {
+    ["gate_up", "up_gate", "gate_and_up", "w13", "w1w3"].iter().any(|name| tensor.contains(name))
+}
+
+/// Put the rows of an update of a whole matrix into another order.
+fn reorder(update: &mut Update, matrix: u64, order: RowOrder) -> bool {
+    let rows = &update.region.rows;
+    let is_whole = rows.end - rows.start == matrix && matrix.is_multiple_of(2) && update.region.order == RowOrder::AsIs;
+    if *update.op.method == LORA && is_whole {
+        update.region.order = order;
+    }
+    *update.op.method == LORA && is_whole
+}
+
 /// Exchange the halves of the matrix that the update is in.
 fn swap_halves(update: &mut Update, matrix: u64) -> bool {
     let rows = &mut update.region.rows;
@@ -181,7 +245,7 @@ fn swap_halves(update: &mut Update, matrix: u64) -> bool {
         update.region.order = match update.region.order {
             RowOrder::AsIs => RowOrder::SwapHalves,
             RowOrder::SwapHalves => RowOrder::AsIs,
-            RowOrder::Alternating => return false,
+            _ => return false,
         };
         return true;
     }

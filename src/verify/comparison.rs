@@ -1,7 +1,8 @@
 //! Elements of a merge in f64 against what was found: sums, counts, and the factors on each delta that the bounds of rounding allow.
 
 use super::arithmetic::{Element, Numbers, Terms, Tool, rounded, tools, units};
-use super::evidence::{Direction, Evidence};
+use super::evidence::{Direction, Evidence, Pruned};
+use super::mixture::{Bounds, Mixture};
 use super::weights::Range;
 use crate::tensor::Float;
 
@@ -10,6 +11,8 @@ pub(super) struct Column {
     pub(super) delta: Vec<f64>,
     pub(super) amplitude: Vec<f64>,
     pub(super) terms: Terms,
+    /// Where a rule has made it of several deltas: these.
+    pub(super) mixture: Option<Mixture>,
 }
 
 /// Some elements of a tensor.
@@ -27,8 +30,9 @@ pub(super) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// What there is to say of the elements. `parts`: the other deltas are parts of the expected one, one for each adapter.
-    pub(super) fn evidence(&self, parts: bool) -> Evidence {
+    /// What there is to say of the elements. `parts`: the other deltas are parts of the expected one, one for each adapter. `open`: it is asked what else may
+    /// have been kept of each delta.
+    pub(super) fn evidence(&self, parts: bool, open: bool) -> Evidence {
         let tools = tools(self.types.0, self.types.1);
         let mut evidence = Evidence {
             elements: self.found.len() as u64,
@@ -37,6 +41,10 @@ impl Comparison<'_> {
             ..Evidence::default()
         };
         let Some((expected, others)) = self.columns.split_first() else { return evidence };
+        let mut bounds = self.bounds(&tools);
+        let members = expected.mixture.as_ref().map_or(0, |mixture| mixture.amplitudes.len());
+        evidence.either = vec![0; bounds.len()];
+        evidence.pruned = vec![Pruned::new(members); if open { bounds.len() } else { 0 }];
         let to = self.types.1;
         // Whether all elements so far are W, by way of these types, and what merging one adapter after another gives.
         let mut copies = [(None, true), (Some(Float::F16), true), (Some(Float::Bf16), true)];
@@ -63,9 +71,15 @@ impl Comparison<'_> {
                 let element = element(column, whole, index);
                 direction.dot += (found - base - element.rest) * element.delta;
                 direction.sq += element.delta * element.delta;
-                for (tool, ranges) in tools.iter().zip(&mut direction.factors) {
+                for (at, (tool, ranges)) in tools.iter().zip(&mut direction.factors).enumerate() {
                     if ranges.iter().all(Range::is_empty) {
                         continue;
+                    }
+                    let mut element = element;
+                    if let Some(bounds) = bounds.get_mut(at).filter(|_| number == 0) {
+                        let (hull, is_open) = bounds.hull(index, base);
+                        element.spread = hull.spread(delta);
+                        evidence.either[at] += u64::from(is_open);
                     }
                     let factors = tool.factors(&mut numbers, &element, column.terms);
                     inside |= number == 0 && factors[0].contains(1.0);
@@ -81,8 +95,23 @@ impl Comparison<'_> {
                 }
             }
             let whole = element(expected, None, index);
-            let mut allows = |tool: &Tool| tool.factors(&mut numbers, &whole, expected.terms)[0].contains(1.0);
-            evidence.outside += u64::from(!inside && !tools.iter().any(&mut allows));
+            let mut allows = |(at, tool): (usize, &Tool)| {
+                let spread = bounds.get_mut(at).map_or(0.0, |bounds| bounds.hull(index, base).0.spread(delta));
+                tool.factors(&mut numbers, &Element { spread, ..whole }, expected.terms)[0].contains(1.0)
+            };
+            evidence.outside += u64::from(!inside && !tools.iter().enumerate().any(&mut allows));
+            for ((tool, bounds), pruned) in tools.iter().zip(&mut bounds).zip(&mut evidence.pruned) {
+                if pruned.unexplained > 0 {
+                    continue;
+                }
+                let window = tool.window(&mut numbers, &whole, expected.terms);
+                let explained = window.and_then(|(window, _)| bounds.pruned(index, base, window));
+                let Some(kept) = explained else {
+                    pruned.unexplained += 1;
+                    continue;
+                };
+                pruned.add(kept, |member, kept| bounds.threshold(member, index, base, kept));
+            }
             sequential = sequential && self.one_by_one(others, base, found, index);
         }
         evidence.copies = copies.map(|(_, is_copy)| u64::from(is_copy));
@@ -91,13 +120,19 @@ impl Comparison<'_> {
         evidence
     }
 
+    /// What each tool may do where a rule combines the deltas.
+    fn bounds(&self, tools: &[Tool]) -> Vec<Bounds<'_>> {
+        let Some(Column { mixture: Some(mixture), terms, .. }) = self.columns.first() else { return Vec::new() };
+        tools.iter().map(|tool| mixture.bounds(tool.errors(terms.gamma), tool.cast)).collect()
+    }
+
     /// Whether merging one adapter after another may give an element. Where the sum is as near to a midpoint as its error, both neighbours are
     /// carried on, which is an interval: rounding is monotone.
     fn one_by_one(&self, parts: &[Column], base: f64, found: f64, index: usize) -> bool {
         let float = self.types.1;
         let (unit, tiny) = units(float);
         let (mut low, mut high) = (rounded(float, base), rounded(float, base));
-        for Column { delta, amplitude, terms } in parts {
+        for Column { delta, amplitude, terms, .. } in parts {
             let (delta, amplitude) = (delta[index], amplitude[index]);
             // The delta may have been rounded first.
             let error = 2.0 * terms.gamma * amplitude * (1.0 + unit) + unit * delta.abs() + 2.0 * tiny;
@@ -115,5 +150,5 @@ fn element(column: &Column, whole: Option<&Column>, index: usize) -> Element {
     let beside = |of: fn(&Column) -> &[f64], part: f64| whole.map_or(0.0, |whole| of(whole)[index] - part);
     let rest = beside(|column| &column.delta, delta);
     let rest_amplitude = beside(|column| &column.amplitude, amplitude).max(0.0);
-    Element { rest, delta, rest_amplitude, amplitude }
+    Element { rest, delta, rest_amplitude, amplitude, spread: 0.0 }
 }

@@ -32,6 +32,10 @@ pub(super) struct Evidence {
     pub(super) deviations: Vec<[f64; 2]>,
     /// Of each direction in which M may differ from what is expected.
     pub(super) directions: Vec<Direction>,
+    /// For each tool the elements in which it may keep other values, or elect another sign.
+    pub(super) either: Vec<u64>,
+    /// For each tool what it may have kept, if it pruned deltas otherwise.
+    pub(super) pruned: Vec<Pruned>,
 }
 
 wire!(Evidence {
@@ -47,8 +51,49 @@ wire!(Evidence {
     nonfinite,
     outside,
     deviations,
-    directions
+    directions,
+    either,
+    pruned
 });
+
+/// What a tool may have kept of the deltas of each adapter.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Pruned {
+    /// Elements that nothing which it may keep explains.
+    pub(super) unexplained: u64,
+    /// Of each adapter the elements that must have been kept, and those that must have been dropped.
+    pub(super) counts: Vec<[u64; 2]>,
+    /// Of each the thresholds that are between them.
+    pub(super) thresholds: Vec<Range>,
+}
+
+wire!(Pruned { unexplained, counts, thresholds });
+
+impl Pruned {
+    pub(super) fn new(members: usize) -> Pruned {
+        Pruned { unexplained: 0, counts: vec![[0; 2]; members], thresholds: vec![Range::ANY; members] }
+    }
+
+    /// Add an element in which these adapters' values must have been kept, and those dropped. `threshold` gives what follows for one.
+    pub(super) fn add(&mut self, [kept, dropped]: [u64; 2], threshold: impl Fn(usize, bool) -> Range) {
+        for (member, (counts, range)) in self.counts.iter_mut().zip(&mut self.thresholds).enumerate() {
+            for (number, is) in [kept, dropped].into_iter().enumerate() {
+                if is.checked_shr(member as u32).unwrap_or(0) & 1 == 1 {
+                    counts[number] += 1;
+                    range.intersect(threshold(member, number == 0));
+                }
+            }
+        }
+    }
+
+    fn absorb(&mut self, next: Pruned) {
+        self.unexplained += next.unexplained;
+        for (counts, next) in self.counts.iter_mut().zip(next.counts) {
+            counts.iter_mut().zip(next).for_each(|(count, next)| *count += next);
+        }
+        self.thresholds.iter_mut().zip(next.thresholds).for_each(|(range, next)| range.intersect(next));
+    }
+}
 
 /// A delta that M may have at another weight than was expected, the rest being as expected.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,8 +153,11 @@ impl Evidence {
         self.sequential += next.sequential;
         if self.directions.is_empty() {
             (self.directions, self.deviations) = (next.directions, next.deviations);
+            (self.either, self.pruned) = (next.either, next.pruned);
             return;
         }
+        self.either.iter_mut().zip(next.either).for_each(|(sum, next)| *sum += next);
+        self.pruned.iter_mut().zip(next.pruned).for_each(|(sum, next)| sum.absorb(next));
         for (sums, next) in self.deviations.iter_mut().zip(next.deviations) {
             sums.iter_mut().zip(next).for_each(|(sum, next)| *sum += next);
         }

@@ -105,6 +105,10 @@ pub struct TensorVerdict {
     pub elements: u64,
     /// Elements whose bits are those of the exact merge.
     pub equal: u64,
+    /// Elements in which a merge by a method may have kept other values, or elected another sign, because ours is so near a limit: there every such value is
+    /// taken for right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub either: Option<u64>,
     /// Elements that no rounding explains.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outside: Option<u64>,
@@ -122,13 +126,15 @@ pub struct TensorVerdict {
 #[non_exhaustive]
 pub struct Instead {
     /// `not-applied`, `twice`, `sign-flipped`, `scale-alpha-over-r`, `scale-alpha-over-sqrt-r`, `scale-alpha`, `scale-one`, `scale-twice`,
-    /// `weight-ignored`, `weight-twice`, `other-weight`, `transposed`, `halves-swapped`, `no-magnitude`, `not-the-base` (of a tensor that no adapter
-    /// changes), `other-shape`, `other-type`, `not-finite`.
+    /// `weight-ignored`, `weight-twice`, `other-weight`, `transposed`, `halves-swapped`, `halves-interleaved`, `no-magnitude`, `linear` (the weighted
+    /// sum), `other-density`, `other-mask` (other random numbers), `not-the-base` (of a tensor that no adapter changes), `other-shape`, `other-type`,
+    /// `not-finite`.
     pub what: &'static str,
     /// The adapter concerned, where it is one of several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
-    /// The least and the most that the factor on the expected delta can be, of `other-weight`.
+    /// The least and the most that the factor on the expected delta can be, of `other-weight`; that the share of the adapter's delta can be which was kept, of
+    /// `other-density`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub factor: Option<[f64; 2]>,
 }

@@ -3,8 +3,9 @@
 
 use super::arithmetic::{Tool, tools};
 use super::check::factors;
-use super::evidence::{Direction, Evidence};
+use super::evidence::{Direction, Evidence, Pruned};
 use super::report::{Instead, Verdict};
+use super::share::{densities, is_mask, is_random};
 use crate::op::LORA;
 use crate::plan::Program;
 use crate::tensor::Float;
@@ -15,7 +16,7 @@ const NEAR: f64 = 0.05;
 /// Standard deviations, at most, that the sum of the deviations along the delta may have from 0. Where the deviations of the elements from the
 /// expected merge are rounding errors, their signs are as good as random, and a sum of random signs is so far away with a probability of at
 /// most 2·exp(−7²/2) = 5·10⁻¹¹ (Hoeffding's inequality).
-const DEVIATIONS: f64 = 7.0;
+pub(super) const DEVIATIONS: f64 = 7.0;
 
 /// What was found out of one tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,11 +24,13 @@ pub(super) struct Judgement {
     pub(super) verdict: Verdict,
     pub(super) rounding: Option<&'static str>,
     pub(super) instead: Vec<Instead>,
+    /// Elements that may be either, of a merge by a method.
+    pub(super) either: Option<u64>,
 }
 
 impl Judgement {
     pub(super) fn of(verdict: Verdict) -> Judgement {
-        Judgement { verdict, rounding: None, instead: Vec::new() }
+        Judgement { verdict, rounding: None, instead: Vec::new(), either: None }
     }
 
     pub(super) fn different(what: &'static str) -> Judgement {
@@ -89,12 +92,15 @@ impl Case<'_> {
         }
         if let Some(tool) = expected {
             let looser = |(by, _): &Explanation| *by > tool;
-            let others = self.named(tools.len(), NEAR).into_iter().filter(|other| !looser(other));
-            return Some(self.unless_undecidable(
-                is_base,
-                others.map(|(_, instead)| instead).collect(),
-                tools[tool].name,
-            ));
+            let named = self.named(tools.len(), NEAR).into_iter().filter(|other| !looser(other));
+            let mut others: Vec<Instead> = named.map(|(_, instead)| instead).collect();
+            // Where a rule combines the deltas, the second direction is their weighted sum.
+            let sum = self.evidence.directions.get(1).filter(|_| self.program.combine.rule().is_some());
+            if sum.is_some_and(|sum| (0..=tool).any(|tool| sum.allows(tool, 1.0))) {
+                others.push(Instead { what: "linear", adapter: None, factor: None });
+            }
+            let judgement = self.unless_undecidable(is_base, others, tools[tool].name);
+            return Some(Judgement { either: self.evidence.either.get(tool).copied(), ..judgement });
         }
         if is_base {
             return Some(Judgement::different("not-applied"));
@@ -103,12 +109,24 @@ impl Case<'_> {
     }
 
     /// The verdict after other merges were tried: `others` are what they are called, `directions` what was found of them.
-    pub(super) fn judge_others(&self, others: &[&'static str], directions: &[Direction]) -> Judgement {
+    pub(super) fn judge_others(
+        &self,
+        others: &[&'static str],
+        directions: &[Direction],
+        pruned: &[Pruned],
+    ) -> Judgement {
         let count = tools(self.types.0, self.types.1).len();
         let mut all = self.named(count, 0.0);
         for (&what, direction) in others.iter().zip(directions) {
             let by = (0..count).find(|&tool| direction.allows(tool, 1.0));
             all.extend(by.map(|tool| (tool, Instead { what, adapter: None, factor: None })));
+        }
+        // What explains every element with our own random values says more than what does with some.
+        if all.is_empty() && is_random(self.program) && pruned.iter().any(|pruned| is_mask(self.program, pruned)) {
+            return Judgement { verdict: Verdict::Undecidable, ..Judgement::different("other-mask") };
+        }
+        for (tool, pruned) in pruned.iter().enumerate() {
+            all.extend(densities(self.program, pruned).into_iter().map(|instead| (tool, instead)));
         }
         // A weight that has no name explains less than what has one.
         if all.is_empty() {
@@ -145,7 +163,8 @@ impl Case<'_> {
         let [sum, squares] = self.evidence.deviations.get(tool).copied().unwrap_or_default();
         let systematic = tools.get(tool).map_or(0.0, Tool::systematic) * direction.sq;
         // The errors of other methods may well all go the same way.
-        let random = self.program.updates.iter().all(|update| *update.op.method == LORA);
+        let random = self.program.combine.rule().is_none()
+            && self.program.updates.iter().all(|update| *update.op.method == LORA);
         direction.allows(tool, 1.0) && (!random || sum.abs() <= systematic + DEVIATIONS * squares.sqrt())
     }
 

@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use super::check::{Alternative, Check, Delta, Look, Values, alternatives};
+use super::check::{Alternative, Check, Delta, Look, Values, alternatives, linear, prunes};
 use super::evidence::Evidence;
 use super::found::{Found, find};
 use super::report::{ExpectedAdapter, TensorVerdict, Verdict, VerdictCounts, VerifyReport, instead_counts};
 use super::verdict::{Case, Judgement};
 use crate::combine::Combine;
 use crate::encoding::{Plain, Stored};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing};
 use crate::plan::report::{FileSize, six};
@@ -87,16 +87,6 @@ impl Verification {
         options: &PlanOptions,
         merged: &Listing,
     ) -> Result<Verification> {
-        if let Some(method) = options.method.as_deref().filter(|method| *method != "linear") {
-            // What it does instead is told by deltas that are added up.
-            let error =
-                Error::unsupported("option method", format!("a merge by method {method} cannot be verified yet"));
-            return Err(error
-                .kind(ErrorKind::NotImplemented)
-                .field("method")
-                .found(method)
-                .fix("merge again, and compare the files"));
-        }
         let plan = plan(inputs, base, adapters, options).await?;
         let merged = open_base(inputs, merged).await?;
         let mut findings = plan.findings.clone();
@@ -178,11 +168,15 @@ impl Verification {
         if target.stage == 0 {
             return made(Look::Bits(Box::new(program), found), elements);
         }
-        let mut values = Values { found, expected: Delta::of(program), origin: None, others: Vec::new(), parts: false };
+        let expected = Delta::of(program);
+        let mut values = Values { found, expected, origin: None, others: Vec::new(), parts: false, open: false };
         if view.is_replaced() {
             values.origin = self.origin(view.name);
         }
-        if target.stage == 1 {
+        if values.expected.program.combine.rule().is_some() {
+            values.others = vec![linear(&values.expected.program)];
+            values.open = target.stage > 1 && prunes(&values.expected.program).is_some();
+        } else if target.stage == 1 {
             let parts = self.parts(&values.expected.program);
             (values.parts, values.others) =
                 (!parts.is_empty(), parts.into_iter().map(|(_, part)| Delta::of(part)).collect());
@@ -227,6 +221,9 @@ impl Verification {
     /// The part of each adapter, where several change the tensor.
     fn parts(&self, program: &Program) -> Vec<(String, Program)> {
         let mut parts: Vec<(String, Program)> = Vec::new();
+        if program.combine.rule().is_some() {
+            return parts;
+        }
         for update in &program.updates {
             match parts.iter_mut().find(|(name, _)| *name == update.adapter) {
                 Some((_, part)) => part.updates.push(update.clone()),
@@ -279,8 +276,11 @@ impl Verification {
                 let others = self.alternatives(&view, &program);
                 let names: Vec<&'static str> = others.iter().map(|other| other.what).collect();
                 match stage {
-                    1 => case.judge().or_else(|| names.is_empty().then(|| case.judge_others(&[], &[]))),
-                    _ => Some(case.judge_others(&names, evidence.directions.get(1..).unwrap_or_default())),
+                    1 => case.judge().or_else(|| names.is_empty().then(|| case.judge_others(&[], &[], &[]))),
+                    _ => {
+                        let directions = evidence.directions.get(1..).unwrap_or_default();
+                        Some(case.judge_others(&names, directions, &evidence.pruned))
+                    }
                 }
             }),
             (_, None) => None,
@@ -346,6 +346,7 @@ impl Verification {
             instead: judgement.instead,
             elements,
             equal: values.filter(|_| bytes.is_some()).map_or(equal, |values| values.equal),
+            either: judgement.either,
             outside: values.filter(|_| differs).map(|values| values.outside),
             estimate: estimate.filter(|_| !view.updates.is_empty()),
             residual: values.and_then(|values| known((values.residual_sq / values.base_sq).sqrt())),

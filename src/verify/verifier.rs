@@ -6,12 +6,13 @@ use super::arithmetic::{Terms, gamma};
 use super::check::{Check, Delta, Look, Values};
 use super::comparison::{Column, Comparison};
 use super::evidence::Evidence;
+use super::mixture::{Kind, Mixture};
 use crate::encoding::Plain;
-use crate::engine::{FactJob, FactSum, Merger};
+use crate::engine::{FactJob, FactSum, Merger, Mixed};
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, Span, resize};
 use crate::kernel::Statistics;
-use crate::op::{DORA, Footprint, LORA};
+use crate::op::{DORA, Footprint, LORA, RowOrder, TASK_VECTOR};
 use crate::plan::{Program, Update};
 use crate::tensor::Float;
 use crate::wire::Wire;
@@ -34,6 +35,8 @@ struct Loaded {
     check: Check,
     /// Whether its programs have their facts.
     ready: bool,
+    /// The largest amplitude of each adapter's delta, where a rule combines them.
+    largest: Vec<f64>,
 }
 
 impl Verifier {
@@ -54,7 +57,7 @@ impl Verifier {
         for (index, program) in programs(&check).into_iter().enumerate().take(PROGRAMS) {
             self.merger.load(number * PROGRAMS + index, program.clone());
         }
-        self.loaded.push(Loaded { number, check, ready: false });
+        self.loaded.push(Loaded { number, check, ready: false, largest: Vec::new() });
         Ok(())
     }
 
@@ -72,13 +75,25 @@ impl Verifier {
     /// `internal` where the check was not loaded; those of [`Merger::compute`].
     pub async fn run(&mut self, number: usize, job: Range<u64>, inputs: &impl Inputs) -> Result<Vec<u8>> {
         let Verifier { merger, loaded, found } = self;
-        let Some(Loaded { check, ready, .. }) = loaded.iter_mut().find(|loaded| loaded.number == number) else {
+        let Some(Loaded { check, ready, largest, .. }) = loaded.iter_mut().find(|loaded| loaded.number == number)
+        else {
             return Err(Error::internal(format!("check {number} was not loaded")));
         };
         let first = number * PROGRAMS;
         if !*ready {
             for (index, program) in programs(check).into_iter().enumerate() {
                 learn(merger, first + index, program, inputs).await?;
+            }
+            if let Look::Values(values) = &check.look
+                && values.expected.program.combine.rule().is_some()
+            {
+                for job in check.jobs() {
+                    let (_, amplitudes, _) = mixed(merger, first, &values.expected, &job, inputs).await?;
+                    largest.resize(amplitudes.len(), 0.0);
+                    for (most, amplitudes) in largest.iter_mut().zip(amplitudes) {
+                        *most = amplitudes.into_iter().fold(*most, f64::max);
+                    }
+                }
             }
             *ready = true;
         }
@@ -112,7 +127,7 @@ impl Verifier {
                     numbers
                 };
                 let there = numbers(&values.found, found);
-                let (base, columns) = columns(merger, first, values, &job, inputs).await?;
+                let (base, columns) = columns(merger, first, values, largest, &job, inputs).await?;
                 let mut origin = None;
                 if let Some(plain) = &values.origin {
                     read(found, &check.tensor, span(plain, &job), inputs).await?;
@@ -121,7 +136,7 @@ impl Verifier {
                 let float = values.expected.program.source.float().unwrap_or(values.found.float);
                 let types = (float, values.found.float);
                 Comparison { types, base: &base, origin: origin.as_deref(), found: &there, columns: &columns }
-                    .evidence(values.parts)
+                    .evidence(values.parts, values.open)
             }
         };
         let mut bytes = Vec::new();
@@ -189,11 +204,24 @@ async fn columns(
     merger: &mut Merger,
     first: usize,
     values: &Values,
+    largest: &[f64],
     job: &Range<u64>,
     inputs: &impl Inputs,
 ) -> Result<(Vec<f64>, Vec<Column>)> {
     let (mut number, mut bases, mut columns) = (first, Vec::new(), Vec::new());
-    for Delta { program, amplitude, swapped } in std::iter::once(&values.expected).chain(&values.others) {
+    for wanted in std::iter::once(&values.expected).chain(&values.others) {
+        let Delta { program, amplitude, columns: order } = wanted;
+        if program.combine.rule().is_some() {
+            let (mixed, amplitudes, kinds) = mixed(merger, number, wanted, job, inputs).await?;
+            number += 1 + usize::from(amplitude.is_some());
+            bases.clone_from(&mixed.base);
+            let (rule, largest, elements) = (program.combine.clone(), largest.to_vec(), program.elements());
+            let (delta, amplitude) = (mixed.mixed.clone(), vec![0.0; mixed.mixed.len()]);
+            let terms = terms(program);
+            let mixture = Some(Mixture { rule, mixed, amplitudes, largest, kinds, norm: terms.norm, elements });
+            columns.push(Column { delta, amplitude, terms, mixture });
+            continue;
+        }
         let (base, delta) = difference(merger, &mut number, job, inputs).await?;
         let is_dora = |update: &Update| *update.op.method == DORA;
         let amplitude = match amplitude {
@@ -206,15 +234,55 @@ async fn columns(
             }
             None => largest_of_rows(program, &base, &delta),
         };
-        let mut column = Column { delta, amplitude, terms: terms(program) };
-        if *swapped {
+        let mut column = Column { delta, amplitude, terms: terms(program), mixture: None };
+        if *order != RowOrder::AsIs {
             let cols = program.cols as usize;
-            [&mut column.delta, &mut column.amplitude].into_iter().for_each(|values| swap_halves(values, cols));
+            [&mut column.delta, &mut column.amplitude].into_iter().for_each(|values| reorder(values, cols, *order));
         }
         columns.push(column);
         bases = base;
     }
     Ok((bases, columns))
+}
+
+/// The deltas of each adapter that a rule combines, with their amplitudes, and how they are made. `number` is that of the program; that of its amplitudes comes
+/// next.
+async fn mixed(
+    merger: &mut Merger,
+    number: usize,
+    Delta { program, amplitude, .. }: &Delta,
+    job: &Range<u64>,
+    inputs: &impl Inputs,
+) -> Result<(Mixed, Vec<Vec<f64>>, Vec<Kind>)> {
+    let mixed = merger.mixed(number, job.clone(), inputs).await?;
+    let updates = |name: &str| program.updates.iter().filter(move |update| update.adapter == name).collect::<Vec<_>>();
+    let members: Vec<Vec<&Update>> = program.members().into_iter().map(updates).collect();
+    let kind = |updates: &Vec<&Update>| match updates {
+        _ if updates.iter().all(|update| *update.op.method == TASK_VECTOR) => Kind::Model,
+        _ if updates.iter().any(|update| *update.op.method == DORA) => Kind::Normalised,
+        _ => Kind::Other,
+    };
+    let kinds: Vec<Kind> = members.iter().map(kind).collect();
+    let amplitudes = match amplitude {
+        Some(_) => {
+            let mut amplitudes = merger.mixed(number + 1, job.clone(), inputs).await?.deltas;
+            for (values, kind) in amplitudes.iter_mut().zip(&kinds) {
+                if *kind == Kind::Normalised {
+                    values.iter_mut().for_each(|value| *value *= 2.0);
+                }
+            }
+            amplitudes
+        }
+        // The delta of a model is a difference, whose error is relative to itself.
+        None => {
+            let of = |(delta, kind): (&Vec<f64>, &Kind)| match kind {
+                Kind::Model => delta.iter().map(|value| value.abs()).collect(),
+                _ => largest_of_rows(program, &mixed.base, delta),
+            };
+            mixed.deltas.iter().zip(&kinds).map(of).collect()
+        }
+    };
+    Ok((mixed, amplitudes, kinds))
 }
 
 /// The values of a program's source, and what its updates add to them.
@@ -256,12 +324,12 @@ fn terms(program: &Program) -> Terms {
     Terms { gamma: gamma(count), norm }
 }
 
-/// The halves of each row the other way round.
-fn swap_halves(values: &mut [f64], cols: usize) {
+/// Each row in another order of its columns.
+fn reorder(values: &mut [f64], cols: usize, order: RowOrder) {
+    let mut before = Vec::with_capacity(cols);
     for row in values.chunks_exact_mut(cols.max(1)) {
-        let (left, right) = row.split_at_mut(cols / 2);
-        if left.len() == right.len() {
-            left.swap_with_slice(right);
-        }
+        before.clear();
+        before.extend_from_slice(row);
+        row.iter_mut().enumerate().for_each(|(col, value)| *value = before[order.source(col, cols)]);
     }
 }

@@ -14,7 +14,8 @@ import { fakeHub } from "../fake-hub.mjs";
 import { lorafold } from "./command.mjs";
 import { faultsOf } from "./in-toto.mjs";
 import { hashes, scratch, sha256, snapshot, writeFolder } from "./scratch.mjs";
-import { asFiles, randomModel, tinyModel } from "./tiny-model.mjs";
+import { buildSafetensors } from "./safetensors-file.mjs";
+import { asFiles, Q, randomModel, TENSORS, tinyModel } from "./tiny-model.mjs";
 
 const { base, adapter } = tinyModel();
 const inputs = () => ({ base: asFiles(base), adapters: [{ source: asFiles(adapter), weight: 0.5 }] });
@@ -48,6 +49,11 @@ describe("a receipt", () => {
       (/** @type {any} */ copy) => (copy.predicate.buildDefinition.buildType = "merge"),
       (/** @type {any} */ copy) => (copy.predicate.runDetails.metadata = { startedOn: "yesterday" }),
       (/** @type {any} */ copy) => (copy.more = 1),
+      (/** @type {any} */ copy) => (copy.predicate.metadata = {}),
+      (/** @type {any} */ copy) => (copy.predicate.buildDefinition.resolvedDependencies[0].file = "x"),
+      (/** @type {any} */ copy) => (copy.predicate.buildDefinition.resolvedDependencies[0].digest.sha256 = 5),
+      (/** @type {any} */ copy) => (copy.subject[0].annotations = []),
+      (/** @type {any} */ copy) => (copy.predicate.runDetails.builder.version = "1"),
     ]) {
       assert.notDeepEqual(faultsOf(changed(receipt, change)), [], String(change));
     }
@@ -140,6 +146,36 @@ describe("repeating a merge", () => {
   });
 });
 
+describe("of whole models", () => {
+  /** The base, fine-tuned. @param {number} shift */
+  function fineTuned(shift) {
+    const weight = TENSORS.base[`${Q}.weight`] ?? assert.fail();
+    const values = Array.from(weight.values ?? [], (value) => value + shift);
+    return { ...base, "model.safetensors": buildSafetensors({ ...TENSORS.base, [`${Q}.weight`]: { ...weight, values } }) };
+  }
+  const tuned = fineTuned(0.5);
+
+  test("a receipt has their hashes, and one that has changed is noticed", async (t) => {
+    const cwd = await scratch(t);
+    await writeFolder(join(cwd, "base"), base);
+    await writeFolder(join(cwd, "tuned"), tuned);
+    const { code, stderr } = await lorafold(["merge", "-b", "base", "-a", "tuned@0.5", "-o", "out", "--receipt", "receipt.json"], { cwd });
+    assert.equal(code, 0, stderr);
+    const receipt = JSON.parse(await readFile(join(cwd, "receipt.json"), "utf8"));
+    assert.deepEqual(faultsOf(receipt), []);
+    const { resolvedDependencies, externalParameters } = receipt.predicate.buildDefinition;
+    const expected = { name: "model.safetensors", digest: { sha256: sha256(tuned["model.safetensors"]) }, annotations: { role: "adapter", adapter: 0 } };
+    assert.deepEqual(resolvedDependencies.slice(1), [expected]);
+    assert.equal(externalParameters.recipe.adapters[0].model.files[0].sha256, expected.digest.sha256);
+    const again = () => lorafold(["verify", "--receipt", "receipt.json", "-b", "base", "-a", "tuned", "--merged", "out"], { cwd });
+    assert.equal((await again()).code, 0);
+    await writeFolder(join(cwd, "tuned"), fineTuned(0.25));
+    const changed = await again();
+    assert.equal(changed.code, 1);
+    assert.match(changed.stdout, /^not the same: .*\n {2}model\.safetensors: repeated it has sha256/);
+  });
+});
+
 describe("of the hub", () => {
   /** @type {Awaited<ReturnType<typeof fakeHub>>} */
   let hub;
@@ -189,6 +225,30 @@ describe("on the command line", () => {
     assert.equal(JSON.parse((await verified(sources, "--json")).stdout).same, false);
   });
 
+  test("parts have one together, which is that of the whole merge", async (t) => {
+    const cwd = await scratch(t);
+    await writeFolder(join(cwd, "base"), base);
+    await writeFolder(join(cwd, "adapter"), adapter);
+    const asked = ["merge", "-b", "base", "-a", "adapter@0.5"];
+    assert.equal((await lorafold([...asked, "-o", "whole", "--receipt", "whole.json"], { cwd })).code, 0);
+    for (const part of ["1/3", "2/3", "3/3"]) {
+      const { code, stderr } = await lorafold([...asked, "-o", "out", "--part", part, "--receipt", "parts.json"], { cwd });
+      assert.equal(code, 0, stderr);
+    }
+    // Before all are there nothing is written; without what was merged there is nothing to say.
+    assert.ok(!Object.keys(await snapshot(cwd)).includes("parts.json"));
+    assert.equal((await lorafold(["merge", "--finish", "-o", "out", "--receipt", "parts.json"], { cwd })).code, 2);
+    const { code, stderr } = await lorafold([...asked, "--finish", "-o", "out", "--receipt", "parts.json"], { cwd });
+    assert.equal(code, 0, stderr);
+    const [whole, parts] = await Promise.all(["whole.json", "parts.json"].map(async (name) => JSON.parse(await readFile(join(cwd, name), "utf8"))));
+    assert.deepEqual(faultsOf(parts), []);
+    assert.deepEqual(parts, whole);
+    // Parts that were merged without one do not record the hashes of the base.
+    for (const part of ["1/2", "2/2"]) assert.equal((await lorafold([...asked, "-o", "other", "--part", part], { cwd })).code, 0);
+    const other = await lorafold([...asked, "--finish", "-o", "other", "--receipt", "other.json"], { cwd });
+    assert.deepEqual([other.code, /of another merge/.test(other.stderr)], [1, true], other.stderr);
+  });
+
   test("it goes nowhere where it would replace something", async (t) => {
     const cwd = await scratch(t);
     await writeFolder(join(cwd, "base"), base);
@@ -198,8 +258,6 @@ describe("on the command line", () => {
       assert.equal(code, 1, file);
       assert.match(stderr, /\[bad-option\]: receipt: /, file);
     }
-    const part = await lorafold(["merge", "-b", "base", "-a", "adapter", "-o", "out", "--receipt", "x", "--part", "1/2"], { cwd });
-    assert.equal(part.code, 2);
     assert.deepEqual(Object.keys(await snapshot(cwd)).sort(), ["adapter", "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "base", "base/config.json", "base/model.safetensors", "base/tokenizer.json"]);
   });
 });

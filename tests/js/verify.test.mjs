@@ -83,6 +83,34 @@ describe("lorafold verify", { concurrency: 2 }, () => {
   });
 });
 
+describe("merges by a method", { concurrency: 2 }, () => {
+  const adapters = ["-a", `${lora}@0.7`, "-a", `${other}@0.4`];
+
+  test("are verified, and what they are instead is said", async (t) => {
+    const out = join(await scratch(t), "out");
+    const ties = ["--method", "ties", "--density", "0.4"];
+    assert.equal((await lorafold(["merge", "-b", base, ...adapters, ...ties, "-o", out, "-t", "float32"])).code, 0);
+    const good = await lorafold(["verify", "-b", base, ...adapters, ...ties, "--merged", out]);
+    assert.deepEqual([good.code, /^verified: out is base .* by ties, in every bit$/m.test(good.stdout)], [0, true], good.stdout + good.stderr);
+    const other = await lorafold(["verify", "-b", base, ...adapters, "--method", "ties", "--density", "0.9", "--merged", out, "--json"]);
+    assert.equal(other.code, 1);
+    const report = JSON.parse(other.stdout);
+    assert.deepEqual([report.verdict, new Set(report.instead.map((/** @type {any} */ { what }) => what))], ["different", new Set(["other-density"])]);
+    const sum = await lorafold(["verify", "-b", base, ...adapters, "--merged", out]);
+    assert.equal(sum.code, 1);
+  });
+
+  test("of other random numbers nothing can be said", async (t) => {
+    const out = join(await scratch(t), "out");
+    const dare = ["--method", "dare_linear", "--density", "0.4"];
+    assert.equal((await lorafold(["merge", "-b", base, ...adapters, ...dare, "--seed", "5", "-o", out, "-t", "float32"])).code, 0);
+    assert.equal((await lorafold(["verify", "-b", base, ...adapters, ...dare, "--seed", "5", "--merged", out])).code, 0);
+    const { code, stdout } = await lorafold(["verify", "-b", base, ...adapters, ...dare, "--merged", out]);
+    assert.equal(code, 1);
+    assert.match(stdout, /^undecidable: out may be that: it keeps other random values of the deltas, as many as it should$/m);
+  });
+});
+
 describe("unmerge", { concurrency: 2 }, () => {
   test("the base comes back, and what does not is counted", async (t) => {
     const folder = await scratch(t);

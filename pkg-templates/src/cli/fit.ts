@@ -3,7 +3,7 @@ import { plan } from "../node.js";
 import type { AdapterReport, Evidence, HubOptions } from "../types.js";
 import type { Paint } from "./colour.js";
 import { type SaidError, saidError } from "./said-error.js";
-import { baseText, counted, rounded } from "./text.js";
+import { baseText, counted } from "./text.js";
 
 /** Whether an adapter fits a model: what a plan of the two says. */
 export type Fit = { base: string; adapter: string } & (Pick<AdapterReport, "baseModel" | "namedBase" | "modules" | "matched"> & { evidence: Evidence[] } | { error: SaidError });
@@ -26,14 +26,5 @@ export function fitText(found: Fit, paint: Paint): string {
   if ("error" in found) return `${what}: ${paint("red", "does not fit")}: ${found.error.message}`;
   const trained = baseText(found);
   const first = `${what}: ${paint("green", "fits")}, ${found.matched} of ${counted(found.modules, "module")}${trained && `; ${trained}`}`;
-  return [first, ...found.evidence.map(evidenceText)].join("\n");
+  return [first, ...found.evidence.map(({ says, verdict }) => `  ${verdict === "other" ? paint("red", says) : says}`)].join("\n");
 }
-
-/** How far what an adapter holds of its base is from this one. */
-function evidenceText({ kind, weights, samples, median, largest }: Evidence): string {
-  const what = kind === "magnitudes" ? `${samples} magnitudes (DoRA) against the lengths of the base's rows` : `${samples} elements of base weights saved with the adapter against the base's`;
-  if (largest === 0) return `  ${what}, in ${counted(weights, "weight")}: all equal`;
-  return `  ${what}, in ${counted(weights, "weight")}: off by ${percent(median)} in the median, ${percent(largest)} at most`;
-}
-
-const percent = (share: number): string => (share >= 10 ? "more than 1000 %" : `${rounded(100 * share)} %`);

@@ -15,7 +15,7 @@ import { ProgressLine } from "./progress.js";
 import { bytes, number, parse, type Parsed, UsageError } from "./usage.js";
 
 /** Beside those that say which merge the parts must be of. */
-const FINISH_FLAGS: ReadonlySet<string> = new Set(["finish", "out", "force", "json", "quiet"] satisfies (keyof typeof MERGE_FLAGS)[]);
+const FINISH_FLAGS: ReadonlySet<string> = new Set(["finish", "out", "force", "receipt", "json", "quiet"] satisfies (keyof typeof MERGE_FLAGS)[]);
 
 /** `lorafold merge` */
 export async function mergeCommand(argv: string[]): Promise<number> {
@@ -29,13 +29,16 @@ export async function mergeCommand(argv: string[]): Promise<number> {
     if (idle !== undefined) throw new UsageError(`--finish goes without --${idle}`);
     // What was merged is given as a whole or not at all.
     const checked = given.some((flag) => flag in PLAN_FLAGS);
-    return finishCommand(asPath(values.out) ?? values.out, checked ? planOptions(parsed) : undefined, { json, force });
+    const { receipt } = values;
+    if (receipt !== undefined && !checked) throw new UsageError("--finish goes with --receipt only where it says what was merged", "give --base, --adapter and the options of the parts, too");
+    const merged = checked ? planOptions(parsed) : undefined;
+    if (receipt !== undefined && merged) await checkReport(receipt, merged, { output: values.out, made: true, option: "receipt" });
+    return finishCommand(asPath(values.out) ?? values.out, merged, { json, force, receipt });
   }
   const options = mergeOptions(parsed);
   if (values.out === undefined && !values["dry-run"]) throw outMissing();
   const share = part === undefined ? undefined : partOption(part);
   if (share && values.report !== undefined) throw new UsageError("--part goes without --report: statistics are of whole tensors");
-  if (share && values.receipt !== undefined) throw new UsageError("--part goes without --receipt: that is of the whole output");
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
@@ -44,7 +47,8 @@ export async function mergeCommand(argv: string[]): Promise<number> {
   try {
     for (const option of ["report", "receipt"] as const) {
       const file = values[option];
-      if (file !== undefined) await checkReport(file, { ...options, signal: stop.signal }, { output: values.out, made: !dry, option });
+      // That of parts is written when they are all there.
+      if (file !== undefined && !share) await checkReport(file, { ...options, signal: stop.signal }, { output: values.out, made: !dry, option });
     }
     if (dry) {
       checkWorkOptions(options);

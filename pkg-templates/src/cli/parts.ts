@@ -2,6 +2,7 @@ import { finishParts, mergePart } from "../node.js";
 import type { Part, PartOptions } from "../node/parts.js";
 import type { PlanOptions } from "../types.js";
 import { ProgressLine } from "./progress.js";
+import { writeParts } from "./report.js";
 import { size } from "./text.js";
 import { UsageError } from "./usage.js";
 
@@ -28,8 +29,9 @@ export async function mergePartCommand(options: PartOptions, part: Part, { json,
 }
 
 /** `lorafold merge --finish` */
-export async function finishCommand(output: string, merge: PlanOptions | undefined, { json, force }: { json: boolean; force: boolean }): Promise<number> {
-  const named = await finishParts(output, { force, ...(merge && { merge }) });
+export async function finishCommand(output: string, merge: PlanOptions | undefined, { json, force, receipt }: { json: boolean; force: boolean; receipt: string | undefined }): Promise<number> {
+  const named = await finishParts(output, { force, ...(merge && { merge }), receipt: receipt !== undefined });
+  if (receipt !== undefined) await writeParts(receipt, [`${JSON.stringify(named.receipt, null, 2)}\n`]);
   const files = named.map(({ name, size }) => ({ name, size }));
   console.log(json ? JSON.stringify({ files }, null, 2) : `all parts are there: ${output} is complete, ${files.length} files`);
   return 0;

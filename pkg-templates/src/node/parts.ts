@@ -1,18 +1,19 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Context } from "../context.js";
-import { asLorafoldError, fileError, optionError, unlessAborted, wrongValue } from "../errors.js";
+import { asLorafoldError, fileError, optionError, part, unlessAborted, wrongValue } from "../errors.js";
 import { shareOf, wholeFiles } from "../file-ranges.js";
 import { fill } from "../merge.js";
 import { checkOptions, MERGE_OPTIONS, type Names } from "../options.js";
 import { prepare } from "../prepare.js";
-import type { MergedFile, MergeOptions, PlanOptions } from "../types.js";
+import { lastReportOf } from "../report.js";
+import type { MergedFile, MergeOptions, PlanOptions, Receipt, ReceiptMetadata, Report } from "../types.js";
 import { partial } from "./hidden.js";
 import { inputStates } from "./input-states.js";
 import { identity } from "./model-folder.js";
 import { PartSink } from "./part-sink.js";
 import { mergedFiles, publish } from "./publish.js";
-import { isPart, MOST_PARTS, type Receipt } from "./receipt.js";
+import { isPart, MOST_PARTS, type Receipt as PartReceipt } from "./receipt.js";
 import { hashRange, markFinished, readFinished, readReceipts, refusal, refuseForeign, removeReceipt, removeReceipts } from "./receipts.js";
 import { asPath } from "./source.js";
 
@@ -25,10 +26,19 @@ export interface Part {
 /** What `mergePart` needs: `output` is a folder that all machines share. */
 export type PartOptions = Omit<MergeOptions, "output" | "statistics"> & { output: string };
 
+/** What `finishParts` gives: the files of the model, with the receipt where one was asked for. */
+export type FinishedFiles = MergedFile[] & { receipt?: Receipt };
+
 /** What `finishParts` may be given. */
 export interface FinishOptions {
   /** What was merged: the parts must be those of this merge. */
   merge?: PlanOptions | MergeOptions;
+  /**
+   * Give a receipt of the model, as `merge` does. It needs `merge`, and parts that were merged with `receipt`, too (or `hashBase`): their files record the base's hashes.
+   *
+   * @default false
+   */
+  receipt?: boolean | ReceiptMetadata;
   /**
    * Replace the model that is in the folder.
    *
@@ -39,7 +49,7 @@ export interface FinishOptions {
 
 const { statistics: _, ...PART_OPTIONS } = MERGE_OPTIONS;
 const PART: Names<Part> = { part: true, of: true };
-const FINISH_OPTIONS: Names<FinishOptions> = { merge: true, force: true };
+const FINISH_OPTIONS: Names<FinishOptions> = { merge: true, force: true, receipt: true };
 
 /** The result of `mergePart`. */
 export interface PartResult extends Part {
@@ -57,7 +67,8 @@ export async function mergePart(context: Context, options: PartOptions, share: P
     if (!isPart(part, of)) throw optionError("part", `${part} of ${of} is not a part: there are ${MOST_PARTS} at most`, { found: `${part} of ${of}`, expected: `parts 1 to n of n, which is ${MOST_PARTS} at most` });
     const folder = asPath(options?.output);
     if (folder === undefined) throw wrongValue("output", options?.output, "a folder");
-    const prepared = await prepare(context, "mergePart", options, PART_OPTIONS);
+    // The files of all parts record the same of the base.
+    const prepared = await prepare(context, "mergePart", options.receipt ? { ...options, hashBase: true } : options, PART_OPTIONS);
     try {
       const { plan, inputs } = prepared;
       const files = plan.files();
@@ -76,17 +87,20 @@ export async function mergePart(context: Context, options: PartOptions, share: P
 }
 
 /** See `finishParts` of `lorafold` in Node. */
-export async function finishParts(context: Context, output: string, options: FinishOptions = {}): Promise<MergedFile[]> {
+export async function finishParts(context: Context, output: string, options: FinishOptions = {}): Promise<FinishedFiles> {
   try {
     checkOptions("finishParts", options ?? {}, FINISH_OPTIONS);
-    const { merge, force = false } = options ?? {};
+    const { merge, force = false, receipt = false } = options ?? {};
+    if (typeof receipt !== "boolean" && (typeof receipt !== "object" || receipt === null)) throw wrongValue("receipt", receipt, "true or false, or an object");
+    if (receipt && !merge) throw optionError("merge", "a receipt says what was merged: give it");
     const folder = asPath(output) ?? output;
     if ((await identity(folder)) === undefined) throw optionError("output", `${folder} does not exist`, { kind: "not-found", file: folder });
     const finished = await readFinished(folder);
     const receipts = finished ? [finished] : await readReceipts(folder);
     const [first] = receipts;
     if (!first) throw fileError("truncated", folder, "no part of a model is there");
-    const wanted = { of: first.of, ...(merge ? await identityOf(context, merge) : first) };
+    const planned = merge && (await plannedAs(context, receipt ? { ...merge, hashBase: true, receipt } : merge));
+    const wanted = { of: first.of, ...(planned ?? first) };
     for (const receipt of receipts) {
       const refused = refusal(folder, receipt, wanted);
       if (refused) throw refused;
@@ -96,8 +110,13 @@ export async function finishParts(context: Context, output: string, options: Fin
       const found = await stat(join(folder, name)).catch(() => undefined);
       if (found?.size !== size) throw fileError("truncated", join(folder, name), "it is not what the parts wrote", { fix: "merge the parts again", expected: `${size} bytes`, found: found ? `${found.size} bytes` : "nothing" });
     }
+    const files: FinishedFiles = mergedFiles(folder, first.files);
+    if (receipt && planned) {
+      const { receiptOfFiles } = await part(import("../provenance/receipt.js"));
+      files.receipt = await receiptOfFiles(context, planned.merge, planned.report, files);
+    }
     await removeReceipts(folder);
-    return mergedFiles(folder, first.files);
+    return files;
   } catch (error) {
     throw asLorafoldError(error);
   }
@@ -107,7 +126,7 @@ export async function finishParts(context: Context, output: string, options: Fin
 const NAMED = 20;
 
 /** Check every part, then rename the files to their final names. */
-async function complete(folder: string, receipts: readonly Receipt[], first: Receipt, force: boolean): Promise<void> {
+async function complete(folder: string, receipts: readonly PartReceipt[], first: PartReceipt, force: boolean): Promise<void> {
   const there = new Set(receipts.map(({ part }) => part));
   const missing = Array.from({ length: first.of }, (_, index) => index + 1).filter((part) => !there.has(part));
   if (missing.length > 0) {
@@ -123,18 +142,19 @@ async function complete(folder: string, receipts: readonly Receipt[], first: Rec
   await markFinished(folder, first);
 }
 
-/** The identity and the input states that all parts of a merge share. */
-async function identityOf(context: Context, options: PlanOptions | MergeOptions): Promise<Pick<Receipt, "identity" | "inputs">> {
-  const { plan, inputs } = await prepare<MergeOptions>(context, "merge", options, MERGE_OPTIONS);
+/** The identity and the input states that all parts of a merge share, and its report. */
+async function plannedAs(context: Context, merge: MergeOptions): Promise<Pick<PartReceipt, "identity" | "inputs"> & { merge: MergeOptions; report: Report }> {
+  const { plan, inputs } = await prepare<MergeOptions>(context, "merge", merge, MERGE_OPTIONS);
   try {
-    return { identity: plan.identity(), inputs: await inputStates(inputs) };
-  } finally {
+    return { identity: plan.identity(), inputs: await inputStates(inputs), merge, report: await lastReportOf(context, plan) };
+  } catch (error) {
     plan.free();
+    throw error;
   }
 }
 
 /** Check that the bytes of a part are what it wrote. Where they are not, its receipt is removed, so that the part counts as missing. */
-async function check(folder: string, receipt: Receipt): Promise<void> {
+async function check(folder: string, receipt: PartReceipt): Promise<void> {
   for (const { file, start, end, sha256 } of receipt.written) {
     const hidden = join(folder, partial(file));
     const path = (await exists(hidden)) ? hidden : join(folder, file);

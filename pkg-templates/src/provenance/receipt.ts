@@ -1,6 +1,7 @@
 import type { Context } from "../context.js";
 import { throwIfAborted, wrongValue } from "../errors.js";
 import { checkOptions, type Names } from "../options.js";
+import type { Platform } from "../platform.js";
 import { NETWORK } from "../sources/network.js";
 import type { MergedFile, MergeOptions, MergeResult } from "../types.js";
 import { hasherOf, hashOf, StreamHashes } from "./hashes.js";
@@ -21,22 +22,36 @@ export interface Receipted {
  * @throws {LorafoldError} `bad-option` where the option is none.
  */
 export async function receipted({ platform }: Context, merge: MergeOptions): Promise<Receipted> {
-  const metadata: ReceiptMetadata = merge.receipt === true ? {} : (merge.receipt as ReceiptMetadata);
-  if (merge.receipt !== true) {
-    checkOptions("receipt", metadata, RECEIPT_METADATA);
-    for (const [name, value] of Object.entries(metadata)) if (typeof value !== "string") throw wrongValue(`receipt.${name}`, value, "a text");
-  }
+  const metadata = metadataOf(merge.receipt);
   const { output } = merge;
   const newHasher = await hasherOf(platform);
   const streams = typeof output === "function" ? new StreamHashes(newHasher) : undefined;
   const hash = (file: MergedFile) => streams?.of(file.name) ?? hashOf(file, newHasher, () => throwIfAborted(merge.signal));
   return {
     output: streams ? streams.around(output as Exclude<typeof output, string | FileSystemDirectoryHandle | undefined>) : output,
-    async receipt({ files, report }) {
-      const subject: Receipt["subject"] = [];
-      for (const file of files) subject.push({ name: file.name, digest: { sha256: await hash(file) } });
-      const endpoint = merge.hub?.endpoint ?? platform.hubEndpoint?.() ?? (platform.network ?? NETWORK).hubEndpoint;
-      return statementOf(report, subject, { ...merge, hashBase: true }, metadata, endpoint);
-    },
+    receipt: ({ files, report }) => receiptOf(platform, merge, report, files, hash, metadata),
   };
+}
+
+/** The receipt of files that lie where a merge has written them. `report` has its recipe. */
+export async function receiptOfFiles({ platform }: Context, merge: MergeOptions, report: Recorded, files: readonly MergedFile[]): Promise<Receipt> {
+  const newHasher = await hasherOf(platform);
+  return receiptOf(platform, merge, report, files, (file) => hashOf(file, newHasher, () => throwIfAborted(merge.signal)), metadataOf(merge.receipt));
+}
+
+type Recorded = Pick<MergeResult["report"], "recipe" | "lorafold">;
+
+async function receiptOf(platform: Platform, merge: MergeOptions, report: Recorded, files: readonly MergedFile[], hash: (file: MergedFile) => string | Promise<string>, metadata: ReceiptMetadata): Promise<Receipt> {
+  const subject: Receipt["subject"] = [];
+  for (const file of files) subject.push({ name: file.name, digest: { sha256: await hash(file) } });
+  const endpoint = merge.hub?.endpoint ?? platform.hubEndpoint?.() ?? (platform.network ?? NETWORK).hubEndpoint;
+  return statementOf(report, subject, { ...merge, hashBase: true }, metadata, endpoint);
+}
+
+/** @throws {LorafoldError} `bad-option` for what is no metadata. */
+function metadataOf(receipt: MergeOptions["receipt"]): ReceiptMetadata {
+  if (receipt === true || receipt === undefined || receipt === false) return {};
+  checkOptions("receipt", receipt, RECEIPT_METADATA);
+  for (const [name, value] of Object.entries(receipt)) if (typeof value !== "string") throw wrongValue(`receipt.${name}`, value, "a text");
+  return receipt;
 }

@@ -33,7 +33,8 @@ export function statementOf({ recipe, lorafold }: Pick<Report, "recipe" | "loraf
         },
         resolvedDependencies: [
           ...recipe.base.files.map(({ name, sha256 }) => file("base", baseOrigin, name, sha256)),
-          ...recipe.adapters.flatMap(({ files }, number) => files.map(({ name, sha256 }) => file("adapter", origins[number], name, sha256, number))),
+          // A whole model in the place of an adapter has its own list, as a base has.
+          ...recipe.adapters.flatMap(({ files, model }, number) => [...files, ...(model?.files ?? [])].map(({ name, sha256 }) => file("adapter", origins[number], name, sha256, number))),
         ],
       },
       runDetails: { builder: { id: BUILDER, version: { lorafold } }, ...(Object.keys(metadata).length > 0 && { metadata }) },
