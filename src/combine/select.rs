@@ -207,7 +207,7 @@ impl Search {
         for (number, [one, other]) in pairs.iter().enumerate() {
             let (a, b) = (Four::load(one), Four::load(other));
             let (above_a, above_b) = (a.key_above(high), b.key_above(high));
-            count = count.add(above_a).add(above_b);
+            count = count.with(above_a).with(above_b);
             // Those above the one and not the other: few.
             let between = (a.key_above(low).and(above_a.others()), b.key_above(low).and(above_b.others()));
             if between.0.or(between.1).any() {
@@ -223,7 +223,7 @@ impl Search {
         let mut first = first + (pairs.len() * 2 * FOUR) as u64;
         // Zeros beyond the end are no values: what is sought is above 0.
         for last in odd.iter().map(|four| four.as_slice()).chain([tail]) {
-            count = count.add(Four::load(&padded(last)).key_above(high));
+            count = count.with(Four::load(&padded(last)).key_above(high));
             self.between(last, first, tally);
             first += last.len() as u64;
         }

@@ -176,7 +176,7 @@ mod wasm {
 
         /// One more for each of the mask.
         #[inline(always)]
-        pub fn add(self, mask: Mask) -> Count {
+        pub fn with(self, mask: Mask) -> Count {
             Count(i32x4_sub(self.0, mask.0))
         }
 
@@ -314,7 +314,7 @@ mod portable {
 
         /// One more for each of the mask.
         #[inline(always)]
-        pub fn add(self, mask: Mask) -> Count {
+        pub fn with(self, mask: Mask) -> Count {
             Count(from_fn(|at| self.0[at].wrapping_add(u32::from(mask.0[at]))))
         }
 
@@ -345,12 +345,12 @@ mod tests {
         assert_eq!(values(a.plus(b))[..3], [1.75, -9.0, 0.0]);
         assert_eq!(values(a.times(b))[..2], [0.375, 14.0]);
         assert_eq!(values(b.over(a))[..2], [0.25 / 1.5, 3.5]);
-        let count = |mask: Mask| Count::none().add(mask).total();
+        let count = |mask: Mask| Count::none().with(mask).total();
         assert_eq!([a.positive(), a.positive_or_nan(), a.zero(), a.zero().others()].map(count), [1, 2, 1, 3]);
         assert_eq!(count(a.positive_or_nan().and(a.positive().others())), 1);
         assert_eq!(count(a.positive().or(a.zero())), 2);
         assert!(a.zero().any() && !Four::splat(1.0).zero().any());
-        assert_eq!(Count::none().add(a.zero()).add(a.positive()).add(a.zero()).total(), 3);
+        assert_eq!(Count::none().with(a.zero()).with(a.positive()).with(a.zero()).total(), 3);
         let drawn = |last: u32| count(Four::drawn(&[0, 7, 1 << 31, u32::MAX], last));
         assert_eq!([0, 6, 7, 1 << 31, u32::MAX - 1, u32::MAX].map(drawn), [1, 1, 2, 3, 3, 4]);
         let key = |value: f32| value.to_bits() as i32;
