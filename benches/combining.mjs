@@ -9,12 +9,14 @@ import { inTurn } from "./timing.mjs";
 
 /** @typedef {import("./table.mjs").Row} Row */
 
-/** What each method is asked for, and how long it may take. @type {Record<string, { flags: string[], most?: number }>} */
+/** What each row is asked for, and how long it may take. @type {Record<string, { flags: string[], method?: string, most?: number }>} */
 const METHODS = {
   linear: { flags: [] },
   ties: { flags: ["--density", "0.2"], most: 2.2 },
+  dare_linear: { flags: ["--density", "0.5"], most: 2 },
   dare_ties: { flags: ["--density", "0.5"] },
   model_stock: { flags: [] },
+  "stochastic rounding": { method: "linear", flags: ["--rounding", "stochastic"], most: 2 },
 };
 
 /** @param {{ toy: boolean, rounds?: number, say: (text: string) => void }} options @returns {Promise<Row[]>} */
@@ -32,7 +34,7 @@ export async function combiningRows({ toy, rounds = toy ? 1 : 5, say }) {
     rmSync(out, { recursive: true, force: true });
     return { wall, user, system, rss };
   };
-  const runs = Object.fromEntries(Object.entries(METHODS).map(([method, { flags }]) => [method, run(method, flags)]));
+  const runs = Object.fromEntries(Object.entries(METHODS).map(([row, { method = row, flags }]) => [row, run(method, flags)]));
   const seen = await inTurn(runs, rounds, { warm: !toy, say });
   const { linear } = seen;
   return Object.entries(METHODS).flatMap(([method, { most }]) => {

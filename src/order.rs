@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 /// Sort, equal values in the order that they have.
-pub(crate) fn sort_by<T>(items: &mut Vec<T>, compare: impl Fn(&T, &T) -> Ordering) {
+pub(crate) fn sort_by<T>(items: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
     let mut order: Vec<u32> = (0..items.len() as u32).collect();
     sort_numbers(&mut order, &|one, other| compare(&items[one as usize], &items[other as usize]));
     // Along each cycle of the permutation, one exchange after another: a second list would take as much memory as the first.
@@ -22,7 +22,7 @@ pub(crate) fn sort_by<T>(items: &mut Vec<T>, compare: impl Fn(&T, &T) -> Orderin
 }
 
 /// Sort, equal values in the order that they have.
-pub(crate) fn sort<T: Ord>(items: &mut Vec<T>) {
+pub(crate) fn sort<T: Ord>(items: &mut [T]) {
     sort_by(items, T::cmp);
 }
 

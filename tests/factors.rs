@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::folders::{Scratch, decode, files, values};
+use lorafold::plan::PlanOptions;
 use lorafold::{AdapterFolder, CombineOptions, ExtractOptions, FactorsReport, Merge, NewAdapter, Result};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
@@ -140,6 +141,40 @@ fn what_is_made_merges_as_its_adapters_do() {
         }
         assert_eq!(report.dtype, "float32");
         assert!(report.modules.iter().all(|module| module.energy == 1.0), "{report:?}");
+    }
+}
+
+/// Of each delta the same elements are kept, whether adapters become one or are merged by a method: the largest, or by the same random numbers.
+#[test]
+fn a_merge_by_the_method_keeps_the_same_elements() {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rules");
+    let weights = [(0, 0.7), (1, -0.4), (3, 1.3)];
+    let adapters =
+        || weights.map(|(number, weight)| AdapterFolder::new(rules.join(format!("adapter-{number}"))).weight(weight));
+    for method in ["dare_linear", "dare_ties", "ties", "magnitude_prune"] {
+        let scratch = Scratch::new(&format!("same-{method}"));
+        let [made, one, other] = ["made", "one", "other"].map(|name| scratch.join(name));
+        // As many singular values as there are: nothing is left out.
+        let asked =
+            json!({ "method": format!("{method}_svd"), "density": 0.4, "seed": 11, "rank": 18, "dtype": "float64" });
+        combine(adapters().into(), &asked, &made).unwrap();
+        let merge = Merge::builder().base(rules.join("base")).adapter(AdapterFolder::new(&made));
+        merge.plan().unwrap().run(&one).unwrap();
+        let asked = json!({ "method": method, "density": 0.4, "seed": 11 });
+        let merge = Merge::builder().base(rules.join("base")).options(options::<PlanOptions>(&asked));
+        adapters()
+            .into_iter()
+            .fold(merge, |merge, adapter| merge.adapter(adapter))
+            .plan()
+            .unwrap()
+            .run(&other)
+            .unwrap();
+        let (base, one, other) = (values(&rules.join("base")), values(&one), values(&other));
+        for (tensor, (_, base)) in &base {
+            let (one, other) = (&one[tensor].1, &other[tensor].1);
+            let most = distance(base, other);
+            assert!(most > 0.01 && distance(one, other) < 1e-5 * most, "{method} {tensor}: {:e}", distance(one, other));
+        }
     }
 }
 

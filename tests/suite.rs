@@ -23,6 +23,7 @@ mod rotations;
 mod runs;
 mod seams;
 mod signal;
+mod strips;
 mod suites;
 mod task_vectors;
 mod transfer;

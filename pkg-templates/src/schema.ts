@@ -926,7 +926,8 @@ export type PlanSettings = {
   normalize?: boolean,
   /**
    * Whose definition of the method is meant where the two differ: `peft` (default), or `mergekit`, which elects signs by weight times delta,
-   * divides by the sum of weights, and scales random values so that the sum of magnitudes stays.
+   * divides by the sum of weights, and scales random values so that the sum of magnitudes stays. Of `slerp` and `karcher`: `mergekit` blends
+   * whole weights in place of deltas.
    * @default "peft"
    */
   flavor?: "peft" | "mergekit",

@@ -12,9 +12,12 @@ pub struct Blend {
     pub kind: BlendKind,
     /// How many adapters change the weight.
     pub members: usize,
+    /// Where whole weights are blended, W + D in place of D: of each adapter of the merge which of the members it is, if it changes the weight at
+    /// all. Empty where deltas are.
+    pub whole: Vec<Option<usize>>,
 }
 
-wire!(Blend { kind, members });
+wire!(Blend { kind, members, whole });
 
 /// How the coefficients of a [`Blend`] are computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,13 +68,18 @@ fn place(members: usize, first: usize, second: usize) -> usize {
 }
 
 impl Blend {
+    /// How many vectors there are: the deltas, and the base's weight after them where whole weights are blended.
+    fn vectors(&self) -> usize {
+        self.members + usize::from(self.takes_base())
+    }
+
     /// How far each coefficient may be off where every product is: by `relative` of itself, and by `angle` of the product of both lengths.
     pub(crate) fn sway(&self, products: &[f64], relative: f64, angle: f64) -> Vec<f64> {
         let exact = self.coefficients(products);
         let mut sway = vec![0.0; exact.len()];
-        let gram = Gram { products, members: self.members };
-        for (one, other) in (0..self.members).flat_map(|one| (one..self.members).map(move |other| (one, other))) {
-            let at = place(self.members, one, other);
+        let gram = Gram { products, members: self.vectors() };
+        for (one, other) in (0..self.vectors()).flat_map(|one| (one..self.vectors()).map(move |other| (one, other))) {
+            let at = place(self.vectors(), one, other);
             let Some(&product) = products.get(at) else { continue };
             let error = relative * product.abs() + angle * gram.norm(one) * gram.norm(other);
             let off = |error: f64| {
@@ -87,13 +95,39 @@ impl Blend {
         sway
     }
 
-    /// The coefficient of each delta.
+    /// The coefficient of each delta, and of the base's weight, where it is one of the vectors: what is added to it.
     fn coefficients(&self, products: &[f64]) -> Vec<f64> {
-        let gram = Gram { products, members: self.members };
+        let vectors = Gram { products, members: self.vectors() };
+        if self.whole.is_empty() {
+            return self.of(&vectors);
+        }
+        // ⟨W + D, W + E⟩, where an adapter that does not change the weight has a D of nothing.
+        let base = self.members;
+        let with = |one: Option<usize>, other: usize| one.map_or(0.0, |one| vectors.product(one, other));
+        let mut products = Vec::new();
+        for (number, &one) in self.whole.iter().enumerate() {
+            for &other in &self.whole[number..] {
+                let deltas = other.map_or(0.0, |other| with(one, other));
+                products.push(vectors.product(base, base) + with(one, base) + with(other, base) + deltas);
+            }
+        }
+        let whole = self.of(&Gram { products: &products, members: self.whole.len() });
+        let mut coefficients = vec![0.0; self.vectors()];
+        for (&member, &coefficient) in self.whole.iter().zip(&whole) {
+            if let Some(own) = member.and_then(|member| coefficients.get_mut(member)) {
+                *own += coefficient;
+            }
+        }
+        coefficients[base] = whole.iter().sum::<f64>() - 1.0;
+        coefficients
+    }
+
+    /// The coefficient of each of the vectors that are blended.
+    fn of(&self, gram: &Gram) -> Vec<f64> {
         match self.kind {
-            BlendKind::Stock => vec![stock(&gram) / self.members.max(1) as f64; self.members],
-            BlendKind::Slerp { t, straight } => slerp(&gram, t, straight).into(),
-            BlendKind::Karcher => karcher(&gram),
+            BlendKind::Stock => vec![stock(gram) / gram.members.max(1) as f64; gram.members],
+            BlendKind::Slerp { t, straight } => slerp(gram, t, straight).into(),
+            BlendKind::Karcher => karcher(gram),
         }
     }
 }
@@ -194,14 +228,18 @@ impl Rule for Blend {
     }
 
     fn sums(&self) -> usize {
-        self.members * (self.members + 1) / 2
+        self.vectors() * (self.vectors() + 1) / 2
+    }
+
+    fn takes_base(&self) -> bool {
+        !self.whole.is_empty()
     }
 
     fn gather(&self, deltas: &mut [Delta], part: &Part, sums: &mut [Lanes]) {
         for (number, one) in deltas.iter().enumerate() {
             for other in &deltas[number..] {
                 let products = one.values.iter().zip(&other.values).map(|(&a, &b)| f64::from(a) * f64::from(b));
-                if let Some(lanes) = sums.get_mut(place(self.members, one.member, other.member)) {
+                if let Some(lanes) = sums.get_mut(place(self.vectors(), one.member, other.member)) {
                     lanes.add(part.first, products);
                 }
             }
@@ -220,6 +258,8 @@ impl Rule for Blend {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     /// The Gram matrix of vectors.
     fn products(vectors: &[&[f64]]) -> Vec<f64> {
@@ -228,7 +268,7 @@ mod tests {
     }
 
     fn blend(kind: BlendKind, vectors: &[&[f64]]) -> Vec<f64> {
-        let blend = Blend { kind, members: vectors.len() };
+        let blend = Blend { kind, members: vectors.len(), whole: Vec::new() };
         let gram = products(vectors);
         assert_eq!(gram.len(), blend.sums());
         let coefficients = blend.coefficients(&gram);
@@ -255,5 +295,33 @@ mod tests {
         near(&blend(BlendKind::Stock, &[&[1.0, 0.0], &[0.0, 1.0]]), &[0.0, 0.0]);
         near(&blend(BlendKind::Stock, &[&[1.0, 2.0], &[1.0, 2.0]]), &[1.0, 2.0]);
         near(&blend(BlendKind::Stock, &[&[1.0, 0.0], &[-1.0, 0.0]]), &[0.0, 0.0]);
+    }
+    /// What becomes of a weight and some adapters' deltas, of which each adapter has one or none.
+    fn whole(kind: BlendKind, base: &[f64], deltas: &[&[f64]], whole: &[Option<usize>]) -> Vec<f64> {
+        let blend = Blend { kind, members: deltas.len(), whole: whole.into() };
+        let vectors = [deltas, &[base]].concat();
+        let gram = products(&vectors);
+        assert_eq!(gram.len(), blend.sums());
+        let coefficients = blend.coefficients(&gram);
+        let added = |at: usize| (0..vectors.len()).map(|one| coefficients[one] * vectors[one][at]).sum::<f64>();
+        (0..base.len()).map(|at| base[at] + added(at)).collect()
+    }
+
+    #[test]
+    fn whole_weights_are_blended_as_if_they_were_there() {
+        let slerp = BlendKind::Slerp { t: 0.3, straight: 0.9995 };
+        let (base, one, other): ([f64; 2], [f64; 2], [f64; 2]) = ([1.0, 2.0], [0.5, -1.5], [-2.0, 1.0]);
+        let sum = |delta: [f64; 2]| [base[0] + delta[0], base[1] + delta[1]];
+        for kind in [slerp, BlendKind::Karcher] {
+            let expected = blend(kind, &[&sum(one), &sum(other)]);
+            near(&whole(kind, &base, &[&one, &other], &[Some(0), Some(1)]), &expected);
+            // The order is the adapters', and one that does not change the weight stands for the base's.
+            let expected = blend(kind, &[&base, &sum(one)]);
+            near(&whole(kind, &base, &[&one], &[None, Some(0)]), &expected);
+            let expected = blend(kind, &[&sum(one), &base]);
+            near(&whole(kind, &base, &[&one], &[Some(0), None]), &expected);
+        }
+        let three = blend(BlendKind::Karcher, &[&sum(one), &base, &sum(other)]);
+        near(&whole(BlendKind::Karcher, &base, &[&one, &other], &[Some(0), None, Some(1)]), &three);
     }
 }

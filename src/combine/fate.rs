@@ -146,7 +146,7 @@ mod tests {
             .zip([3, 3, 4])
             .map(|(value, last)| Selection::Known(super::super::Found { key: value.to_bits(), last }))
             .collect();
-        let part = Part { first: 0, cols: 7, selections: &selections, sums: &[] };
+        let part = Part { first: 0, width: 7, step: 0, cols: 7, selections: &selections, sums: &[] };
         let (mut fates, mut out) = (Vec::new(), vec![0.0; 7]);
         rule.combine(&mut deltas(&VALUES, &[1.0; 3]), &part, Some(&mut fates), &mut out);
         let found: Vec<_> = fates.iter().map(|fate| (fate.values, fate.kept, fate.elected)).collect();

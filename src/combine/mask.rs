@@ -1,17 +1,18 @@
 //! Random masks: which elements are kept is decided by their numbers alone.
 
-use crate::tensor::philox::random_block;
+use crate::kernel::{FOUR, Four, random_numbers};
 
-/// Hand each value to `each` with the random number of its element under a key: number `element % 4` of Philox's block `element / 4`. `first` is
-/// the first value's element.
-fn with_random(values: &mut [f32], first: u64, key: u64, mut each: impl FnMut(usize, &mut f32, u32)) {
-    let (mut at, mut block, mut skip) = (0, first / 4, (first % 4) as usize);
-    while let Some(rest) = values.get_mut(at..).filter(|rest| !rest.is_empty()) {
-        let numbers = random_block(block, key);
-        for (place, (value, &number)) in rest.iter_mut().zip(numbers.iter().skip(skip)).enumerate() {
-            each(at + place, value, number);
-        }
-        (at, block, skip) = (at + 4 - skip, block + 1, 0);
+/// Random numbers that are drawn together: they stay in the first-level cache.
+const DRAWN: usize = 512;
+
+/// Hand the values to `each` part by part, with the random numbers of their elements under a key: number `element % 4` of Philox's block
+/// `element / 4`. `first` is the first value's element.
+fn with_random(values: &mut [f32], first: u64, key: u64, mut each: impl FnMut(usize, &mut [f32], &[u32])) {
+    let mut numbers = [0; DRAWN];
+    for (part, values) in values.chunks_mut(DRAWN).enumerate() {
+        let numbers = &mut numbers[..values.len()];
+        random_numbers(first + (part * DRAWN) as u64, key, numbers);
+        each(part * DRAWN, values, numbers);
     }
 }
 
@@ -22,9 +23,15 @@ pub(crate) fn limit(probability: f64) -> u64 {
 
 /// Put zeros in place of the values, from element `first` on, that are not kept.
 pub(crate) fn mask_randomly(values: &mut [f32], first: u64, key: u64, probability: f64) {
-    let limit = limit(probability);
-    with_random(values, first, key, |_, value, random| {
-        if u64::from(random) >= limit {
+    let Some(last) = limit(probability).checked_sub(1) else { return values.fill(0.0) };
+    // Beyond that all are kept.
+    let Ok(last) = u32::try_from(last) else { return };
+    with_random(values, first, key, |_, values, numbers| {
+        let ((fours, tail), (drawn, end)) = (values.as_chunks_mut::<FOUR>(), numbers.as_chunks::<FOUR>());
+        for (four, numbers) in fours.iter_mut().zip(drawn) {
+            Four::load(four).only(Four::drawn(numbers, last)).store(four);
+        }
+        for (value, _) in tail.iter_mut().zip(end).filter(|(_, number)| **number > last) {
             *value = 0.0;
         }
     });
@@ -46,9 +53,11 @@ pub(crate) fn mask_by_rank(values: &mut [f32], cols: usize, first: u64, key: u64
             limits[at as usize] = limit(least + share * (most - least));
         }
         let start = first + (row * cols) as u64;
-        with_random(values, start, key, |at, value, random| {
-            if u64::from(random) >= limits[at] {
-                *value = 0.0;
+        with_random(values, start, key, |at, values, numbers| {
+            for ((value, &number), &limit) in values.iter_mut().zip(numbers).zip(&limits[at..]) {
+                if u64::from(number) >= limit {
+                    *value = 0.0;
+                }
             }
         });
     }
@@ -58,13 +67,20 @@ pub(crate) fn mask_by_rank(values: &mut [f32], cols: usize, first: u64, key: u64
 mod tests {
     use super::*;
     use crate::tensor::philox::random_of;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn the_numbers_are_those_of_the_elements() {
-        for first in [0, 1, 2, 3, 4, 7, (1 << 34) + 5] {
-            let mut seen = Vec::new();
-            with_random(&mut [0.0; 9], first, 99, |at, _, number| seen.push((at, number)));
-            assert_eq!(seen, (0..9).map(|at| (at, random_of(first + at as u64, 99))).collect::<Vec<_>>());
+    fn an_element_is_kept_by_its_own_number() {
+        for first in [0, 1, 3, (1 << 34) + 5] {
+            for probability in [0.0, 1e-11, 0.3, 0.5, 1.0] {
+                let mut values = vec![1.0; 1100];
+                mask_randomly(&mut values, first, 99, probability);
+                for (element, value) in (first..).zip(&values) {
+                    let kept = u64::from(random_of(element, 99)) < limit(probability);
+                    assert_eq!(*value != 0.0, kept, "{element} at {probability}");
+                }
+            }
         }
     }
 

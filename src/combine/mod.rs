@@ -5,6 +5,7 @@
 
 mod blend;
 mod fate;
+mod found;
 mod lanes;
 mod linear;
 mod mask;
@@ -15,14 +16,16 @@ mod sparse;
 
 pub use blend::{Blend, BlendKind};
 pub use fate::Fate;
+pub use found::Found;
 pub use mix::{Divide, Election};
 pub use sce::Sce;
-pub use select::{Found, Search, Selection, Tally};
+pub use select::{Search, Selection, Tally};
 pub use sparse::{Member, Prune, Rescale, Sparse};
 
 pub(crate) use fate::{absorb as absorb_fates, put as put_fates, take as take_fates};
 pub(crate) use lanes::Lanes;
 pub(crate) use linear::add_weighted;
+pub(crate) use mask::limit;
 pub(crate) use sce::NOTHING;
 pub(crate) use select::SAMPLED;
 
@@ -56,16 +59,27 @@ pub(crate) struct Delta {
     pub(crate) values: Vec<f32>,
 }
 
-/// What a rule is told of the elements that it works on.
+/// What a rule is told of the elements that it works on: a run of them, or one of each of several rows.
 pub(crate) struct Part<'a> {
     /// The first of them.
     pub(crate) first: u64,
+    /// Elements of a run, and from the start of one to that of the next.
+    pub(crate) width: usize,
+    pub(crate) step: u64,
     /// Columns of the weight.
     pub(crate) cols: usize,
     /// The facts: which values are kept …
     pub(crate) selections: &'a [Selection],
     /// … and sums over the whole weight.
     pub(crate) sums: &'a [f64],
+}
+
+impl Part<'_> {
+    /// The values of each run, with the number of its first element.
+    pub(crate) fn runs<'v>(&self, values: &'v mut [f32]) -> impl Iterator<Item = (u64, &'v mut [f32])> {
+        let (first, step) = (self.first, self.step);
+        (0..).zip(values.chunks_mut(self.width.max(1))).map(move |(number, run)| (first + number * step, run))
+    }
 }
 
 /// A rule that takes the delta of each adapter by itself.
@@ -90,6 +104,11 @@ pub(crate) trait Rule {
 
     /// Whether it needs whole rows of the deltas.
     fn whole_rows(&self) -> bool {
+        false
+    }
+
+    /// Whether the base's values come as one delta more, whose number is that of the members.
+    fn takes_base(&self) -> bool {
         false
     }
 

@@ -44,7 +44,7 @@ impl Sce {
         let mut variances = Vec::new();
         self.variances(deltas, &mut variances);
         // The key of a variance that is 0 is 0, and no value has a variance of -0.
-        found.mask(&mut variances, part.first, true);
+        part.runs(&mut variances).for_each(|(first, run)| found.mask(run, first, true));
         for delta in deltas {
             let selected = delta.values.iter_mut().zip(&variances).filter(|(_, variance)| **variance == 0.0);
             selected.for_each(|(value, _)| *value = 0.0);

@@ -5,7 +5,8 @@
 //! element. Where few lie between, the pass also lists them, which ends the search. Before the first pass a part of the values may be looked at to
 //! guess where the k-th lies: a wrong guess costs a pass, and changes nothing else.
 
-use crate::kernel::{FOUR, Four, each_four, fours, padded};
+use super::found::{Found, LARGEST, key_of};
+use crate::kernel::{Count, FOUR, Four, fours, padded};
 use crate::wire::{Wire, wire, wire_enum};
 
 /// Bins of a pass.
@@ -13,9 +14,6 @@ const BINS: u32 = 4096;
 
 /// Values that are listed at most: a MiB.
 const LISTED: usize = 128 << 10;
-
-/// The largest key: of a NaN.
-const LARGEST: u32 = 0x7FFF_FFFF;
 
 /// Bits of a key that the bins of a sample leave out.
 const SAMPLE_SHIFT: u32 = 13;
@@ -25,44 +23,6 @@ pub(crate) const SAMPLED: u64 = 16;
 
 /// Standard deviations, of values that are drawn independently, that a guess is made wide: the values of a tile have much in common.
 const WIDE: f64 = 7.0;
-
-/// Which values are kept: those with a larger key, and of those with the same one the elements up to `last`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
-    /// Bits of |x|.
-    pub key: u32,
-    /// The last element that is kept of those with that key.
-    pub last: u64,
-}
-
-wire!(Found { key, last });
-
-impl Found {
-    /// All are kept.
-    pub const ALL: Found = Found { key: 0, last: u64::MAX };
-    /// None is.
-    pub const NONE: Found = Found { key: u32::MAX, last: 0 };
-
-    /// Whether a value is kept.
-    #[cfg(test)]
-    pub fn keeps(&self, value: f32, element: u64) -> bool {
-        let key = key_of(value);
-        key > self.key || key == self.key && element <= self.last
-    }
-
-    /// Put zeros in place of what is not kept of the values from element `first` on, or of what is.
-    pub(crate) fn mask(&self, values: &mut [f32], first: u64, keeps: bool) {
-        let equal = (self.last.saturating_add(1).saturating_sub(first)).min(values.len() as u64) as usize;
-        let (head, tail) = values.split_at_mut(equal);
-        for (part, least) in [(head, self.key), (tail, self.key.saturating_add(1))] {
-            let least = least.min(LARGEST + 1).wrapping_sub(1) as i32;
-            match keeps {
-                true => each_four(part, |values| values.only(values.key_above(least))),
-                false => each_four(part, |values| values.only(values.key_above(least).others())),
-            }
-        }
-    }
-}
 
 /// What is known of which values are kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,10 +99,6 @@ impl Wire for Counts {
             *counts.get_mut(at as usize)? = count;
         }
     }
-}
-
-fn key_of(value: f32) -> u32 {
-    value.to_bits() & LARGEST
 }
 
 /// Number `wanted` of different numbers in their order.
@@ -246,18 +202,32 @@ impl Search {
         }
         let (low, high) = (self.low as i32 - 1, self.high as i32);
         let (fours, tail) = fours(values);
-        for (number, four) in fours.iter().enumerate() {
-            let values = Four::load(four);
-            let above = values.key_above(high);
-            tally.above += u64::from(above.count());
-            if values.key_above(low).and(above.others()).count() > 0 {
-                self.between(four, first + (number * FOUR) as u64, tally);
+        let (pairs, odd) = fours.as_chunks::<2>();
+        let mut count = Count::none();
+        for (number, [one, other]) in pairs.iter().enumerate() {
+            let (a, b) = (Four::load(one), Four::load(other));
+            let (above_a, above_b) = (a.key_above(high), b.key_above(high));
+            count = count.with(above_a).with(above_b);
+            // Those above the one and not the other: few.
+            let between = (a.key_above(low).and(above_a.others()), b.key_above(low).and(above_b.others()));
+            if between.0.or(between.1).any() {
+                let first = first + (number * 2 * FOUR) as u64;
+                if between.0.any() {
+                    self.between(one, first, tally);
+                }
+                if between.1.any() {
+                    self.between(other, first + FOUR as u64, tally);
+                }
             }
         }
-        let last = Four::load(&padded(tail));
+        let mut first = first + (pairs.len() * 2 * FOUR) as u64;
         // Zeros beyond the end are no values: what is sought is above 0.
-        tally.above += u64::from(last.key_above(high).count());
-        self.between(tail, first + (fours.len() * FOUR) as u64, tally);
+        for last in odd.iter().map(|four| four.as_slice()).chain([tail]) {
+            count = count.with(Four::load(&padded(last)).key_above(high));
+            self.between(last, first, tally);
+            first += last.len() as u64;
+        }
+        tally.above += count.total();
     }
 
     #[cold]
@@ -399,6 +369,8 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     /// SplitMix64.
     struct Random(u64);

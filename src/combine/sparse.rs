@@ -5,6 +5,7 @@ use super::fate::{count_left, count_values};
 use super::mask::{mask_by_rank, mask_randomly};
 use super::mix::mix;
 use super::{Delta, Divide, Election, Fate, Found, Lanes, Part, Rule, Selection};
+use crate::kernel::{Four, each_four};
 use crate::wire::{wire, wire_enum};
 
 /// How the deltas of all adapters become one: each is pruned and rescaled, then signs are elected, then the weighted sum is taken.
@@ -93,12 +94,20 @@ impl Sparse {
         let found = |number: usize| part.selections.get(*member * self.each() + number)?.found();
         match self.prune {
             Prune::Nothing => {}
-            Prune::Smallest => found(0).unwrap_or(Found::ALL).mask(values, part.first, true),
-            Prune::Outliers => {
-                found(0).unwrap_or(Found::ALL).mask(values, part.first, true);
-                found(1).unwrap_or(Found::NONE).mask(values, part.first, false);
+            Prune::Smallest => {
+                let largest = found(0).unwrap_or(Found::ALL);
+                part.runs(values).for_each(|(first, run)| largest.mask(run, first, true));
             }
-            Prune::Random => mask_randomly(values, part.first, kept.key, kept.density),
+            Prune::Outliers => {
+                let (largest, outliers) = (found(0).unwrap_or(Found::ALL), found(1).unwrap_or(Found::NONE));
+                part.runs(values).for_each(|(first, run)| {
+                    largest.mask(run, first, true);
+                    outliers.mask(run, first, false);
+                });
+            }
+            Prune::Random => {
+                part.runs(values).for_each(|(first, run)| mask_randomly(run, first, kept.key, kept.density));
+            }
             Prune::Ranks => {
                 let (least, most) = (kept.density - kept.epsilon, kept.density + kept.epsilon);
                 mask_by_rank(values, part.cols, part.first, kept.key, least, most);
@@ -172,7 +181,8 @@ impl Rule for Sparse {
             self.prune(delta, part);
             let scale = self.scale(delta.member, part.sums);
             if scale != 1.0 {
-                delta.values.iter_mut().for_each(|value| *value *= scale);
+                let scale = Four::splat(scale);
+                each_four(&mut delta.values, |values| values.times(scale));
             }
         }
         if let Some(fates) = fates {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::deltas::Kept;
+use super::deltas::Work;
 use super::facts::{Gathered, Known, Stage};
 use super::prepared::{Band, PreparedProgram};
 use super::sample::Sample;
@@ -24,9 +24,9 @@ pub(super) struct BlockBuffers {
     /// The source's bytes of the block, one span after another.
     pub(super) base: Vec<u8>,
     spans: Vec<Span>,
-    merged: Vec<u8>,
+    pub(super) merged: Vec<u8>,
     /// Runs of a sample, which are merged once more, with statistics: what the block's own fold does stays as fast as it is.
-    sampled: Vec<u8>,
+    pub(super) sampled: Vec<u8>,
     /// What became of the values of the adapters' deltas of the latest block, where that was counted.
     pub(super) fates: Vec<Fate>,
 }
@@ -57,24 +57,6 @@ impl BlockBuffers {
             start += held.bytes as usize;
         }
         parts
-    }
-}
-
-/// What a tile is computed in, kept from tile to tile.
-struct Work<R> {
-    /// The source's values.
-    base: Vec<R>,
-    /// What the updates make of them.
-    sum: Vec<R>,
-    /// What one update makes of them, where the sum needs it apart.
-    changed: Vec<R>,
-    /// The deltas of each adapter, where a rule needs them apart.
-    kept: Kept,
-}
-
-impl<R> Work<R> {
-    fn new() -> Work<R> {
-        Work { base: Vec::new(), sum: Vec::new(), changed: Vec::new(), kept: Kept::default() }
     }
 }
 
@@ -125,6 +107,13 @@ impl Block<'_> {
                 })?;
                 Ok(merged)
             }
+            Stored::Plain(Plain { float, .. })
+                if !self.prepared.has_others()
+                    && statistics.as_ref().is_none_or(|statistics| statistics.spread.is_some())
+                    && self.has_strips() =>
+            {
+                self.compute_strips(buffers, float, statistics)
+            }
             Stored::Plain(Plain { float: Float::F64, .. }) => self.transform::<f64>(buffers, statistics),
             _ => self.transform::<f32>(buffers, statistics),
         }
@@ -162,7 +151,7 @@ impl Block<'_> {
     }
 
     /// The runs of the tensor's sample in `elements`. A tensor that only changes its type has none.
-    fn sampled(&self, elements: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
+    pub(super) fn sampled(&self, elements: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
         let sample = (!self.program.updates.is_empty()).then(|| Sample::of(self.program));
         let elements = elements.clone();
         sample.into_iter().flat_map(move |sample| sample.within(elements.clone()))
@@ -182,7 +171,7 @@ impl Block<'_> {
         }
     }
 
-    fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.elements.end - self.elements.start
     }
 
@@ -251,7 +240,12 @@ impl Block<'_> {
     }
 
     /// Decode the elements of `tile`, and apply the updates to them.
-    fn merge_tile<R: Real>(&self, tile: &Range<u64>, buffers: &BlockBuffers, work: &mut Work<R>) -> Result<()> {
+    pub(super) fn merge_tile<R: Real>(
+        &self,
+        tile: &Range<u64>,
+        buffers: &BlockBuffers,
+        work: &mut Work<R>,
+    ) -> Result<()> {
         let Work { base, sum, changed, kept } = work;
         self.decode(tile, buffers, base)?;
         // The bands cover every row, so all of it is written.
@@ -315,7 +309,7 @@ impl Block<'_> {
     }
 
     /// Round a tile to the output's type; no finite value of the base may leave the finite range.
-    fn round<R: Real>(&self, first: u64, base: &[R], sum: &[R], out: &mut [u8]) -> Result<()> {
+    pub(super) fn round<R: Real>(&self, first: u64, base: &[R], sum: &[R], out: &mut [u8]) -> Result<()> {
         // The sum of the squares is taken in vectors, and is finite only where every value is.
         let mut squares = [0.0];
         row_squares(sum, sum.len(), &mut squares);
@@ -396,7 +390,7 @@ impl Block<'_> {
         buffers.held(source.reads(self.elements.clone()).len() + before, &wanted)
     }
 
-    fn non_finite(&self, element: u64) -> Error {
+    pub(super) fn non_finite(&self, element: u64) -> Error {
         let reason = format!("a finite value of the base becomes infinite or NaN in {}", self.program.to.dtype());
         Error::non_finite(self.program.tensor.clone(), element, reason)
             .fix("use a smaller weight or a wider dtype, or allow such values (allowNonfinite)")

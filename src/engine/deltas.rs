@@ -10,6 +10,7 @@ use crate::combine::{Delta, Fate, Lanes, Part, Rule, SAMPLED, Selection, Tally};
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::kernel::{Real, bytes_of, fold_tile, sample_products};
+use crate::plan::Program;
 use crate::tensor::Float;
 
 impl Block<'_> {
@@ -27,8 +28,13 @@ impl Block<'_> {
         let Kept { nothing, deltas, .. } = kept;
         // Adding to -0 changes nothing.
         nothing.resize(nothing.len().max(count), -0.0);
-        deltas.truncate(band.members.len());
-        deltas.resize_with(band.members.len(), Delta::default);
+        let takes_base = self.program.combine.rule().is_some_and(|rule| rule.takes_base());
+        deltas.resize_with(band.members.len() + usize::from(takes_base), Delta::default);
+        if let (true, Some(own)) = (takes_base, deltas.last_mut()) {
+            own.member = self.program.members().len();
+            own.values.clear();
+            own.values.extend(base.iter().map(|value| value.to_f32()));
+        }
         for (member, delta) in band.members.iter().zip(deltas) {
             let values = &mut delta.values;
             (delta.member, delta.weight) = (member.number, member.weight as f32);
@@ -48,7 +54,9 @@ impl Block<'_> {
 
     /// What is known of the whole weight, for the elements from `first` on.
     fn part<'k>(&self, first: u64, known: &'k Known) -> Part<'k> {
-        Part { first, cols: self.program.cols as usize, selections: &known.selections, sums: &known.sums }
+        let Program { cols, .. } = self.program;
+        let (selections, sums) = (known.selections.as_slice(), known.sums.as_slice());
+        Part { first, width: usize::MAX, step: 0, cols: *cols as usize, selections, sums }
     }
 
     /// The updates of `band` on its elements `part`, into `sum`, as `rule` combines them.
@@ -87,6 +95,10 @@ impl Block<'_> {
         }
         if known.stage == Stage::Largest && sought().all(|(_, search)| search.samples()) {
             self.gather_sample(rule, known, result);
+            return Ok(());
+        }
+        if known.stage == Stage::Largest && self.has_strips() {
+            self.count_strips(rule, known, result);
             return Ok(());
         }
         let mut lanes = vec![Lanes::default(); if known.stage == Stage::Sums { rule.sums() } else { 0 }];
@@ -222,4 +234,22 @@ pub(super) struct Kept {
     mixed: Vec<f32>,
     /// What becomes of their values, where that is to be counted.
     pub(super) fates: Option<Vec<Fate>>,
+}
+
+/// What a tile is computed in, kept from tile to tile.
+pub(super) struct Work<R> {
+    /// The source's values.
+    pub(super) base: Vec<R>,
+    /// What the updates make of them.
+    pub(super) sum: Vec<R>,
+    /// What one update makes of them, where the sum needs it apart.
+    pub(super) changed: Vec<R>,
+    /// The deltas of each adapter, where a rule needs them apart.
+    pub(super) kept: Kept,
+}
+
+impl<R> Work<R> {
+    pub(super) fn new() -> Work<R> {
+        Work { base: Vec::new(), sum: Vec::new(), changed: Vec::new(), kept: Kept::default() }
+    }
 }

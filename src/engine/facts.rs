@@ -297,6 +297,8 @@ mod tests {
     use crate::op::{DORA, LayerShape, Op, Sizes};
     use crate::plan::{Region, Update};
     use crate::tensor::{Float, Rounding};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     /// A weight whose columns' norms are facts.
     fn program(rows: u64, cols: u64) -> Program {

@@ -11,6 +11,7 @@ mod merger;
 mod operands;
 mod prepared;
 mod sample;
+mod strips;
 
 pub(crate) use deltas::Mixed;
 pub use facts::{FactJob, FactSum};

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing};
 use crate::order::sort_by;
+use crate::plan::draws::identity;
 use crate::plan::{Adapter, AdapterOptions, open_adapter};
 use crate::tensor::Float;
 
@@ -55,9 +56,8 @@ pub async fn plan_combine(
         fields.push(said(inputs, listing, &adapter).await?);
         updates.extend(std::mem::take(&mut adapter.updates).into_iter().map(|update| (number, update)));
         described.push(description(&adapter));
-        let weights = adapter.digests.into_iter().rev().find(|file| file.name != "adapter_config.json");
-        let sha256 = weights.map_or(String::new(), |file| file.sha256);
-        given.push(Given { name: adapter.name, weight: adapter.weight, sha256 });
+        let identity = identity(&adapter, number);
+        given.push(Given { name: adapter.name, weight: adapter.weight, identity });
     }
     let shapes = match base {
         Some(base) => Some(Shapes::of(inputs, base, updates.iter().map(|(_, update)| update)).await?),

@@ -10,13 +10,14 @@ use super::low_rank::LowRank;
 use super::matrix::{Matrix, turned};
 use super::options::Combining;
 use super::plan::{Given, Outcome};
-use super::prune::{Prune, key};
+use super::prune::Prune;
 use super::rule::{LINEAR, Method, Mixer, Pruning, Rule};
-use super::sketch::sketch;
+use super::sketch::{sketch, start_key};
 use super::svd::Svd;
 use crate::error::{Error, Result};
 use crate::inputs::{Inputs, try_buffer};
 use crate::op::{Op, Unpacked};
+use crate::plan::draws::mask_key;
 
 /// Values below this part of the largest one are what rounding has left of zero.
 const ZERO: f64 = 1e-13;
@@ -111,8 +112,7 @@ pub(super) async fn made(
         }
         Method::Deltas(rule) => {
             let mut mix = DenseMix::of(module, sides, sources, rule, options)?;
-            let start = key(&[&options.seed.to_le_bytes(), module.as_bytes()]);
-            let found = sketch(&mut mix, options.keep, start).await?;
+            let found = sketch(&mut mix, options.keep, start_key(options.seed, module)).await?;
             let (factors, outcome) = chosen(found.svd, found.total, options);
             let deviation = Some(factors.deviation(&exact)?);
             Ok((factors, Outcome { deviation, ..outcome }))
@@ -165,10 +165,10 @@ pub(super) fn mixed(
                 take(values);
                 Ok(())
             })?;
-            Ok((weight(source.factor()), prune, 0))
+            Ok((weight(source.factor()), prune))
         };
         let parts = sources.iter().zip(&tensors).map(part).collect::<Result<_>>()?;
-        let mut mixer = Mixer { elects: rule.elects, sign: options.sign, parts };
+        let mixer = Mixer { elects: rule.elects, sign: options.sign, parts };
         let mut tensors = tensors;
         let mut out = super::matrix::zeros(tensors.first().map(Vec::len))?;
         mixer.mix(0, &mut tensors, &mut out);
@@ -196,6 +196,6 @@ pub(crate) fn prune(
     match rule.pruning {
         Pruning::Nothing => Ok(Prune::Nothing),
         Pruning::Magnitude => Prune::largest(options.density, count, every),
-        Pruning::Random => Ok(Prune::random(options.density, options.seed, &adapter.sha256, name)),
+        Pruning::Random => Ok(Prune::random(options.density, mask_key(options.seed, &adapter.identity, name))),
     }
 }

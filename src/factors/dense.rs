@@ -46,7 +46,7 @@ impl<'a> DenseMix<'a> {
                 }
                 Ok(())
             });
-            parts.push((source.adapter.weight, found?, 0));
+            parts.push((source.adapter.weight, found?));
         }
         let tiles = sources.iter().map(|_| room()).collect::<Result<_>>()?;
         Ok(DenseMix {
@@ -70,9 +70,6 @@ impl Rows for DenseMix<'_> {
 
     async fn read<R: Real>(&mut self, first: usize, count: usize, stride: usize, out: &mut [R]) -> Result<()> {
         let cols = self.sides.1;
-        if first == 0 {
-            self.mixer.rewind();
-        }
         for (source, tile) in self.sources.iter().zip(&mut self.tiles) {
             tile.resize(count * cols, 0.0);
             delta(&source.factors, cols, first, tile);

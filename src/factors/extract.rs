@@ -6,8 +6,7 @@ use super::layer::Layer;
 use super::low_rank::LowRank;
 use super::matrix::Matrix;
 use super::plan::Outcome;
-use super::prune::key;
-use super::sketch::{ROWS_TOGETHER, Rows, sketch};
+use super::sketch::{ROWS_TOGETHER, Rows, sketch, start_key};
 use super::svd::Svd;
 use crate::encoding::Plain;
 use crate::error::{Error, Result};
@@ -29,7 +28,7 @@ pub(crate) async fn extracted(
     })?;
     let (rows, cols) = if transposed { (columns, outputs) } else { (outputs, columns) };
     let mut difference = Difference::new(module, (rows, cols), base, tuned, inputs);
-    let found = sketch(&mut difference, keep, key(&[&seed.to_le_bytes(), module.as_bytes()])).await?;
+    let found = sketch(&mut difference, keep, start_key(seed, module)).await?;
     if found.total == 0.0 {
         let (left, right) = (Matrix::zeros(outputs, 0)?, Matrix::zeros(columns, 0)?);
         return Ok((LowRank { left, right }, Outcome { norm: Some(0.0), ..Outcome::NOTHING }));

@@ -6,7 +6,7 @@ use super::copies::copies;
 use super::folder::Fields;
 use super::keep::Keep;
 use super::layer::{Layer, saved_key};
-use super::options::{ExtractOptions, float_named, none_of};
+use super::options::{ExtractOptions, float_named};
 use super::plan::{Body, FactorsPlan, Making, Others, Part};
 use crate::adapter::pattern::{Pattern, PatternBudget};
 use crate::container::TensorInfo;
@@ -18,7 +18,7 @@ use crate::model::config_json::Config;
 use crate::model::orientation::Evidence;
 use crate::model::renames::{Renames, Spelling};
 use crate::order::sort_by;
-use crate::plan::{Base, is_vocabulary, open_base};
+use crate::plan::{Base, is_vocabulary, none_of, open_base};
 use crate::tensor::Float;
 
 /// The rank where nothing is asked for.

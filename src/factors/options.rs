@@ -1,9 +1,12 @@
 //! What is asked of `combine` and of `extract`, as it comes from JavaScript, the command line or Rust.
 
 use super::keep::Keep;
-use super::rule::{Method, Pruning, Sign};
+use super::rule::{Method, Pruning};
+use crate::combine::Election;
 use crate::error::{Error, Result};
 use crate::json::from_json;
+use crate::plan::none_of;
+use crate::plan::rules::election_named;
 use crate::tensor::Float;
 
 /// What is asked of adapters that become one.
@@ -72,7 +75,7 @@ pub(crate) struct Combining {
     pub(crate) method: Method,
     pub(crate) keep: Keep,
     pub(crate) density: f64,
-    pub(crate) sign: Sign,
+    pub(crate) sign: Election,
     pub(crate) seed: u64,
     pub(crate) dtype: Option<Float>,
 }
@@ -113,9 +116,7 @@ impl CombineOptions {
         };
         let sign = match (self.majority_sign.as_deref(), rule.is_some_and(|rule| rule.elects)) {
             (Some(_), false) => return unread("majoritySign", "leave it out"),
-            (None | Some("total"), _) => Sign::Total,
-            (Some("frequency"), _) => Sign::Frequency,
-            (Some(other), _) => return Err(none_of("majoritySign", other, "total, frequency")),
+            (named, _) => named.map_or(Ok(Election::Total), election_named)?,
         };
         Ok(Combining {
             method,
@@ -126,11 +127,6 @@ impl CombineOptions {
             dtype: self.dtype.as_deref().map(float_named).transpose()?,
         })
     }
-}
-
-/// The error that `found` is none of the values that `option` may have.
-pub(crate) fn none_of(option: &str, found: &str, values: &str) -> Error {
-    Error::bad_option(option, format!("{found:?} is none of {values}")).found(found).expected(values)
 }
 
 /// A type of factors by its name.

@@ -58,7 +58,8 @@ pub(crate) enum Others {
 pub(crate) struct Given {
     pub(crate) name: String,
     pub(crate) weight: f64,
-    pub(crate) sha256: String,
+    /// What tells its random masks from those of others.
+    pub(crate) identity: String,
 }
 
 /// A part of the new adapter: factors, or a whole tensor.

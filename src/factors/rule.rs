@@ -1,16 +1,8 @@
 //! PEFT's rules by which several tensors become one (`peft/utils/merge_utils.py`), value by value, in f64.
 
 use super::prune::Prune;
+use crate::combine::Election;
 use crate::error::{Error, Result};
-
-/// How the sign of each value is elected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sign {
-    /// That of the sum.
-    Total,
-    /// That of the majority.
-    Frequency,
-}
 
 /// What is done before the weighted sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,34 +75,28 @@ impl Method {
 #[derive(Debug, Clone)]
 pub(crate) struct Mixer {
     pub(crate) elects: bool,
-    pub(crate) sign: Sign,
-    /// For each adapter its weight, what is kept of its tensor, and how many values that equal the threshold have gone by.
-    pub(crate) parts: Vec<(f64, Prune, u64)>,
+    pub(crate) sign: Election,
+    /// For each adapter its weight, and what is kept of its tensor.
+    pub(crate) parts: Vec<(f64, Prune)>,
 }
 
 impl Mixer {
-    /// Before the first value.
-    pub(crate) fn rewind(&mut self) {
-        self.parts.iter_mut().for_each(|(_, _, seen)| *seen = 0);
-    }
-
     /// The values from number `first` on of what the tensors become. `tensors` are their values, one tensor for each adapter; they are pruned.
-    /// The parts of a tensor come in order.
-    pub(crate) fn mix(&mut self, first: u64, tensors: &mut [Vec<f64>], out: &mut [f64]) {
-        for ((_, prune, seen), values) in self.parts.iter_mut().zip(tensors.iter_mut()) {
-            prune.apply(first, values, seen);
+    pub(crate) fn mix(&self, first: u64, tensors: &mut [Vec<f64>], out: &mut [f64]) {
+        for ((_, prune), values) in self.parts.iter().zip(tensors.iter_mut()) {
+            prune.apply(first, values);
         }
         for (at, out) in out.iter_mut().enumerate() {
             let values = || tensors.iter().filter_map(|values| values.get(at)).copied();
-            let weighted = || self.parts.iter().zip(values()).map(|((weight, ..), value)| (*weight, value));
+            let weighted = || self.parts.iter().zip(values()).map(|((weight, _), value)| (*weight, value));
             if !self.elects {
                 *out = weighted().fold(0.0, |sum, (weight, value)| sum + weight * value);
                 continue;
             }
             // `calculate_majority_sign_mask`, of the values without their weights: a sum of zero elects plus.
             let elected = match self.sign {
-                Sign::Total => values().fold(0.0, |sum, value| sum + value),
-                Sign::Frequency => values().fold(0.0, |sum, value| sum + sign(value)),
+                Election::Frequency => values().fold(0.0, |sum, value| sum + sign(value)),
+                Election::None | Election::Total => values().fold(0.0, |sum, value| sum + value),
             };
             let elected = if elected >= 0.0 { 1.0 } else { -1.0 };
             // `disjoint_merge`: the mean of those that agree, by their count and not by their weights.
@@ -137,10 +123,10 @@ mod tests {
         // By peft 0.21.2: `merge_utils.ties([a, b], [1, 2], density, method)` and `magnitude_prune`.
         let (a, b) = (vec![1.0, -2.0, 3.0, 0.5], vec![-4.0, 2.0, 1.0, 0.4]);
         for (elects, sign, density, expected) in [
-            (true, Sign::Total, 0.5, [-8.0, 4.0, 3.0, 0.0]),
-            (true, Sign::Total, 1.0, [-8.0, 4.0, 2.5, 0.65]),
-            (true, Sign::Frequency, 1.0, [1.0, 4.0, 2.5, 0.65]),
-            (false, Sign::Total, 0.5, [-8.0, 2.0, 3.0, 0.0]),
+            (true, Election::Total, 0.5, [-8.0, 4.0, 3.0, 0.0]),
+            (true, Election::Total, 1.0, [-8.0, 4.0, 2.5, 0.65]),
+            (true, Election::Frequency, 1.0, [1.0, 4.0, 2.5, 0.65]),
+            (false, Election::Total, 0.5, [-8.0, 2.0, 3.0, 0.0]),
         ] {
             let prune = |values: &[f64]| {
                 Prune::largest(density, 4, &mut |take| {
@@ -148,7 +134,7 @@ mod tests {
                     Ok(())
                 })
             };
-            let parts = vec![(1.0, prune(&a).unwrap(), 0), (2.0, prune(&b).unwrap(), 0)];
+            let parts = vec![(1.0, prune(&a).unwrap()), (2.0, prune(&b).unwrap())];
             let mut out = [0.0; 4];
             Mixer { elects, sign, parts }.mix(0, &mut [a.clone(), b.clone()], &mut out);
             assert_eq!(out, expected);

@@ -5,6 +5,8 @@
 //! from random numbers, the second from the singular vectors of the first Z. With Q an orthonormal basis of both Y, which is Y C, the
 //! projection Qᵀ D is Cᵀ Zᵀ: no third pass is needed. Memory is (rows + cols) · 2 · width, and a few rows.
 
+use sha2::{Digest, Sha256};
+
 use super::independent::independent;
 use super::keep::Keep;
 use super::matrix::{Matrix, dot, zeros};
@@ -14,6 +16,14 @@ use super::thin::{Thin, eigenvectors, gram, times};
 use crate::error::Result;
 use crate::kernel::{Left, Real, THIN, row_squares};
 use crate::tensor::Float;
+
+/// Where the search for the singular values of a module's weight begins: the first 64 bits, lowest first, of the sha256 of the seed (8 bytes) and the
+/// module's path.
+pub(crate) fn start_key(seed: u64, module: &str) -> u64 {
+    let mut hash = Sha256::new_with_prefix(seed.to_le_bytes());
+    hash.update(module);
+    hash.finalize().first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+}
 
 /// A matrix that comes by row by row, any number of times.
 pub(crate) trait Rows {

@@ -71,7 +71,7 @@ pub(super) async fn stacked(
     }
     drop(all);
     let rank = made_of.iter().map(LowRank::rank).max().unwrap_or(0);
-    let count = rank.checked_mul(experts).unwrap_or(usize::MAX);
+    let count = rank.saturating_mul(experts);
     let (mut left, mut right) = (Matrix::zeros(sides.0, count)?, Matrix::zeros(sides.1, count)?);
     for (expert, factors) in made_of.iter().enumerate() {
         for k in 0..factors.rank() {

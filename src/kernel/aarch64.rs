@@ -2,11 +2,9 @@
 
 use core::arch::aarch64::*;
 
-use super::difference;
 use super::element::Element;
-use super::isa::{Isa, Strip};
+use super::isa::{Body, Isa, Strip};
 use super::statistics::Statistics;
-use super::thin::{self, Product};
 use super::tile;
 use super::vector::Vector;
 
@@ -57,6 +55,19 @@ impl Vector for float32x4_t {
     }
 
     #[inline(always)]
+    unsafe fn blocks() -> Self {
+        const BLOCKS: [u32; 4] = [0, 1, 2, 3];
+        // SAFETY: NEON is part of every AArch64; the constant is a vector long.
+        unsafe { vreinterpretq_f32_u32(vld1q_u32(BLOCKS.as_ptr())) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_blocks([a, b, c, d]: [Self; 4], to: *mut u32) {
+        // SAFETY: NEON is part of every AArch64; `to` points to 64 writable bytes, and this store asks for no alignment.
+        unsafe { vst4q_f32(to.cast(), float32x4x4_t(a, b, c, d)) }
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: `self` exists, so the CPU has the instruction set.
         unsafe { vaddq_f32(self, other) }
@@ -84,6 +95,12 @@ impl Vector for float32x4_t {
     fn or(self, other: Self) -> Self {
         // SAFETY: `self` exists, so the CPU has the instruction set.
         unsafe { vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(self), vreinterpretq_u32_f32(other))) }
+    }
+
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe { vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(self), vreinterpretq_u32_f32(other))) }
     }
 
     #[inline(always)]
@@ -135,6 +152,17 @@ impl Vector for float32x4_t {
     }
 
     #[inline(always)]
+    fn wide_product(self, other: Self) -> [Self; 2] {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe {
+            let (one, other) = (vreinterpretq_u32_f32(self), vreinterpretq_u32_f32(other));
+            let low = vreinterpretq_f32_u64(vmull_u32(vget_low_u32(one), vget_low_u32(other)));
+            let high = vreinterpretq_f32_u64(vmull_u32(vget_high_u32(one), vget_high_u32(other)));
+            [vuzp2q_f32(low, high), vuzp1q_f32(low, high)]
+        }
+    }
+
+    #[inline(always)]
     fn any(self) -> bool {
         // SAFETY: `self` exists, so the CPU has the instruction set.
         unsafe { vmaxvq_u32(vreinterpretq_u32_f32(self)) != 0 }
@@ -160,14 +188,10 @@ impl Isa for Neon {
         unsafe { tile::store_product::<float32x4_t>(left, right, rank, delta) }
     }
 
-    unsafe fn add_product(product: &Product) {
-        // SAFETY: NEON is part of every AArch64; the product's pointers cover all that `add_tiles` touches.
-        unsafe { thin::add_tiles::<float32x4_t>(product) }
-    }
-
-    unsafe fn subtract<F: Element>(tuned: *const u8, base: *const u8, count: usize, out: *mut f32) -> u32 {
-        // SAFETY: NEON is part of every AArch64; the pointers cover `count` elements, which is all that `subtract_all` touches.
-        unsafe { difference::subtract_all::<float32x4_t, F>(tuned, base, count, out) }
+    #[inline]
+    unsafe fn run<B: Body>(body: B) -> B::Out {
+        // SAFETY: NEON is part of every AArch64; the rest is what `body` asks for.
+        unsafe { body.run::<float32x4_t>() }
     }
 
     #[cfg(feature = "bench")]

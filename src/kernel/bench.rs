@@ -115,9 +115,9 @@ pub fn multiply_and_add(turns: usize) -> u64 {
     return peak::<super::aarch64::Neon>(turns);
     #[cfg(target_arch = "x86_64")]
     return if std::arch::is_x86_feature_detected!("avx2") {
-        peak::<super::x86_64::Avx2>(turns)
+        peak::<super::avx2::Avx2>(turns)
     } else {
-        peak::<super::x86_64::Sse2>(turns)
+        peak::<super::sse2::Sse2>(turns)
     };
     #[allow(unreachable_code, reason = "only where there is no SIMD")]
     peak::<super::scalar::Scalar>(turns)

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::element::{Bf16, Element, F16, F32};
-use super::isa::{Isa, Work, on_this_cpu};
+use super::isa::{Body, Isa, Work, on_this_cpu};
 use super::real::{bytes_of, decode};
 use super::thin::THIN;
 use super::vector::Vector;
@@ -75,10 +75,17 @@ impl<F: Element> Work for Subtract<'_, F> {
         let width = F::FLOAT.bytes();
         assert!(tuned.len() == out.len() * width && base.len() == tuned.len(), "bytes of two weights");
         let whole = out.len() / STEP * STEP;
+        let pointers = |tuned: &[u8], base: &[u8], out: &mut [f32]| Pointers::<F> {
+            tuned: tuned.as_ptr(),
+            base: base.as_ptr(),
+            count: out.len(),
+            out: out.as_mut_ptr(),
+            element: PhantomData,
+        };
         let (out, rest) = out.split_at_mut(whole);
         let ((tuned, tuned_rest), (base, base_rest)) = (tuned.split_at(whole * width), base.split_at(whole * width));
         // SAFETY: `on_this_cpu` calls this for an instruction set that the CPU has; all three are `whole` elements, a multiple of any step.
-        let mut magnitude = unsafe { I::subtract::<F>(tuned.as_ptr(), base.as_ptr(), whole, out.as_mut_ptr()) };
+        let mut magnitude = unsafe { I::run(pointers(tuned, base, out)) };
         if !rest.is_empty() {
             // What is left, and zeros behind it.
             let (mut bytes, mut values) = ([[0; STEP * 4]; 2], [0.0; STEP]);
@@ -87,7 +94,7 @@ impl<F: Element> Work for Subtract<'_, F> {
             }
             let [tuned, base] = &bytes;
             // SAFETY: as above; each array has room for `STEP` elements of up to four bytes.
-            let of_rest = unsafe { I::subtract::<F>(tuned.as_ptr(), base.as_ptr(), STEP, values.as_mut_ptr()) };
+            let of_rest = unsafe { I::run(pointers(tuned, base, &mut values)) };
             magnitude = magnitude.max(of_rest);
             rest.iter_mut().zip(values).for_each(|(to, from)| *to = from);
         }
@@ -95,36 +102,42 @@ impl<F: Element> Work for Subtract<'_, F> {
     }
 }
 
-/// The body of [`Isa::subtract`].
-///
-/// # Safety
-/// As there.
-#[inline(always)]
-pub(super) unsafe fn subtract_all<V: Vector, F: Element>(
-    mut tuned: *const u8,
-    mut base: *const u8,
+/// The same in pointers. Its result is the bits of the largest magnitude: infinity's or more if any is not finite.
+struct Pointers<F> {
+    tuned: *const u8,
+    base: *const u8,
     count: usize,
-    mut out: *mut f32,
-) -> u32 {
-    // SAFETY: the CPU has the instruction set. Each turn takes two vectors of each; `count` elements are a whole number of turns. The array has
-    // room for the longest vector.
-    unsafe {
-        let (sign, step) = (V::splat_bits(0x7FFF_FFFF), 2 * V::LANES);
-        let mut largest = V::splat_bits(0);
-        for _ in 0..count / step {
-            let (ones, others) = (F::load::<V>(tuned), F::load::<V>(base));
-            let (low, high) = (ones[0].sub(others[0]), ones[1].sub(others[1]));
-            // Infinities and NaNs are the largest of all, as bits.
-            largest = largest.max_bits(low.and(sign)).max_bits(high.and(sign));
-            low.store(out);
-            high.store(out.add(V::LANES));
-            tuned = tuned.add(step * F::FLOAT.bytes());
-            base = base.add(step * F::FLOAT.bytes());
-            out = out.add(step);
+    out: *mut f32,
+    element: PhantomData<F>,
+}
+
+impl<F: Element> Body for Pointers<F> {
+    type Out = u32;
+
+    /// It asks that `count` is a multiple of [`STEP`], and that the pointers cover so many elements.
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) -> u32 {
+        let Pointers { mut tuned, mut base, count, mut out, .. } = self;
+        // SAFETY: the CPU has the instruction set. Each turn takes two vectors of each; `count` elements are a whole number of turns. The array has
+        // room for the longest vector.
+        unsafe {
+            let (sign, step) = (V::splat_bits(0x7FFF_FFFF), 2 * V::LANES);
+            let mut largest = V::splat_bits(0);
+            for _ in 0..count / step {
+                let (ones, others) = (F::load::<V>(tuned), F::load::<V>(base));
+                let (low, high) = (ones[0].sub(others[0]), ones[1].sub(others[1]));
+                // Infinities and NaNs are the largest of all, as bits.
+                largest = largest.max_bits(low.and(sign)).max_bits(high.and(sign));
+                low.store(out);
+                high.store(out.add(V::LANES));
+                tuned = tuned.add(step * F::FLOAT.bytes());
+                base = base.add(step * F::FLOAT.bytes());
+                out = out.add(step);
+            }
+            let mut lanes = [0.0f32; THIN];
+            largest.store(lanes.as_mut_ptr());
+            lanes.iter().fold(0, |largest, lane| largest.max(lane.to_bits()))
         }
-        let mut lanes = [0.0f32; THIN];
-        largest.store(lanes.as_mut_ptr());
-        lanes.iter().fold(0, |largest, lane| largest.max(lane.to_bits()))
     }
 }
 

@@ -18,6 +18,13 @@ pub(super) trait Element {
     /// The codes nearest to `values`, ties to even. Every magnitude is below `OVERFLOW`.
     fn encode<V: Vector>(values: V) -> V;
 
+    /// The bits of the least and of the largest positive f32 that [`encode_randomly`](Self::encode_randomly) takes.
+    const RANDOMLY: [u32; 2];
+
+    /// The codes of the numbers next to `values`: the one that is farther from zero where `random` is less than 2³² times the part of a step
+    /// that is cut off, as [`write_stochastic`](crate::tensor::write_stochastic) has it. Every magnitude is 0 or within `RANDOMLY`.
+    fn encode_randomly<V: Vector>(values: V, random: V) -> V;
+
     /// The values of finite codes.
     fn decode<V: Vector>(codes: V) -> V;
 
@@ -48,6 +55,20 @@ impl Element for F16 {
         values.f32_to_f16()
     }
 
+    /// From the least normal number on: below it more bits are cut off than 13.
+    const RANDOMLY: [u32; 2] = [(127 - 14) << 23, 65504.0f32.to_bits()];
+
+    #[inline(always)]
+    fn encode_randomly<V: Vector>(values: V, random: V) -> V {
+        // The carry says whether the complement of the number's upper 13 bits and what is cut off are more than all ones. Zero stays, as it has
+        // nothing to cut off: there the exponent would be too small to be shifted.
+        let magnitude = values.and(values.constant(0x7FFF_FFFF));
+        let up = random.xor(values.constant(u32::MAX)).shr::<19>();
+        let code = magnitude.add_bits(up).sub_bits(values.constant((127 - 15) << 23)).shr::<13>();
+        let code = code.and(magnitude.gt_bits(values.constant(0)));
+        code.or(values.sar::<16>().and(values.constant(0xFFFF_8000)))
+    }
+
     #[inline(always)]
     fn decode<V: Vector>(codes: V) -> V {
         codes.shl::<16>().f16_to_f32()
@@ -76,6 +97,14 @@ impl Element for Bf16 {
         values.add_bits(values.constant(0x7FFF)).add_bits(odd).sar::<16>()
     }
 
+    const RANDOMLY: [u32; 2] = [0, 0x7F7F_0000];
+
+    #[inline(always)]
+    fn encode_randomly<V: Vector>(values: V, random: V) -> V {
+        // The carry says whether the complement of the number's upper half and what is cut off are more than all ones.
+        values.add_bits(random.xor(values.constant(u32::MAX)).shr::<16>()).sar::<16>()
+    }
+
     #[inline(always)]
     fn decode<V: Vector>(codes: V) -> V {
         codes.shl::<16>()
@@ -101,6 +130,13 @@ impl Element for F32 {
 
     #[inline(always)]
     fn encode<V: Vector>(values: V) -> V {
+        values
+    }
+
+    const RANDOMLY: [u32; 2] = [0, f32::MAX.to_bits()];
+
+    #[inline(always)]
+    fn encode_randomly<V: Vector>(values: V, _random: V) -> V {
         values
     }
 

@@ -11,9 +11,13 @@ pub struct Four(Lanes);
 pub struct Mask(Bits);
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-use portable::{Bits, Lanes};
+use portable::{Bits, Counts, Lanes};
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-use wasm::{Bits, Lanes};
+use wasm::{Bits, Counts, Lanes};
+
+/// Four counters.
+#[derive(Clone, Copy)]
+pub struct Count(Counts);
 
 /// How many there are.
 pub const FOUR: usize = 4;
@@ -46,11 +50,12 @@ pub fn padded(values: &[f32]) -> [f32; FOUR] {
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm {
-    use super::{FOUR, Four, Mask};
+    use super::{Count, FOUR, Four, Mask};
     use core::arch::wasm32::*;
 
     pub(super) type Lanes = v128;
     pub(super) type Bits = v128;
+    pub(super) type Counts = v128;
 
     impl Four {
         /// These.
@@ -115,6 +120,14 @@ mod wasm {
             Mask(i32x4_gt(v128_and(self.0, i32x4_splat(0x7FFF_FFFF)), i32x4_splat(key)))
         }
 
+        /// Which of four random numbers are `last` at most.
+        #[inline(always)]
+        pub fn drawn(numbers: &[u32; FOUR], last: u32) -> Mask {
+            // SAFETY: four u32 are a vector, and this load asks for no alignment.
+            let numbers = unsafe { v128_load(numbers.as_ptr().cast()) };
+            Mask(u32x4_le(numbers, u32x4_splat(last)))
+        }
+
         /// Those of the mask; zeros elsewhere.
         #[inline(always)]
         pub fn only(self, mask: Mask) -> Four {
@@ -141,10 +154,37 @@ mod wasm {
             Mask(v128_and(self.0, other.0))
         }
 
-        /// How many.
+        /// Those of either.
         #[inline(always)]
-        pub fn count(self) -> u32 {
-            i32x4_bitmask(self.0).count_ones()
+        pub fn or(self, other: Mask) -> Mask {
+            Mask(v128_or(self.0, other.0))
+        }
+
+        /// Whether there are any.
+        #[inline(always)]
+        pub fn any(self) -> bool {
+            v128_any_true(self.0)
+        }
+    }
+
+    impl Count {
+        /// Nothing is counted.
+        #[inline(always)]
+        pub fn none() -> Count {
+            Count(i32x4_splat(0))
+        }
+
+        /// One more for each of the mask.
+        #[inline(always)]
+        pub fn with(self, mask: Mask) -> Count {
+            Count(i32x4_sub(self.0, mask.0))
+        }
+
+        /// All four together.
+        #[inline(always)]
+        pub fn total(self) -> u64 {
+            let pair = u64x2_add(u64x2_extend_low_u32x4(self.0), u64x2_extend_high_u32x4(self.0));
+            u64x2_extract_lane::<0>(pair) + u64x2_extract_lane::<1>(pair)
         }
     }
 }
@@ -153,10 +193,11 @@ mod wasm {
 mod portable {
     use std::array::from_fn;
 
-    use super::{FOUR, Four, Mask};
+    use super::{Count, FOUR, Four, Mask};
 
     pub(super) type Lanes = [f32; FOUR];
     pub(super) type Bits = [bool; FOUR];
+    pub(super) type Counts = [u32; FOUR];
 
     impl Four {
         /// These.
@@ -219,6 +260,12 @@ mod portable {
             Mask(from_fn(|at| (self.0[at].to_bits() & 0x7FFF_FFFF) as i32 > key))
         }
 
+        /// Which of four random numbers are `last` at most.
+        #[inline(always)]
+        pub fn drawn(numbers: &[u32; FOUR], last: u32) -> Mask {
+            Mask(from_fn(|at| numbers[at] <= last))
+        }
+
         /// Those of the mask; zeros elsewhere.
         #[inline(always)]
         pub fn only(self, mask: Mask) -> Four {
@@ -245,10 +292,36 @@ mod portable {
             Mask(from_fn(|at| self.0[at] && other.0[at]))
         }
 
-        /// How many.
+        /// Those of either.
         #[inline(always)]
-        pub fn count(self) -> u32 {
-            self.0.iter().map(|&is| u32::from(is)).sum()
+        pub fn or(self, other: Mask) -> Mask {
+            Mask(from_fn(|at| self.0[at] || other.0[at]))
+        }
+
+        /// Whether there are any.
+        #[inline(always)]
+        pub fn any(self) -> bool {
+            self.0.contains(&true)
+        }
+    }
+
+    impl Count {
+        /// Nothing is counted.
+        #[inline(always)]
+        pub fn none() -> Count {
+            Count([0; FOUR])
+        }
+
+        /// One more for each of the mask.
+        #[inline(always)]
+        pub fn with(self, mask: Mask) -> Count {
+            Count(from_fn(|at| self.0[at].wrapping_add(u32::from(mask.0[at]))))
+        }
+
+        /// All four together.
+        #[inline(always)]
+        pub fn total(self) -> u64 {
+            self.0.iter().map(|&count| u64::from(count)).sum()
         }
     }
 }
@@ -272,10 +345,16 @@ mod tests {
         assert_eq!(values(a.plus(b))[..3], [1.75, -9.0, 0.0]);
         assert_eq!(values(a.times(b))[..2], [0.375, 14.0]);
         assert_eq!(values(b.over(a))[..2], [0.25 / 1.5, 3.5]);
-        assert_eq!([a.positive(), a.positive_or_nan(), a.zero(), a.zero().others()].map(Mask::count), [1, 2, 1, 3]);
-        assert_eq!(a.positive_or_nan().and(a.positive().others()).count(), 1);
+        let count = |mask: Mask| Count::none().with(mask).total();
+        assert_eq!([a.positive(), a.positive_or_nan(), a.zero(), a.zero().others()].map(count), [1, 2, 1, 3]);
+        assert_eq!(count(a.positive_or_nan().and(a.positive().others())), 1);
+        assert_eq!(count(a.positive().or(a.zero())), 2);
+        assert!(a.zero().any() && !Four::splat(1.0).zero().any());
+        assert_eq!(Count::none().with(a.zero()).with(a.positive()).with(a.zero()).total(), 3);
+        let drawn = |last: u32| count(Four::drawn(&[0, 7, 1 << 31, u32::MAX], last));
+        assert_eq!([0, 6, 7, 1 << 31, u32::MAX - 1, u32::MAX].map(drawn), [1, 1, 2, 3, 3, 4]);
         let key = |value: f32| value.to_bits() as i32;
-        let above = [-1, key(1.5), key(1.9), key(2.0), i32::MAX].map(|key| a.key_above(key).count());
+        let above = [-1, key(1.5), key(1.9), key(2.0), i32::MAX].map(|key| count(a.key_above(key)));
         assert_eq!(above, [4, 2, 2, 1, 0]);
         assert_eq!(values(a.only(a.positive())), [1.5, 0.0, 0.0, 0.0]);
         assert_eq!(values(Four::splat(3.0).or(a.zero(), b)), [0.25, -7.0, 3.0, 0.0]);

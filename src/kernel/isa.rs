@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::converting;
 use super::element::{Bf16, Element, F16, F32};
 use super::statistics::Statistics;
-use super::thin::Product;
+use super::vector::Vector;
 use crate::tensor::Float;
 
 /// Rows of a tile, and of a panel of the left factor.
@@ -35,6 +35,35 @@ pub(super) struct Strip {
     pub out_stride: usize,
 }
 
+/// Work on vectors of whichever instruction set, other than the tile's.
+pub(super) trait Body {
+    type Out;
+
+    /// Does it.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set, and whatever the work asks for.
+    unsafe fn run<V: Vector>(self) -> Self::Out;
+}
+
+/// Does work with the fastest vectors of this CPU.
+///
+/// # Safety
+/// Whatever the work asks for.
+pub(super) unsafe fn run<B: Body>(body: B) -> B::Out {
+    struct Fastest<B>(B);
+    impl<B: Body> Work for Fastest<B> {
+        type Out = B::Out;
+
+        #[inline(always)]
+        fn by<I: Isa>(self) -> B::Out {
+            // SAFETY: `on_this_cpu` calls this for an instruction set that the CPU has; the rest is the caller's promise.
+            unsafe { I::run(self.0) }
+        }
+    }
+    on_this_cpu(Fastest(body))
+}
+
 /// An instruction set: the compiled forms of [`tile`](super::tile).
 pub(super) trait Isa {
     /// Columns of a tile.
@@ -58,19 +87,11 @@ pub(super) trait Isa {
     /// - `left` points into a panel, `right` to the tile's first column in its panel, both `rank` long.
     unsafe fn product(left: *const f32, right: *const f32, rank: usize, delta: *mut f32);
 
-    /// Adds a product of a [thin](super::thin) matrix to what is there.
+    /// Does other work with its vectors.
     ///
     /// # Safety
-    /// - The CPU has the instruction set.
-    /// - The product's pointers cover its rows, depth and width; the width is a multiple of [`THIN`](super::thin::THIN), the depth not 0.
-    unsafe fn add_product(product: &Product);
-
-    /// Writes `tuned` − `base` to `out`. Returns the bits of the largest magnitude: infinity's or more if any is not finite.
-    ///
-    /// # Safety
-    /// - The CPU has the instruction set.
-    /// - `count` is a multiple of `2 * THIN`, and the pointers cover so many elements.
-    unsafe fn subtract<F: Element>(tuned: *const u8, base: *const u8, count: usize, out: *mut f32) -> u32;
+    /// The CPU has the instruction set, and whatever the work asks for.
+    unsafe fn run<B: Body>(body: B) -> B::Out;
 
     /// Multiplies and adds, for the benchmark.
     ///
@@ -97,9 +118,9 @@ pub(super) fn on_this_cpu<W: Work>(work: W) -> W::Out {
     return work.by::<super::aarch64::Neon>();
     #[cfg(target_arch = "x86_64")]
     return if std::arch::is_x86_feature_detected!("avx2") {
-        work.by::<super::x86_64::Avx2>()
+        work.by::<super::avx2::Avx2>()
     } else {
-        work.by::<super::x86_64::Sse2>()
+        work.by::<super::sse2::Sse2>()
     };
     #[allow(unreachable_code, reason = "only where there is no SIMD")]
     work.by::<super::scalar::Scalar>()
@@ -168,7 +189,7 @@ macro_rules! by_each {
         $then(by_scalar);
         #[cfg(target_arch = "x86_64")]
         {
-            let by_sse2 = $work.by::<crate::kernel::x86_64::Sse2>();
+            let by_sse2 = $work.by::<crate::kernel::sse2::Sse2>();
             $then(by_sse2);
         }
         let by_fastest = crate::kernel::isa::on_this_cpu($work);

@@ -23,7 +23,9 @@ mod isa;
 mod norms;
 mod panels;
 mod products;
+mod random;
 mod real;
+mod rounded;
 mod rows;
 mod scalar;
 mod statistics;
@@ -34,20 +36,24 @@ mod vector;
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm32;
-#[cfg(target_arch = "x86_64")]
-mod x86_64;
 
 #[cfg(feature = "bench")]
 pub mod bench;
 
 pub use factors::{FactorLayout, Factors, Unrepresentable};
 pub use fold::{NonFinite, fold_in_place, fold_into};
-pub use four::{FOUR, Four, Mask, each_four, fours, padded};
+pub use four::{Count, FOUR, Four, Mask, each_four, fours, padded};
 pub use norms::{Value, column_squares, row_squares, scale_columns, scale_rows};
-pub use products::sample_products;
+pub use products::{PANEL_COLS, PANEL_ROWS, panel_products, sample_products};
+pub use random::random_numbers;
 pub use real::{Real, bytes_of, bytes_of_mut, decode, fold_tile};
+pub use rounded::{Bytes, Rounded, add_rounded};
 pub use rows::{STRIP, Strip, multiply, weighted_sum};
 pub use statistics::{Spread, Statistics};
 pub use thin::{Left, THIN};

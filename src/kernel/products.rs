@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::factors::Factors;
-use super::isa::{Kernel, PANEL, ROWS};
+use super::isa::{self, Kernel, PANEL, ROWS};
+use super::tile::Products;
 use crate::tensor::Float;
 
 /// Hands squares of L·R to `take`, one of `step` of those that lie within `rows`: of each panel of rows other columns than of the one before. What
@@ -35,6 +36,34 @@ pub fn sample_products(factors: &Factors, rows: Range<usize>, step: usize, take:
     }
 }
 
+/// Rows that [`panel_products`] gives.
+pub const PANEL_ROWS: usize = ROWS;
+
+/// Columns that [`panel_products`] gives are a multiple of this.
+pub const PANEL_COLS: usize = PANEL;
+
+/// L·R for four rows, from row `row` on, and the columns from `col` on: as many as a fourth of `out`, row by row. Both are multiples of
+/// [`PANEL_ROWS`] and [`PANEL_COLS`]; what lies beyond the tensor's edge is of no meaning.
+///
+/// # Panics
+/// If they are not, or the first row, or the last panel of columns, begins beyond the tensor.
+pub fn panel_products(factors: &Factors, row: usize, col: usize, out: &mut [f32]) {
+    let width = out.len() / ROWS;
+    assert!(row.is_multiple_of(ROWS) && col.is_multiple_of(PANEL) && out.len().is_multiple_of(ROWS * PANEL));
+    assert!(row < factors.rows() && col + width <= factors.cols().next_multiple_of(PANEL), "{row}, {col} + {width}");
+    let products = Products {
+        left: factors.left_panel(row),
+        right: factors.right_panels(),
+        rank: factors.rank(),
+        column: col,
+        columns: width,
+        out: out.as_mut_ptr(),
+        stride: width,
+    };
+    // SAFETY: the panels are those of the tensor, which has this row and, with the edge that is filled with zeros, these columns; `out` is `ROWS` rows.
+    unsafe { isa::run(products) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +89,31 @@ mod tests {
         let mut part = 0;
         sample_products(&factors, 3..11, step, &mut |values| part += values.len());
         assert_eq!(part, 2 * ROWS * PANEL);
+    }
+    #[test]
+    fn products_of_a_panel_are_those_of_the_fold() {
+        let mut random = crate::kernel::tests::Random(17);
+        for (rows, cols, rank) in [(4, 16, 1), (7, 37, 3), (9, 64, 0), (16, 100, 16)] {
+            let mut factors = Factors::try_new(rows, cols, rank).unwrap();
+            let mut bytes =
+                |count: usize| (0..count).flat_map(|_| (random.unit() as f32).to_le_bytes()).collect::<Vec<u8>>();
+            factors.pack_left(0, rank, FactorLayout::AsIs, &bytes(rows * rank), Float::F32, 1.0).unwrap();
+            factors.pack_right(0, rank, FactorLayout::AsIs, &bytes(rank * cols), Float::F32, 1.0).unwrap();
+            let mut whole = vec![0.0f32; rows * cols];
+            let nothing = vec![-0.0f32; rows * cols];
+            crate::kernel::fold_tile(&factors, 0, Float::F32, crate::kernel::bytes_of(&nothing), &mut whole);
+            for row in (0..rows).step_by(ROWS) {
+                for (col, width) in
+                    [(0, cols.next_multiple_of(PANEL)), (cols / PANEL * PANEL / 2 / PANEL * PANEL, PANEL)]
+                {
+                    let mut out = vec![7.0; ROWS * width];
+                    panel_products(&factors, row, col, &mut out);
+                    for at in (0..out.len()).filter(|at| row + at / width < rows && col + at % width < cols) {
+                        let fold = whole[(row + at / width) * cols + col + at % width];
+                        assert_eq!(out[at].to_bits(), fold.to_bits(), "{rows} × {cols}, {row}, {col}, {at}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -1,10 +1,8 @@
 //! One lane in plain Rust: for targets without SIMD, and as the reference in tests of the others.
 
-use super::difference;
 use super::element::Element;
-use super::isa::{Isa, Strip};
+use super::isa::{Body, Isa, Strip};
 use super::statistics::Statistics;
-use super::thin::{self, Product};
 use super::tile;
 use super::vector::Vector;
 use crate::tensor::f16;
@@ -48,6 +46,17 @@ impl Vector for f32 {
     }
 
     #[inline(always)]
+    unsafe fn blocks() -> Self {
+        f32::from_bits(0)
+    }
+
+    #[inline(always)]
+    unsafe fn store_blocks(four: [Self; 4], to: *mut u32) {
+        // SAFETY: `to` points to 16 writable bytes (4 u32), and this store asks for no alignment.
+        unsafe { to.cast::<[u32; 4]>().write_unaligned(four.map(f32::to_bits)) }
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         self + other
     }
@@ -70,6 +79,11 @@ impl Vector for f32 {
     #[inline(always)]
     fn or(self, other: Self) -> Self {
         f32::from_bits(self.to_bits() | other.to_bits())
+    }
+
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        f32::from_bits(self.to_bits() ^ other.to_bits())
     }
 
     #[inline(always)]
@@ -113,6 +127,12 @@ impl Vector for f32 {
     }
 
     #[inline(always)]
+    fn wide_product(self, other: Self) -> [Self; 2] {
+        let product = u64::from(self.to_bits()) * u64::from(other.to_bits());
+        [f32::from_bits((product >> 32) as u32), f32::from_bits(product as u32)]
+    }
+
+    #[inline(always)]
     fn any(self) -> bool {
         self.to_bits() != 0
     }
@@ -151,14 +171,10 @@ impl Isa for Scalar {
         unsafe { tile::store_product::<f32>(left, right, rank, delta) }
     }
 
-    unsafe fn add_product(product: &Product) {
-        // SAFETY: f32 needs no instruction set; the product's pointers cover all that `add_tiles` touches.
-        unsafe { thin::add_tiles::<f32>(product) }
-    }
-
-    unsafe fn subtract<F: Element>(tuned: *const u8, base: *const u8, count: usize, out: *mut f32) -> u32 {
-        // SAFETY: f32 needs no instruction set; the pointers cover `count` elements, which is all that `subtract_all` touches.
-        unsafe { difference::subtract_all::<f32, F>(tuned, base, count, out) }
+    #[inline]
+    unsafe fn run<B: Body>(body: B) -> B::Out {
+        // SAFETY: f32 needs no instruction set; the rest is what `body` asks for.
+        unsafe { body.run::<f32>() }
     }
 
     #[cfg(feature = "bench")]

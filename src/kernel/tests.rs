@@ -189,9 +189,9 @@ macro_rules! battery {
 
 battery!(scalar_battery, scalar::Scalar, true);
 #[cfg(target_arch = "x86_64")]
-battery!(sse2_battery, x86_64::Sse2, true);
+battery!(sse2_battery, sse2::Sse2, true);
 #[cfg(target_arch = "x86_64")]
-battery!(avx2_battery, x86_64::Avx2, std::arch::is_x86_feature_detected!("avx2"));
+battery!(avx2_battery, avx2::Avx2, std::arch::is_x86_feature_detected!("avx2"));
 #[cfg(target_arch = "aarch64")]
 battery!(neon_battery, aarch64::Neon, true);
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]

@@ -3,7 +3,7 @@
 //! Every value of a product is the sum of its products, from zero on, in the order of the depth, each product and each sum rounded; then it is
 //! added to what was there. So the result has the same bits on every CPU, whatever is computed side by side.
 
-use super::isa::{Isa, Work, on_this_cpu};
+use super::isa::{Body, Isa, Work, on_this_cpu};
 use super::rows::{STRIP, Strip, multiply};
 use super::vector::Vector;
 
@@ -79,7 +79,7 @@ impl Work for Add<'_> {
         }
         let (left, right, out) = (values.as_ptr(), right.as_ptr(), out.as_mut_ptr());
         // SAFETY: `on_this_cpu` calls this for an instruction set that the CPU has; the product's sizes are those of the slices, as checked.
-        unsafe { I::add_product(&Product { left, rows, depth, row_step, depth_step, right, width, out }) }
+        unsafe { I::run(Product { left, rows, depth, row_step, depth_step, right, width, out }) }
     }
 }
 
@@ -89,34 +89,35 @@ macro_rules! written_out {
 }
 const _: () = assert!(ROWS == 4, "what is written out below");
 
-/// The body of [`Isa::add_product`].
-///
-/// # Safety
-/// As there.
-#[inline(always)]
-pub(super) unsafe fn add_tiles<V: Vector>(product: &Product) {
-    let &Product { left, rows, depth, row_step, depth_step, right, width, out } = product;
-    let mut row = 0;
-    // SAFETY: the CPU has the instruction set. Rows and columns are those of the product, whose memory the pointers cover: columns are taken
-    // two vectors at a time, and one where fewer are left; the width is a multiple of the longest vector.
-    unsafe {
-        while row < rows {
-            let some = if rows - row < ROWS { 1 } else { ROWS };
-            let left = left.add(row * row_step);
-            let mut column = 0;
-            while column < width {
-                let (right, out) = (right.add(column), out.add(row * width + column));
-                let sides = (depth, row_step, depth_step, width);
-                let wide = width - column >= 2 * V::LANES;
-                match (some == ROWS, wide) {
-                    (true, true) => tile::<V, ROWS, 2>(left, right, out, sides),
-                    (true, false) => tile::<V, ROWS, 1>(left, right, out, sides),
-                    (false, true) => tile::<V, 1, 2>(left, right, out, sides),
-                    (false, false) => tile::<V, 1, 1>(left, right, out, sides),
+impl Body for Product {
+    type Out = ();
+
+    /// It asks that the pointers cover the product's rows, depth and width, and that the width is a multiple of [`THIN`], the depth not 0.
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Product { left, rows, depth, row_step, depth_step, right, width, out } = self;
+        let mut row = 0;
+        // SAFETY: the CPU has the instruction set. Rows and columns are those of the product, whose memory the pointers cover: columns are taken
+        // two vectors at a time, and one where fewer are left; the width is a multiple of the longest vector.
+        unsafe {
+            while row < rows {
+                let some = if rows - row < ROWS { 1 } else { ROWS };
+                let left = left.add(row * row_step);
+                let mut column = 0;
+                while column < width {
+                    let (right, out) = (right.add(column), out.add(row * width + column));
+                    let sides = (depth, row_step, depth_step, width);
+                    let wide = width - column >= 2 * V::LANES;
+                    match (some == ROWS, wide) {
+                        (true, true) => tile::<V, ROWS, 2>(left, right, out, sides),
+                        (true, false) => tile::<V, ROWS, 1>(left, right, out, sides),
+                        (false, true) => tile::<V, 1, 2>(left, right, out, sides),
+                        (false, false) => tile::<V, 1, 1>(left, right, out, sides),
+                    }
+                    column += if wide { 2 } else { 1 } * V::LANES;
                 }
-                column += if wide { 2 } else { 1 } * V::LANES;
+                row += some;
             }
-            row += some;
         }
     }
 }

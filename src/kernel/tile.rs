@@ -4,7 +4,7 @@
 //! one and a product they fit the sixteen registers of x86-64 (fifteen in V8).
 
 use super::element::Element;
-use super::isa::{PANEL, ROWS, Strip};
+use super::isa::{Body, PANEL, ROWS, Strip};
 use super::statistics::{Lanes, Statistics};
 use super::vector::Vector;
 
@@ -93,6 +93,45 @@ pub(super) unsafe fn store_product<V: Vector>(left: *const f32, right: *const f3
             rows[ROW][0].store(delta.add(ROW * 2 * V::LANES));
             rows[ROW][1].store(delta.add(ROW * 2 * V::LANES + V::LANES));
         });
+    }
+}
+
+/// Tiles of `left * right` side by side, from column `column` of the tensor on, which is a multiple of their width: `ROWS` rows of a buffer, `stride`
+/// values from row to row.
+pub(super) struct Products {
+    /// The panel of the left factor.
+    pub left: *const f32,
+    /// The first panel of the right factor; the others follow.
+    pub right: *const f32,
+    pub rank: usize,
+    pub column: usize,
+    /// Columns: whole panels.
+    pub columns: usize,
+    pub out: *mut f32,
+    pub stride: usize,
+}
+
+impl Body for Products {
+    type Out = ();
+
+    /// It asks that the panels are `rank` long, those of all the columns, and that `out` has room for them.
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Products { left, right, rank, column, columns, mut out, stride } = self;
+        let mut at = column;
+        // SAFETY: the CPU has the instruction set; `at` goes through the columns tile by tile, and `out` with it.
+        unsafe {
+            while at < column + columns {
+                // Wrapping: at rank 0 there are no panels, and the pointer, which is then not read, points to nothing.
+                let rows = product::<V>(left, right.wrapping_add(at / PANEL * PANEL * rank + at % PANEL), rank);
+                written_out!(ROW in [0 1 2 3] {
+                    rows[ROW][0].store(out.add(ROW * stride));
+                    rows[ROW][1].store(out.add(ROW * stride + V::LANES));
+                });
+                out = out.add(2 * V::LANES);
+                at += 2 * V::LANES;
+            }
+        }
     }
 }
 

@@ -43,12 +43,25 @@ pub(super) trait Vector: Copy {
     /// `2 * LANES` u16 may be written at `to`.
     unsafe fn store_as_i16(pair: [Self; 2], to: *mut u16);
 
+    /// In each lane the number of the block of four that [`store_blocks`](Self::store_blocks) makes of it.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn blocks() -> Self;
+
+    /// Stores blocks of four, to any alignment: each is one lane of all four.
+    ///
+    /// # Safety
+    /// `4 * LANES` values may be written at `to`.
+    unsafe fn store_blocks(four: [Self; 4], to: *mut u32);
+
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
 
     fn and(self, other: Self) -> Self;
     fn or(self, other: Self) -> Self;
+    fn xor(self, other: Self) -> Self;
     fn add_bits(self, other: Self) -> Self;
     fn sub_bits(self, other: Self) -> Self;
     /// Shifts right, bringing in zeros.
@@ -62,6 +75,8 @@ pub(super) trait Vector: Copy {
     fn gt_bits(self, other: Self) -> Self;
     /// All ones where the integers are equal, zero elsewhere.
     fn eq_bits(self, other: Self) -> Self;
+    /// The upper and the lower halves of the products of unsigned integers.
+    fn wide_product(self, other: Self) -> [Self; 2];
     /// Whether any lane of a comparison's result is set.
     fn any(self) -> bool;
 

@@ -2,11 +2,9 @@
 
 use core::arch::wasm32::*;
 
-use super::difference;
 use super::element::Element;
-use super::isa::{Isa, Strip};
+use super::isa::{Body, Isa, Strip};
 use super::statistics::Statistics;
-use super::thin::{self, Product};
 use super::tile;
 use super::vector::Vector;
 
@@ -54,6 +52,25 @@ impl Vector for v128 {
     }
 
     #[inline(always)]
+    unsafe fn blocks() -> Self {
+        u32x4(0, 1, 2, 3)
+    }
+
+    #[inline(always)]
+    unsafe fn store_blocks([a, b, c, d]: [Self; 4], to: *mut u32) {
+        let (ab, cd) = (u32x4_shuffle::<0, 4, 1, 5>(a, b), u32x4_shuffle::<0, 4, 1, 5>(c, d));
+        let (more_ab, more_cd) = (u32x4_shuffle::<2, 6, 3, 7>(a, b), u32x4_shuffle::<2, 6, 3, 7>(c, d));
+        let to = to.cast::<v128>();
+        // SAFETY: the module is compiled with simd128; `to` points to 64 writable bytes, and these stores ask for no alignment.
+        unsafe {
+            v128_store(to, u64x2_shuffle::<0, 2>(ab, cd));
+            v128_store(to.add(1), u64x2_shuffle::<1, 3>(ab, cd));
+            v128_store(to.add(2), u64x2_shuffle::<0, 2>(more_ab, more_cd));
+            v128_store(to.add(3), u64x2_shuffle::<1, 3>(more_ab, more_cd));
+        }
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         f32x4_add(self, other)
     }
@@ -76,6 +93,11 @@ impl Vector for v128 {
     #[inline(always)]
     fn or(self, other: Self) -> Self {
         v128_or(self, other)
+    }
+
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        v128_xor(self, other)
     }
 
     #[inline(always)]
@@ -119,6 +141,12 @@ impl Vector for v128 {
     }
 
     #[inline(always)]
+    fn wide_product(self, other: Self) -> [Self; 2] {
+        let (low, high) = (u64x2_extmul_low_u32x4(self, other), u64x2_extmul_high_u32x4(self, other));
+        [u32x4_shuffle::<1, 3, 5, 7>(low, high), u32x4_shuffle::<0, 2, 4, 6>(low, high)]
+    }
+
+    #[inline(always)]
     fn any(self) -> bool {
         v128_any_true(self)
     }
@@ -143,14 +171,10 @@ impl Isa for Simd128 {
         unsafe { tile::store_product::<v128>(left, right, rank, delta) }
     }
 
-    unsafe fn add_product(product: &Product) {
-        // SAFETY: the module is compiled with simd128; the product's pointers cover all that `add_tiles` touches.
-        unsafe { thin::add_tiles::<v128>(product) }
-    }
-
-    unsafe fn subtract<F: Element>(tuned: *const u8, base: *const u8, count: usize, out: *mut f32) -> u32 {
-        // SAFETY: the module is compiled with simd128; the pointers cover `count` elements, which is all that `subtract_all` touches.
-        unsafe { difference::subtract_all::<v128, F>(tuned, base, count, out) }
+    #[inline]
+    unsafe fn run<B: Body>(body: B) -> B::Out {
+        // SAFETY: the module is compiled with simd128; the rest is what `body` asks for.
+        unsafe { body.run::<v128>() }
     }
 
     #[cfg(feature = "bench")]

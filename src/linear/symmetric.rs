@@ -4,7 +4,7 @@
 //! `tql2`). Columns are contiguous, so every step is a dot product, a sum or a rotation of whole columns.
 
 use super::matrix::{Matrix, add_multiple, dot};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::order::sort_by;
 
 /// Eigenvalues, the largest first, and a column for each.
@@ -38,15 +38,6 @@ pub(crate) fn symmetric(mut matrix: Matrix) -> Result<Option<Symmetric>> {
     let mut sorted = Matrix::zeros(n, n)?;
     order.iter().enumerate().for_each(|(to, &from)| sorted.col_mut(to).copy_from_slice(vectors.col(from)));
     Ok(Some(Symmetric { values: order.iter().map(|&at| diagonal[at] * scale).collect(), vectors: sorted }))
-}
-
-/// The eigenvectors of a symmetric matrix, that of the largest value first. They are as exact as the largest value allows.
-///
-/// # Errors
-/// `limit-exceeded` where memory does not suffice; `non-finite` where a value is NaN or infinite.
-pub(crate) fn eigenvectors(matrix: Matrix) -> Result<Matrix> {
-    let not_finite = || Error::non_finite("factors", 0, "a singular value is beyond f64");
-    Ok(symmetric(matrix)?.ok_or_else(not_finite)?.vectors)
 }
 
 /// The diagonal, what stands beside it (element k beside k and k + 1; one more that is 0), and Q, with Q @ T @ Qᵀ the matrix.

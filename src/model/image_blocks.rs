@@ -70,9 +70,12 @@ const LAYOUTS: [(usize, &[(usize, usize)]); 6] = [
     (61, &[(CLIP, FIRST), (DOUBLE, DOUBLE + 18), (SINGLE, SINGLE + 37), (LAST, LAST)]),
 ];
 
+/// Entries of a list, from each first to each last.
+type Spans = &'static [(usize, usize)];
+
 /// What sd-webui-lora-block-weight and, from FLUX-ALL on, ComfyUI-Inspire-Pack call some lists: their lengths, and the entries that are 1, from each
 /// first to each last. Inspire's lists without the blocks of one stream give these their last number.
-const PRESETS: [(&str, usize, &[(usize, usize)]); 20] = [
+const PRESETS: [(&str, usize, Spans); 20] = [
     ("NONE", 17, &[]),
     ("ALL", 17, &[(0, 16)]),
     ("INS", 17, &[(0, 3)]),

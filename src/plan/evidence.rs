@@ -309,7 +309,7 @@ impl Compared {
 }
 
 /// The median and the largest.
-fn middle(values: &mut Vec<f64>) -> Option<(f64, f64)> {
+fn middle(values: &mut [f64]) -> Option<(f64, f64)> {
     // What is no number is as far away as can be.
     values.iter_mut().filter(|value| !value.is_finite()).for_each(|value| *value = f64::MAX);
     sort_by(values, |one, other| one.total_cmp(other));

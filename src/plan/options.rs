@@ -43,7 +43,8 @@ pub struct PlanOptions {
     /// the sum of all weights. By default `ties` and `dare_ties` do (`mergekit`: `ties` alone).
     pub normalize: Option<bool>,
     /// Whose definition of the method is meant where the two differ: `peft` (default), or `mergekit`, which elects signs by weight times delta,
-    /// divides by the sum of weights, and scales random values so that the sum of magnitudes stays.
+    /// divides by the sum of weights, and scales random values so that the sum of magnitudes stays. Of `slerp` and `karcher`: `mergekit` blends
+    /// whole weights in place of deltas.
     #[cfg_attr(test, ts(optional, type = r#""peft" | "mergekit""#))]
     pub flavor: Option<String>,
     /// How the sums of merged tensors are rounded to the output's type: `nearest` (default), to even, or `stochastic`, up or down by chance, the
@@ -347,6 +348,6 @@ impl CheckedOptions {
 }
 
 /// The error for a value that is none of those that an option has.
-pub(super) fn none_of(option: &str, value: &str, expected: &str) -> Error {
+pub(crate) fn none_of(option: &str, value: &str, expected: &str) -> Error {
     Error::bad_option(option, format!("{value:?} is none of {expected}")).found(value).expected(expected)
 }

@@ -152,9 +152,10 @@ impl Program {
         members
     }
 
-    /// Whether the adapters' deltas do not depend on the weight: they are products alone.
+    /// Whether nothing that is combined depends on the weight: all deltas are products, and stand alone.
     pub(crate) fn deltas_alone(&self) -> bool {
-        self.updates.iter().all(|update| update.op.is_low_rank())
+        let takes_base = self.combine.rule().is_some_and(|rule| rule.takes_base());
+        !takes_base && self.updates.iter().all(|update| update.op.is_low_rank())
     }
 
     /// The elements of each job for facts, in the order of their sums; each job has as many as `jobs` of the smallest.

@@ -1,8 +1,7 @@
 //! Which rule combines the updates of a tensor: what the options ask for, with what each adapter keeps.
 
-use sha2::{Digest, Sha256};
-
 use super::adapter::Adapter;
+use super::draws::{identity, mask_key};
 use super::options::{PlanOptions, none_of};
 use super::program::Update;
 use crate::combine::{Blend, BlendKind, Combine, Divide, Election, Member, Prune, Rescale, Sce, Sparse};
@@ -40,6 +39,8 @@ enum Whose {
     Mergekit,
     /// Both, who differ.
     Both,
+    /// mergekit, of whole weights; and of deltas nobody but us.
+    Whole,
 }
 
 /// All but the weighted sum. mergekit's limits: `slerp` goes straight where |cos| > 0.9995, `nuslerp` where 1 − cos² ≤ 1e-16.
@@ -54,9 +55,9 @@ const METHODS: &[Method] = &[
     Method::of("della", Kind::Sparse(Prune::Ranks, true), [true, true], Whose::Mergekit),
     Method::of("sce", Kind::Sce, [false, false], Whose::Mergekit),
     Method::of("model_stock", Kind::Stock, [false, false], Whose::Mergekit),
-    Method::of("slerp", Kind::Slerp(0.9995), [false, false], Whose::Mergekit),
+    Method::of("slerp", Kind::Slerp(0.9995), [false, false], Whose::Whole),
     Method::of("nuslerp", Kind::Slerp(1.0 - 5e-17), [false, false], Whose::Mergekit),
-    Method::of("karcher", Kind::Karcher, [false, false], Whose::Mergekit),
+    Method::of("karcher", Kind::Karcher, [false, false], Whose::Whole),
 ];
 
 impl Method {
@@ -120,12 +121,7 @@ impl Rules {
                 None => return Err(none_of("method", name, &names())),
             },
         };
-        let election = match options.majority_sign.as_deref() {
-            None => None,
-            Some("total") => Some(Election::Total),
-            Some("frequency") => Some(Election::Frequency),
-            Some(other) => return Err(none_of("majoritySign", other, "total, frequency")),
-        };
+        let election = options.majority_sign.as_deref().map(election_named).transpose()?;
         let mergekit = match options.flavor.as_deref() {
             None | Some("peft") => false,
             Some("mergekit") => true,
@@ -147,7 +143,7 @@ impl Rules {
             ("density", options.density.is_some(), rules.knows_density(), "prunes nothing"),
             ("majoritySign", election.is_some(), rules.elects(), "elects no signs"),
             ("normalize", options.normalize.is_some(), sparse.is_some(), "divides by nothing, or always by the same"),
-            ("flavor", options.flavor.is_some(), rules.is_of_both(), "has one meaning"),
+            ("flavor", options.flavor.is_some(), rules.has_flavors(), "has one meaning"),
             ("gamma", options.gamma.is_some(), rules.prunes(Prune::Outliers), "drops no outliers"),
             ("epsilon", options.epsilon.is_some(), rules.prunes(Prune::Ranks), "does not prune by ranks"),
         ];
@@ -176,8 +172,8 @@ impl Rules {
         self.method.is_some_and(|method| method.prunes(prune))
     }
 
-    fn is_of_both(&self) -> bool {
-        self.method.is_some_and(|method| method.whose == Whose::Both)
+    fn has_flavors(&self) -> bool {
+        self.method.is_some_and(|method| matches!(method.whose, Whose::Both | Whose::Whole))
     }
 
     fn knows_density(&self) -> bool {
@@ -259,11 +255,18 @@ impl Rules {
                 names.push(update.adapter.clone());
             }
         }
+        // Beside a whole weight that an adapter changes there are those of the others, which are the base's.
+        let whole: Vec<Option<usize>> = match self.mergekit && method.whose == Whose::Whole {
+            true => adapters.iter().map(|one| names.iter().position(|name| *name == one.name)).collect(),
+            false => Vec::new(),
+        };
         if let Some(brought) = updates.iter().find(|update| update.op.brings_values()) {
-            if names.len() == 1 {
+            if names.len() == 1 && whole.len() < 2 {
                 return Ok(Combine::Linear);
             }
-            let others: Vec<&str> = names.iter().filter(|name| **name != brought.adapter).map(String::as_str).collect();
+            let others = adapters.iter().map(|adapter| adapter.name.as_str());
+            let others = others.filter(|name| !whole.is_empty() || names.iter().any(|own| own == name));
+            let others: Vec<&str> = others.filter(|name| *name != brought.adapter).collect();
             let reason = format!(
                 "{} brings values of its own in place of the base's: that is no delta which {} could combine with those of {}",
                 brought.adapter,
@@ -278,7 +281,7 @@ impl Rules {
         let weights: Vec<f64> = names.iter().map(weight).collect();
         let (members, total) = (names.len(), weights.iter().sum::<f64>());
         let Some((prune, elects)) = method.sparse() else {
-            if members < 2 {
+            if members.max(whole.len()) < 2 {
                 // There is nothing beside it: it is taken as it is.
                 updates.iter_mut().for_each(|update| update.weight = 1.0);
                 return Ok(Combine::Linear);
@@ -289,6 +292,14 @@ impl Rules {
                     return Ok(Combine::Sce(Sce { density, members, elements }));
                 }
                 Kind::Slerp(straight) => {
+                    // The weight of an adapter that does not change the tensor counts where its weight is the base's.
+                    let of_all =
+                        |(one, adapter): (&Option<usize>, &Adapter)| one.map_or(adapter.weight, |own| weights[own]);
+                    let weights = match whole.is_empty() {
+                        true => weights.clone(),
+                        false => whole.iter().zip(adapters).map(of_all).collect(),
+                    };
+                    let total: f64 = weights.iter().sum();
                     // mergekit's least sum of weights that is not zero.
                     let t = if total.abs() < 1e-6 { 0.5 } else { weights[1] / total };
                     BlendKind::Slerp { t, straight }
@@ -296,7 +307,7 @@ impl Rules {
                 Kind::Karcher => BlendKind::Karcher,
                 _ => BlendKind::Stock,
             };
-            return Ok(Combine::Blend(Blend { kind, members }));
+            return Ok(Combine::Blend(Blend { kind, members, whole }));
         };
         let mergekit = self.mergekit || method.whose == Whose::Mergekit;
         let member = |name: &String| {
@@ -306,8 +317,9 @@ impl Rules {
             let least = if mergekit && prune == Prune::Smallest { 1 } else { 0 };
             let kept = ((density * elements as f64) as u64).max(least);
             let outliers = ((self.gamma * elements as f64) as u64).min(elements - kept.min(elements));
-            let key =
-                adapter.filter(|_| self.is_random()).map_or(0, |adapter| self.key(adapter, place.unwrap_or(0), tensor));
+            let key = adapter
+                .filter(|_| self.is_random())
+                .map_or(0, |adapter| mask_key(self.seed, &identity(adapter, place.unwrap_or(0)), tensor));
             Member {
                 density,
                 kept,
@@ -338,27 +350,6 @@ impl Rules {
             members: names.iter().map(member).collect(),
         }))
     }
-
-    /// The key of an adapter's random numbers for a tensor.
-    fn key(&self, adapter: &Adapter, place: usize, tensor: &str) -> u64 {
-        let weights = adapter.digests.iter().filter(|file| file.name != "adapter_config.json");
-        let mut hash = Sha256::new();
-        hash.update(format!("{}\n", self.seed));
-        for (number, file) in weights.enumerate() {
-            hash.update(if number == 0 { "" } else { "," });
-            hash.update(&file.sha256);
-        }
-        // Of a whole model not every hash is known, and whether it is must not show: its files' names and sizes, and its place, tell it from others.
-        for file in adapter.tuned.iter().flat_map(|tuned| &tuned.identity.files) {
-            hash.update(format!("{} {} {place},", file.name, file.size));
-        }
-        // Two adapters of one file have masks of their own.
-        if let Some(name) = &adapter.wanted {
-            hash.update(format!("#{name}"));
-        }
-        hash.update(format!("\n{tensor}"));
-        hash.finalize().iter().take(8).fold(0, |key, &byte| key << 8 | u64::from(byte))
-    }
 }
 
 /// A share of a delta that is kept.
@@ -372,4 +363,16 @@ pub(crate) fn check_density(option: &str, density: f64) -> Result<f64> {
     let found = crate::json::number(density);
     let error = Error::bad_option(option, format!("{found} is no share of a delta that can be kept"));
     Err(error.found(found).expected("a number above 0, up to 1"))
+}
+
+/// How signs are elected, by its name in PEFT.
+///
+/// # Errors
+/// `bad-option` for another one.
+pub(crate) fn election_named(name: &str) -> Result<Election> {
+    match name {
+        "total" => Ok(Election::Total),
+        "frequency" => Ok(Election::Frequency),
+        other => Err(none_of("majoritySign", other, "total, frequency")),
+    }
 }

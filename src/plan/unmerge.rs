@@ -39,7 +39,8 @@ const INVERTED: &[&str] = &["oft", "boft", "hra", "road", "ia3", "hira", "glora"
 ///
 /// # Errors
 /// `unsupported` for a method whose merge cannot be taken back.
-#[inline(never)] // In the WebAssembly it is in the second half.
+// A function of its own, so that it is in the second half of the module.
+#[inline(never)]
 pub(super) fn undo(
     changes: &mut HashMap<usize, Change>,
     added: &mut Vec<(String, Update)>,

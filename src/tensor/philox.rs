@@ -3,9 +3,12 @@
 //! Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). A block of four numbers is a function of a counter and a
 //! key, so any worker can compute the number of any element without those before it.
 
-const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
-const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
-const ROUNDS: u32 = 10;
+/// What a round multiplies words 0 and 2 with.
+pub(crate) const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+/// What is added to the key after each round.
+pub(crate) const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+/// How many rounds there are.
+pub(crate) const ROUNDS: u32 = 10;
 
 /// The four numbers of `counter` under `key`, each word with its low half first.
 #[inline(always)]
@@ -39,6 +42,8 @@ pub fn random_of(element: u64, key: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn the_published_known_answers() {

@@ -64,6 +64,8 @@ for (const name of browserNames) {
           await clean(page, "merged, and unfolded");
           await page.setViewportSize({ width: 360, height: 740 });
           await clean(page, "on a phone");
+          await page.selectOption(at("method"), "linear");
+          await planned(tab);
           await page.click(at("mode-verify"));
           await tab.setFolder(at("merged-folder"), join(root, "tests", "fixtures", "sample", "tiny-llama"));
           await page.waitForSelector(`${at("verify")}:enabled`);

@@ -125,7 +125,7 @@ const OF_METHOD: Advice = { title: "The method cannot be used like this", todo: 
 const BY_FIELD: Readonly<Record<string, Advice>> = {
   method: OF_METHOD, density: OF_METHOD, majoritySign: OF_METHOD, gamma: OF_METHOD, epsilon: OF_METHOD, normalize: OF_METHOD, flavor: OF_METHOD,
   weights: { title: "A weight by module cannot be used", todo: "Change it under the adapter’s settings: “Weights by module”." },
-  blockWeights: { title: "The weights of the blocks cannot be used", todo: "Change them under the adapter’s settings: “Weights of a UNet’s blocks”." },
+  blockWeights: { title: "The weights of the blocks cannot be used", todo: "Change them under the adapter’s settings: “Weights of an image model’s blocks”." },
 };
 
 /** Where the two vocabularies are of two sizes, and a part of each is the other's. */

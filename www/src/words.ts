@@ -28,7 +28,7 @@ const WORDS: readonly [RegExp, string][] = [
 const LABELS: Readonly<Record<string, string>> = {
   method: "Method", density: "Share kept", majoritySign: "Signs are elected", gamma: "Share of outliers dropped", epsilon: "Distance from the share", normalize: "The sum is divided",
   flavor: "As it is done by", seed: "Seed", dtype: "Number type", rounding: "Rounding", maxShardSize: "Largest file", only: "Only tensors that match", skip: "Skip tensors that match",
-  tokenizer: "Tokenizer", tied: "Tied output layer", vocabulary: "Vocabularies of two sizes", weight: "Weight", weights: "Weights by module", blockWeights: "Weights of a UNet’s blocks",
+  tokenizer: "Tokenizer", tied: "Tied output layer", vocabulary: "Vocabularies of two sizes", weight: "Weight", weights: "Weights by module", blockWeights: "Weights of an image model’s blocks",
   alpha: "Use this lora_alpha instead", adapter: "Name, where its files hold several",
 };
 

@@ -121,7 +121,7 @@ pub struct BaseWeight {
 }
 
 /// Sort updates by the paths of their parameters.
-fn in_order(updates: &mut Vec<ModuleUpdate>) {
+fn in_order(updates: &mut [ModuleUpdate]) {
     sort_by(updates, |one, other| (&one.module, &one.parameter).cmp(&(&other.module, &other.parameter)));
 }
 
