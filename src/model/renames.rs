@@ -5,6 +5,8 @@
 //! transformers' own conversion mappings (`tests/fixtures/renames.py`). Tensors that are made of several in memory, such as
 //! fused experts (`experts.rs`), are not in it: they are more than another name. The list that the experts are in is.
 
+use std::sync::OnceLock;
+
 use crate::json::sorted;
 
 /// Lines of model types (`*` is every type), each followed by its renames: the name in memory, the name in files. Leading parts that are the same
@@ -78,26 +80,35 @@ pub(crate) fn is_number(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The renames that apply to a model.
+/// The renames that apply to a model. Most models' adapters need none: the table is read when the first is asked for.
 #[derive(Debug, Clone, Default)]
-pub struct Renames(Vec<Rename>);
+pub struct Renames {
+    types: Vec<String>,
+    read: OnceLock<Vec<Rename>>,
+}
 
 impl Renames {
     /// The renames for the model types in config.json, including those of the model's parts.
     pub fn of(types: &[String]) -> Renames {
-        let types = sorted(types.iter().map(String::as_str).collect());
-        let (mut renames, mut holds) = (Vec::new(), false);
-        for line in TABLE.lines() {
-            match line.strip_prefix(' ').and_then(|names| names.split_once(' ')) {
-                None => holds = line.split(' ').any(|name| name == "*" || types.binary_search(&name).is_ok()),
-                Some((memory, file)) if holds => {
-                    let above: Rename = renames.last().cloned().unwrap_or_default();
-                    renames.push(Rename { memory: whole(memory, &above.memory), file: whole(file, &above.file) });
+        Renames { types: types.to_vec(), read: OnceLock::new() }
+    }
+
+    fn list(&self) -> &[Rename] {
+        self.read.get_or_init(|| {
+            let types = sorted(self.types.iter().map(String::as_str).collect());
+            let (mut renames, mut holds) = (Vec::new(), false);
+            for line in TABLE.lines() {
+                match line.strip_prefix(' ').and_then(|names| names.split_once(' ')) {
+                    None => holds = line.split(' ').any(|name| name == "*" || types.binary_search(&name).is_ok()),
+                    Some((memory, file)) if holds => {
+                        let above: Rename = renames.last().cloned().unwrap_or_default();
+                        renames.push(Rename { memory: whole(memory, &above.memory), file: whole(file, &above.file) });
+                    }
+                    Some(_) => {}
                 }
-                Some(_) => {}
             }
-        }
-        Renames(renames)
+            renames
+        })
     }
 
     /// `path` in a spelling, or `None` if that is its own.
@@ -107,12 +118,13 @@ impl Renames {
 
     /// `path` in another spelling, or `None` if that changes nothing. From the left, at each part the rename that replaces the most parts is
     /// used; of several, the first by its result, whatever the order of the model's types.
+    #[inline(never)] // In the WebAssembly it is in the second half, as the table is.
     pub fn respell(&self, path: &str, spelling: Spelling) -> Option<String> {
         let parts: Vec<&str> = path.split('.').collect();
         let (mut out, mut at) = (Vec::new(), 0);
         while let Some(rest) = parts.get(at..).filter(|rest| !rest.is_empty()) {
             let mut best: Option<(usize, String)> = None;
-            for rename in &self.0 {
+            for rename in self.list() {
                 if let Some((length, text)) = rename.apply(rest, spelling)
                     && best.as_ref().is_none_or(|best| length > best.0 || (length == best.0 && text < best.1))
                 {
@@ -190,8 +202,8 @@ mod tests {
         let (mut types, mut renames) = (BTreeSet::new(), 0);
         for line in TABLE.lines().filter(|line| !line.starts_with(['#', ' '])) {
             line.split(' ').for_each(|name| assert!(types.insert(name), "{name} twice"));
-            let Renames(some) = of(line.split(' ').next().unwrap());
-            for rename in &some {
+            let some = of(line.split(' ').next().unwrap());
+            for rename in some.list() {
                 let [memory, file] = [&rename.memory, &rename.file].map(|name| name.split('.').collect::<Vec<_>>());
                 let stars = |parts: &[&str]| parts.iter().filter(|part| **part == "*").count();
                 assert!(stars(&memory) == stars(&file) && memory != file, "{rename:?}");

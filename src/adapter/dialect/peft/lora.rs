@@ -17,6 +17,7 @@ use crate::container::Header;
 use crate::encoding::{Operand, Plain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Finding;
+use crate::json::number;
 use crate::op::{DORA, LORA, LayerShape, Method, OLORA, Op, PISSA, Sizes, add_bias, trained_rows};
 
 /// Read an adapter of LoRA or DoRA. `fields` are those of its configuration; empty if it comes without one.
@@ -239,7 +240,11 @@ impl Reader<'_> {
 
     /// Refuse what an initialisation that changes the base is not done again for.
     fn unchanged(&self, what: &str, key: &str) -> Result<()> {
-        let Some((name, _)) = self.changes() else { return Ok(()) };
+        self.changes().map_or(Ok(()), |(name, _)| self.refuse_changed(name, what, key))
+    }
+
+    #[inline(never)] // In the WebAssembly it is in the second half.
+    fn refuse_changed(&self, name: &str, what: &str, key: &str) -> Result<()> {
         let reason = format!("{what}, initialised by {name}, cannot be merged yet");
         let error = Error::unsupported(key, reason).kind(ErrorKind::NotImplemented).adapter(self.files.adapter);
         let fix = "merge into the base that was saved with it, with the option residualBase";
@@ -248,7 +253,14 @@ impl Reader<'_> {
 
     /// The update of a linear layer, which began from a base that the initialisation had changed. PEFT initialises no other layer this way.
     fn started(&self, pair: &Pair, lora: Op) -> Result<Op> {
-        let Some((name, method)) = self.changes() else { return Ok(lora) };
+        match self.changes() {
+            None => Ok(lora),
+            Some((name, method)) => self.started_anew(name, method, pair, lora),
+        }
+    }
+
+    #[inline(never)] // In the WebAssembly it is in the second half.
+    fn started_anew(&self, name: &str, method: &'static Method, pair: &Pair, lora: Op) -> Result<Op> {
         let (adapter, key) = (self.files.adapter, pair.a.key.clone());
         let attention = pair.module.strip_suffix(".out_proj").unwrap_or(&pair.module);
         if self.is_attention(&pair.module) || self.is_attention(attention) {
@@ -260,7 +272,8 @@ impl Reader<'_> {
         }
         // PEFT divides the singular values by it, and takes their roots.
         if self.config.start == Start::Pissa && lora.scaling() <= 0.0 {
-            let reason = format!("PiSSA needs a scale above 0, and that of {} is {}", pair.module, lora.scaling());
+            let reason =
+                format!("PiSSA needs a scale above 0, and that of {} is {}", pair.module, number(lora.scaling()));
             let file = self.files.config.map_or("adapter_config.json", |(file, _)| file);
             return Err(Error::bad_config(file, reason).adapter(adapter).field("lora_alpha").tensor(key));
         }

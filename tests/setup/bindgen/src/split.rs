@@ -3,17 +3,19 @@
 //! LIST names paths of the crate, one a line: functions whose names have one of them go to the rest, with all that only they call. In their place
 //! the first module has short ones that call the import `rest.load` once, and then what that has put into the table. Both share memory, table
 //! and globals: the rest imports them from `first`, like the functions that it calls there. What it imports from JavaScript, it imports as the
-//! first does. One of the names has a hash of the whole module, so that halves of different modules do not link.
+//! first does. A line `data FILE` moves the bytes of this file, which the crate includes and only the rest reads; FILE is beside LIST or, with `../`, above
+//! it. One of the names has a hash of the whole module, so that halves of different modules do not link.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hasher};
+use std::path::Path;
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 use walrus::ir::{Call, Value, Visitor, dfs_in_order};
 use walrus::{
-    ConstExpr, ElementItems, ElementKind, ExportItem, FunctionBuilder, FunctionId, FunctionKind, GlobalKind,
-    ImportedFunction, Module, TableId, ValType,
+    ConstExpr, DataId, DataKind, ElementItems, ElementKind, ExportItem, FunctionBuilder, FunctionId, FunctionKind,
+    GlobalKind, ImportedFunction, MemoryId, Module, TableId, ValType,
 };
 
 fn main() -> Result<()> {
@@ -22,14 +24,19 @@ fn main() -> Result<()> {
         bail!("usage: split MODULE.wasm LIST FIRST.wasm REST.wasm")
     };
     let bytes = fs::read(module)?;
+    let folder = Path::new(list).parent().context("the list is in no folder")?;
     let list = fs::read_to_string(list)?;
-    let paths: Vec<&str> = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let lines = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let (files, paths): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.starts_with("data "));
+    let files =
+        files.iter().map(|line| fs::read(folder.join(&line["data ".len()..])).with_context(|| line.to_string()));
+    let files = files.collect::<Result<Vec<_>>>()?;
     // Identifiers are those of one parsed module: each half is made of one of its own, in which the same functions have the same order.
     let loaded = loaded_name(&bytes);
     let whole = Module::from_buffer(&bytes)?;
-    fs::write(first, Split::of(&whole, &paths)?.first(whole, &loaded)?)?;
+    fs::write(first, Split::of(&whole, &paths)?.first(whole, &loaded, &files)?)?;
     let whole = Module::from_buffer(&bytes)?;
-    fs::write(rest, Split::of(&whole, &paths)?.rest(whole, &loaded)?)?;
+    fs::write(rest, Split::of(&whole, &paths)?.rest(whole, &loaded, &files)?)?;
     Ok(())
 }
 
@@ -116,7 +123,10 @@ impl Split {
     }
 
     /// What is loaded first.
-    fn first(&self, mut module: Module, loaded_name: &str) -> Result<Vec<u8>> {
+    fn first(&self, mut module: Module, loaded_name: &str, files: &[Vec<u8>]) -> Result<Vec<u8>> {
+        for file in files {
+            take_out(&mut module, file)?;
+        }
         let loaded = module.globals.add_local(ValType::I32, true, false, ConstExpr::Value(Value::I32(0)));
         let nothing = module.types.add(&[], &[]);
         let (load, _) = module.add_import_func("rest", "load", nothing);
@@ -162,7 +172,8 @@ impl Split {
     }
 
     /// What is loaded when it is called.
-    fn rest(&self, mut module: Module, loaded_name: &str) -> Result<Vec<u8>> {
+    fn rest(&self, mut module: Module, loaded_name: &str, files: &[Vec<u8>]) -> Result<Vec<u8>> {
+        let places = files.iter().map(|file| place_of(&module, file)).collect::<Result<Vec<_>>>()?;
         let exported = |item: fn(&ExportItem) -> bool, module: &Module| {
             module.exports.iter().find(|export| item(&export.item)).map(|export| export.name.clone())
         };
@@ -197,6 +208,9 @@ impl Split {
         ids.into_iter().for_each(|id| module.exports.delete(id));
         let ids: Vec<_> = module.data.iter().map(|data| data.id()).collect();
         ids.into_iter().for_each(|id| module.data.delete(id));
+        for ((_, _, address), file) in places.into_iter().zip(files) {
+            add_data(&mut module, memory, address, file)?;
+        }
         let ids: Vec<_> = module.elements.iter().map(|element| element.id()).collect();
         ids.into_iter().for_each(|id| module.elements.delete(id));
         // The places of the table are filled by then.
@@ -235,6 +249,35 @@ fn own_globals(module: &Module, but: impl Into<Option<walrus::GlobalId>>) -> Vec
         .filter(|global| matches!(global.kind, GlobalKind::Local(_)) && Some(global.id()) != but)
         .map(|global| global.id())
         .collect()
+}
+
+/// Where the bytes of a file are: their segment, their place in it, and their address.
+fn place_of(module: &Module, file: &[u8]) -> Result<(DataId, usize, u64)> {
+    let mut places = module.data.iter().filter_map(|data| {
+        let DataKind::Active { offset: ConstExpr::Value(Value::I32(offset)), .. } = data.kind else { return None };
+        let at = data.value.windows(file.len()).position(|bytes| bytes == file)?;
+        Some((data.id(), at, u64::from(offset as u32) + at as u64))
+    });
+    let place = places.next().context("the module does not hold the bytes of a file")?;
+    if places.next().is_some() {
+        bail!("the module holds the bytes of a file twice");
+    }
+    Ok(place)
+}
+
+/// Leave the bytes of a file out of the module's data.
+fn take_out(module: &mut Module, file: &[u8]) -> Result<()> {
+    let (id, at, address) = place_of(module, file)?;
+    let memory = module.get_memory_id()?;
+    let behind = module.data.get_mut(id).value.split_off(at).split_off(file.len());
+    add_data(module, memory, address + file.len() as u64, &behind)
+}
+
+fn add_data(module: &mut Module, memory: MemoryId, address: u64, bytes: &[u8]) -> Result<()> {
+    let offset = ConstExpr::Value(Value::I32(u32::try_from(address)? as i32));
+    let data = module.data.add(DataKind::Active { memory, offset }, bytes.to_vec());
+    module.memories.get_mut(memory).data_segments.insert(data);
+    Ok(())
 }
 
 /// The functions of the table, with their places.
