@@ -212,10 +212,11 @@ mod tests {
                     "{rename:?}"
                 );
             }
-            renames += some.len() - of("").0.len();
+            renames += some.list().len() - of("").list().len();
         }
         assert!(types.len() > 130 && renames > 700, "{} {renames}", types.len());
-        let whole = of("segformer").0.into_iter().map(|rename| (rename.memory, rename.file)).collect::<Vec<_>>();
+        let whole =
+            of("segformer").list().iter().cloned().map(|rename| (rename.memory, rename.file)).collect::<Vec<_>>();
         let block = ("stages.*.blocks", "encoder.block.*");
         assert!(whole.contains(&(block.0.into(), block.1.into())), "{whole:?}");
     }
