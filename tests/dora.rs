@@ -1,8 +1,8 @@
 //! DoRA, whose outputs are rows of a linear layer or columns of a Conv1D: against float64, in any blocks, and what is refused.
 
-#[cfg(not(target_arch = "wasm32"))]
 use std::collections::BTreeMap;
 
+#[cfg(not(target_arch = "wasm32"))]
 use crate::folders;
 use crate::model::{self, Memory, Model, Random, add_folder, block_on, check_ranges, encode, file, read, read_file};
 use lorafold::engine::{FactSum, Merger};

@@ -3,7 +3,7 @@
 
 #[allow(dead_code, reason = "its main function is for the command line")]
 #[path = "../examples/merge.rs"]
-mod example;
+mod of_the_crate;
 
 use crate::folders::{Scratch, files, values};
 
@@ -14,7 +14,7 @@ fn the_example_merges_the_sample() {
     let merge = |adapters: &[&str], out: &str| {
         let adapters: Vec<String> = adapters.iter().map(|adapter| format!("{sample}/{adapter}")).collect();
         let out = scratch.join(out);
-        example::merge(&format!("{sample}/tiny-llama"), &adapters, &out.to_string_lossy()).map(|_| out)
+        of_the_crate::merge(&format!("{sample}/tiny-llama"), &adapters, &out.to_string_lossy()).map(|_| out)
     };
     let one = merge(&["storyteller-lora"], "one").unwrap();
     let base = std::path::Path::new(sample).join("tiny-llama");
