@@ -9,7 +9,7 @@ import { build } from "vite";
 import { root } from "../setup/tools.mjs";
 import { scratch } from "./scratch.mjs";
 
-/** @type {{ inPageWords: (text: string) => string }} */
+/** @type {{ inPageWords: (text: string) => string, WORDS: readonly [RegExp, string][] }} */
 let words;
 /** @type {{ readLink: (query: string) => { mode: string, base?: string, merged?: string, adapters: any[] }, writeLink: (query: string, shown: any, known: string[]) => string }} */
 let link;
@@ -30,30 +30,38 @@ before(async (t) => {
 /** Names of options, as the package and the command line have them; those of other programs begin with the program's. */
 const OPTION = /\b(allow(Unmatched|Unmerged|Nonfinite)|residualBase|outProj|expertPacking|maxShardSize|HF_TOKEN)\b|--(allow|token|dtype|skip|only|tokenizer|tied|vocabulary)/;
 
-/** Lines that are no sentence for a user: names of fields, other programs' flags, what is said on the command line alone. */
-const ELSEWHERE = /^(src[\\/](native|wasm|schema|plan[\\/](options|recipe|adapter)\.rs)|pkg-templates[\\/]src[\\/](cli|node|schema|options|prepare|hub-node|types))/;
+/** Lines that are no sentence for a user: names of fields, other programs' flags, what is said on the command line alone; what makes adapters, which the page does not. */
+const ELSEWHERE = /^(src[\\/](native|wasm|schema|factors|plan[\\/](options|recipe|adapter)\.rs)|pkg-templates[\\/]src[\\/](cli|node|schema|options|prepare|hub-node|types))/;
 
-test("no sentence that the page shows has the name of an option", async () => {
+/** Texts of the code that people may read, and where they stand, from the folders whose errors the page shows. */
+async function literals() {
   const found = [];
-  let literals = 0;
   for (const folder of ["src", join("pkg-templates", "src")]) {
     for (const name of await readdir(join(root, folder), { recursive: true, encoding: "utf8" })) {
       const path = join(folder, name);
-      if (!/\.(rs|ts)$/.test(name) || /tests?\.rs$/.test(name) || ELSEWHERE.test(path)) continue;
-      const [code] = (await readFile(join(root, path), "utf8")).split("#[cfg(test)]");
-      for (const line of code.split("\n")) {
+      if (!/\.(rs|ts)$/.test(name) || /tests?\.rs$/.test(name)) continue;
+      const [code = ""] = (await readFile(join(root, path), "utf8")).split("#[cfg(test)]");
+      // A text of Rust goes on in the next line after a backslash.
+      for (const line of code.replace(/\\\n\s*/g, "").split("\n")) {
         if (/^\s*(\/\/|\*|\/\*)/.test(line)) continue;
-        for (const [, text] of line.matchAll(/["`]((?:[^"`\\]|\\.)* (?:[^"`\\]|\\.)*)["`]/g)) {
-          const plain = text.replace(/\\"/g, '"');
-          if (!OPTION.test(plain)) continue;
-          literals++;
-          if (OPTION.test(words.inPageWords(plain))) found.push(`${path}: ${words.inPageWords(plain)}`);
-        }
+        for (const [quoted] of line.matchAll(/"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`/g)) found.push({ path, plain: quoted.slice(1, -1).replace(/\\"/g, '"') });
       }
     }
   }
-  assert.ok(literals > 4, "the sentences are not where they were looked for");
+  return found;
+}
+
+test("no sentence that the page shows has the name of an option", async () => {
+  const named = (await literals()).filter(({ path, plain }) => !ELSEWHERE.test(path) && OPTION.test(plain));
+  const found = named.map(({ path, plain }) => `${path}: ${words.inPageWords(plain)}`).filter((said) => OPTION.test(said));
+  assert.ok(named.length > 4, "the sentences are not where they were looked for");
   assert.deepEqual(found, []);
+});
+
+test("each text that the page has other words for is said somewhere", async () => {
+  const said = await literals();
+  const unsaid = words.WORDS.filter(([theirs]) => !said.some(({ plain }) => plain.search(theirs) >= 0)).map(([theirs]) => String(theirs));
+  assert.deepEqual(unsaid, []);
 });
 
 test("what a sentence says besides stays", () => {
