@@ -34,3 +34,10 @@ test("every list of the methods that combine deltas is that of the plan", () => 
   };
   for (const [where, names] of Object.entries(lists)) assert.deepEqual(names, planned, where);
 });
+
+test("the command line knows the ways of making one adapter of several that the package has", () => {
+  const options = part("pkg-templates/src/schema.ts", "How the adapters become one", ",\n");
+  const made = found(options.slice(options.indexOf("method?:")), /"(\w+)"/g);
+  assert.ok(made.length > 5, made.join(", "));
+  assert.deepEqual(found(part("pkg-templates/src/cli/commands.ts", "const COMBINATIONS = [", "]"), /"(\w+)"/g), made);
+});
