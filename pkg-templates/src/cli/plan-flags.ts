@@ -98,7 +98,7 @@ function adapterOptions(given: readonly Given[]): AdapterOptions[] {
 function moduleWeight(text: string): ModuleWeight {
   const at = text.lastIndexOf("=");
   const [what, weight] = [text.slice(0, Math.max(at, 0)), text.slice(at + 1)];
-  if (what === "" || !WEIGHT.test(weight)) throw new UsageError(`--weights ${text}: this is no pattern with = and a number behind it`, "give it as REGEX=0.5, layers:0-7=0.5 or blocks:MID=0.5");
+  if (what === "" || !WEIGHT.test(weight)) throw new UsageError(`--weights ${text}: write PATTERN=NUMBER`, "such as mlp=0.5, layers:0-7=0.5 or blocks:MID=0.5");
   const [, kind, of] = /^(layers|blocks):(.*)$/s.exec(what) ?? [];
   return { ...(kind === undefined ? { match: what } : { [kind]: of }), weight: Number(weight) };
 }

@@ -69,8 +69,8 @@ export function parse<F extends Flags>(argv: string[], flags: F, takesWords = fa
 /** The value of a flag. What begins with a dash is one only where it is a number, or joined to the flag by `=`. */
 function valueOf(rawName: string, value: string | undefined, joined: boolean): string {
   const isLetter = !rawName.startsWith("--");
-  if (value === undefined || (value === "" && !joined)) throw new UsageError(`${rawName} wants a value`);
-  if (!joined && /^-./.test(value) && !/^-\.?\d/.test(value)) throw new UsageError(`${rawName} wants a value, and ${value} comes instead`, isLetter ? undefined : `a value that begins with a dash is given as ${rawName}=${value}`);
+  if (value === undefined || (value === "" && !joined)) throw new UsageError(`${rawName} needs a value`);
+  if (!joined && /^-./.test(value) && !/^-\.?\d/.test(value)) throw new UsageError(`${rawName} needs a value, and ${value} comes instead`, isLetter ? undefined : `a value that begins with a dash is given as ${rawName}=${value}`);
   // `-b=base`, which others read so, too.
   return isLetter && joined && value.startsWith("=") ? value.slice(1) : value;
 }
