@@ -118,7 +118,7 @@ impl Error {
         Error::new(ErrorCode::SourceChanged, reason).file(file)
     }
 
-    /// `base-mismatch`: the base has another hash than the one that was asked for.
+    /// `base-mismatch`: the base has another hash than the one that was asked for, or adapters are taken out of a model whose recipe says otherwise.
     pub fn base_mismatch(base: impl Into<String>, reason: impl Into<String>) -> Error {
         Error::new(ErrorCode::BaseMismatch, reason).file(base)
     }

@@ -17,6 +17,7 @@ mod fuzz;
 mod methods;
 mod peft;
 mod receipts;
+mod recorded;
 mod rounding;
 mod rules;
 mod torch;

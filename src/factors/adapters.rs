@@ -32,7 +32,7 @@ pub async fn plan_combine(
 ) -> Result<FactorsPlan> {
     let mut checked = options.check()?;
     if adapters.is_empty() {
-        return Err(Error::bad_option("adapters", "none is given").fix("give at least one"));
+        return Err(Error::bad_option("adapters", "give at least one"));
     }
     let mut budget = PatternBudget::default();
     let (mut given, mut findings, mut fields) = (Vec::new(), Vec::new(), Vec::new());

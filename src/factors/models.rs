@@ -18,7 +18,7 @@ use crate::model::config_json::Config;
 use crate::model::orientation::Evidence;
 use crate::model::renames::{Renames, Spelling};
 use crate::order::sort_by;
-use crate::plan::{Base, is_vocabulary, none_of, open_base};
+use crate::plan::{Base, in_place_of, is_vocabulary, none_of, open_base};
 use crate::tensor::Float;
 
 /// The rank where nothing is asked for.
@@ -46,7 +46,8 @@ pub async fn plan_extract(
     let dtype = options.dtype.as_deref().map_or(Ok(Float::F32), float_named)?;
     let mut chooser = Chooser::of(options)?;
     let base = open_base(inputs, base).await?;
-    let tuned = open_base(inputs, tuned).await?;
+    let opened = open_base(inputs, tuned).await;
+    let tuned = opened.map_err(|error| in_place_of("the fine-tuned model", error))?;
     inputs.pause().await?;
     let config = base.config.as_deref().map(Config::parse).transpose()?;
     let model = config.as_ref().map(Config::model).unwrap_or_default();

@@ -87,7 +87,7 @@ impl CombineOptions {
         let name = self.method.as_deref().unwrap_or("svd");
         let method = Method::named(name)?;
         let unread = |option: &str, fix: &str| {
-            Err(Error::bad_option(option, format!("{name} does not read it")).expected("nothing").fix(fix))
+            Err(Error::bad_option(option, format!("it has no effect with {name}")).expected("nothing").fix(fix))
         };
         if !matches!(method, Method::Deltas(_)) {
             let options = [self.rank.map(|_| "rank"), self.energy.map(|_| "energy")];

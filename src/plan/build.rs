@@ -21,6 +21,7 @@ use super::pieces::{Piece, Run};
 use super::program::{Program, Update};
 use super::programs::{Asked, plan_tensors};
 use super::recipe::{Recipe, recipe};
+use super::recorded;
 use super::replication::replicate;
 use super::rounding;
 use super::task_vectors::{self, Pair};
@@ -68,7 +69,7 @@ const NAMES_BETWEEN_PAUSES: usize = 4096;
 ///
 /// # Errors
 /// Whatever can be seen in headers and configurations: `bad-header`, `truncated`, `bad-config`, `wrong-input`, `unmatched-key`,
-/// `shape-mismatch`, `missing-pair`, `unsupported`, `bad-option`, `limit-exceeded`; those of reading.
+/// `shape-mismatch`, `missing-pair`, `unsupported`, `bad-option`, `limit-exceeded`, `base-mismatch`; those of reading.
 pub async fn plan(
     inputs: &impl Inputs,
     base: &Listing,
@@ -119,6 +120,9 @@ pub async fn plan(
             None => error,
         }
     })?;
+    if options.unmerge || plan.recipe.base.recipe.is_some() || is_repeated(&plan.adapters) {
+        recorded::check(&mut plan, options)?;
+    }
     if !pairs.is_empty() {
         task_vectors::compare(inputs, &pairs, &mut plan.findings).await?;
     }
@@ -146,6 +150,14 @@ fn is_same(one: &Listing, other: &Listing) -> bool {
         && other.files.iter().filter(is_weights).eq(found)
 }
 
+/// Whether two adapters have the same files.
+fn is_repeated(adapters: &[Adapter]) -> bool {
+    let is_there = |(place, one): (usize, &Adapter)| {
+        !one.digests.is_empty() && adapters.iter().take(place).any(|other| other.digests == one.digests)
+    };
+    adapters.iter().enumerate().any(is_there)
+}
+
 /// The error that an adapter is the base.
 fn base_itself(folder: &Listing) -> Error {
     Error::wrong_input(folder.name.clone(), "it is the base itself, not an adapter: its merge would change nothing")
@@ -168,7 +180,7 @@ fn build(
     match (&checked.rules, adapters.iter().find(|adapter| adapter.density.is_some())) {
         (Some(rules), _) => rules.check(&adapters)?,
         (None, Some(adapter)) => {
-            let error = Error::bad_option("density", "method linear has no use for it: it prunes nothing");
+            let error = Error::bad_option("density", "linear does not use it: it prunes nothing");
             return Err(error.adapter(adapter.name.clone()).fix("leave it out, or choose another method"));
         }
         (None, None) => {}

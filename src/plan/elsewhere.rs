@@ -53,6 +53,7 @@ pub(super) fn elsewhere(folder: &Listing, error: Error, is_adapter: bool) -> Err
                 .kind(ErrorKind::SeveralAdapters)
                 .found(folders)
         }
+        _ if !is_adapter => found(error.reason().into(), "give the folder that has them, or the file itself".into()),
         _ => error,
     }
 }

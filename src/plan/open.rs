@@ -154,6 +154,21 @@ pub async fn open_base(inputs: &impl Inputs, folder: &Listing) -> Result<Base> {
     Ok(Base { name, format, shards, index, config, others, left_behind, versions, origin, findings })
 }
 
+/// The error of opening a model that is not the base, which says what was expected in its place.
+#[inline(never)]
+pub(crate) fn in_place_of(role: &'static str, error: Error) -> Error {
+    let facts = error.facts();
+    if facts.kind != Some(ErrorKind::AdapterAsBase) {
+        return error;
+    }
+    let reason = format!("this is an adapter, not {role}: it has adapter_config.json and no config.json");
+    Error::wrong_input(facts.file.clone().unwrap_or_default(), reason)
+        .kind(ErrorKind::AdapterAsBase)
+        .found("an adapter")
+        .expected(role)
+        .fix(format!("give {role} in its place"))
+}
+
 /// A training run that spreads weights over machines and saves without gathering them leaves all or most tensors empty. With `some` (for
 /// adapters), some empty tensors are enough for an error.
 pub(super) fn check_gathered(file: &str, header: &Header, some: bool) -> Result<()> {

@@ -148,13 +148,13 @@ impl Rules {
             ("epsilon", options.epsilon.is_some(), rules.prunes(Prune::Ranks), "does not prune by ranks"),
         ];
         if options.unmerge && method.is_some() {
-            let reason = format!("what method {name} makes of several adapters cannot be taken away again");
-            return Err(Error::bad_option("unmerge", reason)
+            let reason = format!("what {name} makes of several adapters cannot be taken out again");
+            return Err(Error::bad_option("method", reason)
                 .fix("leave the method out: that of the merge must have been linear"));
         }
         for (option, given, used, why) in useless {
             if given && !used {
-                return Err(Error::bad_option(option, format!("method {name} has no use for it: it {why}"))
+                return Err(Error::bad_option(option, format!("{name} does not use it: it {why}"))
                     .fix("leave it out, or choose another method"));
             }
         }
@@ -201,7 +201,7 @@ impl Rules {
     pub(crate) fn check(&self, adapters: &[Adapter]) -> Result<()> {
         let name = self.method.map_or("linear", |method| method.name);
         let useless = |adapter: &Adapter, option: &str, why: &str| {
-            let error = Error::bad_option(option, format!("method {name} has no use for it: it {why}"));
+            let error = Error::bad_option(option, format!("{name} does not use it: it {why}"));
             Err(error.adapter(adapter.name.clone()).fix("leave it out, or choose another method"))
         };
         for adapter in adapters {
@@ -231,7 +231,7 @@ impl Rules {
         }
         let two = matches!(self.method, Some(Method { kind: Kind::Slerp(_), .. }));
         if two && adapters.len() != 2 {
-            let reason = format!("{name} lies between two adapters, and there are {}", adapters.len());
+            let reason = format!("{name} needs exactly two adapters; you gave {}", adapters.len());
             return Err(Error::bad_option("method", reason).found(name).fix("give two, or take karcher"));
         }
         Ok(())
@@ -361,7 +361,7 @@ pub(crate) fn check_density(option: &str, density: f64) -> Result<f64> {
         return Ok(density);
     }
     let found = crate::json::number(density);
-    let error = Error::bad_option(option, format!("{found} is no share of a delta that can be kept"));
+    let error = Error::bad_option(option, format!("it must be above 0 and at most 1, not {found}"));
     Err(error.found(found).expected("a number above 0, up to 1"))
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::check::{Alternative, Check, Delta, Look, Values, alternatives, linear, prunes};
 use super::evidence::Evidence;
@@ -15,7 +16,9 @@ use crate::error::Result;
 use crate::findings::Finding;
 use crate::inputs::{Inputs, Listing};
 use crate::plan::report::{FileSize, six};
-use crate::plan::{AdapterOptions, MergePlan, PlanOptions, Program, TensorView, Update, open_base, plan};
+use crate::plan::{
+    AdapterOptions, MergePlan, PlanOptions, Program, TensorView, Update, in_place_of, open_base, plan, recipe,
+};
 use crate::tensor::{Float, Rounding};
 use crate::wire::Wire;
 
@@ -75,6 +78,18 @@ impl Target {
     }
 }
 
+/// What the recipes of the two models say of what is asked for.
+fn of_recipes(plan: &MergePlan, merged: Option<Value>, options: &PlanOptions) -> Option<Finding> {
+    let Some(merged) = merged else {
+        plan.recipe.base.recipe.as_ref()?;
+        let message = "the base has the recipe of a merge, and the merged model has none: they may be swapped";
+        return Some(Finding::warning("maybe-swapped", None, message.into()));
+    };
+    let (said, asked) = (merged["method"].as_str()?, options.method.as_deref().unwrap_or("linear"));
+    let message = format!("the merged model's recipe says --method {said}, and not {asked}");
+    (said != asked).then(|| Finding::warning("other-method", None, message))
+}
+
 impl Verification {
     /// Read headers and configurations of a base, adapters and a merged model, and plan what is compared.
     ///
@@ -88,8 +103,10 @@ impl Verification {
         merged: &Listing,
     ) -> Result<Verification> {
         let plan = plan(inputs, base, adapters, options).await?;
-        let merged = open_base(inputs, merged).await?;
+        let opened = open_base(inputs, merged).await;
+        let merged = opened.map_err(|error| in_place_of("the merged model", error))?;
         let mut findings = plan.findings.clone();
+        findings.extend(of_recipes(&plan, recipe::of(&merged), options));
         let found = find(&plan, &merged, &mut findings)?;
         let targets =
             found.into_iter().enumerate().map(|(tensor, found)| Target::of(&plan.tensor(tensor), found)).collect();

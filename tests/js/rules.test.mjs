@@ -117,14 +117,14 @@ const WRONG = [
   [{ method: "ties", density: 1.5 }, "density", /1\.5 is no share/],
   [{ method: "ties", density: NaN }, "density", /NaN is not a number above 0/],
   [{ method: "ties", density: "0.5" }, "density", /"0.5" is not a number above 0/],
-  [{ density: 0.5 }, "density", /method linear has no use for it/],
-  [{ method: "dare_linear", density: 0.5, majoritySign: "total" }, "majoritySign", /dare_linear has no use for it: it elects no signs/],
+  [{ density: 0.5 }, "density", /linear does not use it/],
+  [{ method: "dare_linear", density: 0.5, majoritySign: "total" }, "majoritySign", /dare_linear does not use it: it elects no signs/],
   [{ method: "ties", density: 0.5, majoritySign: "most" }, "majoritySign", /"most" is none of total, frequency/],
   [{ method: "dare_ties", density: 0.5, seed: -1 }, "seed", /-1 is not a whole number/],
   [{ normalize: true }, "normalize", /method linear has no use/],
   [{ flavor: "mergekit" }, "flavor", /method linear has no use/],
   [{ method: "ties", density: 0.5, flavor: "vanilla" }, "flavor", /"vanilla" is none of peft, mergekit/],
-  [{ adapters: [{ source: two()[0], density: 0.4 }] }, "density", /method linear has no use for it: it prunes nothing/],
+  [{ adapters: [{ source: two()[0], density: 0.4 }] }, "density", /linear does not use it: it prunes nothing/],
 ];
 
 test("what a method has no use for, or lacks, is an error", async () => {
