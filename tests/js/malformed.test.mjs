@@ -107,7 +107,7 @@ test("impossible options of the API", async () => {
     [{ ...options, workers: "2" }, /^workers: "2" is not /],
     [{ ...options, memoryBudget: "64MiB" }, /^memoryBudget: "64MiB" is not a number of bytes$/],
     [{ ...options, memoryBudget: Number.NaN }, /^memoryBudget: NaN is not a number of bytes$/],
-    [{ ...options, adapters: [{ source: asFiles(adapter), weight: "2" }] }, /^weight: "2" is not a finite number$/],
+    [{ ...options, adapters: [{ source: asFiles(adapter), weight: "2" }] }, /^adapters\[0\]\.weight: "2" is not a finite number$/],
   ])) {
     await assert.rejects(merge(wrong), { name: "LorafoldError", code: "bad-option", message: names });
   }

@@ -71,10 +71,10 @@ const OF_ADAPTER: Readonly<Record<string, (adapter: AdapterOptions, value: strin
     adapter.blockWeights = value;
   },
   "adapter-only"(adapter, value) {
-    (adapter.only ??= []).push(value);
+    adapter.only = [...(adapter.only ?? []), value];
   },
   "adapter-skip"(adapter, value) {
-    (adapter.skip ??= []).push(value);
+    adapter.skip = [...(adapter.skip ?? []), value];
   },
 };
 
