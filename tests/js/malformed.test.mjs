@@ -26,14 +26,14 @@ async function written(folder, change) {
 /** @param {string} what @param {import("./mutation.mjs").Malformed[]} table */
 function refused(what, table) {
   describe(what, { concurrency: 2 }, () => {
-    for (const { name, change, args = [], command, code, says } of table) {
+    for (const { name, change, args = [], command, code, exit = code === undefined ? 2 : 1, says } of table) {
       test(name, async (t) => {
         const folder = await scratch(t);
         const paths = await written(folder, change);
         const before = await snapshot(folder);
         const words = command?.(paths) ?? ["merge", "--base", paths.base, "--adapter", paths.adapter, "--out", paths.out, ...args];
         const ended = await lorafold([...words, "--json"]);
-        assert.equal(ended.code, code === undefined ? 2 : 1, ended.stderr);
+        assert.equal(ended.code, exit, ended.stderr);
         if (code === undefined) {
           const [line] = ended.stderr.split("\n");
           assert.match(line, /^lorafold merge: /);
