@@ -70,8 +70,12 @@ export interface InspectOptions {
  * await merge({ base: "models/base", adapters: [style, { source: "adapters/detail", weight: -0.3 }] });
  * ```
  */
-export interface AdapterOptions extends AdapterSettings {
+export interface AdapterOptions extends Omit<AdapterSettings, "only" | "skip"> {
   source: SourceLike;
+  /** Merge of this adapter only what changes tensors whose name matches one of these patterns somewhere. */
+  only?: string | string[];
+  /** Leave out of this adapter what changes tensors whose name matches one of these patterns somewhere. */
+  skip?: string | string[];
   /**
    * What errors and the report call it.
    *

@@ -1,4 +1,4 @@
-import { fileError, optionError, part, thrown, wrongValue } from "../errors.js";
+import { fileError, LorafoldError, optionError, part, thrown, wrongValue } from "../errors.js";
 import { checkOptions, REMOTE_FOLDER } from "../options.js";
 import type { Platform } from "../platform.js";
 import type { HubOptions, RemoteFolder, Source, SourceLike } from "../types.js";
@@ -91,6 +91,7 @@ async function listCustom(source: Source, role: Role): Promise<Listing> {
   const files = await Promise.resolve()
     .then(() => source.list())
     .catch((error: unknown) => {
+      if (error instanceof LorafoldError) throw error;
       throw fileError("fetch-failed", role, `the source's list failed: ${thrown(error).message}`, { detail: error });
     });
   if (!Array.isArray(files)) throw fileError("fetch-failed", role, "the source's list did not give an array");
