@@ -1,7 +1,7 @@
 // @ts-check
 // The methods that merge several adapters are listed by hand in several places; each list has all of them.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { root } from "../setup/tools.mjs";
@@ -40,4 +40,11 @@ test("the command line knows the ways of making one adapter of several that the 
   const made = found(options.slice(options.indexOf("method?:")), /"(\w+)"/g);
   assert.ok(made.length > 5, made.join(", "));
   assert.deepEqual(found(part("pkg-templates/src/cli/commands.ts", "const COMBINATIONS = [", "]"), /"(\w+)"/g), made);
+});
+
+test("what is taken out of a merge again is a method that there is", () => {
+  const names = new Set(readdirSync(join(root, "src", "op"), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".rs")).flatMap((name) => found(readFileSync(join(root, "src", "op", name), "utf8"), /"([\w-]+)"/g)));
+  const lists = ["const ADDITIVE: &[&str] = &[", "const INVERTED: &[&str] = &["].map((from) => found(part("src/plan/unmerge.rs", from, "];"), /"([\w-]+)"/g));
+  for (const list of lists) assert.deepEqual(list.filter((name) => !names.has(name)), []);
+  assert.deepEqual(lists[0]?.filter((name) => lists[1]?.includes(name)), []);
 });
