@@ -4,6 +4,7 @@ import { checkSignal, fileError, LorafoldError, optionError, throwIfAborted, unl
 import { Plan } from "./lorafold.js";
 import { ADAPTER_OPTIONS, ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS } from "./options.js";
 import type { AdapterRequest, AdapterSettings, ListedFolder, PlanRequest } from "./schema.js";
+import { nearest } from "./nearest.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
 import type { Platform } from "./platform.js";
@@ -173,6 +174,9 @@ export function adapterSettings(adapter: AdapterOptions): AdapterSettings {
 function asAdapter(adapter: SourceLike | AdapterOptions, number: number): AdapterOptions {
   if (!isAdapterOptions(adapter)) return { source: adapter };
   const whose = nth(number);
+  if (!("source" in adapter) && !Object.keys(adapter).some((name) => Object.hasOwn(ADAPTER_OPTIONS, name) || nearest(name, ["source"]) !== undefined)) {
+    throw optionError(whose, "it has no source", { fix: "give { source, weight }, or the source alone" });
+  }
   checkOptions(whose, adapter, ADAPTER_OPTIONS);
   if (!("source" in adapter)) throw optionError(whose, "it has no source");
   return adapter;

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Writable } from "node:stream";
-import { describe, test } from "node:test";
+import { describe, mock, test } from "node:test";
 import { initialize as initializeEdge, r2Source } from "../../pkg/edge.js";
 import { nearest } from "../../pkg/nearest.js";
 import { combine, extract, finishParts, inspect, merge, mergePart, openMerged, plan } from "../../pkg/node.js";
@@ -61,6 +61,19 @@ const WRONG = [
   ["merge: Blob", () => merge({ ...usual(), output: "Blob" }), /^output: there is no "Blob"; did you mean "blob"\?$/, "blob"],
   ["merge: OPFS", () => merge({ ...usual(), output: "OPFS" }), /^output: there is no "OPFS"; did you mean "opfs"\?$/, "opfs"],
   ["merge: a stream of Node", () => merge({ ...usual(), output: () => new Writable() }), /^output: it gave no WritableStream; of a stream of Node give Writable\.toWeb\(stream\)$/],
+  ["merge: bytes as a base", () => merge({ ...usual(), base: new Uint8Array(8) }), /^base: bytes are no source; wrap them: new Blob\(\[bytes\]\)$/],
+  ["merge: paths as a base", () => merge({ ...usual(), base: ["a", "b"] }), /^base: an array of other things than File objects; give a path/],
+  ["merge: an object without a method as a base", () => merge({ ...usual(), base: { uri: "x" } }), /^base: not something that files can be read from; give a path or an address, a Blob/],
+  ["merge: an empty text as output", () => merge({ ...usual(), output: "" }), /^output: it is empty; give a folder$/],
+  ["an adapter: a path", () => merge({ ...usual(), adapters: [{ path: "A" }] }), /^adapters\[0\]: it has no source; give/],
+  ["inspect: nothing", () => inspect(/** @type {any} */ (undefined)), /^source: not given$/],
+  ["mergePart: no part", (output) => mergePart({ ...usual(), output }, /** @type {any} */ (undefined)), /^part: not given; give/],
+  ["read: texts", () => used((model) => model.read("config.json", /** @type {any} */ ("0"), /** @type {any} */ ("8"))), /"0" to "8" is no range of it: both are numbers/],
+  ["read: options in place of a range", () => used((model) => model.read("config.json", /** @type {any} */ ({}))), /is no range of it: both are numbers, and options come after them/],
+  ["slim: a policy that forbids WebAssembly", async () => {
+    const compile = mock.method(WebAssembly, "compile", async () => Promise.reject(new WebAssembly.CompileError("WebAssembly.compile(): Compiling or instantiating WebAssembly module violates the following Content Security policy directive because 'unsafe-eval' is not an allowed source of script")));
+    await initializeSlim(new Uint8Array(8)).finally(() => compile.mock.restore());
+  }, /^initialize: the page's content security policy forbids WebAssembly; add 'wasm-unsafe-eval' to its script-src$/],
   ["openMerged: output", () => opened({ ...usual(), output: "out" }), /openMerged has no option output/],
   ["openMerged: tide", () => opened({ ...usual(), tide: "auto" }), /did you mean tied\?/, "tied"],
   ["mergePart: statistics", (output) => mergePart({ ...usual(), output, statistics: true }, { part: 1, of: 1 }), /mergePart has no option statistics/],

@@ -39,7 +39,14 @@ export async function listSource(platform: ListingPlatform, source: SourceLike, 
     const files = Array.from(source);
     return { ...named(role, topLevel(files).map((file) => fromBlob(file, role)), files[0]), folders: subfolders(files) };
   }
-  throw optionError(role, "not something that files can be read from");
+  throw notSource(role, source);
+}
+
+/** What was given instead of a source, and what to give. */
+function notSource(role: Role, source: object): LorafoldError {
+  const sources = "give a path or an address, a Blob, File objects, a directory handle, { url, headers }, or an object with list and read";
+  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return optionError(role, "bytes are no source", { fix: "wrap them: new Blob([bytes])" });
+  return optionError(role, Array.isArray(source) ? "an array of other things than File objects" : "not something that files can be read from", { fix: sources });
 }
 
 function isFileList(source: object): source is FileList | readonly File[] {
