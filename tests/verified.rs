@@ -240,6 +240,21 @@ fn distance(one: &Path, other: &Path) -> BTreeMap<String, (usize, f64)> {
 }
 
 #[test]
+fn biases_are_taken_out_again() {
+    let scratch = Scratch::new("unmerged-biases");
+    for name in ["lora-bias", "beft"] {
+        let (base, adapter) = (fixture(name).join("base"), fixture(name).join("adapter"));
+        let (merged, back) = (scratch.join(name), scratch.join(&format!("{name}-back")));
+        Merge::builder().base(&base).adapter(&adapter).dtype("float32").plan().unwrap().run(&merged).unwrap();
+        Merge::builder().base(&merged).adapter(&adapter).unmerge(&back).unwrap();
+        let changed =
+            |one: &Path, other: &Path| distance(one, other).into_values().map(|(_, far)| far).fold(0.0, f64::max);
+        assert!(changed(&merged, &base) > 1e-3, "{name}");
+        assert!(changed(&back, &base) < 1e-6, "{name}: {:e}", changed(&back, &base));
+    }
+}
+
+#[test]
 fn adapters_are_taken_out_again() {
     let scratch = Scratch::new("unmerged");
     let base = fixture("verified/base");
