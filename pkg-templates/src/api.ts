@@ -10,7 +10,8 @@ import type {
 /** The functions that every entry point exports, each bound to its own context. */
 export interface Api {
   /**
-   * Adapters as one adapter in PEFT's format, by the methods of its `add_weighted_adapter`; one alone is resized. No base is needed.
+   * Adapters as one adapter in PEFT's format, by the methods of its `add_weighted_adapter`; one alone is resized. Most adapters need no
+   * base; VeRA, RandLoRA and MiSS do (`base`), because their files do not say the shape of a layer.
    *
    * @example
    * ```ts
@@ -67,7 +68,7 @@ export interface Api {
    */
   merge(options: MergeOptions): Promise<MergeResult>;
   /**
-   * The merged model as a folder that is nowhere: every byte is computed when it is read.
+   * Opens the merged model without writing it: each byte is computed when it is read.
    *
    * @example
    * ```ts

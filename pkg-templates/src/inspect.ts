@@ -1,5 +1,5 @@
 import type { Context } from "./context.js";
-import { asLorafoldError, checkSignal, unlessAborted, wrongValue } from "./errors.js";
+import { asLorafoldError, checkSignal, unlessAborted, optionError, wrongValue } from "./errors.js";
 import { inspect as inspectInputs } from "./lorafold.js";
 import { checkOptions, INSPECT_OPTIONS } from "./options.js";
 import type { Platform } from "./platform.js";
@@ -27,6 +27,7 @@ export async function inspect({ platform, engine }: Context, source: SourceLike,
   try {
     checkOptions("inspect", options ?? {}, INSPECT_OPTIONS);
     checkSignal(signal);
+    if ((source ?? undefined) === undefined) throw optionError("source", "not given");
     if (typeof hash !== "boolean") throw wrongValue("hash", hash, "true or false");
     return await unlessAborted(described(), signal);
   } catch (error) {

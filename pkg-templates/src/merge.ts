@@ -39,8 +39,9 @@ async function run(context: Context, prepared: Prepared, options: MergeOptions):
   const { receipt: wanted = false } = options;
   if (typeof wanted !== "boolean" && (typeof wanted !== "object" || wanted === null)) throw wrongValue("receipt", wanted, "true or false, or an object");
   const receipted = wanted === false ? undefined : await (await part(import("./provenance/receipt.js"))).receipted(context, options);
+  const { output = "blob" } = receipted ?? options;
   const files = plan.files();
-  const sink = await openSink(context.platform, (receipted ?? options).output ?? "blob", options.force ?? false, prepared);
+  const sink = await openSink(context.platform, output, options.force ?? false, prepared);
   const finished = await fill(context, prepared, files, wholeFiles(files), sink, options);
   const result = { files: finished, report: await lastReportOf(context, plan) };
   return receipted ? { ...result, receipt: await receipted.receipt(result) } : result;
@@ -104,10 +105,11 @@ async function runTasks(
   const total = wanted.reduce((sum, { start, end }) => sum + end - start, 0);
   let bytes = 0;
 
-  const done = (file: number, piece: Piece) => {
+  const done = async (file: number, piece: Piece) => {
     bytes += piece.bytes;
     // A merge that was stopped reports no more progress.
-    if (!signal?.aborted) onProgress?.({ bytes, total, file: files[file]!.name });
+    // What it rejects with, where it is asynchronous, is the failure of the merge.
+    if (!signal?.aborted) await onProgress?.({ bytes, total, file: files[file]!.name });
   };
 
   const perform = async ({ file, piece, job }: Task, runJob: RunJob): Promise<void> => {
@@ -127,7 +129,7 @@ async function runTasks(
       const made = result.blob ?? (result.bytes && new Uint8Array(result.bytes));
       if (made) await sink.write(file, piece.at, made);
     }
-    done(file, piece);
+    await done(file, piece);
   };
 
   await unlessAborted(pool.runAll<Task>(tasks, perform), signal);

@@ -7,7 +7,7 @@ export function nearest(given: string, names: readonly string[]): string | undef
   if (wanted.length < 3 || wanted.length > 64) return undefined;
   for (const name of names) {
     const other = letters(name);
-    const away = other.startsWith(wanted) || wanted.startsWith(other) ? 1 : distance(wanted, other);
+    const away = other === wanted ? 0 : other.startsWith(wanted) || wanted.startsWith(other) ? 1 : distance(wanted, other);
     if (away < least) [found, least] = [name, away];
   }
   return found;

@@ -20,8 +20,13 @@ export const READ_OPTIONS: Names<ReadOptions> = { signal: true };
 export const RESPONSE_OPTIONS: Names<ResponseOptions> = { onError: true };
 export const REMOTE_FOLDER: Names<RemoteFolder> = { url: true, headers: true };
 
+/** Options that are yes or no, whosever they are: a text such as "false" would be taken for yes. */
+const BOOLEANS = new Set(["allowNonfinite", "allowUnmatched", "allowUnmerged", "evidence", "force", "hash", "hashBase", "normalize", "residualBase", "statistics", "unmerge"]);
+/** Options that are texts. An adapter may have several patterns. */
+const TEXTS = new Set(["adapter", "blockWeights", "dtype", "expertPacking", "expectBase", "flavor", "majoritySign", "method", "name", "only", "others", "outProj", "rounding", "skip", "tied", "tokenizer", "vocabulary"]);
+
 /**
- * Refuse what `whose` options would ignore: names that it does not know, and what is no object with options.
+ * Refuse what `whose` options would ignore: names that it does not know, and what is no object with options; and values of another type than the option has.
  *
  * @throws {LorafoldError} `bad-option`
  */
@@ -29,10 +34,25 @@ export function checkOptions(whose: string, given: unknown, known: Readonly<Reco
   if (typeof given !== "object" || given === null) throw wrongValue("options", given, `an object with the options of ${whose}`);
   // Inherited names too: those of an AbortSignal that was given instead of `{ signal }` are its class's.
   for (const name in given) {
-    if (Object.hasOwn(known, name)) continue;
+    if (Object.hasOwn(known, name)) {
+      checkType(whose, name, Reflect.get(given, name), Object.hasOwn(known, "blockWeights"));
+      continue;
+    }
     const names = Object.keys(known);
     const meant = nearest(name, names);
     const fix = meant === undefined ? `there ${names.length === 1 ? "is" : "are"} ${names.join(", ")}` : `did you mean ${meant}?`;
     throw new LorafoldError("bad-option", `${whose} has no option ${name}; ${fix}`, { field: name, found: name, fix, ...(meant !== undefined && { expected: meant }) });
   }
+}
+
+function checkType(whose: string, name: string, value: unknown, ofAdapter: boolean): void {
+  if (value === undefined) return;
+  const field = whose.startsWith("adapters[") ? `${whose}.${name}` : name;
+  if (BOOLEANS.has(name) && typeof value !== "boolean") throw wrongValue(field, value, "true or false");
+  if ((name === "gamma" || name === "epsilon") && typeof value !== "number") throw wrongValue(field, value, "a number");
+  if (name === "weights" && !Array.isArray(value)) throw wrongValue(field, value, "an array");
+  if (!TEXTS.has(name)) return;
+  const isPattern = name === "only" || name === "skip";
+  const texts: unknown[] = ofAdapter && isPattern && Array.isArray(value) ? value : [value];
+  for (const text of texts) if (typeof text !== "string") throw wrongValue(field, text, isPattern ? "a text (the source of a regular expression)" : "a text");
 }

@@ -1,9 +1,10 @@
 import type { Context } from "./context.js";
 import type { Wasm } from "./engine.js";
-import { checkSignal, fileError, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
+import { checkSignal, fileError, LorafoldError, optionError, throwIfAborted, unlessAborted, wrongValue } from "./errors.js";
 import { Plan } from "./lorafold.js";
 import { ADAPTER_OPTIONS, ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS } from "./options.js";
-import type { AdapterRequest, ListedFolder, PlanRequest } from "./schema.js";
+import type { AdapterRequest, AdapterSettings, ListedFolder, PlanRequest } from "./schema.js";
+import { nearest } from "./nearest.js";
 import { bind } from "./sources/bind.js";
 import { isDirectoryHandle } from "./sources/directory.js";
 import type { Platform } from "./platform.js";
@@ -86,7 +87,7 @@ export async function listAll({ platform, engine }: Context, adapters: AdapterOp
   // All at the same time: each waits for its turn to make a request.
   const listings = async () => {
     const models = Promise.all([options.base, ...beside].map((source) => listSource(platform, source, "base", limits, options)));
-    const folders = Promise.all(adapters.map((adapter) => openAdapter(platform, adapter, limits, options)));
+    const folders = Promise.all(adapters.map((adapter, number) => openAdapter(platform, adapter, number, limits, options)));
     return Promise.all([models, folders]).catch((error: unknown) => {
       limits.turns.stop(error);
       throw error;
@@ -107,19 +108,29 @@ function checkedAdapters({ adapters, signal }: Pick<PlanOptions, "adapters" | "s
   checkSignal(signal);
   throwIfAborted(signal);
   const checked = adapters.map(asAdapter);
-  for (const { weight, alpha, density } of checked) {
-    checkDensity(density);
-    checkNumber("weight", weight, Number.isFinite, "a finite number");
-    checkNumber("alpha", alpha, Number.isFinite, "a finite number");
+  for (const [number, { weight, alpha, density }] of checked.entries()) {
+    const whose = `${nth(number)}.`;
+    checkDensity(density, whose);
+    checkNumber(`${whose}weight`, weight, Number.isFinite, "a finite number");
+    checkNumber(`${whose}alpha`, alpha, Number.isFinite, "a finite number");
   }
   return checked;
 }
 
-const checkDensity = (density: number | undefined) => checkNumber("density", density, Number.isFinite, "a number above 0, up to 1");
+/** How errors call an adapter that has no name yet. */
+const nth = (number: number) => `adapters[${number}]`;
+
+const checkDensity = (density: number | undefined, whose = "") => checkNumber(`${whose}density`, density, Number.isFinite, "a number above 0, up to 1");
 
 /** List an adapter, and read it into memory where there is room. */
-async function openAdapter(platform: Platform, { source, adapter }: AdapterOptions, limits: ListingLimits, options: Pick<PlanOptions, "hub" | "signal">): Promise<AdapterListing> {
-  const open = (source: SourceLike) => listSource(platform, source, "adapter", limits, options);
+async function openAdapter(platform: Platform, { source, adapter }: AdapterOptions, number: number, limits: ListingLimits, options: Pick<PlanOptions, "hub" | "signal">): Promise<AdapterListing> {
+  const open = (source: SourceLike) =>
+    listSource(platform, source, "adapter", limits, options).catch((error: unknown) => {
+      // Of several adapters it must be clear which.
+      if (!(error instanceof LorafoldError) || error.facts.field !== "adapter" || !error.message.startsWith("adapter: ")) throw error;
+      const { code, message, facts, detail } = error;
+      throw new LorafoldError(code, `${nth(number)}${message.slice("adapter".length)}`, { ...facts, field: nth(number), detail });
+    });
   if (adapter === undefined) return held({ listing: await open(source) }, limits);
   const { listNamed } = await import("./sources/several.js");
   return held(await listNamed(open, source, adapter), limits);
@@ -128,14 +139,14 @@ async function openAdapter(platform: Platform, { source, adapter }: AdapterOptio
 /** Adapters as the crate takes them, each by a name of its own. */
 function adapterRequests(adapters: AdapterOptions[], opened: AdapterListing[]): AdapterRequest[] {
   const names = distinct(opened.map(({ listing, adapter }, number) => adapters[number]!.name ?? adapter ?? listing.name));
-  return opened.map((found, number) => ({ folder: listed(found.listing, names[number]), options: picked(asked(adapters[number]!, found), ADAPTER_SETTINGS) }));
+  return opened.map((found, number) => ({ folder: listed(found.listing, names[number]), options: adapterSettings(asked(adapters[number]!, found)) }));
 }
 
 /** Adapters without a base: as the crate takes them, their files, and what was given. */
 export async function listAdapters({ platform }: Context, options: Pick<PlanOptions, "adapters" | "hub" | "signal">): Promise<{ adapters: AdapterRequest[]; inputs: Input[]; sources: SourceLike[] }> {
   const adapters = checkedAdapters(options, "and there is nothing to combine");
   const limits = listingLimits(platform.adapterBytes ?? HELD_BYTES);
-  const listings = Promise.all(adapters.map((adapter) => openAdapter(platform, adapter, limits, options))).catch((error: unknown) => {
+  const listings = Promise.all(adapters.map((adapter, number) => openAdapter(platform, adapter, number, limits, options))).catch((error: unknown) => {
     limits.turns.stop(error);
     throw error;
   });
@@ -154,9 +165,18 @@ export function picked<T extends object>(given: T, settings: Record<string, true
   return Object.fromEntries(values) as T;
 }
 
+/** The settings of an adapter as the crate takes them: its patterns are lists. */
+export function adapterSettings(adapter: AdapterOptions): AdapterSettings {
+  const { only, skip, ...others } = picked(adapter, ADAPTER_SETTINGS);
+  return { ...others, ...(only !== undefined && { only: [only].flat() }), ...(skip !== undefined && { skip: [skip].flat() }) };
+}
+
 function asAdapter(adapter: SourceLike | AdapterOptions, number: number): AdapterOptions {
   if (!isAdapterOptions(adapter)) return { source: adapter };
-  const whose = `adapters[${number}]`;
+  const whose = nth(number);
+  if (!("source" in adapter) && !Object.keys(adapter).some((name) => Object.hasOwn(ADAPTER_OPTIONS, name) || nearest(name, ["source"]) !== undefined)) {
+    throw optionError(whose, "it has no source", { fix: "give { source, weight }, or the source alone" });
+  }
   checkOptions(whose, adapter, ADAPTER_OPTIONS);
   if (!("source" in adapter)) throw optionError(whose, "it has no source");
   return adapter;

@@ -70,8 +70,12 @@ export interface InspectOptions {
  * await merge({ base: "models/base", adapters: [style, { source: "adapters/detail", weight: -0.3 }] });
  * ```
  */
-export interface AdapterOptions extends AdapterSettings {
+export interface AdapterOptions extends Omit<AdapterSettings, "only" | "skip"> {
   source: SourceLike;
+  /** Merge of this adapter only what changes tensors whose name matches one of these patterns somewhere. */
+  only?: string | string[];
+  /** Leave out of this adapter what changes tensors whose name matches one of these patterns somewhere. */
+  skip?: string | string[];
   /**
    * What errors and the report call it.
    *
@@ -171,8 +175,8 @@ export interface MergeOptions extends PlanOptions {
    */
   force?: boolean;
   /**
-   * Give a receipt: an in-toto statement with the hashes of all files, inputs and outputs, from which the merge can be repeated. It has no time but one that is given
-   * here. Files of the base whose hash nobody knows are read once more, as for `hashBase`, and so is the output, unless it is streams.
+   * Give a receipt: an in-toto statement with the hashes of all files, inputs and outputs, from which the merge can be repeated. It contains no time unless you
+   * give one here. Files of the base whose hash nobody knows are read once more, as for `hashBase`, and so is the output, unless it is streams.
    *
    * @default false
    */
@@ -239,7 +243,7 @@ export interface UnmergeOptions extends Omit<MergeOptions, "base" | "unmerge"> {
 /** What {@link unmerge} gives. */
 export interface UnmergeResult extends MergeResult {
   /**
-   * The tensors that cannot be had back exactly, because the roundings of the merge have lost bits: how many of their elements are not what they were when
+   * Tensors that cannot be restored exactly, because the roundings of the merge have lost bits: how many of their elements are not what they were when
    * the result is merged again. Not for outputs that were streams.
    */
   inexact?: { name: string; elements: number; inexact: number }[];

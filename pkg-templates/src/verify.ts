@@ -47,7 +47,7 @@ async function run(context: Context, adapters: AdapterOptions[], options: Verify
         verification.add(check, job, facts!);
       });
       await unlessAborted(work, signal);
-      onProgress?.({ tensors: verification.judged(), total });
+      await onProgress?.({ tensors: verification.judged(), total });
     }
     pool.stop(undefined);
     await platform.checkInputs?.(read);

@@ -29,6 +29,8 @@ async function compiled(source: WasmSource | Promise<WasmSource>, isOurs: (modul
     else if (typeof Response !== "undefined" && found instanceof Response) module = await compileResponse(found);
   } catch (error) {
     if (error instanceof LorafoldError) throw error;
+    // Browsers tell this in words alone, each in its own.
+    if (/content security policy|unsafe-eval|\bCSP\b/i.test((error as Error).message)) throw optionError("initialize", "the page's content security policy forbids WebAssembly", { fix: "add 'wasm-unsafe-eval' to its script-src", detail: error });
     throw optionError("initialize", `this is not lorafold's WebAssembly: ${(error as Error).message}`, { detail: error });
   }
   if (!module) throw optionError("initialize", `${String(found)} is neither a WebAssembly.Module nor its bytes nor a Response`, { found: String(found) });

@@ -163,7 +163,7 @@ impl Block<'_> {
 pub(crate) struct Mixed {
     /// The source's values.
     pub(crate) base: Vec<f64>,
-    /// The delta of each adapter that changes the weight; zeros where it does not.
+    /// The delta of each adapter that changes the weight; zeros where it does not. Then the source's values, where a rule takes them as well.
     pub(crate) deltas: Vec<Vec<f64>>,
     /// What is left of each after pruning, scaled.
     pub(crate) left: Vec<Vec<f64>>,
@@ -192,7 +192,8 @@ impl Merger {
 impl Block<'_> {
     fn mixed(&self, buffers: &BlockBuffers) -> Result<Mixed> {
         let (Some(rule), Some(known)) = (self.program.combine.rule(), self.known) else { return Ok(Mixed::default()) };
-        let (count, members) = ((self.elements.end - self.elements.start) as usize, self.program.members().len());
+        let count = (self.elements.end - self.elements.start) as usize;
+        let members = self.program.members().len() + usize::from(rule.takes_base());
         let zeros = || vec![vec![0.0; count]; members];
         let mut all = Mixed { deltas: zeros(), left: zeros(), weights: vec![0.0; members], ..Mixed::default() };
         (all.selections, all.sums) = (known.selections.clone(), known.sums.clone());

@@ -143,7 +143,10 @@ fn factor(ModuleWeight { pattern: matches, layers, blocks, weight }: &ModuleWeig
             (range.0 <= range.1 && !part.trim().is_empty() && part.trim() != "-").then_some(range)
         };
         let ranges: Option<Vec<(u64, u64)>> = text.split(',').map(range).collect();
-        let wrong = || bad(FIELD, text, format!("{text:?} are no layers")).expected("0-7, 8- or 3,5");
+        let wrong = || {
+            bad(FIELD, text, format!("{text:?} is not a range of layers: the first number must be the smaller"))
+                .expected("0-7, 8- or 3,5")
+        };
         rule.layers = ranges.ok_or_else(wrong)?;
     }
     rule.blocks = blocks

@@ -14,7 +14,7 @@ const ADDITIVE: &[&str] = &[
     "lora",
     "bd-lora",
     "merged-linear",
-    "add-bias",
+    "lora-bias",
     "loha",
     "lokr",
     "vera",

@@ -50,6 +50,8 @@ pub(super) enum Kind {
     Model,
     /// With norms.
     Normalised,
+    /// It is no delta but W itself, which a rule blends with the others.
+    Base,
     /// Otherwise.
     Other,
 }
@@ -161,6 +163,7 @@ impl Bounds<'_> {
         let own = match kinds[member] {
             Kind::Model => self.cast.map_or(0.0, |cast| units(cast).0 * (2.0 * base.abs() + value)),
             Kind::Normalised => (norm.unwrap_or(0.0) + of_norm) * (base.abs() + value),
+            Kind::Base => return self.cast.map_or(0.0, |cast| units(cast).0 * base.abs()),
             Kind::Other => 0.0,
         };
         of_amplitude * amplitudes[member][index] + of_delta * value + own

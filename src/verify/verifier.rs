@@ -262,13 +262,16 @@ async fn mixed(
         _ if updates.iter().any(|update| *update.op.method == DORA) => Kind::Normalised,
         _ => Kind::Other,
     };
-    let kinds: Vec<Kind> = members.iter().map(kind).collect();
+    let mut kinds: Vec<Kind> = members.iter().map(kind).collect();
+    kinds.resize(mixed.deltas.len(), Kind::Base);
     let amplitudes = match amplitude {
         Some(_) => {
             let mut amplitudes = merger.mixed(number + 1, job.clone(), inputs).await?.deltas;
             for (values, kind) in amplitudes.iter_mut().zip(&kinds) {
-                if *kind == Kind::Normalised {
-                    values.iter_mut().for_each(|value| *value *= 2.0);
+                match kind {
+                    Kind::Normalised => values.iter_mut().for_each(|value| *value *= 2.0),
+                    Kind::Base => values.fill(0.0),
+                    Kind::Model | Kind::Other => {}
                 }
             }
             amplitudes
@@ -277,6 +280,7 @@ async fn mixed(
         None => {
             let of = |(delta, kind): (&Vec<f64>, &Kind)| match kind {
                 Kind::Model => delta.iter().map(|value| value.abs()).collect(),
+                Kind::Base => vec![0.0; delta.len()],
                 _ => largest_of_rows(program, &mixed.base, delta),
             };
             mixed.deltas.iter().zip(&kinds).map(of).collect()

@@ -51,7 +51,8 @@ globalThis.ready = true;`;
 
 /** @type {Record<string, Job>} */
 const jobs = {};
-for (const name of Object.keys(made)) {
+// The models of "extract-wide" are made of numbers in tests/js/factors.test.mjs, which compares its hash.
+for (const name of Object.keys(made).filter((name) => name !== "extract-wide")) {
   const known = cases[name];
   jobs[name] = known
     ? { adapters: known.adapters.map((/** @type {{ path: string }} */ adapter) => ({ ...adapter, ...folder(`factors/${adapter.path}`) })), options: { method: known.method, ...known.options } }

@@ -85,7 +85,7 @@ describePage(({ withSample }) => {
         await type(weight, typed);
         assert.equal(await weight.inputValue(), typed);
         assert.equal(await weight.getAttribute("aria-invalid"), "true", typed);
-        await page.waitForSelector("#merge-hint >> text=is no number such as 0.5");
+        await page.waitForSelector("#merge-hint >> text=must be a number, such as 0.5");
         assert.ok(await page.isDisabled(at("merge")), typed);
       }
       await type(weight, "0,1");
@@ -98,7 +98,7 @@ describePage(({ withSample }) => {
       await alpha.press("ArrowUp");
       assert.equal(await alpha.inputValue(), "13.4");
       await type(alpha, "x");
-      await page.waitForSelector(`${at("plan")} >> text=is no number such as 16`);
+      await page.waitForSelector(`${at("plan")} >> text=must be a number, such as 16`);
       await type(alpha, "");
       assert.equal(await alpha.getAttribute("aria-invalid"), "false");
       await planned(tab);

@@ -177,16 +177,16 @@ describePage(({ scratch, withPage, withSample }) => {
       await weights.blur();
       await page.waitForSelector(`${at("plan")} >> text=“layers of mine” is no weight by module`);
       assert.equal(await weights.getAttribute("aria-invalid"), "true");
+      await type(weights, "nothing_of_it=2");
+      await weights.blur();
+      await page.waitForSelector(`${at("plan-error")} >> text=A pattern matches nothing`);
+      assert.match((await page.locator(at("adapter")).getAttribute("class")) ?? "", /blamed/);
       await type(weights, "mlp=0.5\n\nlayers:1-=-2");
       await type(page.locator(at("adapter-skip")), "v_proj");
       await page.locator(at("adapter-skip")).blur();
       await mergeNow(tab);
       const more = ["--weights", "mlp=0.5", "--weights", "layers:1-=-2", "--adapter-skip", "v_proj"];
       assert.deepEqual(await downloadAll(tab), await byCommandLine(scratch(), base, [{ path: storyteller, weight: 0.8, more }]));
-      await type(weights, "nothing_of_it=2");
-      await weights.blur();
-      await page.waitForSelector(`${at("plan-error")} >> text=A pattern matches nothing`);
-      assert.match((await page.locator(at("adapter")).getAttribute("class")) ?? "", /blamed/);
     }));
 
   test("a whole model stands for an adapter, and its difference to the base is merged", () =>

@@ -116,7 +116,7 @@ describePage(({ scratch, withPage, withSample }) => {
       assert.equal(await page.inputValue("[name=rounding]"), "stochastic");
       await page.fill("[name=seed]", "1.5");
       await page.waitForSelector("[name=seed][aria-invalid=true]");
-      await page.waitForSelector(`${at("plan")} >> text=The seed is no whole number`);
+      await page.waitForSelector(`${at("plan")} >> text=The seed must be a whole number`);
     }));
 
   test("a problem is reported without the names of files", () =>

@@ -86,19 +86,18 @@ describePage(({ scratch, withPage, withSample }) => {
       assert.equal(JSON.parse(report.bytes.toString()).counts.bits, 20);
     }));
 
-  test("what cannot be verified is said, and both modes have the same inputs", () =>
+  test("a merge by a method is verified by the method, and both modes have the same inputs", () =>
     withSample(async (tab) => {
       const { page } = tab;
       const right = await mergedFolder(scratch(), base, [{ path: storyteller }, { path: terse, weight: -0.5 }]);
       await page.selectOption(at("method"), "ties");
       await page.click(at("mode-verify"));
       await tab.setFolder(at("merged-folder"), right);
-      await page.waitForSelector(`${at("verify")}:enabled`);
-      await page.click(at("verify"));
-      await page.waitForSelector(`${at("verify-error")} >> text=A merge by this method cannot be verified yet`);
-      assert.match(await page.innerText(at("verify-error")), /Merge again, and compare the files\. Merges by “Weighted sum” can\./);
+      // The weighted sum is not what TIES makes of the changes.
+      assert.equal(await verifyNow(tab, right), "different");
+      assert.match(await page.innerText(at("verdict-sentence")), /^No: merged is not .* by “TIES”\.$/);
       await page.selectOption(at("method"), "linear");
-      assert.equal(await page.innerText(at("verify-error")), "");
+      await page.waitForSelector(at("verdict"), { state: "detached" });
       assert.equal(await verifyNow(tab, right), "bits");
       // Back to merging, all is there.
       await page.click(at("mode-merge"));

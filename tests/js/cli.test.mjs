@@ -146,9 +146,9 @@ describe("lorafold merge", { concurrency: 2 }, () => {
     const { base, adapter, out } = await tiny(t);
     await writeFolder(out, { "notes.txt": "mine" });
     const words = ["merge", "--base", base, "--adapter", adapter, "--out", out, "--dry-run"];
-    for (const [more, says] of /** @type {[string[], RegExp][]} */ ([[[], /is not empty/], [["--force", "--workers", "1.5"], /workers: 1\.5/]])) {
+    for (const [more, says, exit] of /** @type {[string[], RegExp, number][]} */ ([[[], /is not empty; --force replaces/, 1], [["--force", "--workers", "1.5"], /--workers: 1\.5/, 2]])) {
       const { code, stderr } = await lorafold([...words, ...more]);
-      assert.equal(code, 1);
+      assert.equal(code, exit);
       assert.match(stderr, says);
     }
     assert.equal((await lorafold([...words, "--force"])).code, 0);

@@ -64,7 +64,7 @@ test("on the command line, for the adapter before them", async (t) => {
   const doubled = await run("--adapter-only", "no_such_thing");
   assert.deepEqual([whole.code, doubled.code], [0, 1]);
   for (const [name, { bytes }] of readModel(first.out)) assert.ok(bytes.equals(readModel(whole.out).get(name)?.bytes ?? Buffer.alloc(0)), name);
-  for (const [text, says] of [["q_proj", /no pattern with =/], ["=1", /no pattern/], ["q=x", /no pattern/]]) {
+  for (const [text, says] of [["q_proj", /write PATTERN=NUMBER/], ["=1", /write PATTERN=NUMBER/], ["q=x", /write PATTERN=NUMBER/]]) {
     const { code, stderr } = await run("--weights", /** @type {string} */ (text));
     assert.equal(code, 2);
     assert.match(stderr, /** @type {RegExp} */ (says));

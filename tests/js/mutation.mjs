@@ -10,6 +10,7 @@ import { CONFIGS, factor, Q, TENSORS } from "./tiny-model.mjs";
  * @property {string} name
  * @property {(model: Model) => void} [change]
  * @property {string[]} [args] more arguments of `lorafold merge`
+ * @property {number} [exit] its exit status, where it is not 2 of usage errors (those without a code) and 1 of all others
  * @property {(paths: { base: string, adapter: string, out: string }) => string[]} [command] all arguments, where they are not the usual ones
  * @property {string} [code] the stable code; none for wrong usage
  * @property {string[]} says what the message must name

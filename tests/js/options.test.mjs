@@ -2,10 +2,11 @@
 // Options that nobody knows, and those without which nothing would be merged: an error for every function, before anything is read.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { Writable } from "node:stream";
+import { describe, mock, test } from "node:test";
 import { initialize as initializeEdge, r2Source } from "../../pkg/edge.js";
 import { nearest } from "../../pkg/nearest.js";
-import { finishParts, inspect, merge, mergePart, openMerged, plan } from "../../pkg/node.js";
+import { combine, extract, finishParts, inspect, merge, mergePart, openMerged, plan } from "../../pkg/node.js";
 import { initialize as initializeSlim } from "../../pkg/slim.js";
 import { scratch, snapshot, writeFolder } from "./scratch.mjs";
 import { asFiles, tinyModel } from "./tiny-model.mjs";
@@ -40,9 +41,39 @@ const WRONG = [
   ["merge: no options", () => merge(/** @type {any} */ (undefined)), /base: not given/],
   ["merge: a path", () => merge(/** @type {any} */ ("base")), /options: "base" is not an object with the options of merge/],
   ["plan: methd", () => plan({ ...usual(), methd: "linear" }), /plan has no option methd; did you mean method\?/, "method"],
-  ["plan: a function for a pattern", () => plan({ ...usual(), only: () => 0 }), /only: .* is not a text, a number, or true or false/],
+  ["plan: a function for a pattern", () => plan({ ...usual(), only: () => 0 }), /^only: .* is not a text \(the source of a regular expression\)$/],
   ["plan: a symbol for a type", () => plan({ ...usual(), dtype: Symbol("f16") }), /dtype: .* is not a text/],
   ["plan: NaN for a pattern", () => plan({ ...usual(), skip: NaN }), /skip: NaN is not a text/],
+  ...["allowNonfinite", "statistics", "force", "hashBase", "allowUnmatched"].flatMap((name) => ["false", 1, null].map((value) => /** @type {(typeof WRONG)[number]} */ ([`merge: ${name}: ${JSON.stringify(value)}`, (output) => merge({ ...usual(), output, [name]: value }), new RegExp(`^${name}: ${JSON.stringify(value)} is not true or false$`)]))),
+  ["combine: force", (output) => combine(/** @type {any} */ ({ adapters: usual().adapters, output, force: "no" })), /^force: "no" is not true or false$/],
+  ["inspect: hash", () => inspect(usual().base, /** @type {any} */ ({ hash: "yes" })), /^hash: "yes" is not true or false$/],
+  ["merge: an expression that is no text", () => merge({ ...usual(), only: /q/ }), /^only: \/q\/ is not a text/],
+  ["merge: a number as its type", () => merge({ ...usual(), dtype: 16 }), /^dtype: 16 is not a text$/],
+  ["merge: a text as gamma", () => merge({ ...usual(), gamma: "0.1" }), /^gamma: "0\.1" is not a number$/],
+  ["an adapter: one weight for weights", () => merge({ ...usual(), adapters: [{ source: "x", weights: 0.5 }] }), /^adapters\[0\]\.weights: 0\.5 is not an array$/],
+  ["extract: an expression that is no text", () => extract(/** @type {any} */ ({ base: "b", tuned: "t", only: /q/ })), /^only: \/q\/ is not a text/],
+  ["an adapter: a number as its name", () => merge({ ...usual(), adapters: [...usual().adapters, { source: "x", name: 5 }] }), /^adapters\[1\]\.name: 5 is not a text$/],
+  ["an adapter: an expression that is no text", () => merge({ ...usual(), adapters: [{ source: "x", skip: ["a", /q/] }] }), /^adapters\[0\]\.skip: \/q\/ is not a text/],
+  ["an adapter: true or false as a text", () => merge({ ...usual(), adapters: [{ source: "x", residualBase: "false" }] }), /^adapters\[0\]\.residualBase: "false" is not true or false$/],
+  ["an adapter that is nothing", () => merge({ ...usual(), adapters: [...usual().adapters, null] }), /^adapters\[1\]: null is not/],
+  ["an adapter that is not there", () => merge({ ...usual(), adapters: [...usual().adapters, "./nowhere-at-all"] }), /^adapters\[1\]: no such folder/],
+  ["merge: no output at all", () => merge({ ...usual(), output: null }), /^output: null is not a place/],
+  ["merge: Blob", () => merge({ ...usual(), output: "Blob" }), /^output: there is no "Blob"; did you mean "blob"\?$/, "blob"],
+  ["merge: OPFS", () => merge({ ...usual(), output: "OPFS" }), /^output: there is no "OPFS"; did you mean "opfs"\?$/, "opfs"],
+  ["merge: a stream of Node", () => merge({ ...usual(), output: () => new Writable() }), /^output: it gave no WritableStream; of a stream of Node give Writable\.toWeb\(stream\)$/],
+  ["merge: bytes as a base", () => merge({ ...usual(), base: new Uint8Array(8) }), /^base: bytes are no source; wrap them: new Blob\(\[bytes\]\)$/],
+  ["merge: paths as a base", () => merge({ ...usual(), base: ["a", "b"] }), /^base: an array of other things than File objects; give a path/],
+  ["merge: an object without a method as a base", () => merge({ ...usual(), base: { uri: "x" } }), /^base: not something that files can be read from; give a path or an address, a Blob/],
+  ["merge: an empty text as output", () => merge({ ...usual(), output: "" }), /^output: it is empty; give a folder$/],
+  ["an adapter: a path", () => merge({ ...usual(), adapters: [{ path: "A" }] }), /^adapters\[0\]: it has no source; give/],
+  ["inspect: nothing", () => inspect(/** @type {any} */ (undefined)), /^source: not given$/],
+  ["mergePart: no part", (output) => mergePart({ ...usual(), output }, /** @type {any} */ (undefined)), /^part: not given; give/],
+  ["read: texts", () => used((model) => model.read("config.json", /** @type {any} */ ("0"), /** @type {any} */ ("8"))), /"0" to "8" is no range of it: both are numbers/],
+  ["read: options in place of a range", () => used((model) => model.read("config.json", /** @type {any} */ ({}))), /is no range of it: both are numbers, and options come after them/],
+  ["slim: a policy that forbids WebAssembly", async () => {
+    const compile = mock.method(WebAssembly, "compile", async () => Promise.reject(new WebAssembly.CompileError("WebAssembly.compile(): Compiling or instantiating WebAssembly module violates the following Content Security policy directive because 'unsafe-eval' is not an allowed source of script")));
+    await initializeSlim(new Uint8Array(8)).finally(() => compile.mock.restore());
+  }, /^initialize: the page's content security policy forbids WebAssembly; add 'wasm-unsafe-eval' to its script-src$/],
   ["openMerged: output", () => opened({ ...usual(), output: "out" }), /openMerged has no option output/],
   ["openMerged: tide", () => opened({ ...usual(), tide: "auto" }), /did you mean tied\?/, "tied"],
   ["mergePart: statistics", (output) => mergePart({ ...usual(), output, statistics: true }, { part: 1, of: 1 }), /mergePart has no option statistics/],
@@ -74,7 +105,7 @@ const MISSING = [
   ["a base that is null", ({ adapters }) => ({ adapters, base: null }), /^base: not given/],
   ["a base that is an empty string", ({ adapters }) => ({ adapters, base: "" }), /^base: it is empty/],
   ["a base that is no file at all", ({ adapters }) => ({ adapters, base: [] }), /^base: it is empty/],
-  ["an adapter that is an empty string", ({ base }) => ({ base, adapters: [""] }), /^adapter: it is empty/],
+  ["an adapter that is an empty string", ({ base }) => ({ base, adapters: [""] }), /^adapters\[0\]: it is empty/],
 ];
 
 describe("an option that would be ignored is an error:", () => {
@@ -107,6 +138,18 @@ describe("what is missing is an error of every function:", () => {
       assert.deepEqual(await snapshot(folder), {});
     });
   }
+});
+
+test("an adapter's pattern may be one text", async () => {
+  const { base, adapters: [source] } = usual();
+  const names = async (/** @type {any} */ how) => (await plan({ base, adapters: [{ source, ...how }] })).adapters[0]?.leftOut;
+  assert.deepEqual(await names({ only: "q_proj" }), await names({ only: ["q_proj"] }));
+  assert.deepEqual(await names({ skip: "q_proj" }), await names({ skip: ["q_proj"] }));
+  assert.notDeepEqual(await names({ only: "q_proj" }), await names({ skip: "q_proj" }));
+});
+
+test("what an asynchronous onProgress rejects with is the merge's failure", async () => {
+  for (const workers of [0, 1]) await assert.rejects(merge({ ...usual(), workers, onProgress: async () => Promise.reject(new Error("full")) }), { message: "full" });
 });
 
 test("what merge is given can be given to plan", async () => {

@@ -9,14 +9,16 @@ import { build } from "vite";
 import { root } from "../setup/tools.mjs";
 import { scratch } from "./scratch.mjs";
 
-/** @type {{ inPageWords: (text: string) => string }} */
+/** @type {{ inPageWords: (text: string) => string, WORDS: readonly [RegExp, string][] }} */
 let words;
+/** @type {{ sentence: (report: any, method?: string) => string, whatToDo: (report: any) => string[], reason: (tensor: any) => string }} */
+let verdicts;
 /** @type {{ readLink: (query: string) => { mode: string, base?: string, merged?: string, adapters: any[] }, writeLink: (query: string, shown: any, known: string[]) => string }} */
 let link;
 
 before(async (t) => {
   const folder = await scratch(/** @type {any} */ (t));
-  for (const name of ["words", "deep-link"]) {
+  for (const name of ["words", "deep-link", "verdict-words"]) {
     const bundled = /** @type {any} */ (await build({
       configFile: false, logLevel: "silent", root: join(root, "www"),
       build: { write: false, minify: false, lib: { entry: join(root, "www", "src", `${name}.ts`), formats: ["es"] } },
@@ -24,36 +26,45 @@ before(async (t) => {
     await writeFile(join(folder, `${name}.mjs`), bundled[0].output[0].code);
   }
   words = await import(pathToFileURL(join(folder, "words.mjs")).href);
+  verdicts = await import(pathToFileURL(join(folder, "verdict-words.mjs")).href);
   link = await import(pathToFileURL(join(folder, "deep-link.mjs")).href);
 });
 
 /** Names of options, as the package and the command line have them; those of other programs begin with the program's. */
 const OPTION = /\b(allow(Unmatched|Unmerged|Nonfinite)|residualBase|outProj|expertPacking|maxShardSize|HF_TOKEN)\b|--(allow|token|dtype|skip|only|tokenizer|tied|vocabulary)/;
 
-/** Lines that are no sentence for a user: names of fields, other programs' flags, what is said on the command line alone. */
-const ELSEWHERE = /^(src[\\/](native|wasm|schema|plan[\\/](options|recipe|adapter)\.rs)|pkg-templates[\\/]src[\\/](cli|node|schema|options|prepare|hub-node|types))/;
+/** Lines that are no sentence for a user: names of fields, other programs' flags, what is said on the command line alone; what makes adapters, which the page does not. */
+const ELSEWHERE = /^(src[\\/](native|wasm|schema|factors|plan[\\/](options|recipe|adapter)\.rs)|pkg-templates[\\/]src[\\/](cli|node|schema|options|prepare|hub-node|types))/;
 
-test("no sentence that the page shows has the name of an option", async () => {
+/** Texts of the code that people may read, and where they stand, from the folders whose errors the page shows. */
+async function literals() {
   const found = [];
-  let literals = 0;
   for (const folder of ["src", join("pkg-templates", "src")]) {
     for (const name of await readdir(join(root, folder), { recursive: true, encoding: "utf8" })) {
       const path = join(folder, name);
-      if (!/\.(rs|ts)$/.test(name) || /tests?\.rs$/.test(name) || ELSEWHERE.test(path)) continue;
-      const [code] = (await readFile(join(root, path), "utf8")).split("#[cfg(test)]");
-      for (const line of code.split("\n")) {
+      if (!/\.(rs|ts)$/.test(name) || /tests?\.rs$/.test(name)) continue;
+      const [code = ""] = (await readFile(join(root, path), "utf8")).split("#[cfg(test)]");
+      // A text of Rust goes on in the next line after a backslash.
+      for (const line of code.replace(/\\\n\s*/g, "").split("\n")) {
         if (/^\s*(\/\/|\*|\/\*)/.test(line)) continue;
-        for (const [, text] of line.matchAll(/["`]((?:[^"`\\]|\\.)* (?:[^"`\\]|\\.)*)["`]/g)) {
-          const plain = text.replace(/\\"/g, '"');
-          if (!OPTION.test(plain)) continue;
-          literals++;
-          if (OPTION.test(words.inPageWords(plain))) found.push(`${path}: ${words.inPageWords(plain)}`);
-        }
+        for (const [quoted] of line.matchAll(/"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`/g)) found.push({ path, plain: quoted.slice(1, -1).replace(/\\"/g, '"') });
       }
     }
   }
-  assert.ok(literals > 4, "the sentences are not where they were looked for");
+  return found;
+}
+
+test("no sentence that the page shows has the name of an option", async () => {
+  const named = (await literals()).filter(({ path, plain }) => !ELSEWHERE.test(path) && OPTION.test(plain));
+  const found = named.map(({ path, plain }) => `${path}: ${words.inPageWords(plain)}`).filter((said) => OPTION.test(said));
+  assert.ok(named.length > 4, "the sentences are not where they were looked for");
   assert.deepEqual(found, []);
+});
+
+test("each text that the page has other words for is said somewhere", async () => {
+  const said = await literals();
+  const unsaid = words.WORDS.filter(([theirs]) => !said.some(({ plain }) => plain.search(theirs) >= 0)).map(([theirs]) => String(theirs));
+  assert.deepEqual(unsaid, []);
 });
 
 test("what a sentence says besides stays", () => {
@@ -96,4 +107,31 @@ test("a link says what was picked, and can be read again", () => {
   assert.match(all, /&merged=org\/merged@v1&method=ties$/);
   // A density that is none, and what is said before any adapter, is nobody's.
   assert.deepEqual(read("?weights=mlp%3D1&adapter=org/a@0.5:density=x").adapters, [{ address: "org/a", weight: 0.5 }]);
+});
+
+test("why a merge cannot be told is said, and by which method it should be", () => {
+  const report = (/** @type {string} */ verdict, /** @type {string[][]} */ ...tensors) => ({
+    verdict, merged: "m", base: "b", adapters: [{ name: "x", weight: 1 }, { name: "y", weight: -0.5 }], instead: [],
+    tensors: tensors.map((all) => ({ name: "t", verdict, elements: 4, instead: all.map((what) => ({ what })) })),
+  });
+  const expected = "b + 1 × x − 0.5 × y";
+  assert.equal(verdicts.sentence(report("bits"), "linear"), `Yes: m is ${expected}, in every bit.`);
+  assert.equal(verdicts.sentence(report("bits"), "ties"), `Yes: m is ${expected} by “TIES”, in every bit.`);
+  // Another program's random numbers: no wider type helps there.
+  const mask = report("undecidable", ["other-mask"], []);
+  assert.match(verdicts.sentence(mask, "dare_linear"), /^It cannot be told: m may be .* by “DARE”\. It keeps other random values of the changes, as many as it should\.$/);
+  assert.ok(verdicts.whatToDo(mask).every((todo) => /seed/.test(todo) && !/float32/.test(todo)));
+  const small = report("undecidable", ["not-applied"]);
+  assert.match(verdicts.sentence(small), /smaller than the steps of the number type of m/);
+  assert.match(verdicts.whatToDo(small).join(), /float32/);
+  assert.match(verdicts.sentence(report("undecidable", ["twice"])), /may be something else\.$/);
+  assert.match(verdicts.reason({ verdict: "different", elements: 4, instead: [{ what: "other-density", adapter: "x", factor: [0.25, 0.5] }] }), /^x was pruned to another share \(0\.25 to 0\.5\)$/);
+});
+
+test("the page has words for everything that a tensor may be instead", async () => {
+  const [, listed = ""] = /const MEANS: Record<string, string> = \{\n([^]*?)\n\};/.exec(await readFile(join(root, "pkg-templates", "src", "cli", "verify.ts"), "utf8")) ?? [];
+  const names = [...listed.matchAll(/^ {2}"?([\w-]+)"?:/gm)].map(([, name = ""]) => name);
+  assert.ok(names.length > 20, names.join(", "));
+  const unsaid = names.filter((what) => verdicts.reason({ verdict: "different", elements: 4, instead: [{ what, adapter: "x" }] }) === `x ${what}` && what !== "missing");
+  assert.deepEqual(unsaid, []);
 });

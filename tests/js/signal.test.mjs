@@ -85,10 +85,10 @@ describe("signal kept", () => {
     const { base, adapters: [adapter = ""], output } = await model(folder, 0.001);
     const args = ["merge", "--base", base, "--adapter", adapter, "--out", output, "--quiet", "--force"];
     const plain = await lorafold(args);
-    assert.match(plain.stdout, /\nsignal kept after rounding: \d\d\.\d % \(± \d+\.\d %, of \d\.\d % of the elements\), \d\d\.\d % in the worst tensor\n/);
+    assert.match(plain.stdout, /\nrounding kept \d\d\.\d % of the change \(± \d+\.\d %, from \d\.\d % of the elements; worst tensor: \d\d\.\d %\)\n/);
     assert.match(plain.stdout, /warning \[signal-lost\]: /);
     const exact = await lorafold([...args, "--report", join(folder, "report.json")]);
-    assert.match(exact.stdout, /\nsignal kept after rounding: \d\d\.\d %, \d\d\.\d % in the worst tensor\n/);
+    assert.match(exact.stdout, /\nrounding kept \d\d\.\d % of the change \(worst tensor: \d\d\.\d %\)\n/);
     const json = JSON.parse((await lorafold([...args, "--json"])).stdout);
     assert.equal(json.signal.kept, json.tensors[0].statistics.signalKept);
     assert.equal(json.tensors[0].signal.kept, json.signal.kept);

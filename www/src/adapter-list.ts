@@ -102,9 +102,9 @@ export class AdapterList {
     const options: AdapterOptions[] = [];
     for (const { picked, name, weight, alpha, density, settings, wrong } of this.#adapters) {
       if (wrong !== undefined) return `${name}: ${wrong}`;
-      if (alpha === undefined) return `The alpha of ${name} is no number such as 16 or 0.5.`;
+      if (alpha === undefined) return `The alpha of ${name} must be a number, such as 16 or 0.5.`;
       const own = this.#method.density === undefined ? "all" : density;
-      if (own === undefined) return `The share kept of ${name} is no number such as 0.5.`;
+      if (own === undefined) return `The share kept of ${name} must be a number, such as 0.5.`;
       const weighed = this.#method.weightless ? {} : { weight: weight ?? 1 };
       const { weights: _, blockWeights: __, ...unweighed } = settings;
       options.push({ ...(this.#method.weightless ? unweighed : settings), source: picked.source, name, ...weighed, ...(alpha !== "own" && { alpha }), ...(own !== "all" && { density: own }) });
@@ -115,7 +115,7 @@ export class AdapterList {
   /** Which weight is no number, in words. */
   get missingWeight(): string | undefined {
     const adapter = this.#method.weightless ? undefined : this.#adapters.find(({ weight }) => weight === undefined);
-    return adapter && `The weight of ${adapter.name} is no number such as 0.5.`;
+    return adapter && `The weight of ${adapter.name} must be a number, such as 0.5.`;
   }
 
   /** Mark the one that an error is about. */

@@ -62,7 +62,7 @@ export function adapterSettings(adapter: Adapter, nameId: string, onChange: () =
   return make("details", { class: "more" }, summary,
     make("div", { class: "form-grid" },
       named("Use this lora_alpha instead", alpha.element),
-      named("Name, where its files hold several", which),
+      named("Which adapter, if its files hold several", which),
       named("Weights by module", weights, "Factors beside the weight, one to a line, for tensors whose name matches, for layers, or for blocks of an image model. Of several that match the last counts; 0 leaves out."),
       named("Weights of an image model’s blocks", blocks, "17 or 26 numbers of Stable Diffusion 1.5, 12 or 20 of SDXL, 58 or 61 of Flux, or the name of a list, such as MIDD or FLUX-DBL-ALL."),
       named("Only its tensors that match", pattern("only", "q_proj|v_proj"), "A regular expression; its change is left out elsewhere."),

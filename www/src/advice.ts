@@ -98,7 +98,7 @@ const ADVICE: Record<ErrorCode, Advice> = {
 /** A factor of an adapter that is no number: nothing allows that. */
 const BROKEN_FACTOR: Advice = {
   title: "An adapter has a value that is infinite or not a number",
-  todo: "Its training went wrong, or its file is damaged: take another copy of it. If its weight or alpha is very large, try a smaller one.",
+  todo: "Its training failed, or the file is damaged. Download it again, or use another adapter. If its weight or alpha is very large, try a smaller one.",
 };
 
 /** What to tell the user about an error, given what was chosen. */

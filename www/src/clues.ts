@@ -64,7 +64,7 @@ const BY_KIND: { readonly [kind in ErrorKind]?: Advice } = {
   },
   "tied-head": {
     title: "The output layer and the embedding are one tensor",
-    todo: "Choose under “Options” what becomes of them: one tensor for both, or one for each.",
+    todo: "Under “Options”, set “Tied output layer”: one tensor for both, or one for each.",
   },
   "ambiguous-part": {
     title: "The adapter fits several parts of this base",
@@ -130,12 +130,10 @@ const BY_FIELD: Readonly<Record<string, Advice>> = {
 
 /** Where the two vocabularies are of two sizes, and a part of each is the other's. */
 const VOCABULARIES: Advice = {
-  title: "The vocabularies are of two sizes",
+  title: "The vocabularies have different sizes",
   todo: "The model has other tokens than the base. The rows that both have can be merged; the rest stays as the base’s.",
   offer: { act: "intersect", label: "Merge the rows that both have" },
 };
-
-const UNVERIFIABLE: Advice = { title: "A merge by this method cannot be verified yet", todo: "Merges by “Weighted sum” can." };
 
 /** Kinds that are many things: what the error itself says to do comes first. */
 export const GENERAL: ReadonlySet<ErrorKind> = new Set(["not-implemented", "unknown-field", "tied-head", "ambiguous-part", "no-weights"]);
@@ -146,7 +144,6 @@ export function clueTo(error: LorafoldError, inputs: readonly Picked[]): Advice 
   const option = optionNamed(fix);
   if (option && BY_OPTION[option]) return BY_OPTION[option];
   if (fix?.includes("vocabulary:")) return VOCABULARIES;
-  if (kind === "not-implemented" && error.message.includes("cannot be verified")) return UNVERIFIABLE;
   if (error.code === "bad-option" && kind === undefined && field !== undefined && Object.hasOwn(BY_FIELD, field)) return BY_FIELD[field];
   if (kind === undefined) return undefined;
   return BY_KIND[kind] ?? refusedByServer(error) ?? (kind === "no-weights" ? foreignFormat(inputs) : undefined);

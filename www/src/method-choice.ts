@@ -54,9 +54,9 @@ export class MethodChoice {
 
   /** The number that is none, where there is one. */
   get wrong(): WrongNumber | undefined {
-    for (const [field, name] of [["density", "share that is kept"], ["gamma", "share of outliers"], ["epsilon", "distance from the share"]] as const) {
+    for (const [field, name] of [["density", "share that is kept"], ["gamma", "share of outliers"], ["epsilon", "spread of the chances"]] as const) {
       const is = this.method.options.includes(field) && this.text(field) !== "";
-      if (is && parseNumber(this.text(field)) === undefined) return { field, says: `The ${name} is no number such as 0.5.` };
+      if (is && parseNumber(this.text(field)) === undefined) return { field, says: `The ${name} must be a number, such as 0.5.` };
     }
     return undefined;
   }

@@ -26,11 +26,11 @@ export class MethodForm {
     this.#fields = {
       density: this.#share(),
       gamma: this.#number("gamma", "Share of outliers dropped", "0.01", 0.01, "The share of the very largest values, which are dropped, too."),
-      epsilon: this.#number("epsilon", "Distance from the share", "0.15", 0.05, "How far from the share kept the chances of the smallest and of the largest value of a row are."),
+      epsilon: this.#number("epsilon", "Spread of the chances (epsilon)", "0.15", 0.05, "In each row, the smallest value is kept with a chance this much below the share, the largest this much above it."),
       seed: seedField(seed),
       majoritySign: this.#pick("majoritySign", "Signs are elected", [["", "by the sum of the values"], ["frequency", "by how many are plus or minus"]], "Where adapters disagree whether a value grows or shrinks; what is on the other side is left out there."),
       normalize: this.#pick("normalize", "The sum is divided", [["", "as the method does it"], ["yes", "yes"], ["no", "no"]], "By how many adapters agree on the sign, or, where no signs are elected, by the sum of the weights."),
-      flavor: this.#pick("flavor", "As it is done by", [["", "PEFT"], ["mergekit", "mergekit"]], "Both programs have this method, with small differences: take the one whose results you know."),
+      flavor: this.#pick("flavor", "Variant of the method (flavor)", [["", "PEFT"], ["mergekit", "mergekit"]], "Both programs have this method, with small differences: take the one whose results you know."),
     };
     this.element = make("div", { class: "method", role: "group", "aria-labelledby": "method-heading" },
       make("h3", { id: "method-heading" }, "How they become one"),

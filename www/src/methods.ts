@@ -65,7 +65,7 @@ export const METHODS: Readonly<Record<MethodName, Method>> = {
   },
   karcher: { label: "Karcher mean", weightless: true, options: [], says: "The mean of the directions of all changes is taken on the sphere, at the mean of their lengths." },
   slerp: { label: "SLERP, of two", options: [], says: "The result lies on the arc from the first adapter’s change to the second’s, as near to each as its weight says." },
-  nuslerp: { label: "NuSLERP, of two", options: [], says: "As SLERP, also where the two changes point nearly the same way." },
+  nuslerp: { label: "NuSLERP, of two", options: [], says: "Like SLERP, but it also works where the two changes point nearly the same way." },
 };
 
 /** How methods are offered: by what becomes of each change. */

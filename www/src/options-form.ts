@@ -29,7 +29,7 @@ export class OptionsForm {
     if (rounding !== "nearest") options.rounding = rounding;
     const seed = this.#text("seed");
     if (seed) {
-      if (!/^\d+$/.test(seed) || !Number.isSafeInteger(Number(seed))) return "The seed is no whole number such as 42.";
+      if (!/^\d+$/.test(seed) || !Number.isSafeInteger(Number(seed))) return "The seed must be a whole number, such as 42.";
       options.seed = Number(seed);
     }
     const tokenizer = this.#text("tokenizer") as NonNullable<FormOptions["tokenizer"]>;
@@ -42,7 +42,7 @@ export class OptionsForm {
     const size = this.#text("maxShardSize");
     if (size) {
       const limit = parseBytes(size);
-      if (limit === undefined) return "The largest file is no size such as 5GB or 500MB.";
+      if (limit === undefined) return "The largest file must be a size, such as 5GB or 500MB.";
       options.maxShardSize = limit;
     }
     for (const name of ["allowUnmatched", "allowUnmerged", "allowNonfinite"] as const) if (this.isTicked(name)) options[name] = true;

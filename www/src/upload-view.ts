@@ -20,7 +20,7 @@ const PHASES = { hashing: "Reading", uploading: "Uploading" } as const;
 
 /** Brings a result to a repository of the hub, as one commit. */
 export function uploadView({ files, refuseChanged, onBusy, askToken }: Uploading): HTMLElement {
-  const help = make("p", { class: "field-help", id: freshId("upload") }, "A repository of yours; it is made where it is not there. Nothing is seen before everything is there.");
+  const help = make("p", { class: "field-help", id: freshId("upload") }, "A repository of yours; it is created if it does not exist. Nothing is visible until all is uploaded.");
   const to = make("input", {
     type: "text", class: "code", placeholder: "you/merged-model", "data-testid": "upload-to", "aria-describedby": help.id, autocomplete: "off", autocapitalize: "off", spellcheck: "false",
   });
@@ -68,7 +68,7 @@ export function uploadView({ files, refuseChanged, onBusy, askToken }: Uploading
   };
   const form = make("form", { class: "upload-form", novalidate: true },
     make("label", { class: "field" }, make("span", { class: "field-name" }, "Repository on the hub"), to), help,
-    make("label", { class: "check" }, publicly, make("span", {}, "Everybody may see it ", make("span", { class: "field-help" }, "Else it is private. Of a repository that is there already, nothing changes in this."))),
+    make("label", { class: "check" }, publicly, make("span", {}, "Public ", make("span", { class: "field-help" }, "Otherwise private; an existing repository keeps its setting."))),
     make("div", { class: "choices" }, start, stop, token), note);
   form.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -1,4 +1,4 @@
-import type { TensorVerdict, Verdict, VerifyReport } from "lorafold";
+import type { TensorVerdict, Verdict, VerifyOptions, VerifyReport } from "lorafold";
 import { make } from "./dom.js";
 import { findingsList } from "./findings.js";
 import { count, counted, digits, percent } from "./format.js";
@@ -10,13 +10,13 @@ import { insteadSentences, isVerified, reason, sentence, VERDICTS, whatToDo, wor
 const ALL = Object.keys(VERDICTS) as Verdict[];
 
 /** Whether a merged model is what it should be: in a sentence, by layers, and by tensors. */
-export function verdictView(report: VerifyReport): HTMLElement {
+export function verdictView(report: VerifyReport, method: VerifyOptions["method"]): HTMLElement {
   const { verdict, counts, tensors, findings } = report;
   const instead = insteadSentences(report);
   const kind = isVerified(verdict) ? "good" : verdict === "undecidable" ? "open" : "bad";
   const todos = whatToDo(report);
   return make("div", { class: "report verdict", "data-testid": "verdict", "data-verdict": verdict },
-    make("p", { class: `verdict-sentence verdict-${kind}`, "data-testid": "verdict-sentence" }, sentence(report)),
+    make("p", { class: `verdict-sentence verdict-${kind}`, "data-testid": "verdict-sentence" }, sentence(report, method)),
     instead.length > 0 && make("ul", { class: "verdict-instead", "data-testid": "verdict-instead" }, ...instead.map((one) => make("li", {}, one))),
     todos.length > 0 && make("div", { class: "verdict-todo", "data-testid": "verdict-todo" }, make("h3", {}, "What to do"), ...todos.map((todo) => make("p", {}, todo))),
     make("dl", { class: "facts" }, ...ALL.filter((name) => counts[name] > 0).map((name) => fact(name === "different" ? "Something else" : capital(VERDICTS[name]), counted(counts[name], "tensor")))),

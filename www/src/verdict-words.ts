@@ -1,5 +1,6 @@
-import type { Instead, TensorVerdict, Verdict, VerifyReport } from "lorafold";
+import type { Instead, TensorVerdict, Verdict, VerifyOptions, VerifyReport } from "lorafold";
 import { counted, digits } from "./format.js";
+import { METHODS } from "./methods.js";
 
 /** What is said of a tensor, in a few words. */
 export const VERDICTS: Readonly<Record<Verdict, string>> = {
@@ -25,6 +26,10 @@ const INSTEAD: Readonly<Record<string, { is: string; todo: string }>> = {
   "other-weight": { is: "was applied with another weight", todo: "If that weight was wanted, set it here, and verify again; else merge again." },
   transposed: { is: "was applied with rows and columns exchanged", todo: "The program does not know how this base stores its weights. Merge again with one that does." },
   "halves-swapped": { is: "was applied with the halves (gate and up) exchanged", todo: "Merge again with a program that knows how this base packs its experts." },
+  "halves-interleaved": { is: "was applied with gate and up alternating where they should stand in halves, or the other way round", todo: "Merge again with a program that knows how this base packs its experts." },
+  linear: { is: "the weighted sum of the changes, not what the method makes of them", todo: "Merge again by the method; if the sum was wanted, choose “Weighted sum” here." },
+  "other-density": { is: "was pruned to another share", todo: "Merge again with the share; if that one was wanted, set it here, and verify again." },
+  "other-mask": { is: "was pruned to other random values, as many as it should be", todo: "Another program, or another seed, keeps other random values. If it was merged here, set the seed that was used." },
   "no-magnitude": { is: "was applied as LoRA, without DoRA’s magnitudes", todo: "Merge again with a program that knows DoRA." },
   "not-the-base": { is: "not the base’s values, although no adapter changes them", todo: "Choose the base that it was made from." },
   "other-base": { is: "not the base’s values, although no adapter changes them: it was made from another base", todo: "Choose the base that it was made from, and verify again." },
@@ -41,19 +46,33 @@ const OF_ADAPTER = /^was /;
 export const isVerified = (verdict: Verdict): boolean => verdict === "bits" || verdict === "rounding";
 
 /** The verdict on the whole, in one sentence. */
-export function sentence({ verdict, merged, base, adapters }: VerifyReport): string {
-  const expected = `${base} ${adapters.map(({ name, weight }) => `${weight < 0 ? "−" : "+"} ${digits(Math.abs(weight))} × ${name}`).join(" ")}`;
+export function sentence({ verdict, merged, base, adapters, tensors }: VerifyReport, method: VerifyOptions["method"] = "linear"): string {
+  const by = method === "linear" ? "" : ` by “${METHODS[method].label}”`;
+  const expected = `${base} ${adapters.map(({ name, weight }) => `${weight < 0 ? "−" : "+"} ${digits(Math.abs(weight))} × ${name}`).join(" ")}${by}`;
   switch (verdict) {
     case "bits":
       return `Yes: ${merged} is ${expected}, in every bit.`;
     case "rounding":
       return `Yes: ${merged} is ${expected}, up to rounding.`;
     case "undecidable":
-      return `It cannot be told: the changes of ${expected} are smaller than the steps of the number type of ${merged}.`;
+      return undecided(tensors, merged, expected);
     case "missing":
     case "different":
       return `No: ${merged} is not ${expected}.`;
   }
+}
+
+/** Why nothing can be said of the whole. */
+function undecided(tensors: readonly TensorVerdict[], merged: string, expected: string): string {
+  const what = whatElse(tensors);
+  if (what.has("other-mask")) return `It cannot be told: ${merged} may be ${expected}. It keeps other random values of the changes, as many as it should.`;
+  if (what.size === 0 || what.has("not-applied")) return `It cannot be told: the changes of ${expected} are smaller than the steps of the number type of ${merged}.`;
+  return `It cannot be told: ${merged} may be ${expected}, and may be something else.`;
+}
+
+/** What the tensors may be as well that nothing can be said of. */
+function whatElse(tensors: readonly TensorVerdict[]): Set<string> {
+  return new Set(tensors.filter(({ verdict }) => verdict === "undecidable").flatMap(({ instead = [] }) => instead.map(({ what }) => what)));
 }
 
 /** What it is instead, and in how many tensors, what is most frequent first. Where several things explain a tensor, all of them. */
@@ -79,8 +98,9 @@ function insteadText({ what, adapter }: Pick<Instead, "what" | "adapter">): stri
 }
 
 /** What to do about all of it, each once. */
-export function whatToDo({ verdict, instead }: VerifyReport): string[] {
+export function whatToDo({ verdict, instead, tensors }: VerifyReport): string[] {
   if (isVerified(verdict)) return [];
+  if (verdict === "undecidable" && whatElse(tensors).has("other-mask")) return [INSTEAD["other-mask"]!.todo];
   if (verdict === "undecidable") return ["Nothing speaks against it, and nothing for it. A merge in float32, or one that rounds by chance, can be verified."];
   return [...new Set(instead.map(({ what }) => INSTEAD[what]?.todo).filter((todo) => todo !== undefined))];
 }
@@ -102,8 +122,8 @@ export function reason({ verdict, rounding, instead = [], outside, elements }: T
   if (verdict === "missing") return "";
   if (rounding !== undefined) return ROUNDINGS[rounding] ?? rounding;
   const named = instead.map((one) => {
-    const { factor } = one;
-    return `${insteadText(one)}${factor ? ` (times ${digits(factor[0], 3)} to ${digits(factor[1], 3)})` : ""}`;
+    const { factor, what } = one;
+    return `${insteadText(one)}${factor ? ` (${what === "other-density" ? "" : "times "}${digits(factor[0], 3)} to ${digits(factor[1], 3)})` : ""}`;
   });
   if (verdict === "undecidable") return named.length > 0 ? `it may be, or: ${named.join("; or ")}` : "below the steps of the number type";
   return named.join("; or ") || (outside === undefined ? "" : `${counted(outside, "value")} of ${digits(elements)} differ`);

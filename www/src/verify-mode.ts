@@ -67,9 +67,9 @@ export class VerifyMode {
       this.#busy(false);
       const seconds = (performance.now() - started) / 1000;
       const json = new Blob([`${JSON.stringify(report, null, 2)}\n`], { type: "application/json" });
-      this.#result.replaceChildren(verdictView(report), make("p", { class: "hint" }, `${counted(report.tensors.length, "tensor")} compared in ${duration(seconds)}.`), downloadButton(json, "verdict.json"));
+      this.#result.replaceChildren(verdictView(report, asked.method), make("p", { class: "hint" }, `${counted(report.tensors.length, "tensor")} compared in ${duration(seconds)}.`), downloadButton(json, "verdict.json"));
       byId("verify-heading").focus({ preventScroll: true });
-      announce(sentence(report));
+      announce(sentence(report, asked.method));
     } catch (error) {
       this.#busy(false);
       this.#start.focus();

@@ -5,7 +5,7 @@ export interface Env {
   BUCKET?: R2BucketLike;
   /** `r2:path` or a URL. */
   BASE: string;
-  /** JSON: `[{ "source": "r2:path" or a URL, "weight": 1 }]`. */
+  /** JSON: `[{ "source": "r2:path" or a URL, "weight": 1 }]`, or sources alone: `["r2:path"]`. */
   ADAPTERS: string;
   ALLOW: string;
   CACHE_CONTROL?: string;

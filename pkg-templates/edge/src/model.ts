@@ -1,4 +1,5 @@
 import { type MergedModel, openMerged, type OpenOptions, r2Source, type SourceLike } from "lorafold/edge";
+import { adaptersOf } from "./adapters.js";
 import { checkVariables, type Env } from "./env.js";
 import { Opening } from "./opening.js";
 
@@ -36,9 +37,7 @@ export function mergedModel(env: Env, signal: AbortSignal): Promise<MergedModel>
 function options(env: Env): OpenOptions {
   checkVariables(env);
   const { ADAPTERS, BASE, DTYPE = "keep" } = env;
-  const listed: unknown = JSON.parse(ADAPTERS);
-  if (!Array.isArray(listed)) throw new Error('ADAPTERS: not an array such as [{ "source": "r2:adapters/mine" }]');
-  const adapters = (listed as { source: string; weight?: number }[]).map(({ source, ...rest }) => ({ source: sourceOf(source, env), ...rest }));
+  const adapters = adaptersOf(ADAPTERS).map(({ source, ...rest }) => ({ source: sourceOf(source, env), ...rest }));
   return { base: sourceOf(BASE, env), adapters, dtype: DTYPE as NonNullable<OpenOptions["dtype"]> };
 }
 

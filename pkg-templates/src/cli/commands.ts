@@ -16,14 +16,14 @@ export const PLAN_FLAGS = {
   density: { type: "string", value: "D", says: "share of each delta that is kept, above 0 and up to 1" },
   "majority-sign": { type: "string", value: "S", choices: ["total", "frequency"], says: "how ties elects a sign: total (default) by the sum of the deltas, frequency by how many are positive or negative" },
   gamma: { type: "string", value: "G", says: "share of the largest values that breadcrumbs drops (0.01 by default)" },
-  epsilon: { type: "string", value: "E", says: "how far from the density the probability of a row's smallest and largest value is, in della (0.15 by default)" },
-  normalize: { type: "string", value: "Y", choices: ["yes", "no"], says: "whether the sum is divided: by how many deltas agree on the sign, or where none is elected by the sum of the weights" },
+  epsilon: { type: "string", value: "E", says: "in della, how far below the density the probability of a row's smallest value is, and how far above it that of the largest (0.15 by default)" },
+  normalize: { type: "string", value: "Y", choices: ["yes", "no"], says: "whether the sum is divided (by default as the method does it): methods that elect signs divide by the number of deltas that agree, the others by the sum of the weights" },
   flavor: { type: "string", value: "F", choices: ["peft", "mergekit"], says: "whose definition of the method is meant where they differ: peft (default) or mergekit" },
   dtype: { type: "string", short: "t", value: "T", choices: ["keep", "float32", "float16", "bfloat16"], says: "keep (default), float32 (or f32), float16 (f16), bfloat16 (bf16)" },
-  rounding: { type: "string", value: "R", choices: ["nearest", "stochastic"], says: "of merged tensors: nearest (default), to even, or stochastic, up or down by chance, so that bfloat16 keeps small deltas on average" },
-  seed: { type: "string", value: "N", says: "what random numbers begin with, a whole number (0 by default): the same give the same bytes everywhere" },
+  rounding: { type: "string", value: "R", choices: ["nearest", "stochastic"], says: "how merged tensors are rounded: nearest (default), to even, or stochastic, up or down by chance, so that bfloat16 keeps small deltas on average" },
+  seed: { type: "string", value: "N", says: "the seed of the random numbers, a whole number (0 by default): the same seed gives the same bytes everywhere" },
   tied: { type: "string", value: "T", choices: ["auto", "share", "untie"], says: "an output layer that is tied to the embedding: auto (default) does what the training did, share changes the one tensor that they are, untie gives the output layer a tensor of its own" },
-  "out-proj": { type: "string", value: "N", choices: ["twice", "once"], says: "how often the delta of out_proj in an nn.MultiheadAttention is added: twice (default), as PEFT does, or once" },
+  "out-proj": { type: "string", value: "N", choices: ["twice", "once"], says: "add the delta of out_proj in nn.MultiheadAttention twice (default), as PEFT does, or once" },
   "expert-packing": { type: "string", value: "P", choices: ["rank", "expert"], says: "how adapters order the columns of lora_B of many experts: rank (default), as PEFT does, or expert, as Unsloth did before September 2026" },
   "residual-base": { type: "boolean", says: "the base is the one that the adapters' initialisation (PiSSA, OLoRA, …) has changed, saved with them" },
   "max-shard-size": { type: "string", value: "S", says: "new shards of at most S, such as 5GB; by default the base's shards are kept" },
@@ -78,7 +78,7 @@ export const UNMERGE_FLAGS = {
   out: { ...MERGE_FLAGS.out, says: "where the model without the adapters goes" },
   force: { type: "boolean", short: "f", says: "replace the model in DIR" },
   workers: MERGE_FLAGS.workers,
-  json: { ...JSON_FLAG, says: "print one JSON document: the report, and which tensors cannot be had back exactly" },
+  json: { ...JSON_FLAG, says: "print one JSON document: the report, and which tensors cannot be restored exactly" },
 } as const satisfies Flags;
 
 /** The flags of both commands that make adapters. */
@@ -136,7 +136,7 @@ export const INSPECT_FLAGS = {
 
 /** The flags of `lorafold upload`. */
 export const UPLOAD_FLAGS = {
-  public: { type: "boolean", says: "a repository that is made is seen by everybody; without it, by its owner alone" },
+  public: { type: "boolean", says: "make a new repository public; without it, private" },
   message: { type: "string", short: "m", value: "M", says: "what the commit is called" },
   "token-env": { ...PLAN_FLAGS["token-env"], says: "the environment variable with the hub's token, in place of HF_TOKEN; it must be one that may write" },
   json: { ...JSON_FLAG, says: "print one JSON document: commit, url, created" },
@@ -170,13 +170,13 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: "verify",
-    purpose: "check whether a merged model, whoever made it, is exactly this base with these adapters, and what it is where it is not",
+    purpose: "check whether a merged model, whoever made it, is exactly this base with these adapters, and if not, what it is instead",
     usage: ["verify --base B --adapter A[@weight] [--adapter …] --merged M [options]", "verify --receipt FILE [--merged M] [options]"],
     flags: VERIFY_FLAGS,
     examples: [
       ["A merge by any tool, in any type, sharded anyhow", "verify -b base -a adapter --merged merged"],
       ["As JSON, with a verdict on every tensor", "verify -b base -a style@0.8 --merged hf://org/merged --json"],
-      ["Repeat the merge that a receipt tells of", "verify --receipt merged.intoto.json --merged merged"],
+      ["Repeat the merge of a receipt", "verify --receipt merged.intoto.json --merged merged"],
     ],
     notes: ["Exit status 0 means that every tensor is the exact merge, or what the roundings of another tool make of it; 1 that something differs, is missing, or cannot be decided.", SOURCES, HUB],
   },
@@ -185,7 +185,7 @@ export const COMMANDS: readonly Command[] = [
     purpose: "take adapters out of a merged model again",
     usage: ["unmerge --merged M --adapter A[@weight] [--adapter …] --out DIR [options]"],
     flags: UNMERGE_FLAGS,
-    examples: [["What the base was, but for bits that rounding has lost", "unmerge --merged merged -a adapter@0.8 -o base-again"]],
+    examples: [["The base again, except for bits that rounding has lost", "unmerge --merged merged -a adapter@0.8 -o base-again"]],
     notes: [SOURCES, HUB],
   },
   {
@@ -232,12 +232,12 @@ export const COMMANDS: readonly Command[] = [
     usage: ["upload DIR hf://org/name[@branch] [options]"],
     words: { name: "DIR" },
     flags: UPLOAD_FLAGS,
-    examples: [["To a repository of yours, which is made where it is not there", "upload merged hf://you/merged"], ["For everybody", "upload merged hf://you/merged --public"]],
+    examples: [["To a repository of yours, created if it does not exist", "upload merged hf://you/merged"], ["For everybody", "upload merged hf://you/merged --public"]],
     notes: [HUB],
   },
   {
     name: "completions",
-    purpose: "print what makes a shell complete the words of lorafold",
+    purpose: "print a shell completion script",
     usage: [`completions ${SHELLS.join("|")}`],
     words: { name: "SHELL", choices: SHELLS },
     flags: {},

@@ -19,7 +19,7 @@ function adapterLines({ name, type, r, alpha, rslora, baseModel, modules }: Adap
 }
 
 function modelLines({ name, kind, modelType, tied, parameters, dtypes, files, sha256, named, recipe, tensors }: ModelDescription, all: boolean, paint: Paint): string[] {
-  const lines = [`${paint("bold", name)}: ${kind} model${modelType ? ` (${modelType})` : ""}, ${many(parameters)} parameters in ${counted(files.length, "file")}`];
+  const lines = [`${paint("bold", name)}: ${recipe?.method === "unmerge" ? "unmerged" : kind} model${modelType ? ` (${modelType})` : ""}, ${many(parameters)} parameters in ${counted(files.length, "file")}`];
   if (tied) lines.push("  embeddings are tied");
   if (named) lines.push(`  loaded from ${named} when it was saved`);
   if (sha256) lines.push(`  sha256 ${sha256}`);
@@ -30,13 +30,15 @@ function modelLines({ name, kind, modelType, tied, parameters, dtypes, files, sh
 }
 
 /** What a merged model says of its making. It may be of another version, and say anything. */
-function recipeText({ adapters }: Record<string, unknown>): string {
+function recipeText({ adapters, method }: Record<string, unknown>): string {
   if (!Array.isArray(adapters)) return "of another version; --json shows it";
-  const weights = adapters.map((adapter: unknown) => {
-    const { weight } = (adapter ?? {}) as { weight?: unknown };
-    return typeof weight === "number" ? rounded(weight) : "?";
+  const each = adapters.map((adapter: unknown) => {
+    const { weight, origin, adapter: name } = (adapter ?? {}) as Record<string, unknown>;
+    const from = [origin, name].filter((word) => typeof word === "string").join("#");
+    return `${typeof weight === "number" ? rounded(weight) : "?"}${from && ` (${from})`}`;
   });
-  return `${counted(adapters.length, "adapter")} with weight ${weights.join(", ")}; --json has all of it`;
+  const how = typeof method === "string" && method !== "linear" ? ` by ${method}` : "";
+  return `${counted(adapters.length, "adapter")}${method === "unmerge" ? " taken out again" : how}, with weight ${each.join(", ")}; --json has all of it`;
 }
 
 interface Row {

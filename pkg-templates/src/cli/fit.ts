@@ -2,6 +2,7 @@ import { LorafoldError } from "../errors.js";
 import { plan } from "../node.js";
 import type { AdapterReport, Evidence, HubOptions } from "../types.js";
 import type { Paint } from "./colour.js";
+import { INSPECT_FLAGS } from "./commands.js";
 import { type SaidError, saidError } from "./said-error.js";
 import { baseText, counted } from "./text.js";
 
@@ -16,7 +17,7 @@ export async function fit(base: string, source: string, hub: { hub?: HubOptions 
     return { base: model.name, adapter: name, baseModel, namedBase, modules, matched, evidence };
   } catch (error) {
     if (!(error instanceof LorafoldError)) throw error;
-    return { base, adapter: source, error: saidError(error) };
+    return { base, adapter: source, error: saidError(error, INSPECT_FLAGS) };
   }
 }
 

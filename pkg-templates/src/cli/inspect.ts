@@ -33,8 +33,8 @@ export async function inspectCommand(argv: string[]): Promise<number> {
       if (!(error instanceof LorafoldError)) throw error;
       failed = true;
       // Not as it was given, which may hold a password.
-      found.push({ path: asPath(path) === undefined ? address(path) : path, error: saidError(error) });
-      console.error(errorLine(error, paintFor(process.stderr)));
+      found.push({ path: asPath(path) === undefined ? address(path) : path, error: saidError(error, INSPECT_FLAGS) });
+      console.error(errorLine(error, INSPECT_FLAGS, paintFor(process.stderr)));
     }
   }
   for (const adapter of models.length > 0 ? adapters : []) {

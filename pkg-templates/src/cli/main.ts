@@ -5,7 +5,7 @@ import { paintFor } from "./colour.js";
 import { COMMANDS } from "./commands.js";
 import type { Command } from "./flag.js";
 import { commandHelp, overview } from "./help.js";
-import { errorLine, type SaidError, saidError } from "./said-error.js";
+import { errorLine, isUsage, type SaidError, saidError } from "./said-error.js";
 import { snippetFor } from "./snippets.js";
 import { asksForHelp, UsageError } from "./usage.js";
 
@@ -89,11 +89,12 @@ function report(error: unknown, json: boolean, command: Command | undefined): nu
     return 1;
   }
   const { code } = error;
-  said(saidError(error));
-  console.error(errorLine(error, paint));
+  const flags = command?.flags ?? {};
+  said(saidError(error, flags));
+  console.error(errorLine(error, flags, paint));
   const snippet = json ? undefined : snippetFor(code, error.facts);
   if (snippet !== undefined) console.error(`\nIn Python:\n\n${snippet.replace(/^/gm, "    ")}`);
   // Of a mistake of ours the stack says where.
   if (code === "internal" && error.detail !== undefined) console.error(error.detail);
-  return code === "aborted" ? 130 : 1;
+  return code === "aborted" ? 130 : isUsage(error, flags) ? 2 : 1;
 }

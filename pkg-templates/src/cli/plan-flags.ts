@@ -71,10 +71,10 @@ const OF_ADAPTER: Readonly<Record<string, (adapter: AdapterOptions, value: strin
     adapter.blockWeights = value;
   },
   "adapter-only"(adapter, value) {
-    (adapter.only ??= []).push(value);
+    adapter.only = [...(adapter.only ?? []), value];
   },
   "adapter-skip"(adapter, value) {
-    (adapter.skip ??= []).push(value);
+    adapter.skip = [...(adapter.skip ?? []), value];
   },
 };
 
@@ -98,7 +98,7 @@ function adapterOptions(given: readonly Given[]): AdapterOptions[] {
 function moduleWeight(text: string): ModuleWeight {
   const at = text.lastIndexOf("=");
   const [what, weight] = [text.slice(0, Math.max(at, 0)), text.slice(at + 1)];
-  if (what === "" || !WEIGHT.test(weight)) throw new UsageError(`--weights ${text}: this is no pattern with = and a number behind it`, "give it as REGEX=0.5, layers:0-7=0.5 or blocks:MID=0.5");
+  if (what === "" || !WEIGHT.test(weight)) throw new UsageError(`--weights ${text}: write PATTERN=NUMBER`, "such as mlp=0.5, layers:0-7=0.5 or blocks:MID=0.5");
   const [, kind, of] = /^(layers|blocks):(.*)$/s.exec(what) ?? [];
   return { ...(kind === undefined ? { match: what } : { [kind]: of }), weight: Number(weight) };
 }
@@ -112,6 +112,8 @@ const SHORT_WEIGHT = /^[+-]?(\d{1,3}(\.\d*)?|\.\d+)$/;
 /** `A@0.5:density=0.3`: what follows the last `:density=`, unless that is the name of a file. */
 function adapterOption(text: string): AdapterOptions {
   const [, weighted, density] = /^(.+):density=(.*)$/.exec(text) ?? [];
+  const [, before, other] = (density === undefined && /^(.+):(\w+)=[^/]*$/.exec(text)) || [];
+  if (before !== undefined && !isThere(text) && (isThere(before) || isThere(before.replace(/@[^@]*$/, "")))) throw new UsageError(`--adapter ${text}: :${other} is not known`, "behind a weight there is :density, as in A@0.5:density=0.3");
   return weighted === undefined || isThere(text) ? weightedOption(text) : { ...weightedOption(weighted), density: number("adapter", density!) };
 }
 
@@ -122,7 +124,10 @@ function weightedOption(text: string): AdapterOptions {
   const [source, weight] = [text.slice(0, at), text.slice(at + 1)];
   if (/^hf:\/\/[^@]*$/i.test(source)) return SHORT_WEIGHT.test(weight) ? { source, weight: Number(weight) } : { source: text };
   if (/^[+-]?(nan|inf(inity)?)$/i.test(weight)) throw new UsageError(`--adapter: the weight @${weight} is not a finite number`);
-  if (!WEIGHT.test(weight)) return { source: text };
+  if (!WEIGHT.test(weight)) {
+    if (!isThere(text) && isThere(source)) throw new UsageError(`--adapter ${text}: @${weight} is not a weight`, "write a number behind the @, as in A@0.5");
+    return { source: text };
+  }
   if (!isThere(text)) return { source, weight: Number(weight) };
   if (isThere(source)) throw new UsageError(`--adapter ${text}: both ${text} and ${source} are there; ${text}@1 means the first`);
   return { source: text };

@@ -37,9 +37,11 @@ export function firstOf<T>(items: readonly T[], line: (item: T) => string, rest:
 }
 
 /** What the user should know, with what matters most at the end. */
-export function findingLines(findings: readonly Finding[], paint: Paint): string[] {
+export function findingLines(findings: readonly Finding[], paint: Paint, adapters = 0): string[] {
   const ordered = [...findings.filter(({ level }) => level !== "warning"), ...findings.filter(({ level }) => level === "warning")];
-  return ordered.map(({ level, code, message }) => `${level === "warning" ? paint("yellow", level) : level} [${code}]: ${message}`);
+  // Of one adapter all findings are; of several it must be clear whose one is.
+  const several = new Set(findings.flatMap(({ adapter }) => adapter ?? [])).size > 1 || adapters > 1;
+  return ordered.map(({ level, code, message, adapter }) => `${level === "warning" ? paint("yellow", level) : level} [${code}]: ${several && adapter !== undefined && !message.includes(adapter) ? `adapter ${adapter}: ` : ""}${message}`);
 }
 
 /** Which base an adapter was trained on, and whether it is this one. */
@@ -59,7 +61,7 @@ export function planText({ base, merged, adapters, outputBytes, files, findings 
   }
   lines.push(`output ${size(outputBytes)} in ${counted(files.length, "file")}`);
   lines.push(...firstOf(files, (file) => `  ${file.name}  ${size(file.size)}`, (left) => `  … and ${left.length} more`));
-  return [...lines, ...findingLines(findings, paint)].join("\n");
+  return [...lines, ...findingLines(findings, paint, adapters.length)].join("\n");
 }
 
 /** A share in per cent: to a tenth, and no nearer to all or nothing than it is. */
@@ -67,9 +69,11 @@ const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 
 /** What rounding kept, for people. */
 function signalText({ kept, margin, sampled, leastKept }: NonNullable<Report["signal"]>): string {
-  if (kept === null) return "unknown";
-  const bound = margin === null ? " (estimated)" : margin > 0 ? ` (± ${percent(margin)}, of ${percent(sampled ?? 1)} of the elements)` : "";
-  return `${percent(kept)}${bound}${leastKept === undefined ? "" : `, ${percent(leastKept)} in the worst tensor`}`;
+  if (kept === null) return "how much of the change rounding kept is unknown";
+  const bound = margin === null ? ["estimated"] : margin > 0 ? [`± ${percent(margin)}, from ${percent(sampled ?? 1)} of the elements`] : [];
+  const worst = leastKept === undefined ? [] : [`worst tensor: ${percent(leastKept)}`];
+  const more = [...bound, ...worst].join("; ");
+  return `rounding kept ${percent(kept)} of the change${more && ` (${more})`}`;
 }
 
 /** What a merge did, beside its report. */
@@ -85,8 +89,8 @@ export function resultText({ merged, base, adapters, outputBytes, signal, findin
   const speed = `${size(outputBytes)} in ${duration(seconds)}, ${size(outputBytes / Math.max(seconds, 1e-3))}/s`;
   const lines = [`${paint("green", "merged")} ${counted(merged, "tensor")} of ${base.tensors} into ${paint("bold", out)} (${speed})`];
   for (const adapter of adapters) if (baseText(adapter)) lines.push(`adapter ${adapter.name}: ${baseText(adapter)}`);
-  if (signal) lines.push(`signal kept after rounding: ${signalText(signal)}`);
-  lines.push(...findingLines(findings, paint));
+  if (signal) lines.push(signalText(signal));
+  lines.push(...findingLines(findings, paint, adapters.length));
   lines.push(...next.map((step, number) => `${number === 0 ? "next: " : "      "}${step}`));
   return lines.join("\n");
 }

@@ -13,7 +13,7 @@ import { parse, UsageError } from "./usage.js";
 export async function uploadCommand(argv: string[]): Promise<number> {
   const { values, words } = parse(argv, UPLOAD_FLAGS, true);
   const [folder, to, ...more] = words;
-  if (folder === undefined || to === undefined || more.length > 0) throw new UsageError("a folder and a repository are wanted", "give them as lorafold upload DIR hf://org/name");
+  if (folder === undefined || to === undefined || more.length > 0) throw new UsageError("give a folder and a repository", "write lorafold upload DIR hf://org/name");
   const path = asPath(folder);
   if (path === undefined) throw new UsageError(`${folder} is not a folder on this machine`);
   const stop = new AbortController();

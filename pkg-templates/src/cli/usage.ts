@@ -44,7 +44,7 @@ export function parse<F extends Flags>(argv: string[], flags: F, takesWords = fa
   for (const token of tokens) {
     if (token.kind === "option-terminator") continue;
     if (token.kind === "positional") {
-      if (!takesWords) throw new UsageError(`${token.value} belongs to no flag`, last !== undefined && flags[last]?.multiple ? `give it as --${last} ${token.value}` : undefined);
+      if (!takesWords) throw new UsageError(`${token.value} belongs to no flag`, last !== undefined && flags[last]?.multiple ? `give it as --${last} ${token.value}` : flags.adapter ? `did you mean --adapter ${token.value}?` : undefined);
       words.push(token.value);
       continue;
     }
@@ -59,6 +59,7 @@ export function parse<F extends Flags>(argv: string[], flags: F, takesWords = fa
       continue;
     }
     const value = valueOf(rawName, token.value, token.inlineValue ?? false);
+    checkChoice(name, flag, value);
     given.push({ name, value });
     if (flag.multiple) values[name] = [...((values[name] as string[] | undefined) ?? []), value];
     else values[name] = value;
@@ -69,18 +70,30 @@ export function parse<F extends Flags>(argv: string[], flags: F, takesWords = fa
 /** The value of a flag. What begins with a dash is one only where it is a number, or joined to the flag by `=`. */
 function valueOf(rawName: string, value: string | undefined, joined: boolean): string {
   const isLetter = !rawName.startsWith("--");
-  if (value === undefined || (value === "" && !joined)) throw new UsageError(`${rawName} wants a value`);
-  if (!joined && /^-./.test(value) && !/^-\.?\d/.test(value)) throw new UsageError(`${rawName} wants a value, and ${value} comes instead`, isLetter ? undefined : `a value that begins with a dash is given as ${rawName}=${value}`);
+  if (value === undefined || (value === "" && !joined)) throw new UsageError(`${rawName} needs a value`);
+  if (!joined && /^-./.test(value) && !/^-\.?\d/.test(value)) throw new UsageError(`${rawName} needs a value, and ${value} comes instead`, isLetter ? undefined : `a value that begins with a dash is given as ${rawName}=${value}`);
   // `-b=base`, which others read so, too.
   return isLetter && joined && value.startsWith("=") ? value.slice(1) : value;
+}
+
+/** Short names of values, which completions leave out. */
+const SHORT: Readonly<Record<string, readonly string[]>> = { float32: ["f32"], float64: ["f64"], float16: ["f16"], bfloat16: ["bf16"] };
+
+/** @throws {UsageError} for a value that is none of those which the flag has. */
+function checkChoice(name: string, { choices }: Flag, value: string): void {
+  if (!choices) return;
+  const all = choices.flatMap((choice) => [choice, ...(SHORT[choice] ?? [])]);
+  if (all.includes(value)) return;
+  const meant = nearest(value, all);
+  throw new UsageError(`--${name}: there is no ${value}`, meant === undefined ? `the values are ${all.join(", ")}` : `did you mean ${meant}?`);
 }
 
 function unknownFlag(rawName: string, name: string, flags: Flags): UsageError {
   const message = `there is no flag ${rawName}`;
   const meant = name.length > 1 ? nearest(name, Object.keys(flags)) : undefined;
   if (meant !== undefined) return new UsageError(message, `did you mean --${meant}?`);
-  const owner = COMMANDS.find((command) => Object.hasOwn(command.flags, name));
-  return new UsageError(message, owner && `it is one of lorafold ${owner.name}`);
+  const owners = COMMANDS.filter((command) => Object.hasOwn(command.flags, name)).map((command) => command.name);
+  return new UsageError(message, owners.length === 0 ? undefined : `it is one of lorafold ${owners.join(", ")}`);
 }
 
 /** Whether the help is asked for, beside whatever else. Behind `--` are names. */

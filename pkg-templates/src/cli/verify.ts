@@ -74,8 +74,8 @@ function verdictText(report: VerifyReport, method: string | undefined, paint: Pa
   if (either > 0) lines.push(`${counted(either, "element")} so near a threshold or a vote that another tool may have decided otherwise: there both are taken for right`);
   lines.push(...instead.map((one) => `${counted(one.tensors, "tensor")}: ${meaning(one)}`));
   const wrong = tensors.filter(({ verdict }) => verdict === "different" || verdict === "missing");
-  lines.push(...firstOf(wrong, (tensor) => `  ${tensorText(tensor)}`, (left) => `  … and ${left.length} more`));
-  return [...lines, ...findingLines(findings, paint)].join("\n");
+  lines.push(...firstOf(wrong, (tensor) => `  ${tensorText(tensor)}`, (left) => `  … and ${left.length} more: --json has all`));
+  return [...lines, ...findingLines(findings, paint, adapters.length)].join("\n");
 }
 
 /** Why nothing can be said. */
@@ -86,7 +86,7 @@ function undecided(tensors: readonly TensorVerdict[]): string {
   return `may be that, and may be something else: ${[...what].map((one) => MEANS[one] ?? one).join(", ")}`;
 }
 
-const meaning = ({ what, adapter }: Pick<InsteadCount, "what" | "adapter">): string => `${adapter === undefined ? "" : `${adapter} `}${MEANS[what] ?? what}`;
+const meaning = ({ what, adapter }: Pick<InsteadCount, "what" | "adapter">): string => `${adapter === undefined ? "" : `${adapter}: `}${MEANS[what] ?? what}`;
 
 function tensorText({ name, verdict, instead = [], estimate, outside, elements }: TensorVerdict): string {
   if (verdict === "missing") return `${name}: missing`;

@@ -104,7 +104,7 @@ async function computeAll(context: Context, factors: Factors, request: FactorsRe
       const part = next++;
       computed[part] = await compute(part);
       bytes += elements[part]!;
-      if (!signal?.aborted) onProgress?.({ bytes, total, file: factors.name(part) });
+      if (!signal?.aborted) await onProgress?.({ bytes, total, file: factors.name(part) });
     }
   };
   // A server without ranges is read in one pass, so by one worker.

@@ -1,5 +1,5 @@
 import type { Context } from "../context.js";
-import { asLorafoldError, checkSignal, fileError, LorafoldError, throwIfAborted } from "../errors.js";
+import { asLorafoldError, checkSignal, fileError, LorafoldError, quoted, throwIfAborted } from "../errors.js";
 import { Merger } from "../lorafold.js";
 import { checkOptions, OPEN_OPTIONS, READ_OPTIONS, RESPONSE_OPTIONS } from "../options.js";
 import { prepare } from "../prepare.js";
@@ -174,7 +174,9 @@ class OpenModel implements MergedModel {
     const { size } = this.files[number]!;
     const last = end ?? size;
     if (!(Number.isInteger(start) && Number.isInteger(last) && 0 <= start && start <= last && last <= size)) {
-      throw new LorafoldError("bad-option", `${name} has ${size} bytes: ${start} to ${last} is no range of it`, { file: name, found: `${start} to ${last}`, expected: `a range within 0 to ${size}` });
+      const found = `${quoted(start)} to ${quoted(last)}`;
+      const fix = typeof start === "number" && typeof last === "number" ? "" : ": both are numbers, and options come after them";
+      throw new LorafoldError("bad-option", `${name} has ${size} bytes: ${found} is no range of it${fix}`, { file: name, found, expected: `a range within 0 to ${size}` });
     }
     return { number, last };
   }

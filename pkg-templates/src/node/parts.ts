@@ -64,6 +64,7 @@ export async function mergePart(context: Context, options: PartOptions, share: P
   try {
     checkOptions("the part", share ?? {}, PART);
     const { part, of } = share ?? {};
+    if (share === undefined) throw optionError("part", "not given", { fix: "give { part: 1, of: 2 } beside the options" });
     if (!isPart(part, of)) throw optionError("part", `${part} of ${of} is not a part: there are ${MOST_PARTS} at most`, { found: `${part} of ${of}`, expected: `parts 1 to n of n, which is ${MOST_PARTS} at most` });
     const folder = asPath(options?.output);
     if (folder === undefined) throw wrongValue("output", options?.output, "a folder");

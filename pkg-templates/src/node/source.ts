@@ -13,7 +13,7 @@ import type { SourceLike } from "../types.js";
 export function asPath(source: unknown): string | undefined {
   if (source instanceof URL) return source.protocol === "file:" ? pathOfUrl(source) : undefined;
   if (typeof source !== "string") return undefined;
-  if (source === "") throw new LorafoldError("bad-option", "a path is empty", { found: quoted("") });
+  if (source === "") throw new LorafoldError("bad-option", "a path is empty", { found: quoted(""), fix: "give a path, or \".\" for this folder" });
   if (source.startsWith("file:")) return pathOfUrl(source);
   return /^[a-z][a-z0-9+.-]+:\/\//i.test(source) || source.startsWith("blob:") ? undefined : absolute(source);
 }

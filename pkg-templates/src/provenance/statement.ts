@@ -1,5 +1,6 @@
-import { ADAPTER_SETTINGS, PLAN_SETTINGS } from "../options.js";
-import type { AdapterSettings, PlanSettings, Report } from "../schema.js";
+import { PLAN_SETTINGS } from "../options.js";
+import { adapterSettings } from "../prepare.js";
+import type { PlanSettings, Report } from "../schema.js";
 import { address } from "../sources/address.js";
 import { isOnHub } from "../sources/on-hub.js";
 import type { AdapterOptions, MergeOptions, SourceLike } from "../types.js";
@@ -27,7 +28,7 @@ export function statementOf({ recipe, lorafold }: Pick<Report, "recipe" | "loraf
         externalParameters: {
           options: picked<PlanSettings>(merge, PLAN_SETTINGS),
           ...(baseOrigin !== undefined && { base: baseOrigin }),
-          adapters: given.map((adapter, number) => ({ ...picked<AdapterSettings>(adapter, ADAPTER_SETTINGS), ...(origins[number] !== undefined && { source: origins[number] }) })),
+          adapters: given.map((adapter, number) => ({ ...adapterSettings(adapter), ...(origins[number] !== undefined && { source: origins[number] }) })),
           ...(merge.allowNonfinite && { allowNonfinite: true }),
           recipe,
         },

@@ -30,7 +30,7 @@ export interface ReceiptParameters {
 
 /**
  * The receipt of a merge: an unsigned in-toto Statement (https://in-toto.io/Statement/v1) whose predicate is SLSA's provenance (https://slsa.dev/provenance/v1).
- * It has no time but one that the caller gives, so that the same merge gives the same receipt.
+ * It contains no time unless the caller gives one, so that the same merge gives the same receipt.
  */
 export interface Receipt {
   _type: typeof STATEMENT;

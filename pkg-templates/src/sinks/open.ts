@@ -1,4 +1,4 @@
-import { optionError, part, wrongValue } from "../errors.js";
+import { optionError, part, quoted, wrongValue } from "../errors.js";
 import type { Platform } from "../platform.js";
 import type { Prepared } from "../prepare.js";
 import { isDirectoryHandle } from "../sources/directory.js";
@@ -13,6 +13,9 @@ import { StreamSink } from "./stream.js";
  * @throws {LorafoldError} `bad-option` where there is no such output here, or where the merge reads from it.
  */
 export async function openSink(platform: Platform, output: Output, force: boolean, { inputs, directories }: Pick<Prepared, "inputs" | "directories">): Promise<Sink> {
+  if (output === "") throw optionError("output", "it is empty", { found: quoted(output), fix: "give a folder" });
+  // In Node it would be a folder of that name.
+  if (typeof output === "string" && output !== output.toLowerCase() && /^(blob|opfs)$/i.test(output)) throw optionError("output", `there is no ${quoted(output)}`, { found: output, expected: output.toLowerCase(), fix: `did you mean ${quoted(output.toLowerCase())}?` });
   const own = await platform.openSink?.(output, force, inputs);
   if (own) return own;
   if (output === "blob") return new BlobSink();

@@ -76,7 +76,9 @@ export class StreamSink implements Sink {
       this.#writer = undefined;
       const file = this.#files[this.#file];
       if (!file) return;
-      const writer = (await this.#factory({ name: file.name, size: file.size })).getWriter();
+      const stream: Partial<WritableStream<Uint8Array>> | undefined = await this.#factory({ name: file.name, size: file.size });
+      if (typeof stream?.getWriter !== "function") throw optionError("output", "it gave no WritableStream", { fix: "of a stream of Node give Writable.toWeb(stream)" });
+      const writer = (stream as WritableStream<Uint8Array>).getWriter();
       if (this.#failure) {
         writer.abort().catch(() => undefined);
         throw this.#failure;

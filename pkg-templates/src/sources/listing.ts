@@ -1,4 +1,4 @@
-import { fileError, optionError, part, thrown, wrongValue } from "../errors.js";
+import { fileError, LorafoldError, optionError, part, thrown, wrongValue } from "../errors.js";
 import { checkOptions, REMOTE_FOLDER } from "../options.js";
 import type { Platform } from "../platform.js";
 import type { HubOptions, RemoteFolder, Source, SourceLike } from "../types.js";
@@ -39,7 +39,14 @@ export async function listSource(platform: ListingPlatform, source: SourceLike, 
     const files = Array.from(source);
     return { ...named(role, topLevel(files).map((file) => fromBlob(file, role)), files[0]), folders: subfolders(files) };
   }
-  throw optionError(role, "not something that files can be read from");
+  throw notSource(role, source);
+}
+
+/** What was given instead of a source, and what to give. */
+function notSource(role: Role, source: object): LorafoldError {
+  const sources = "give a path or an address, a Blob, File objects, a directory handle, { url, headers }, or an object with list and read";
+  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return optionError(role, "bytes are no source", { fix: "wrap them: new Blob([bytes])" });
+  return optionError(role, Array.isArray(source) ? "an array of other things than File objects" : "not something that files can be read from", { fix: sources });
 }
 
 function isFileList(source: object): source is FileList | readonly File[] {
@@ -91,6 +98,7 @@ async function listCustom(source: Source, role: Role): Promise<Listing> {
   const files = await Promise.resolve()
     .then(() => source.list())
     .catch((error: unknown) => {
+      if (error instanceof LorafoldError) throw error;
       throw fileError("fetch-failed", role, `the source's list failed: ${thrown(error).message}`, { detail: error });
     });
   if (!Array.isArray(files)) throw fileError("fetch-failed", role, "the source's list did not give an array");

@@ -66,6 +66,7 @@ export function bucketSource(bucket: R2BucketLike, prefix: string, network: Netw
         cursor = page.cursor;
         more = page.truncated;
       }
+      if (files.length === 0) throw fileError("wrong-input", `r2:${folder}`, `there are no objects directly below ${folder || "the beginning"} in the bucket`, { kind: "not-found" });
       return files;
     },
     async read(name, start, end, version) {
