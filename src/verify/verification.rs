@@ -87,7 +87,7 @@ fn of_recipes(plan: &MergePlan, merged: Option<Value>, options: &PlanOptions) ->
     };
     let (said, asked) = (merged["method"].as_str()?, options.method.as_deref().unwrap_or("linear"));
     let message = format!("the merged model's recipe says --method {said}, and not {asked}");
-    (said != asked).then(|| Finding::warning("other-method", None, message))
+    (said != asked && said != "unmerge").then(|| Finding::warning("other-method", None, message))
 }
 
 impl Verification {

@@ -120,6 +120,16 @@ describe("repeating a merge", () => {
     assert.deepEqual(files.filter(({ same }) => !same).map(({ name }) => name), ["tokenizer.json"]);
     const heavier = changed(receipt, (copy) => (copy.predicate.buildDefinition.externalParameters.adapters[0].weight = 0.25));
     assert.deepEqual((await repeat(heavier, sources)).files.filter(({ same }) => !same).map(({ name }) => name), ["model.safetensors"]);
+    // Another adapter is told before anything is merged.
+    const trained = { ...adapter, "adapter_model.safetensors": Buffer.concat([adapter["adapter_model.safetensors"]]) };
+    const weights = trained["adapter_model.safetensors"];
+    weights[weights.length - 1] = (weights.at(-1) ?? 0) ^ 1;
+    const mistaken = { base: asFiles(base), adapters: [asFiles(trained)] };
+    await assert.rejects(repeat(receipt, mistaken), (/** @type {any} */ error) => {
+      const [now, then] = [sha256(weights), sha256(adapter["adapter_model.safetensors"])];
+      assert.equal(error.message, `adapters[0]: it is not the receipt's: adapter_model.safetensors has sha256 ${now}, the receipt says ${then}; give the adapter that was merged`);
+      return error.code === "wrong-input" && error.facts.found === now && error.facts.expected === then;
+    });
     await writeFile(join(folder, "out", "config.json"), "{}");
     const damaged = await repeat(receipt, { ...sources, merged: join(folder, "out") });
     assert.deepEqual([damaged.same, damaged.files.find(({ name }) => name === "config.json")?.merged], [false, sha256(Buffer.from("{}"))]);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { inspect, merge, unmerge, verify } from "../../pkg/node.js";
+import { inspect, merge, plan, unmerge, verify } from "../../pkg/node.js";
 import { lorafold } from "./command.mjs";
 import { FIXTURES } from "./fixture.mjs";
 import { buildSafetensors, readModel, readSafetensors } from "./safetensors-file.mjs";
@@ -134,6 +134,31 @@ describe("unmerge", { concurrency: 2 }, () => {
     await assert.rejects(unmerge({ merged: out, adapters: [dora] }), { code: "unsupported", message: /dora cannot be taken back/ });
     // @ts-expect-error
     await assert.rejects(unmerge({ base, adapters: [lora] }), { code: "bad-option" });
+  });
+
+  test("what the recipe does not name is refused, and what is in it already is told", async (t) => {
+    const folder = await scratch(t);
+    const [out, back] = [join(folder, "out"), join(folder, "back")];
+    const { report } = await merge({ base, adapters: [lora], output: out });
+    assert.ok(!report.findings.some(({ code }) => code === "already-merged" || code === "repeated-adapter"));
+    for (const [adapter, message] of /** @type {const} */ ([[{ source: lora, weight: 0.5 }, /out: its recipe says weight 1, and not 0\.5; .*allowUnmatched/], [other, /its recipe does not name this adapter/]])) {
+      await assert.rejects(unmerge({ merged: out, adapters: [adapter], output: back }), { code: "base-mismatch", message });
+    }
+    const allowed = await unmerge({ merged: out, adapters: [other], allowUnmatched: true, workers: 0 });
+    assert.ok(allowed.report.findings.some(({ code }) => code === "recipe-mismatch"));
+    const unknown = await unmerge({ merged: base, adapters: [lora], workers: 0 });
+    assert.match(unknown.report.findings.find(({ code }) => code === "no-recipe")?.message ?? "", /base has no recipe: nothing tells that this adapter is in it/);
+    const again = await plan({ base: out, adapters: [lora, lora] });
+    for (const code of ["already-merged", "repeated-adapter"]) assert.ok(again.findings.some((finding) => finding.code === code), code);
+    const { code, stdout } = await lorafold(["unmerge", "--merged", out, "-a", `${other}@1`, "-o", back]);
+    assert.deepEqual([code, stdout], [1, ""]);
+    const { stdout: said } = await lorafold(["verify", "-b", out, "-a", lora, "--merged", base]);
+    assert.match(said, /the base has the recipe of a merge, and the merged model has none: they may be swapped/);
+    await assert.rejects(verify({ base, adapters: [lora], merged: lora, workers: 0 }), { code: "wrong-input", message: /this is an adapter, not the merged model: .*; give the merged model in its place/ });
+    const ties = join(folder, "ties");
+    await merge({ base, adapters: [lora, other], method: "ties", density: 0.5, output: ties });
+    const { findings } = await verify({ base, adapters: [lora, other], merged: ties, workers: 0 });
+    assert.match(findings.find((finding) => finding.code === "other-method")?.message ?? "", /recipe says --method ties, and not linear/);
   });
 
   test("the command line", async (t) => {

@@ -26,7 +26,7 @@ export async function unmergeCommand(argv: string[]): Promise<number> {
     const paint = paintFor(process.stdout);
     const lines = [`${paint("green", "unmerged")} ${counted(report.merged, "tensor")} of ${report.base.tensors} into ${paint("bold", out)}`];
     if (inexact.length === 0) lines.push("merged again, it is the same in every bit");
-    else lines.push(`merged again, ${counted(inexact.length, "tensor")} would not be the same in every bit: the merge has rounded`);
+    else lines.push(`merged again, ${counted(inexact.length, "tensor")} would not be the same in every bit. If few elements differ, the merge's rounding has lost them; many mean that this adapter or this weight was not in it`);
     lines.push(...firstOf(inexact, ({ name, elements, inexact }) => `  ${name}: ${inexact} of ${counted(elements, "element")}`, (left) => `  … and ${left.length} more`));
     console.log([...lines, ...findingLines(report.findings, paint)].join("\n"));
     return 0;

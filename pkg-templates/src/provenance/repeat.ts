@@ -4,6 +4,7 @@ import { merge } from "../merge.js";
 import { ADAPTER_SETTINGS, checkOptions, type Names, PLAN_SETTINGS } from "../options.js";
 import { listingLimits } from "../sources/limits.js";
 import { bind, openReader } from "../sources/bind.js";
+import type { Role } from "../sources/input.js";
 import { listSource } from "../sources/listing.js";
 import type { AdapterOptions, MergeOptions, RepeatOptions, RepeatResult, SourceLike } from "../types.js";
 import { hasherOf, StreamHashes } from "./hashes.js";
@@ -78,6 +79,7 @@ export async function repeat(context: Context, value: unknown, options: RepeatOp
     checkSignal(how.signal);
     const receipt = readReceipt(value);
     const again = mergeOptionsOf(receipt, { ...(base !== undefined && { base }), ...(adapters !== undefined && { adapters }) });
+    await checkAdapters(context, receipt, again, how);
     const hashes = new StreamHashes(await hasherOf(context.platform));
     const there = merged === undefined ? undefined : await hashesIn(context, merged, receipt.subject.map(({ name }) => name), how);
     const { files } = await merge(context, { ...again, ...how, output: hashes.around() });
@@ -93,10 +95,29 @@ export async function repeat(context: Context, value: unknown, options: RepeatOp
   }
 }
 
+/**
+ * Before the merge: whether the adapters are the receipt's. Whole models, which are large, are told by the output.
+ *
+ * @throws {LorafoldError} `wrong-input` where one is not.
+ */
+async function checkAdapters(context: Context, receipt: Receipt, { adapters }: MergeOptions, how: RepeatOptions): Promise<void> {
+  const { recipe } = receipt.predicate.buildDefinition.externalParameters as Partial<ReceiptParameters>;
+  for (const [number, adapter] of adapters.entries()) {
+    const files = recipe?.adapters?.[number]?.files;
+    if (!Array.isArray(files) || files.length === 0) continue;
+    const found = await hashesIn(context, (adapter as AdapterOptions).source, files.map(({ name }) => name), how, "adapter");
+    for (const { name, sha256 } of files) {
+      const hash = found.get(name);
+      if (hash === undefined || hash === sha256) continue;
+      throw fileError("wrong-input", `adapters[${number}]`, `it is not the receipt's: ${name} has sha256 ${hash}, the receipt says ${sha256}`, { found: hash, expected: sha256, fix: "give the adapter that was merged" });
+    }
+  }
+}
+
 /** The hashes of the files of a folder that are among `names`. */
-async function hashesIn({ platform }: Context, source: SourceLike, names: readonly string[], { signal, hub }: RepeatOptions): Promise<Map<string, string>> {
+async function hashesIn({ platform }: Context, source: SourceLike, names: readonly string[], { signal, hub }: RepeatOptions, role: Role = "base"): Promise<Map<string, string>> {
   const newHasher = await hasherOf(platform);
-  const listing = await listSource(platform, source, "base", listingLimits(), { ...(signal && { signal }), ...(hub !== undefined && { hub }) });
+  const listing = await listSource(platform, source, role, listingLimits(), { ...(signal && { signal }), ...(hub !== undefined && { hub }) });
   const hashes = new Map<string, string>();
   for (const input of listing.files.filter(({ name }) => names.includes(name))) {
     const { name, size = 0 } = input;
