@@ -59,7 +59,8 @@ export const OPTIONS = [
   { name: "no base", command: ({ adapter, out }) => ["merge", "--adapter", adapter, "--out", out], says: ["--base"] },
   { name: "no adapter", command: ({ base, out }) => ["merge", "--base", base, "--out", out], says: ["--adapter"] },
   { name: "no output", command: ({ base, adapter }) => ["merge", "--base", base, "--adapter", adapter], says: ["--out"] },
-  { name: "a report where none can be written", args: ["--report", join("nowhere", "at", "all", "report.json")], code: "bad-option", says: ["report"] },
+  { name: "a report where none can be written", args: ["--report", join("nowhere", "at", "all", "report.json")], code: "bad-option", says: ["--report", "there is no such folder to write it to"] },
+  { name: "an output that is a file", command: (usual) => paths({ out: join(usual.base, "config.json") })(usual), code: "bad-option", says: ["--out", "is a file or below one"] },
   { name: "a sum beyond f16", change: overflowing, args: ["--only", "q_proj"], code: "non-finite", says: [`${Q}.weight`, "element 13", "F16"] },
   { name: "a value beyond the f16 that was asked for", change: overflowing, args: ["--only", "v_proj", "--dtype", "f16"], code: "non-finite", says: ["model.norm.weight", "element 2", "F16"] },
 ];

@@ -44,7 +44,7 @@ describe("--report", { concurrency: 2 }, () => {
       await symlink("link", join(folder, "link to it"));
       return join(folder, "link to it");
     }],
-    ["a link into a folder that is not there", /no such file/, async ({ folder }) => {
+    ["a link into a folder that is not there", /no such folder/, async ({ folder }) => {
       await symlink(join(folder, "nowhere", "report.json"), join(folder, "link"));
       return join(folder, "link");
     }],

@@ -38,7 +38,7 @@ export function adapterSettings(adapter: Adapter, nameId: string, onChange: () =
     return select;
   };
   const pattern = (name: "only" | "skip", placeholder: string) => {
-    const field = make("input", { type: "text", class: "code", placeholder, ...words, "data-testid": `adapter-${name}`, value: settings[name]?.join("|") });
+    const field = make("input", { type: "text", class: "code", placeholder, ...words, "data-testid": `adapter-${name}`, value: [settings[name] ?? []].flat().join("|") });
     field.addEventListener("change", () => change({ [name]: field.value.trim() ? [field.value.trim()] : undefined }));
     return field;
   };

@@ -28,6 +28,8 @@ export async function inspectCommand(argv: string[]): Promise<number> {
       const description = await inspect(path, { ...hub, ...(values.hash && { hash: true }) });
       found.push(description);
       (description.kind === "adapter" ? adapters : models).push({ path, description });
+      // An adapter's files are hashed by every merge; `--expect-base` takes those of models.
+      if (values.hash && description.kind === "adapter" && !values.json) console.error(`${path}: --hash is of models, and this is an adapter`);
       if (!values.json) console.log(`${printed++ === 0 ? "" : "\n"}${descriptionText(description, values.tensors ?? false, paintFor(process.stdout))}`);
     } catch (error) {
       if (!(error instanceof LorafoldError)) throw error;

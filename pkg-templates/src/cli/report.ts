@@ -134,8 +134,11 @@ type Unfit = (file: string, reason: string, about?: About) => LorafoldError;
 /** Why the file of an option cannot go there. */
 const unfitFor = (option: Written): Unfit => (file, reason, about = {}) => optionError(option, reason, { file, ...about });
 
+/** What the operating system says of the folder in which the file is to be. */
+const SAYS: Readonly<Record<string, string>> = { ENOENT: "there is no such folder to write it to", ENOTDIR: "it would be below a file", EACCES: "it may not be written there", EROFS: "it may not be written there" };
+
 /** What the operating system refuses, as an error about the option; whatever else was thrown as it is. */
 function refused(report: string, error: unknown, unfit: Unfit): unknown {
   const { code, message } = thrown(error);
-  return error instanceof LorafoldError || typeof code !== "string" ? error : unfit(report, message, platformFacts(error));
+  return error instanceof LorafoldError || typeof code !== "string" ? error : unfit(report, `${report}: ${SAYS[code] ?? message}`, platformFacts(error));
 }

@@ -29,9 +29,9 @@ export async function refuseInputs(folder: string, inputs: readonly Input[]): Pr
 /** The names in an output folder; none where it does not exist. */
 export async function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: unknown) => {
-    const { code, message } = thrown(error);
+    const { code } = thrown(error);
     if (code === "ENOENT") return [];
-    if (code === "ENOTDIR") throw optionError("output", `${folder}: ${message}`, { file: folder, expected: "a folder", found: "a file", detail: error });
+    if (code === "ENOTDIR") throw optionError("output", `${folder} is a file or below one, where a folder is wanted`, { file: folder, expected: "a folder", found: "a file", detail: error });
     throw writeFailed(folder, error);
   });
 }
