@@ -34,7 +34,7 @@ pub struct Op {
     pub transposed: bool,
     /// The parameter that is taken as it is, where the method does no more.
     pub replacement: Option<Replace>,
-    /// The weight of the layer whose bias is updated, (outputs, `i`), where the method [needs](Op::needs_weight) it. A plan finds it.
+    /// The weight of the layer whose bias is updated, (outputs, `i`), where the method needs it. A plan finds it.
     pub weight: Option<Plain>,
 }
 
