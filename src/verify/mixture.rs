@@ -11,6 +11,7 @@
 //! 42·ρ/√n of the product of both lengths (Hoeffding's inequality, as for `DEVIATIONS` in `verdict.rs`).
 
 use super::arithmetic::{Errors, units};
+use super::hull::Hull;
 use super::weights::Range;
 use crate::combine::{Combine, Divide, Election, Found, NOTHING, Prune, Rescale, Selection};
 use crate::engine::Mixed;
@@ -83,32 +84,6 @@ struct Term {
     /// How far it may be off in the sum.
     weighed: f64,
     weight: f64,
-}
-
-/// Deltas that a tool may get in an element.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Hull {
-    pub(super) least: f64,
-    pub(super) most: f64,
-}
-
-impl Hull {
-    const EMPTY: Hull = Hull { least: f64::INFINITY, most: f64::NEG_INFINITY };
-    const ALL: Hull = Hull { least: f64::NEG_INFINITY, most: f64::INFINITY };
-
-    fn add(&mut self, value: f64, error: f64) {
-        self.least = self.least.min(value - error);
-        self.most = self.most.max(value + error);
-    }
-
-    /// How far it reaches from a delta.
-    pub(super) fn spread(&self, delta: f64) -> f64 {
-        (self.most - delta).max(delta - self.least).max(0.0)
-    }
-
-    fn touches(&self, [low, high]: [f64; 2]) -> bool {
-        self.least <= high && low <= self.most
-    }
 }
 
 /// What a tool with these errors may do: the same for all elements.

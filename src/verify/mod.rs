@@ -12,6 +12,7 @@ mod check;
 mod comparison;
 mod evidence;
 mod found;
+mod hull;
 mod mixture;
 mod report;
 mod request;
