@@ -108,7 +108,7 @@ describePage(({ scratch, withPage, withSample }) => {
     withSample(async (tab) => {
       const { page } = tab;
       await page.selectOption(at("method"), "ties");
-      for (const [field, says] of [["method-density", "The share that is kept is no number"], ["adapter-density", "The share kept of storyteller-lora is no number"]]) {
+      for (const [field, says] of [["method-density", "The share that is kept must be a number"], ["adapter-density", "The share kept of storyteller-lora must be a number"]]) {
         await type(page.locator(at(field)).first(), "half");
         await page.waitForSelector(`${at("plan")} >> text=${says}`);
         assert.equal(await page.locator(at(field)).first().getAttribute("aria-invalid"), "true");
