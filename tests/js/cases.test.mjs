@@ -85,7 +85,7 @@ test("what PEFT can merge and lorafold cannot comes with the lines that do it", 
 });
 
 test("what PEFT cannot merge, either, comes without them", async (t) => {
-  for (const [field, value, says] of [["alora_invocation_tokens", [1], /aLoRA/], ["use_qalora", true, /QA-LoRA/], ["init_lora_weights", "lora_ga", /residualBase/]]) {
+  for (const [field, value, says] of [["alora_invocation_tokens", [1], /aLoRA/], ["use_qalora", true, /QA-LoRA/], ["init_lora_weights", "lora_ga", /--residual-base/]]) {
     const { merge } = await folders(t, ({ adapter }) => {
       const config = JSON.parse(adapter["adapter_config.json"].toString());
       adapter["adapter_config.json"] = Buffer.from(JSON.stringify({ ...config, [/** @type {string} */ (field)]: value }));

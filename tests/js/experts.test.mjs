@@ -20,8 +20,8 @@ test("expertPacking reaches the plan", async () => {
 
 test("--expert-packing is that of every adapter", async () => {
   const { code, stderr } = await lorafold(["merge", "--base", base, "--adapter", path, "--dry-run", "--expert-packing", "rows"]);
-  assert.equal(code, 1);
-  assert.match(stderr, /expertPacking: "rows" is none of rank, expert/);
+  assert.equal(code, 2);
+  assert.match(stderr, /--expert-packing: there is no rows\nthe values are rank, expert/);
 });
 
 test("an entry of target_parameters for which the file has nothing is told", async (t) => {

@@ -83,7 +83,7 @@ test("a weight of 0 is told, and that nothing changes", async () => {
   const { base, adapter } = tinyModel();
   const sources = [{ source: asFiles(adapter), weight: 0, name: "off" }];
   assert.deepEqual(codes((await plan({ base: asFiles(base), adapters: sources })).findings), ["warning zero-weight", "warning output-is-base"]);
-  assert.deepEqual(codes((await plan({ base: asFiles(base), adapters: [...sources, asFiles(adapter)] })).findings), ["warning zero-weight"]);
+  assert.deepEqual(codes((await plan({ base: asFiles(base), adapters: [...sources, asFiles(adapter)] })).findings), ["warning zero-weight", "warning repeated-adapter"]);
 });
 
 describe("an adapter of some layers", () => {

@@ -266,7 +266,7 @@ describe("on the command line", () => {
     for (const file of [join("base", "config.json"), join("out", "config.json"), join("nowhere", "x.json"), "base"]) {
       const { code, stderr } = await lorafold(["merge", "-b", "base", "-a", "adapter", "-o", "out", "--receipt", file], { cwd });
       assert.equal(code, 1, file);
-      assert.match(stderr, /\[bad-option\]: receipt: /, file);
+      assert.match(stderr, /\[bad-option\]: --receipt: /, file);
     }
     assert.deepEqual(Object.keys(await snapshot(cwd)).sort(), ["adapter", "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "base", "base/config.json", "base/model.safetensors", "base/tokenizer.json"]);
   });

@@ -23,9 +23,9 @@ export const errorLine = ({ code, message, facts }: LorafoldError, flags: Flags,
 /** Flags whose values are places: what is wrong there is seen when they are read. */
 const PLACES = new Set(["base", "adapter", "merged", "out", "tuned", "report", "receipt"]);
 
-/** Whether an error is the value of a flag, which no file can make right. */
-export function isUsage({ code, facts: { field, kind, file, found } }: LorafoldError, flags: Flags): boolean {
-  if (code !== "bad-option" || field === undefined || kind !== undefined || file !== undefined) return false;
+/** Whether an error is the value of a flag, which no file can make right. What the system refused (a port that is taken) may be right later. */
+export function isUsage({ code, detail, facts: { field, kind, file, found } }: LorafoldError, flags: Flags): boolean {
+  if (code !== "bad-option" || field === undefined || kind !== undefined || file !== undefined || detail !== undefined) return false;
   const flag = flagOf(field, flags);
   // A pattern is right or wrong by itself, and another model may have what it matches.
   if ((flag === "only" || flag === "skip") && found === undefined) return false;
