@@ -51,7 +51,7 @@ describe("a client", () => {
       [{ ...good, out: `out/bad/${"é".repeat(600)}` }, 400, /out: too long.* 1241 bytes/],
       [{ ...good, out: folderOf(992) }, 400, /out: too long.* 1025 bytes/],
       [{ ...good, dtype: "float12" }, 422, /float12/],
-      [{ ...good, base: "r2:nowhere" }, 422, /base/],
+      [{ ...good, base: "r2:nowhere" }, 422, /no objects directly below nowhere/],
       [{ ...good, adapters: ["r2:small/base"] }, 422, /adapter/],
     ])) {
       const answer = await platform.ask("POST", "/jobs", asked);
