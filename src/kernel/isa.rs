@@ -198,3 +198,31 @@ macro_rules! by_each {
 }
 #[cfg(test)]
 pub(super) use by_each;
+
+/// The tests that run a generic function for every instruction set that this CPU has.
+#[cfg(test)]
+macro_rules! batteries {
+    ($battery:ident) => {
+        #[test]
+        fn scalar_battery() {
+            $battery::<crate::kernel::scalar::Scalar>();
+        }
+
+        #[test]
+        fn simd_battery() {
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            $battery::<crate::kernel::wasm32::Simd128>();
+            #[cfg(target_arch = "aarch64")]
+            $battery::<crate::kernel::aarch64::Neon>();
+            #[cfg(target_arch = "x86_64")]
+            {
+                $battery::<crate::kernel::sse2::Sse2>();
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    $battery::<crate::kernel::avx2::Avx2>();
+                }
+            }
+        }
+    };
+}
+#[cfg(test)]
+pub(super) use batteries;

@@ -134,25 +134,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn scalar_battery() {
-        battery::<crate::kernel::scalar::Scalar>();
-    }
-
-    #[test]
-    fn simd_battery() {
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        battery::<crate::kernel::wasm32::Simd128>();
-        #[cfg(target_arch = "aarch64")]
-        battery::<crate::kernel::aarch64::Neon>();
-        #[cfg(target_arch = "x86_64")]
-        {
-            battery::<crate::kernel::sse2::Sse2>();
-            if std::arch::is_x86_feature_detected!("avx2") {
-                battery::<crate::kernel::avx2::Avx2>();
-            }
-        }
-    }
+    crate::kernel::isa::batteries!(battery);
 
     #[test]
     fn any_run_has_the_numbers_of_its_elements() {

@@ -59,16 +59,11 @@ impl Statistics {
         self.absorb(&Statistics { spread: Some(spread), ..*run });
     }
 
-    /// Bytes for [`from_bytes`](Self::from_bytes).
+    /// As bytes, which `Wire::take` reads.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.put(&mut bytes);
         bytes
-    }
-
-    /// What the same version of lorafold wrote. `None` for anything else.
-    pub fn from_bytes(mut bytes: &[u8]) -> Option<Statistics> {
-        Statistics::take(&mut bytes)
     }
 
     /// Adds the statistics of other elements.
